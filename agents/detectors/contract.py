@@ -1,0 +1,165 @@
+"""What every detector is: a frozen policy, state in tables that the lane keeps, and a function from events or a closed bucket to findings.
+
+Two rhythms. *At once*: events of one segment, in offset order, against what the subject's last closed bucket left. *At close*: all subjects of the lane
+that are live when a bucket closes. Both are pure: no clock, no random source, no other lane; the same events give the same findings however they were
+batched. Floats are computed at close only, in the order of `rows` (sorted names); a score is rounded by `significant` before anything is decided.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.records import Direction, Severity
+from streams.tables import Table, TableSpec
+
+Int64s = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+Tables = Mapping[str, Table]
+"""The state of one detector in one lane: its tables by name. Row numbers are those of the kind of subject that the table is about."""
+
+
+class Kind(StrEnum):
+    """What a row number counts."""
+
+    SERIES = "series"
+    """(tenant, application, model)"""
+    USER = "user"
+    """(tenant, application, user)"""
+    APPLICATION = "application"
+    """(tenant, application)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A verdict worth telling. The lane adds names, ids, offset and ordinal and makes an `Anomaly` of it."""
+
+    kind: Kind
+    row: int
+    metric: str
+    window_start: int
+    window_end: int
+    event_time: int
+    """µs: that of the event for a verdict at once, the window's end for one at close."""
+    observed: float
+    expected: float | None
+    score: float
+    severity: Severity
+    confidence: float
+    direction: Direction
+    reason: str
+    evidence: tuple[tuple[str, float], ...]
+    """All numbers that the verdict was computed from: enough to compute it again."""
+    rule: str | None = None
+    position: int | None = None
+    """At once: the index of the event in its segment. At close: None."""
+
+
+class Events(Protocol):
+    """One segment: good events that are not late, in offset order, between two closes. Arrays have shape (n,)."""
+
+    offsets: Int64s
+    times: Int64s
+    """Event time, µs."""
+    buckets: Int64s
+    """Event time // bucket width."""
+    series: Int64s
+    """Row of (tenant, application, model)."""
+    bucket_us: int
+
+    def integers(self, column: str) -> Int64s:
+        """A column of TelemetryEvent by name; -1 where the event has none. Also `failed`: 0 or 1, and `tokens`: prompt and completion."""
+        ...
+
+    def numbers(self, metric: str) -> Float64s:
+        """Any metric of a rule, NaN where the event has none: a numeric column by name, `failed`, `tokens`,
+        `quality.<name>`, `security.<kind>`, `feature.<name>`.
+
+        Raises:
+            KeyError: no such metric exists.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """One closed bucket over all live subjects of one kind; arrays have shape (n,) in the sorted order of names."""
+
+    kind: Kind
+    bucket: int
+    start: int
+    """µs, inclusive."""
+    end: int
+    """µs, exclusive."""
+    rows: Int64s
+    numbers: Mapping[str, Int64s]
+    """Integer sums of the bucket by name, 0 where the subject had no event.
+
+    Series: requests, errors, latency_us, latency_max_us, first_tokens (events that had a first token), time_to_first_token_us, prompt_tokens,
+    completion_tokens, cost_nano. Users: requests, tokens, cost_nano."""
+    sketches: Mapping[str, npt.NDArray[np.uint32]]
+    """Series: `latency_us` and `time_to_first_token_us`, shape (n, BINS) (streams.sketch). Users: none."""
+    applications: Int64s
+    """Row of the (tenant, application) that each subject belongs to."""
+    application_count: int
+    """One more than the highest application row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Per subject and metric what was seen and what was expected; arrays have shape (n, metrics), NaN where there is not enough data."""
+
+    metrics: tuple[str, ...]
+    observed: Float64s
+    expected: Float64s
+    low: Float64s
+    high: Float64s
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What a detector says at a close."""
+
+    findings: Sequence[Finding]
+    bands: Bands | None = None
+
+
+class Detector(Protocol):
+    """Name, version, and the tables that hold its state: (kind of the rows, spec)."""
+
+    name: str
+    version: int
+    tables: Sequence[tuple[Kind, TableSpec]]
+
+
+class AtOnceDetector(Detector, Protocol):
+    """Answers within the batch."""
+
+    def at_once(self, tables: Tables, events: Events) -> Sequence[Finding]:
+        """Findings in the order of `position`."""
+        ...
+
+
+class AtCloseDetector(Detector, Protocol):
+    """Answers when a bucket closes. `kind` is the kind of subject that it wants closed buckets of."""
+
+    kind: Kind
+
+    def at_close(self, tables: Tables, closed: Closed) -> Verdicts:
+        """Judges the bucket against what was learnt before it, then learns from it."""
+        ...
+
+
+def significant(values: Float64s) -> Float64s:
+    """Rounded to six significant digits, as every score is before it is compared or stored; NaN and infinities stay.
+
+    >>> significant(np.array([3.14159265, 0.000123456789, 0.0, np.nan])).tolist()
+    [3.14159, 0.000123457, 0.0, nan]
+    """
+    out = values.copy()
+    for index in np.flatnonzero(np.isfinite(values) & (values != 0)):
+        out[index] = float(f"{values[index]:.6g}")
+    return out

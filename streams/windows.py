@@ -1,0 +1,189 @@
+"""Open buckets of a lane: integer sums, extremes and sketches per subject, filled a batch at a time, read once when the bucket closes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.sketch import BINS, bins_of
+from streams.tables import Table, TableSpec
+
+Int64s = npt.NDArray[np.int64]
+
+_NONE: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """What a bucket's row holds: int64 `sums` and `maxima` by name, and sketches by name. Names are those of the columns they are made of."""
+
+    table: str
+    sums: tuple[str, ...]
+    maxima: tuple[str, ...] = ()
+    sketches: tuple[str, ...] = ()
+
+    def table_spec(self) -> TableSpec:
+        """A row: its bucket plus one (zero means free), its subject, the numbers, the bins."""
+        fields: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
+            ("bucket", "<i8"),
+            ("subject", "<i8"),
+            ("numbers", "<i8", (len(self.sums) + len(self.maxima),)),
+        ]
+        fields += [(name, "<u4", (BINS,)) for name in self.sketches]
+        return TableSpec(self.table, np.dtype(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedBucket:
+    """What one bucket held: a row per subject that had an event in it, in no particular order."""
+
+    bucket: int
+    subjects: Int64s
+    numbers: Int64s
+    """Shape (n, sums + maxima), in the order of the spec."""
+    sketches: Mapping[str, npt.NDArray[np.uint32]]
+    """Name to bins of shape (n, BINS)."""
+
+
+class Windows:
+    """The open buckets of one lane over one kind of subject.
+
+    A bucket owns whole pages of the table, so that closing it frees (and on the topic buries) whole pages, and pages that open and close between
+    two flushes are never written.
+    """
+
+    def __init__(self, spec: WindowSpec) -> None:
+        self.spec = spec
+        self.table = Table(spec.table_spec())
+        self._words = self.table.spec.dtype.itemsize // 8
+        self._halves = self._words * 2
+        self._row_of: dict[int, Int64s] = {}
+        self._pages_of: dict[int, list[int]] = {}
+        self._used: dict[int, int] = {}
+        self._free_pages: list[int] = []
+        self._next_page = 0
+
+    @property
+    def open_buckets(self) -> list[int]:
+        """Buckets that hold something, ascending."""
+        return sorted(self._row_of)
+
+    def add(self, subjects: Int64s, buckets: Int64s, columns: Mapping[str, Int64s], capacity: int) -> Int64s:
+        """Counts events in; all arrays have shape (n,). The answer is each event's row in the table.
+
+        `capacity` is one more than the highest subject row. A value of -1 in a sketch's column means that the event has none. Nothing depends on how
+        events are spread over calls.
+        """
+        rows = self._rows(subjects, buckets, capacity)
+        numbers = self.table.rows.view(np.int64)
+        base = rows * self._words + 2
+        for place, name in enumerate(self.spec.sums):
+            np.add.at(numbers, base + place, columns[name])
+        for place, name in enumerate(self.spec.maxima, len(self.spec.sums)):
+            np.maximum.at(numbers, base + place, columns[name])
+        counts = self.table.rows.view(np.uint32)
+        offset = 2 * (2 + len(self.spec.sums) + len(self.spec.maxima))
+        one = np.uint32(1)
+        for place, name in enumerate(self.spec.sketches):
+            values = columns[name]
+            at = rows * self._halves + (offset + place * BINS) + bins_of(values)
+            if int(values.min()) < 0:
+                at = at[values >= 0]
+            np.add.at(counts, at, one)
+        self.table.touch(rows)
+        return rows
+
+    def close(self, bucket: int) -> ClosedBucket:
+        """Takes the bucket out; empty if it held nothing."""
+        pages = self._pages_of.pop(bucket, [])
+        rows = self._rows_in(pages, self._used.pop(bucket, 0))
+        self._row_of.pop(bucket, None)
+        taken = self.table.rows[rows]
+        self.table.clear(rows)
+        self._free_pages.extend(pages)
+        self._free_pages.sort(reverse=True)
+        return ClosedBucket(
+            bucket,
+            taken["subject"].copy(),
+            taken["numbers"].copy(),
+            {name: taken[name] for name in self.spec.sketches},
+        )
+
+    def restore(self, pages: Mapping[int, bytes]) -> None:
+        """Takes the table's pages read from the topic."""
+        self.table.restore(pages)
+        size = self.table.per_page
+        used = self.table.rows["bucket"].reshape(-1, size)
+        for page in np.flatnonzero(used[:, 0]).tolist():
+            bucket = int(used[page, 0]) - 1
+            self._pages_of.setdefault(bucket, []).append(page)
+        for bucket, owned in self._pages_of.items():
+            # Only the page filled last has free rows; it goes to the end, where the next row comes from.
+            owned.sort(key=lambda page: (int(np.count_nonzero(used[page])) != size, page))
+            self._used[bucket] = sum(int(np.count_nonzero(used[page])) for page in owned)
+            rows = self._rows_in(owned, self._used[bucket])
+            subjects = self.table.rows["subject"][rows]
+            self._row_of[bucket] = _grown(np.empty(0, np.int64), int(subjects.max()) + 1)
+            self._row_of[bucket][subjects] = rows
+        self._next_page = max((page for owned in self._pages_of.values() for page in owned), default=-1) + 1
+        taken = {page for owned in self._pages_of.values() for page in owned}
+        self._free_pages = sorted((page for page in range(self._next_page) if page not in taken), reverse=True)
+
+    def _rows(self, subjects: Int64s, buckets: Int64s, capacity: int) -> Int64s:
+        lowest = int(buckets.min())
+        if lowest == int(buckets.max()):
+            return self._rows_of_bucket(lowest, subjects, capacity)
+        rows = np.empty(len(subjects), np.int64)
+        for bucket in np.unique(buckets).tolist():
+            here = np.flatnonzero(buckets == bucket)
+            rows[here] = self._rows_of_bucket(bucket, subjects[here], capacity)
+        return rows
+
+    def _rows_of_bucket(self, bucket: int, subjects: Int64s, capacity: int) -> Int64s:
+        row_of = self._row_of.get(bucket)
+        if row_of is None or len(row_of) < capacity:
+            row_of = self._row_of[bucket] = _grown(_EMPTY if row_of is None else row_of, capacity)
+        rows = row_of[subjects]
+        missing = subjects[rows == _NONE]
+        if len(missing):
+            row_of[missing] = np.arange(len(missing))
+            # Of the events of one new subject the last left its number; it stands for the subject.
+            new = missing[row_of[missing] == np.arange(len(missing))]
+            row_of[new] = self._allocate(bucket, new)
+            rows = row_of[subjects]
+        return rows
+
+    def _allocate(self, bucket: int, subjects: Int64s) -> Int64s:
+        size = self.table.per_page
+        used = self._used.get(bucket, 0)
+        pages = self._pages_of.setdefault(bucket, [])
+        while len(pages) * size < used + len(subjects):
+            if self._free_pages:
+                pages.append(self._free_pages.pop())
+            else:
+                pages.append(self._next_page)
+                self._next_page += 1
+        self.table.reserve(self._next_page * size)
+        first = used // size
+        rows = self._rows_in(pages[first:], used - first * size + len(subjects))[used - first * size :]
+        self._used[bucket] = used + len(subjects)
+        self.table.rows["bucket"][rows] = bucket + 1
+        self.table.rows["subject"][rows] = subjects
+        return rows
+
+    def _rows_in(self, pages: Sequence[int], count: int) -> Int64s:
+        """The first `count` rows of these pages."""
+        size = self.table.per_page
+        starts = np.asarray(pages, np.int64) * size
+        return np.asarray((starts[:, None] + np.arange(size)).reshape(-1)[:count])
+
+
+_EMPTY: Final = np.empty(0, np.int64)
+
+
+def _grown(row_of: Int64s, capacity: int) -> Int64s:
+    grown = np.full(max(capacity, 2 * len(row_of), 64), _NONE, np.int64)
+    grown[: len(row_of)] = row_of
+    return grown
