@@ -1,0 +1,49 @@
+"""What every test may ask for: a real Kafka, shared by the session, and names on it that no other test has."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from typing import Never
+
+import pytest
+
+from tests.servers.kafka import KafkaServer, missing
+
+
+def without(server: str, why: str) -> Never:
+    """Skip, saying why; on CI a missing server is a failure, since a skipped promise is an unchecked one."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{server} is needed on CI: {why}", pytrace=False)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Address of a real Kafka: the one named by SENTINEL_TEST_KAFKA, or one that is started for this session."""
+    if given := os.environ.get("SENTINEL_TEST_KAFKA"):
+        yield given
+        return
+    if why := missing():
+        without("Kafka", why)
+    with KafkaServer() as server:
+        yield server.address
+
+
+@pytest.fixture
+def kafka_jars() -> None:
+    """What a test needs that starts a Kafka of its own."""
+    if why := missing():
+        without("Kafka", why)
+
+
+@pytest.fixture
+def own_kafka(kafka_jars: None) -> Iterator[KafkaServer]:
+    """A running Kafka for one test alone, which may pause, kill and restart it."""
+    with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix for topics, groups and transactional ids that no other test uses, so that tests share a broker only."""
+    return f"t{uuid.uuid4().hex[:10]}."

@@ -1,0 +1,58 @@
+"""The real Kafka that tests and benchmarks start for themselves."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from tests.servers import kafka as server_module
+from tests.servers.kafka import CannotStartKafka, KafkaServer
+
+
+def _end_offset(address: str, topic: str) -> int:
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "none"})
+    try:
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1])
+    finally:
+        consumer.close()
+
+
+def test_session_broker_takes_and_keeps_a_record(kafka: str, topic_prefix: str) -> None:
+    """A started server is ready at once: the first topic and the first record need no retry of ours."""
+    topic = f"{topic_prefix}first"
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(timeout=10)
+    producer = Producer({"bootstrap.servers": kafka, "acks": "all"})
+    producer.produce(topic, b"x")
+    assert producer.flush(10) == 0
+    assert _end_offset(kafka, topic) == 1
+
+
+def test_killed_server_comes_back_with_its_log(own_kafka: KafkaServer) -> None:
+    """After kill and start the address and what was acknowledged are the same."""
+    admin = AdminClient({"bootstrap.servers": own_kafka.address})
+    admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(timeout=10)
+    producer = Producer({"bootstrap.servers": own_kafka.address, "acks": "all"})
+    producer.produce("kept", b"x")
+    assert producer.flush(10) == 0
+    before = own_kafka.address
+    own_kafka.kill()
+    assert own_kafka.start() == before
+    assert _end_offset(before, "kept") == 1
+
+
+@pytest.mark.usefixtures("kafka_jars")
+def test_server_that_cannot_start_says_what_its_log_said() -> None:
+    """A wrong broker setting is an error with the reason, not a wait for ever."""
+    with pytest.raises(CannotStartKafka, match="NO_SUCH"):
+        KafkaServer({"inter.broker.listener.name": "NO_SUCH"}).start()
+
+
+def test_missing_jars_are_named_with_the_command_that_fetches_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A developer without the jars is told to run make servers."""
+    monkeypatch.setattr(server_module, "LIBS", tmp_path)
+    assert "make servers" in str(server_module.missing()) or "java" in str(server_module.missing())
