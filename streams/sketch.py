@@ -42,7 +42,7 @@ def bins_of(values: Int64s) -> Int64s:
     [0, 0, 0, 0, 0, 4, 79]
     """
     bits = values.astype(np.float64).view(np.int64)
-    return np.clip((bits >> _SHIFT) - _OFFSET, 0, BINS - 1)
+    return np.asarray(np.clip((bits >> _SHIFT) - _OFFSET, 0, BINS - 1))
 
 
 def _middles() -> Float64s:

@@ -235,7 +235,7 @@ class Subjects:
         if not rows:
             self._rebuild(4096)
             return
-        frame = pl.DataFrame(list(zip(*names, strict=True)), schema={column: pl.String for column in self.columns})
+        frame = pl.DataFrame(list(zip(*names, strict=True)), schema=dict.fromkeys(self.columns, pl.String))
         first, second = self._hashed(frame)
         at = np.array(rows, np.int64)
         self._hashes[0, at], self._hashes[1, at] = first, second
