@@ -1,0 +1,65 @@
+"""What one receiver was told, and is still to be told, of one incident."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Final, Self
+
+import orjson
+
+from agents.alerting.messages import Delivery
+from agents.alerting.reasons import Reason
+from streams.pages import seal, unseal
+
+_VERSION: Final = 1
+
+
+@dataclass(slots=True)
+class Conversation:
+    """Messages about an incident reach a receiver in order: the next is begun when the fate of the one before is known.
+
+    It begins with the first message or summary that says that the incident is open, and ends when the last message after its end has its outcome.
+    """
+
+    tenant: str
+    incident_id: str
+    receiver: str
+    told: bool = False
+    """Whether the receiver has taken a message, or a summary, that says that it is open."""
+    singly: bool = False
+    """Whether a message of its own was decided; otherwise a summary alone tells of it."""
+    summary: str = ""
+    """Id of the summary that lists it and whose outcome is not known yet; empty when there is none."""
+    resolved: bool = False
+    """Whether the incident is over: nothing more will come."""
+    sending: bool = False
+    """Whether the first of `queue` is being delivered."""
+    queue: list[Delivery] = field(default_factory=list)
+    """Messages without an outcome, in order; few, since an incident can only open, rise four times and end."""
+
+    def next(self) -> Delivery | None:
+        """The message to be begun now, if one can be: none is being delivered, and an end waits for the summary that told of the start."""
+        if self.sending or not self.queue:
+            return None
+        head = self.queue[0]
+        return None if head.reason is Reason.RESOLVED and self.summary else head
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing remains to be said or to be waited for."""
+        return self.resolved and not self.queue
+
+    def row(self) -> bytes:
+        """The conversation as a row of a lane's state."""
+        return seal(_VERSION, orjson.dumps(asdict(self)))
+
+    @classmethod
+    def from_row(cls, value: bytes) -> Self:
+        """What `row` gave. Raises NewerState."""
+        fields = orjson.loads(unseal(value, _VERSION, "conversations")[1])
+        fields["queue"] = [delivery_of(item) for item in fields["queue"]]
+        return cls(**fields)
+
+
+def delivery_of(fields: dict[str, str | int]) -> Delivery:
+    """A delivery out of a row's JSON."""
+    delivery = Delivery(**fields)  # type: ignore[arg-type]  # our own row: its version was checked
+    return Delivery(**{**fields, "reason": Reason(delivery.reason)})  # type: ignore[arg-type]

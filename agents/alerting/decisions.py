@@ -1,0 +1,25 @@
+"""What alert decides: a reason, mostly a record of it, sometimes a message to hand over."""
+
+from dataclasses import dataclass
+
+from agents.alerting.messages import Delivery
+from agents.alerting.reasons import Reason
+from agents.alerting.retrying import Delivered, GiveUp
+from schemas.records import Notification
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision about one incident and one receiver, or about a summary.
+
+    `notification` is to be durable on `notifications` before `delivery` is begun. `receiver` is empty where the decision is the same for all.
+    """
+
+    reason: Reason
+    receiver: str = ""
+    notification: Notification | None = None
+    delivery: Delivery | None = None
+
+
+Outcome = Delivered | GiveUp
+"""How the attempts to deliver one message ended."""

@@ -1,0 +1,87 @@
+"""The records of alert's decisions: each with a place of its own in the lane."""
+
+import struct
+from typing import Final
+
+from agents.alerting.decisions import Decision, Outcome
+from agents.alerting.messages import Delivery, message_id
+from agents.alerting.reasons import Reason
+from agents.alerting.retrying import Delivered
+from schemas.records import Incident, Notification, NotificationOutcome
+from streams.pages import seal, unseal
+
+_VERSION: Final = 1
+_POSITION: Final = struct.Struct("<qq")
+
+
+class Ledger:
+    """Makes notifications. A notification's offset is that of the lane's last record, its ordinal counts those written since that record came."""
+
+    def __init__(self, lane: int) -> None:
+        self._lane: Final = lane
+        self._offset = -1
+        self._ordinal = 0
+
+    def turn(self, offset: int) -> None:
+        """The lane's next record is processed."""
+        self._offset, self._ordinal = offset, 0
+
+    def begun(self, delivery: Delivery, now: int) -> Decision:
+        """A message is to be handed over."""
+        record = self._write(delivery, NotificationOutcome.DECIDED, delivery.reason, now)
+        return Decision(delivery.reason, delivery.receiver, record, delivery)
+
+    def ended(self, delivery: Delivery, outcome: Outcome, *, status: int | None, attempt: int, now: int) -> Decision:
+        """The attempts to hand a message over are over; the record's reason is the last attempt's."""
+        kind = NotificationOutcome.DELIVERED if isinstance(outcome, Delivered) else NotificationOutcome.FAILED
+        record = self._write(delivery, kind, outcome.reason, now, attempt, status, outcome.detail)
+        return Decision(delivery.reason, delivery.receiver, record)
+
+    def dropped(self, delivery: Delivery, outcome: NotificationOutcome, reason: Reason, now: int) -> Decision:
+        """A message is not handed over after all."""
+        return Decision(reason, delivery.receiver, self._write(delivery, outcome, reason, now))
+
+    def unsent(
+        self, incident: Incident, receiver: str, outcome: NotificationOutcome, reason: Reason, now: int
+    ) -> Decision:
+        """A revision of an incident makes no message of its own."""
+        name = message_id(incident, receiver)
+        about = Delivery(name, incident.tenant, incident.id, incident.revision, receiver, reason, "", now)
+        return self.dropped(about, outcome, reason, now)
+
+    def _write(
+        self,
+        delivery: Delivery,
+        outcome: NotificationOutcome,
+        reason: str,
+        now: int,
+        attempt: int = 0,
+        status: int | None = None,
+        detail: str = "",
+    ) -> Notification:
+        self._ordinal += 1
+        return Notification(
+            id=delivery.notification_id,
+            tenant=delivery.tenant,
+            incident_id=delivery.incident_id,
+            incident_revision=delivery.incident_revision,
+            receiver=delivery.receiver,
+            outcome=outcome,
+            reason=reason,
+            attempt=attempt,
+            at=now,
+            status_code=status,
+            detail=detail,
+            body=delivery.body,
+            lane=self._lane,
+            offset=self._offset,
+            ordinal=self._ordinal - 1,
+        )
+
+    def row(self) -> bytes:
+        """Where the ledger stands, as a row of a lane's state."""
+        return seal(_VERSION, _POSITION.pack(self._offset, self._ordinal))
+
+    def restore(self, row: bytes) -> None:
+        """Go on where `row` says. Raises NewerState."""
+        self._offset, self._ordinal = _POSITION.unpack(unseal(row, _VERSION, "ledger")[1])

@@ -1,0 +1,147 @@
+"""What a receiver reads: JSON by Standard Webhooks' advice, `type`, `timestamp` and `data`.
+
+    {"type": "incident.opened",                      or incident.escalated, incident.resolved, incidents.summary
+     "timestamp": "2026-01-31T12:00:00.000000Z",     event time of the newest news in it, UTC
+     "data": {"incident": {…}}}                      see `incident_message`, `summary_message`
+
+A body depends on incidents alone, on no clock: made again, it is the same to the byte. Fields are added, never renamed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import orjson
+
+from agents.alerting.reasons import Reason
+from schemas.ids import record_id
+from schemas.records import Incident, IncidentState
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message to be handed to one receiver: to be tried until an outcome is known."""
+
+    notification_id: str
+    tenant: str
+    incident_id: str
+    """Of a summary: the first incident that it lists."""
+    incident_revision: int
+    receiver: str
+    reason: Reason
+    """OPENED, ESCALATED, RESOLVED or SUMMARY."""
+    body: str
+    decided_at: int
+    """Wall clock, µs; the deadline counts from here, over restarts."""
+
+    def begun(self, now: int) -> "Delivery":
+        """The same message, after it had to wait for its turn: its deadline counts from now."""
+        return replace(self, decided_at=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An incident as a summary lists it. Times event time, µs."""
+
+    id: str
+    application: str
+    state: str
+    severity: str
+    title: str
+    opened_at: int
+    updated_at: int
+    resolved_at: int | None
+
+    @staticmethod
+    def of(incident: Incident) -> "Listing":
+        """The lines of a summary that tell this incident."""
+        return Listing(
+            incident.id,
+            incident.application,
+            incident.state,
+            incident.severity,
+            incident.title,
+            incident.opened_at,
+            incident.updated_at,
+            incident.resolved_at,
+        )
+
+
+def message_id(incident: Incident, receiver: str) -> str:
+    """The id of the message about this revision to this receiver: constant over retries, restarts and replays."""
+    return record_id(incident.tenant, incident.id, incident.revision, receiver)
+
+
+def summary_id(incident: Incident, receiver: str) -> str:
+    """The id of the summary that this incident's revision began."""
+    return record_id(incident.tenant, incident.id, incident.revision, receiver, "summary")
+
+
+def incident_message(incident: Incident, reason: Reason) -> str:
+    """The body of a message about one incident: `data.incident` holds the record's fields, times as ISO 8601."""
+    data = {
+        "id": incident.id,
+        "tenant": incident.tenant,
+        "application": incident.application,
+        "state": incident.state,
+        "severity": incident.severity,
+        "title": incident.title,
+        "revision": incident.revision,
+        "opened_at": iso(incident.opened_at),
+        "updated_at": iso(incident.updated_at),
+        "resolved_at": None if incident.resolved_at is None else iso(incident.resolved_at),
+        "anomaly_count": incident.anomaly_count,
+        "models": incident.models,
+        "users": incident.users,
+        "metrics": incident.metrics,
+        "detectors": incident.detectors,
+        "anomaly_ids": incident.anomaly_ids,
+        "settings_version": incident.settings_version,
+    }
+    return _body(f"incident.{reason}", incident.updated_at, {"incident": data})
+
+
+def summary_message(tenant: str, listings: Sequence[Listing], unlisted: int) -> str:
+    """The body of a summary.
+
+    `data` holds `tenant`, `count` (of incidents), `open` and `resolved` (of those listed), `unlisted` (counted only) and `incidents`, in the order
+    in which they came.
+    """
+    is_open = sum(listing.state == IncidentState.OPEN for listing in listings)
+    data = {
+        "tenant": tenant,
+        "count": len(listings) + unlisted,
+        "open": is_open,
+        "resolved": len(listings) - is_open,
+        "unlisted": unlisted,
+        "incidents": [
+            {
+                "id": listing.id,
+                "application": listing.application,
+                "state": listing.state,
+                "severity": listing.severity,
+                "title": listing.title,
+                "opened_at": iso(listing.opened_at),
+                "updated_at": iso(listing.updated_at),
+                "resolved_at": None if listing.resolved_at is None else iso(listing.resolved_at),
+            }
+            for listing in listings
+        ],
+    }
+    return _body("incidents.summary", max(listing.updated_at for listing in listings), data)
+
+
+def iso(time: int) -> str:
+    """µs since 1970 as ISO 8601 in UTC.
+
+    >>> iso(1_700_000_000_000_001)
+    '2023-11-14T22:13:20.000001Z'
+    """
+    return (_EPOCH + timedelta(microseconds=time)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _body(kind: str, time: int, data: dict[str, object]) -> str:
+    return orjson.dumps({"type": kind, "timestamp": iso(time), "data": data}).decode()

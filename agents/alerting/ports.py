@@ -1,0 +1,36 @@
+"""What alert needs of a connector that carries messages out."""
+
+from typing import Protocol
+
+
+class DeliveryAnswer(Protocol):
+    """How one attempt went. It was taken when there is no fault and the status is of the 200s or, for what has no statuses, None."""
+
+    @property
+    def status(self) -> int | None:
+        """HTTP status, as soon as one came."""
+
+    @property
+    def fault(self) -> str | None:
+        """What went wrong before a status came, in a word: `timeout`, `reset`, …"""
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds that the receiver asks to wait. None when it does not say."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether we refuse to send to this target at all, so that another attempt is pointless."""
+
+
+class Receiver(Protocol):
+    """One receiver of messages. It neither retries nor raises for what a receiver can do wrong: that is an answer."""
+
+    async def deliver(self, notification_id: str, body: bytes, now: int) -> DeliveryAnswer:
+        """One attempt to hand over a message within a time of its own. `now` is the wall clock, µs.
+
+        The same id is the same message: a receiver that got it before ignores it.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""

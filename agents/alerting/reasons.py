@@ -1,0 +1,63 @@
+"""Why alert decided as it did. The texts go to `notifications`, logs and metrics: they stay."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Reasons of decisions."""
+
+    OPENED = "opened"
+    """The incident is new to the receiver: told."""
+
+    ESCALATED = "escalated"
+    """Its severity has risen: told."""
+
+    RESOLVED = "resolved"
+    """It is over, and the receiver was told of it: told."""
+
+    SUMMARY = "summary"
+    """The message that sums up what was listed for it."""
+
+    WAITS_FOR_EARLIER = "waits for earlier message"
+    """To be told when the fate of an earlier message about the same incident is known."""
+
+    LISTED_OLD = "too old to be told singly"
+    """Listed in the next summary."""
+
+    LISTED_BACKLOG = "too many messages wait"
+    """Listed in the next summary, since the receiver has `max_waiting` messages to take first."""
+
+    LISTED_AGAIN = "listed in summary"
+    """An incident that the next summary lists, or a summary has listed, changed: the next summary says how it stands now."""
+
+    UPDATED_NOT_SENT = "updated"
+    """More of the same joined: nobody is told."""
+
+    BELOW_SEVERITY = "below the receiver's severity"
+    """Not told."""
+
+    RESOLVED_NOT_SENT = "nobody was told that it was open"
+    """Its end is not told, since no message about its start was taken by the receiver."""
+
+    RESOLVED_NOT_WANTED = "receiver wants no resolved"
+    """Its end is not told, by the receiver's setting."""
+
+    DUPLICATE = "came before"
+    """The record is at or below the highest of its correlate lane: nothing happens."""
+
+    RECEIVER_GONE = "receiver is no longer configured"
+    """A message that waited was given up."""
+
+
+class Attempt(StrEnum):
+    """Reasons for what follows an attempt to deliver."""
+
+    DELIVERED = "delivered"
+    SERVER_FAULT = "server fault"
+    TOO_MANY_REQUESTS = "too many requests"
+    NO_ANSWER = "no answer"
+    GONE = "receiver says it is gone"
+    REJECTED = "receiver rejects the message"
+    REDIRECT = "redirect, not followed"
+    FORBIDDEN_TARGET = "target is not allowed"
+    DEADLINE = "deadline passed"

@@ -1,0 +1,99 @@
+"""What follows an attempt to deliver: done, again at a time, or given up. A pure function; the one loop around it is the shell's."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from agents.alerting.ports import DeliveryAnswer
+from agents.alerting.reasons import Attempt
+from agents.alerting.settings import RetrySettings
+
+_ASKS_TO_WAIT: Final = (429, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver has taken the message."""
+
+    detail: str
+    reason: Attempt = Attempt.DELIVERED
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """Try again at this wall-clock time, µs."""
+
+    at: int
+    reason: Attempt
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Another attempt would not help, or is too late."""
+
+    reason: Attempt
+    detail: str
+
+
+Verdict = Delivered | RetryAt | GiveUp
+
+
+def after_attempt(
+    answer: DeliveryAnswer, *, notification_id: str, attempt: int, decided_at: int, now: int, retry: RetrySettings
+) -> Verdict:
+    """What follows the attempt-th attempt (1, 2, …) to deliver the message decided at `decided_at`, which ended at `now` (µs) with `answer`.
+
+    2xx is delivered. 429, 5xx and attempts that got no status are tried again, after the receiver's Retry-After on 429 and 503 if that is longer
+    than the wait of our own, but never more than `cap_s`. All else, 410 and redirects too, is given up at once, and so is a
+    message whose next attempt would come after `deadline_s`. `attempt` may begin at 1 again after a restart; `decided_at` must not.
+    """
+    detail = _detail(answer)
+    reason = _reason(answer)
+    if reason is Attempt.DELIVERED:
+        return Delivered(detail)
+    if reason not in (Attempt.SERVER_FAULT, Attempt.TOO_MANY_REQUESTS, Attempt.NO_ANSWER):
+        return GiveUp(reason, detail)
+    wait_s = backoff_s(notification_id, attempt, retry)
+    if answer.status in _ASKS_TO_WAIT and answer.retry_after_s is not None:
+        wait_s = max(wait_s, min(answer.retry_after_s, retry.cap_s))
+    at = now + round(wait_s * 1e6)
+    if at > decided_at + round(retry.deadline_s * 1e6):
+        return GiveUp(Attempt.DEADLINE, f"last answer: {detail}")
+    return RetryAt(at, reason, detail)
+
+
+def backoff_s(notification_id: str, attempt: int, retry: RetrySettings) -> float:
+    """Seconds to wait after the attempt-th attempt: `first_s` doubled each time up to `cap_s`, times a jitter of 0.5 to 1.
+
+    The jitter is made from the id, so that it differs between messages and is the same each time.
+
+    >>> [round(backoff_s("m", attempt, RetrySettings(first_s=1, cap_s=6)), 2) for attempt in (1, 2, 3, 4, 99)]
+    [0.58, 1.54, 2.76, 4.36, 3.03]
+    """
+    longest = min(retry.cap_s, retry.first_s * 2.0 ** min(attempt - 1, 60))
+    draw = int.from_bytes(blake2b(f"{notification_id}/{attempt}".encode(), digest_size=4).digest(), "big")
+    return longest * (0.5 + draw / 2**33)
+
+
+def _reason(answer: DeliveryAnswer) -> Attempt:
+    status = answer.status
+    if answer.refused:
+        return Attempt.FORBIDDEN_TARGET
+    if answer.fault is not None:
+        return Attempt.NO_ANSWER
+    if status is None or 200 <= status < 300:
+        return Attempt.DELIVERED
+    if status == 429:
+        return Attempt.TOO_MANY_REQUESTS
+    if status >= 500:
+        return Attempt.SERVER_FAULT
+    if status == 410:
+        return Attempt.GONE
+    return Attempt.REDIRECT if 300 <= status < 400 else Attempt.REJECTED
+
+
+def _detail(answer: DeliveryAnswer) -> str:
+    if answer.fault is not None:
+        return answer.fault
+    return "taken" if answer.status is None else f"HTTP {answer.status}"

@@ -1,0 +1,111 @@
+"""Who is told of incidents, from which severity on, and how patiently."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from schemas.records import Severity
+from schemas.secrets import Secret
+
+
+class ReceiverKind(StrEnum):
+    """Ways to reach a receiver."""
+
+    WEBHOOK = "webhook"
+    LOG = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSettings:
+    """One receiver of messages."""
+
+    name: str
+    """Its name: part of every message's id and of the state, so a receiver under a new name is a new receiver."""
+
+    kind: ReceiverKind = ReceiverKind.LOG
+    """`webhook` posts JSON signed by Standard Webhooks; `log` writes one line per message."""
+
+    url: str | None = None
+    """Where a webhook is posted: https, or http for a loopback address with `allow_private`. None for the log."""
+
+    secret: Secret = field(default_factory=lambda: Secret(""))
+    """Standard Webhooks secret that signs a webhook's messages: `whsec_` and the base64 of 24 to 64 random bytes. A webhook needs one."""
+
+    allow_private: bool = False
+    """Whether the webhook may go to a loopback or private address. Off, since a URL that somebody else chose could reach what only this machine
+    can."""
+
+    min_severity: Severity = Severity.LOW
+    """Least severity that is told. The default leaves out `info`, which is for reading, not for being told."""
+
+    send_resolved: bool = True
+    """Whether the end of an incident is told, to those who were told of it."""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a receiver needs a name")
+        if self.kind is ReceiverKind.WEBHOOK and not self.url:
+            raise ValueError(f"receiver {self.name!r}: a webhook needs a url")
+        if self.kind is ReceiverKind.WEBHOOK and not self.secret:
+            raise ValueError(
+                f"receiver {self.name!r}: a webhook needs a secret: whsec_ and the base64 of 24 random bytes or more"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySettings:
+    """How a delivery that failed for now is tried again: the waits double from `first_s` to `cap_s`, each shortened by up to half by jitter."""
+
+    first_s: float = 1.0
+    """Longest wait before the second attempt, seconds: a receiver that restarts is back within a few."""
+
+    cap_s: float = 300.0
+    """Longest wait between two attempts, seconds; also the most that a receiver's Retry-After is granted."""
+
+    deadline_s: float = 3600.0
+    """Seconds of wall clock after the decision to send at which a message is given up. It counts on while the worker is down."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first_s <= self.cap_s:
+            raise ValueError(f"retry waits must be above 0 and first_s ({self.first_s}) at most cap_s ({self.cap_s})")
+        if self.deadline_s < 0:
+            raise ValueError(f"deadline_s is {self.deadline_s}, it must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """What is told to whom."""
+
+    receivers: tuple[ReceiverSettings, ...] = (ReceiverSettings(name="log"),)
+    """All receivers; each is told everything from its severity on. The default writes to the log of the alert worker."""
+
+    alert_max_age_s: float = 900.0
+    """Wall-clock seconds after its `updated_at` at which an incident's record is too old to be told singly when it arrives, as after an outage or at
+    the first start: it goes into one message that sums up. A recorded trace that is played with its old times needs a larger value."""
+
+    summary_wait_s: float = 15.0
+    """Seconds without another incident for it after which a summary is sent: a backlog comes in within a few."""
+
+    summary_max_wait_s: float = 120.0
+    """Seconds after its first incident at which a summary is sent, though more come."""
+
+    summary_listed: int = 50
+    """Most incidents that a summary lists one by one; it counts the others."""
+
+    max_waiting: int = 1000
+    """Most messages that wait for one receiver in one lane. While so many wait, new incidents go into the summary: bounded memory, and no flood when
+    the receiver is back."""
+
+    retry: RetrySettings = field(default_factory=RetrySettings)
+    """How a failed delivery is tried again."""
+
+    def __post_init__(self) -> None:
+        names = [receiver.name for receiver in self.receivers]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"receivers need different names, {', '.join(map(repr, twice))} is given more than once")
+        for name in ("alert_max_age_s", "summary_wait_s", "summary_max_wait_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must not be negative")
+        for name in ("summary_listed", "max_waiting"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")

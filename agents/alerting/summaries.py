@@ -1,0 +1,182 @@
+"""One message for what is too old, or too much, to be told singly."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Final, Self
+
+import orjson
+
+from agents.alerting.conversation import delivery_of
+from agents.alerting.messages import Delivery, Listing, summary_id, summary_message
+from agents.alerting.reasons import Reason
+from agents.alerting.settings import AlertSettings
+from schemas.ids import record_id
+from schemas.records import Incident
+from streams.pages import seal, unseal
+
+_VERSION: Final = 1
+_KEY: Final = b"summary/"
+
+
+@dataclass(slots=True)
+class _Collected:
+    """A summary that is not sent yet. Wall clock, µs."""
+
+    id: str
+    incident_id: str
+    incident_revision: int
+    first_at: int
+    due_at: int
+    listings: list[Listing] = field(default_factory=list)
+    unlisted: int = 0
+
+    def put(self, incident: Incident) -> bool:
+        """Tell how a listed incident stands now; false when it is not listed."""
+        for place, listing in enumerate(self.listings):
+            if listing.id == incident.id:
+                self.listings[place] = Listing.of(incident)
+                return True
+        return False
+
+
+@dataclass(slots=True)
+class _Place:
+    """The summaries of one tenant to one receiver: at most one collects, at most one is being delivered."""
+
+    tenant: str
+    receiver: str
+    collected: _Collected | None = None
+    sending: Delivery | None = None
+
+    def row(self) -> bytes:
+        return seal(_VERSION, orjson.dumps(asdict(self)))
+
+    @classmethod
+    def from_row(cls, value: bytes) -> Self:
+        fields = orjson.loads(unseal(value, _VERSION, "summaries")[1])
+        if fields["collected"] is not None:
+            listings = [Listing(**listing) for listing in fields["collected"].pop("listings")]
+            fields["collected"] = _Collected(**fields["collected"], listings=listings)
+        if fields["sending"] is not None:
+            fields["sending"] = delivery_of(fields["sending"])
+        return cls(**fields)
+
+
+class Summaries:
+    """All summaries of a lane, one row for each tenant and receiver; tenants are never mixed.
+
+    A summary is due `summary_wait_s` after the last incident that was listed for it, `summary_max_wait_s` after the first at the latest, and not
+    before the outcome of the one before is known. All times wall clock, µs.
+    """
+
+    def __init__(self, settings: AlertSettings) -> None:
+        self._settings: Final = settings
+        self._wait_us: Final = round(settings.summary_wait_s * 1e6)
+        self._max_wait_us: Final = round(settings.summary_max_wait_s * 1e6)
+        self._places: dict[bytes, _Place] = {}
+        self._touched: set[bytes] = set()
+
+    def add(self, incident: Incident, receiver: str, *, is_first: bool, now: int) -> str:
+        """List an incident in the summary that collects, or begin one; returns its id.
+
+        `is_first` says that no earlier summary or message told of the incident: only such ones count beyond `summary_listed`.
+        """
+        key = _key(incident.tenant, receiver)
+        place = self._places.setdefault(key, _Place(incident.tenant, receiver))
+        self._touched.add(key)
+        if place.collected is None:
+            place.collected = _Collected(
+                summary_id(incident, receiver), incident.id, incident.revision, first_at=now, due_at=now
+            )
+        collected = place.collected
+        collected.due_at = min(now + self._wait_us, collected.first_at + self._max_wait_us)
+        if not collected.put(incident):
+            if len(collected.listings) < self._settings.summary_listed:
+                collected.listings.append(Listing.of(incident))
+            elif is_first:
+                collected.unlisted += 1
+        return collected.id
+
+    def refresh(self, incident: Incident, receiver: str) -> None:
+        """Let the summary that collects say how the incident stands now, if it lists it; that does not put it off."""
+        key = _key(incident.tenant, receiver)
+        place = self._places.get(key)
+        if place is not None and place.collected is not None and place.collected.put(incident):
+            self._touched.add(key)
+
+    def collecting(self, tenant: str, receiver: str) -> str | None:
+        """Id of the summary that collects."""
+        place = self._places.get(_key(tenant, receiver))
+        return place.collected.id if place is not None and place.collected is not None else None
+
+    def next_due(self) -> int | None:
+        """When the next summary is due; None while none can become due by time alone."""
+        return min((p.collected.due_at for p in self._places.values() if p.collected and not p.sending), default=None)
+
+    def take_due(self, now: int) -> list[Delivery]:
+        """The summaries that are due, as deliveries that have begun."""
+        taken = []
+        for key, place in sorted(self._places.items()):
+            collected = place.collected
+            if collected is None or place.sending is not None or collected.due_at > now:
+                continue
+            place.sending = Delivery(
+                notification_id=collected.id,
+                tenant=place.tenant,
+                incident_id=collected.incident_id,
+                incident_revision=collected.incident_revision,
+                receiver=place.receiver,
+                reason=Reason.SUMMARY,
+                body=summary_message(place.tenant, collected.listings, collected.unlisted),
+                decided_at=now,
+            )
+            place.collected = None
+            self._touched.add(key)
+            taken.append(place.sending)
+        return taken
+
+    def sending(self) -> list[Delivery]:
+        """The summaries that are being delivered."""
+        return [place.sending for _, place in sorted(self._places.items()) if place.sending is not None]
+
+    def settle(self, notification_id: str) -> Delivery | None:
+        """A summary's outcome is known: forget it. None when no summary of this id is being delivered."""
+        for key, place in self._places.items():
+            if place.sending is not None and place.sending.notification_id == notification_id:
+                done, place.sending = place.sending, None
+                self._touched.add(key)
+                if place.collected is None:
+                    del self._places[key]
+                return done
+        return None
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take over the rows that `changed` gave. Raises NewerState."""
+        self._places = {key: _Place.from_row(value) for key, value in rows}
+
+    def drop(self, receivers: frozenset[str]) -> list[Delivery]:
+        """Forget these receivers' summaries; returns what was being delivered."""
+        gone = {key: place for key, place in sorted(self._places.items()) if place.receiver in receivers}
+        for key in gone:
+            del self._places[key]
+            self._touched.add(key)
+        return [place.sending for place in gone.values() if place.sending is not None]
+
+    def receivers(self) -> frozenset[str]:
+        """Names of the receivers that have one."""
+        return frozenset(place.receiver for place in self._places.values())
+
+    def changed(self) -> list[tuple[bytes, bytes | None]]:
+        """The rows that changed since the last call; None for one that is gone."""
+        rows = [(key, self._places[key].row() if key in self._places else None) for key in sorted(self._touched)]
+        self._touched.clear()
+        return rows
+
+
+def is_row(key: bytes) -> bool:
+    """Whether the row under this key belongs to Summaries."""
+    return key.startswith(_KEY)
+
+
+def _key(tenant: str, receiver: str) -> bytes:
+    return _KEY + record_id(tenant, receiver).encode()

@@ -1,0 +1,41 @@
+"""What decides which anomalies make one incident, and when it is over."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelationSettings:
+    """How anomalies become incidents. Spans are seconds of event time unless the field says otherwise."""
+
+    quiet_s: float = 180.0
+    """Anomalies of one application that are less than this far apart belong to one incident, and an incident is resolved when no anomaly came for so
+    long. Shorter tells sooner that it is over; longer makes one incident of a fault that flickers. The default is 18 buckets of 10 s."""
+
+    update_every_s: float = 30.0
+    """Least time between an incident's last record and the next one that only adds a metric, a model, a user or a detector. Rises of severity and
+    the end are told at once."""
+
+    active_lane_s: float = 60.0
+    """Seconds of append time for which a source lane counts after its watermark last moved. A lane that moves no more is idle or dead, and must not
+    hold the time of the others back."""
+
+    silence_s: float = 60.0
+    """Seconds of append time beyond `quiet_s` after which an incident is resolved although event time stands, because no lane moves at all."""
+
+    max_open: int = 1000
+    """Most open incidents of one tenant in one lane. The applications beyond it share one incident, so that a tenant with a million applications
+    costs bounded memory."""
+
+    max_listed: int = 100
+    """Most anomaly ids, models, users, metrics and detectors, each, that an incident lists: the first ones. What is beyond is counted only."""
+
+    def __post_init__(self) -> None:
+        for name in ("quiet_s", "active_lane_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
+        for name in ("update_every_s", "silence_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must not be negative")
+        for name in ("max_open", "max_listed"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")

@@ -1,0 +1,117 @@
+"""The lanes of `telemetry` as a lane of `anomalies` sees them: what came already, and which time it is."""
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from streams.pages import seal, unseal
+
+NEVER: Final = -(2**63)
+"""Earlier than every time, µs; also below every offset."""
+
+LAST_ORDINAL: Final = 2**31 - 1
+"""The ordinal of a watermark: it follows every anomaly of the record at which its lane wrote it."""
+
+_VERSION: Final = 1
+_LANE: Final = struct.Struct("<qqqq")
+_TIME: Final = struct.Struct("<qq")
+_TIME_KEY: Final = b"time"
+_LANE_KEY: Final = b"source/"
+
+
+@dataclass(slots=True)
+class _Source:
+    """One source lane: the highest (offset, ordinal) that came, its watermark, and the append time at which that last moved; µs."""
+
+    offset: int = NEVER
+    ordinal: int = 0
+    watermark: int = NEVER
+    moved_at: int = NEVER
+
+
+class SourceLanes:
+    """Event time out of the watermarks of many lanes.
+
+    `time` is the least watermark of the lanes that moved within `active_us` of `append`, the latest append time; it never goes back, and stands
+    while no lane moves. All times µs. A record at or below the highest (offset, ordinal) of its lane came before: detect writes a lane's records
+    in this order and, after a fault, some of them again.
+    """
+
+    def __init__(self, active_us: int) -> None:
+        self._active_us: Final = active_us
+        self._lanes: dict[int, _Source] = {}
+        self._touched: set[bytes] = set()
+        self.time = NEVER
+        self.append = NEVER
+
+    def is_new(self, lane: int, offset: int, ordinal: int) -> bool:
+        """Whether the record is above all that came from its lane. It counts as come from now on."""
+        source = self._lanes.setdefault(lane, _Source())
+        if (offset, ordinal) <= (source.offset, source.ordinal):
+            return False
+        source.offset, source.ordinal = offset, ordinal
+        self._touched.add(_lane_key(lane))
+        return True
+
+    def moved(self, lane: int, watermark: int, append_time: int) -> None:
+        """A watermark came. One that is not above the lane's last moves nothing."""
+        source = self._lanes[lane]
+        if watermark > source.watermark:
+            source.watermark, source.moved_at = watermark, append_time
+
+    def passed(self, append_time: int) -> None:
+        """A record was appended at this time; `time` moves on where it can."""
+        if append_time > self.append:
+            self.append = append_time
+            self._touched.add(_TIME_KEY)
+        active = [source.watermark for source in self._lanes.values() if self._is_active(source)]
+        if active and min(active) > self.time:
+            self.time = min(active)
+            self._touched.add(_TIME_KEY)
+
+    def time_of(self, lane: int) -> int:
+        """Up to which event time all that concerns `lane` is known: `time`, or the lane's own watermark while it is active and behind.
+
+        The second happens where a lane first speaks after the others moved on.
+        """
+        source = self._lanes.get(lane)
+        return min(self.time, source.watermark) if source and self._is_active(source) else self.time
+
+    @property
+    def silent(self) -> bool:
+        """Whether no lane is active, so that event time stands."""
+        return not any(self._is_active(source) for source in self._lanes.values())
+
+    def _is_active(self, source: _Source) -> bool:
+        return source.moved_at != NEVER and source.moved_at >= self.append - self._active_us
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take over the rows that `changed` gave; `is_row` tells which of a lane's rows these are. Raises NewerState."""
+        for key, value in rows:
+            _, body = unseal(value, _VERSION, "source lanes")
+            if key == _TIME_KEY:
+                self.time, self.append = _TIME.unpack(body)
+            else:
+                self._lanes[int(key.removeprefix(_LANE_KEY))] = _Source(*_LANE.unpack(body))
+
+    def changed(self) -> list[tuple[bytes, bytes]]:
+        """The rows that changed since the last call."""
+        rows = [(key, seal(_VERSION, self._row(key))) for key in sorted(self._touched)]
+        self._touched.clear()
+        return rows
+
+    def _row(self, key: bytes) -> bytes:
+        if key == _TIME_KEY:
+            return _TIME.pack(self.time, self.append)
+        source = self._lanes[int(key.removeprefix(_LANE_KEY))]
+        return _LANE.pack(source.offset, source.ordinal, source.watermark, source.moved_at)
+
+
+def is_row(key: bytes) -> bool:
+    """Whether the row under this key belongs to SourceLanes."""
+    return key == _TIME_KEY or key.startswith(_LANE_KEY)
+
+
+def _lane_key(lane: int) -> bytes:
+    return b"%s%d" % (_LANE_KEY, lane)

@@ -1,0 +1,76 @@
+"""A title says what is wrong, where and by how much, in words that claim no more than the anomaly does."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from schemas.records import Anomaly, Direction
+
+MAX_TITLE: Final = 200
+"""Most characters of a title; names in records may be long."""
+
+_NAMED: Final = 3
+
+
+def sentence(anomaly: Anomaly) -> str:
+    """What one anomaly says, as a phrase without a full stop: "error rate of chat-api/gpt-4o at 0.2 instead of 0"."""
+    return f"{_words(anomaly.metric)} of {_subject(anomaly)} {_amount(anomaly)}"
+
+
+def title(lead: str, others: Sequence[str]) -> str:
+    """The lead sentence and the other metrics that are wrong too, at most MAX_TITLE characters.
+
+    >>> title("latency of chat-api 3.1x expected", ["error_rate"])
+    'latency of chat-api 3.1x expected; also error rate'
+    >>> title("cost of a 2x expected", ["m1", "m2", "m3", "m4", "m5"])
+    'cost of a 2x expected; also m1, m2, m3 and 2 more'
+    """
+    also = ", ".join(_words(metric) for metric in others[:_NAMED])
+    if len(others) > _NAMED:
+        also += f" and {len(others) - _NAMED} more"
+    whole = f"{lead}; also {also}" if also else lead
+    return whole if len(whole) <= MAX_TITLE else whole[: MAX_TITLE - 1] + "…"
+
+
+def number(value: float) -> str:
+    """Three significant digits without an exponent where people would not write one.
+
+    >>> number(3.14159), number(12_345.0), number(0.0002), number(2.5e12)
+    ('3.14', '12,300', '0.0002', '2.5e+12')
+    """
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    rounded = float(f"{value:.3g}")
+    if abs(rounded) >= 1e9 or abs(rounded) < 1e-4:
+        return f"{rounded:g}"
+    return f"{rounded:,.0f}" if abs(rounded) >= 1000 else f"{rounded:g}"
+
+
+def _words(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+def _subject(anomaly: Anomaly) -> str:
+    place = anomaly.application if anomaly.model is None else f"{anomaly.application}/{anomaly.model}"
+    return place if anomaly.user is None else f"user {anomaly.user} in {place}"
+
+
+def _amount(anomaly: Anomaly) -> str:
+    observed, expected = anomaly.observed, anomaly.expected
+    if anomaly.rule is not None:
+        limit = "" if expected is None else f", {anomaly.direction} {number(expected)}"
+        return f"at {number(observed)}{limit} (rule {anomaly.rule})"
+    if expected is None:
+        return f"at {number(observed)}"
+    return _compared(observed, expected, anomaly.direction) or f"at {number(observed)} instead of {number(expected)}"
+
+
+def _compared(observed: float, expected: float, direction: Direction) -> str | None:
+    """Observed as a multiple or a percentage of expected; None where neither would say anything."""
+    if not (expected > 0 and math.isfinite(expected) and math.isfinite(observed)):
+        return None
+    ratio = observed / expected
+    if direction is Direction.ABOVE and ratio >= 1.995 and math.isfinite(ratio):
+        return f"{number(ratio)}x expected"
+    percent = round(100 * (ratio - 1 if direction is Direction.ABOVE else 1 - ratio)) if math.isfinite(ratio) else 0
+    return f"{percent} % {direction} expected" if percent > 0 else None
