@@ -1,14 +1,15 @@
 """What every detector is: a frozen policy, state in tables that the lane keeps, and a function from events or a closed bucket to findings.
 
-Two rhythms. *At once*: events of one segment, in offset order, against what the subject's last closed bucket left. *At close*: all subjects of the lane
-that are live when a bucket closes. Both are pure: no clock, no random source, no other lane; the same events give the same findings however they were
-batched. Floats are computed at close only, in the order of `rows` (sorted names); a score is rounded by `significant` before anything is decided.
+Two rhythms. *At once*: events of one segment, in offset order, against what the subject's last closed bucket left. *At close*: all
+subjects of the lane that are live when a bucket closes. Both are pure: no clock, no random source, no other lane; the same events give
+the same findings however they were batched. Floats are computed at close only, in the order of `rows` (sorted names); a score is
+rounded by `significant` before anything is decided.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -58,8 +59,19 @@ class Finding:
     """At once: the index of the event in its segment. At close: None."""
 
 
+class Names(Protocol):
+    """The names behind the row numbers of one kind of subject; `streams.subjects.Subjects` is one."""
+
+    def name(self, row: int) -> tuple[str, ...]:
+        """Of series: (tenant, application, model)."""
+        ...
+
+
 class Events(Protocol):
     """One segment: good events that are not late, in offset order, between two closes. Arrays have shape (n,)."""
+
+    names: Names
+    """Of the rows in `series`. For looking up a few rows, never one per event."""
 
     offsets: Int64s
     times: Int64s
@@ -134,6 +146,14 @@ class Detector(Protocol):
     version: int
     tables: Sequence[tuple[Kind, TableSpec]]
 
+    def recompute(self, metric: str, evidence: Mapping[str, float]) -> float:
+        """The score of a finding about `metric`, computed again from its evidence alone: equal to the finding's.
+
+        Raises:
+            KeyError: the evidence is not that of a finding of this detector.
+        """
+        ...
+
 
 class AtOnceDetector(Detector, Protocol):
     """Answers within the batch."""
@@ -153,13 +173,32 @@ class AtCloseDetector(Detector, Protocol):
         ...
 
 
+_DIGITS: Final = 6
+_POWERS: Final = np.array([float(f"1e{power}") for power in range(23)])
+"""Powers of ten that a float64 holds exactly."""
+
+
 def significant(values: Float64s) -> Float64s:
     """Rounded to six significant digits, as every score is before it is compared or stored; NaN and infinities stay.
+
+    The same as `float(f"{value:.6g}")` for every value, to the bit.
 
     >>> significant(np.array([3.14159265, 0.000123456789, 0.0, np.nan])).tolist()
     [3.14159, 0.000123457, 0.0, nan]
     """
     out = values.copy()
-    for index in np.flatnonzero(np.isfinite(values) & (values != 0)):
-        out[index] = float(f"{values[index]:.6g}")
+    flat = out.reshape(-1)
+    rest = np.flatnonzero(np.isfinite(flat) & (flat != 0))
+    sizes = np.abs(flat[rest])
+    places = _DIGITS - 1 - np.floor(np.log10(sizes)).astype(np.int64)
+    plain = (places >= -22) & (places <= 22)
+    up, down = _POWERS[np.clip(places, 0, 22)], _POWERS[np.clip(-places, 0, 22)]
+    scaled = sizes * up / down
+    whole = np.rint(scaled)
+    # One of the powers is 1 and the other exact, so `scaled` is off by less than 1e-9, and the quotient back is the double
+    # nearest to the decimal. What lies that near to a tie, or where log10 was off by one, is left to the slow way.
+    plain &= (np.abs(np.abs(scaled - whole) - 0.5) > 1e-6) & (scaled >= 100_000) & (scaled < 999_999)
+    flat[rest[plain]] = np.copysign(whole[plain] / up[plain] * down[plain], flat[rest[plain]])
+    for index in rest[~plain].tolist():
+        flat[index] = float(f"{flat[index]:.6g}")
     return out
