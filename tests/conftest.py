@@ -29,7 +29,7 @@ def kafka() -> Iterator[str]:
         yield server.address
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kafka_jars() -> None:
     """What a test needs that starts a Kafka of its own."""
     if why := missing():

@@ -71,10 +71,14 @@ class KafkaServer:
     Args:
         overrides: broker settings that take precedence over `SMALL_BROKER`.
         heap_mb: most heap of the Java process, megabytes.
+        extra_listeners: further `PROTOCOL://host:port` beside the plain-text one.
     """
 
-    def __init__(self, overrides: Mapping[str, str] | None = None, heap_mb: int = 768) -> None:
+    def __init__(
+        self, overrides: Mapping[str, str] | None = None, heap_mb: int = 768, extra_listeners: Sequence[str] = ()
+    ) -> None:
         self._overrides = dict(overrides or {})
+        self._extra_listeners = tuple(extra_listeners)
         self._heap_mb = heap_mb
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -98,7 +102,7 @@ class KafkaServer:
             raise CannotStartKafka(why)
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="sentinel-kafka-"))
-            self._ports = _free_ports()
+            self._ports = (free_port(), free_port())
             self._format(self._folder)
         # setpriv: when the test run is killed, the server goes too.
         guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
@@ -171,10 +175,11 @@ class KafkaServer:
 
     def _format(self, folder: Path) -> None:
         broker, controller = self._ports
+        open_to_clients = ",".join((f"PLAINTEXT://127.0.0.1:{broker}", *self._extra_listeners))
         settings = {
             **SMALL_BROKER,
-            "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
+            "listeners": f"{open_to_clients},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": open_to_clients,
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "log.dirs": str(folder / "log"),
             **self._overrides,
@@ -206,11 +211,11 @@ class KafkaServer:
         raise CannotStartKafka(f"no answer from {self.address} within {timeout_s:g} s: {_last_lines(log)}")
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def _accepts(port: int) -> bool:

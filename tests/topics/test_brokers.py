@@ -1,0 +1,123 @@
+"""Reaching the broker: what both clients are given, what is refused, and what a person reads when nobody answers."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from schemas.secrets import Secret
+from streams.brokers import (
+    CannotReachBroker,
+    RefusedBroker,
+    aiokafka_config,
+    librdkafka_config,
+    producer_config,
+    reach,
+)
+from streams.settings import Broker
+from tests.servers.kafka import free_port
+from tests.servers.tls import SecuredKafka, secured_kafka
+
+USER = Broker(username="sentinel", password=Secret("geheim"), tls=True)
+
+
+@pytest.mark.parametrize(
+    ("broker", "says"),
+    [
+        (replace(USER, tls=False), "plain text"),
+        (replace(USER, password=Secret("")), "broker.password"),
+        (replace(USER, username=None), "broker.username"),
+        (replace(USER, sasl_mechanism="GSSAPI"), "SCRAM-SHA-512"),
+        (Broker(tls_ca_file="ca.pem"), "broker.tls is false"),
+        (Broker(tls=True, tls_ca_file="/no/such.pem"), r"tls_ca_file: there is no file /no/such\.pem"),
+        (Broker(bootstrap_servers=" , "), "host:port"),
+    ],
+)
+def test_unsafe_or_contradicting_settings_are_refused_for_both_clients(broker: Broker, says: str) -> None:
+    """No client is configured from settings that would send a password readable, or that mean nothing."""
+    for config in (librdkafka_config, aiokafka_config):
+        with pytest.raises(RefusedBroker, match=says) as refused:
+            config(broker)
+        assert "\n" not in str(refused.value)
+        assert "geheim" not in str(refused.value)
+
+
+def test_file_that_is_no_certificate_is_an_error_of_settings(tmp_path: Path) -> None:
+    """A PEM file with something else in it is refused in one line by whichever client meets it first."""
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    broker = Broker(tls=True, tls_ca_file=str(tmp_path / "ca.pem"))
+    with pytest.raises(RefusedBroker, match="TLS files"):
+        aiokafka_config(broker)
+    with pytest.raises(RefusedBroker, match=r"ssl\.ca\.location"):
+        reach(broker)
+
+
+def test_producers_place_keys_by_murmur2_and_wait_for_the_broker() -> None:
+    """State is found by key only if every producer partitions alike; an unacknowledged record is no record."""
+    config = producer_config(Broker())
+    assert config["partitioner"] == "murmur2_random"
+    assert config["acks"] == "all"
+    assert config["enable.idempotence"] is True
+
+
+def test_unreachable_broker_is_one_line_in_time() -> None:
+    """Nobody listens: within the connect timeout there is one line with the address and what to check."""
+    address = f"127.0.0.1:{free_port()}"
+    began = time.monotonic()
+    with pytest.raises(CannotReachBroker, match=address) as why:
+        reach(Broker(bootstrap_servers=address, connect_timeout_s=1.5))
+    assert time.monotonic() - began < 5
+    assert "\n" not in str(why.value)
+    assert "broker.bootstrap_servers" in str(why.value)
+
+
+@pytest.fixture(scope="module")
+def secured(request: pytest.FixtureRequest) -> Iterator[SecuredKafka]:
+    """A real broker that asks for TLS and a user."""
+    request.getfixturevalue("kafka_jars")
+    with secured_kafka() as server:
+        yield server
+
+
+def _broker(secured: SecuredKafka, password: str) -> Broker:
+    return Broker(
+        bootstrap_servers=secured.address,
+        tls=True,
+        tls_ca_file=secured.ca_file,
+        username=secured.user,
+        password=Secret(password),
+    )
+
+
+async def test_both_clients_get_in_with_tls_and_scram(secured: SecuredKafka) -> None:
+    """What the two configurations say is enough for a real broker that demands TLS and SCRAM."""
+    broker = _broker(secured, secured.password)
+    _, cluster = reach(broker)
+    assert cluster.brokers
+    producer = AIOKafkaProducer(**aiokafka_config(broker))
+    await producer.start()
+    await producer.stop()
+    # stop() leaves TLS connections half closed, for up to 30 s.
+    for transport in list(asyncio.get_running_loop()._transports.values()):  # type: ignore[attr-defined]
+        transport.abort()
+    await asyncio.sleep(0)
+
+
+def test_wrong_password_is_one_line_that_names_it(secured: SecuredKafka) -> None:
+    """A refused password is told apart from a broker that is away, at once, without showing the password."""
+    began = time.monotonic()
+    with pytest.raises(CannotReachBroker, match=r"refused the user 'sentinel'.*broker\.password") as why:
+        reach(_broker(secured, "falsch"))
+    assert time.monotonic() - began < 6, "it should not wait for the connect timeout of 8 s"
+    assert "falsch" not in str(why.value)
+
+
+def test_untrusted_certificate_is_one_line_that_names_tls(secured: SecuredKafka) -> None:
+    """A broker whose certificate the system does not trust is not talked to, and the line says TLS."""
+    with pytest.raises(CannotReachBroker, match=r"TLS") as why:
+        reach(replace(_broker(secured, secured.password), tls_ca_file=None, connect_timeout_s=3.0))
+    assert "\n" not in str(why.value)
