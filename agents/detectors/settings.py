@@ -1,0 +1,255 @@
+"""What people decide about detection: one immutable version of it is one `DetectionSettings`."""
+
+import math
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from schemas.records import Severity
+
+MOST_RULES: Final = 32
+"""Rules in one version of the settings; a series keeps eight bytes for each."""
+
+RULE_METRICS: Final = {
+    "latency_us": "latency, µs",
+    "time_to_first_token_us": "time to the first token, µs",
+    "time_per_output_token_us": "time per token of the answer, µs",
+    "queue_time_us": "time in a queue, µs",
+    "prompt_tokens": "tokens of the prompt",
+    "completion_tokens": "tokens of the answer",
+    "tokens": "tokens of prompt and answer",
+    "cached_tokens": "tokens of the prompt that came from a cache",
+    "reasoning_tokens": "tokens of reasoning",
+    "cost_nano": "cost, 1e-9 of a currency unit",
+    "http_status": "HTTP status",
+    "retries": "retries before this call",
+    "failed": "1 when the status is not success, else 0",
+}
+"""Metrics that a rule may name, each with its unit; beside them `quality.<name>`, `security.<kind>` and `feature.<name>`."""
+
+RULE_METRIC_PREFIXES: Final = ("quality.", "security.", "feature.")
+
+_RULE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class SettingsError(ValueError):
+    """A value that cannot be. `field` says where it stands, as in `rules[2].threshold`; `why` what is wrong with it."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
+
+
+class Comparison(StrEnum):
+    """How a value stands to a rule's threshold when the rule is broken."""
+
+    ABOVE = ">"
+    AT_LEAST = ">="
+    BELOW = "<"
+    AT_MOST = "<="
+    EQUAL = "=="
+    NOT_EQUAL = "!="
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A threshold on one event: broken by every event of a matching series whose metric compares so to the threshold."""
+
+    name: str
+    """What people call it; letters, digits and `_.-`, at most 64, unique among the rules."""
+
+    metric: str
+    """One of `RULE_METRICS`, or `quality.<name>`, `security.<kind>`, `feature.<name>`. An event without it does not match."""
+
+    comparison: Comparison
+    """`>`, `>=`, `<`, `<=`, `==` or `!=`, as in `value > threshold`."""
+
+    threshold: float
+    """In the metric's unit; finite."""
+
+    severity: Severity = Severity.MEDIUM
+    """Of the anomaly: info, low, medium, high or critical."""
+
+    tenant: str | None = None
+    """Exact name of the only tenant it is for. None means every tenant."""
+
+    application: str | None = None
+    """Exact name of the only application it is for. None means every application."""
+
+    model: str | None = None
+    """Exact name of the only model it is for. None means every model."""
+
+    def __post_init__(self) -> None:
+        if not _RULE_NAME.fullmatch(self.name):
+            raise SettingsError(
+                "name", f"{self.name!r} must be 1 to 64 letters, digits and `_.-`, a letter or digit first"
+            )
+        prefixed = any(self.metric.startswith(prefix) and self.metric != prefix for prefix in RULE_METRIC_PREFIXES)
+        if self.metric not in RULE_METRICS and not prefixed:
+            known = ", ".join([*RULE_METRICS, *(f"{prefix}<name>" for prefix in RULE_METRIC_PREFIXES)])
+            raise SettingsError("metric", f"{self.metric!r} is no metric; there are {known}")
+        _finite("threshold", self.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class LeastChange:
+    """The smallest change of a series that is worth telling, however sure it is. None means that the metric is not judged.
+
+    Ratios are symmetrical: 1.5 means half as much again, or two thirds.
+    """
+
+    latency: float | None = 1.4
+    """Ratio. Below this people do not notice, and models of one name differ that much from hour to hour."""
+
+    time_to_first_token: float | None = 1.4
+    """Ratio, as for latency."""
+
+    tokens: float | None = 2.0
+    """Ratio of tokens per request. What people ask changes by tens of percent all day."""
+
+    cost: float | None = 2.0
+    """Ratio of cost per request, as for tokens."""
+
+    error_rate: float | None = 0.05
+    """Difference of shares: 0.05 is five more failures in a hundred calls. Only more failures are told."""
+
+    request_rate: float | None = 2.5
+    """Ratio. Traffic doubles and halves by itself; silence is any ratio."""
+
+    def __post_init__(self) -> None:
+        for name in ("latency", "time_to_first_token", "tokens", "cost", "request_rate"):
+            value = getattr(self, name)
+            if value is not None and not 1.0 < value <= 1e6:
+                raise SettingsError(name, f"{value!r} must be a ratio over 1 and at most 1e6, or null")
+        if self.error_rate is not None and not 0.0 < self.error_rate < 1.0:
+            raise SettingsError("error_rate", f"{self.error_rate!r} must be a share between 0 and 1, or null")
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """How series are judged against their own past."""
+
+    enabled: bool = True
+    """False: no findings and no bands, and nothing is learnt."""
+
+    threshold: float = 5.0
+    """Score from which a series counts as anomalous: standard deviations of the chart it is read from. Between 3 and 8; lower
+    finds smaller faults sooner and raises more false alarms (docs: about ten times as many for each unit)."""
+
+    least_buckets: int = 30
+    """Buckets with data that a metric of a series is learnt from before it is judged (five minutes of 10 s). The slow chart, which
+    finds drifts, waits for three times as many."""
+
+    memory_buckets: int = 180
+    """Time constant of what is normal, buckets (half an hour of 10 s). Longer finds slower drifts and takes longer to follow the day."""
+
+    repeat_buckets: int = 12
+    """An anomaly that lasts is told again after so many buckets (two minutes of 10 s), so that its incident stays open."""
+
+    give_in_buckets: int | None = 360
+    """An anomaly that lasts so many buckets (an hour of 10 s) is the new normal: it ends, and learning begins anew from it.
+    None means that it never ends by itself."""
+
+    least_rate: float = 1.0
+    """Expected requests per bucket under which the request rate, and its silence, are not judged."""
+
+    least_change: LeastChange = field(default_factory=LeastChange)
+    """The smallest change of each metric that is worth telling."""
+
+    def __post_init__(self) -> None:
+        _between("threshold", self.threshold, 3.0, 8.0)
+        _between("least_buckets", self.least_buckets, 10, 10_000)
+        _between("memory_buckets", self.memory_buckets, 10, 100_000)
+        _between("repeat_buckets", self.repeat_buckets, 1, 100_000)
+        _between("least_rate", self.least_rate, 0.1, 1e6)
+        if self.give_in_buckets is not None:
+            _between("give_in_buckets", self.give_in_buckets, 10, 10_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How users are judged against their own past and against the other users of the application."""
+
+    enabled: bool = True
+    """False: no findings, and nothing is learnt."""
+
+    window_buckets: int = 30
+    """Time constant of a user's recent volume, buckets (five minutes of 10 s): users come about once a minute, so one
+    bucket says little."""
+
+    threshold: float = 4.5
+    """Score from which a user's volume counts as anomalous: standard deviations above the user's own usual volume, on the
+    logarithmic scale. Between 3 and 10."""
+
+    newcomer_threshold: float = 6.0
+    """The same for a user without enough past of their own: standard deviations above the usual volume of the application's
+    users. Higher, since some users are heavy from the first day. Between 3 and 20."""
+
+    crowd_threshold: float = 1.5
+    """A user with a past must also be so many standard deviations above the usual volume of the application's users: who
+    grows from little to the ordinary is no news. Between 0 and 10."""
+
+    least_ratio: float = 5.0
+    """The smallest ratio of recent to usual volume worth telling, however sure it is."""
+
+    least_buckets: int = 20
+    """Buckets with requests that make a past of a user's own. The application's needs ten times as many, over all users."""
+
+    memory_buckets: int = 100
+    """Buckets with requests over which a user's usual volume is remembered (time constant)."""
+
+    repeat_buckets: int = 12
+    """A user who stays anomalous is told again after so many buckets (two minutes of 10 s)."""
+
+    give_in_buckets: int | None = 360
+    """A user whom findings have been about for so many buckets (an hour of 10 s) is taken as they now are: learning begins
+    anew. None means never."""
+
+    def __post_init__(self) -> None:
+        _between("window_buckets", self.window_buckets, 1, 1000)
+        _between("threshold", self.threshold, 3.0, 10.0)
+        _between("newcomer_threshold", self.newcomer_threshold, 3.0, 20.0)
+        _between("crowd_threshold", self.crowd_threshold, 0.0, 10.0)
+        _between("least_ratio", self.least_ratio, 1.0, 1e6)
+        _between("least_buckets", self.least_buckets, 5, 100_000)
+        _between("memory_buckets", self.memory_buckets, 5, 100_000)
+        _between("repeat_buckets", self.repeat_buckets, 1, 100_000)
+        if self.give_in_buckets is not None:
+            _between("give_in_buckets", self.give_in_buckets, 10, 10_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionSettings:
+    """All of detection; immutable, and named by its content (`settings_codec.version_of`)."""
+
+    rules: tuple[Rule, ...] = ()
+    """Threshold rules, at most 32; an anomaly names its rule."""
+
+    deviation: Deviation = field(default_factory=Deviation)
+    """How series are judged."""
+
+    profile: Profile = field(default_factory=Profile)
+    """How users are judged."""
+
+    def __post_init__(self) -> None:
+        if len(self.rules) > MOST_RULES:
+            raise SettingsError(
+                "rules", f"{len(self.rules)} rules are more than the {MOST_RULES} that a version may have"
+            )
+        seen: set[str] = set()
+        for index, rule in enumerate(self.rules):
+            if rule.name in seen:
+                raise SettingsError(f"rules[{index}].name", f"{rule.name!r} stands there twice")
+            seen.add(rule.name)
+
+
+def _finite(name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise SettingsError(name, f"{value!r} must be a finite number")
+
+
+def _between(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise SettingsError(name, f"{value!r} must be between {least:g} and {most:g}")
