@@ -10,6 +10,7 @@ from typing import Final, Self, TypeVar, get_args, get_origin, get_type_hints
 from fastavro import schemaless_reader, schemaless_writer
 
 from schemas import packaged
+from schemas.avro import Json
 from schemas.errors import BadRecord, Reason
 from schemas.framing import PREFIX_BYTES, prefix, schema_id_of
 
@@ -32,7 +33,7 @@ def framed(name: str, fields: Mapping[str, object]) -> bytes:
     schema_id = packaged.newest(name)
     stream = BytesIO()
     stream.write(prefix(schema_id))
-    schemaless_writer(stream, packaged.parsed(schema_id), fields)
+    schemaless_writer(stream, packaged.for_fastavro(schema_id), fields)
     return stream.getvalue()
 
 
@@ -45,12 +46,21 @@ def read(name: str, value: bytes) -> dict[str, object]:
     if schema_id not in packaged.ids_of(name):
         raise BadRecord(Reason.WRONG_SCHEMA if schema_id in packaged.IDS else Reason.UNKNOWN_SCHEMA, None, schema_id)
     newest = packaged.newest(name)
+    reader = None if schema_id == newest else packaged.for_fastavro(newest)
+    return read_body(value, schema_id, packaged.for_fastavro(schema_id), reader)
+
+
+def read_body(
+    value: bytes, schema_id: int, writer: dict[str, Json], reader: dict[str, Json] | None
+) -> dict[str, object]:
+    """The fields of one framed record, written with one schema (as fastavro has parsed it) and read with another.
+
+    None for `reader` means the writer's. Raises BadRecord when it does not decode or has bytes after its end.
+    """
     stream = BytesIO(value + _BEYOND)
     stream.seek(PREFIX_BYTES)
     try:
-        record = schemaless_reader(
-            stream, packaged.parsed(schema_id), None if schema_id == newest else packaged.parsed(newest)
-        )
+        record = schemaless_reader(stream, writer, reader)
     except UNREADABLE as error:
         raise BadRecord(Reason.UNDECODABLE, None, schema_id) from error
     if stream.tell() != len(value):

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from fastavro import parse_schema
 
-Schema: TypeAlias = "str | list[Schema] | dict[str, Schema]"
-"""A schema as its JSON gives it. (Defaults may be any JSON; only `schemas.evolution` reads them.)"""
+from schemas.avro import Json, Record, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +51,43 @@ def source(name: str, version: int) -> str:
 
 
 @cache
-def plain(schema_id: int) -> Schema:
-    """The schema without docs and logical types, to read only: times are plain µs, and it parses in half the time.
-
-    Raises KeyError for an id that is not in `IDS`.
-    """
+def schema_json(schema_id: int) -> dict[str, Json]:
+    """The schema's JSON, to read only. Raises KeyError for an id that is not in `IDS`."""
     known = IDS[schema_id]
-    return stripped(json.loads(source(known.name, known.version)))
+    loaded: dict[str, Json] = json.loads(source(known.name, known.version))
+    return loaded
 
 
 @cache
-def parsed(schema_id: int) -> Schema:
-    """The plain schema as fastavro has parsed it. Raises KeyError for an id that is not in `IDS`."""
-    schema: Schema = parse_schema(plain(schema_id))
-    return schema
+def schema(schema_id: int) -> Record:
+    """The schema as values. Raises KeyError for an id that is not in `IDS`."""
+    record = parse(schema_json(schema_id))
+    assert isinstance(record, Record)
+    return record
 
 
-def stripped(schema: Schema) -> Schema:
-    """A schema without what does not change the binary form: docs and logical types."""
-    if isinstance(schema, str):
-        return schema
+@cache
+def for_fastavro(schema_id: int) -> dict[str, Json]:
+    """The schema as fastavro has parsed it, without logical types: times are plain µs, not datetimes.
+
+    Raises KeyError for an id that is not in `IDS`.
+    """
+    return fastavro_schema(schema_json(schema_id))
+
+
+def fastavro_schema(schema: dict[str, Json]) -> dict[str, Json]:
+    """Any schema as `for_fastavro` gives the packaged ones."""
+    plain = _plain(schema)
+    assert isinstance(plain, dict)
+    parsed = parse_schema(plain)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def _plain(schema: Json) -> Json:
     if isinstance(schema, list):
-        return [stripped(branch) for branch in schema]
+        return [_plain(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
     kept = {key: value for key, value in schema.items() if key not in ("doc", "logicalType")}
-    kept.update({key: stripped(kept[key]) for key in ("type", "items", "values", "fields") if key in kept})
-    return kept["type"] if kept.keys() == {"type"} else kept
+    return kept | {key: _plain(kept[key]) for key in ("type", "items", "values", "fields") if key in kept}

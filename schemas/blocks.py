@@ -1,0 +1,190 @@
+"""Many records of one schema as one in-memory Avro block, which polars reads to columns: the hot path.
+
+A block has no boundaries between records, so it gets some. Its schema is the records' own with a `double` before and
+after: the one before covers the five bytes of framing (and three of padding), the one after eight bytes that we put
+there, counting up from a start that nobody can guess. Both must come back as they went in. Then, by induction, every
+record was read from its first byte to its last and from its own message alone.
+"""
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from schemas.avro import Array, Enum, Field, Fixed, Json, Map, Primitive, Record, Type, Union
+from schemas.framing import prefix
+
+_SYNC: Final = b"sentinel-columns"
+_PADDING: Final = b"\0\0\0"
+_MARK: Final = np.dtype([("guard", "<i8"), ("padding", "V3")])
+_LEAD, _GUARD = "-lead", "-guard"  # no Avro field can have these names
+
+UNREADABLE: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, OverflowError)
+"""What polars raises on bytes that make no sense; PanicException is no Exception but a BaseException."""
+
+
+class NotReadable(ValueError):
+    """A schema that polars cannot read in blocks, or not as the newest schema wants it: decode one by one instead."""
+
+
+class BlockReader:
+    """Reads records that were written with one schema, as columns of another (the newest, which may be the same).
+
+    Raises NotReadable for schemas with maps or with unions of more than a type and null, and where a column would have
+    to be converted by more than its default or by becoming nullable.
+    """
+
+    def __init__(self, schema_id: int, writer: Record, reader: Record) -> None:
+        self._lead = int.from_bytes(_PADDING + prefix(schema_id), "little", signed=True)
+        self._head = _head(writer)
+        self._present, self._defaults = _plan(writer, reader)
+        self._dtypes = dtypes(reader)
+
+    def read(self, values: Sequence[bytes], names: list[str]) -> pl.DataFrame | None:
+        """The named columns of framed records, in the order given, which is the schema's; dtypes are those of `dtypes`.
+
+        None when any of the values is not exactly one record of this schema: which one is not known then.
+        """
+        guards = np.arange(len(values), dtype=np.int64) + (int.from_bytes(os.urandom(7), "little") >> 2)
+        wanted = [_LEAD, *(name for name in names if name in self._present), _GUARD]
+        try:
+            frame = pl.read_avro(io.BytesIO(self._block(values, guards)), columns=wanted)
+        except UNREADABLE:
+            return None
+        if not self._whole(frame, guards):
+            return None
+        if self._defaults:
+            missing = [name for name in names if name in self._defaults]
+            frame = frame.with_columns(
+                pl.Series(name, [self._defaults[name]], self._dtypes[name]).new_from_index(0, frame.height)
+                for name in missing
+            )
+        return frame[names]
+
+    def _block(self, values: Sequence[bytes], guards: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bytes:
+        count = len(values)
+        marks = np.zeros(count, _MARK)
+        marks["guard"] = guards
+        parts: list[bytes] = [_PADDING] * (2 * count)
+        parts[0::2] = values
+        parts[1::2] = marks.view("V11").tolist()
+        body = b"".join(parts)
+        size = len(body)  # with the padding of the first record before it, without that of the mark after the last
+        return b"".join((self._head, _varint(count), _varint(size), _PADDING, body[: size - 3], _SYNC))
+
+    def _whole(self, frame: pl.DataFrame, guards: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bool:
+        read = frame[_GUARD].to_numpy().view(np.int64)
+        leads = frame[_LEAD].to_numpy().view(np.int64)
+        return np.array_equal(read, guards) and bool((leads == self._lead).all())
+
+
+def dtypes(reader: Record) -> dict[str, pl.DataType]:
+    """The columns of a schema. Whole numbers of either width and symbols of enums (their index, from 0) are Int64."""
+    return {field.name: _dtype(field.type) for field in reader.fields}
+
+
+def _dtype(kind: Type) -> pl.DataType:
+    match kind:
+        case Primitive("int" | "long") | Enum():
+            return pl.Int64()
+        case Primitive("float"):
+            return pl.Float32()
+        case Primitive("double"):
+            return pl.Float64()
+        case Primitive("boolean"):
+            return pl.Boolean()
+        case Primitive("string"):
+            return pl.String()
+        case Primitive("bytes") | Fixed():
+            return pl.Binary()
+        case Array(items):
+            return pl.List(_dtype(items))
+        case Record(_, fields):
+            return pl.Struct({field.name: _dtype(field.type) for field in fields})
+    return _dtype(_nullable_part(kind))
+
+
+def _nullable_part(kind: Type) -> Type:
+    """The type that a union makes nullable. Raises NotReadable for what is no such union."""
+    if isinstance(kind, Union) and len(kind.branches) == 2:
+        parts = [branch for branch in kind.branches if branch != Primitive("null")]
+        if len(parts) == 1:
+            return parts[0]
+    raise NotReadable("a map, a bare null, or a union of more than one type and null")
+
+
+def _plan(writer: Record, reader: Record) -> tuple[frozenset[str], dict[str, Json]]:
+    """Columns that the writer's records have as the reader wants them, and defaults of those that they lack."""
+    written = {field.name: field.type for field in writer.fields}
+    defaults = {field.name: field.default for field in reader.fields if field.name not in written}
+    for field in reader.fields:
+        if field.aliases or (field.name in defaults and not field.has_default):
+            raise NotReadable(f"field {field.name} has an alias, or no default")
+        if field.name in written and not _same(written[field.name], field.type):
+            raise NotReadable(f"field {field.name} is converted")
+    return frozenset(field.name for field in reader.fields) - defaults.keys(), defaults
+
+
+def _same(written: Type, wanted: Type) -> bool:
+    """Whether a column of one type is a column of the other as it stands."""
+    match written, wanted:
+        case Union(), Union():
+            return _same(_nullable_part(written), _nullable_part(wanted))
+        case _, Union():
+            return _same(written, _nullable_part(wanted))
+        case Primitive("int" | "long"), Primitive("int" | "long"):
+            return True
+        case Enum(), Enum():
+            return written.symbols == wanted.symbols[: len(written.symbols)]
+        case Array(), Array():
+            return _same(written.items, wanted.items)
+        case Record(), Record():
+            return [field.name for field in written.fields] == [field.name for field in wanted.fields] and all(
+                _same(one.type, other.type) for one, other in zip(written.fields, wanted.fields, strict=True)
+            )
+    return written == wanted and not isinstance(written, Map | Union)
+
+
+def _head(writer: Record) -> bytes:
+    """A container's header for blocks of the writer's records, each between its two guards."""
+    fields = [{"name": _LEAD, "type": "double"}, *_block_fields(writer.fields), {"name": _GUARD, "type": "double"}]
+    schema = json.dumps({"type": "record", "name": "Block", "fields": fields}, separators=(",", ":")).encode()
+    meta = b"\4\26avro.schema" + _varint(len(schema)) + schema + b"\24avro.codec\10null\0"
+    return b"Obj\1" + meta + _SYNC
+
+
+def _block_fields(fields: Sequence[Field]) -> list[dict[str, object]]:
+    return [{"name": field.name, "type": _block_type(field.type)} for field in fields]
+
+
+def _block_type(kind: Type) -> object:
+    """A type of the same binary form that polars reads fastest: no names twice, no defaults, enums as their index."""
+    match kind:
+        case Primitive("int" | "long") | Enum():
+            return "long"
+        case Primitive("boolean" | "float" | "double" | "string" | "bytes" as name):
+            return name
+        case Fixed(name, size):
+            return {"type": "fixed", "name": f"F{size}", "size": size}
+        case Array(items):
+            return {"type": "array", "items": _block_type(items)}
+        case Record(_, fields):
+            return {"type": "record", "name": "R", "fields": _block_fields(fields)}
+    part = _block_type(_nullable_part(kind))
+    assert isinstance(kind, Union)
+    return ["null", part] if kind.branches[0] == Primitive("null") else [part, "null"]
+
+
+def _varint(number: int) -> bytes:
+    """Avro's long, of a number that is not negative."""
+    number <<= 1
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

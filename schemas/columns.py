@@ -1,0 +1,242 @@
+"""Framed telemetry to columns: thousands of records at once, the bad ones told apart from the good."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Final, TypeAlias, TypeGuard, cast
+
+import numpy as np
+import polars as pl
+
+from schemas import evolution, packaged, validity
+from schemas.avro import Enum, Json, Record, RefusedSchema, parse
+from schemas.blocks import BlockReader, NotReadable, dtypes
+from schemas.coding import read_body
+from schemas.errors import BadRecord, Reason
+from schemas.framing import PREFIX_BYTES, prefix, schema_id_of
+from schemas.limits import MAX_RECORD_BYTES, check_value
+
+Positions: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+_PIECES: Final = 8
+"""Into how many pieces a block that holds a bad record is cut, again and again, until the bad one is alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a batch of values holds."""
+
+    frame: pl.DataFrame
+    """The asked columns of the good records, in the order of the values. Dtypes: Int64 for whole numbers, times (µs) and
+    symbols (`status` and `operation`: the index in `Status` and `Operation`), Float64, String, List(Struct)."""
+
+    index: Positions
+    """For each row of the frame, the position of its value, from 0; rising."""
+
+    bad: list[tuple[int, BadRecord]]
+    """The other positions, rising, each with what is wrong."""
+
+
+class Decoder:
+    """Reads telemetry that was written with any of some schemas, as columns of the newest.
+
+    `writers` maps the schema ids that the topic takes to their schemas. One that must not be decoded with, or cannot be
+    read as the newest, is not an error here: it is in `refused`, and its records are bad.
+    """
+
+    def __init__(self, writers: Mapping[int, dict[str, Json]], max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+        newest = packaged.newest("TelemetryEvent")
+        self._reader = packaged.schema(newest)
+        self._reader_json = packaged.for_fastavro(newest)
+        self._dtypes = dtypes(self._reader)
+        self._max_record_bytes = max_record_bytes
+        self._names: dict[tuple[str, ...], list[str]] = {}
+        self._blocks: dict[int, BlockReader] = {}
+        self._by_prefix: dict[bytes, BlockReader] = {}
+        self._writers: dict[int, dict[str, Json]] = {}
+        self.refused: dict[int, str] = {}
+        """Schema ids that are refused, each with the reason."""
+        for schema_id, schema in writers.items():
+            self._take(schema_id, schema)
+
+    def decode(self, values: Sequence[bytes | None], columns: Sequence[str]) -> Decoded:
+        """The asked columns of the good values, and what is wrong with the others.
+
+        A value is good when it is a record of an allowed schema from its first byte to its last, and when
+        `schemas.validity` finds nothing wrong with it. Which values are good, and their columns, does not depend on what
+        other values stand beside them, nor on the columns asked for. Raises KeyError for a column that there is not.
+
+        Each call in which a record is not as its schema says makes polars write a line to stderr; where
+        RUST_BACKTRACE is set, many. Processes that decode are started with RUST_BACKTRACE=0 and POLARS_MAX_THREADS=1.
+        """
+        names = self._names_for(tuple(columns))
+        frame = self._whole(values, names)
+        if frame is not None:
+            index: Positions = np.arange(len(values), dtype=np.int64)
+            bad: list[tuple[int, BadRecord]] = []
+        else:
+            frame, index, bad = self._in_pieces(values, names)
+        nonsense = validity.check(frame)
+        if nonsense:
+            keep = np.ones(len(index), bool)
+            keep[[row for row, _ in nonsense]] = False
+            bad += [_at(int(index[row]), values, error) for row, error in nonsense]
+            bad.sort(key=lambda entry: entry[0])
+            frame, index = frame.filter(pl.Series(keep)), index[keep]
+        return Decoded(frame[list(columns)], index, bad)
+
+    def _take(self, schema_id: int, schema: dict[str, Json]) -> None:
+        try:
+            writer = parse(schema)
+        except RefusedSchema as refusal:
+            self.refused[schema_id] = str(refusal)
+            return
+        faults = evolution.problems(writer, self._reader)
+        if faults or not isinstance(writer, Record):
+            self.refused[schema_id] = "; ".join(faults)
+            return
+        self._writers[schema_id] = packaged.fastavro_schema(schema)
+        with suppress(NotReadable):
+            self._by_prefix[prefix(schema_id)] = self._blocks[schema_id] = BlockReader(schema_id, writer, self._reader)
+
+    def _names_for(self, columns: tuple[str, ...]) -> list[str]:
+        """The columns to read: those asked for and those that tell good from bad, in the order of the schema."""
+        names = self._names.get(columns)
+        if names is None:
+            for column in columns:
+                self._dtypes[column]
+            wanted = validity.CHECKED.union(columns)
+            names = self._names[columns] = [name for name in self._dtypes if name in wanted]
+        return names
+
+    def _whole(self, values: Sequence[bytes | None], names: list[str]) -> pl.DataFrame | None:
+        """The columns of all values when all are decodable and of one schema: the ordinary case."""
+        if not values:
+            return self._empty(names)
+        if not _bytes_below(values, self._max_record_bytes):
+            return None
+        reader = self._by_prefix.get(values[0][:PREFIX_BYTES])
+        return None if reader is None else reader.read(values, names)
+
+    def _in_pieces(
+        self, values: Sequence[bytes | None], names: list[str]
+    ) -> tuple[pl.DataFrame, Positions, list[tuple[int, BadRecord]]]:
+        """The columns of what is decodable, where not all is, or not with one schema."""
+        gathered = _Gathered([self._empty(names)], [], [])
+        for schema_id, places in self._sorted(values, gathered).items():
+            if schema_id in self._blocks:
+                self._divide(schema_id, places, names, gathered)
+            else:
+                self._one_by_one(schema_id, places, names, gathered)
+        frame = pl.concat(gathered.frames)
+        index: Positions = np.array(gathered.places, dtype=np.int64)
+        order = np.argsort(index)
+        gathered.bad.sort(key=lambda entry: entry[0])
+        return frame[order], index[order], gathered.bad
+
+    def _sorted(self, values: Sequence[bytes | None], gathered: "_Gathered") -> "dict[int, list[_Place]]":
+        """The values that may be decoded, by schema id."""
+        by_id: dict[int, list[_Place]] = {}
+        allowed = self._writers.keys() | self.refused.keys()
+        for position, value in enumerate(values):
+            try:
+                schema_id = check_value(value, allowed, self._max_record_bytes)
+                if schema_id in self.refused:
+                    raise BadRecord(Reason.REFUSED_SCHEMA, None, schema_id)
+            except BadRecord as error:
+                gathered.bad.append((position, error))
+            else:
+                assert value is not None
+                by_id.setdefault(schema_id, []).append((position, value))
+        return by_id
+
+    def _divide(self, schema_id: int, places: "list[_Place]", names: list[str], gathered: "_Gathered") -> None:
+        """Cuts a block that does not decode as a whole into pieces, until those that do not decode are single records.
+
+        That keeps one bad record in thousands from costing more than a few more reads, and makes the reader of blocks
+        alone the judge of a record: fastavro, which takes some records that are not quite right, only says why.
+        """
+        frame = self._blocks[schema_id].read([value for _, value in places], names)
+        if frame is not None:
+            gathered.frames.append(frame)
+            gathered.places.extend(position for position, _ in places)
+        elif len(places) == 1:
+            position, value = places[0]
+            gathered.bad.append((position, self._why(schema_id, value)))
+        else:
+            step = -(-len(places) // _PIECES)
+            for start in range(0, len(places), step):
+                self._divide(schema_id, places[start : start + step], names, gathered)
+
+    def _one_by_one(self, schema_id: int, places: "list[_Place]", names: list[str], gathered: "_Gathered") -> None:
+        """Records of a schema that is not readable in blocks."""
+        rows: list[dict[str, object]] = []
+        for position, value in places:
+            try:
+                rows.append(read_body(value, schema_id, self._writers[schema_id], self._reader_json))
+            except BadRecord as error:
+                gathered.bad.append((position, error))
+            else:
+                gathered.places.append(position)
+        gathered.frames.append(self._frame_of(rows, names))
+
+    def _frame_of(self, rows: list[dict[str, object]], names: list[str]) -> pl.DataFrame:
+        """Columns as a block's, of records as fastavro reads them."""
+        symbols = {field.name: field.type.symbols for field in self._reader.fields if isinstance(field.type, Enum)}
+        columns = []
+        for name in names:
+            cells = [row[name] for row in rows]
+            if name in symbols:
+                cells = [symbols[name].index(cell) for cell in cells if isinstance(cell, str)]
+            columns.append(pl.Series(name, cells, self._dtypes[name]))
+        return pl.DataFrame(columns)
+
+    def _why(self, schema_id: int, value: bytes) -> BadRecord:
+        try:
+            read_body(value, schema_id, self._writers[schema_id], None)
+        except BadRecord as error:
+            return error
+        return BadRecord(Reason.UNDECODABLE, None, schema_id)
+
+    def _empty(self, names: list[str]) -> pl.DataFrame:
+        return pl.DataFrame(schema={name: self._dtypes[name] for name in names})
+
+
+_Place: TypeAlias = tuple[int, bytes]
+"""A value and its position among the values."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """What has been decoded so far: frames, the positions of their rows, and what is bad."""
+
+    frames: list[pl.DataFrame]
+    places: list[int]
+    bad: list[tuple[int, BadRecord]]
+
+
+def _bytes_below(values: Sequence[bytes | None], most: int) -> TypeGuard[Sequence[bytes]]:
+    """Whether every value is there and none is longer than this."""
+    try:
+        return max(map(len, cast("Sequence[bytes]", values))) <= most
+    except TypeError:
+        return False
+
+
+def _at(position: int, values: Sequence[bytes | None], error: BadRecord) -> tuple[int, BadRecord]:
+    value = values[position]
+    assert value is not None
+    return position, BadRecord(error.reason, error.field, schema_id_of(value))
+
+
+@cache
+def packaged_decoder(max_record_bytes: int = MAX_RECORD_BYTES) -> Decoder:
+    """The decoder of the packaged schemas: what a topic of telemetry takes where there is no registry."""
+    ids = packaged.ids_of("TelemetryEvent")
+    return Decoder({schema_id: packaged.schema_json(schema_id) for schema_id in ids}, max_record_bytes)
+
+
+def decode(values: Sequence[bytes | None], columns: Sequence[str], max_record_bytes: int = MAX_RECORD_BYTES) -> Decoded:
+    """`Decoder.decode` with the packaged schemas."""
+    return packaged_decoder(max_record_bytes).decode(values, columns)

@@ -1,0 +1,101 @@
+"""Whether decoded telemetry makes sense: what an Avro schema cannot say."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import polars as pl
+
+from schemas.errors import BadRecord, Reason
+from schemas.records import Operation, Status
+
+MIN_EVENT_TIME: Final = 946_684_800_000_000
+"""2000-01-01 UTC, µs: an earlier event time is a clock that was never set, or another unit."""
+
+MAX_EVENT_TIME: Final = 4_102_444_800_000_000
+"""2100-01-01 UTC, µs: a later event time is another unit."""
+
+MAX_DURATION_US: Final = 7 * 86_400 * 1_000_000
+"""7 days, µs: the longest latency of any kind; 10 million of them still sum within 63 bits."""
+
+MAX_TOKENS: Final = 1_000_000_000
+"""The most tokens of a call, a thousand times what models take."""
+
+MAX_COST_NANO: Final = 1_000_000_000_000_000
+"""The highest cost of a call, 1e-9 of a currency unit: a million units; 9,000 of them still sum within 63 bits."""
+
+MAX_RETRIES: Final = 1_000_000
+"""The most tries before a call."""
+
+MAX_ID_BYTES: Final = 256
+"""The longest tenant, application, model, user or event id, bytes of UTF-8."""
+
+_RANGES: Final = (
+    ("event_time", MIN_EVENT_TIME, MAX_EVENT_TIME),
+    ("operation", 0, len(Operation) - 1),
+    ("status", 0, len(Status) - 1),
+    ("latency_us", 0, MAX_DURATION_US),
+    ("time_to_first_token_us", 0, MAX_DURATION_US),
+    ("prompt_tokens", 0, MAX_TOKENS),
+    ("completion_tokens", 0, MAX_TOKENS),
+    ("cached_tokens", 0, MAX_TOKENS),
+    ("reasoning_tokens", 0, MAX_TOKENS),
+    ("cost_nano", 0, MAX_COST_NANO),
+    ("time_per_output_token_us", 0, MAX_DURATION_US),
+    ("queue_time_us", 0, MAX_DURATION_US),
+    ("http_status", 0, 999),
+    ("retries", 0, MAX_RETRIES),
+)
+"""Columns of whole numbers with the least and the most that each may hold."""
+
+_TEXTS: Final = (("event_id", 1), ("tenant", 1), ("application", 1), ("model", 1), ("user", 0))
+"""Columns of ids with the fewest bytes that each may have."""
+
+_NUMBERS: Final = (("quality", "value"), ("security", "score"), ("features", "value"))
+"""Columns of lists, each with the part of its items that must be a finite number."""
+
+CHECKED: Final = frozenset(column for column, *_ in (*_RANGES, *_TEXTS, *_NUMBERS))
+"""The columns that are looked at. A record is judged by all of them, whichever of them its reader wants."""
+
+
+def check(frame: pl.DataFrame) -> list[tuple[int, BadRecord]]:
+    """The rows that make no sense, in order, each with one thing that is wrong with it: texts before whole numbers before
+    lists, and among them in the order of the tables above.
+
+    `frame` has at least the columns `CHECKED`, in the dtypes of `schemas.blocks.dtypes`. Null is never wrong. Costs a
+    look at each column's least and largest value as long as these are as they should be.
+    """
+    bad: dict[int, BadRecord] = {}
+    for rows, error in _suspects(frame):
+        for row in rows.arg_true().to_list():
+            bad.setdefault(row, error)
+    return sorted(bad.items())
+
+
+def _suspects(frame: pl.DataFrame) -> Iterator[tuple[pl.Series, BadRecord]]:
+    """Masks of bad rows, each with what is wrong with these."""
+    for name, fewest in _TEXTS:
+        size = frame[name].str.len_bytes()
+        if _outside(size, fewest, MAX_ID_BYTES):
+            yield size < fewest, BadRecord(Reason.BLANK, name)
+            yield size > MAX_ID_BYTES, BadRecord(Reason.TOO_LONG, name)
+    for name, least, most in _RANGES:
+        column = frame[name]
+        if _outside(column, least, most):
+            yield ~column.is_between(least, most), BadRecord(Reason.OUT_OF_RANGE, name)
+    for name, part in _NUMBERS:
+        if frame[name].list.len().max():
+            yield _infinite(frame[name], part), BadRecord(Reason.NOT_FINITE, f"{name}.{part}")
+
+
+def _outside(column: pl.Series, least: int, most: int) -> bool:
+    """Whether any number is not between these; nulls are between any."""
+    smallest, largest = column.min(), column.max()
+    return isinstance(smallest, int) and isinstance(largest, int) and (smallest < least or largest > most)
+
+
+def _infinite(lists: pl.Series, part: str) -> pl.Series:
+    """Rows whose list holds a number that is not finite."""
+    numbers = lists.to_frame().select(
+        pl.col(lists.name).list.eval(~pl.element().struct.field(part).is_finite()).list.any()
+    )
+    return numbers.to_series().fill_null(value=False)
