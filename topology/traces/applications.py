@@ -95,6 +95,6 @@ def user_id(application: str, rank: int) -> str:
     """The pseudonym of an application's user of this rank, from 0 for the busiest; the same for every seed.
 
     >>> user_id("support-bot", 6)
-    'u-6e98c36dcf'
+    'u-cf8d0fe63c'
     """
     return "u-" + blake2b(f"{application}/{rank}".encode(), digest_size=5).hexdigest()

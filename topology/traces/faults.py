@@ -82,7 +82,7 @@ FAULTS: Final = (
         model="heron-large",
         start_s=780,
         end_s=1020,
-        magnitude=2.5,
+        magnitude=3.0,
         shows=frozenset({F.LATENCY, F.FIRST_TOKEN}),
     ),
     # The provider sheds load; one call in three fails, at once.
