@@ -1,0 +1,232 @@
+"""Every setting of an installation: one YAML file, the environment above it, and where each value came from.
+
+The values live in frozen types beside the code that uses them; here they are only put together. The environment is read once, by `load`.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from agents.alerting.settings import AlertSettings
+from agents.correlation.settings import CorrelationSettings
+from schemas.secrets import Secret
+from streams.brokers import RefusedBroker, refuse_unsafe
+from streams.settings import Broker, Lanes
+from topology.settings_sources import Fault, Source, Tree, dotted, from_environment, from_yaml, nearest_origin
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """One worker process: what it serves about itself and how it logs."""
+
+    health_host: str = "127.0.0.1"
+    """Address on which `/live`, `/ready` and `/metrics` are served. Loopback by default: they need no password."""
+
+    health_port: int = 0
+    """Port of health and metrics. 0 takes a free one, which the log names. `sentinel standalone` gives its stages this port and the ones after it."""
+
+    log_level: str = "info"
+    """debug, info, warning or error: the least that is logged."""
+
+    control_key: Secret = field(default_factory=lambda: Secret(""))
+    """Key that signs control records (new detection settings, skips). Every worker of an installation needs the same one; without one, control
+    records are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of an installation, by section."""
+
+    broker: Broker = field(default_factory=Broker)
+    lanes: Lanes = field(default_factory=Lanes)
+    correlation: CorrelationSettings = field(default_factory=CorrelationSettings)
+    alerting: AlertSettings = field(default_factory=AlertSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+
+
+class SettingsRefused(ValueError):
+    """Settings that cannot be used; `faults` has one plain line for each thing to change."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One value as `sentinel settings show` prints it."""
+
+    path: str
+    value: str
+    unit: str
+    origin: str
+    """`default`, `FILE:LINE`, or `env NAME`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and for every path that was given (`alerting.receivers[0].url`) where it was given."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def rows(self) -> Iterator[Row]:
+        """Every value with its unit and origin, in the order of the sections."""
+        for path, value in _leaves("", self.settings):
+            yield Row(path, _shown(value), unit(path), self._origin(path))
+
+    def _origin(self, path: str) -> str:
+        if path in self.origins:
+            return self.origins[path]
+        # A variable may have given a whole list or section at once; a section of the file has a place of its own for each key.
+        while path := path[: max(path.rfind("."), path.rfind("["), 0)]:
+            if self.origins.get(path, "").startswith("env "):
+                return self.origins[path]
+        return "default"
+
+
+_UNITS: Final = {"_s": "s", "_ms": "ms", "_us": "µs", "_bytes": "bytes", "_share": "of one CPU", "_mb": "MB"}
+
+
+def unit(path: str) -> str:
+    """Unit of a setting, which its name ends in; empty for counts, names and switches.
+
+    >>> unit("lanes.lateness_s"), unit("lanes.partitions")
+    ('s', '')
+    """
+    return next((unit for ending, unit in _UNITS.items() if path.endswith(ending)), "")
+
+
+def load(path: Path | None = None) -> Loaded:
+    """Read the file (None: only the environment), then what `SENTINEL_<SECTION>__<KEY>` of the environment sets above it.
+
+    Raises SettingsRefused with one line for each unknown key, wrong value, unreadable secret file, or contradiction.
+    """
+    sources = [from_environment(_Model, Settings)]
+    if path is not None:
+        sources.append(from_yaml(path, Settings))
+    faults = [fault for source in sources for fault in source.faults]
+    origins = {key: value for source in reversed(sources) for key, value in source.origins.items()}
+    if faults:
+        raise SettingsRefused(faults)
+    model = _validated(sources, origins)
+    settings = Settings(**{section.name: getattr(model, section.name) for section in dataclasses.fields(Settings)})
+    if contradictions := list(_contradictions(settings, origins)):
+        raise SettingsRefused(contradictions)
+    return Loaded(settings, origins)
+
+
+class _Model(BaseSettings):
+    """Types and merging; the sections have the fields of `Settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SENTINEL_",
+        env_nested_delimiter="__",
+        env_parse_none_str="null",
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+    )
+
+    broker: Broker = Broker()
+    lanes: Lanes = Lanes()
+    correlation: CorrelationSettings = CorrelationSettings()
+    alerting: AlertSettings = AlertSettings()
+    worker: WorkerSettings = WorkerSettings()
+
+
+class _Given(PydanticBaseSettingsSource):
+    """A source that was read, checked for its keys, and had its secrets wrapped already."""
+
+    def __init__(self, model: type[BaseSettings], tree: Tree) -> None:
+        super().__init__(model)
+        self._tree = tree
+
+    def get_field_value(self, field: object, field_name: str) -> tuple[object, str, bool]:
+        return self._tree.get(field_name), field_name, False
+
+    def __call__(self) -> Tree:
+        return self._tree
+
+
+def _validated(sources: list[Source], origins: Mapping[str, str]) -> _Model:
+    class Model(_Model):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *args: object, **kwargs: object
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return tuple(_Given(settings_cls, source.tree) for source in sources)
+
+    try:
+        return Model()
+    except ValidationError as refused:
+        raise SettingsRefused(
+            [
+                Fault(
+                    nearest_origin(origins, error["loc"]),
+                    dotted(error["loc"]),
+                    error["msg"].removeprefix("Value error, "),
+                )
+                for error in refused.errors(include_url=False, include_input=False)
+            ]
+        ) from None
+
+
+def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[Fault]:
+    """What no single value is wrong in."""
+    broker, lanes = settings.broker, settings.lanes
+
+    def fault(section: str, key: str, message: str) -> Fault:
+        return Fault(nearest_origin(origins, (section, key)), f"{section}.{key}", message)
+
+    try:
+        refuse_unsafe(broker)
+    except RefusedBroker as refused:
+        yield Fault(nearest_origin(origins, ("broker",)), "broker", str(refused))
+    for value in dataclasses.fields(Lanes):
+        number = getattr(lanes, value.name)
+        least = 0 if value.name == "lateness_s" else None
+        if number < 0 or (least is None and number == 0):
+            yield fault("lanes", value.name, f"is {number}; it must be {'0 or more' if least == 0 else 'above 0'}")
+    if lanes.flush_min_s > lanes.flush_max_s:
+        yield fault("lanes", "flush_min_s", f"is above lanes.flush_max_s ({lanes.flush_max_s:g})")
+    if broker.heartbeat_interval_s * 3 > broker.session_timeout_s:
+        yield fault(
+            "broker",
+            "heartbeat_interval_s",
+            f"is above a third of broker.session_timeout_s ({broker.session_timeout_s:g})",
+        )
+    if settings.worker.log_level not in ("debug", "info", "warning", "error"):
+        yield fault("worker", "log_level", "must be debug, info, warning or error")
+
+
+def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for part in dataclasses.fields(value):
+            yield from _leaves(f"{path}.{part.name}" if path else part.name, getattr(value, part.name))
+    elif isinstance(value, tuple | list) and any(dataclasses.is_dataclass(item) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(f"{path}[{index}]", item)
+    else:
+        yield path, value
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case Secret():
+            return "***" if value else "(empty)"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return f"{value:g}"
+        case tuple() | list():
+            return ", ".join(_shown(item) for item in value) or "(none)"
+        case _:
+            return str(value)

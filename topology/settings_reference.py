@@ -1,0 +1,131 @@
+"""`docs/settings.md`, made from the settings types and the text under each of their fields.
+
+python -m topology.settings_reference > docs/settings.md
+"""
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import sys
+import textwrap
+import typing
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
+
+from schemas.secrets import Secret
+from topology.settings import Settings
+from topology.settings_sources import group_of
+
+HEAD: Final = """# Settings
+
+Made from the source by `python -m topology.settings_reference`; do not edit.
+
+One YAML file, given by `--config FILE` or `SENTINEL_CONFIG`, holds sections with keys:
+
+```yaml
+broker:
+  bootstrap_servers: kafka-1:9093,kafka-2:9093
+  tls: true
+  username: sentinel
+  password_file: /run/secrets/kafka    # every secret may come from a file: its key with _file
+alerting:
+  receivers:
+    - name: on-call
+      kind: webhook
+      url: https://example.org/hook
+      secret_file: /run/secrets/hook
+```
+
+The environment stands above the file: `SENTINEL_<SECTION>__<KEY>`, such as `SENTINEL_BROKER__TLS=true`; lists are given as JSON, `null` is none.
+An unknown key is an error. `sentinel settings show` prints every value with the place it came from; `sentinel settings validate FILE` checks a file.
+"""
+
+
+class Undocumented(LookupError):
+    """A settings field without its text."""
+
+
+def reference() -> str:
+    """The whole page. Raises Undocumented for a field that has no text under it."""
+    parts = [HEAD]
+    for section in dataclasses.fields(Settings):
+        kind = typing.get_type_hints(Settings)[section.name]
+        parts += _section(section.name, kind, level=2)
+    return "\n".join(parts)
+
+
+def _section(path: str, kind: type, level: int) -> Iterator[str]:
+    yield f"{'#' * level} {path}\n"
+    yield f"{_paragraph(inspect.getdoc(kind) or '')}\n"
+    yield "| key | type | default | meaning |\n|---|---|---|---|"
+    texts, hints = field_texts(kind), typing.get_type_hints(kind)
+    for item in dataclasses.fields(kind):
+        cells = (f"`{item.name}`", _type(hints[item.name]), _default(item), texts[item.name])
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    yield ""
+    for item in dataclasses.fields(kind):
+        if (group := group_of(hints[item.name])) is not None:
+            many = typing.get_origin(hints[item.name]) in (tuple, list)
+            yield from _section(f"{path}.{item.name}{'[]' if many else ''}", group, level + 1)
+
+
+def field_texts(kind: type) -> dict[str, str]:
+    """The text under each field of a settings type, as one paragraph. Raises Undocumented."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    body = typing.cast("ast.ClassDef", tree.body[0]).body
+    texts = {}
+    for line, below in itertools.pairwise(body):
+        match line, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                texts[name] = _paragraph(text)
+    if bare := [item.name for item in dataclasses.fields(kind) if item.name not in texts]:
+        raise Undocumented(f"{kind.__name__}: no text under {', '.join(bare)}")
+    return texts
+
+
+def _paragraph(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _type(kind: object) -> str:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return ", ".join(f"`{member.value}`" for member in kind)
+    if kind is Secret:
+        return "secret"
+    if group_of(kind) is not None:
+        return "list" if typing.get_origin(kind) in (tuple, list) else "section"
+    if typing.get_origin(kind) in (tuple, list):
+        return "list"
+    names = [getattr(part, "__name__", str(part)) for part in typing.get_args(kind)] or [
+        getattr(kind, "__name__", str(kind))
+    ]
+    words = {"str": "text", "int": "integer", "float": "number", "bool": "true, false", "NoneType": "none"}
+    return " or ".join(words.get(name, name) for name in names)
+
+
+def _default(item: "dataclasses.Field[object]") -> str:
+    if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+        return "required"
+    value = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case Secret() | "" | ():
+            return "(empty)"
+        case str() | int() | float():
+            return f"`{value}`"
+        case _:
+            return "see meaning" if isinstance(value, tuple | list) else "below"
+
+
+def main() -> None:
+    """Print the page."""
+    sys.stdout.write(reference())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""What the YAML file and the environment give, with the place of each value.
+
+Here unknown keys are found, and the nearest known one named; secrets are read from files and wrapped, so that nothing after this holds them bare.
+"""
+
+import dataclasses
+import difflib
+import json
+import os
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+from pydantic_settings import BaseSettings, EnvSettingsSource
+from pydantic_settings.exceptions import SettingsError
+
+from schemas.secrets import Secret
+
+Tree: TypeAlias = dict[str, object]
+
+PREFIX = "SENTINEL_"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing to change, and where."""
+
+    where: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.path}: {self.message}" if self.path else f"{self.where}: {self.message}"
+
+
+@dataclass(slots=True)
+class Source:
+    """One source as read: its tree, the place of each path in it, and what is wrong with it."""
+
+    tree: Tree = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def origin(self, loc: tuple[int | str, ...]) -> str:
+        """Where this path, or the list or section around it, was given."""
+        return nearest_origin(self.origins, loc)
+
+
+def nearest_origin(origins: Mapping[str, str], loc: tuple[int | str, ...]) -> str:
+    """The place of the longest part of this path that was given; `settings` when none was."""
+    for length in range(len(loc), 0, -1):
+        if (path := dotted(loc[:length])) in origins:
+            return origins[path]
+    return "settings"
+
+
+def dotted(loc: Iterable[int | str]) -> str:
+    """A path as people write it.
+
+    >>> dotted(("alerting", "receivers", 0, "url"))
+    'alerting.receivers[0].url'
+    """
+    path = ""
+    for part in loc:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def from_yaml(path: Path, settings: type) -> Source:
+    """Read a file whose keys are those of `settings`. A missing file, a syntax error and a key given twice are faults; aliases may be used."""
+    source = Source()
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) if node is not None else {}
+    except OSError as error:
+        source.faults.append(Fault(str(path), "", f"cannot be read: {error.strerror}"))
+        return source
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
+        source.faults.append(Fault(where, "", f"is not YAML: {getattr(error, 'problem', None) or error}"))
+        return source
+    if not isinstance(tree, dict):
+        source.faults.append(Fault(str(path), "", "must hold sections such as `broker:`"))
+        return source
+    for loc, line, twice in _places(node, ()):
+        source.origins[dotted(loc)] = f"{path}:{line}"
+        if twice:
+            source.faults.append(Fault(f"{path}:{line}", dotted(loc), "is given twice"))
+    _resolve(source, tree, settings, (), path.parent)
+    source.tree = tree
+    return source
+
+
+def from_environment(model: type[BaseSettings], settings: type) -> Source:
+    """Read `SENTINEL_<SECTION>__<KEY>`; lists and groups are given as JSON. Other names that begin with SENTINEL_ are left to others."""
+    source = Source()
+    sections = {section.name for section in dataclasses.fields(settings)}
+    for name in os.environ:
+        if name.upper().startswith(PREFIX) and "__" in name:
+            path = name[len(PREFIX) :].lower().replace("__", ".")
+            source.origins[path] = f"env {name}"
+            if (section := path.split(".")[0]) not in sections:
+                source.faults.append(Fault(f"env {name}", section, f"is no section{_nearest(section, sections)}"))
+    try:
+        tree = EnvSettingsSource(model)()
+    except SettingsError as error:
+        source.faults.append(Fault("environment", "", f"{error}; a section or list is given as JSON"))
+        return source
+    _resolve(source, tree, settings, (), Path.cwd())
+    source.tree = tree
+    return source
+
+
+def _places(node: yaml.Node | None, loc: tuple[int | str, ...]) -> Iterator[tuple[tuple[int | str, ...], int, bool]]:
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            here = (*loc, str(key.value))
+            yield here, key.start_mark.line + 1, here in seen
+            seen.add(here)
+            yield from _places(value, here)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*loc, index), value.start_mark.line + 1, False
+            yield from _places(value, (*loc, index))
+
+
+def _resolve(source: Source, tree: Tree, kind: type, loc: tuple[int | str, ...], base: Path) -> None:
+    """Check the keys of `tree` against the dataclass `kind`, and wrap its secrets, in place."""
+    fields = typing.get_type_hints(kind)
+    for key in list(tree):
+        value, here = tree[key], (*loc, key)
+        if key in fields:
+            tree[key] = _resolved(source, value, fields[key], here, base)
+        elif key.endswith("_file") and fields.get(secret := key.removesuffix("_file")) is Secret:
+            del tree[key]
+            origin = source.origin(here)
+            source.origins[dotted((*loc, secret))] = f"{origin} ({value})"
+            tree[secret] = _read_secret(source, value, here, base)
+        else:
+            origin = source.origin(here)
+            source.faults.append(Fault(origin, dotted(here), f"is not known{_nearest(str(key), fields)}"))
+
+
+def _resolved(source: Source, value: object, kind: object, loc: tuple[int | str, ...], base: Path) -> object:
+    origin = source.origin(loc)
+    group = group_of(kind)
+    if isinstance(value, str) and typing.get_origin(kind) in (tuple, list, dict):
+        # The environment has only text; a list comes as JSON.
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            source.faults.append(Fault(origin, dotted(loc), f"is not a list in JSON: {error.msg}"))
+    if kind is Secret:
+        if isinstance(value, str):
+            return Secret(value)
+        source.faults.append(Fault(origin, dotted(loc), "must be text; put it in quotes"))
+    elif group is not None and isinstance(value, dict):
+        _resolve(source, value, group, loc, base)
+    elif group is not None and value is None:
+        return {}
+    elif group is not None and isinstance(value, Sequence) and not isinstance(value, str):
+        for index, item in enumerate(value):
+            if isinstance(item, dict):
+                _resolve(source, item, group, (*loc, index), base)
+    return value
+
+
+def group_of(kind: object) -> type | None:
+    """The settings type inside `kind`: itself, a member of a union, or the item of a tuple or list."""
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return kind
+    if typing.get_origin(kind) in (tuple, list, typing.Union, types.UnionType):
+        return next((found for part in typing.get_args(kind) if (found := group_of(part)) is not None), None)
+    return None
+
+
+def _read_secret(source: Source, value: object, loc: tuple[int | str, ...], base: Path) -> Secret:
+    try:
+        return Secret((base / str(value)).read_text(encoding="utf-8").rstrip("\r\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        origin = source.origin(loc)
+        source.faults.append(Fault(origin, dotted(loc), f"cannot read {value}: {why}"))
+        return Secret("")
+
+
+def _nearest(key: str, known: Iterable[str] | Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
