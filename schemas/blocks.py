@@ -44,18 +44,17 @@ class BlockReader:
         self._present, self._defaults = _plan(writer, reader)
         self._dtypes = dtypes(reader)
 
-    def read(self, values: Sequence[bytes], names: list[str]) -> pl.DataFrame | None:
+    def read(self, values: Sequence[bytes], values_bytes: int, names: list[str]) -> pl.DataFrame | None:
         """The named columns of framed records, in the order given, which is the schema's; dtypes are those of `dtypes`.
 
-        None when any of the values is not exactly one record of this schema: which one is not known then.
+        `values_bytes` is their length in all. None when any of the values is not exactly one record of this schema: which one is not known then.
         """
-        guards = np.arange(len(values), dtype=np.int64) + (int.from_bytes(os.urandom(7), "little") >> 2)
         wanted = [_LEAD, *(name for name in names if name in self._present), _GUARD]
         try:
-            frame = pl.read_avro(io.BytesIO(self._block(values, guards)), columns=wanted)
+            frame = pl.read_avro(io.BytesIO(self._block(values, values_bytes)), columns=wanted)
         except UNREADABLE:
             return None
-        if not self._whole(frame, guards):
+        if not self._whole(frame, len(values)):
             return None
         if self._defaults:
             missing = [name for name in names if name in self._defaults]
@@ -65,21 +64,46 @@ class BlockReader:
             )
         return frame[names]
 
-    def _block(self, values: Sequence[bytes], guards: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bytes:
+    def _block(self, values: Sequence[bytes], values_bytes: int) -> bytes:
         count = len(values)
-        marks = np.zeros(count, _MARK)
-        marks["guard"] = guards
-        parts: list[bytes] = [_PADDING] * (2 * count)
-        parts[0::2] = values
-        parts[1::2] = marks.view("V11").tolist()
-        body = b"".join(parts)
-        size = len(body)  # with the padding of the first record before it, without that of the mark after the last
-        return b"".join((self._head, _varint(count), _varint(size), _PADDING, body[: size - 3], _SYNC))
+        marks = _MARKS.first(count)
+        # Joined once: each copy of a block is some hundred page faults, which cost more than the joining.
+        parts = [_SYNC] * (2 * count + 2)
+        parts[1:-1:2] = values
+        parts[2:-1:2] = marks
+        parts[-2] = marks[-1][: -len(_PADDING)]
+        size = values_bytes + count * _MARK.itemsize
+        parts[0] = b"".join((self._head, _varint(count), _varint(size), _PADDING))
+        return b"".join(parts)
 
-    def _whole(self, frame: pl.DataFrame, guards: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bool:
-        read = frame[_GUARD].to_numpy().view(np.int64)
+    def _whole(self, frame: pl.DataFrame, count: int) -> bool:
+        guards = frame[_GUARD].to_numpy().view(np.int64)
         leads = frame[_LEAD].to_numpy().view(np.int64)
-        return np.array_equal(read, guards) and bool((leads == self._lead).all())
+        return np.array_equal(guards, _MARKS.guards[:count]) and bool((leads == self._lead).all())
+
+
+class _Marks:
+    """What stands between the records of a block: its guard, then the padding before the next record's framing.
+
+    The guards count up from a number that is chosen once per process and leaves it nowhere; so they serve every block.
+    """
+
+    def __init__(self) -> None:
+        self._start = int.from_bytes(os.urandom(7), "little") >> 2
+        self._marks: list[bytes] = []
+        self.guards = np.empty(0, np.int64)
+
+    def first(self, count: int) -> list[bytes]:
+        """The first so many marks."""
+        if count > len(self._marks):
+            self.guards = np.arange(self._start, self._start + count, dtype=np.int64)
+            marks = np.zeros(count, _MARK)
+            marks["guard"] = self.guards
+            self._marks = marks.view(f"V{_MARK.itemsize}").tolist()
+        return self._marks[:count]
+
+
+_MARKS: Final = _Marks()
 
 
 def dtypes(reader: Record) -> dict[str, pl.DataType]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, TypeAlias, TypeGuard, cast
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 import polars as pl
@@ -114,10 +114,15 @@ class Decoder:
         """The columns of all values when all are decodable and of one schema: the ordinary case."""
         if not values:
             return self._empty(names)
-        if not _bytes_below(values, self._max_record_bytes):
+        present = cast("Sequence[bytes]", values)
+        try:
+            sizes = np.fromiter(map(len, present), np.int64, len(present))
+        except TypeError:  # a value that is not there has no length
             return None
-        reader = self._by_prefix.get(values[0][:PREFIX_BYTES])
-        return None if reader is None else reader.read(values, names)
+        reader = self._by_prefix.get(present[0][:PREFIX_BYTES])
+        if reader is None or sizes.max() > self._max_record_bytes:
+            return None
+        return reader.read(present, int(sizes.sum()), names)
 
     def _in_pieces(
         self, values: Sequence[bytes | None], names: list[str]
@@ -157,7 +162,8 @@ class Decoder:
         That keeps one bad record in thousands from costing more than a few more reads, and makes the reader of blocks
         alone the judge of a record: fastavro, which takes some records that are not quite right, only says why.
         """
-        frame = self._blocks[schema_id].read([value for _, value in places], names)
+        values = [value for _, value in places]
+        frame = self._blocks[schema_id].read(values, sum(map(len, values)), names)
         if frame is not None:
             gathered.frames.append(frame)
             gathered.places.extend(position for position, _ in places)
@@ -214,14 +220,6 @@ class _Gathered:
     frames: list[pl.DataFrame]
     places: list[int]
     bad: list[tuple[int, BadRecord]]
-
-
-def _bytes_below(values: Sequence[bytes | None], most: int) -> TypeGuard[Sequence[bytes]]:
-    """Whether every value is there and none is longer than this."""
-    try:
-        return max(map(len, cast("Sequence[bytes]", values))) <= most
-    except TypeError:
-        return False
 
 
 def _at(position: int, values: Sequence[bytes | None], error: BadRecord) -> tuple[int, BadRecord]:
