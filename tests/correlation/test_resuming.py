@@ -1,0 +1,129 @@
+"""A lane may be stopped anywhere and gone on with; what came before comes to nothing."""
+
+from collections.abc import Set
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.correlation.settings import CorrelationSettings
+from schemas.records import IncidentChange, Severity
+from streams.pages import NewerState
+from tests.correlation.timeline import Lane, Record, anomaly, arrives, tick, watermark
+
+BUSY = CorrelationSettings(quiet_s=30, update_every_s=10, silence_s=20, active_lane_s=15, max_open=3, max_listed=2)
+
+NONE: Set[int] = frozenset()
+
+
+@st.composite
+def timelines(draw: st.DrawFn) -> list[tuple[float, Record]]:
+    """Records of three source lanes, whose offsets rise as detect writes them, and ticks."""
+    append, offsets, made = 0.0, [0, 0, 0], list[tuple[float, Record]]()
+    for _ in range(draw(st.integers(1, 60))):
+        append += draw(st.sampled_from((0, 0.5, 3, 12, 40)))
+        lane = draw(st.integers(0, 2))
+        kind = draw(st.sampled_from("aaawwt"))
+        offsets[lane] += 1
+        behind = draw(st.sampled_from((0, 2, 25, 200)))
+        if kind == "a":
+            found = anomaly(
+                append - behind,
+                source=(lane, offsets[lane], 0),
+                application=draw(st.sampled_from("abcde")),
+                tenant=draw(st.sampled_from(("acme", "other"))),
+                metric=draw(st.sampled_from(("latency", "cost", "tokens"))),
+                severity=draw(st.sampled_from(list(Severity))),
+                score=draw(st.floats(0, 10)),
+            )
+            made.append((append, arrives(found)))
+        elif kind == "w":
+            made.append((append, watermark(append - behind, lane=lane, source_offset=offsets[lane])))
+        else:
+            made.append((append, tick()))
+    return made
+
+
+def played(timeline: list[tuple[float, Record]], flushes: Set[int] = NONE, restarts: Set[int] = NONE) -> Lane:
+    """The lane after the timeline; flushed before some of its records, and before others by a process that then dies."""
+    lane = Lane(BUSY)
+    for place, (append, record) in enumerate(timeline):
+        if place in flushes or place in restarts:
+            lane.flush()
+        if place in restarts:
+            lane.restart()
+        lane.at(append, record)
+    lane.flush()
+    return lane
+
+
+@settings(max_examples=200)
+@given(timelines(), st.sets(st.integers(0, 59)), st.sets(st.integers(0, 59)))
+def test_stopping_anywhere_gives_the_same_incidents_and_rows(
+    timeline: list[tuple[float, Record]], flushes: set[int], restarts: set[int]
+) -> None:
+    """Wherever the batches were cut and the worker died, to the byte."""
+    whole, cut = played(timeline), played(timeline, flushes, restarts)
+    assert [incident.to_bytes() for incident in cut.told] == [incident.to_bytes() for incident in whole.told]
+    assert cut.rows == whole.rows
+
+
+@given(timelines())
+def test_records_that_come_twice_make_nothing_new(timeline: list[tuple[float, Record]]) -> None:
+    """Detect writes some of its records again after a fault: the same incidents come out, told once."""
+    once, twice = Lane(BUSY), Lane(BUSY)
+    for append, record in timeline:
+        first = once.at(append, record)
+        again = [*twice.at(append, record), *twice.at(append, record)]
+        assert [i.id + i.change for i in again] == [i.id + i.change for i in first]
+
+
+@given(timelines())
+def test_a_whole_lane_written_again_is_skipped(timeline: list[tuple[float, Record]]) -> None:
+    """After the last record, all of them again: nothing is opened, joined or raised."""
+    lane = played(timeline)
+    before = len(lane.told)
+    append = timeline[-1][0]
+    for _, record in timeline:
+        lane.at(append, record)
+    assert all(incident.change is not IncidentChange.OPENED for incident in lane.told[before:])
+    assert all(incident.change is not IncidentChange.ESCALATED for incident in lane.told[before:])
+
+
+@given(timelines())
+def test_history_of_an_incident_is_whole(timeline: list[tuple[float, Record]]) -> None:
+    """Opened first, resolved last and once, revisions without a gap, places in the lane rising, severity never falling."""
+    told = played(timeline).told
+    places = [(incident.offset, incident.ordinal) for incident in told]
+    assert places == sorted(set(places))
+    ranks = list(Severity)
+    for name in {incident.id for incident in told}:
+        history = [incident for incident in told if incident.id == name]
+        assert [incident.revision for incident in history] == list(range(1, len(history) + 1))
+        assert [i.change is IncidentChange.OPENED for i in history] == [True] + [False] * (len(history) - 1)
+        assert all(incident.change is not IncidentChange.RESOLVED for incident in history[:-1])
+        severities = [ranks.index(incident.severity) for incident in history]
+        assert severities == sorted(severities)
+
+
+def test_watermark_stands_behind_the_anomalies_of_its_record() -> None:
+    """After a lane's watermark, an anomaly of the same offset has come before; one of the next offset has not."""
+    lane = Lane()
+    lane.at(0, watermark(0, source_offset=5))
+    assert lane.at(0, arrives(anomaly(0, source=(0, 5, 3)))) == []
+    assert len(lane.at(0, arrives(anomaly(0, source=(0, 6, 0))))) == 1
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_newer_state_is_refused(place: int) -> None:
+    """A row of each kind that a newer program wrote ends the process, and so does a row of an unknown kind."""
+    lane = Lane()
+    lane.at(0, arrives(anomaly(0, source=(0, 1, 0))))
+    lane.flush()
+    assert len(lane.rows) == 3
+    key = sorted(lane.rows)[place]
+    lane.rows[key] = b"\xff\xff\xff\xff" + lane.rows[key][4:]
+    with pytest.raises(NewerState):
+        lane.restart()
+    with pytest.raises(NewerState):
+        Lane().core.restore({b"future/1": b""})

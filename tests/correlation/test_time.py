@@ -1,0 +1,55 @@
+"""Time is event time: the least watermark of the lanes that move; it never goes back."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.correlation.source_lanes import SourceLanes
+from schemas.records import IncidentChange
+from tests.correlation.timeline import Lane, anomaly, arrives, changes, micros, watermark
+
+
+def test_slowest_lane_holds_the_time() -> None:
+    """An incident is not over while a lane that moves may still be in its time."""
+    lane = Lane()
+    lane.at(0, watermark(0, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
+    lane.at(1, arrives(anomaly(0, source=(0, 2, 0))))
+    assert lane.at(30, watermark(900, lane=0, source_offset=3)) == []
+    [resolved] = lane.at(31, watermark(180, lane=1, source_offset=2))
+    assert resolved.change is IncidentChange.RESOLVED
+
+
+def test_lane_that_moves_no_more_is_left_behind_after_a_minute() -> None:
+    """An idle or dead lane does not hold the others' incidents open for ever."""
+    lane = Lane()
+    lane.at(0, watermark(0, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
+    lane.at(1, arrives(anomaly(0, source=(0, 2, 0))))
+    assert lane.at(60, watermark(900, lane=0, source_offset=3)) == []
+    [resolved] = lane.at(60.000001, watermark(901, lane=0, source_offset=4))
+    assert resolved.change is IncidentChange.RESOLVED
+
+
+def test_lane_that_speaks_late_is_heard_in_its_own_time() -> None:
+    """Catching up, a lane behind the others keeps one incident open, though the time is far ahead."""
+    lane = Lane()
+    lane.at(0, watermark(5000, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
+    for i in range(10):
+        lane.at(i, arrives(anomaly(i * 100, source=(1, 2 * i + 2, 0))))
+        lane.at(i, watermark(i * 100, lane=1, source_offset=2 * i + 3))
+    assert changes(lane.told) == [IncidentChange.OPENED]
+
+
+@given(
+    moves=st.lists(st.tuples(st.integers(0, 4), st.integers(-50, 1000), st.integers(-20, 90)), min_size=1, max_size=60)
+)
+def test_time_never_goes_back(moves: list[tuple[int, int, int]]) -> None:
+    """Whatever lanes say, in whatever order, and wherever append times jump."""
+    lanes = SourceLanes(active_us=micros(60) - micros(0))
+    append, seen, appended = 0, lanes.time, lanes.append
+    for offset, (lane, second, step) in enumerate(moves):
+        append += step
+        assert lanes.is_new(lane, offset, 0)
+        lanes.moved(lane, micros(second), micros(append))
+        lanes.passed(micros(append))
+        assert lanes.time >= seen
+        assert lanes.append >= appended
+        seen, appended = lanes.time, lanes.append

@@ -1,0 +1,46 @@
+"""A title says what the anomaly says, and no more."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.correlation.titles import MAX_TITLE, sentence, title
+from schemas.records import Direction
+from tests.correlation.timeline import anomaly
+
+BELOW = {"direction": Direction.BELOW}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "latency of chat-api/gpt-4o 3.1x expected"),
+        ({"observed": 1.4}, "latency of chat-api/gpt-4o 40 % above expected"),
+        ({"observed": 1.999}, "latency of chat-api/gpt-4o 2x expected"),
+        ({"observed": 123_456.0}, "latency of chat-api/gpt-4o 123,000x expected"),
+        ({"observed": 0.2, **BELOW}, "latency of chat-api/gpt-4o 80 % below expected"),
+        ({"metric": "request_rate", "observed": 0.0, **BELOW}, "request rate of chat-api/gpt-4o 100 % below expected"),
+        ({"observed": 0.25, "expected": 0.0}, "latency of chat-api/gpt-4o at 0.25 instead of 0"),
+        ({"observed": 1.001}, "latency of chat-api/gpt-4o at 1 instead of 1"),
+        ({"observed": float("inf")}, "latency of chat-api/gpt-4o at inf instead of 1"),
+        ({"expected": None, "observed": 81_234.0}, "latency of chat-api/gpt-4o at 81,200"),
+        ({"model": None}, "latency of chat-api 3.1x expected"),
+        ({"user": "u-1"}, "latency of user u-1 in chat-api/gpt-4o 3.1x expected"),
+        ({"rule": "slow", "expected": 2.0}, "latency of chat-api/gpt-4o at 3.1, above 2 (rule slow)"),
+        ({"rule": "slow", "expected": None}, "latency of chat-api/gpt-4o at 3.1 (rule slow)"),
+    ],
+)
+def test_sentence(fields: dict[str, object], words: str) -> None:
+    """Multiples from two on, percentages below, bare numbers where neither would be honest; a rule's limit is no expectation."""
+    assert sentence(anomaly(0, **fields)) == words  # type: ignore[arg-type]
+
+
+@given(observed=st.floats(), expected=st.none() | st.floats(), direction=st.sampled_from(Direction))
+def test_every_number_has_a_sentence(observed: float, expected: float | None, direction: Direction) -> None:
+    """Whatever a detector says: no number ends the worker."""
+    assert "nan %" not in sentence(anomaly(0, observed=observed, expected=expected, direction=direction))
+
+
+def test_long_names_are_cut() -> None:
+    """A name of ten thousand characters makes no title of that size."""
+    assert len(title(sentence(anomaly(0, application="x" * 10_000)), ())) == MAX_TITLE

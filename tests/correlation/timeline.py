@@ -1,0 +1,124 @@
+"""Timelines of one lane of `anomalies`: what is appended, in seconds, and which incidents it makes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from agents.correlation.correlator import Correlator
+from agents.correlation.settings import CorrelationSettings
+from schemas.records import Anomaly, Direction, Incident, IncidentChange, Severity
+
+START_S = 1_700_000_000
+Rows = dict[bytes, bytes]
+Record = Callable[[Correlator, int, int], list[Incident]]
+"""A record of the lane: what it does to a correlator, given its offset and append time (µs)."""
+
+
+def micros(second: float) -> int:
+    """µs of a second of the timeline."""
+    return round((START_S + second) * 1e6)
+
+
+def seconds(time: int) -> float:
+    """Second of the timeline of a time in µs."""
+    return time / 1e6 - START_S
+
+
+def anomaly(
+    at: float,
+    *,
+    application: str = "chat-api",
+    source: tuple[int, int, int] = (0, 0, 0),
+    tenant: str = "acme",
+    metric: str = "latency",
+    model: str | None = "gpt-4o",
+    user: str | None = None,
+    severity: Severity = Severity.MEDIUM,
+    score: float = 5.0,
+    observed: float = 3.1,
+    expected: float | None = 1.0,
+    **others: object,
+) -> Anomaly:
+    """An anomaly whose event time is second `at`, written by `source`: lane, offset and ordinal."""
+    lane, offset, ordinal = source
+    made = Anomaly(
+        id=f"a-{tenant}-{application}-{lane}-{offset}-{ordinal}",
+        tenant=tenant,
+        application=application,
+        model=model,
+        user=user,
+        metric=metric,
+        detector="deviation",
+        detector_version=1,
+        settings_version="0",
+        window_start=micros(at - 10),
+        window_end=micros(at),
+        event_time=micros(at),
+        observed=observed,
+        expected=expected,
+        score=score,
+        severity=severity,
+        confidence=0.9,
+        direction=Direction.ABOVE,
+        reason="deviates",
+        evidence=(),
+        sample_event_ids=(),
+        lane=lane,
+        offset=offset,
+        ordinal=ordinal,
+    )
+    return replace(made, **others) if others else made  # type: ignore[arg-type]
+
+
+def arrives(found: Anomaly) -> Record:
+    """The record of an anomaly."""
+    return lambda core, offset, append: core.on_anomaly(found, offset=offset, append_time=append)
+
+
+def watermark(second: float, *, lane: int = 0, source_offset: int) -> Record:
+    """The record of a source lane's watermark."""
+    return lambda core, offset, append: core.on_watermark(
+        lane, source_offset, micros(second), offset=offset, append_time=append
+    )
+
+
+def tick() -> Record:
+    """The record of an idle lane."""
+    return lambda core, offset, append: core.on_tick(offset=offset, append_time=append)
+
+
+class Lane:
+    """A correlator, its stored rows, and all that it told so far."""
+
+    def __init__(self, settings: CorrelationSettings | None = None) -> None:
+        self.settings = settings or CorrelationSettings()
+        self.core = Correlator(self.settings, lane=3)
+        self.rows: Rows = {}
+        self.told: list[Incident] = []
+        self.offset = 0
+
+    def at(self, append: float, *records: Record) -> list[Incident]:
+        """These records are appended at this second; returns what they make."""
+        made: list[Incident] = []
+        for record in records:
+            made += record(self.core, self.offset, micros(append))
+            self.offset += 1
+        self.told += made
+        return made
+
+    def flush(self) -> None:
+        """Keep the rows that changed, as a compacted topic would."""
+        for key, value in self.core.changed():
+            if value is None:
+                self.rows.pop(key, None)  # a row may come and go between two flushes
+            else:
+                self.rows[key] = value
+
+    def restart(self) -> None:
+        """A new process that knows the kept rows alone."""
+        self.core = Correlator(self.settings, lane=3)
+        self.core.restore(self.rows)
+
+
+def changes(incidents: list[Incident]) -> list[IncidentChange]:
+    """What they say, in order."""
+    return [incident.change for incident in incidents]
