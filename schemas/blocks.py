@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from schemas.avro import Array, Enum, Field, Fixed, Json, Map, Primitive, Record, Type, Union
+from schemas.binary import long_bytes
 from schemas.framing import prefix
 
 _SYNC: Final = b"sentinel-columns"
@@ -73,7 +74,7 @@ class BlockReader:
         parts[2:-1:2] = marks
         parts[-2] = marks[-1][: -len(_PADDING)]
         size = values_bytes + count * _MARK.itemsize
-        parts[0] = b"".join((self._head, _varint(count), _varint(size), _PADDING))
+        parts[0] = b"".join((self._head, long_bytes(count), long_bytes(size), _PADDING))
         return b"".join(parts)
 
     def _whole(self, frame: pl.DataFrame, count: int) -> bool:
@@ -177,7 +178,7 @@ def _head(writer: Record) -> bytes:
     """A container's header for blocks of the writer's records, each between its two guards."""
     fields = [{"name": _LEAD, "type": "double"}, *_block_fields(writer.fields), {"name": _GUARD, "type": "double"}]
     schema = json.dumps({"type": "record", "name": "Block", "fields": fields}, separators=(",", ":")).encode()
-    meta = b"\4\26avro.schema" + _varint(len(schema)) + schema + b"\24avro.codec\10null\0"
+    meta = b"\4\26avro.schema" + long_bytes(len(schema)) + schema + b"\24avro.codec\10null\0"
     return b"Obj\1" + meta + _SYNC
 
 
@@ -201,14 +202,3 @@ def _block_type(kind: Type) -> object:
     part = _block_type(_nullable_part(kind))
     assert isinstance(kind, Union)
     return ["null", part] if kind.branches[0] == Primitive("null") else [part, "null"]
-
-
-def _varint(number: int) -> bytes:
-    """Avro's long, of a number that is not negative."""
-    number <<= 1
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

@@ -1,0 +1,42 @@
+"""Many Aggregate records at once. Their doubles have a fixed width, so a row of an array is the end of a record as it is."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import packaged
+from schemas.avro import Primitive
+from schemas.binary import long_bytes, string_bytes
+from schemas.framing import prefix
+
+NAME: Final = "Aggregate"
+
+
+def double_names() -> tuple[str, ...]:
+    """The fields that a row of doubles holds, in its order: all of the schema after `settings_version`."""
+    fields = packaged.schema(packaged.newest(NAME)).fields
+    return tuple(field.name for field in fields if field.type == Primitive("double"))
+
+
+def subject_prefix(tenant: str, application: str, model: str) -> bytes:
+    """What every record of a subject begins with, framing included; worth keeping for as long as the subject lives."""
+    return prefix(packaged.newest(NAME)) + b"".join(map(string_bytes, (tenant, application, model)))
+
+
+def bucket_part(window_start: int, window_end: int, settings_version: str) -> bytes:
+    """What all records of a bucket have after the subject; times in µs."""
+    return long_bytes(window_start) + long_bytes(window_end) + string_bytes(settings_version)
+
+
+def aggregate_bodies(prefixes: Sequence[bytes], common: bytes, doubles: NDArray[np.float64]) -> list[bytes]:
+    """Framed Aggregate records: of each subject's prefix, the bucket's common part, and the subject's row of `doubles`.
+
+    `doubles` has a row for each prefix and a column for each of `double_names()`. Raises ValueError when it has not.
+    """
+    rows = np.ascontiguousarray(doubles, "<f8")
+    if rows.shape != (len(prefixes), len(double_names())):
+        raise ValueError(f"doubles are {rows.shape}, not {(len(prefixes), len(double_names()))}")
+    ends: list[bytes] = rows.view(f"V{rows.shape[1] * 8}").ravel().tolist()
+    return [first + common + end for first, end in zip(prefixes, ends, strict=True)]

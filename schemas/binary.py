@@ -1,0 +1,22 @@
+"""Avro's binary form of the few types that we write without fastavro."""
+
+
+def long_bytes(number: int) -> bytes:
+    """A long (or int): zigzag, then seven bits a byte, the lowest first.
+
+    >>> long_bytes(-3), long_bytes(64)
+    (b'\\x05', b'\\x80\\x01')
+    """
+    number = (number << 1) ^ (number >> 63)
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def string_bytes(text: str) -> bytes:
+    """A string: its length in bytes of UTF-8, then these."""
+    raw = text.encode()
+    return long_bytes(len(raw)) + raw
