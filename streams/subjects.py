@@ -39,9 +39,12 @@ class Subjects:
         self._budget = budget
         self._seed = seed
         self.names: list[Name | None] = []
+        self.notes: dict[int, tuple[bytes, bytes]] = {}
+        """What others derived from a live row's name; forgotten with it."""
         self._by_name: dict[Name, int] = {}
         self._free: list[int] = []
         self._of_tenant: dict[str, int] = {}
+        self._fresh: list[int] = []
         self._dirty: set[int] = set()
         self._written: set[int] = set()
         self._sorted: Int64s | None = None
@@ -71,6 +74,15 @@ class Subjects:
             self._register(frame, missing, first, second, rows)
         return rows
 
+    def row_of(self, name: Name) -> int:
+        """The row of one name; a new one gets a row."""
+        return self._row_for(name)[0]
+
+    def take_fresh(self) -> list[int]:
+        """Rows given since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
     def name(self, row: int) -> Name:
         """The name of a live row."""
         name = self.names[row]
@@ -84,6 +96,7 @@ class Subjects:
             name = self.name(row)
             del self._by_name[name]
             self.names[row] = None
+            self.notes.pop(row, None)
             self._of_tenant[name[0]] -= 1
             self._free.append(row)
             self._dirty.add(row // NAMES_PER_PAGE)
@@ -163,6 +176,7 @@ class Subjects:
             row = len(self.names)
             self.names.append(name)
         self._by_name[name] = row
+        self._fresh.append(row)
         self._of_tenant[name[0]] = self._of_tenant.get(name[0], 0) + 1
         self._dirty.add(row // NAMES_PER_PAGE)
         self._sorted = None

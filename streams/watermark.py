@@ -27,12 +27,12 @@ class Clock:
         return times, Clock(int(times[-1]), max(self.append, int(append_times.max())))
 
     def ticked(self, append_time: int) -> "Clock":
-        """After a tick; the first record of a lane, if it is a tick, sets the time to its own append time.
+        """After a tick; before the first event there is no time that it could move.
 
         >>> Clock(time=100, append=5_000).ticked(5_030)
         Clock(time=130, append=5030)
         """
-        if self.append == 0:
-            return Clock(append_time, append_time)
+        if self.time == 0:
+            return self
         passed = max(append_time - self.append, 0)
         return Clock(self.time + passed, self.append + passed)

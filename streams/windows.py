@@ -11,6 +11,8 @@ from streams.sketch import BINS, bins_of
 from streams.tables import Table, TableSpec
 
 Int64s = npt.NDArray[np.int64]
+Columns = Mapping[str, Int64s | np.int64]
+"""Columns by name, of shape (n,), or one number for all events."""
 
 _NONE: Final = -1
 
@@ -70,24 +72,27 @@ class Windows:
         """Buckets that hold something, ascending."""
         return sorted(self._row_of)
 
-    def add(self, subjects: Int64s, buckets: Int64s, columns: Mapping[str, Int64s], capacity: int) -> Int64s:
+    def add(self, subjects: Int64s, buckets: Int64s, columns: Columns, capacity: int) -> Int64s:
         """Counts events in; all arrays have shape (n,). The answer is each event's row in the table.
 
-        `capacity` is one more than the highest subject row. A value of -1 in a sketch's column means that the event has none. Nothing depends on how
+        `capacity` is one more than the highest subject row. A negative value means that the event has none: it adds nothing. Nothing depends on how
         events are spread over calls.
         """
         rows = self._rows(subjects, buckets, capacity)
         numbers = self.table.rows.view(np.int64)
         base = rows * self._words + 2
         for place, name in enumerate(self.spec.sums):
-            np.add.at(numbers, base + place, columns[name])
+            column = columns[name]
+            if name in self.spec.sketches:
+                column = np.maximum(column, 0)
+            np.add.at(numbers, base + place, column)
         for place, name in enumerate(self.spec.maxima, len(self.spec.sums)):
             np.maximum.at(numbers, base + place, columns[name])
         counts = self.table.rows.view(np.uint32)
         offset = 2 * (2 + len(self.spec.sums) + len(self.spec.maxima))
         one = np.uint32(1)
         for place, name in enumerate(self.spec.sketches):
-            values = columns[name]
+            values = np.asarray(columns[name])
             at = rows * self._halves + (offset + place * BINS) + bins_of(values)
             if int(values.min()) < 0:
                 at = at[values >= 0]

@@ -1,0 +1,48 @@
+"""The stage `detect`: telemetry in; anomalies, watermarks and aggregates out."""
+
+import os
+from dataclasses import dataclass, field
+
+from agents.detection.intake import Intake
+from agents.detection.lane import DetectLane
+from agents.detection.policy import Policy, policy_of
+from agents.detectors.settings_codec import from_json
+from schemas.columns import packaged_decoder
+from schemas.secrets import Secret
+from streams.crash_note import CrashNote
+from streams.settings import Lanes
+from streams.settings_log import SettingsLog
+from streams.stage import LaneProgram, Stage
+from streams.topics import TopicNames
+
+
+@dataclass(slots=True)
+class Policies:
+    """Settings versions made ready, each once."""
+
+    log: SettingsLog
+    _made: dict[str, Policy] = field(default_factory=dict)
+
+    def __call__(self, version: str) -> Policy:
+        """Raises KeyError when the version is not known: a lane waits for it before it asks."""
+        made = self._made.get(version)
+        if made is None:
+            made = self._made[version] = policy_of(version, from_json(self.log.body(version)))
+        return made
+
+
+def detect_stage(
+    names: TopicNames, limits: Lanes, log: SettingsLog, control_key: Secret, note: CrashNote | None
+) -> Stage:
+    """Makes the stage; its lanes share the decoder and the policies."""
+    intake = Intake("detect", names, limits, packaged_decoder(limits.max_record_bytes), control_key, log.skipped, note)
+    policies = Policies(log)
+    # Hashes never leave the process; a producer who could guess the seed could make two names share a row.
+    seed = int.from_bytes(os.urandom(4), "little")
+
+    def new_lane(partition: int) -> LaneProgram:
+        return DetectLane(partition, limits, names, intake, policies, seed)
+
+    return Stage("detect", names.telemetry, names.state("detect"), f"{names.prefix}detect", new_lane)
+
+

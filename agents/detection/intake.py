@@ -1,0 +1,202 @@
+"""From a block of raw records to the columns of its good events; everything else is sorted out here, once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from schemas.columns import Decoder
+from schemas.errors import BadRecord
+from schemas.framing import GUID_HEADER, with_prefix
+from schemas.secrets import Secret
+from streams import metrics
+from streams.blocks import Block
+from streams.control import SETTINGS, TICK, header, is_signed
+from streams.crash_note import CrashNote
+from streams.outgoing import Outgoing, dead_letter
+from streams.settings import Lanes
+from streams.topics import TopicNames
+
+Int64s = npt.NDArray[np.int64]
+
+AHEAD: Final = "event time ahead of the clock"
+UNSIGNED: Final = "control record without a valid signature"
+SKIPPED: Final = "kills the decoder"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a block holds. Arrays and `frame` are of its good events, in offset order, shape (n,)."""
+
+    frame: pl.DataFrame
+    offsets: Int64s
+    times: Int64s
+    """Event time, µs."""
+    append_times: Int64s
+    """µs."""
+    dead_letters: list[Outgoing]
+    ticks: list[tuple[int, int, int]]
+    """Number of events before it, offset, append time in µs."""
+    versions: list[tuple[int, str]]
+    """Number of events before it, settings version that takes effect there."""
+    values: list[bytes | None]
+    index: Int64s
+    """Place of each event in `values`."""
+
+    def value_at(self, event: int) -> bytes:
+        """The raw record of an event."""
+        value = self.values[int(self.index[event])]
+        if value is None:
+            raise ValueError("a good event has a value")
+        return value
+
+
+class Intake:
+    """Sorts the records of telemetry. Frozen policy, but for the offsets to skip, which the settings log knows."""
+
+    def __init__(
+        self,
+        stage: str,
+        names: TopicNames,
+        limits: Lanes,
+        decoder: Decoder,
+        control_key: Secret,
+        skipped: Callable[[str, int], set[int]],
+        note: CrashNote | None = None,
+    ) -> None:
+        self._stage, self._names, self._decoder = stage, names, decoder
+        self._key, self._skipped, self._note = control_key, skipped, note
+        self._max_ahead_us = int(limits.max_ahead_s * 1_000_000)
+
+    def settings_named(self, block: Block) -> set[str]:
+        """Versions that signed control records of the block name."""
+        return {
+            record.value.decode()
+            for record in (block.records[index] for index in block.special())
+            if self._is_version(record, block.partition)
+        }
+
+    def take(self, block: Block, columns: tuple[str, ...]) -> Taken:
+        """Decodes; what is bad becomes a dead letter with its reason."""
+        values = block.values()
+        sorted_out = _SortedOut()
+        for index in block.special():
+            self._special(block, index, values, sorted_out)
+        skips = self._skipped(self._names.telemetry, block.partition)
+        if skips:
+            self._skip(block, skips, sorted_out)
+        positions: Int64s | None = None
+        if sorted_out.indices:
+            keep = np.ones(len(values), bool)
+            keep[list(sorted_out.indices)] = False
+            positions = np.flatnonzero(keep)
+            values = [values[position] for position in positions.tolist()]
+        return self._decoded(block, values, positions, sorted_out, columns)
+
+    def _decoded(
+        self,
+        block: Block,
+        values: list[bytes | None],
+        positions: Int64s | None,
+        sorted_out: "_SortedOut",
+        columns: tuple[str, ...],
+    ) -> Taken:
+        if self._note is None:
+            decoded = self._decoder.decode(values, columns)
+        else:
+            with self._note.decoding(block.partition, block.start, block.next_offset):
+                decoded = self._decoder.decode(values, columns)
+        index, frame = decoded.index, decoded.frame
+        records = index if positions is None else positions[index]
+        whole = len(records) == len(block)
+        times = frame["event_time"].to_numpy()
+        offsets, append_times = block.offsets(), block.append_times()
+        if not whole:
+            offsets, append_times = offsets[records], append_times[records]
+        bad = [(int(position if positions is None else positions[position]), error) for position, error in decoded.bad]
+        ahead = times - append_times > self._max_ahead_us
+        if ahead.any():
+            bad += [(int(record), BadRecord(AHEAD, "event_time")) for record in records[ahead]]
+            keep = ~ahead
+            frame, times, offsets = frame.filter(pl.Series(keep)), times[keep], offsets[keep]
+            append_times, index, records = append_times[keep], index[keep], records[keep]
+        sorted_out.bad += bad
+        return Taken(
+            frame=frame,
+            offsets=offsets,
+            times=times,
+            append_times=append_times,
+            dead_letters=self._dead_letters(block, sorted_out.bad),
+            ticks=[(int(np.searchsorted(offsets, at)), at, append) for at, append in sorted_out.ticks],
+            versions=[(int(np.searchsorted(offsets, at)), version) for at, version in sorted_out.versions],
+            values=values,
+            index=index,
+        )
+
+    def _special(self, block: Block, index: int, values: list[bytes | None], sorted_out: "_SortedOut") -> None:
+        record = block.records[index]
+        if record.value is None and header(record.headers, TICK) is not None:
+            sorted_out.indices.add(index)
+            sorted_out.ticks.append((record.offset, record.timestamp * 1000))
+        elif header(record.headers, SETTINGS) is not None:
+            sorted_out.indices.add(index)
+            if self._is_version(record, block.partition):
+                sorted_out.versions.append((record.offset, record.value.decode()))
+            else:
+                sorted_out.bad.append((index, BadRecord(UNSIGNED)))
+        elif record.value is not None and header(record.headers, GUID_HEADER) is not None:
+            try:
+                values[index] = with_prefix(record.value, record.headers, {})
+            except BadRecord as error:
+                sorted_out.indices.add(index)
+                sorted_out.bad.append((index, error))
+
+    def _skip(self, block: Block, skips: set[int], sorted_out: "_SortedOut") -> None:
+        for index, record in enumerate(block.records):
+            if record.offset in skips:
+                sorted_out.indices.add(index)
+                sorted_out.bad.append((index, BadRecord(SKIPPED)))
+
+    def _is_version(self, record: Any, partition: int) -> bool:
+        return (
+            record.value is not None
+            and header(record.headers, SETTINGS) is not None
+            and is_signed(
+                self._key, record.headers, SETTINGS, self._names.telemetry.encode(), b"%d" % partition, record.value
+            )
+        )
+
+    def _dead_letters(self, block: Block, bad: list[tuple[int, BadRecord]]) -> list[Outgoing]:
+        letters = []
+        for index, error in sorted(bad, key=lambda pair: pair[0]):
+            record = block.records[index]
+            metrics.BAD_RECORDS.labels(self._stage, error.reason).inc()
+            letters.append(
+                dead_letter(
+                    self._names.dead_letters,
+                    record.key,
+                    record.value,
+                    block.topic,
+                    block.partition,
+                    record.offset,
+                    error.reason,
+                    error.field,
+                    error.schema_id,
+                )
+            )
+        return letters
+
+
+class _SortedOut:
+    """Records that are no events: their indices in the block, and what each is."""
+
+    __slots__ = ("bad", "indices", "ticks", "versions")
+
+    def __init__(self) -> None:
+        self.indices: set[int] = set()
+        self.bad: list[tuple[int, BadRecord]] = []
+        self.ticks: list[tuple[int, int]] = []
+        self.versions: list[tuple[int, str]] = []

@@ -1,0 +1,378 @@
+"""One lane of `detect`: a pure function of its records in offset order (§3, §4)."""
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from agents.detection.aggregates import aggregate_records
+from agents.detection.intake import Intake, Taken
+from agents.detection.policy import Policy
+from agents.detection.population import SERIES_WINDOW, USER_WINDOW, Population
+from agents.detection.segment import Columns, Segment, closes
+from agents.detection.verdicts import anomaly
+from agents.detectors.contract import Finding, Kind, Verdicts
+from schemas.records import TelemetryEvent
+from streams.blocks import Block
+from streams.control import watermark
+from streams.outgoing import Outgoing, Step
+from streams.pages import seal, split_key, unseal
+from streams.settings import Lanes
+from streams.subjects import Subjects
+from streams.tables import Table
+from streams.topics import TopicNames
+from streams.watermark import Clock
+
+Int64s = npt.NDArray[np.int64]
+
+_META: Final = b"meta"
+_META_VERSION: Final = 1
+_META_ROW: Final = struct.Struct("<qqqq")
+
+_NO_BUCKET: Final = -(1 << 62)
+
+SILENT_BUCKETS: Final = 60
+"""Buckets that are still closed after the last one that held an event, so that silence is noticed; then an idle lane stands still."""
+
+_EXPIRY_EVERY: Final = 60
+"""Buckets between two looks for subjects that expired."""
+
+
+class DetectLane:
+    """Windows, detectors and their state for one partition of telemetry (streams.stage: `LaneProgram`)."""
+
+    def __init__(
+        self,
+        partition: int,
+        limits: Lanes,
+        names: TopicNames,
+        intake: Intake,
+        policies: Callable[[str], Policy],
+        seed: int,
+    ) -> None:
+        self.partition = partition
+        self._limits, self._names, self._intake, self._policies = limits, names, intake, policies
+        self._bucket_us = limits.bucket_s * 1_000_000
+        self._lateness_us = int(limits.lateness_s * 1_000_000)
+        self._applications = Subjects("application-names", ("tenant", "application"), 1 << 40, seed)
+        self._series = Population(
+            Kind.SERIES,
+            ("tenant", "application", "model"),
+            SERIES_WINDOW,
+            limits.subjects_per_tenant,
+            seed,
+            self._applications,
+        )
+        self._users = Population(
+            Kind.USER, ("tenant", "application", "user"), USER_WINDOW, limits.users_per_tenant, seed, self._applications
+        )
+        self._clock = Clock()
+        self._closed_to = _NO_BUCKET
+        self._last_event_bucket = _NO_BUCKET
+        self._meta_changed = False
+        self._ordinal = (-1, 0)
+        self._tables: dict[str, dict[str, Table]] = {}
+        self._kinds: dict[str, Kind] = {}
+        self._application_tables: list[Table] = []
+        self._adopt(policies("0"))
+
+    @property
+    def wants_ticks(self) -> bool:
+        """While a bucket is open or silence could still be noticed."""
+        if self._last_event_bucket == _NO_BUCKET:
+            return False
+        return bool(self._series.windows.open_buckets) or self._closed_to <= self._last_event_bucket + SILENT_BUCKETS
+
+    @property
+    def settings_version(self) -> str:
+        """The version in effect."""
+        return self._policy.version
+
+    def settings_named(self, block: Block) -> set[str]:
+        """Versions in the block's signed control records."""
+        return self._intake.settings_named(block)
+
+    def step(self, block: Block) -> Step:
+        """Takes the block's records: windows, verdicts, dead letters, closed buckets."""
+        taken = self._intake.take(block, self._policy.columns)
+        step = Step(now=taken.dead_letters, bad=len(taken.dead_letters), late=0)
+        columns = Columns(taken.frame)
+        first = 0
+        for index, apply in self._interruptions(taken):
+            self._events(taken, columns, first, index, step)
+            apply(step)
+            first = index
+        self._events(taken, columns, first, len(taken.offsets), step)
+        self._meta_changed = True
+        return step
+
+    def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Changed pages of every table, and the lane's own row."""
+        tables = [table.changes() for tables in self._tables.values() for table in tables.values()]
+        own: list[tuple[bytes, bytes | None]] = [(_META, self._meta())] if self._meta_changed else []
+        self._meta_changed = False
+        return chain(own, self._applications.changes(), self._series.changes(), self._users.changes(), *tables)
+
+    def restore(self, rows: Mapping[bytes, bytes]) -> None:
+        """Takes what `changes` gave. Raises NewerState."""
+        pages: dict[str, dict[int, bytes]] = {}
+        for key, value in rows.items():
+            if key != _META:
+                table, page = split_key(key)
+                pages.setdefault(table, {})[page] = value
+        self._applications.restore(pages.get(self._applications.table, {}))
+        self._series.restore(pages)
+        self._users.restore(pages)
+        if _META in rows:
+            self._restore_meta(rows[_META])
+        for tables in self._tables.values():
+            for table in tables.values():
+                table.restore(pages.get(table.spec.name, {}))
+        self._reserve_applications()
+
+    def _events(self, taken: Taken, columns: Columns, first: int, last: int, step: Step) -> None:
+        """Events between two interruptions, cut again where buckets close."""
+        if first == last:
+            return
+        times, offsets = taken.times[first:last], taken.offsets[first:last]
+        moved, self._clock = self._clock.advanced(times, taken.append_times[first:last])
+        open_from = (moved - self._lateness_us) // self._bucket_us
+        if self._closed_to == _NO_BUCKET:
+            self._closed_to = int(open_from[0])
+        buckets = times // self._bucket_us
+        on_time = buckets >= np.maximum(open_from, self._closed_to)
+        everything = bool(on_time.all())
+        step.late += 0 if everything else int(np.count_nonzero(~on_time))
+        start = 0
+        for index, bucket in closes(open_from, self._closed_to):
+            self._segment(taken, columns, first, start, index, buckets, None if everything else on_time, step)
+            self._close_to(bucket, int(offsets[index]), step)
+            start = index
+        self._segment(taken, columns, first, start, last - first, buckets, None if everything else on_time, step)
+
+    def _segment(
+        self,
+        taken: Taken,
+        columns: Columns,
+        base: int,
+        start: int,
+        end: int,
+        buckets: Int64s,
+        on_time: npt.NDArray[np.bool_] | None,
+        step: Step,
+    ) -> None:
+        places = np.arange(start, end) if on_time is None else start + np.flatnonzero(on_time[start:end])
+        if not len(places):
+            return
+        at = places + base
+        whole = len(at) == len(taken.offsets)
+        frame = columns.frame if whole else columns.frame[at]
+        series = self._series.rows_of(frame)
+        segment = Segment(
+            columns=columns,
+            places=at,
+            names=self._series.subjects,
+            offsets=taken.offsets[at],
+            times=taken.times[at],
+            buckets=buckets[places],
+            series=series,
+            bucket_us=self._bucket_us,
+            whole=whole,
+        )
+        self._reserve_applications()
+        self._at_once(segment, taken, step)
+        self._count(segment, frame)
+        self._last_event_bucket = max(self._last_event_bucket, int(segment.buckets.max()))
+        step.events += len(places)
+
+    def _count(self, segment: Segment, frame: pl.DataFrame) -> None:
+        one = np.int64(1)
+        first_token = segment.integers("time_to_first_token_us")
+        latency = segment.integers("latency_us")
+        self._series.add(
+            segment.series,
+            segment.buckets,
+            {
+                "requests": one,
+                "errors": segment.integers("failed"),
+                "latency_us": latency,
+                "latency_max_us": latency,
+                "first_tokens": (first_token >= 0).astype(np.int64),
+                "time_to_first_token_us": first_token,
+                "prompt_tokens": segment.integers("prompt_tokens"),
+                "completion_tokens": segment.integers("completion_tokens"),
+                "cost_nano": segment.integers("cost_nano"),
+            },
+        )
+        if self._policy.profiles_users:
+            self._count_users(segment, frame, one)
+
+    def _count_users(self, segment: Segment, frame: pl.DataFrame, one: np.int64) -> None:
+        tokens, cost, buckets = segment.integers("tokens"), segment.integers("cost_nano"), segment.buckets
+        user = frame["user"]
+        if user.null_count():
+            known = np.flatnonzero(user.is_not_null().to_numpy())
+            if not len(known):
+                return
+            frame, tokens, cost, buckets = frame[known], tokens[known], cost[known], buckets[known]
+        rows = self._users.rows_of(frame)
+        self._reserve_applications()
+        self._users.add(rows, buckets, {"requests": one, "tokens": tokens, "cost_nano": cost})
+
+    def _at_once(self, segment: Segment, taken: Taken, step: Step) -> None:
+        found = [
+            (finding, detector)
+            for detector in self._policy.at_once
+            for finding in detector.at_once(self._tables[detector.name], segment)
+        ]
+        found.sort(key=lambda pair: pair[0].position or 0)
+        for finding, detector in found:
+            offset = int(segment.offsets[finding.position or 0])
+            self._tell(finding, (detector.name, detector.version), offset, segment, taken, step)
+
+    def _tell(
+        self,
+        finding: Finding,
+        detector: tuple[str, int],
+        offset: int,
+        segment: Segment | None,
+        taken: Taken | None,
+        step: Step,
+    ) -> None:
+        last, count = self._ordinal
+        self._ordinal = (offset, count + 1 if offset == last else 0)
+
+        def sample(position: int) -> str:
+            if segment is None or taken is None:
+                return ""
+            return TelemetryEvent.from_bytes(taken.value_at(int(segment.places[position]))).event_id
+
+        told = anomaly(
+            finding,
+            self._name(finding),
+            detector,
+            self._policy.version,
+            (self.partition, offset, self._ordinal[1]),
+            sample,
+        )
+        step.now.append(Outgoing(self._names.anomalies, told.tenant.encode(), told.to_bytes()))
+
+    def _name(self, finding: Finding) -> tuple[str, ...]:
+        of = {Kind.SERIES: self._series.subjects, Kind.USER: self._users.subjects, Kind.APPLICATION: self._applications}
+        return of[finding.kind].name(finding.row)
+
+    def _interruptions(self, taken: Taken) -> list[tuple[int, Callable[[Step], None]]]:
+        """What stands between the events: ticks and control records, each with the number of events before it."""
+        ticks = [(index, self._ticking(offset, append)) for index, offset, append in taken.ticks]
+        versions = [(index, self._switching(version)) for index, version in taken.versions]
+        return sorted(ticks + versions, key=lambda pair: pair[0])
+
+    def _ticking(self, offset: int, append_time: int) -> Callable[[Step], None]:
+        def apply(step: Step) -> None:
+            self._clock = self._clock.ticked(append_time)
+            bucket = (self._clock.time - self._lateness_us) // self._bucket_us
+            if self._closed_to != _NO_BUCKET and bucket > self._closed_to:
+                self._close_to(bucket, offset, step)
+
+        return apply
+
+    def _switching(self, version: str) -> Callable[[Step], None]:
+        def apply(step: Step) -> None:
+            self._adopt(self._policies(version))
+
+        return apply
+
+    def _adopt(self, policy: Policy) -> None:
+        """Puts a settings version into effect: state of detectors that it keeps stays, that of the others is buried."""
+        self._policy = policy
+        for population in (self._series, self._users):
+            population.attached = []
+        self._application_tables = []
+        tables: dict[str, dict[str, Table]] = {}
+        for detector in policy.detectors():
+            known = self._tables.get(detector.name, {})
+            tables[detector.name] = {
+                spec.name: self._table(kind, known.get(spec.name, Table(spec))) for kind, spec in detector.tables
+            }
+        for name, dropped in self._tables.items():
+            if name not in tables:
+                # Kept, empty, until their pages are buried.
+                tables[name] = dropped
+                for table in dropped.values():
+                    table.clear(np.arange(len(table)))
+        self._tables = tables
+        self._meta_changed = True
+
+    def _table(self, kind: Kind, table: Table) -> Table:
+        if kind is Kind.APPLICATION:
+            table.reserve(self._applications.capacity)
+            self._application_tables.append(table)
+        else:
+            population = self._series if kind is Kind.SERIES else self._users
+            table.reserve(population.subjects.capacity)
+            population.attached.append(table)
+        return table
+
+    def _reserve_applications(self) -> None:
+        for table in self._application_tables:
+            table.reserve(self._applications.capacity)
+
+    def _close_to(self, bucket: int, offset: int, step: Step) -> None:
+        """Closes all buckets before `bucket`, at the record of that offset."""
+        horizon = self._last_event_bucket + SILENT_BUCKETS
+        still_open = {*self._series.windows.open_buckets, *self._users.windows.open_buckets}
+        within = range(self._closed_to, min(bucket, horizon + 1))
+        for closing in sorted({*within, *(one for one in still_open if one < bucket)}):
+            self._close(closing, offset, step)
+        self._closed_to = bucket
+        mark = bucket * self._bucket_us
+        step.now.extend(
+            watermark(self._names.anomalies, partition, self.partition, offset, mark)
+            for partition in range(self._limits.partitions)
+        )
+
+    def _close(self, bucket: int, offset: int, step: Step) -> None:
+        closed = self._series.close(bucket, self._bucket_us, everyone=bool(self._policy.at_close))
+        active = self._users.close(bucket, self._bucket_us, everyone=False)
+        verdicts: list[tuple[Verdicts, str, int]] = []
+        bands = None
+        for detector in self._policy.at_close:
+            if detector.kind is Kind.SERIES:
+                said = detector.at_close(self._tables[detector.name], closed)
+                bands = said.bands if said.bands is not None else bands
+            else:
+                said = detector.at_close(self._tables[detector.name], active)
+            verdicts.append((said, detector.name, detector.version))
+        for said, name, version in verdicts:
+            for finding in said.findings:
+                self._tell(finding, (name, version), offset, None, None, step)
+        step.with_state.extend(
+            aggregate_records(self._names.aggregates, closed, bands, self._series.subjects, self._policy.version)
+        )
+        if bucket % _EXPIRY_EVERY == 0:
+            self._expire(bucket)
+
+    def _expire(self, bucket: int) -> None:
+        before = bucket - self._limits.subject_expiry_s // self._limits.bucket_s
+        self._series.expire(before)
+        self._users.expire(before)
+        live = np.union1d(self._series.live_applications(), self._users.live_applications())
+        gone = np.setdiff1d(self._applications.sorted_rows(), live)
+        if len(gone):
+            for table in self._application_tables:
+                table.clear(gone)
+            self._applications.forget(gone)
+
+    def _meta(self) -> bytes:
+        row = _META_ROW.pack(self._clock.time, self._clock.append, self._closed_to, self._last_event_bucket)
+        return seal(_META_VERSION, row + self._policy.version.encode())
+
+    def _restore_meta(self, value: bytes) -> None:
+        _, body = unseal(value, _META_VERSION, "meta")
+        time, append, self._closed_to, self._last_event_bucket = _META_ROW.unpack_from(body)
+        self._clock = Clock(time, append)
+        self._adopt(self._policies(str(body[_META_ROW.size :], "utf-8")))

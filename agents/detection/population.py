@@ -1,0 +1,142 @@
+"""One kind of subject in a lane: its names, its open buckets, when each was last seen, and the application that each belongs to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from agents.detectors.contract import Closed, Kind
+from streams.subjects import Subjects
+from streams.tables import Table, TableSpec
+from streams.windows import Columns, Windows, WindowSpec
+
+Int64s = npt.NDArray[np.int64]
+Pages = Mapping[str, Mapping[int, bytes]]
+"""Pages read from the state topic, by table and number."""
+
+SERIES_WINDOW: Final = WindowSpec(
+    "series-window",
+    sums=(
+        "requests",
+        "errors",
+        "latency_us",
+        "first_tokens",
+        "time_to_first_token_us",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost_nano",
+    ),
+    maxima=("latency_max_us",),
+    sketches=("latency_us", "time_to_first_token_us"),
+)
+"""What a bucket keeps of a series; the names are the contract's (`Closed.numbers`)."""
+
+USER_WINDOW: Final = WindowSpec("user-window", sums=("requests", "tokens", "cost_nano"))
+"""What a bucket keeps of a user."""
+
+_SEEN: Final = np.dtype([("bucket", "<i8")])
+
+
+class Population:
+    """All subjects of one kind in one lane. `attached` are the tables of detectors whose rows are this kind's."""
+
+    def __init__(
+        self, kind: Kind, columns: Sequence[str], window: WindowSpec, budget: int, seed: int, applications: Subjects
+    ) -> None:
+        self.kind = kind
+        self.subjects = Subjects(f"{kind}-names", columns, budget, seed)
+        self.windows = Windows(window)
+        self.seen = Table(TableSpec(f"{kind}-seen", _SEEN))
+        self.attached: list[Table] = []
+        self._applications = applications
+        self._application_of = np.zeros(64, np.int64)
+
+    def rows_of(self, frame: pl.DataFrame) -> Int64s:
+        """The row of each event's subject; new ones get all that belongs to a row."""
+        rows = self.subjects.rows_of(frame)
+        fresh = self.subjects.take_fresh()
+        if fresh:
+            self._reserve()
+            for row in fresh:
+                self._application_of[row] = self._applications.row_of(self.subjects.name(row)[:2])
+        return rows
+
+    def add(self, rows: Int64s, buckets: Int64s, columns: Columns) -> None:
+        """Counts events into their buckets."""
+        self.windows.add(rows, buckets, columns, self.subjects.capacity)
+
+    def close(self, bucket: int, bucket_us: int, *, everyone: bool) -> Closed:
+        """Takes a bucket out: all live subjects (`everyone`), or only those that had an event, in the order of their names."""
+        taken = self.windows.close(bucket)
+        spec = self.windows.spec
+        self.seen.rows["bucket"][taken.subjects] = bucket + 1
+        self.seen.touch(taken.subjects)
+        place = np.full(self.subjects.capacity, -1, np.int64)
+        place[taken.subjects] = np.arange(len(taken.subjects))
+        rows = self.subjects.sorted_rows()
+        if not everyone:
+            rows = rows[place[rows] >= 0]
+        at = place[rows]
+        absent = at < 0
+        if len(taken.subjects):
+            numbers = np.where(absent[:, None], 0, taken.numbers[at])
+        else:
+            numbers = np.zeros((len(rows), len(spec.sums) + len(spec.maxima)), np.int64)
+        sketches = {}
+        for name, bins in taken.sketches.items():
+            if len(bins):
+                filled = bins[at]
+                filled[absent] = 0
+            else:
+                filled = np.zeros((len(rows), bins.shape[1]), np.uint32)
+            sketches[name] = filled
+        return Closed(
+            kind=self.kind,
+            bucket=bucket,
+            start=bucket * bucket_us,
+            end=(bucket + 1) * bucket_us,
+            rows=rows,
+            numbers={name: numbers[:, index] for index, name in enumerate(spec.sums + spec.maxima)},
+            sketches=sketches,
+            applications=self._application_of[rows],
+            application_count=self._applications.capacity,
+        )
+
+    def expire(self, before: int) -> None:
+        """Forgets subjects whose last event lay in a bucket before this one, and all that was learnt of them."""
+        live = self.subjects.sorted_rows()
+        seen = self.seen.rows["bucket"][live]
+        gone = np.sort(live[(seen > 0) & (seen <= before)])
+        if len(gone):
+            for table in (self.seen, *self.attached):
+                table.clear(gone)
+            self.subjects.forget(gone)
+
+    def live_applications(self) -> Int64s:
+        """Rows of the applications that live subjects belong to."""
+        return np.unique(self._application_of[self.subjects.sorted_rows()])
+
+    def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Changed pages of all tables but the detectors'."""
+        return chain(self.subjects.changes(), self.windows.table.changes(), self.seen.changes())
+
+    def restore(self, pages: Pages) -> None:
+        """Takes what `changes` gave; the applications must have been restored before."""
+        self.subjects.restore(pages.get(self.subjects.table, {}))
+        self.windows.restore(pages.get(self.windows.spec.table, {}))
+        self.seen.restore(pages.get(self.seen.spec.name, {}))
+        self._reserve()
+        for row in self.subjects.sorted_rows().tolist():
+            self._application_of[row] = self._applications.row_of(self.subjects.name(row)[:2])
+
+    def _reserve(self) -> None:
+        count = self.subjects.capacity
+        for table in (self.seen, *self.attached):
+            table.reserve(count)
+        if count > len(self._application_of):
+            grown = np.zeros(2 * count, np.int64)
+            grown[: len(self._application_of)] = self._application_of
+            self._application_of = grown

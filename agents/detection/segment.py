@@ -1,0 +1,132 @@
+"""The columns of a block's good events, and one stretch of them between two closes as the detectors see it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from agents.detectors.contract import Names
+
+Int64s = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+
+NONE: Final = -1
+"""In an integer column: the event has no such number."""
+
+_SUCCESS: Final = 0
+_LISTS: Final = {"quality": ("name", "value"), "security": ("kind", "score"), "feature": ("name", "value")}
+_LIST_COLUMNS: Final = {"quality": "quality", "security": "security", "feature": "features"}
+
+
+def columns_of(metric: str) -> tuple[str, ...]:
+    """The columns of TelemetryEvent that a metric of a rule is read from.
+
+    >>> columns_of("tokens"), columns_of("quality.toxicity")
+    (('prompt_tokens', 'completion_tokens'), ('quality',))
+    """
+    kind, dot, _ = metric.partition(".")
+    if dot:
+        return (_LIST_COLUMNS[kind],)
+    return {"failed": ("status",), "tokens": ("prompt_tokens", "completion_tokens")}.get(metric, (metric,))
+
+
+class Columns:
+    """Columns of decoded events as arrays, each made once, when first asked for; shape (n,)."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+        self._integers: dict[str, Int64s] = {}
+        self._numbers: dict[str, Float64s] = {}
+
+    def integers(self, column: str) -> Int64s:
+        """An integer column; `NONE` where the event has none. Raises KeyError when the block was not decoded with it."""
+        made = self._integers.get(column)
+        if made is None:
+            made = self._integers[column] = self._made(column)
+        return made
+
+    def numbers(self, metric: str) -> Float64s:
+        """Any metric of a rule as floats, NaN where the event has none."""
+        made = self._numbers.get(metric)
+        if made is None:
+            kind, dot, name = metric.partition(".")
+            made = self._numbers[metric] = self._listed(kind, name) if dot else self._plain(metric)
+        return made
+
+    def _made(self, column: str) -> Int64s:
+        if column == "failed":
+            return (self.frame["status"].to_physical().to_numpy() != _SUCCESS).astype(np.int64)
+        if column == "tokens":
+            return self.integers("prompt_tokens") + self.integers("completion_tokens")
+        if column not in self.frame.columns:
+            raise KeyError(column)
+        series = self.frame[column].to_physical()
+        if series.null_count():
+            series = series.fill_null(NONE)
+        return np.ascontiguousarray(series.to_numpy().astype(np.int64, copy=False))
+
+    def _plain(self, metric: str) -> Float64s:
+        values = self.integers(metric)
+        floats = values.astype(np.float64)
+        floats[values == NONE] = np.nan
+        return floats
+
+    def _listed(self, kind: str, name: str) -> Float64s:
+        """The named entry of a list of records; the greatest, if an event has several."""
+        label, number = _LISTS[kind]
+        floats = np.full(len(self.frame), np.nan)
+        lists = self.frame.select(pl.col(_LIST_COLUMNS[kind]).alias("list")).with_row_index("row")
+        lists = lists.filter(pl.col("list").list.len() > 0)
+        if len(lists):
+            entries = lists.explode("list").unnest("list").filter(pl.col(label) == name)
+            best = entries.group_by("row").agg(pl.col(number).max())
+            floats[best["row"].to_numpy()] = best[number].to_numpy()
+        return floats
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Events of one block between two closes: those at `places`, all good and not late, in offset order (contract: `Events`)."""
+
+    columns: Columns
+    places: Int64s
+    names: Names
+    offsets: Int64s
+    times: Int64s
+    buckets: Int64s
+    series: Int64s
+    bucket_us: int
+    whole: bool
+    """Whether `places` are all events of the block: then nothing needs to be picked."""
+
+    def integers(self, column: str) -> Int64s:
+        """Of the segment's events; see `Columns.integers`."""
+        return self._picked(self.columns.integers(column))
+
+    def numbers(self, metric: str) -> Float64s:
+        """Of the segment's events; see `Columns.numbers`."""
+        values = self.columns.numbers(metric)
+        return values if self.whole else values[self.places]
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """The segment's rows."""
+        return self.columns.frame if self.whole else self.columns.frame[self.places]
+
+    def _picked(self, values: Int64s) -> Int64s:
+        return values if self.whole else values[self.places]
+
+
+def closes(buckets: Int64s, closed_to: int) -> list[tuple[int, int]]:
+    """Where the first bucket that is still open moves on: (index of the event that moves it, where to); `buckets` has shape (n,) and never falls.
+
+    >>> closes(np.array([7, 7, 8, 8, 10]), 7)
+    [(2, 8), (4, 10)]
+    """
+    if not len(buckets) or int(buckets[-1]) <= closed_to:
+        return []
+    steps = np.flatnonzero(np.diff(buckets, prepend=closed_to) > 0)
+    return [(int(index), int(buckets[index])) for index in steps]

@@ -1,0 +1,53 @@
+"""From what a detector found to the anomaly that is told."""
+
+from collections.abc import Callable
+
+from agents.detectors.contract import Finding, Kind
+from schemas.ids import record_id
+from schemas.records import Anomaly, Evidence
+
+
+def anomaly(
+    finding: Finding,
+    name: tuple[str, ...],
+    detector: tuple[str, int],
+    settings_version: str,
+    place: tuple[int, int, int],
+    samples: Callable[[int], str],
+) -> Anomaly:
+    """The record of a finding about the subject of that name. `place` is lane, offset and ordinal; `samples` gives the event id at a position.
+
+    The id is made from what it says, so that a replay makes the same one: tenant, rule or detector, settings version, subject, metric, window.
+    """
+    tenant, application, last = (*name, "")[:3]
+    lane, offset, ordinal = place
+    rule = finding.rule if finding.rule is not None else detector[0]
+    return Anomaly(
+        id=record_id(
+            tenant, rule, settings_version, finding.kind.value, application, last, finding.metric, finding.window_start
+        ),
+        tenant=tenant,
+        application=application,
+        model=last if finding.kind is Kind.SERIES else None,
+        user=last if finding.kind is Kind.USER else None,
+        rule=finding.rule,
+        metric=finding.metric,
+        detector=detector[0],
+        detector_version=detector[1],
+        settings_version=settings_version,
+        window_start=finding.window_start,
+        window_end=finding.window_end,
+        event_time=finding.event_time,
+        observed=finding.observed,
+        expected=finding.expected,
+        score=finding.score,
+        severity=finding.severity,
+        confidence=finding.confidence,
+        direction=finding.direction,
+        reason=finding.reason,
+        evidence=tuple(Evidence(key, value) for key, value in finding.evidence),
+        sample_event_ids=() if finding.position is None else (samples(finding.position),),
+        lane=lane,
+        offset=offset,
+        ordinal=ordinal,
+    )

@@ -1,0 +1,114 @@
+"""The durable side of lanes: one fenced transactional producer per lane beside Faust, and the reading back of what it wrote (§5)."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import TopicPartition
+
+from streams.blocks import Block
+
+Rows = Iterable[tuple[bytes, bytes | None]]
+
+_BATCH_BYTES: Final = 900_000
+"""Size of a produced batch, bytes: under the broker's default limit of a message set (1 MB)."""
+
+_READ_BYTES: Final = 32 * 1024 * 1024
+
+
+class Changelog:
+    """One lane's partition of a state topic, written in transactions by one owner.
+
+    `open` fences whoever wrote before: his next commit raises aiokafka's `ProducerFenced`.
+    """
+
+    def __init__(self, client: Mapping[str, Any], transactional_id: str, topic: str, partition: int) -> None:
+        self._topic, self._partition = topic, partition
+        self._producer = AIOKafkaProducer(
+            **client,
+            transactional_id=transactional_id,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=4 * _BATCH_BYTES,
+            compression_type="lz4",
+        )
+
+    async def open(self) -> None:
+        """Takes the lane over."""
+        await self._producer.start()
+
+    async def close(self) -> None:
+        """Lets go of it; nothing is written."""
+        await self._producer.stop()
+
+    async def commit(self, rows: Rows, others: Sequence[tuple[str, bytes, list[bytes]]] = ()) -> int:
+        """One transaction with all rows, and with records of other topics (topic, key, values) to the partition of the same number.
+
+        Returns when the broker acknowledged it, with the number of records. Raises what aiokafka raises; the transaction is then aborted, but for a
+        fenced producer, which can do nothing any more.
+        """
+        producer = self._producer
+        async with producer.transaction():
+            sent = []
+            count = 0
+            for topic, records in self._records(rows, others):
+                batch = producer.create_batch()
+                for key, value in records:
+                    count += 1
+                    if batch.append(key=key, value=value, timestamp=None) is None:
+                        sent.append(await producer.send_batch(batch, topic, partition=self._partition))
+                        batch = producer.create_batch()
+                        batch.append(key=key, value=value, timestamp=None)
+                if batch.record_count():
+                    sent.append(await producer.send_batch(batch, topic, partition=self._partition))
+            await asyncio.gather(*sent)
+        return count
+
+    def _records(self, rows: Rows, others: Sequence[tuple[str, bytes, list[bytes]]]) -> Iterable[tuple[str, Rows]]:
+        yield self._topic, rows
+        topics = dict.fromkeys(topic for topic, _, _ in others)
+        for topic in topics:
+            yield topic, ((key, value) for name, key, values in others if name == topic for value in values)
+
+
+async def read_back(
+    client: Mapping[str, Any], topic: str, partitions: Collection[int], check_crcs: bool = True
+) -> dict[int, dict[bytes, bytes]]:
+    """What is committed in each partition now, by key; buried keys are left out. To be called after the lanes are opened, so that it is all there is."""
+    consumer = AIOKafkaConsumer(
+        **client,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=_READ_BYTES // 4,
+        fetch_max_bytes=_READ_BYTES,
+        fetch_max_wait_ms=100,
+        check_crcs=check_crcs,
+    )
+    tps = [TopicPartition(topic, partition) for partition in partitions]
+    tables: dict[int, dict[bytes, bytes]] = {partition: {} for partition in partitions}
+    await consumer.start()
+    try:
+        consumer.assign(tps)
+        ends = await consumer.end_offsets(tps)
+        await consumer.seek_to_beginning(*tps)
+        left = {tp for tp in tps if ends[tp] > await consumer.position(tp)}
+        while left:
+            for blocks in (await consumer.getmany(*left, timeout_ms=200)).values():
+                for block in blocks:
+                    _apply(block, tables[block.partition])
+            # By position: the last offset is a transaction's marker, which no record shows.
+            left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
+    finally:
+        await consumer.stop()
+    return tables
+
+
+def _apply(block: Block, table: dict[bytes, bytes]) -> None:
+    for record in block.records:
+        if record.value is None:
+            table.pop(record.key, None)
+        else:
+            table[record.key] = record.value

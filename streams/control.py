@@ -1,0 +1,60 @@
+"""Records that are not telemetry: ticks, configuration versions, and the signatures that make the latter count."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from typing import Final
+
+from schemas.secrets import Secret
+from streams.outgoing import Outgoing
+
+TICK: Final = "sentinel-tick"
+"""Header of a tick: a null value, appended to a quiet partition by the worker that owns it."""
+
+SETTINGS: Final = "sentinel-settings"
+"""Header of a control record: a configuration version takes effect here. The record's value is the version's id."""
+
+WATERMARK: Final = "sentinel-watermark"
+"""Header of a lane's watermark on `anomalies`: ASCII `lane offset watermark_us`, the value is null."""
+
+SKIP: Final = "sentinel-skip"
+"""Header of a record on `settings`: the offset in its key kills the decoder and is never decoded again."""
+
+SIGNATURE: Final = "sentinel-signature"
+"""Header with the HMAC-SHA256 over what the record says, by a key that only our processes hold."""
+
+Headers = Iterable[tuple[str, bytes | None]]
+
+
+def sign(key: Secret, kind: str, *parts: bytes) -> bytes:
+    """HMAC over the kind and its length-prefixed parts; hexadecimal."""
+    message = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), *parts))
+    return hmac.new(key.reveal().encode(), message, hashlib.sha256).hexdigest().encode()
+
+
+def is_signed(key: Secret, headers: Headers, kind: str, *parts: bytes) -> bool:
+    """Whether the record carries our signature; a missing key signs nothing."""
+    given = header(headers, SIGNATURE)
+    return bool(key) and given is not None and hmac.compare_digest(given, sign(key, kind, *parts))
+
+
+def header(headers: Headers, name: str) -> bytes | None:
+    """The first header of that name."""
+    return next((value for key, value in headers if key == name), None)
+
+
+def tick(topic: str, partition: int) -> Outgoing:
+    """A tick for a partition."""
+    return Outgoing(topic, None, None, ((TICK, b"1"),), partition)
+
+
+def settings_control(topic: str, partition: int, version: str, key: Secret) -> Outgoing:
+    """A control record that lets a version take effect in one lane."""
+    value = version.encode()
+    signature = sign(key, SETTINGS, topic.encode(), b"%d" % partition, value)
+    return Outgoing(topic, None, value, ((SETTINGS, b"1"), (SIGNATURE, signature)), partition)
+
+
+def watermark(topic: str, partition: int, lane: int, offset: int, watermark_us: int) -> Outgoing:
+    """A lane's watermark, for one partition of `anomalies`."""
+    return Outgoing(topic, None, None, ((WATERMARK, b"%d %d %d" % (lane, offset, watermark_us)),), partition)

@@ -1,0 +1,63 @@
+"""The third fate of an error: the process ends before anything is committed, and its supervisor starts it again."""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Final, ParamSpec, TypeVar
+
+from aiokafka.errors import ProducerFenced
+
+from streams.pages import NewerState
+from streams.position import Refused
+
+BUG: Final = 70
+"""Exit status: the code is wrong or the state is in doubt (EX_SOFTWARE). Start it again."""
+REFUSED: Final = 78
+"""Exit status: it cannot go on until a person has changed something (EX_CONFIG)."""
+FENCED: Final = 75
+"""Exit status: another worker owns a lane now (EX_TEMPFAIL). Start it again."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger("sentinel")
+_debug = os.environ.get("SENTINEL_DEBUG") == "1"
+
+
+def end_process(error: BaseException) -> None:
+    """Says in one line why, and ends the process now: no handler runs, nothing is flushed or committed. Does not return."""
+    status, line = _told(error)
+    if _debug or status == BUG:
+        traceback.print_exception(error)
+    _log.critical("%s", line)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _told(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, Refused | NewerState):
+        return REFUSED, str(error)
+    if isinstance(error, ProducerFenced):
+        return FENCED, "another worker took over a lane of this one (fenced); ending, to be started again"
+    return BUG, f"ending, since {type(error).__name__}: {error}"
+
+
+def ends_process(work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """For everything of ours that Faust calls: Faust gathers and forgets the exceptions of many callbacks, so none may leave.
+
+    Cancellation is passed on: it is how Faust stops things.
+    """
+
+    @wraps(work)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await work(*args, **kwargs)
+        except Exception as error:  # a process edge: whatever it is, the process ends with it
+            end_process(error)
+            raise
+
+    return guarded

@@ -1,0 +1,234 @@
+"""Faust, hardened (§7): what Faust does for us (groups, assignment, agents, the worker's life) with the parts replaced that lose data or wait for ever.
+
+Each override names what stock Faust does instead; `streams.patches` refuses to start when the code underneath is not the one it was written for.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import aiokafka
+import aiokafka.consumer.fetcher as fetcher
+import faust
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ThreadDelegateConsumer
+from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
+from faust.transport.drivers.aiokafka import Producer as AiokafkaProducer
+from faust.transport.drivers.aiokafka import Transport as AiokafkaTransport
+from faust.types import TP
+
+from streams import metrics
+from streams.blocks import Coalesce, ColumnRecords
+from streams.brokers import aiokafka_config
+from streams.ending import ends_process
+from streams.lanes import LaneSet
+from streams.patches import check_sources
+from streams.settings import Broker
+from streams.settings import Lanes as Limits
+
+_BLOCKS_PER_POLL = 512
+_EMBEDDED_FETCH_WAIT_MS = 20
+"""The embedded broker does not wake a fetch that waits."""
+_FETCH_WAIT_MS = 500
+
+
+class LaneConsumerThread(AIOKafkaConsumerThread):
+    """Stock: isolation, fetch wait and assignor cannot be set, and the whole topic is moved at each rebalance."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        app = self.app
+        broker: Broker = app.broker
+        limits: Limits = app.limits
+        self._assignor = StickyPartitionAssignor
+        return aiokafka.AIOKafkaConsumer(
+            **aiokafka_config(broker),
+            client_id=app.conf.id,
+            group_id=app.conf.id,
+            group_instance_id=broker.group_instance_id,
+            partition_assignment_strategy=[StickyPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=_BLOCKS_PER_POLL,
+            max_poll_interval_ms=300_000,
+            max_partition_fetch_bytes=limits.max_fetch_bytes,
+            fetch_max_bytes=4 * limits.max_fetch_bytes,
+            fetch_max_wait_ms=_EMBEDDED_FETCH_WAIT_MS if broker.embedded else _FETCH_WAIT_MS,
+            session_timeout_ms=int(broker.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(broker.heartbeat_interval_s * 1000),
+            rebalance_timeout_ms=60_000,
+            isolation_level="read_committed",
+            # What the embedded broker's transactions wrote reads back with a wrong checksum.
+            check_crcs=not broker.embedded,
+        )
+
+
+class LaneConsumer(AiokafkaConsumer):
+    """Stock: commits run past events in flight (upstream #606), and a seek goes to committed offsets."""
+
+    def _new_consumer_thread(self) -> ThreadDelegateConsumer:
+        return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        position: int | None = self.app.lane_set.durable_position(tp.partition)
+        return position
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Stock keeps a tree of missing offsets; a block's offset range has no gaps."""
+
+    async def perform_seek(self) -> None:
+        """To the lanes' positions, which are the truth; a lane that is not restored yet is sought when it is."""
+        for partition, lane in self.app.lane_set.lanes.items():
+            tp = TP(self.app.lane_topic, partition)
+            if tp in self.assignment():
+                await self.seek(tp, lane.position.offset)
+
+
+class PlainProducer(AiokafkaProducer):
+    """Faust wants a producer; nothing of ours goes through it, but it connects with our credentials."""
+
+    def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
+        return aiokafka.AIOKafkaProducer(**aiokafka_config(self.app.broker))
+
+
+class LaneTransport(AiokafkaTransport):
+    """Stock with our consumer and producer."""
+
+    Consumer = LaneConsumer
+    Producer = PlainProducer
+
+
+class LaneRecovery(Recovery):
+    """Stock reads changelogs through agents' buffers, keeps revoked rows, waits for ever at a transaction's marker, and swallows exceptions."""
+
+    async def on_rebalance(self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0) -> None:
+        """Lets the recovery task begin, but for an assignment that is over already."""
+        if generation_id == self.app.consumer_generation_id:
+            self._generation_id = generation_id
+            self.signal_recovery_start.set()
+
+    async def _resume_streams(self, generation_id: int = 0) -> None:
+        app, consumer = self.app, self.app.consumer
+        await app.on_rebalance_complete.send()
+        assignment = {tp for tp in consumer.assignment() if tp.topic == app.lane_topic}
+        # Also raises, by Faust's own signal, when the next rebalance begins.
+        await self._wait(app.restore_lanes({tp.partition for tp in assignment}))
+        if app.consumer_generation_id != generation_id:
+            return
+        consumer.resume_partitions(assignment)
+        await self._wait(consumer.perform_seek(), timeout=app.conf.broker_request_timeout)
+        self.completed.set()
+        app.flow_control.resume()
+        consumer.resume_flow()
+        await app._fetcher.maybe_start()
+        self.tables.on_actives_ready()
+        self.tables.on_standbys_ready()
+        app.on_rebalance_end()
+        metrics.READY.labels(app.lane_set.stage.name).set(1)
+        app.lanes_ready = True
+
+
+class LaneTables(TableManager):
+    """Stock waits a second for tables that we do not have."""
+
+    async def on_start(self) -> None:
+        """Starts the recovery at once."""
+        await self._update_channels()
+        await self.recovery.start()
+
+    @property
+    def recovery(self) -> Recovery:
+        """Ours."""
+        if self._recovery is None:
+            self._recovery = LaneRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+
+class Surroundings(Protocol):
+    """What a worker's app opens before it takes part in the group, and closes when it no longer does."""
+
+    async def open(self) -> None:
+        """Before anything is assigned."""
+        ...
+
+    async def close(self) -> None:
+        """After the last offset was committed."""
+        ...
+
+
+class LaneApp(faust.App):  # type: ignore[misc]
+    """A Faust app whose one agent feeds a `LaneSet`."""
+
+    def __init__(self, lane_set: LaneSet, broker: Broker, limits: Limits, surroundings: Surroundings) -> None:
+        check_sources()
+        fetcher.PartitionRecords = ColumnRecords
+        self._surroundings = surroundings
+        self.lane_set = lane_set
+        self.lane_topic = lane_set.stage.topic
+        self.broker, self.limits = broker, limits
+        self.lanes_ready = False
+        super().__init__(
+            lane_set.stage.group,
+            broker=[f"kafka://{server}" for server in broker.bootstrap_servers.split(",")],
+            store="memory://",
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            topic_partitions=limits.partitions,
+            broker_session_timeout=broker.session_timeout_s,
+            broker_heartbeat_interval=broker.heartbeat_interval_s,
+            broker_request_timeout=max(broker.request_timeout_s, broker.session_timeout_s + 1),
+            broker_commit_interval=1.0,
+            broker_max_poll_records=_BLOCKS_PER_POLL,
+            consumer_auto_offset_reset="earliest",
+            stream_wait_empty=False,
+            stream_buffer_maxsize=8,
+            web_enabled=False,
+            ConsumerScheduler=Coalesce,
+            TableManager=LaneTables,
+        )
+        self.on_partitions_revoked.connect(self._suspend_lanes)
+
+    @ends_process
+    async def on_start(self) -> None:
+        """Faust's hook, before its consumer starts."""
+        await self._surroundings.open()
+        await super().on_start()
+
+    @ends_process
+    async def on_stop(self) -> None:
+        """Faust's hook: lanes are flushed, then Faust commits and leaves the group, then the lanes are let go."""
+        await self.lane_set.suspend()
+        await super().on_stop()
+        await self.lane_set.close()
+        await self._surroundings.close()
+
+    def _new_transport(self) -> LaneTransport:
+        return LaneTransport(self.conf.broker_consumer, self, self.loop)
+
+    def _new_producer_transport(self) -> LaneTransport:
+        return LaneTransport(self.conf.broker_producer, self, self.loop)
+
+    @ends_process
+    async def restore_lanes(self, partitions: Iterable[int]) -> Mapping[int, int]:
+        """Restores what is new in the assignment."""
+        return await self.lane_set.assign(list(partitions))
+
+    @ends_process
+    async def _suspend_lanes(self, app: Any, revoked: Any, **kwargs: Any) -> None:
+        self.lanes_ready = False
+        metrics.READY.labels(self.lane_set.stage.name).set(0)
+        await self.lane_set.suspend()
+
+    async def check_group(self) -> None:
+        """Raises what the group's coordinator failed with; stock hangs for ever, alive, on an error of SyncGroup."""
+        thread = self.consumer._thread
+        if thread._consumer is not None:
+            await thread.call_thread(_check_errors, thread._consumer)
+
+
+async def _check_errors(consumer: aiokafka.AIOKafkaConsumer) -> None:
+    await asyncio.sleep(0)
+    consumer._coordinator.check_errors()

@@ -1,0 +1,284 @@
+"""A worker's lanes: who owns them, what becomes of a block, when state is made durable (§5)."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import structlog
+
+from streams import metrics
+from streams.blocks import Block
+from streams.changelog import Changelog, read_back
+from streams.outgoing import Outgoing, Step
+from streams.position import KEY, Log, Position, start_of
+from streams.settings import Lanes as Limits
+from streams.stage import LaneProgram, Stage
+
+_MOST_PENDING: Final = 50_000
+"""Records that wait for a flush's transaction before one is made early; bounds memory."""
+
+_log = structlog.get_logger("sentinel.lanes")
+
+
+class Sender(Protocol):
+    """Produces records that must be durable before the lane goes on."""
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        """Returns when the broker acknowledged all."""
+        ...
+
+
+class InputLogs(Protocol):
+    """What the broker says of the input topic."""
+
+    async def describe(self, partitions: Collection[int]) -> dict[int, Log]:
+        """Id, begin and end of each partition."""
+        ...
+
+    async def committed(self, partition: int) -> int | None:
+        """The group's committed offset, if there is one."""
+        ...
+
+
+class KnownSettings(Protocol):
+    """The immutable configuration versions."""
+
+    async def wait_for(self, version: str) -> None:
+        """Returns when the version has been read; a lane waits for one that it does not know yet."""
+        ...
+
+
+@dataclass(slots=True)
+class Lane:
+    """One partition and all state that its records built. `lock` holds step, awaits and flush together."""
+
+    partition: int
+    program: LaneProgram
+    changelog: Changelog
+    position: Position
+    durable: int
+    lock: asyncio.Lock
+    with_state: list[tuple[str, bytes, list[bytes]]]
+    moved_at: float
+    flushed_at: float
+    flush_cost_s: float = 0.0
+    lag: int = 0
+    """Offsets to the end of the log when last looked."""
+    unflushed: bool = False
+    """Whether the topic does not have what the lane has."""
+
+
+class LaneSet:
+    """The lanes of one stage in one worker."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        limits: Limits,
+        client: Mapping[str, Any],
+        sender: Sender,
+        logs: InputLogs,
+        settings: KnownSettings,
+        *,
+        transactional_prefix: str,
+        check_crcs: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+        cpu_time: Callable[[], float] = time.process_time,
+    ) -> None:
+        self.stage = stage
+        self._limits = limits
+        self._client = client
+        self._sender = sender
+        self._logs = logs
+        self._settings = settings
+        self._prefix = transactional_prefix
+        self._check_crcs = check_crcs
+        self._monotonic, self._cpu_time = monotonic, cpu_time
+        self._lanes: dict[int, Lane] = {}
+        self._suspended = True
+        self.progressed_at = monotonic()
+
+    @property
+    def lanes(self) -> Mapping[int, Lane]:
+        """The lanes owned now."""
+        return self._lanes
+
+    def durable_position(self, partition: int) -> int | None:
+        """What may be committed for the partition: never more than its state covers."""
+        lane = self._lanes.get(partition)
+        return None if lane is None else lane.durable
+
+    async def suspend(self) -> None:
+        """Before a rebalance: flushes; what still comes from Faust's buffers is dropped, since it will come again."""
+        self._suspended = True
+        await self.flush()
+
+    async def assign(self, partitions: Collection[int]) -> dict[int, int]:
+        """Keeps the lanes that stay as they are, lets go of those that went, restores the new ones. The answer says where to read on.
+
+        Raises:
+            Refused, NewerState: a lane must not go on.
+        """
+        for partition in set(self._lanes) - set(partitions):
+            await self._lanes.pop(partition).changelog.close()
+        new = sorted(set(partitions) - set(self._lanes))
+        if new:
+            started = self._monotonic()
+            await self._restore(new)
+            metrics.RECOVERY_SECONDS.labels(self.stage.name).set(self._monotonic() - started)
+        self._suspended = False
+        self.progressed_at = self._monotonic()
+        return {partition: lane.position.offset for partition, lane in self._lanes.items()}
+
+    async def close(self) -> None:
+        """Flushes and lets go of all lanes."""
+        await self.suspend()
+        for partition in list(self._lanes):
+            await self._lanes.pop(partition).changelog.close()
+
+    async def take(self, block: Block) -> None:
+        """Carries a block through: step, outputs awaited, position moved."""
+        lane = self._lanes.get(block.partition)
+        if lane is None or self._suspended:
+            self._drop(block)
+            return
+        async with lane.lock:
+            offset = lane.position.offset
+            if block.start > offset or self._suspended:
+                # Of an old assignment: records between are not taken yet, and these will come again after them.
+                self._drop(block)
+                return
+            if block.next_offset > offset:
+                await self._step(lane, block.from_offset(offset))
+
+    async def flush_due(self) -> None:
+        """Flushes the lanes whose interval is over; it stretches so that flushing costs a limited share of the CPU."""
+        now = self._monotonic()
+        for lane in list(self._lanes.values()):
+            interval = lane.flush_cost_s / self._limits.flush_cpu_share * len(self._lanes)
+            interval = min(max(interval, self._limits.flush_min_s), self._limits.flush_max_s)
+            if lane.unflushed and now - lane.flushed_at >= interval:
+                await self._flush_locked(lane)
+
+    async def flush(self) -> None:
+        """Makes every lane durable."""
+        await asyncio.gather(*[self._flush_locked(lane) for lane in self._lanes.values() if lane.unflushed])
+
+    def quiet(self) -> list[int]:
+        """Partitions that had no record for a while and whose lane needs to know that time passes."""
+        if self._suspended:
+            return []
+        now = self._monotonic()
+        return [
+            partition
+            for partition, lane in self._lanes.items()
+            if now - lane.moved_at >= self._limits.tick_after_s and lane.program.wants_ticks
+        ]
+
+    async def wake(self, work: Callable[[LaneProgram], Step]) -> None:
+        """For a stage that lives in wall-clock time: lets every lane's program act, and carries out what it answers."""
+        for lane in list(self._lanes.values()):
+            async with lane.lock:
+                if not self._suspended:
+                    await self._carry_out(lane, work(lane.program))
+
+    async def act(self, partition: int, work: Callable[[LaneProgram], Step]) -> None:
+        """The same for one lane, if it is still owned."""
+        lane = self._lanes.get(partition)
+        if lane is None:
+            return
+        async with lane.lock:
+            if not self._suspended:
+                await self._carry_out(lane, work(lane.program))
+
+    async def _restore(self, partitions: Sequence[int]) -> None:
+        stage = self.stage
+        logs = await self._logs.describe(partitions)
+        changelogs = {
+            partition: Changelog(self._client, f"{self._prefix}{stage.name}-{partition}", stage.state_topic, partition)
+            for partition in partitions
+        }
+        lanes = {}
+        try:
+            # Opened first, which fences; read afterwards, so that nothing can be added to what was read.
+            await asyncio.gather(*[changelog.open() for changelog in changelogs.values()])
+            tables = await read_back(self._client, stage.state_topic, partitions, self._check_crcs)
+            for partition in partitions:
+                rows = tables.pop(partition)
+                lanes[partition] = await self._started(partition, changelogs[partition], rows, logs[partition])
+        except BaseException:
+            # Another rebalance cancels this one: what was opened is not ours to keep.
+            await asyncio.gather(*[changelog.close() for changelog in changelogs.values()], return_exceptions=True)
+            raise
+        self._lanes.update(lanes)
+
+    async def _started(self, partition: int, changelog: Changelog, rows: dict[bytes, bytes], log: Log) -> Lane:
+        stored = rows.pop(KEY, None)
+        position = None if stored is None else Position.from_bytes(stored)
+        committed = None if position is not None else await self._logs.committed(partition)
+        start = start_of(f"{self.stage.name}/{partition}", position, committed, log)
+        if start.jumped:
+            metrics.JUMPED.labels(self.stage.name, partition).inc(start.jumped)
+            _log.error("lane.jumped", stage=self.stage.name, lane=partition, records=start.jumped, begin=log.begin)
+        program = self.stage.new_lane(partition)
+        program.restore(rows)
+        now = self._monotonic()
+        lane = Lane(partition, program, changelog, start.position, start.position.offset, asyncio.Lock(), [], now, now)
+        if start.first or start.jumped:
+            # The position is set before the first block is taken.
+            await changelog.commit([(KEY, start.position.to_bytes())])
+        return lane
+
+    async def _step(self, lane: Lane, block: Block) -> None:
+        for version in lane.program.settings_named(block):
+            await self._settings.wait_for(version)
+        step = lane.program.step(block)
+        lane.position = Position(block.next_offset, lane.position.topic_id)
+        if len(block):
+            lane.moved_at = self._monotonic()
+        await self._carry_out(lane, step)
+        self._count(lane, block, step)
+
+    async def _carry_out(self, lane: Lane, step: Step) -> None:
+        lane.with_state.extend(step.with_state)
+        lane.unflushed = True
+        if step.now:
+            await self._sender.send(step.now)
+        if step.flush or sum(len(values) for _, _, values in lane.with_state) > _MOST_PENDING:
+            await self._flush(lane)
+
+    def _count(self, lane: Lane, block: Block, step: Step) -> None:
+        name, now = self.stage.name, self._monotonic()
+        self.progressed_at = now
+        metrics.RECORDS.labels(name, lane.partition).inc(len(block))
+        metrics.EVENTS.labels(name, lane.partition).inc(step.events)
+        metrics.POSITION.labels(name, lane.partition).set(lane.position.offset)
+        metrics.PROGRESS.labels(name, lane.partition).set_to_current_time()
+        metrics.STEP_RECORDS.labels(name).observe(len(block))
+        if step.late:
+            metrics.LATE_EVENTS.labels(name, lane.partition).inc(step.late)
+
+    def _drop(self, block: Block) -> None:
+        metrics.STALE_BLOCKS.labels(self.stage.name, block.partition).inc()
+
+    async def _flush_locked(self, lane: Lane) -> None:
+        async with lane.lock:
+            if self._lanes.get(lane.partition) is lane:
+                await self._flush(lane)
+
+    async def _flush(self, lane: Lane) -> None:
+        wall, cpu = self._monotonic(), self._cpu_time()
+        rows = list(lane.program.changes())
+        rows.append((KEY, lane.position.to_bytes()))
+        others, lane.with_state = lane.with_state, []
+        # If this raises, the process ends: rows and records that were taken are not told again.
+        await lane.changelog.commit(rows, others)
+        lane.durable = lane.position.offset
+        lane.unflushed = False
+        lane.flushed_at = self._monotonic()
+        lane.flush_cost_s = self._cpu_time() - cpu
+        metrics.DURABLE.labels(self.stage.name, lane.partition).set(lane.durable)
+        metrics.FLUSH_SECONDS.labels(self.stage.name).observe(lane.flushed_at - wall)
+        metrics.FLUSH_ROWS.labels(self.stage.name).inc(len(rows))

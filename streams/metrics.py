@@ -1,0 +1,55 @@
+"""The metrics of a worker: declared once, each with its meaning and unit."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+_LANE = ("stage", "lane")
+
+RECORDS = Counter("sentinel_records", "Records taken by lanes, bad and late ones included.", _LANE, registry=REGISTRY)
+EVENTS = Counter("sentinel_events", "Good events counted into windows.", _LANE, registry=REGISTRY)
+LATE_EVENTS = Counter(
+    "sentinel_late_events", "Events later than the lateness, left out of windows.", _LANE, registry=REGISTRY
+)
+BAD_RECORDS = Counter("sentinel_bad_records", "Records sent to dead-letters.", ("stage", "reason"), registry=REGISTRY)
+STALE_BLOCKS = Counter(
+    "sentinel_stale_blocks", "Blocks of an old assignment that were dropped; they come again.", _LANE, registry=REGISTRY
+)
+JUMPED = Counter(
+    "sentinel_jumped_records",
+    "Offsets that retention took away before a lane could read them.",
+    _LANE,
+    registry=REGISTRY,
+)
+TICKS = Counter("sentinel_ticks", "Ticks appended to quiet partitions.", _LANE, registry=REGISTRY)
+OUTPUTS = Counter("sentinel_outputs", "Records produced by lanes.", ("stage", "topic"), registry=REGISTRY)
+POSITION = Gauge("sentinel_lane_position", "Next offset that the lane takes.", _LANE, registry=REGISTRY)
+DURABLE = Gauge("sentinel_lane_durable_position", "Next offset after the last flush.", _LANE, registry=REGISTRY)
+LAG = Gauge(
+    "sentinel_lane_lag",
+    "Offsets between the lane's position and the end of its log at the last fetch.",
+    _LANE,
+    registry=REGISTRY,
+)
+PROGRESS = Gauge(
+    "sentinel_lane_progress_timestamp_seconds", "Unix time at which the lane last moved.", _LANE, registry=REGISTRY
+)
+STEP_RECORDS = Histogram(
+    "sentinel_step_records",
+    "Records per step: columns are cheap in bulk.",
+    ("stage",),
+    buckets=(1, 10, 50, 200, 1000, 4000, 16000, 64000),
+    registry=REGISTRY,
+)
+FLUSH_SECONDS = Histogram(
+    "sentinel_flush_seconds",
+    "Wall time of a flush: one transaction with changed rows and position.",
+    ("stage",),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+    registry=REGISTRY,
+)
+FLUSH_ROWS = Counter("sentinel_flush_rows", "State rows (pages) written by flushes.", ("stage",), registry=REGISTRY)
+RECOVERY_SECONDS = Gauge(
+    "sentinel_recovery_seconds", "Wall time of the last recovery of lanes.", ("stage",), registry=REGISTRY
+)
+READY = Gauge("sentinel_ready", "1 when recovered and assigned, else 0.", ("stage",), registry=REGISTRY)

@@ -1,0 +1,60 @@
+"""What leaves a lane."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+Headers = tuple[tuple[str, bytes], ...]
+
+REASON: Final = "sentinel-reason"
+"""Header of a dead letter: why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to be produced. `partition` None means by murmur2 of the key."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+
+
+@dataclass(slots=True)
+class Step:
+    """What came of a block."""
+
+    now: list[Outgoing] = field(default_factory=list)
+    """Produced and awaited before the lane takes its next block: verdicts, dead letters, watermarks."""
+    with_state: list[tuple[str, bytes, list[bytes]]] = field(default_factory=list)
+    """Topic, key and values that the next flush's transaction carries, to the partition of the lane's own number."""
+    flush: bool = False
+    """The state must be durable before anything else happens."""
+    late: int = 0
+    bad: int = 0
+    events: int = 0
+
+
+def dead_letter(
+    topic: str,
+    record_key: bytes | None,
+    value: bytes | None,
+    origin: str,
+    partition: int,
+    offset: int,
+    reason: str,
+    field_name: str | None = None,
+    schema_id: int | None = None,
+) -> Outgoing:
+    """The raw bytes as they came, with reason and origin in headers (§6). A null value stays null: the key says what it was."""
+    headers: list[tuple[str, bytes]] = [
+        (REASON, reason.encode()[:512]),
+        ("sentinel-topic", origin.encode()),
+        ("sentinel-partition", b"%d" % partition),
+        ("sentinel-offset", b"%d" % offset),
+    ]
+    if field_name is not None:
+        headers.append(("sentinel-field", field_name.encode()))
+    if schema_id is not None:
+        headers.append(("sentinel-schema-id", b"%d" % schema_id))
+    return Outgoing(topic, record_key if value is not None or record_key is not None else b"", value, tuple(headers))

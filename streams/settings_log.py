@@ -1,0 +1,121 @@
+"""The `settings` topic as a worker knows it: immutable configuration versions, and offsets that no decoder may see."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from schemas.errors import BadRecord
+from schemas.records import Settings
+from schemas.secrets import Secret
+from streams.control import SETTINGS, SIGNATURE, SKIP, Headers, is_signed, sign
+from streams.outgoing import Outgoing
+
+_log = structlog.get_logger("sentinel.settings")
+
+_SKIP_KEY: Final = re.compile(rb"skip/(?P<topic>[^/]+)/(?P<partition>\d+)/(?P<offset>\d+)")
+
+
+def version_record(topic: str, settings: Settings, key: Secret) -> Outgoing:
+    """A configuration version, signed, as it stands on the topic under `tenant/version`."""
+    value = settings.to_bytes()
+    name = f"{settings.tenant or '*'}/{settings.version}".encode()
+    return Outgoing(topic, name, value, ((SETTINGS, b"1"), (SIGNATURE, sign(key, SETTINGS, name, value))))
+
+
+def skip_record(topic: str, origin: str, partition: int, offset: int, reason: str, key: Secret) -> Outgoing:
+    """A verdict that the record at `offset` kills the decoder. It stands here and not in its lane, since a worker must know it before it comes to
+    the offset, on every replay."""
+    name = f"skip/{origin}/{partition}/{offset}".encode()
+    value = reason.encode()
+    return Outgoing(topic, name, value, ((SKIP, b"1"), (SIGNATURE, sign(key, SKIP, name, value))))
+
+
+class SettingsLog:
+    """Reads the topic whole at the start, and follows it."""
+
+    def __init__(self, client: Mapping[str, Any], topic: str, key: Secret, packaged: Mapping[str, str]) -> None:
+        self._client, self._topic, self._key = client, topic, key
+        self._bodies = dict(packaged)
+        self._skips: dict[tuple[str, int], set[int]] = {}
+        self._arrived = asyncio.Event()
+        self._consumer: AIOKafkaConsumer | None = None
+
+    def body(self, version: str) -> str:
+        """The JSON of a version that is known. Raises KeyError when it is not."""
+        return self._bodies[version]
+
+    def skipped(self, topic: str, partition: int) -> set[int]:
+        """Offsets of a partition that are never decoded."""
+        return self._skips.get((topic, partition), set())
+
+    async def wait_for(self, version: str) -> None:
+        """Returns when the version is known; says once that it waits."""
+        if version not in self._bodies:
+            _log.warning("settings.waiting", version=version)
+        while version not in self._bodies:
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def start(self) -> None:
+        """Connects, and reads what is there."""
+        consumer = AIOKafkaConsumer(
+            **self._client, enable_auto_commit=False, auto_offset_reset="earliest", isolation_level="read_committed"
+        )
+        self._consumer = consumer
+        await consumer.start()
+        partitions = await self._partitions(consumer)
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+            await self._read(consumer, 200)
+
+    async def follow(self) -> None:
+        """Takes what comes, until cancelled."""
+        while self._consumer is not None:
+            await self._read(self._consumer, 1000)
+
+    async def stop(self) -> None:
+        """Disconnects."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+        await consumer._client._wait_on_metadata(self._topic)
+        return [
+            TopicPartition(self._topic, partition) for partition in sorted(consumer.partitions_for_topic(self._topic))
+        ]
+
+    async def _read(self, consumer: AIOKafkaConsumer, timeout_ms: int) -> None:
+        for blocks in (await consumer.getmany(timeout_ms=timeout_ms)).values():
+            for block in blocks:
+                for record in block.records:
+                    self._take(record.key or b"", record.value, record.headers)
+
+    def _take(self, key: bytes, value: bytes | None, headers: Headers) -> None:
+        if value is None:
+            return
+        skip = _SKIP_KEY.fullmatch(key)
+        if not is_signed(self._key, headers, SKIP if skip else SETTINGS, key, value):
+            _log.error("settings.unsigned", key=key.decode(errors="replace")[:200])
+        elif skip:
+            place = (skip["topic"].decode(), int(skip["partition"]))
+            self._skips.setdefault(place, set()).add(int(skip["offset"]))
+        else:
+            self._learn(value)
+        self._arrived.set()
+
+    def _learn(self, value: bytes) -> None:
+        try:
+            settings = Settings.from_bytes(value)
+        except BadRecord as fault:
+            _log.error("settings.bad", reason=str(fault))
+            return
+        # Immutable: the first that was read under an id stands.
+        self._bodies.setdefault(settings.version, settings.body)

@@ -1,0 +1,153 @@
+"""One stage's worker: its parts put together, and its timers."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import structlog
+from aiokafka.structs import TopicPartition
+
+from streams import metrics
+from streams.brokers import aiokafka_config
+from streams.control import tick
+from streams.ending import ends_process
+from streams.hardened import LaneApp
+from streams.health import HealthServer
+from streams.lanes import LaneSet
+from streams.sending import KafkaLogs, KafkaSender
+from streams.settings import Broker, Lanes
+from streams.settings_log import SettingsLog
+from streams.stage import Stage
+
+_STALLED_AFTER_S: Final = 30.0
+_FLUSH_CHECK_S: Final = 0.25
+
+
+class Companion(Protocol):
+    """What a stage runs beside its lanes, in the worker's loop: alert's deliveries, say."""
+
+    async def run(self, lanes: LaneSet) -> None:
+        """Runs until cancelled; what it raises ends the process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A stage with all that its process needs. `build` makes it; `main` runs it."""
+
+    stage: Stage
+    broker: Broker
+    limits: Lanes
+    settings_log: SettingsLog
+    health_host: str = "127.0.0.1"
+    health_port: int = 0
+    companion: Companion | None = None
+    announce: Callable[[int], None] | None = None
+    """Told the port of health and metrics once it is bound."""
+
+
+def build(worker: Worker) -> LaneApp:
+    """The Faust app of a worker. Nothing connects before it is started."""
+    stage, broker = worker.stage, worker.broker
+    client = aiokafka_config(broker)
+    sender = KafkaSender(client, stage.name)
+    lanes = LaneSet(
+        stage,
+        worker.limits,
+        client,
+        sender,
+        KafkaLogs(broker, client, stage.topic, stage.group),
+        worker.settings_log,
+        transactional_prefix=broker.topic_prefix,
+        check_crcs=not broker.embedded,
+    )
+    health = HealthServer(
+        worker.health_host, worker.health_port, lambda: _stalled(lanes), lambda: bool(app.lanes_ready)
+    )
+    app = LaneApp(lanes, broker, worker.limits, _Surroundings(worker, sender, health))
+    topic = app.topic(stage.topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
+
+    @ends_process
+    async def take(stream: Any) -> None:
+        async for event in stream.events():
+            await lanes.take(event.message.value)
+
+    app.agent(topic, name=f"sentinel-{stage.name}")(take)
+    for name, work in _rounds(app, worker, lanes, sender).items():
+        app.task(_named(f"sentinel-{stage.name}-{name}", ends_process(work)))
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    worker: Worker
+    sender: KafkaSender
+    health: HealthServer
+
+    async def open(self) -> None:
+        await self.health.start()
+        if self.worker.announce is not None:
+            self.worker.announce(self.health.port)
+        await self.sender.start()
+        await self.worker.settings_log.start()
+
+    async def close(self) -> None:
+        await self.worker.settings_log.stop()
+        await self.sender.stop()
+        await self.health.stop()
+
+
+def _rounds(
+    app: LaneApp, worker: Worker, lanes: LaneSet, sender: KafkaSender
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    """What a worker does besides taking records, by name."""
+    rounds: dict[str, Callable[[], Awaitable[None]]] = {
+        "flush": lambda: _every(_FLUSH_CHECK_S, lanes.flush_due),
+        "tick": lambda: _every(worker.limits.tick_after_s / 2, lambda: _tick(lanes, sender)),
+        "watch": lambda: _every(1.0, lambda: _watch(app, lanes)),
+        "settings": worker.settings_log.follow,
+    }
+    if worker.companion is not None:
+        companion = worker.companion
+        rounds["companion"] = lambda: companion.run(lanes)
+    return rounds
+
+
+def _named(name: str, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    work.__name__ = work.__qualname__ = name
+    return work
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await work()
+
+
+async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
+    quiet = lanes.quiet()
+    if quiet:
+        await sender.send([tick(lanes.stage.topic, partition) for partition in quiet])
+        for partition in quiet:
+            metrics.TICKS.labels(lanes.stage.name, partition).inc()
+
+
+async def _watch(app: LaneApp, lanes: LaneSet) -> None:
+    await app.check_group()
+    consumer = app.consumer._thread._consumer
+    for partition, lane in lanes.lanes.items():
+        tp = TopicPartition(lanes.stage.topic, partition)
+        end = consumer.last_stable_offset(tp) if tp in consumer.assignment() else None
+        if end is not None and end >= 0:
+            lag = max(end - lane.position.offset, 0)
+            metrics.LAG.labels(lanes.stage.name, partition).set(lag)
+            lane.lag = lag
+
+
+def _stalled(lanes: LaneSet) -> str | None:
+    behind = [partition for partition, lane in lanes.lanes.items() if lane.lag > 0]
+    if behind and time.monotonic() - lanes.progressed_at > _STALLED_AFTER_S:
+        return f"lanes {sorted(behind)} have records and did not move for {_STALLED_AFTER_S:g} s"
+    return None
