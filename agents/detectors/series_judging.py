@@ -1,0 +1,153 @@
+"""When a metric of a series is anomalous: it begins, lasts, is told, ends, or is taken for the new normal."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.detectors.charts import FAST_VARIANCE, SLOW
+from agents.detectors.contract import Float64s, significant
+from agents.detectors.residuals import count_effect, count_residual, share_residual, size_residual, size_variance
+from agents.detectors.series_state import COUNT, SHARE, SIZES, Bucket, SeriesState
+from agents.detectors.settings import Deviation, LeastChange
+
+Bools = npt.NDArray[np.bool_]
+
+_HOLDING: Final = 0.5
+"""An anomaly lasts while its score and its change are at least this share of what they had to reach."""
+
+_DRIFT_PATIENCE: Final = 3
+"""The slow chart is read after so many times the buckets that the fast one is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One bucket of n series, judged; arrays of shape (metrics, n)."""
+
+    effect: Float64s
+    """Change against what is usual: difference of logarithms, of shares; 0 where nothing was judged."""
+
+    residual: Float64s
+    """The change in standard deviations; 0 where nothing was judged."""
+
+    variance: Float64s
+    """Of the sizes; shape (4, n)."""
+
+    state: SeriesState
+    """With charts moved, and anomalies begun and ended; what is usual is not learnt yet."""
+
+    fast: Float64s
+    slow: Float64s
+    """Scores of the charts."""
+
+    drifting: Bools
+    """It is the slow chart alone that speaks."""
+
+    telling: Bools
+    """A finding is due."""
+
+    learning: Bools
+    """The bucket is to be learnt from."""
+
+
+def gates(change: LeastChange) -> Float64s:
+    """Least effects, shape (metrics, 1); infinite for a metric that is not judged."""
+    ratios = (change.latency, change.time_to_first_token, change.tokens, change.cost, change.request_rate)
+    made = [np.inf if ratio is None else float(np.log(ratio)) for ratio in ratios]
+    made.insert(SHARE, np.inf if change.error_rate is None else change.error_rate)
+    return np.array(made)[:, None]
+
+
+def judged(state: SeriesState, bucket: Bucket, stamp: int, settings: Deviation) -> Judged:
+    """Judges a bucket against what was learnt before it; `stamp` is one more than the bucket's number."""
+    met = bucket.known & (state.learnt > 0)
+    effect, residual, variance = _compared(state, bucket)
+    effect, residual = np.where(met, effect, 0.0), np.where(met, residual, 0.0)
+    charts = state.charts.moved(residual)
+    moved = replace(
+        state,
+        fast=np.where(met, charts.fast, state.fast),
+        slow=np.where(met, charts.slow, state.slow),
+        drift=np.where(met, state.drift + SLOW * (effect - state.drift), state.drift),
+    )
+    fast, slow = moved.charts.scores(np.maximum(state.learnt, 1.0))
+    for score in (fast, slow):
+        # Rounding cannot lift over a limit what lies a hundredth under it.
+        near = score >= settings.threshold * _HOLDING * 0.99
+        score[near] = significant(score[near])
+    held = state.since > 0
+    stepping, drifting = _speaking(moved, effect, fast, slow, settings, 1.0)
+    still_stepping, still_drifting = _speaking(moved, effect, fast, slow, settings, _HOLDING)
+    begun = met & ~held & (stepping | drifting)
+    lasting = held & (still_stepping | still_drifting | ~bucket.known)
+    outlived = np.zeros_like(held)
+    if settings.give_in_buckets is not None:
+        outlived = lasting & bucket.known & (stamp - state.since >= settings.give_in_buckets)
+    anomalous = begun | (lasting & ~outlived)
+    telling = bucket.known & anomalous & (begun | (stamp - state.told >= settings.repeat_buckets))
+    return Judged(
+        effect=effect,
+        residual=residual,
+        variance=variance,
+        state=_after(moved, anomalous, held & ~anomalous, outlived, telling, stamp),
+        fast=fast,
+        slow=slow,
+        drifting=~np.where(begun, stepping, still_stepping),
+        telling=telling,
+        learning=bucket.known & ~anomalous,
+    )
+
+
+def _compared(state: SeriesState, bucket: Bucket) -> tuple[Float64s, Float64s, Float64s]:
+    """Effect and residual of every metric, and the variance of sizes."""
+    effect = bucket.values - state.centre
+    effect[COUNT] = count_effect(bucket.values[COUNT], state.centre[COUNT])
+    variance = size_variance(bucket.requests[SIZES], state.spread[SIZES])
+    residual = np.empty_like(effect)
+    learnt = np.maximum(state.learnt[SIZES], 1.0)
+    residual[SIZES] = size_residual(bucket.values[SIZES], variance, state.centre[SIZES], learnt)
+    share = np.where(bucket.known[SHARE], bucket.values[SHARE], 0.0)
+    residual[SHARE] = share_residual(share, bucket.requests[SHARE], state.centre[SHARE], state.spread[SHARE])
+    residual[COUNT] = count_residual(bucket.values[COUNT], state.centre[COUNT], state.spread[COUNT])
+    return effect, residual, variance
+
+
+def _speaking(
+    state: SeriesState, effect: Float64s, fast: Float64s, slow: Float64s, settings: Deviation, level: float
+) -> tuple[Bools, Bools]:
+    """Where the fast and where the slow chart says that something is wrong, at this share of what it takes to begin."""
+    threshold, gate = level * settings.threshold, level * gates(settings.least_change)
+    judged = np.ones(effect.shape, bool)
+    judged[SHARE] = state.fast[SHARE] > 0
+    judged[COUNT] = state.centre[COUNT] >= settings.least_rate
+    toward, slowly = np.sign(state.fast), np.sign(state.slow)
+    least = settings.least_buckets
+    stepping = judged & (fast >= threshold) & (effect * toward >= gate) & (state.learnt >= least)
+    patient = min(_DRIFT_PATIENCE * least, settings.memory_buckets)
+    # A drift that is over is no news: the last buckets must still lie on its side.
+    present = state.fast * slowly >= np.sqrt(FAST_VARIANCE)
+    drifting = judged & (slow >= threshold) & (state.drift * slowly >= gate) & (state.learnt >= patient) & present
+    return stepping, drifting
+
+
+def _after(
+    state: SeriesState, anomalous: Bools, ended: Bools, outlived: Bools, telling: Bools, stamp: int
+) -> SeriesState:
+    """Stamps set and cleared. What ended leaves no drift behind; what outlived its time is learnt from the beginning."""
+    begun = anomalous & (state.since == 0)
+    since = np.where(begun, stamp, np.where(ended, 0, state.since))
+    told = np.where(telling, stamp, np.where(ended, 0, state.told))
+    if not ended.any():
+        return replace(state, since=since, told=told)
+    return replace(
+        state,
+        since=since,
+        told=told,
+        slow=np.where(ended, 0.0, state.slow),
+        drift=np.where(ended, 0.0, state.drift),
+        fast=np.where(outlived, 0.0, state.fast),
+        fast_variance=np.where(outlived, 0.0, state.fast_variance),
+        slow_variance=np.where(outlived, 0.0, state.slow_variance),
+        learnt=np.where(outlived, 0.0, state.learnt),
+    )
