@@ -1,6 +1,7 @@
 """Many Aggregate records at once. Their doubles have a fixed width, so a row of an array is the end of a record as it is."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from schemas.framing import prefix
 NAME: Final = "Aggregate"
 
 
+@cache
 def double_names() -> tuple[str, ...]:
     """The fields that a row of doubles holds, in its order: all of the schema after `settings_version`."""
     fields = packaged.schema(packaged.newest(NAME)).fields
