@@ -39,6 +39,7 @@ _WORDS: Final = (
     ("token", Family.TOKENS),
     ("cost", Family.COST),
     ("error", Family.ERRORS),
+    ("fail", Family.ERRORS),
     ("status", Family.ERRORS),
     ("timeout", Family.ERRORS),
     ("retr", Family.RETRIES),

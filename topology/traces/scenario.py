@@ -19,8 +19,8 @@ from topology.traces.faults import FAULTS, Fault
 from topology.traces.injecting import injected
 from topology.traces.load import Load, recorded
 
-DURATION_S: Final = 3_503
-"""Length of the hour, seconds: from the first arrival of the traces to a moment after the last, 58 minutes on."""
+DURATION_S: Final = 3_514
+"""Length of the hour, seconds: from the first arrival of the traces to a moment after the last, 59 minutes on."""
 
 QUEUE_SHARE: Final = 0.1
 """Share of the time to first token that a request waits in the model server's queue."""
