@@ -84,7 +84,7 @@ class Decoder:
             bad += [_at(int(index[row]), values, error) for row, error in nonsense]
             bad.sort(key=lambda entry: entry[0])
             frame, index = frame.filter(pl.Series(keep)), index[keep]
-        return Decoded(frame[list(columns)], index, bad)
+        return Decoded(pl.DataFrame([frame[name] for name in columns]), index, bad)
 
     def _take(self, schema_id: int, schema: dict[str, Json]) -> None:
         try:

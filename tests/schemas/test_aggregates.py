@@ -32,7 +32,9 @@ def test_a_bulk_of_aggregates_is_what_fastavro_writes_one_by_one(
             "Aggregate",
             {
                 **dict(zip(names, subject, strict=True)),
-                "window_start": start, "window_end": end, "settings_version": version,
+                "window_start": start,
+                "window_end": end,
+                "settings_version": version,
                 **dict(zip(double_names(), row, strict=True)),
             },
         )
