@@ -229,7 +229,7 @@ class Alerter:
         if talk is None and incident.state is IncidentState.OPEN:
             talk = self._talks[key] = Conversation(incident.tenant, incident.id, receiver)
         if talk is not None:
-            talk.summary = listed_in
+            talk.summary = listed_in or talk.summary
             if talk.is_over:
                 del self._talks[key]
         return self._ledger.unsent(incident, receiver, NotificationOutcome.SUMMARISED, reason, now)

@@ -89,7 +89,7 @@ class AlertSettings:
     """Seconds after its first incident at which a summary is sent, though more come."""
 
     summary_listed: int = 50
-    """Most incidents that a summary lists one by one; it counts the others."""
+    """Most incidents that a summary lists one by one. It counts the others, whose ends are not told then."""
 
     max_waiting: int = 1000
     """Most messages that wait for one receiver in one lane. While so many wait, new incidents go into the summary: bounded memory, and no flood when

@@ -76,10 +76,10 @@ class Summaries:
         self._places: dict[bytes, _Place] = {}
         self._touched: set[bytes] = set()
 
-    def add(self, incident: Incident, receiver: str, *, is_first: bool, now: int) -> str:
+    def add(self, incident: Incident, receiver: str, *, is_first: bool, now: int) -> str | None:
         """List an incident in the summary that collects, or begin one; returns its id.
 
-        `is_first` says that no earlier summary or message told of the incident: only such ones count beyond `summary_listed`.
+        None where it lists `summary_listed` others already: then it counts the incident, if `is_first` says that nothing told of it before.
         """
         key = _key(incident.tenant, receiver)
         place = self._places.setdefault(key, _Place(incident.tenant, receiver))
@@ -90,11 +90,12 @@ class Summaries:
             )
         collected = place.collected
         collected.due_at = min(now + self._wait_us, collected.first_at + self._max_wait_us)
-        if not collected.put(incident):
-            if len(collected.listings) < self._settings.summary_listed:
-                collected.listings.append(Listing.of(incident))
-            elif is_first:
-                collected.unlisted += 1
+        if collected.put(incident):
+            return collected.id
+        if len(collected.listings) >= self._settings.summary_listed:
+            collected.unlisted += is_first
+            return None
+        collected.listings.append(Listing.of(incident))
         return collected.id
 
     def refresh(self, incident: Incident, receiver: str) -> None:

@@ -129,3 +129,15 @@ def test_flood_to_a_receiver_that_is_down_is_summed_up() -> None:
     assert reasons(made) == [Reason.OPENED] * 3 + [Reason.LISTED_BACKLOG] * 2
     desk.delivered(deliveries(made)[0])
     assert reasons(desk.at(1, incident("i9", OPENED, 1))) == [Reason.OPENED]
+
+
+def test_end_of_an_incident_that_a_summary_only_counted_is_not_told() -> None:
+    """Nobody was told of it by name, so nobody waits for its end; a fresh rise before that is paged."""
+    desk = Desk(AlertSettings(receivers=(PAGER,), summary_listed=1))
+    desk.at(HOUR, incident("i1", OPENED, 0), incident("i2", OPENED, 0), incident("i3", OPENED, 0))
+    [summary] = deliveries(desk.pass_to(HOUR + 60))
+    assert orjson.loads(summary.body)["data"]["unlisted"] == 2
+    desk.delivered(summary)
+    made = desk.at(HOUR + 70, *(incident(name, RESOLVED, HOUR + 70) for name in ("i1", "i2")))
+    assert reasons(made) == [Reason.RESOLVED, Reason.RESOLVED_NOT_SENT]
+    assert reasons(desk.at(HOUR + 70, incident("i3", ESCALATED, HOUR + 70))) == [Reason.ESCALATED]

@@ -1,0 +1,20 @@
+"""How an attempt to deliver a message went, as every receiver here answers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverAnswer:
+    """Taken when there is no fault, and the status, where the receiver has statuses, is of the 200s."""
+
+    status: int | None = None
+    """HTTP status. None when none came, or the receiver has none."""
+
+    fault: str | None = None
+    """What went wrong before a status came. None when nothing did."""
+
+    retry_after_s: float | None = None
+    """Seconds that the receiver asks to wait. None when it does not say."""
+
+    refused: bool = False
+    """Whether the target is one that we never send to."""

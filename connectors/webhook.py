@@ -1,0 +1,91 @@
+"""Webhooks, signed by Standard Webhooks: https://www.standardwebhooks.com (specification 1.0.0, symmetric signatures)."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from connectors.answers import ReceiverAnswer
+from connectors.outbound import ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from schemas.secrets import Secret
+
+_PREFIX: Final = "whsec_"
+_LIMITS: Final = OutboundLimits()
+
+
+class WebhookSigner:
+    """Signs messages with a shared secret: `whsec_` and the base64 of 24 to 64 random bytes.
+
+    Raises ValueError when the secret has another form; the message does not show it.
+    """
+
+    def __init__(self, secret: Secret) -> None:
+        text = secret.reveal()
+        try:
+            key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
+        except binascii.Error:
+            key = b""
+        if not text.startswith(_PREFIX) or not 24 <= len(key) <= 64:
+            raise ValueError("a webhook's secret is whsec_ and the base64 of 24 to 64 random bytes")
+        self._key: Final = key
+
+    def headers(self, notification_id: str, body: bytes, now: int) -> dict[str, str]:
+        """The three headers of the specification for an attempt at `now`, µs. The id is the message's, the timestamp the attempt's."""
+        timestamp = str(now // 1_000_000)
+        signed = b".".join((notification_id.encode(), timestamp.encode(), body))
+        digest = hmac.new(self._key, signed, hashlib.sha256).digest()
+        return {
+            "webhook-id": notification_id,
+            "webhook-timestamp": timestamp,
+            "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        }
+
+
+class WebhookReceiver:
+    """Posts messages to one URL. What can go wrong is in the answer; nothing is retried here.
+
+    Raises ForbiddenTarget or ValueError when URL or secret are not allowed.
+    """
+
+    def __init__(
+        self, url: str, secret: Secret, *, allow_private: bool = False, limits: OutboundLimits = _LIMITS
+    ) -> None:
+        self._target: Final = OutboundTarget(url, allow_private=allow_private, limits=limits)
+        self._signer: Final = WebhookSigner(secret)
+
+    async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
+        """One attempt. A status counts as soon as it came, whatever becomes of the rest of the answer."""
+        headers = {"content-type": "application/json", **self._signer.headers(notification_id, body, now)}
+        try:
+            answer = await self._target.post(body, headers)
+        except ForbiddenTarget as error:
+            return ReceiverAnswer(fault=str(error), refused=True)
+        except NoAnswer as error:
+            return ReceiverAnswer(fault=error.fault)
+        return ReceiverAnswer(answer.status, retry_after_s=retry_after_s(answer.headers.get("Retry-After"), now))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._target.close()
+
+
+def retry_after_s(value: str | None, now: int) -> float | None:
+    """Seconds that a Retry-After header asks to wait, given as seconds or as a date; None without one that can be read.
+
+    >>> retry_after_s("120", 0), retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", 10_000_000), retry_after_s("soon", 0)
+    (120.0, 50.0, None)
+    """
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, date.timestamp() - now / 1e6)
