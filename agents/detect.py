@@ -44,5 +44,3 @@ def detect_stage(
         return DetectLane(partition, limits, names, intake, policies, seed)
 
     return Stage("detect", names.telemetry, names.state("detect"), f"{names.prefix}detect", new_lane)
-
-

@@ -1,16 +1,19 @@
 """Records as Kafka batched them: one object per fetch and partition, instead of one per record.
 
-`ColumnRecords` takes the place of aiokafka's `PartitionRecords` in a whole process. Its abort logic is aiokafka's own, kept line by line; what differs is that a
-record batch is handed over as one `Block`, and that a batch without records (a transaction's marker) is an empty `Block`, since it moves the position.
+`ColumnRecords` takes the place of aiokafka's `PartitionRecords` in a whole process. Its abort logic is aiokafka's own; what differs is that a record
+batch is handed over as one `Block`, and that a batch without records (a transaction's marker) is an empty `Block`, since it moves the position.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Final
 
 import aiokafka.consumer.fetcher as fetcher
 import numpy as np
 import numpy.typing as npt
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
@@ -19,23 +22,77 @@ Int64s = npt.NDArray[np.int64]
 _MS: Final = 1000
 _LOG_APPEND_TIME: Final = 1
 
+_FEW: Final = 64
+"""Of a batch of up to so many records the record objects are kept; of a larger one they are read again when needed."""
+
+
+class FetchedBytes:
+    """aiokafka's `MemoryRecords` that keeps the bytes it was made of, so that one record can be read again whole.
+
+    Only values are kept of the others: an object per record, alive until its block is done, has Python's collector walk over all of them.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._records = MemoryRecords(data)
+
+    def size_in_bytes(self) -> int:
+        """Bytes fetched."""
+        return int(self._records.size_in_bytes())
+
+    def has_next(self) -> bool:
+        """Whether a batch is left."""
+        return bool(self._records.has_next())
+
+    def next_batch(self) -> Any:
+        """The next record batch; None when there is none."""
+        return self._records.next_batch()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one record batch gave to a block."""
+
+    count: int
+    offsets: range | list[int]
+    stamped_ms: int | None
+    """Append time of all; None where each record has its own."""
+    times_ms: list[int]
+    source: bytes | list[Any]
+    """The fetched bytes, or the records themselves where they are few."""
+
+    def cut(self, skip: int) -> "_Part":
+        source = self.source if isinstance(self.source, bytes) else self.source[skip:]
+        return _Part(self.count - skip, self.offsets[skip:], self.stamped_ms, self.times_ms[skip:], source)
+
+    def records(self) -> Iterable[Any]:
+        if not isinstance(self.source, bytes):
+            return self.source
+        first = self.offsets[0]
+        records = MemoryRecords(self.source)
+        while records.has_next():
+            batch = records.next_batch()
+            if batch.base_offset <= first < batch.next_offset:
+                return (record for record in batch if record.offset >= first)
+        raise CorruptRecordException(f"no batch has offset {first}")
+
 
 class Block:
     """Neighbouring records of one partition. `start` is the offset that their fetch asked for, `next_offset` the one to ask for next: logs have
-    gaps, so neither need be a record's.
+    gaps, so neither need be a record's. `headed` are the records that have headers, by index: ticks and control records are among them.
 
     The other attributes are the least that Faust reads of a consumed record.
     """
 
     __slots__ = (
-        "_times",
+        "_parts",
         "checksum",
+        "headed",
         "headers",
         "key",
         "next_offset",
         "offset",
         "partition",
-        "records",
         "serialized_key_size",
         "serialized_value_size",
         "start",
@@ -43,21 +100,21 @@ class Block:
         "timestamp_type",
         "topic",
         "value",
+        "values",
     )
 
     def __init__(
         self,
-        topic: str,
-        partition: int,
+        place: tuple[str, int],
         start: int,
         next_offset: int,
-        records: list[Any],
-        times: list[tuple[int, int | None]],
+        values: list[bytes | None],
+        headed: dict[int, Any],
+        parts: list[_Part],
     ) -> None:
-        self.topic, self.partition = topic, partition
+        self.topic, self.partition = place
         self.start, self.next_offset = start, next_offset
-        self.records = records
-        self._times = times
+        self.values, self.headed, self._parts = values, headed, parts
         self.offset = next_offset - 1
         self.value = self
         self.timestamp, self.timestamp_type = 0, _LOG_APPEND_TIME
@@ -66,51 +123,52 @@ class Block:
         self.serialized_key_size = self.serialized_value_size = 0
 
     def __len__(self) -> int:
-        return len(self.records)
-
-    def values(self) -> list[bytes | None]:
-        """The records' values as they came."""
-        return [record.value for record in self.records]
+        return len(self.values)
 
     def offsets(self) -> Int64s:
         """The records' offsets, ascending; shape (n,)."""
-        records = self.records
-        if not records:
+        if not self._parts:
             return np.empty(0, np.int64)
-        first, last = records[0].offset, records[-1].offset
-        if last - first + 1 == len(records):
-            return np.arange(first, last + 1, dtype=np.int64)
-        return np.fromiter((record.offset for record in records), np.int64, len(records))
+        return np.concatenate([np.asarray(part.offsets, np.int64) for part in self._parts])
 
     def append_times(self) -> Int64s:
         """When the broker took each record, µs; a broker that does not stamp it gives the producer's time. Shape (n,)."""
-        times = np.empty(len(self.records), np.int64)
-        at = 0
-        for count, stamped in self._times:
-            if stamped is not None:
-                times[at : at + count] = stamped
-            else:
-                times[at : at + count] = [record.timestamp for record in self.records[at : at + count]]
-            at += count
-        return times * _MS
+        if not self._parts:
+            return np.empty(0, np.int64)
+        times = [
+            np.asarray(part.times_ms, np.int64)
+            if part.stamped_ms is None
+            else np.full(part.count, part.stamped_ms, np.int64)
+            for part in self._parts
+        ]
+        return np.concatenate(times) * _MS
+
+    def record(self, index: int) -> Any:
+        """One record whole, with key and headers: for the few that need it."""
+        at = index
+        for part in self._parts:
+            if at < part.count:
+                return next(islice(part.records(), at, None))
+            at -= part.count
+        raise IndexError(index)
+
+    def records(self) -> Iterator[Any]:
+        """All records whole: for topics of little traffic, and for state."""
+        return chain.from_iterable(part.records() for part in self._parts if part.count)
 
     def from_offset(self, offset: int) -> "Block":
         """The part from `offset` on."""
         if offset <= self.start:
             return self
         skip = int(np.searchsorted(self.offsets(), offset))
-        times: list[tuple[int, int | None]] = []
+        parts: list[_Part] = []
         at = 0
-        for count, stamped in self._times:
-            left = min(count, at + count - skip)
-            if left > 0:
-                times.append((left, stamped))
-            at += count
-        return Block(self.topic, self.partition, offset, self.next_offset, self.records[skip:], times)
-
-    def special(self) -> list[int]:
-        """Indices of records that have headers: ticks and control records are among them."""
-        return [index for index, record in enumerate(self.records) if record.headers]
+        for part in self._parts:
+            if at + part.count > skip:
+                parts.append(part.cut(max(skip - at, 0)))
+            at += part.count
+        headed = {index - skip: record for index, record in self.headed.items() if index >= skip}
+        return Block((self.topic, self.partition), offset, self.next_offset, self.values[skip:], headed, parts)
 
     @staticmethod
     def joined(blocks: list["Block"]) -> "Block":
@@ -118,30 +176,36 @@ class Block:
         if len(blocks) == 1:
             return blocks[0]
         first, last = blocks[0], blocks[-1]
-        records = [record for block in blocks for record in block.records]
-        times = [time for block in blocks for time in block._times]
-        return Block(first.topic, first.partition, first.start, last.next_offset, records, times)
+        values: list[bytes | None] = []
+        headed: dict[int, Any] = {}
+        for block in blocks:
+            for index, record in block.headed.items():
+                headed[len(values) + index] = record
+            values += block.values
+        parts = [part for block in blocks for part in block._parts]
+        return Block((first.topic, first.partition), first.start, last.next_offset, values, headed, parts)
 
 
 class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     """aiokafka's iterator over a fetched partition, a batch at a time."""
 
+    next_fetch_offset: int
+
     def _unpack_records(self) -> Iterator[Block]:
-        tp, records = self._tp, self._records
+        place = (self._tp.topic, self._tp.partition)
+        records: FetchedBytes = self._records
         while records.has_next():
             batch = records.next_batch()
             if self._check_crcs and not batch.validate_crc():
-                raise CorruptRecordException(f"Invalid CRC - {tp}")
+                raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             start = self.next_fetch_offset
-            self.next_fetch_offset = max(batch.next_offset, start)
+            self.next_fetch_offset = next_offset = max(batch.next_offset, start)
             if self._is_aborted(batch) or batch.is_control_batch:
-                yield Block(tp.topic, tp.partition, start, self.next_fetch_offset, [], [])
+                yield Block(place, start, next_offset, [], {}, [])
                 continue
-            taken = list(batch)
-            if taken and taken[0].offset < start:
-                taken = [record for record in taken if record.offset >= start]
-            stamped = batch.max_timestamp if batch.timestamp_type == _LOG_APPEND_TIME else None
-            yield Block(tp.topic, tp.partition, start, self.next_fetch_offset, taken, [(len(taken), stamped)])
+            block = _block_of(place, records.data, batch, next_offset)
+            # A fetch from the middle of a batch brings all of it.
+            yield block.from_offset(start) if start > block.start else block
 
     def _is_aborted(self, batch: Any) -> bool:
         """aiokafka's own bookkeeping of aborted transactions; to be called once for every batch, in order."""
@@ -153,9 +217,53 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         return bool(batch.is_transactional and batch.producer_id in self._aborted_producers)
 
 
+def _block_of(place: tuple[str, int], data: bytes, batch: Any, next_offset: int) -> Block:
+    base: int = batch.base_offset
+    if batch.last_offset_delta < _FEW:
+        return _block_of_few(place, list(batch), batch, next_offset)
+    headed: dict[int, Any] = {}
+    values: list[bytes | None] = []
+
+    def remember(record: Any) -> bytes | None:
+        headed[record.offset] = record
+        value: bytes | None = record.value
+        return value
+
+    times: list[int] = []
+    stamped: int | None = None
+    if batch.timestamp_type == _LOG_APPEND_TIME:
+        stamped = batch.max_timestamp
+        values = [remember(record) if record.headers else record.value for record in batch]
+    else:
+        for record in batch:
+            values.append(remember(record) if record.headers else record.value)
+            times.append(record.timestamp)
+    offsets: range | list[int] = range(base, next_offset)
+    if len(values) != len(offsets):
+        offsets = [record.offset for record in _Part(1, [base], None, [], data).records()]
+    if headed:
+        headed = {offsets.index(offset): record for offset, record in headed.items()}
+    return Block(place, base, next_offset, values, headed, [_Part(len(values), offsets, stamped, times, data)])
+
+
+def _block_of_few(place: tuple[str, int], records: list[Any], batch: Any, next_offset: int) -> Block:
+    stamped = batch.max_timestamp if batch.timestamp_type == _LOG_APPEND_TIME else None
+    part = _Part(
+        len(records), [record.offset for record in records], stamped, [record.timestamp for record in records], records
+    )
+    headed = {index: record for index, record in enumerate(records) if record.headers}
+    return Block(place, batch.base_offset, next_offset, [record.value for record in records], headed, [part])
+
+
 class Coalesce(DefaultSchedulingStrategy):
     """Faust's order of records, after what one fetch brought for a partition was joined to one block."""
 
     def iterate(self, records: Mapping[TP, list[Block]]) -> Iterator[tuple[TP, Any]]:
         """One block per partition, round robin over topics."""
         return super().iterate({tp: [Block.joined(blocks)] for tp, blocks in records.items() if blocks})
+
+
+def install() -> None:
+    """Makes every aiokafka consumer of this process hand over blocks."""
+    fetcher.PartitionRecords = ColumnRecords
+    fetcher.MemoryRecords = FetchedBytes

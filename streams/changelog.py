@@ -76,7 +76,10 @@ class Changelog:
 async def read_back(
     client: Mapping[str, Any], topic: str, partitions: Collection[int], check_crcs: bool = True
 ) -> dict[int, dict[bytes, bytes]]:
-    """What is committed in each partition now, by key; buried keys are left out. To be called after the lanes are opened, so that it is all there is."""
+    """What is committed in each partition now, by key; buried keys are left out.
+
+    To be called after the lanes are opened, so that it is all there is.
+    """
     consumer = AIOKafkaConsumer(
         **client,
         isolation_level="read_committed",
@@ -107,7 +110,7 @@ async def read_back(
 
 
 def _apply(block: Block, table: dict[bytes, bytes]) -> None:
-    for record in block.records:
+    for record in block.records():
         if record.value is None:
             table.pop(record.key, None)
         else:

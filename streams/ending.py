@@ -4,9 +4,9 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from aiokafka.errors import ProducerFenced
 
@@ -46,7 +46,7 @@ def _told(error: BaseException) -> tuple[int, str]:
     return BUG, f"ending, since {type(error).__name__}: {error}"
 
 
-def ends_process(work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def ends_process(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """For everything of ours that Faust calls: Faust gathers and forgets the exceptions of many callbacks, so none may leave.
 
     Cancellation is passed on: it is how Faust stops things.

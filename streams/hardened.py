@@ -1,26 +1,26 @@
-"""Faust, hardened (§7): what Faust does for us (groups, assignment, agents, the worker's life) with the parts replaced that lose data or wait for ever.
+"""Faust, hardened (§7): what Faust does for us (groups, assignment, agents, the worker's life), with the parts replaced that lose data or hang.
 
 Each override names what stock Faust does instead; `streams.patches` refuses to start when the code underneath is not the one it was written for.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import aiokafka
-import aiokafka.consumer.fetcher as fetcher
 import faust
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.structs import TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ThreadDelegateConsumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
 from faust.transport.drivers.aiokafka import Producer as AiokafkaProducer
 from faust.transport.drivers.aiokafka import Transport as AiokafkaTransport
 from faust.types import TP
 
 from streams import metrics
-from streams.blocks import Coalesce, ColumnRecords
+from streams.blocks import Coalesce, install
 from streams.brokers import aiokafka_config
 from streams.ending import ends_process
 from streams.lanes import LaneSet
@@ -38,9 +38,8 @@ class LaneConsumerThread(AIOKafkaConsumerThread):
     """Stock: isolation, fetch wait and assignor cannot be set, and the whole topic is moved at each rebalance."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
-        app = self.app
-        broker: Broker = app.broker
-        limits: Limits = app.limits
+        app = _ours(self.app)
+        broker, limits = app.broker, app.limits
         self._assignor = StickyPartitionAssignor
         return aiokafka.AIOKafkaConsumer(
             **aiokafka_config(broker),
@@ -67,13 +66,13 @@ class LaneConsumerThread(AIOKafkaConsumerThread):
 class LaneConsumer(AiokafkaConsumer):
     """Stock: commits run past events in flight (upstream #606), and a seek goes to committed offsets."""
 
-    def _new_consumer_thread(self) -> ThreadDelegateConsumer:
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _new_offset(self, tp: TP) -> int | None:
         self._acked[tp].clear()
         self._acked_index[tp].clear()
-        position: int | None = self.app.lane_set.durable_position(tp.partition)
+        position: int | None = _ours(self.app).lane_set.durable_position(tp.partition)
         return position
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
@@ -81,8 +80,8 @@ class LaneConsumer(AiokafkaConsumer):
 
     async def perform_seek(self) -> None:
         """To the lanes' positions, which are the truth; a lane that is not restored yet is sought when it is."""
-        for partition, lane in self.app.lane_set.lanes.items():
-            tp = TP(self.app.lane_topic, partition)
+        for partition, lane in _ours(self.app).lane_set.lanes.items():
+            tp = TP(_ours(self.app).lane_topic, partition)
             if tp in self.assignment():
                 await self.seek(tp, lane.position.offset)
 
@@ -91,7 +90,7 @@ class PlainProducer(AiokafkaProducer):
     """Faust wants a producer; nothing of ours goes through it, but it connects with our credentials."""
 
     def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
-        return aiokafka.AIOKafkaProducer(**aiokafka_config(self.app.broker))
+        return aiokafka.AIOKafkaProducer(**aiokafka_config(_ours(self.app).broker))
 
 
 class LaneTransport(AiokafkaTransport):
@@ -111,7 +110,8 @@ class LaneRecovery(Recovery):
             self.signal_recovery_start.set()
 
     async def _resume_streams(self, generation_id: int = 0) -> None:
-        app, consumer = self.app, self.app.consumer
+        app = _ours(self.app)
+        consumer = app.consumer
         await app.on_rebalance_complete.send()
         assignment = {tp for tp in consumer.assignment() if tp.topic == app.lane_topic}
         # Also raises, by Faust's own signal, when the next rebalance begins.
@@ -159,12 +159,12 @@ class Surroundings(Protocol):
         ...
 
 
-class LaneApp(faust.App):  # type: ignore[misc]
+class LaneApp(faust.App):
     """A Faust app whose one agent feeds a `LaneSet`."""
 
     def __init__(self, lane_set: LaneSet, broker: Broker, limits: Limits, surroundings: Surroundings) -> None:
         check_sources()
-        fetcher.PartitionRecords = ColumnRecords
+        install()
         self._surroundings = surroundings
         self.lane_set = lane_set
         self.lane_topic = lane_set.stage.topic
@@ -217,18 +217,32 @@ class LaneApp(faust.App):  # type: ignore[misc]
         return await self.lane_set.assign(list(partitions))
 
     @ends_process
-    async def _suspend_lanes(self, app: Any, revoked: Any, **kwargs: Any) -> None:
+    async def _suspend_lanes(self, *args: Any, **kwargs: Any) -> None:
         self.lanes_ready = False
         metrics.READY.labels(self.lane_set.stage.name).set(0)
         await self.lane_set.suspend()
 
     async def check_group(self) -> None:
         """Raises what the group's coordinator failed with; stock hangs for ever, alive, on an error of SyncGroup."""
-        thread = self.consumer._thread
+        thread = cast(LaneConsumer, self.consumer)._thread
         if thread._consumer is not None:
             await thread.call_thread(_check_errors, thread._consumer)
+
+    def log_end(self, partition: int) -> int | None:
+        """End of a lane's log as the last fetch told it, without what open transactions hold back; None before the first."""
+        consumer = cast(LaneConsumer, self.consumer)._thread._consumer
+        tp = TopicPartition(self.lane_topic, partition)
+        if consumer is None or tp not in consumer.assignment():
+            return None
+        end: int | None = consumer.last_stable_offset(tp)
+        return end
 
 
 async def _check_errors(consumer: aiokafka.AIOKafkaConsumer) -> None:
     await asyncio.sleep(0)
     consumer._coordinator.check_errors()
+
+
+def _ours(app: Any) -> LaneApp:
+    """Faust's parts know their app as any app; it is ours."""
+    return cast(LaneApp, app)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
@@ -18,6 +18,10 @@ from streams.stage import LaneProgram, Stage
 
 _MOST_PENDING: Final = 50_000
 """Records that wait for a flush's transaction before one is made early; bounds memory."""
+
+_REBALANCE_LOOK_S: Final = 0.1
+
+P = TypeVar("P", bound=LaneProgram)
 
 _log = structlog.get_logger("sentinel.lanes")
 
@@ -177,21 +181,20 @@ class LaneSet:
             if now - lane.moved_at >= self._limits.tick_after_s and lane.program.wants_ticks
         ]
 
-    async def wake(self, work: Callable[[LaneProgram], Step]) -> None:
-        """For a stage that lives in wall-clock time: lets every lane's program act, and carries out what it answers."""
-        for lane in list(self._lanes.values()):
+    async def act(self, partition: int, work: Callable[[P], Step], program: P) -> None:
+        """Lets a lane's program act besides its records, and carries out what it answers; nothing happens if the lane is not its any more.
+
+        For a stage that lives in wall-clock time. While a rebalance is on, it waits for its end.
+        """
+        while True:
+            lane = self._lanes.get(partition)
+            if lane is None or lane.program is not program:
+                return
             async with lane.lock:
                 if not self._suspended:
-                    await self._carry_out(lane, work(lane.program))
-
-    async def act(self, partition: int, work: Callable[[LaneProgram], Step]) -> None:
-        """The same for one lane, if it is still owned."""
-        lane = self._lanes.get(partition)
-        if lane is None:
-            return
-        async with lane.lock:
-            if not self._suspended:
-                await self._carry_out(lane, work(lane.program))
+                    await self._carry_out(lane, work(program))
+                    return
+            await asyncio.sleep(_REBALANCE_LOOK_S)
 
     async def _restore(self, partitions: Sequence[int]) -> None:
         stage = self.stage
@@ -248,6 +251,8 @@ class LaneSet:
             await self._sender.send(step.now)
         if step.flush or sum(len(values) for _, _, values in lane.with_state) > _MOST_PENDING:
             await self._flush(lane)
+        for follow in step.then:
+            follow()
 
     def _count(self, lane: Lane, block: Block, step: Step) -> None:
         name, now = self.stage.name, self._monotonic()

@@ -49,6 +49,10 @@ FLUSH_SECONDS = Histogram(
     registry=REGISTRY,
 )
 FLUSH_ROWS = Counter("sentinel_flush_rows", "State rows (pages) written by flushes.", ("stage",), registry=REGISTRY)
+DECISIONS = Counter("sentinel_alert_decisions", "Decisions about messages, by reason.", ("reason",), registry=REGISTRY)
+ATTEMPTS = Counter(
+    "sentinel_delivery_attempts", "Attempts to deliver a message.", ("receiver", "outcome"), registry=REGISTRY
+)
 RECOVERY_SECONDS = Gauge(
     "sentinel_recovery_seconds", "Wall time of the last recovery of lanes.", ("stage",), registry=REGISTRY
 )

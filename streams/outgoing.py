@@ -1,5 +1,6 @@
 """What leaves a lane."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +31,8 @@ class Step:
     """Topic, key and values that the next flush's transaction carries, to the partition of the lane's own number."""
     flush: bool = False
     """The state must be durable before anything else happens."""
+    then: list[Callable[[], None]] = field(default_factory=list)
+    """Called when all of this is done."""
     late: int = 0
     bad: int = 0
     events: int = 0

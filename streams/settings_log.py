@@ -95,7 +95,7 @@ class SettingsLog:
     async def _read(self, consumer: AIOKafkaConsumer, timeout_ms: int) -> None:
         for blocks in (await consumer.getmany(timeout_ms=timeout_ms)).values():
             for block in blocks:
-                for record in block.records:
+                for record in block.records():
                     self._take(record.key or b"", record.value, record.headers)
 
     def _take(self, key: bytes, value: bytes | None, headers: Headers) -> None:

@@ -2,12 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
-
-import structlog
-from aiokafka.structs import TopicPartition
 
 from streams import metrics
 from streams.brokers import aiokafka_config
@@ -20,6 +17,8 @@ from streams.sending import KafkaLogs, KafkaSender
 from streams.settings import Broker, Lanes
 from streams.settings_log import SettingsLog
 from streams.stage import Stage
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 _STALLED_AFTER_S: Final = 30.0
 _FLUSH_CHECK_S: Final = 0.25
@@ -99,11 +98,9 @@ class _Surroundings:
         await self.health.stop()
 
 
-def _rounds(
-    app: LaneApp, worker: Worker, lanes: LaneSet, sender: KafkaSender
-) -> dict[str, Callable[[], Awaitable[None]]]:
+def _rounds(app: LaneApp, worker: Worker, lanes: LaneSet, sender: KafkaSender) -> dict[str, Work]:
     """What a worker does besides taking records, by name."""
-    rounds: dict[str, Callable[[], Awaitable[None]]] = {
+    rounds: dict[str, Work] = {
         "flush": lambda: _every(_FLUSH_CHECK_S, lanes.flush_due),
         "tick": lambda: _every(worker.limits.tick_after_s / 2, lambda: _tick(lanes, sender)),
         "watch": lambda: _every(1.0, lambda: _watch(app, lanes)),
@@ -115,12 +112,12 @@ def _rounds(
     return rounds
 
 
-def _named(name: str, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+def _named(name: str, work: Work) -> Work:
     work.__name__ = work.__qualname__ = name
     return work
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _every(seconds: float, work: Work) -> None:
     while True:
         await asyncio.sleep(seconds)
         await work()
@@ -136,14 +133,11 @@ async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
 
 async def _watch(app: LaneApp, lanes: LaneSet) -> None:
     await app.check_group()
-    consumer = app.consumer._thread._consumer
     for partition, lane in lanes.lanes.items():
-        tp = TopicPartition(lanes.stage.topic, partition)
-        end = consumer.last_stable_offset(tp) if tp in consumer.assignment() else None
+        end = app.log_end(partition)
         if end is not None and end >= 0:
-            lag = max(end - lane.position.offset, 0)
-            metrics.LAG.labels(lanes.stage.name, partition).set(lag)
-            lane.lag = lag
+            lane.lag = max(end - lane.position.offset, 0)
+            metrics.LAG.labels(lanes.stage.name, partition).set(lane.lag)
 
 
 def _stalled(lanes: LaneSet) -> str | None:

@@ -73,18 +73,16 @@ class Intake:
 
     def settings_named(self, block: Block) -> set[str]:
         """Versions that signed control records of the block name."""
-        return {
-            record.value.decode()
-            for record in (block.records[index] for index in block.special())
-            if self._is_version(record, block.partition)
-        }
+        return {record.value.decode() for record in block.headed.values() if self._is_version(record, block.partition)}
 
     def take(self, block: Block, columns: tuple[str, ...]) -> Taken:
         """Decodes; what is bad becomes a dead letter with its reason."""
-        values = block.values()
+        values = block.values
         sorted_out = _SortedOut()
-        for index in block.special():
-            self._special(block, index, values, sorted_out)
+        if block.headed:
+            values = list(values)
+            for index, record in block.headed.items():
+                self._special(block, index, record, values, sorted_out)
         skips = self._skipped(self._names.telemetry, block.partition)
         if skips:
             self._skip(block, skips, sorted_out)
@@ -136,8 +134,9 @@ class Intake:
             index=index,
         )
 
-    def _special(self, block: Block, index: int, values: list[bytes | None], sorted_out: "_SortedOut") -> None:
-        record = block.records[index]
+    def _special(
+        self, block: Block, index: int, record: Any, values: list[bytes | None], sorted_out: "_SortedOut"
+    ) -> None:
         if record.value is None and header(record.headers, TICK) is not None:
             sorted_out.indices.add(index)
             sorted_out.ticks.append((record.offset, record.timestamp * 1000))
@@ -155,8 +154,10 @@ class Intake:
                 sorted_out.bad.append((index, error))
 
     def _skip(self, block: Block, skips: set[int], sorted_out: "_SortedOut") -> None:
-        for index, record in enumerate(block.records):
-            if record.offset in skips:
+        offsets = block.offsets()
+        for offset in skips:
+            index = int(np.searchsorted(offsets, offset))
+            if index < len(offsets) and offsets[index] == offset:
                 sorted_out.indices.add(index)
                 sorted_out.bad.append((index, BadRecord(SKIPPED)))
 
@@ -172,7 +173,7 @@ class Intake:
     def _dead_letters(self, block: Block, bad: list[tuple[int, BadRecord]]) -> list[Outgoing]:
         letters = []
         for index, error in sorted(bad, key=lambda pair: pair[0]):
-            record = block.records[index]
+            record = block.record(index)
             metrics.BAD_RECORDS.labels(self._stage, error.reason).inc()
             letters.append(
                 dead_letter(

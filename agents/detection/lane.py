@@ -129,9 +129,9 @@ class DetectLane:
         self._users.restore(pages)
         if _META in rows:
             self._restore_meta(rows[_META])
-        for tables in self._tables.values():
-            for table in tables.values():
-                table.restore(pages.get(table.spec.name, {}))
+        for owned in self._tables.values():
+            for state in owned.values():
+                state.restore(pages.get(state.spec.name, {}))
         self._reserve_applications()
 
     def _events(self, taken: Taken, columns: Columns, first: int, last: int, step: Step) -> None:

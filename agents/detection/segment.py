@@ -58,12 +58,12 @@ class Columns:
 
     def _made(self, column: str) -> Int64s:
         if column == "failed":
-            return (self.frame["status"].to_physical().to_numpy() != _SUCCESS).astype(np.int64)
+            return np.asarray(self.frame["status"].to_numpy() != _SUCCESS, np.int64)
         if column == "tokens":
             return self.integers("prompt_tokens") + self.integers("completion_tokens")
         if column not in self.frame.columns:
             raise KeyError(column)
-        series = self.frame[column].to_physical()
+        series = self.frame[column]
         if series.null_count():
             series = series.fill_null(NONE)
         return np.ascontiguousarray(series.to_numpy().astype(np.int64, copy=False))
@@ -87,7 +87,7 @@ class Columns:
         return floats
 
 
-@dataclass(frozen=True)
+@dataclass
 class Segment:
     """Events of one block between two closes: those at `places`, all good and not late, in offset order (contract: `Events`)."""
 

@@ -1,0 +1,105 @@
+"""The stage `correlate`: anomalies and watermarks in, incidents out."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agents.correlation.correlator import Correlator
+from agents.correlation.settings import CorrelationSettings
+from schemas.errors import BadRecord
+from schemas.records import Anomaly, Incident
+from streams import metrics
+from streams.blocks import Block
+from streams.control import TICK, WATERMARK, header
+from streams.outgoing import Outgoing, Step, dead_letter
+from streams.stage import LaneProgram, Stage
+from streams.topics import TopicNames
+
+_NO_WATERMARK = "watermark is not three whole numbers"
+
+
+class CorrelateLane:
+    """One partition of anomalies (streams.stage: `LaneProgram`)."""
+
+    def __init__(self, partition: int, settings: CorrelationSettings, names: TopicNames) -> None:
+        self._names = names
+        self._correlator = Correlator(settings, partition)
+
+    @property
+    def wants_ticks(self) -> bool:
+        """While an incident is open."""
+        return self._correlator.wants_ticks
+
+    def settings_named(self, block: Block) -> set[str]:
+        """None: detection's settings do not concern it."""
+        return set()
+
+    def restore(self, rows: Mapping[bytes, bytes]) -> None:
+        """Takes the rows of `changes`. Raises NewerState."""
+        self._correlator.restore(rows)
+
+    def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Rows changed since the last call."""
+        return iter(self._correlator.changed())
+
+    def step(self, block: Block) -> Step:
+        """Every record in offset order; a bad one becomes a dead letter."""
+        step = Step()
+        for record in block.records():
+            try:
+                incidents = self._take(record)
+            except BadRecord as error:
+                step.bad += 1
+                metrics.BAD_RECORDS.labels("correlate", error.reason).inc()
+                step.now.append(_dead(self._names.dead_letters, block, record, error))
+                continue
+            step.events += 1
+            step.now += [
+                Outgoing(self._names.incidents, f"{made.tenant}/{made.id}".encode(), made.to_bytes())
+                for made in incidents
+            ]
+        return step
+
+    def _take(self, record: Any) -> list[Incident]:
+        append_time = record.timestamp * 1000
+        if record.value is not None:
+            return self._correlator.on_anomaly(
+                Anomaly.from_bytes(record.value), offset=record.offset, append_time=append_time
+            )
+        mark = header(record.headers, WATERMARK)
+        if mark is not None:
+            lane, offset, time = _numbers(mark)
+            return self._correlator.on_watermark(lane, offset, time, offset=record.offset, append_time=append_time)
+        if header(record.headers, TICK) is None:
+            raise BadRecord("no value")
+        return self._correlator.on_tick(offset=record.offset, append_time=append_time)
+
+
+def correlate_stage(names: TopicNames, settings: CorrelationSettings) -> Stage:
+    """Makes the stage."""
+
+    def new_lane(partition: int) -> LaneProgram:
+        return CorrelateLane(partition, settings, names)
+
+    return Stage("correlate", names.anomalies, names.state("correlate"), f"{names.prefix}correlate", new_lane)
+
+
+def _numbers(mark: bytes) -> tuple[int, int, int]:
+    parts = mark.split()
+    if len(parts) != 3 or not all(part.isdigit() for part in parts):
+        raise BadRecord(_NO_WATERMARK, WATERMARK)
+    lane, offset, time = map(int, parts)
+    return lane, offset, time
+
+
+def _dead(topic: str, block: Block, record: Any, error: BadRecord) -> Outgoing:
+    return dead_letter(
+        topic,
+        record.key,
+        record.value,
+        block.topic,
+        block.partition,
+        record.offset,
+        error.reason,
+        error.field,
+        error.schema_id,
+    )

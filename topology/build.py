@@ -1,0 +1,121 @@
+"""From settings to a running worker of one stage."""
+
+import asyncio
+import gc
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import faust
+import uvloop
+from confluent_kafka import KafkaException
+
+from agents.alert import alert_stage
+from agents.alerting.ports import Receiver
+from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettings
+from agents.correlate import correlate_stage
+from agents.courier import Courier
+from agents.detect import detect_stage
+from agents.detectors.settings import DetectionSettings
+from agents.detectors.settings_codec import to_json
+from connectors.log import LogReceiver
+from connectors.webhook import WebhookReceiver
+from streams import topics
+from streams.brokers import CannotReachBroker, aiokafka_config, reach
+from streams.crash_note import CrashNote
+from streams.position import Refused
+from streams.settings_log import SettingsLog
+from streams.stage import Stage
+from streams.topics import TopicNames
+from streams.worker import Companion, Worker, build
+from topology.logs import configure, log_for
+from topology.settings import Settings
+
+_NOTE: Final = "SENTINEL_CRASH_NOTE"
+"""Environment variable with the file that the supervisor reads after a death."""
+
+
+def run_worker(stage: str, settings: Settings) -> int:
+    """Runs one stage's worker until a signal; returns its exit status. Raises Refused when it must not start as things are."""
+    configure(settings.worker.log_level)
+    _check_topics(settings)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = build(worker_of(stage, settings))
+    # What is loaded now stays; the collector need not walk over it again.
+    gc.collect()
+    gc.freeze()
+    try:
+        faust.Worker(
+            app, override_logging=False, quiet=True, redirect_stdouts=False, loop=loop
+        ).execute_from_commandline()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def worker_of(stage: str, settings: Settings) -> Worker:
+    """The worker of a stage, not yet connected to anything."""
+    broker, names = settings.broker, TopicNames(settings.broker.topic_prefix)
+    log = SettingsLog(aiokafka_config(broker), names.settings, settings.worker.control_key, packaged_versions())
+    made, companion = _stage(stage, settings, names, log)
+    logger = log_for("sentinel.worker")
+    return Worker(
+        stage=made,
+        broker=broker,
+        limits=settings.lanes,
+        settings_log=log,
+        health_host=settings.worker.health_host,
+        health_port=settings.worker.health_port,
+        companion=companion,
+        announce=lambda port: logger.info("worker.started", stage=stage, health_port=port, pid=os.getpid()),
+    )
+
+
+def packaged_versions() -> Mapping[str, str]:
+    """Detection settings that are in the package: version 0."""
+    return {"0": to_json(DetectionSettings())}
+
+
+def receivers_of(settings: AlertSettings) -> dict[str, Receiver]:
+    """A connector for each receiver. Raises ValueError (ForbiddenTarget too) where URL or secret are not allowed."""
+    return {receiver.name: _receiver(receiver) for receiver in settings.receivers}
+
+
+def _receiver(receiver: ReceiverSettings) -> Receiver:
+    if receiver.kind is ReceiverKind.LOG:
+        return LogReceiver(receiver.name, log_for("sentinel.notifications"))
+    return WebhookReceiver(receiver.url or "", receiver.secret, allow_private=receiver.allow_private)
+
+
+def _stage(stage: str, settings: Settings, names: TopicNames, log: SettingsLog) -> tuple[Stage, Companion | None]:
+    if stage == "detect":
+        path = os.environ.get(_NOTE)
+        note = CrashNote(Path(path)) if path else None
+        return detect_stage(names, settings.lanes, log, settings.worker.control_key, note), None
+    if stage == "correlate":
+        return correlate_stage(names, settings.correlation), None
+    courier = Courier(receivers_of(settings.alerting), settings.alerting.retry, _now_us)
+    return alert_stage(names, settings.alerting, _now_us, courier.begin), courier
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _check_topics(settings: Settings) -> None:
+    """Raises Refused, in one line, when the broker is not there or its topics are not what lanes need."""
+    try:
+        admin, _ = reach(settings.broker)
+        if settings.broker.embedded:
+            return
+        facts = topics.check(admin, topics.specs(TopicNames(settings.broker.topic_prefix), settings.lanes))
+    except (CannotReachBroker, KafkaException) as fault:
+        raise Refused(str(fault)) from fault
+    wrong = [f"{fact.name} {fact.outcome}: {fact.detail}" for fact in facts if not fact.good]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise Refused(wrong[0] + more)
