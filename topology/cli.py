@@ -1,0 +1,92 @@
+"""The command `sentinel`.
+
+Commands import what they need when they run, so that `sentinel --help` answers at once. What goes wrong is one plain line on standard error:
+exit status 1 for what the person can put right, 2 for a wrong command line, 70 for a bug; `--debug` gives the traceback.
+"""
+
+import os
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from topology.commands.demo import demo
+from topology.commands.explain import explain
+from topology.commands.lanes import lanes
+from topology.commands.options import UserError
+from topology.commands.produce import produce
+from topology.commands.run import standalone, worker
+from topology.commands.settings import settings
+from topology.commands.topics import topics
+
+BUG: Final = 70
+"""Exit status of a defect (EX_SOFTWARE): supervisors start the process again, people report it."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Watches LLM and ML deployments: telemetry on Kafka in, one signed message per incident out.",
+)
+app.command(epilog="Example: sentinel worker detect --config sentinel.yaml")(worker)
+app.command(epilog="Example: sentinel standalone --embedded")(standalone)
+app.add_typer(topics, name="topics")
+app.add_typer(settings, name="settings")
+app.add_typer(lanes, name="lanes")
+app.command()(produce)
+app.command()(explain)
+app.command()(demo)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. May stand anywhere.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """The options of every command; `main` takes --debug out before they are read."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"sentinel {installed('llm-sentinel')}")
+        raise typer.Exit(0)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command line and end the process with its status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words or os.environ.get("SENTINEL_DEBUG") == "1"
+    words = [word for word in words if word != "--debug"]
+    try:
+        app(args=words, prog_name="sentinel")
+    # A process edge: whatever comes out here was not foreseen, and must end in a status that says so.
+    except Exception as error:
+        if debug:
+            raise
+        lines, status = _told(error)
+        for line in lines:
+            sys.stderr.write(f"sentinel: {line}\n")
+        sys.exit(status)
+
+
+def _told(error: Exception) -> tuple[list[str], int]:
+    """What the person reads, and the exit status."""
+    # Imported only here: they bring Kafka's client along.
+    from confluent_kafka import KafkaException
+
+    from streams.brokers import CannotReachBroker, RefusedBroker
+    from streams.topics import TopicsRefused
+    from topology.embedded import EmbeddedFailed
+    from topology.settings import SettingsRefused
+    from topology.traces.outbox import NotDelivered
+
+    match error:
+        case SettingsRefused():
+            return [str(fault) for fault in error.faults], 1
+        case UserError() | CannotReachBroker() | RefusedBroker() | TopicsRefused() | EmbeddedFailed() | NotDelivered():
+            return [str(error)], 1
+        case KafkaException():
+            return [f"Kafka: {error.args[0].str()}"], 1
+        case _:
+            name = type(error).__name__
+            return [f"a bug: {name}: {' '.join(str(error).split())}; --debug shows where, please report it"], BUG

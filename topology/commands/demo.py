@@ -1,0 +1,46 @@
+"""`sentinel demo`: an hour of real traffic through everything, and what was found in it."""
+
+import os
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    speed: Annotated[float, typer.Option(min=0.0, help="Times real time; 0 is as fast as the broker takes it.")] = 60.0,
+    exit_when_done: Annotated[
+        bool, typer.Option("--exit-when-done", help="End after the result, instead of running on until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object on standard output, and nothing else.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of what the recording lacks: same seed, same hour.")] = 1,
+    kafka: Annotated[
+        str | None, typer.Option(help="host:port of a real Kafka to play through, in plain text. Default: embedded.")
+    ] = None,
+) -> None:
+    """Play an hour of real LLM traffic with seven known faults through all stages, on this machine alone, and print which were found.
+
+    Examples: sentinel demo        sentinel demo --exit-when-done --json
+    """
+    # Before polars is imported anywhere: this process only makes the events.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    import asyncio
+
+    from topology.demo import Interrupted, Outcome, Plan, run
+    from topology.demo_screen import Screen, print_json
+
+    with Screen(quiet=as_json) as screen:
+
+        def show(outcome: Outcome) -> None:
+            if as_json:
+                print_json(outcome.report)
+            else:
+                screen.result(outcome.scores, outcome.report)
+            if not exit_when_done:
+                screen.note("everything runs on; Ctrl-C ends it")
+
+        try:
+            asyncio.run(run(Plan(speed or None, seed, kafka), screen, show, stay=not exit_when_done))
+        except Interrupted:
+            raise typer.Exit(130) from None

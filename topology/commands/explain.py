@@ -1,0 +1,72 @@
+"""`sentinel explain`: why an anomaly was raised, with the evidence it rests on."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from topology.commands.options import Config, UserError, settings_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from schemas.records import Anomaly
+
+
+def explain(
+    anomaly_id: Annotated[
+        str, typer.Argument(help="Id of the anomaly, as a message or an incident names it.", show_default=False)
+    ],
+    config: Config = None,
+) -> None:
+    """Print what an anomaly says and the evidence from which its score can be computed again.
+
+    Example: sentinel explain 5f0c1d6c0e4b4d1b9a7f3f7f2f7a1c55
+    """
+    from schemas.errors import BadRecord
+    from schemas.records import Anomaly
+    from streams.brokers import reach
+    from streams.topics import TopicNames
+    from topology.reading import whole
+
+    broker = settings_from(config).broker
+    reach(broker)
+    topic = TopicNames(broker.topic_prefix).anomalies
+    wanted = anomaly_id.encode()
+    for record in whole(broker, [topic]):
+        # Looking for the bytes first saves decoding everything else.
+        if record.value is None or wanted not in record.value:
+            continue
+        try:
+            anomaly = Anomaly.from_bytes(record.value)
+        except BadRecord:
+            continue
+        if anomaly.id == anomaly_id:
+            typer.echo("\n".join(told(anomaly)))
+            return
+    raise UserError(f"no anomaly {anomaly_id} in {topic}; they are kept for 90 days unless the topic says otherwise")
+
+
+def told(anomaly: "Anomaly") -> "Iterator[str]":
+    """An anomaly for a person to read, line by line."""
+    subject = [anomaly.tenant, anomaly.application, anomaly.model, anomaly.user and f"user {anomaly.user}"]
+    expected = "" if anomaly.expected is None else f", expected {anomaly.expected:g}"
+    yield f"anomaly    {anomaly.id}"
+    yield f"subject    {' / '.join(part for part in subject if part)}"
+    yield f"metric     {anomaly.metric}: observed {anomaly.observed:g}{expected} ({anomaly.direction.value})"
+    yield f"reason     {anomaly.reason}"
+    yield f"severity   {anomaly.severity.value}, score {anomaly.score:g}, confidence {anomaly.confidence:.0%}"
+    yield f"window     {_at(anomaly.window_start)} to {_at(anomaly.window_end)}"
+    rule = f", rule {anomaly.rule}" if anomaly.rule else ""
+    yield f"detector   {anomaly.detector} version {anomaly.detector_version}{rule}, settings {anomaly.settings_version}"
+    yield f"record     lane {anomaly.lane}, offset {anomaly.offset}, ordinal {anomaly.ordinal}"
+    if anomaly.sample_event_ids:
+        yield f"events     {', '.join(anomaly.sample_event_ids)}"
+    yield "evidence"
+    width = max((len(evidence.name) for evidence in anomaly.evidence), default=0)
+    for evidence in anomaly.evidence:
+        yield f"  {evidence.name:<{width}}  {evidence.value:.12g}"
+
+
+def _at(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"

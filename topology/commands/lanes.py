@@ -1,0 +1,51 @@
+"""`sentinel lanes`: where each lane stands, and starting one anew."""
+
+import dataclasses
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from topology.commands.options import Config, settings_from, show_table
+
+lanes = typer.Typer(no_args_is_help=True, help="Show where each lane stands, and let lanes start anew.")
+
+
+class Stage(StrEnum):
+    """Stages that keep state in lanes."""
+
+    DETECT = "detect"
+    CORRELATE = "correlate"
+    ALERT = "alert"
+
+
+StageArgument = Annotated[Stage, typer.Argument(help="The stage.", show_default=False)]
+
+
+@lanes.command(epilog="Example: sentinel lanes show detect --config sentinel.yaml")
+def show(stage: StageArgument, config: Config = None) -> None:
+    """Print each lane of a stage: its position, watermark, and state, as its state topic holds them."""
+    from streams.inspection import lanes as read_lanes  # type: ignore[import-untyped]
+
+    reports = read_lanes(settings_from(config).broker, stage.value)
+    if not reports:
+        typer.echo(f"no lane of {stage.value} has state yet")
+        return
+    columns = [column.name for column in dataclasses.fields(reports[0])]
+    show_table(columns, [[str(getattr(report, column)) for column in columns] for report in reports])
+
+
+@lanes.command(epilog="Example: sentinel lanes reset detect --lane 3        (shows it)\n\nand with --yes does it.")
+def reset(
+    stage: StageArgument,
+    config: Config = None,
+    lane: Annotated[list[int] | None, typer.Option(help="Only this lane; may be given again. Default: all.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Really do it. Without, it is only shown.")] = False,
+) -> None:
+    """Forget what lanes of a stage have learnt, and their positions. Its workers must be stopped; they start again at the committed offset."""
+    from streams.inspection import reset as reset_lanes
+
+    for line in reset_lanes(settings_from(config).broker, stage.value, lane, dry_run=not yes):
+        typer.echo(line)
+    if not yes:
+        typer.echo("nothing was changed; run it again with --yes")

@@ -1,0 +1,60 @@
+"""`sentinel worker` and `sentinel standalone`: the processes that do the work."""
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from topology.commands.lanes import StageArgument
+from topology.commands.options import Config, settings_from
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def worker(stage: StageArgument, config: Config = None) -> None:
+    """Run one worker of one stage until it is told to end (SIGTERM or Ctrl-C). Start it again elsewhere to add a worker."""
+    # Each worker has one core to itself; polars would start a thread for every core. It reads this when it is imported.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    from topology.orphans import end_with_parent
+
+    end_with_parent()
+    settings = settings_from(config)
+    from topology.build import run_worker  # type: ignore[import-untyped]
+
+    raise typer.Exit(run_worker(stage.value, settings))
+
+
+def standalone(
+    config: Config = None,
+    embedded: Annotated[
+        bool,
+        typer.Option("--embedded", help="Start the embedded broker too. It keeps nothing: for trials, not for use."),
+    ] = False,
+) -> None:
+    """Run one process per stage on this machine, and start again what dies. Topics are made first. Ends at SIGTERM or Ctrl-C."""
+    if not embedded:
+        _supervise(config)
+        return
+    from topology.embedded import EmbeddedBroker
+
+    with EmbeddedBroker() as broker:
+        typer.echo(f"sentinel: embedded broker at {broker.address}; it keeps nothing", err=True)
+        # Read by this process's own settings and by its children's.
+        os.environ.update(broker.environment)
+        _supervise(config)
+
+
+def _supervise(config: "Path | None") -> None:
+    import asyncio
+
+    from topology.standalone import make_topics, stage_processes
+    from topology.supervisor import Supervisor
+
+    settings = settings_from(config)
+    make_topics(settings.broker, settings.lanes)
+    supervisor = Supervisor(
+        stage_processes(config, settings.worker.health_port),
+        lambda line: typer.echo(f"sentinel: {line}", err=True),
+    )
+    asyncio.run(supervisor.run_until_signalled())

@@ -1,0 +1,93 @@
+"""The embedded broker: librdkafka's mock of Kafka in a process of its own, for the demo and quick trials. It keeps nothing.
+
+    python -m topology.embedded           # prints host:port, and serves until it is told to end
+
+Its limits: a topic comes to life when somebody asks for its metadata, always with 4 partitions; a partition holds its last 5 MB; there is no
+compaction, no append time and no fencing.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import Final, Self
+
+from confluent_kafka import Producer
+
+from streams.topics import EMBEDDED_PARTITIONS
+from topology.orphans import PARENT, end_with_parent
+
+START_S: Final = 30.0
+
+
+class EmbeddedFailed(Exception):
+    """The embedded broker did not start."""
+
+
+class EmbeddedBroker:
+    """The embedded broker as a child process; `address` is where it listens once it has been entered."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self.address = ""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None when it does not run."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables under which any `sentinel` speaks to this broker, in plain text and without a user."""
+        return {
+            "SENTINEL_BROKER__BOOTSTRAP_SERVERS": self.address,
+            "SENTINEL_BROKER__EMBEDDED": "true",
+            "SENTINEL_BROKER__TLS": "false",
+            "SENTINEL_BROKER__USERNAME": "null",
+            "SENTINEL_LANES__PARTITIONS": str(EMBEDDED_PARTITIONS),
+        }
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "topology.embedded"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, PARENT: str(os.getpid())},
+            text=True,
+            process_group=0,
+        )
+        assert self._process.stdout is not None
+        self.address = self._process.stdout.readline().strip()
+        if not self.address:
+            self.__exit__(None, None, None)
+            raise EmbeddedFailed("the embedded broker did not start: run `python -m topology.embedded` to see why")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+            self._process = None
+
+
+def serve() -> None:
+    """Start the broker, print its address, and stay until SIGTERM or SIGINT."""
+    end_with_parent()
+    told = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: told.set())
+    broker = Producer({"bootstrap.servers": "embedded", "test.mock.num.brokers": 1, "log_level": 0})
+    (member,) = broker.list_topics(timeout=START_S).brokers.values()
+    sys.stdout.write(f"{member.host}:{member.port}\n")
+    sys.stdout.flush()
+    while not told.wait(0.5):
+        broker.poll(0)
+
+
+if __name__ == "__main__":
+    serve()

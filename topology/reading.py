@@ -1,0 +1,97 @@
+"""Reading our own topics from outside the stages: whole, or whole and then on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+
+from streams.brokers import librdkafka_config
+from streams.settings import Broker
+
+_WAIT_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One record as it stands in its topic; transactions that were aborted are left out."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+def whole(broker: Broker, topics: Sequence[str], timeout_s: float = 10.0) -> Iterator[Read]:
+    """Every record that is in the topics at the start of the call, lane by lane in order of offset. Raises KafkaException."""
+    consumer = _consumer(broker)
+    try:
+        ends = {}
+        for part in _partitions(consumer, topics, timeout_s):
+            low, high = consumer.get_watermark_offsets(part, timeout=timeout_s)
+            if high > low:
+                ends[part.topic, part.partition] = high
+        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for topic, partition in ends])
+        while ends:
+            for message in consumer.consume(500, _WAIT_S):
+                if read := _read(message):
+                    yield read
+            # Control records and aborted ones are never handed out, but the position moves past them.
+            for at in consumer.position([TopicPartition(*end) for end in ends]):
+                if at.offset >= ends[at.topic, at.partition]:
+                    del ends[at.topic, at.partition]
+    finally:
+        consumer.close()
+
+
+def follow(broker: Broker, topics: Sequence[str], stop: Callable[[], bool], timeout_s: float = 10.0) -> Iterator[Read]:
+    """Every record of the topics from the first on, as they come, until `stop()` says so. Raises KafkaException."""
+    consumer = _consumer(broker)
+    try:
+        parts = _partitions(consumer, topics, timeout_s)
+        consumer.assign([TopicPartition(part.topic, part.partition, OFFSET_BEGINNING) for part in parts])
+        while not stop():
+            for message in consumer.consume(500, _WAIT_S):
+                if read := _read(message):
+                    yield read
+    finally:
+        consumer.close()
+
+
+def _consumer(broker: Broker) -> Consumer:
+    return Consumer(
+        {
+            **librdkafka_config(broker),
+            # No group is joined and nothing committed; librdkafka asks for a name all the same.
+            "group.id": f"{broker.topic_prefix}reader",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "log_level": 0,
+        }
+    )
+
+
+def _partitions(consumer: Consumer, topics: Sequence[str], timeout_s: float) -> list[TopicPartition]:
+    parts = []
+    for topic in topics:
+        metadata = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
+        if metadata.error is not None:
+            raise KafkaException(metadata.error)
+        parts += [TopicPartition(topic, partition) for partition in metadata.partitions]
+    return parts
+
+
+def _read(message: Message) -> Read | None:
+    if (error := message.error()) is not None:
+        if error.fatal():
+            raise KafkaException(error)
+        return None
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    key, value = message.key(), message.value()
+    return Read(
+        topic, partition, offset, key if isinstance(key, bytes) else None, value if isinstance(value, bytes) else None
+    )

@@ -1,0 +1,37 @@
+"""One process per stage on one machine: which they are, and the topics they need first."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from streams.brokers import reach
+from streams.settings import Broker, Lanes
+from streams.topics import STAGES, TopicNames, create, specs, wake
+from topology.supervisor import Child, sentinel
+
+
+def make_topics(broker: Broker, lanes: Lanes) -> None:
+    """Make the topics that are missing. Raises what `reach` and `create` raise."""
+    admin, _ = reach(broker)
+    wanted = specs(TopicNames(broker.topic_prefix), lanes)
+    if broker.embedded:
+        wake(admin, wanted)
+    else:
+        create(admin, wanted)
+
+
+def stage_processes(
+    config: Path | None, health_port: int = 0, environment: Mapping[str, str] | None = None
+) -> list[Child]:
+    """A worker for each stage. Those that serve health on a given port get it and the ones after it, in the order of the stages."""
+    options = ["--config", str(config)] if config is not None else []
+    return [
+        Child(
+            stage,
+            sentinel("worker", stage, *options),
+            {
+                **(environment or {}),
+                **({"SENTINEL_WORKER__HEALTH_PORT": str(health_port + index)} if health_port else {}),
+            },
+        )
+        for index, stage in enumerate(STAGES)
+    ]

@@ -1,0 +1,196 @@
+"""Keeps the processes of one machine running: starts them, starts again what dies, and ends them when told.
+
+When to start again is `RestartPolicy`, a pure function of how often and how long; the rest is the process edge.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from topology.orphans import PARENT
+
+GRACE_S: Final = 20.0
+"""Seconds a process has to flush and end before it is killed: longer than a flush and a group's farewell."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """How long to wait before a process that died is started again. The first time at once, since that wait is part of the time to the next verdict;
+    then doubling, so that a process that dies at every start does not eat the machine."""
+
+    first_s: float = 0.2
+    cap_s: float = 30.0
+    well_after_s: float = 60.0
+    """A process that ran for so long was well; its next death counts as a first one."""
+
+    def after(self, deaths: int, ran_s: float) -> tuple[int, float]:
+        """Deaths in a row including this one, and seconds to wait, for a process that had died `deaths` times in a row and then ran for `ran_s`.
+
+        >>> RestartPolicy().after(0, 1.0), RestartPolicy().after(3, 1.0), RestartPolicy().after(9, 90.0)
+        ((1, 0.2), (4, 1.6), (1, 0.2))
+        """
+        deaths = 1 if ran_s >= self.well_after_s else deaths + 1
+        return deaths, min(self.first_s * 2 ** min(deaths - 1, 30), self.cap_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One process to keep running."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Set above this process's own environment."""
+
+
+def cause(status: int) -> str:
+    """Why a process ended, from its exit status, in words.
+
+    >>> cause(-9), cause(70), cause(1)
+    ('killed by SIGKILL', 'exit status 70: a bug, or state in doubt', 'exit status 1')
+    """
+    if status < 0:
+        try:
+            return f"killed by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"killed by signal {-status}"
+    return "exit status 70: a bug, or state in doubt" if status == 70 else f"exit status {status}"
+
+
+class Supervisor:
+    """Runs children until told to stop.
+
+    Args:
+        children: what to keep running.
+        say: told one line for each start, death and end.
+        policy: when to start again.
+        after_death: awaited between a death and the next start, with the child and its status: the place to look at what a crash left behind.
+        output: file descriptor for the children's output; None means this process's own.
+    """
+
+    def __init__(
+        self,
+        children: Sequence[Child],
+        say: Callable[[str], None],
+        policy: RestartPolicy | None = None,
+        after_death: Callable[[Child, int], Awaitable[None]] | None = None,
+        output: int | None = None,
+    ) -> None:
+        self._children = children
+        self._say = say
+        self._policy = policy or RestartPolicy()
+        self._after_death = after_death
+        self._output = output
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of the children that run now, by name."""
+        return {name: process.pid for name, process in self._running.items()}
+
+    def stop(self) -> None:
+        """Let `run` end its children and return. A second call kills those that still run."""
+        if self._stopping.is_set():
+            self._signal(signal.SIGKILL)
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Keep the children running until `stop`. However this is left, none of them runs any more."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for child in self._children:
+                    group.create_task(self._keep(child))
+        finally:
+            self._signal(signal.SIGKILL)
+
+    async def run_until_signalled(self) -> None:
+        """`run`, with SIGTERM and SIGINT as `stop`."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for each in signals:
+            loop.add_signal_handler(each, self.stop)
+        try:
+            await self.run()
+        finally:
+            for each in signals:
+                loop.remove_signal_handler(each)
+
+    async def _keep(self, child: Child) -> None:
+        deaths = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            status = await self._once(child)
+            if self._stopping.is_set():
+                self._say(f"{child.name} ended ({cause(status)})")
+                return
+            deaths, wait_s = self._policy.after(deaths, time.monotonic() - began)
+            self._say(f"{child.name} died ({cause(status)}); starting it again in {wait_s:g} s")
+            if self._after_death is not None:
+                await self._after_death(child, status)
+            await self._stopped_within(wait_s)
+
+    async def _once(self, child: Child) -> int:
+        process = await asyncio.create_subprocess_exec(
+            *child.command,
+            env={**os.environ, PARENT: str(os.getpid()), **child.environment},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            # Ctrl-C at a terminal goes to the whole group: children of their own group are ended by us, in order.
+            process_group=0,
+        )
+        self._running[child.name] = process
+        self._say(f"{child.name} started (pid {process.pid})")
+        ended = asyncio.create_task(process.wait())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                await self._end(child, process, ended)
+            return ended.result()
+        finally:
+            stopping.cancel()
+            if process.returncode is None:
+                process.kill()
+                await ended
+            self._running.pop(child.name, None)
+
+    async def _end(self, child: Child, process: asyncio.subprocess.Process, ended: "asyncio.Task[int]") -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        done, _ = await asyncio.wait({ended}, timeout=GRACE_S)
+        if not done:
+            self._say(f"{child.name} does not end within {GRACE_S:g} s; killing it")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await ended
+
+    async def _stopped_within(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    def _signal(self, which: signal.Signals) -> None:
+        for process in self._running.values():
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(which)
+
+
+def sentinel(*arguments: str) -> list[str]:
+    """The command line of another `sentinel` in the same Python, wherever the script is installed."""
+    return [sys.executable, "-m", "topology", *arguments]
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on, for a child's health."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
