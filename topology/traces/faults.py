@@ -84,6 +84,8 @@ FAULTS: Final = (
         end_s=1020,
         magnitude=3.0,
         shows=frozenset({F.LATENCY, F.FIRST_TOKEN}),
+        # A long answer now takes longer than callers wait: one call in fifty times out.
+        knock_on=frozenset({F.ERRORS}),
     ),
     # The provider sheds load; one call in three fails, at once.
     Fault(
