@@ -145,13 +145,22 @@ def _nullable_part(kind: Type) -> Type:
 def _plan(writer: Record, reader: Record) -> tuple[frozenset[str], dict[str, Json]]:
     """Columns that the writer's records have as the reader wants them, and defaults of those that they lack."""
     written = {field.name: field.type for field in writer.fields}
-    defaults = {field.name: field.default for field in reader.fields if field.name not in written}
+    defaults = {field.name: _default(field) for field in reader.fields if field.name not in written}
     for field in reader.fields:
         if field.aliases or (field.name in defaults and not field.has_default):
             raise NotReadable(f"field {field.name} has an alias, or no default")
         if field.name in written and not _same(written[field.name], field.type):
             raise NotReadable(f"field {field.name} is converted")
     return frozenset(field.name for field in reader.fields) - defaults.keys(), defaults
+
+
+def _default(field: Field) -> Json:
+    """What a column holds where the writer has no such field."""
+    if isinstance(field.type, Enum) and field.default in field.type.symbols:
+        return field.type.symbols.index(field.default)
+    if isinstance(field.type, Fixed | Record) or field.type == Primitive("bytes"):
+        raise NotReadable(f"the default of field {field.name} is converted")
+    return field.default
 
 
 def _same(written: Type, wanted: Type) -> bool:

@@ -65,7 +65,8 @@ class Decoder:
 
         A value is good when it is a record of an allowed schema from its first byte to its last, and when
         `schemas.validity` finds nothing wrong with it. Which values are good, and their columns, does not depend on what
-        other values stand beside them, nor on the columns asked for. Raises KeyError for a column that there is not.
+        other values stand beside them, nor on the columns asked for (but that bytes which are no UTF-8 are found only
+        in texts that are asked for, or are ids). Raises KeyError for a column that there is not.
 
         Each call in which a record is not as its schema says makes polars write a line to stderr; where
         RUST_BACKTRACE is set, many. Processes that decode are started with RUST_BACKTRACE=0 and POLARS_MAX_THREADS=1.
@@ -101,13 +102,17 @@ class Decoder:
             self._by_prefix[prefix(schema_id)] = self._blocks[schema_id] = BlockReader(schema_id, writer, self._reader)
 
     def _names_for(self, columns: tuple[str, ...]) -> list[str]:
-        """The columns to read: those asked for and those that tell good from bad, in the order of the schema."""
+        """The columns to read: those asked for and those that tell good from bad, in the order of the schema.
+
+        Lists are always read: a block of items may tell its size in bytes, which is believed only where it is skipped.
+        """
         names = self._names.get(columns)
         if names is None:
             for column in columns:
                 self._dtypes[column]
             wanted = validity.CHECKED.union(columns)
-            names = self._names[columns] = [name for name in self._dtypes if name in wanted]
+            names = [name for name, dtype in self._dtypes.items() if name in wanted or isinstance(dtype, pl.List)]
+            self._names[columns] = names
         return names
 
     def _whole(self, values: Sequence[bytes | None], names: list[str]) -> pl.DataFrame | None:

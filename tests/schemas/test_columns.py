@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from schemas import packaged, records
-from schemas.avro import Json
+from schemas.avro import Enum, Field, Json, Primitive, Record
+from schemas.binary import long_bytes
+from schemas.blocks import BlockReader
 from schemas.columns import Decoded, Decoder, decode, packaged_decoder
 from schemas.errors import Reason
 from schemas.framing import PREFIX_BYTES, prefix
@@ -243,6 +245,36 @@ def test_a_schema_that_cannot_be_read_as_the_newest_is_refused_with_its_records(
     decoded = decoder.decode([prefix(52) + b"x", event().to_bytes()], ["tenant"])
     assert reasons(decoded) == [(0, Reason.REFUSED_SCHEMA, None)]
     assert decoded.index.tolist() == [1]
+
+
+def test_letters_cut_in_two_do_not_heal_across_records() -> None:
+    """Half a letter at the end of one text and the other half at the start of the next are two bad texts."""
+    rest = event().to_bytes()[9:]
+    for padding in (b"", b"a" * 40):
+        texts = (padding + b"\xc3", b"\xa9" + padding)
+        values = [prefix(1) + long_bytes(len(text)) + text + rest for text in texts]
+        assert [reason for _, reason, _ in reasons(decode(values, ["event_id"]))] == [Reason.UNDECODABLE] * 2
+
+
+def test_blocks_of_items_may_tell_their_size() -> None:
+    """Avro's other form of lists, as some Go clients write it, is read; a wrong size changes nothing."""
+    value, item = event().to_bytes(), b"\2k\2v"
+    for size in (2 * len(item), 77):
+        labels = long_bytes(-2) + long_bytes(size) + item * 2 + b"\2" + item + b"\0"
+        sized = value[:-2] + labels + value[-1:]
+        assert decode([sized], ["labels"]).frame["labels"].to_list() == [[{"key": "k", "value": "v"}] * 3]
+        assert decode([sized], ["tenant"]).bad == []
+
+
+def test_a_default_symbol_is_a_column_of_its_index() -> None:
+    """An enum that older records lack is a number like every enum column."""
+    writer = Record("R", (Field("a", Primitive("long")),))
+    colour = Field("colour", Enum("Colour", ("red", "green")), has_default=True, default="green")
+    reader = BlockReader(1, writer, Record("R", (*writer.fields, colour)))
+    value = prefix(1) + long_bytes(5)
+    frame = reader.read([value, value], 2 * len(value), ["a", "colour"])
+    assert frame is not None
+    assert frame.to_dicts() == [{"a": 5, "colour": 1}] * 2
 
 
 def test_only_telemetry_is_telemetry() -> None:
