@@ -61,14 +61,13 @@ def publish(broker: Broker, lanes: Lanes, settings: DetectionSettings, key: Secr
 
 
 def _produce(producer: Producer, record: Outgoing, done: Callable[[KafkaError | None, Message], None]) -> None:
-    options = {} if record.partition is None else {"partition": record.partition}
     producer.produce(
         record.topic,
         value=record.value,
         key=record.key,
         headers=list(record.headers),
         on_delivery=done,
-        **options,
+        partition=-1 if record.partition is None else record.partition,
     )
 
 
