@@ -81,7 +81,7 @@ class DeviationDetector:
             write(
                 table,
                 rows,
-                learning(verdict.state, bucket, verdict.residual, verdict.variance, verdict.learning, memory),
+                learning(verdict.state, bucket, verdict.residual, verdict.variance, verdict.lesson, memory),
             )
         return Verdicts(findings, bands)
 

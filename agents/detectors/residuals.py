@@ -30,6 +30,8 @@ SIZE_SPREAD: Final = 1.0
 SHARE_FLOOR: Final = 0.01
 """A share of failures under one percent is judged as if it were one percent."""
 
+_LEAST_SHARE: Final = 1e-6
+
 COUNT_SPREAD: Final = 0.1
 """d of counts before anything is learnt."""
 
@@ -62,7 +64,8 @@ def share_residual(seen: Float64s, requests: Float64s, usual: Float64s, spread: 
     >>> share_residual(np.array([0.2, 0.0]), np.full(2, 10.0), np.full(2, 0.02), np.ones(2)).round(2).tolist()
     [2.44, -0.64]
     """
-    usual = np.clip(usual, SHARE_FLOOR, 1 - SHARE_FLOOR)
+    # Between the usual share and the floor lies what says nothing: neither side may lean on the other's scale.
+    usual = np.clip(seen, np.clip(usual, _LEAST_SHARE, 1 - SHARE_FLOOR), np.clip(usual, SHARE_FLOOR, 1 - SHARE_FLOOR))
     deviance = 2 * requests * (_times_log(seen, seen / usual) + _times_log(1 - seen, (1 - seen) / (1 - usual)))
     root = np.sqrt(np.maximum(deviance, 0.0) / np.maximum(spread, 1.0))
     return np.asarray(np.copysign(root, seen - usual))

@@ -17,6 +17,13 @@ Bools = npt.NDArray[np.bool_]
 _HOLDING: Final = 0.5
 """An anomaly lasts while its score and its change are at least this share of what they had to reach."""
 
+_SUSPECT: Final = 0.8
+"""From this share of the threshold on a bucket may be the beginning of an anomaly,"""
+
+_SUSPICION: Final = 0.3
+"""and teaches that much of what others do of scatter: what is found after twenty buckets has not widened its own band meanwhile.
+With nothing at all, traffic that has become restless would never be found normal."""
+
 _DRIFT_PATIENCE: Final = 3
 """The slow chart is read after so many times the buckets that the fast one is."""
 
@@ -47,8 +54,8 @@ class Judged:
     telling: Bools
     """A finding is due."""
 
-    learning: Bools
-    """The bucket is to be learnt from."""
+    lesson: Float64s
+    """How much of the bucket's scatter is to be learnt, 0 to 1; where it is 0, nothing is learnt."""
 
 
 def gates(change: LeastChange) -> Float64s:
@@ -86,6 +93,7 @@ def judged(state: SeriesState, bucket: Bucket, stamp: int, settings: Deviation) 
         outlived = lasting & bucket.known & (stamp - state.since >= settings.give_in_buckets)
     anomalous = begun | (lasting & ~outlived)
     telling = bucket.known & anomalous & (begun | (stamp - state.told >= settings.repeat_buckets))
+    suspect = (np.maximum(fast, slow) >= _SUSPECT * settings.threshold) & ~outlived
     return Judged(
         effect=effect,
         residual=residual,
@@ -95,7 +103,7 @@ def judged(state: SeriesState, bucket: Bucket, stamp: int, settings: Deviation) 
         slow=slow,
         drifting=~np.where(begun, stepping, still_stepping),
         telling=telling,
-        learning=bucket.known & ~anomalous,
+        lesson=np.where(anomalous | ~bucket.known, 0.0, np.where(suspect, _SUSPICION, 1.0)),
     )
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from agents.detectors.contract import Float64s
 from agents.detectors.residuals import COUNT_SPREAD, SHARE_FLOOR, SHARED_NOISE, SIZE_SPREAD
@@ -30,20 +29,18 @@ _PRIOR_SHARE_BUCKETS: Final = 5.0
 _MOST_BUSY: Final = 3.0
 """A bucket teaches the share of failures in proportion to its requests, up to so many times the usual number."""
 
-Bools = npt.NDArray[np.bool_]
-
 
 def learning(
-    state: SeriesState, bucket: Bucket, residual: Float64s, variance: Float64s, where: Bools, memory: int
+    state: SeriesState, bucket: Bucket, residual: Float64s, variance: Float64s, lesson: Float64s, memory: int
 ) -> SeriesState:
-    """The state after learning where `where` holds; charts are those of `state`, which have seen the bucket already.
+    """The state after learning; charts are those of `state`, which have seen the bucket already.
 
-    `residual` and `variance` (of sizes, shape (4, n)) are those that the bucket was judged by.
+    Nothing is learnt where `lesson` is 0; spreads and variances are learnt in proportion to it. `residual` and `variance` (of sizes, shape (4, n)) are those that the bucket was judged by.
     """
     new = state.learnt == 0
     age = np.minimum(state.learnt, memory - 1)
     weight = 1 / (age + 1)
-    spread_weight = 1 / (age + _PRIOR_BUCKETS)
+    spread_weight = lesson / (age + _PRIOR_BUCKETS)
     squared = np.minimum(residual * residual, _MOST_SPREAD**2)
     step = np.clip(residual, -_MOST_STEP, _MOST_STEP)
     centre, spread = np.empty_like(state.centre), np.empty_like(state.spread)
@@ -73,6 +70,7 @@ def learning(
     for place in (SIZES, COUNT):
         centre[place] = np.where(new[place], bucket.values[place], centre[place])
     fast_variance, slow_variance = state.charts.learnt(spread_weight)
+    where = lesson > 0
     return replace(
         state,
         learnt=np.where(where, np.minimum(state.learnt + 1, memory), state.learnt),

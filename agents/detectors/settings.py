@@ -134,9 +134,10 @@ class Deviation:
     enabled: bool = True
     """False: no findings and no bands, and nothing is learnt."""
 
-    threshold: float = 5.0
-    """Score from which a series counts as anomalous: standard deviations of the chart it is read from. Between 3 and 8; lower
-    finds smaller faults sooner and raises more false alarms (docs: about ten times as many for each unit)."""
+    threshold: float = 4.0
+    """Score from which a series counts as anomalous: standard deviations of the chart it is read from. Between 3 and 8; half a unit
+    lower finds small faults about a bucket sooner and raises about five times as many false alarms (tests/detectors/
+    test_false_alarms.py)."""
 
     least_buckets: int = 30
     """Buckets with data that a metric of a series is learnt from before it is judged (five minutes of 10 s). The slow chart, which
