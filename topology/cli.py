@@ -74,7 +74,9 @@ def _told(error: Exception) -> tuple[list[str], int]:
     # Imported only here: they bring Kafka's client along.
     from confluent_kafka import KafkaException
 
+    from connectors.outbound import ForbiddenTarget
     from streams.brokers import CannotReachBroker, RefusedBroker
+    from streams.position import Refused
     from streams.topics import TopicsRefused
     from topology.embedded import EmbeddedFailed
     from topology.settings import SettingsRefused
@@ -83,7 +85,9 @@ def _told(error: Exception) -> tuple[list[str], int]:
     match error:
         case SettingsRefused():
             return [str(fault) for fault in error.faults], 1
-        case UserError() | CannotReachBroker() | RefusedBroker() | TopicsRefused() | EmbeddedFailed() | NotDelivered():
+        case UserError() | EmbeddedFailed() | NotDelivered():
+            return [str(error)], 1
+        case CannotReachBroker() | RefusedBroker() | TopicsRefused() | Refused() | ForbiddenTarget():
             return [str(error)], 1
         case KafkaException():
             return [f"Kafka: {error.args[0].str()}"], 1

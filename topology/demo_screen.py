@@ -13,13 +13,18 @@ from topology.demo_receiver import Message
 from topology.scoring import Json, Score, Scores
 
 _COLOURS: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
+_FILE_WIDTH: Final = 140
 
 
 class Screen:
     """Writes to standard error, so that `--json` has standard output to itself."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console: Final = Console(stderr=True, quiet=quiet, highlight=False)
+        terminal = Console(stderr=True).is_terminal
+        # A log file has no width to fold a table to.
+        self._console: Final = Console(
+            stderr=True, quiet=quiet, highlight=False, soft_wrap=True, width=None if terminal else _FILE_WIDTH
+        )
         self._bar: Final = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -74,7 +79,7 @@ def print_json(report: dict[str, Json]) -> None:
 
 def _faults(faults: Sequence[Score]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("fault", "application", "found", "after (event time)", "by", "messages"):
+    for column in ("fault", "application", "found", "after", "by", "messages"):
         table.add_column(column)
     for fault in faults:
         by, delay = fault.found_by, fault.delay_s
@@ -83,7 +88,7 @@ def _faults(faults: Sequence[Score]) -> Table:
             fault.label.application,
             "yes" if by else "no",
             f"{delay:.1f} s" if delay is not None else "",
-            f"{by.metric}, {by.detector}" if by else "",
+            f"{by.metric} ({by.detector})" if by else "",
             str(len(fault.messages)),
             style="" if by else "red",
         )
@@ -94,7 +99,7 @@ def _summary(report: dict[str, Json]) -> list[str]:
     memory = report["memory_mb"]
     return [
         f"{report['found']} of {len(_list(report['faults']))} faults found, {report['false_alarms']} false alarms, "
-        f"{report['notifications']} messages received",
+        f"{report['notifications']} messages received; `after` is event time, from a fault's start to its first anomaly",
         f"{report['events']:,} events in {report['wall_s']} s ({report['events_per_s']:,} events/s), "
         f"first anomaly {report['first_anomaly_s']} s after the start"
         + (f", {memory} MB of memory at most (PSS of all processes)" if memory is not None else ""),

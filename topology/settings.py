@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from agents.alerting.settings import AlertSettings
 from agents.correlation.settings import CorrelationSettings
+from agents.detectors.settings import DetectionSettings
 from schemas.secrets import Secret
 from streams.brokers import RefusedBroker, refuse_unsafe
 from streams.settings import Broker, Lanes
@@ -44,6 +45,7 @@ class Settings:
 
     broker: Broker = field(default_factory=Broker)
     lanes: Lanes = field(default_factory=Lanes)
+    detection: DetectionSettings = field(default_factory=DetectionSettings)
     correlation: CorrelationSettings = field(default_factory=CorrelationSettings)
     alerting: AlertSettings = field(default_factory=AlertSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
@@ -135,6 +137,7 @@ class _Model(BaseSettings):
 
     broker: Broker = Broker()
     lanes: Lanes = Lanes()
+    detection: DetectionSettings = DetectionSettings()
     correlation: CorrelationSettings = CorrelationSettings()
     alerting: AlertSettings = AlertSettings()
     worker: WorkerSettings = WorkerSettings()

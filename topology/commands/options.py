@@ -37,16 +37,18 @@ def settings_from(config: Path | None) -> "Settings":
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output; columns are aligned, and nothing is cut when it is piped into another program."""
+    """A table on standard output: folded to a terminal's width, or in whole aligned lines where another program reads it."""
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=not console.is_terminal)
-    widths = [len(column) for column in columns]
-    for row in rows:
-        table.add_row(*row)
-        widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
-    console.print(table, width=None if console.is_terminal else sum(widths) + 2 * len(widths))
+    cells = [tuple(columns), *map(tuple, rows)]
+    console = Console()
+    if console.is_terminal:
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        for row in cells[1:]:
+            table.add_row(*row)
+        console.print(table, markup=False)
+        return
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -11,6 +11,8 @@ from topology.commands.options import Config, settings_from
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from topology.settings import Settings
+
 
 def worker(stage: StageArgument, config: Config = None) -> None:
     """Run one worker of one stage until it is told to end (SIGTERM or Ctrl-C). Start it again elsewhere to add a worker."""
@@ -20,7 +22,7 @@ def worker(stage: StageArgument, config: Config = None) -> None:
 
     end_with_parent()
     settings = settings_from(config)
-    from topology.build import run_worker  # type: ignore[import-untyped]
+    from topology.build import run_worker
 
     raise typer.Exit(run_worker(stage.value, settings))
 
@@ -53,8 +55,19 @@ def _supervise(config: "Path | None") -> None:
 
     settings = settings_from(config)
     make_topics(settings.broker, settings.lanes)
+    _publish_detection(settings)
     supervisor = Supervisor(
         stage_processes(config, settings.worker.health_port),
         lambda line: typer.echo(f"sentinel: {line}", err=True),
     )
     asyncio.run(supervisor.run_until_signalled())
+
+
+def _publish_detection(settings: "Settings") -> None:
+    """What the settings say about detection takes effect at the start. Without a key nothing can be published, and nothing needs to be as long as
+    the settings say nothing."""
+    from agents.detectors.settings import DetectionSettings
+    from topology.publishing import publish
+
+    if settings.worker.control_key or settings.detection != DetectionSettings():
+        publish(settings.broker, settings.lanes, settings.detection, settings.worker.control_key, "standalone")

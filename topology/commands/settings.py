@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
-from topology.commands.options import Config, loaded_from, show_table
+from topology.commands.options import Config, loaded_from, settings_from, show_table
 
-settings = typer.Typer(no_args_is_help=True, help="Show what is set and where, and check a settings file.")
+settings = typer.Typer(
+    no_args_is_help=True, help="Show what is set and where, check a settings file, and publish its detection."
+)
 
 
 @settings.command(epilog="Example: SENTINEL_LANES__BUCKET_S=20 sentinel settings show --config sentinel.yaml")
@@ -26,3 +28,22 @@ def validate(
     """Check a settings file together with the environment: one line for each error, exit status 1 if there is any."""
     loaded_from(file)
     typer.echo(f"{file}: good")
+
+
+@settings.command(epilog="Example: sentinel settings publish --config sentinel.yaml")
+def publish(config: Config = None) -> None:
+    """Let the section `detection` take effect: an immutable version, and a signed record in every lane from which on it counts.
+
+    The other sections are read by each worker when it starts; this one is the same for all, so it goes through the log.
+    """
+    import getpass
+
+    from streams.brokers import reach
+    from topology.publishing import publish as publish_detection
+
+    given = settings_from(config)
+    reach(given.broker)
+    version = publish_detection(
+        given.broker, given.lanes, given.detection, given.worker.control_key, author=getpass.getuser()
+    )
+    typer.echo(f"detection settings {version} take effect in every lane from its next record on")

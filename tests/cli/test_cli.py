@@ -1,0 +1,259 @@
+"""What a person at the keyboard gets: help at once, one plain line for a mistake, and exit statuses that scripts can use."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from schemas.records import Anomaly, Direction, Evidence, Severity
+from streams.brokers import producer_config
+from streams.settings import Broker
+from tests.servers.kafka import free_port
+from topology.embedded import EmbeddedBroker
+
+COMMANDS = [
+    ("worker",),
+    ("standalone",),
+    ("topics",),
+    ("topics", "create"),
+    ("topics", "check"),
+    ("settings",),
+    ("settings", "show"),
+    ("settings", "validate"),
+    ("settings", "publish"),
+    ("lanes",),
+    ("lanes", "show"),
+    ("lanes", "reset"),
+    ("produce",),
+    ("explain",),
+    ("demo",),
+]
+
+
+def _sentinel(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "topology", *words],
+        capture_output=True,
+        text=True,
+        env={**ours, **variables},
+        timeout=60,
+        check=False,
+    )
+
+
+def _line(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
+    """The one line of a mistake: no traceback, nothing on standard output."""
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("sentinel: ")
+    return line
+
+
+def _on(address: str, prefix: str = "sentinel.") -> Mapping[str, str]:
+    return {
+        "SENTINEL_BROKER__BOOTSTRAP_SERVERS": address,
+        "SENTINEL_BROKER__TOPIC_PREFIX": prefix,
+        "SENTINEL_LANES__PARTITIONS": "2",
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help(command: Sequence[str]) -> None:
+    """--help of each command works, says what it does, and those that do something show an example."""
+    done = _sentinel(*command, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: sentinel ")
+    if command not in (("topics",), ("settings",), ("lanes",)):
+        assert "Example" in done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`sentinel --help` answers at once: no Kafka client, no framework, no numpy is loaded for it."""
+    code = """
+import sys
+from topology.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+heavy = {"faust", "aiokafka", "confluent_kafka", "polars", "numpy", "pydantic", "aiohttp"} & set(sys.modules)
+sys.stderr.write(",".join(sorted(heavy)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_mistakes_in_the_settings_are_one_line_each(tmp_path: Path) -> None:
+    """Any command refuses wrong settings with a line for each, in the file's own words."""
+    path = tmp_path / "s.yaml"
+    path.write_text("broker:\n  tsl: true\nlanes:\n  bucket_s: x\n  lateness: 1\n")
+    done = _sentinel("settings", "validate", str(path))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"sentinel: {path}:2: broker.tsl: is not known; did you mean tls?",
+        f"sentinel: {path}:5: lanes.lateness: is not known; did you mean lateness_s?",
+    ]
+    assert _sentinel("topics", "check", "--config", str(path)).returncode == 1
+
+
+def test_validate_says_good(tmp_path: Path) -> None:
+    """A good file is said to be good, with status 0."""
+    path = tmp_path / "s.yaml"
+    path.write_text("lanes:\n  bucket_s: 20\n")
+    done = _sentinel("settings", "validate", str(path))
+    assert (done.returncode, done.stdout) == (0, f"{path}: good\n")
+
+
+def test_show_says_where_values_come_from_and_hides_secrets(tmp_path: Path) -> None:
+    """File and line, variable or default beside each value; piped output is not cut."""
+    path = tmp_path / "s.yaml"
+    path.write_text("lanes:\n  bucket_s: 20\n")
+    done = _sentinel(
+        "settings",
+        "show",
+        SENTINEL_CONFIG=str(path),
+        SENTINEL_BROKER__USERNAME="u",
+        SENTINEL_BROKER__PASSWORD="geheim",
+        SENTINEL_BROKER__TLS="true",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["lanes.bucket_s", "20", "s", f"{path}:2"] in lines
+    assert ["broker.password", "***", "env", "SENTINEL_BROKER__PASSWORD"] in lines
+    assert "geheim" not in done.stdout
+
+
+def test_unreachable_broker_is_one_line_and_debug_shows_where() -> None:
+    """The person reads what to check; with --debug anywhere on the line the traceback comes too."""
+    address = f"127.0.0.1:{free_port()}"
+    variables = {**_on(address), "SENTINEL_BROKER__CONNECT_TIMEOUT_S": "1"}
+    assert address in _line(_sentinel("topics", "check", **variables))
+    done = _sentinel("topics", "check", "--debug", **variables)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_plain_text_credentials_are_refused_before_anything_is_sent() -> None:
+    """A user name without TLS stops every command that would connect."""
+    variables = {"SENTINEL_BROKER__USERNAME": "u", "SENTINEL_BROKER__PASSWORD": "geheim"}
+    for words in (("topics", "create"), ("produce",), ("worker", "detect"), ("lanes", "show", "detect")):
+        line = _line(_sentinel(*words, **variables))
+        assert "plain text" in line
+        assert "geheim" not in line
+
+
+def test_wrong_command_line_is_status_2() -> None:
+    """A typing error on the command line is told apart from one in the settings."""
+    assert _sentinel("worker", "detekt").returncode == 2
+    assert _sentinel("worker").returncode == 2
+
+
+def test_a_bug_is_one_line_and_status_70() -> None:
+    """What nobody foresaw is called a bug, with the status by which supervisors know it."""
+    code = """
+import topology.commands.settings as commands
+from topology.cli import main
+def broken(path):
+    raise LookupError("not\\nforeseen")
+commands.loaded_from = broken
+main(["settings", "show"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    line = _line(done, status=70)
+    assert "LookupError: not foreseen" in line
+    assert "--debug" in line
+
+
+def test_topics_are_checked_created_and_refused(kafka: str, topic_prefix: str) -> None:
+    """The three answers of `topics`: missing is 1, after create all is well, another partition count is one line."""
+    variables = _on(kafka, topic_prefix)
+    missing = _sentinel("topics", "check", **variables)
+    assert missing.returncode == 1
+    assert "missing" in missing.stdout
+    dry = _sentinel("topics", "create", "--dry-run", **variables)
+    assert (dry.returncode, "would create" in dry.stdout) == (0, True)
+    assert _sentinel("topics", "check", **variables).returncode == 1
+    assert _sentinel("topics", "create", **variables).returncode == 0
+    assert _sentinel("topics", "check", **variables).returncode == 0
+    line = _line(_sentinel("topics", "create", **{**variables, "SENTINEL_LANES__PARTITIONS": "3"}))
+    assert f"{topic_prefix}telemetry has 2 partitions, not 3" in line
+
+
+def test_produce_sends_what_it_says() -> None:
+    """`produce --rate` sends the promised number of events, on the topic under the prefix."""
+    with EmbeddedBroker() as embedded:
+        done = _sentinel("produce", "--rate", "200", "--seconds", "1", **embedded.environment)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("200 events to sentinel.telemetry")
+        counted = _end_offsets(embedded.address, "sentinel.telemetry")
+    assert counted == 200
+
+
+def test_explain_finds_one_anomaly_among_others(kafka: str, topic_prefix: str) -> None:
+    """The evidence of exactly this anomaly is printed; an id that is not there is one line."""
+    topic = f"{topic_prefix}anomalies"
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(10)
+    while topic not in admin.list_topics(timeout=10).topics:
+        time.sleep(0.02)
+    producer = Producer(producer_config(Broker(bootstrap_servers=kafka)))
+    for name in ("a" * 32, "b" * 32):
+        producer.produce(topic, _anomaly(name).to_bytes(), b"acme")
+    producer.produce(topic, b"garbage " + b"b" * 32, b"other")
+    producer.produce(topic, None, b"other", headers=[("sentinel-watermark", b"0 1 2")])
+    assert producer.flush(10) == 0
+    done = _sentinel("explain", "b" * 32, **_on(kafka, topic_prefix))
+    assert done.returncode == 0, done.stderr
+    assert "b" * 32 in done.stdout
+    assert "a" * 32 not in done.stdout
+    assert "latency: observed 950000, expected 310000 (above)" in done.stdout
+    assert "median_us  310000" in done.stdout
+    assert "no anomaly nothing" in _line(_sentinel("explain", "nothing", **_on(kafka, topic_prefix)))
+
+
+def _anomaly(name: str) -> Anomaly:
+    return Anomaly(
+        id=name,
+        tenant="acme",
+        application="chat",
+        model="heron",
+        metric="latency",
+        detector="deviation",
+        detector_version=1,
+        settings_version="0",
+        window_start=1_700_000_000_000_000,
+        window_end=1_700_000_010_000_000,
+        event_time=1_700_000_010_000_000,
+        observed=950_000.0,
+        expected=310_000.0,
+        score=7.25,
+        severity=Severity.HIGH,
+        confidence=0.9,
+        direction=Direction.ABOVE,
+        reason="far above the usual",
+        evidence=(Evidence(name="median_us", value=310_000.0),),
+        sample_event_ids=("e1",),
+        lane=3,
+        offset=77,
+        ordinal=0,
+    )
+
+
+def _end_offsets(address: str, topic: str) -> int:
+    from confluent_kafka import Consumer, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "none"})
+    try:
+        parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        return sum(consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=10)[1] for part in parts)
+    finally:
+        consumer.close()
