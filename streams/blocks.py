@@ -99,7 +99,6 @@ class Block:
         "timestamp",
         "timestamp_type",
         "topic",
-        "value",
         "values",
     )
 
@@ -116,11 +115,15 @@ class Block:
         self.start, self.next_offset = start, next_offset
         self.values, self.headed, self._parts = values, headed, parts
         self.offset = next_offset - 1
-        self.value = self
         self.timestamp, self.timestamp_type = 0, _LOG_APPEND_TIME
         self.headers: tuple[()] = ()
         self.key = self.checksum = None
         self.serialized_key_size = self.serialized_value_size = 0
+
+    @property
+    def value(self) -> "Block":
+        """The block, where Faust looks for a record's value. Not an attribute: a cycle would keep megabytes until the collector comes."""
+        return self
 
     def __len__(self) -> int:
         return len(self.values)
@@ -129,7 +132,14 @@ class Block:
         """The records' offsets, ascending; shape (n,)."""
         if not self._parts:
             return np.empty(0, np.int64)
-        return np.concatenate([np.asarray(part.offsets, np.int64) for part in self._parts])
+        return np.concatenate(
+            [
+                np.arange(part.offsets.start, part.offsets.stop)
+                if isinstance(part.offsets, range)
+                else np.asarray(part.offsets, np.int64)
+                for part in self._parts
+            ]
+        )
 
     def append_times(self) -> Int64s:
         """When the broker took each record, µs; a broker that does not stamp it gives the producer's time. Shape (n,)."""

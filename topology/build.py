@@ -1,7 +1,6 @@
 """From settings to a running worker of one stage."""
 
 import asyncio
-import gc
 import os
 import time
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from agents.detectors.settings_codec import to_json
 from connectors.log import LogReceiver
 from connectors.webhook import WebhookReceiver
 from streams import topics
+from streams.allocation import settle
 from streams.brokers import CannotReachBroker, aiokafka_config, reach
 from streams.crash_note import CrashNote
 from streams.position import Refused
@@ -45,9 +45,7 @@ def run_worker(stage: str, settings: Settings) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build(worker_of(stage, settings))
-    # What is loaded now stays; the collector need not walk over it again.
-    gc.collect()
-    gc.freeze()
+    settle()
     try:
         faust.Worker(
             app, override_logging=False, quiet=True, redirect_stdouts=False, loop=loop

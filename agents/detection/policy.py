@@ -6,6 +6,8 @@ from typing import Final
 
 from agents.detection.segment import columns_of
 from agents.detectors.contract import AtCloseDetector, AtOnceDetector, Detector, Kind
+from agents.detectors.deviation import DeviationDetector
+from agents.detectors.profile import ProfileDetector
 from agents.detectors.settings import DetectionSettings
 from agents.detectors.threshold import ThresholdDetector
 
@@ -50,12 +52,8 @@ def policy_of(version: str, settings: DetectionSettings) -> Policy:
     at_close: list[AtCloseDetector] = []
     columns = list(WINDOW_COLUMNS)
     if settings.deviation.enabled:
-        from agents.detectors.deviation import DeviationDetector
-
         at_close.append(DeviationDetector(settings.deviation))
     if settings.profile.enabled:
-        from agents.detectors.profile import ProfileDetector
-
         at_close.append(ProfileDetector(settings.profile))
         columns.append("user")
     for rule in settings.rules:
