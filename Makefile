@@ -1,4 +1,68 @@
-setup:
-	test -d .venv || python3 -m venv .venv
-	.venv/bin/pip install -q uv
-	.venv/bin/uv sync -q --active
+# `make demo` and `make test` do their own set-up; the other targets are their parts.
+# Everything is installed below this folder: packages in .venv, test servers in .servers.
+
+UV_VERSION := 0.13.8
+PYTHONS := python3.13 python3.12 python3.11 python3
+BIN := .venv/bin
+SHELL := /bin/bash
+
+.PHONY: help setup servers demo test lint docs clean
+
+help:
+	@echo "make demo     play an hour of real LLM traffic with known faults, and print what was found and sent"
+	@echo "make test     run all tests, on a real Kafka too"
+	@echo "make lint     ruff, mypy, the layers between packages, purity of the pure modules"
+	@echo "make setup    environment and packages in .venv"
+	@echo "make servers  the servers that tests run, in .servers"
+	@echo "make docs     docs/settings.md from the source"
+
+setup: .venv/.synced
+
+.venv/bin/python:
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+	    $$python -m venv .venv && exit 0; \
+	    rm -rf .venv; \
+	    echo "sentinel: $$python cannot make an environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; \
+	  fi; \
+	done; \
+	echo "sentinel: needs Python 3.11, 3.12 or 3.13 with venv, and none of $(PYTHONS) is one"; exit 1
+
+.venv/.synced: .venv/bin/python pyproject.toml uv.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION) || \
+	  { echo "sentinel: pip cannot install uv $(UV_VERSION); it needs a package index (see pip config)"; exit 1; }
+	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync -q --active --locked
+	@touch $@
+
+servers: .servers/kafka/.fetched
+
+.servers/kafka/.fetched: tests/servers/pom.xml
+	@command -v java >/dev/null || \
+	  { echo "sentinel: tests run a real Kafka and need Java 17 or newer; on Debian: apt install default-jre-headless"; exit 1; }
+	@java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | { read -r major; [ "$${major:-0}" -ge 17 ]; } || \
+	  { echo "sentinel: tests run a real Kafka and need Java 17 or newer; this one is $$(java -version 2>&1 | head -1)"; exit 1; }
+	@command -v mvn >/dev/null || \
+	  { echo "sentinel: Kafka's jars are fetched with Maven; on Debian: apt install maven"; exit 1; }
+	@rm -rf .servers/kafka/libs
+	@mvn -q -B -f tests/servers/pom.xml dependency:copy-dependencies \
+	  -DincludeScope=runtime -DoutputDirectory="$(CURDIR)/.servers/kafka/libs"
+	@touch $@
+
+demo: setup
+	@$(BIN)/sentinel demo --exit-when-done
+
+test: setup servers
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/layers
+
+docs: setup
+	$(BIN)/python -m topology.settings_reference > docs/settings.md
+
+clean:
+	rm -rf .venv .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

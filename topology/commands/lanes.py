@@ -25,7 +25,7 @@ StageArgument = Annotated[Stage, typer.Argument(help="The stage.", show_default=
 @lanes.command(epilog="Example: sentinel lanes show detect --config sentinel.yaml")
 def show(stage: StageArgument, config: Config = None) -> None:
     """Print each lane of a stage: its position, watermark, and state, as its state topic holds them."""
-    from streams.inspection import lanes as read_lanes  # type: ignore[import-untyped]
+    from streams.inspection import lanes as read_lanes
 
     reports = read_lanes(settings_from(config).broker, stage.value)
     if not reports:
