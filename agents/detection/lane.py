@@ -98,7 +98,7 @@ class DetectLane:
 
     def step(self, block: Block) -> Step:
         """Takes the block's records: windows, verdicts, dead letters, closed buckets."""
-        taken = self._intake.take(block, self._policy.columns)
+        taken = self._intake.take(block, self._columns_for(block))
         step = Step(now=taken.dead_letters, bad=len(taken.dead_letters), late=0)
         columns = Columns(taken.frame)
         first = 0
@@ -133,6 +133,11 @@ class DetectLane:
             for state in owned.values():
                 state.restore(pages.get(state.spec.name, {}))
         self._reserve_applications()
+
+    def _columns_for(self, block: Block) -> tuple[str, ...]:
+        """What the settings in effect need, and those that come into effect within the block."""
+        policies = [self._policy, *map(self._policies, sorted(self._intake.settings_named(block)))]
+        return tuple(dict.fromkeys(column for policy in policies for column in policy.columns))
 
     def _events(self, taken: Taken, columns: Columns, first: int, last: int, step: Step) -> None:
         """Events between two interruptions, cut again where buckets close."""
