@@ -1,5 +1,6 @@
 """The third fate of an error: the process ends before anything is committed, and its supervisor starts it again."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -8,17 +9,17 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import KafkaError, ProducerFenced
 
 from streams.pages import NewerState
-from streams.position import Refused
+from streams.position import Displaced, Refused
 
 BUG: Final = 70
 """Exit status: the code is wrong or the state is in doubt (EX_SOFTWARE). Start it again."""
 REFUSED: Final = 78
 """Exit status: it cannot go on until a person has changed something (EX_CONFIG)."""
-FENCED: Final = 75
-"""Exit status: another worker owns a lane now (EX_TEMPFAIL). Start it again."""
+AGAIN: Final = 75
+"""Exit status: another worker owns a lane now, or the broker is away (EX_TEMPFAIL). Start it again."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,21 +43,29 @@ def _told(error: BaseException) -> tuple[int, str]:
     if isinstance(error, Refused | NewerState):
         return REFUSED, str(error)
     if isinstance(error, ProducerFenced):
-        return FENCED, "another worker took over a lane of this one (fenced); ending, to be started again"
+        return AGAIN, "another worker took over a lane of this one (fenced); ending, to be started again"
+    if isinstance(error, Displaced):
+        return AGAIN, str(error)
+    if isinstance(error, KafkaError) and error.retriable:
+        return AGAIN, f"the broker did not answer in time ({type(error).__name__}); ending, to be started again"
     return BUG, f"ending, since {type(error).__name__}: {error}"
 
 
 def ends_process(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """For everything of ours that Faust calls: Faust gathers and forgets the exceptions of many callbacks, so none may leave.
 
-    Cancellation is passed on: it is how Faust stops things.
+    Cancellation is passed on: it is how Faust stops things. So are the exceptions with which Python itself ends.
     """
 
     @wraps(work)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await work(*args, **kwargs)
-        except Exception as error:  # a process edge: whatever it is, the process ends with it
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except (
+            BaseException
+        ) as error:  # a process edge: whatever it is, the process ends with it; a panic of polars is no Exception
             end_process(error)
             raise
 

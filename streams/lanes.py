@@ -12,7 +12,7 @@ from streams import metrics
 from streams.blocks import Block
 from streams.changelog import Changelog, read_back
 from streams.outgoing import Outgoing, Step
-from streams.position import KEY, Log, Position, start_of
+from streams.position import KEY, Displaced, Log, Position, start_of
 from streams.settings import Lanes as Limits
 from streams.stage import LaneProgram, Stage
 
@@ -20,6 +20,7 @@ _MOST_PENDING: Final = 50_000
 """Records that wait for a flush's transaction before one is made early; bounds memory."""
 
 _REBALANCE_LOOK_S: Final = 0.1
+_STRAY_S: Final = 5.0
 
 P = TypeVar("P", bound=LaneProgram)
 
@@ -68,6 +69,8 @@ class Lane:
     moved_at: float
     flushed_at: float
     flush_cost_s: float = 0.0
+    strayed_at: float | None = None
+    """Since when only blocks behind the position's next record have come."""
     lag: int = 0
     """Offsets to the end of the log when last looked."""
     unflushed: bool = False
@@ -153,7 +156,9 @@ class LaneSet:
             if block.start > offset or self._suspended:
                 # Of an old assignment: records between are not taken yet, and these will come again after them.
                 self._drop(block)
+                self._refuse_to_wait(lane)
                 return
+            lane.strayed_at = None
             if block.next_offset > offset:
                 await self._step(lane, block.from_offset(offset))
 
@@ -264,6 +269,15 @@ class LaneSet:
         metrics.STEP_RECORDS.labels(name).observe(len(block))
         if step.late:
             metrics.LATE_EVENTS.labels(name, lane.partition).inc(step.late)
+
+    def _refuse_to_wait(self, lane: Lane) -> None:
+        """Blocks that never come again would leave the lane standing for ever: retention took the records between."""
+        now = self._monotonic()
+        lane.strayed_at = lane.strayed_at or now
+        if now - lane.strayed_at > _STRAY_S and not self._suspended:
+            raise Displaced(
+                f"lane {self.stage.name}/{lane.partition}: the log goes on behind offset {lane.position.offset}; starting again from what is left"
+            )
 
     def _drop(self, block: Block) -> None:
         metrics.STALE_BLOCKS.labels(self.stage.name, block.partition).inc()

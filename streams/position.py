@@ -15,6 +15,10 @@ class Refused(Exception):
     """The lane must not go on as things are; the message is one line that says what to do."""
 
 
+class Displaced(Exception):
+    """The records that a lane waits for are gone while it runs: a fresh start finds where the log begins now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """`offset` is the next to be taken; `topic_id` names the topic that it counts in (None where the broker gives no ids)."""

@@ -109,7 +109,10 @@ class Subjects:
         """Key and value of every changed page of names; then nothing counts as changed."""
         for page in sorted(self._dirty):
             names = self.names[page * NAMES_PER_PAGE : (page + 1) * NAMES_PER_PAGE]
-            if any(name is not None for name in names):
+            while names and names[-1] is None:
+                # As a process sees them that restores the names: it does not know of free rows after the last name.
+                names.pop()
+            if names:
                 yield page_key(self.table, page), seal(_VERSION, b"".join(map(_encoded, names)))
                 self._written.add(page)
             elif page in self._written:
@@ -137,7 +140,7 @@ class Subjects:
         self._rehash([row for row, _ in live], [name for _, name in live])
 
     def _register(self, frame: pl.DataFrame, missing: Int64s, first: UInt64s, second: UInt64s, rows: Int64s) -> None:
-        _, where, inverse = np.unique(first[missing], return_index=True, return_inverse=True)
+        where, inverse = _distinct(first[missing], second[missing])
         order = np.argsort(where)
         positions = missing[where[order]]
         columns = [frame[column].gather(positions).to_list() for column in self.columns]
@@ -257,6 +260,16 @@ class Subjects:
 
 
 _ODD: Final = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)
+
+
+def _distinct(first: UInt64s, second: UInt64s) -> tuple[Int64s, Int64s]:
+    """Of pairs: where each different one stands first, and for every pair the index of its own in that."""
+    order = np.lexsort((second, first))
+    ones, twos = first[order], second[order]
+    new = np.concatenate([[True], (ones[1:] != ones[:-1]) | (twos[1:] != twos[:-1])])
+    inverse = np.empty(len(first), np.int64)
+    inverse[order] = np.cumsum(new) - 1
+    return order[new], inverse
 
 
 def _encoded(name: Name | None) -> bytes:
