@@ -33,9 +33,10 @@ class Ledger:
 
     def ended(self, delivery: Delivery, outcome: Outcome, *, status: int | None, attempt: int, now: int) -> Decision:
         """The attempts to hand a message over are over; the record's reason is the last attempt's."""
-        kind = NotificationOutcome.DELIVERED if isinstance(outcome, Delivered) else NotificationOutcome.FAILED
+        is_taken = isinstance(outcome, Delivered)
+        kind = NotificationOutcome.DELIVERED if is_taken else NotificationOutcome.FAILED
         record = self._write(delivery, kind, outcome.reason, now, attempt, status, outcome.detail)
-        return Decision(delivery.reason, delivery.receiver, record)
+        return Decision(Reason.DELIVERED if is_taken else Reason.FAILED, delivery.receiver, record)
 
     def dropped(self, delivery: Delivery, outcome: NotificationOutcome, reason: Reason, now: int) -> Decision:
         """A message is not handed over after all."""

@@ -45,6 +45,12 @@ class Reason(StrEnum):
     DUPLICATE = "came before"
     """The record is at or below the highest of its correlate lane: nothing happens."""
 
+    DELIVERED = "delivered"
+    """The receiver has taken a message."""
+
+    FAILED = "failed"
+    """A message was given up; the record's reason says why."""
+
     RECEIVER_GONE = "receiver is no longer configured"
     """A message that waited was given up."""
 

@@ -97,7 +97,7 @@ def played(timeline: list[Happening], flushes: Set[int] = NONE, restarts: Set[in
     return desk
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(timelines(), st.sets(st.integers(0, 49)), st.sets(st.integers(0, 49)))
 def test_stopping_anywhere_gives_the_same_decisions_and_rows(
     timeline: list[Happening], flushes: Set[int], restarts: Set[int]
@@ -110,6 +110,7 @@ def test_stopping_anywhere_gives_the_same_decisions_and_rows(
     assert cut.core.next_wake() == whole.core.next_wake()
 
 
+@settings(deadline=None)
 @given(timelines())
 def test_records_that_come_twice_decide_nothing(timeline: list[Happening]) -> None:
     """The whole lane written again: nothing but DUPLICATE, and no row changes."""
@@ -120,6 +121,7 @@ def test_records_that_come_twice_decide_nothing(timeline: list[Happening]) -> No
     assert desk.core.changed() == []
 
 
+@settings(deadline=None)
 @given(timelines())
 def test_resolved_never_comes_before_opened(timeline: list[Happening]) -> None:
     """An end is begun only after a delivered message, or summary, that told the receiver of the incident; and never two at once."""
@@ -148,6 +150,7 @@ def _told_by(delivery: Delivery) -> set[tuple[str, str]]:
     return {(delivery.receiver, item["id"]) for item in data["incidents"]}
 
 
+@settings(deadline=None)
 @given(timelines())
 def test_ids_of_messages_are_made_once_and_stay(timeline: list[Happening]) -> None:
     """No id is begun twice, and every outcome is of an id that was begun."""
@@ -160,6 +163,7 @@ def test_ids_of_messages_are_made_once_and_stay(timeline: list[Happening]) -> No
     assert sorted(set(begun) - set(ended)) == sorted(d.notification_id for d in desk.core.pending())
 
 
+@settings(deadline=None)
 @given(timelines())
 def test_everything_ends_when_receivers_answer(timeline: list[Happening]) -> None:
     """When all deliveries get an outcome and time passes, nothing is pending and only open incidents are remembered."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.alerting.reasons import Attempt
@@ -96,6 +96,7 @@ def test_deadline_ends_it_and_names_the_last_answer() -> None:
     assert verdict(Answered(429, retry_after_s=300), now_s=3400) == GiveUp(Attempt.DEADLINE, "last answer: HTTP 429")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.integers(1, 10_000))
 def test_jitter_is_the_message_s_own(name: str, attempt: int) -> None:
     """The same each time, and within half to whole of the wait."""

@@ -114,6 +114,16 @@ def test_escalation_is_told_though_the_opening_failed_and_then_so_is_the_end() -
     assert reasons(desk.at(2, incident("i1", RESOLVED, 2))) == [Reason.RESOLVED]
 
 
+def test_end_is_told_to_who_knows_of_the_opening_though_not_of_the_rise() -> None:
+    """An escalation that was given up takes nothing back."""
+    desk = Desk()
+    [opened] = deliveries(desk.at(0, incident("i1", OPENED, 0)))
+    desk.delivered(opened)
+    [escalated] = deliveries(desk.at(1, incident("i1", ESCALATED, 1)))
+    desk.failed(escalated)
+    assert reasons(desk.at(2, incident("i1", RESOLVED, 2))) == [Reason.RESOLVED]
+
+
 def test_severity_decides_who_is_told() -> None:
     """A receiver hears of an incident from its own severity on, and of its end only if it heard of it."""
     desk = Desk(AlertSettings(receivers=(PAGER, ReceiverSettings(name="boss", min_severity=Severity.CRITICAL))))

@@ -57,7 +57,7 @@ def played(timeline: list[tuple[float, Record]], flushes: Set[int] = NONE, resta
     return lane
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(timelines(), st.sets(st.integers(0, 59)), st.sets(st.integers(0, 59)))
 def test_stopping_anywhere_gives_the_same_incidents_and_rows(
     timeline: list[tuple[float, Record]], flushes: set[int], restarts: set[int]
@@ -68,6 +68,7 @@ def test_stopping_anywhere_gives_the_same_incidents_and_rows(
     assert cut.rows == whole.rows
 
 
+@settings(deadline=None)
 @given(timelines())
 def test_records_that_come_twice_make_nothing_new(timeline: list[tuple[float, Record]]) -> None:
     """Detect writes some of its records again after a fault: the same incidents come out, told once."""
@@ -78,6 +79,7 @@ def test_records_that_come_twice_make_nothing_new(timeline: list[tuple[float, Re
         assert [i.id + i.change for i in again] == [i.id + i.change for i in first]
 
 
+@settings(deadline=None)
 @given(timelines())
 def test_a_whole_lane_written_again_is_skipped(timeline: list[tuple[float, Record]]) -> None:
     """After the last record, all of them again: nothing is opened, joined or raised."""
@@ -90,6 +92,7 @@ def test_a_whole_lane_written_again_is_skipped(timeline: list[tuple[float, Recor
     assert all(incident.change is not IncidentChange.ESCALATED for incident in lane.told[before:])
 
 
+@settings(deadline=None)
 @given(timelines())
 def test_history_of_an_incident_is_whole(timeline: list[tuple[float, Record]]) -> None:
     """Opened first, resolved last and once, revisions without a gap, places in the lane rising, severity never falling."""
@@ -104,6 +107,19 @@ def test_history_of_an_incident_is_whole(timeline: list[tuple[float, Record]]) -
         assert all(incident.change is not IncidentChange.RESOLVED for incident in history[:-1])
         severities = [ranks.index(incident.severity) for incident in history]
         assert severities == sorted(severities)
+
+
+def test_update_that_time_alone_made_is_kept() -> None:
+    """A process that dies after it does not tell it again, and goes on with the next revision."""
+    lane = Lane(BUSY)
+    lane.at(0, arrives(anomaly(0, source=(0, 1, 0))), arrives(anomaly(1, source=(0, 2, 0), metric="cost")))
+    lane.flush()
+    [updated] = lane.at(12, watermark(12, source_offset=3))
+    lane.flush()
+    lane.restart()
+    assert lane.at(13, watermark(13, source_offset=4)) == []
+    [resolved] = lane.at(40, watermark(40, source_offset=5))
+    assert (updated.revision, resolved.revision) == (2, 3)
 
 
 def test_watermark_stands_behind_the_anomalies_of_its_record() -> None:

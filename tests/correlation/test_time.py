@@ -1,6 +1,6 @@
 """Time is event time: the least watermark of the lanes that move; it never goes back."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.correlation.source_lanes import SourceLanes
@@ -38,6 +38,7 @@ def test_lane_that_speaks_late_is_heard_in_its_own_time() -> None:
     assert changes(lane.told) == [IncidentChange.OPENED]
 
 
+@settings(deadline=None)
 @given(
     moves=st.lists(st.tuples(st.integers(0, 4), st.integers(-50, 1000), st.integers(-20, 90)), min_size=1, max_size=60)
 )

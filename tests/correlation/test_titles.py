@@ -1,7 +1,7 @@
 """A title says what the anomaly says, and no more."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.correlation.titles import MAX_TITLE, sentence, title
@@ -35,6 +35,7 @@ def test_sentence(fields: dict[str, object], words: str) -> None:
     assert sentence(anomaly(0, **fields)) == words  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(observed=st.floats(), expected=st.none() | st.floats(), direction=st.sampled_from(Direction))
 def test_every_number_has_a_sentence(observed: float, expected: float | None, direction: Direction) -> None:
     """Whatever a detector says: no number ends the worker."""

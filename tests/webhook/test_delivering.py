@@ -88,7 +88,7 @@ async def test_retries_keep_the_id_and_renew_the_timestamp() -> None:
 async def test_temporary_trouble_is_tried_again(behaviour: Behaviour, reason: Attempt, detail: str) -> None:
     """A receiver that is slow, cuts the connection, answers rubbish, 500 or 429."""
     async with receiving(behaviour) as receiver:
-        hook = webhook(receiver, IMPATIENT)
+        hook = webhook(receiver, IMPATIENT if behaviour is hangs else None)
         verdict = await attempted(hook)
         await hook.close()
     assert isinstance(verdict, RetryAt)
@@ -132,7 +132,7 @@ async def test_hopeless_is_given_up_after_one_attempt(behaviour: Behaviour, reas
 async def test_status_counts_whatever_becomes_of_the_answer(behaviour: Behaviour) -> None:
     """An endless answer, and one that stalls, cost bounded time and memory, and the message counts as taken."""
     async with receiving(behaviour) as receiver:
-        hook = webhook(receiver, OutboundLimits(total_s=0.5))
+        hook = webhook(receiver, OutboundLimits(total_s=2))
         verdict = await attempted(hook)
         await hook.close()
     assert isinstance(verdict, Delivered)

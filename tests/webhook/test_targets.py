@@ -1,7 +1,7 @@
 """Where a program that posts to URLs may connect to, and where it must not."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.addresses import Reach, refusal
@@ -79,6 +79,7 @@ def test_public_addresses_are_open(address: str) -> None:
     assert refusal(address, Reach.LOOPBACK)
 
 
+@settings(deadline=None)
 @given(st.ip_addresses())
 def test_every_address_has_a_verdict(address: object) -> None:
     """What is open to the public setting is open to the private one too."""
