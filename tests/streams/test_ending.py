@@ -1,0 +1,101 @@
+"""The third fate of an error: the process ends with a status that says why, and nothing runs after it."""
+
+import subprocess
+import sys
+
+import pytest
+
+_HEAD = """
+import asyncio, atexit, sys
+from aiokafka.errors import ProducerFenced
+from polars.exceptions import PanicException
+from streams.ending import end_process, ends_process
+from streams.pages import NewerState
+from streams.position import Refused
+atexit.register(print, "a handler ran")
+"""
+
+
+def ended(code: str, debug: bool = False) -> subprocess.CompletedProcess[str]:
+    """A process that ran this code."""
+    environment = {"SENTINEL_DEBUG": "1"} if debug else {}
+    return subprocess.run(
+        [sys.executable, "-c", _HEAD + code], capture_output=True, text=True, check=False, env=environment, timeout=30
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        ("RuntimeError('boom')", 70, "ending, since RuntimeError: boom"),
+        ("PanicException('boom')", 70, "ending, since PanicException: boom"),
+        ("Refused('do this')", 78, "do this"),
+        ("NewerState('state is newer')", 78, "state is newer"),
+        ("ProducerFenced('old')", 75, "another worker took over a lane"),
+    ],
+)
+def test_an_error_of_a_callback_ends_the_process_at_once(error: str, status: int, line: str) -> None:
+    """Its status tells a supervisor what to do, its line a person; no handler runs, so nothing is committed on the way out."""
+    done = ended(
+        f"""
+@ends_process
+async def callback():
+    raise {error}
+
+async def gathered():
+    # As Faust calls many callbacks: their exceptions are gathered and forgotten.
+    await asyncio.gather(callback(), return_exceptions=True)
+    print("went on")
+
+asyncio.run(gathered())
+"""
+    )
+    assert (done.returncode, done.stdout) == (status, "")
+    assert line in done.stderr
+    assert ("Traceback" in done.stderr) == (status == 70)
+
+
+def test_cancellation_is_passed_on() -> None:
+    """It is how Faust stops things: the process goes on."""
+    done = ended(
+        """
+@ends_process
+async def callback():
+    await asyncio.sleep(60)
+
+async def cancelled():
+    task = asyncio.create_task(callback())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    print("cancelled" if task.cancelled() else "?")
+
+asyncio.run(cancelled())
+"""
+    )
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "cancelled")
+
+
+def test_debug_shows_where_a_refusal_came_from() -> None:
+    """Without it a refusal is one plain line."""
+    refusing = "end_process(Refused('do this'))"
+    assert ended(refusing).stderr == "do this\n"
+    assert (
+        "Traceback"
+        in ended("try:\n    raise Refused('do this')\nexcept Refused as error:\n    end_process(error)", True).stderr
+    )
+
+
+def test_what_a_callback_answers_is_passed_on() -> None:
+    """The guard changes nothing else."""
+    done = ended(
+        """
+@ends_process
+async def callback(number, *, name):
+    "What it does."
+    return number, name
+
+print(asyncio.run(callback(7, name="x")), callback.__doc__)
+"""
+    )
+    assert done.stdout.splitlines()[0] == "(7, 'x') What it does."

@@ -1,0 +1,149 @@
+"""Open buckets: what is in them does not depend on how events were batched or on where a lane was stopped."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.sketch import BINS, bins_of
+from streams.windows import ClosedBucket, Windows, WindowSpec
+from tests.streams.topic import CompactedTopic
+
+SPEC = WindowSpec("window", sums=("requests", "latency_us"), maxima=("cost",), sketches=("latency_us",))
+SUBJECTS = 150
+
+Event = tuple[int, int, int, int]
+"""Subject, bucket, latency (-1: none), cost."""
+
+EVENTS = st.lists(
+    st.tuples(
+        st.integers(0, SUBJECTS - 1),
+        st.sampled_from((100, 101, 102, 130)),
+        st.integers(-1, 5_000_000),
+        st.integers(0, 1000),
+    ),
+    min_size=1,
+    max_size=80,
+)
+
+
+def counted(windows: Windows, events: Sequence[Event]) -> None:
+    """Counts events in, in one call."""
+    subjects, buckets, latencies, costs = np.array(events, np.int64).T.copy()
+    columns = {"requests": np.int64(1), "latency_us": latencies, "cost": costs}
+    windows.add(subjects, buckets, columns, SUBJECTS)
+
+
+def cut(events: Sequence[Event], data: st.DataObject) -> list[Sequence[Event]]:
+    """The events in pieces of any size."""
+    pieces, start = [], 0
+    while start < len(events):
+        end = data.draw(st.integers(start + 1, len(events)))
+        pieces.append(events[start:end])
+        start = end
+    return pieces
+
+
+def by_subject(closed: ClosedBucket) -> dict[int, tuple[list[int], bytes]]:
+    """Numbers and bins of each subject."""
+    return {
+        subject: (closed.numbers[row].tolist(), closed.sketches["latency_us"][row].tobytes())
+        for row, subject in enumerate(closed.subjects.tolist())
+    }
+
+
+def reference(events: Sequence[Event], bucket: int) -> dict[int, tuple[list[int], bytes]]:
+    """The same, counted one by one in plain Python."""
+    numbers: dict[int, list[int]] = {}
+    sketches: dict[int, npt.NDArray[np.uint32]] = {}
+    for subject, at, latency, cost in events:
+        if at == bucket:
+            row = numbers.setdefault(subject, [0, 0, 0])
+            bins = sketches.setdefault(subject, np.zeros(BINS, np.uint32))
+            row[0] += 1
+            row[2] = max(row[2], cost)
+            if latency >= 0:
+                row[1] += latency
+                bins[bins_of(np.array([latency]))] += 1
+    return {subject: (numbers[subject], sketches[subject].tobytes()) for subject in numbers}
+
+
+@given(EVENTS)
+def test_a_closed_bucket_holds_exactly_its_events(events: list[Event]) -> None:
+    """Sums, extremes and bins are those of a loop in Python; an event without a latency adds nothing to it."""
+    windows = Windows(SPEC)
+    counted(windows, events)
+    for bucket in windows.open_buckets:
+        assert by_subject(windows.close(bucket)) == reference(events, bucket)
+    assert windows.open_buckets == []
+
+
+@given(EVENTS, st.data())
+def test_a_batch_equals_its_events_one_by_one_to_the_byte(events: list[Event], data: st.DataObject) -> None:
+    """However events are spread over calls, what goes to the state topic closes to the same bytes."""
+    whole, pieces, single = Windows(SPEC), Windows(SPEC), Windows(SPEC)
+    counted(whole, events)
+    for piece in cut(events, data):
+        counted(pieces, piece)
+    for event in events:
+        counted(single, [event])
+    assert whole.open_buckets == pieces.open_buckets == single.open_buckets
+    for bucket in whole.open_buckets:
+        assert by_subject(whole.close(bucket)) == by_subject(pieces.close(bucket)) == by_subject(single.close(bucket))
+
+
+@given(EVENTS, EVENTS, st.data())
+def test_a_lane_stopped_in_the_middle_of_a_bucket_goes_on_with_the_same_bytes(
+    before: list[Event], after: list[Event], data: st.DataObject
+) -> None:
+    """Flushed and restored between any two calls, buckets closed in between or not: page for page what it would have been."""
+    topic, other = CompactedTopic(), CompactedTopic()
+    stopped, never_stopped = Windows(SPEC), Windows(SPEC)
+    for windows in (stopped, never_stopped):
+        counted(windows, before)
+    if data.draw(st.booleans()):
+        for windows in (stopped, never_stopped):
+            windows.close(windows.open_buckets[0])
+    topic.take(stopped.table.changes())
+    other.take(never_stopped.table.changes())
+    stopped = Windows(SPEC)
+    stopped.restore(topic.pages("window"))
+    assert stopped.open_buckets == never_stopped.open_buckets
+    for piece in cut(after, data):
+        counted(stopped, piece)
+        counted(never_stopped, piece)
+    topic.take(stopped.table.changes())
+    other.take(never_stopped.table.changes())
+    assert topic.rows == other.rows
+    for bucket in never_stopped.open_buckets:
+        assert by_subject(stopped.close(bucket)) == by_subject(never_stopped.close(bucket))
+    topic.take(stopped.table.changes())
+    assert topic.rows == {}
+
+
+def test_a_bucket_that_opens_and_closes_between_two_flushes_is_never_written() -> None:
+    """Its pages cost nothing."""
+    windows, topic = Windows(SPEC), CompactedTopic()
+    counted(windows, [(1, 100, 5000, 0)])
+    windows.close(100)
+    topic.take(windows.table.changes())
+    assert topic.written == 0
+
+
+def test_pages_of_closed_buckets_are_used_again() -> None:
+    """A lane that runs for ever does not grow: a thousand buckets of as many subjects take the room of those open at once."""
+    windows = Windows(SPEC)
+    events = [(subject, 0, 5000, 1) for subject in range(SUBJECTS)]
+    for bucket in range(100, 1100):
+        counted(windows, [(subject, bucket, latency, cost) for subject, _, latency, cost in events])
+        if bucket > 100:
+            windows.close(bucket - 1)
+    assert len(windows.table) <= 8 * SUBJECTS
+
+
+def test_closing_a_bucket_that_holds_nothing_gives_nothing() -> None:
+    """Silence is a bucket too."""
+    closed = Windows(SPEC).close(100)
+    assert (len(closed.subjects), closed.numbers.shape, closed.sketches["latency_us"].shape) == (0, (0, 3), (0, BINS))
