@@ -9,7 +9,8 @@ record was read from its first byte to its last and from its own message alone.
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,12 +18,18 @@ import polars as pl
 
 from schemas.avro import Array, Enum, Field, Fixed, Json, Map, Primitive, Record, Type, Union
 from schemas.binary import long_bytes
-from schemas.framing import prefix
+from schemas.framing import PREFIX_BYTES, prefix
+from schemas.shared_runs import Run, learn
 
 _SYNC: Final = b"sentinel-columns"
 _PADDING: Final = b"\0\0\0"
 _MARK: Final = np.dtype([("guard", "<i8"), ("padding", "V3")])
 _LEAD, _GUARD = "-lead", "-guard"  # no Avro field can have these names
+
+_LEAST_SHARED: Final = 512
+"""Values in a block from which on it pays to look for what they share."""
+_SAMPLE: Final = 48
+_MOST_PATIENCE: Final = 64
 
 UNREADABLE: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, OverflowError)
 """What polars raises on bytes that make no sense; PanicException is no Exception but a BaseException."""
@@ -41,7 +48,10 @@ class BlockReader:
 
     def __init__(self, schema_id: int, writer: Record, reader: Record) -> None:
         self._lead = int.from_bytes(_PADDING + prefix(schema_id), "little", signed=True)
-        self._head = _head(writer)
+        self._writer = writer
+        self._head = _head(_block_fields(writer.fields))
+        self._shared: _Shared | None = None
+        self._until_learning, self._patience = 0, 1
         self._present, self._defaults = _plan(writer, reader)
         self._dtypes = dtypes(reader)
 
@@ -50,12 +60,9 @@ class BlockReader:
 
         `values_bytes` is their length in all. None when any of the values is not exactly one record of this schema: which one is not known then.
         """
-        wanted = [_LEAD, *(name for name in names if name in self._present), _GUARD]
-        try:
-            frame = pl.read_avro(io.BytesIO(self._block(values, values_bytes)), columns=wanted)
-        except UNREADABLE:
-            return None
-        if not self._whole(frame, len(values)):
+        wanted = [name for name in names if name in self._present]
+        frame = self._read(self._head, values, values_bytes, wanted)
+        if frame is None:
             return None
         if self._defaults:
             missing = [name for name in names if name in self._defaults]
@@ -65,7 +72,63 @@ class BlockReader:
             )
         return frame[names]
 
-    def _block(self, values: Sequence[bytes], values_bytes: int) -> bytes:
+    def read_shared(
+        self, values: Sequence[bytes], values_bytes: int, names: list[str]
+    ) -> tuple[pl.DataFrame, Mapping[str, pl.Series]] | None:
+        """The same, faster, where the values share what was learnt: the columns that differ, and of the others their one value.
+
+        None when nothing is learnt, when the values do not share it, or when any is not exactly one record.
+        """
+        shared = self._shared
+        if shared is None or len(values) < _LEAST_SHARED:
+            return None
+        wanted = [name for name in names if name in self._present and name not in shared.constants]
+        frame = self._read(shared.head, values, values_bytes, [*wanted, *shared.contents])
+        if frame is None or not all(
+            frame.select((pl.col(run) == pl.lit(content)).all()).item() for run, content in shared.contents.items()
+        ):
+            self._forget()
+            return None
+        self._patience = max(self._patience - 1, 1)
+        return frame[wanted], shared.constants
+
+    def learn(self, values: Sequence[bytes], frame: pl.DataFrame) -> None:
+        """Looks at a few of the values for what they share; `frame` is what `read` made of all of them, and nothing in it is bad."""
+        self._until_learning -= 1
+        if self._defaults or len(values) < _LEAST_SHARED or self._until_learning > 0:
+            return
+        sample = values[:: len(values) // _SAMPLE]
+        parts = learn([value[PREFIX_BYTES:] for value in sample], self._writer)
+        runs = {f"-run{index}": part for index, part in enumerate(parts) if isinstance(part, Run)}
+        if not runs:
+            self._forget()
+            return
+        named = {run: name for name, run in runs.items()}
+        fields: list[dict[str, object]] = [
+            {"name": named[part], "type": {"type": "fixed", "name": f"Run{index}", "size": len(part.content)}}
+            if isinstance(part, Run)
+            else {"name": part.name, "type": _block_type(part.type)}
+            for index, part in enumerate(parts)
+        ]
+        hidden = {name for run in runs.values() for name in run.fields}
+        constants = {name: frame[name].head(1) for name in frame.columns if name in hidden}
+        self._shared = _Shared(_head(fields), {name: run.content for name, run in runs.items()}, constants)
+
+    def _forget(self) -> None:
+        """Learns again later, and later each time that it did not hold."""
+        self._shared = None
+        self._patience = min(2 * self._patience, _MOST_PATIENCE)
+        self._until_learning = self._patience
+
+    def _read(self, head: bytes, values: Sequence[bytes], values_bytes: int, wanted: list[str]) -> pl.DataFrame | None:
+        """These columns of the block, if it is made of exactly these values."""
+        try:
+            frame = pl.read_avro(io.BytesIO(self._block(head, values, values_bytes)), columns=[_LEAD, *wanted, _GUARD])
+        except UNREADABLE:
+            return None
+        return frame if self._whole(frame, len(values)) else None
+
+    def _block(self, head: bytes, values: Sequence[bytes], values_bytes: int) -> bytes:
         count = len(values)
         marks = _MARKS.first(count)
         # Joined once: each copy of a block is some hundred page faults, which cost more than the joining.
@@ -74,13 +137,22 @@ class BlockReader:
         parts[2:-1:2] = marks
         parts[-2] = marks[-1][: -len(_PADDING)]
         size = values_bytes + count * _MARK.itemsize
-        parts[0] = b"".join((self._head, long_bytes(count), long_bytes(size), _PADDING))
+        parts[0] = b"".join((head, long_bytes(count), long_bytes(size), _PADDING))
         return b"".join(parts)
 
     def _whole(self, frame: pl.DataFrame, count: int) -> bool:
         guards = frame[_GUARD].to_numpy().view(np.int64)
         leads = frame[_LEAD].to_numpy().view(np.int64)
         return np.array_equal(guards, _MARKS.guards[:count]) and bool((leads == self._lead).all())
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the records of a batch share: a block's head with runs in it, the runs' bytes, and the values of the fields in them."""
+
+    head: bytes
+    contents: dict[str, bytes]
+    constants: dict[str, pl.Series]
 
 
 class _Marks:
@@ -183,10 +255,10 @@ def _same(written: Type, wanted: Type) -> bool:
     return written == wanted and not isinstance(written, Map | Union)
 
 
-def _head(writer: Record) -> bytes:
-    """A container's header for blocks of the writer's records, each between its two guards."""
-    fields = [{"name": _LEAD, "type": "double"}, *_block_fields(writer.fields), {"name": _GUARD, "type": "double"}]
-    schema = json.dumps({"type": "record", "name": "Block", "fields": fields}, separators=(",", ":")).encode()
+def _head(fields: list[dict[str, object]]) -> bytes:
+    """A container's header for blocks of records with these fields, each between its two guards."""
+    guarded = [{"name": _LEAD, "type": "double"}, *fields, {"name": _GUARD, "type": "double"}]
+    schema = json.dumps({"type": "record", "name": "Block", "fields": guarded}, separators=(",", ":")).encode()
     meta = b"\4\26avro.schema" + long_bytes(len(schema)) + schema + b"\24avro.codec\10null\0"
     return b"Obj\1" + meta + _SYNC
 

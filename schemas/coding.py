@@ -19,16 +19,12 @@ _R = TypeVar("_R", bound="Record")
 UNREADABLE: Final = (ArithmeticError, EOFError, LookupError, MemoryError, TypeError, ValueError, struct.error)
 """What fastavro raises on bytes that make no sense: whatever the part raises that stumbles first."""
 
-# A reader that runs over the end of its record finds these instead of nothing: fastavro takes a string that is cut
-# short, or has a negative length, as whole.
-_BEYOND: Final = b"\xff" * 16
-
 
 def framed(name: str, fields: Mapping[str, object]) -> bytes:
     """A record of the newest version of the named schema, framed: for values that are made as mappings.
 
-    Fields that are left out take the schema's default. Raises KeyError for a name that the package does not have,
-    ValueError or TypeError for values that the schema does not hold.
+    Fields that are left out take the schema's default. Raises ValueError for a name that the package does not have,
+    and ValueError or TypeError for values that the schema does not hold.
     """
     schema_id = packaged.newest(name)
     stream = BytesIO()
@@ -57,14 +53,14 @@ def read_body(
 
     None for `reader` means the writer's. Raises BadRecord when it does not decode or has bytes after its end.
     """
-    stream = BytesIO(value + _BEYOND)
+    stream = BytesIO(value)
     stream.seek(PREFIX_BYTES)
     try:
         record = schemaless_reader(stream, writer, reader)
     except UNREADABLE as error:
         raise BadRecord(Reason.UNDECODABLE, None, schema_id) from error
     if stream.tell() != len(value):
-        raise BadRecord(Reason.TRAILING if stream.tell() < len(value) else Reason.UNDECODABLE, None, schema_id)
+        raise BadRecord(Reason.TRAILING, None, schema_id)
     if not isinstance(record, dict):
         raise BadRecord(Reason.UNDECODABLE, None, schema_id)
     return record

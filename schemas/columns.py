@@ -72,20 +72,26 @@ class Decoder:
         RUST_BACKTRACE is set, many. Processes that decode are started with RUST_BACKTRACE=0 and POLARS_MAX_THREADS=1.
         """
         names = self._names_for(tuple(columns))
-        frame = self._whole(values, names)
-        if frame is not None:
+        whole = self._whole(values, names)
+        shared: Mapping[str, pl.Series] = {}
+        if whole is not None:
+            frame, shared = whole
             index: Positions = np.arange(len(values), dtype=np.int64)
             bad: list[tuple[int, BadRecord]] = []
         else:
             frame, index, bad = self._in_pieces(values, names)
         nonsense = validity.check(frame)
+        if whole is not None and not nonsense and not shared:
+            self._learn(cast("Sequence[bytes]", values), frame)
         if nonsense:
             keep = np.ones(len(index), bool)
             keep[[row for row, _ in nonsense]] = False
             bad += [_at(int(index[row]), values, error) for row, error in nonsense]
             bad.sort(key=lambda entry: entry[0])
             frame, index = frame.filter(pl.Series(keep)), index[keep]
-        return Decoded(pl.DataFrame([frame[name] for name in columns]), index, bad)
+        height = len(index)
+        made = [shared[name].new_from_index(0, height) if name in shared else frame[name] for name in columns]
+        return Decoded(pl.DataFrame(made), index, bad)
 
     def _take(self, schema_id: int, schema: dict[str, Json]) -> None:
         try:
@@ -115,10 +121,19 @@ class Decoder:
             self._names[columns] = names
         return names
 
-    def _whole(self, values: Sequence[bytes | None], names: list[str]) -> pl.DataFrame | None:
-        """The columns of all values when all are decodable and of one schema: the ordinary case."""
+    def _learn(self, values: Sequence[bytes], frame: pl.DataFrame) -> None:
+        """Lets the reader of values that are all good look for what they share."""
+        reader = self._by_prefix.get(values[0][:PREFIX_BYTES]) if values else None
+        if reader is not None:
+            reader.learn(values, frame)
+
+    def _whole(
+        self, values: Sequence[bytes | None], names: list[str]
+    ) -> tuple[pl.DataFrame, Mapping[str, pl.Series]] | None:
+        """The columns of all values when all are decodable and of one schema: the ordinary case. With them the one value of columns that
+        are left out, since all values share it; shared values are good."""
         if not values:
-            return self._empty(names)
+            return self._empty(names), {}
         present = cast("Sequence[bytes]", values)
         try:
             sizes = np.fromiter(map(len, present), np.int64, len(present))
@@ -127,7 +142,12 @@ class Decoder:
         reader = self._by_prefix.get(present[0][:PREFIX_BYTES])
         if reader is None or sizes.max() > self._max_record_bytes:
             return None
-        return reader.read(present, int(sizes.sum()), names)
+        total = int(sizes.sum())
+        fast = reader.read_shared(present, total, names)
+        if fast is not None:
+            return fast
+        frame = reader.read(present, total, names)
+        return None if frame is None else (frame, {})
 
     def _in_pieces(
         self, values: Sequence[bytes | None], names: list[str]

@@ -61,7 +61,7 @@ def check(frame: pl.DataFrame) -> list[tuple[int, BadRecord]]:
     """The rows that make no sense, in order, each with one thing that is wrong with it: texts before whole numbers before
     lists, and among them in the order of the tables above.
 
-    `frame` has at least the columns `CHECKED`, in the dtypes of `schemas.blocks.dtypes`. Null is never wrong. Costs a
+    `frame` has the columns `CHECKED`, but for those whose values were judged before, in the dtypes of `schemas.blocks.dtypes`. Null is never wrong. Costs a
     look at each column's least and largest value as long as these are as they should be.
     """
     bad: dict[int, BadRecord] = {}
@@ -73,16 +73,23 @@ def check(frame: pl.DataFrame) -> list[tuple[int, BadRecord]]:
 
 def _suspects(frame: pl.DataFrame) -> Iterator[tuple[pl.Series, BadRecord]]:
     """Masks of bad rows, each with what is wrong with these."""
+    present = set(frame.columns)
     for name, fewest in _TEXTS:
+        if name not in present:
+            continue
         size = frame[name].str.len_bytes()
         if _outside(size, fewest, MAX_ID_BYTES):
             yield size < fewest, BadRecord(Reason.BLANK, name)
             yield size > MAX_ID_BYTES, BadRecord(Reason.TOO_LONG, name)
     for name, least, most in _RANGES:
+        if name not in present:
+            continue
         column = frame[name]
         if _outside(column, least, most):
             yield ~column.is_between(least, most), BadRecord(Reason.OUT_OF_RANGE, name)
     for name, part in _NUMBERS:
+        if name not in present:
+            continue
         if frame[name].list.len().max():
             yield _infinite(frame[name], part), BadRecord(Reason.NOT_FINITE, f"{name}.{part}")
 

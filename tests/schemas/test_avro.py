@@ -46,6 +46,7 @@ LIST: Json = record("List", ["null", "List"])
         (record("A", *[record(f"B{i}", *["int"] * 9) for i in range(60)]), "500 fields"),
         (nested(33), "32 levels"),
         (doubling(31), "500 fields"),
+        (record("A", {"type": "array", "items": doubling(100)}), "500 fields"),
         (record("A", "Missing"), "not defined"),
         (record("A", record("B"), record("B")), "twice"),
         (record("A", []), "without branches"),

@@ -162,7 +162,7 @@ def test_what_is_no_record_is_refused_with_its_reason(value: bytes, reason: Reas
 
 
 def test_a_text_that_is_cut_short_at_the_end_is_not_taken_as_whole() -> None:
-    """fastavro returns what is left of a string that says it is longer; a record that ends so is bad."""
+    """A record may end in a text; one that says it is longer than what is left is bad."""
     settings = records.Settings(version="v", author="me", created_at=1, body="12345")
     assert records.Settings.from_bytes(settings.to_bytes()) == settings
     with pytest.raises(BadRecord):
