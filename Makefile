@@ -44,7 +44,7 @@ servers: .servers/kafka/.fetched
 	@command -v mvn >/dev/null || \
 	  { echo "sentinel: Kafka's jars are fetched with Maven; on Debian: apt install maven"; exit 1; }
 	@rm -rf .servers/kafka/libs
-	@mvn -q -B -f tests/servers/pom.xml dependency:copy-dependencies \
+	@mvn -q -B -Dstyle.color=never -f tests/servers/pom.xml dependency:copy-dependencies \
 	  -DincludeScope=runtime -DoutputDirectory="$(CURDIR)/.servers/kafka/libs"
 	@touch $@
 

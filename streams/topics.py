@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
@@ -210,7 +211,7 @@ def create(
                 if fault.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
     if not dry_run:
-        _wait_until_known(admin, missing, timeout_s)
+        _wait_until_usable(admin, missing, timeout_s)
     done = Outcome.WOULD_CREATE if dry_run else Outcome.CREATED
     return [TopicFact(fact.name, fact.partitions, done) if fact.name in missing else fact for fact in facts]
 
@@ -224,13 +225,23 @@ def wake(admin: AdminClient, wanted: Sequence[TopicSpec], timeout_s: float = 10.
     return facts
 
 
-def _wait_until_known(admin: AdminClient, names: Set[str], timeout_s: float) -> None:
-    # The controller acknowledges a topic some milliseconds before brokers know of it.
+def _wait_until_usable(admin: AdminClient, names: Set[str], timeout_s: float) -> None:
+    # The controller acknowledges a topic some milliseconds before brokers know of it, and before they lead its partitions.
     deadline = time.monotonic() + timeout_s
-    while not names <= admin.list_topics(timeout=timeout_s).topics.keys():
+    while not _usable(admin, names, timeout_s):
         if time.monotonic() > deadline:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the created topics do not show up"))
         time.sleep(0.02)
+
+
+def _usable(admin: AdminClient, names: Set[str], timeout_s: float) -> bool:
+    known = admin.list_topics(timeout=timeout_s).topics
+    if not names <= known.keys():
+        return False
+    latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    parts = {TopicPartition(name, number): latest for name in names for number in known[name].partitions}
+    answers = admin.list_offsets(parts, request_timeout=timeout_s).values() if parts else ()
+    return all(answer.exception(timeout_s) is None for answer in answers)
 
 
 def _configs(admin: AdminClient, names: Iterable[str], timeout_s: float) -> dict[str, dict[str, str]]:

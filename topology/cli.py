@@ -39,17 +39,22 @@ app.command()(explain)
 app.command()(demo)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"sentinel {version('llm-sentinel')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. May stand anywhere.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
+    ] = False,
 ) -> None:
     """The options of every command; `main` takes --debug out before they are read."""
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"sentinel {installed('llm-sentinel')}")
-        raise typer.Exit(0)
 
 
 def main(arguments: list[str] | None = None) -> None:

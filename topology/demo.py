@@ -22,7 +22,7 @@ from confluent_kafka import Producer
 
 from schemas.records import Anomaly, Incident, Notification
 from streams.settings import Broker, Lanes
-from streams.topics import EMBEDDED_PARTITIONS, TopicNames
+from streams.topics import EMBEDDED_PARTITIONS, STAGES, TopicNames
 from topology.commands.options import UserError
 from topology.demo_receiver import WebhookInbox
 from topology.demo_screen import Screen
@@ -107,8 +107,8 @@ async def run(plan: Plan, screen: Screen, after: Callable[[Outcome], None], *, s
     with _broker(plan, screen) as (broker, processes), _log_file() as log:
         await asyncio.to_thread(make_topics, broker, Lanes(partitions=EMBEDDED_PARTITIONS))
         async with WebhookInbox(screen.message) as inbox:
-            ports = {child.name: free_port() for child in stage_processes(None)}
-            supervisor = Supervisor(_stages(broker, inbox, ports), screen.note, output=log.fileno())
+            ports = {stage: free_port() for stage in STAGES}
+            supervisor = Supervisor(_stages(broker, inbox, ports, Path(log.name)), screen.note, output=log.fileno())
             screen.note(f"the stages write their log to {log.name}")
             working = _work(plan, screen, broker, supervisor, ports, [*processes, os.getpid()], began, Path(log.name))
             await _while_supervised(supervisor, working, after, stay=stay)
@@ -248,7 +248,7 @@ def _broker(plan: Plan, screen: Screen) -> Iterator[tuple[Broker, list[int]]]:
         yield Broker(bootstrap_servers=embedded.address, topic_prefix=prefix, embedded=True), pids
 
 
-def _stages(broker: Broker, inbox: WebhookInbox, ports: dict[str, int]) -> list[Child]:
+def _stages(broker: Broker, inbox: WebhookInbox, ports: dict[str, int], log: Path) -> list[Child]:
     receiver = {
         "name": "demo",
         "kind": "webhook",
@@ -273,7 +273,7 @@ def _stages(broker: Broker, inbox: WebhookInbox, ports: dict[str, int]) -> list[
             child.command,
             {**environment, **child.environment, "SENTINEL_WORKER__HEALTH_PORT": str(ports[child.name])},
         )
-        for child in stage_processes(None)
+        for child in stage_processes(None, log.with_suffix(".decoding"))
     ]
 
 

@@ -1,6 +1,6 @@
 """Reading our own topics from outside the stages: whole, or whole and then on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
@@ -20,28 +20,44 @@ class Read:
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 def whole(broker: Broker, topics: Sequence[str], timeout_s: float = 10.0) -> Iterator[Read]:
     """Every record that is in the topics at the start of the call, lane by lane in order of offset. Raises KafkaException."""
     consumer = _consumer(broker)
     try:
-        ends = {}
+        ranges = {}
         for part in _partitions(consumer, topics, timeout_s):
-            low, high = consumer.get_watermark_offsets(part, timeout=timeout_s)
-            if high > low:
-                ends[part.topic, part.partition] = high
-        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for topic, partition in ends])
-        while ends:
-            for message in consumer.consume(500, _WAIT_S):
-                if read := _read(message):
-                    yield read
-            # Control records and aborted ones are never handed out, but the position moves past them.
-            for at in consumer.position([TopicPartition(*end) for end in ends]):
-                if at.offset >= ends[at.topic, at.partition]:
-                    del ends[at.topic, at.partition]
+            ranges[part.topic, part.partition] = consumer.get_watermark_offsets(part, timeout=timeout_s)
+        yield from _until_ends(consumer, ranges)
     finally:
         consumer.close()
+
+
+def span(broker: Broker, topic: str, partition: int, start: int, end: int, timeout_s: float = 10.0) -> Iterator[Read]:
+    """The records of one partition from `start` to before `end`, as far as the log has them. Raises KafkaException."""
+    consumer = _consumer(broker)
+    try:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
+        for record in _until_ends(consumer, {(topic, partition): (max(low, start), min(high, end))}):
+            if record.offset < end:
+                yield record
+    finally:
+        consumer.close()
+
+
+def _until_ends(consumer: Consumer, ranges: Mapping[tuple[str, int], tuple[int, int]]) -> Iterator[Read]:
+    ends = {place: end for place, (start, end) in ranges.items() if start < end}
+    consumer.assign([TopicPartition(*place, ranges[place][0]) for place in ends])
+    while ends:
+        for message in consumer.consume(500, _WAIT_S):
+            if read := _read(message):
+                yield read
+        # Control records and aborted ones are never handed out, but the position moves past them.
+        for at in consumer.position([TopicPartition(*place) for place in ends]):
+            if at.offset >= ends[at.topic, at.partition]:
+                del ends[at.topic, at.partition]
 
 
 def follow(broker: Broker, topics: Sequence[str], stop: Callable[[], bool], timeout_s: float = 10.0) -> Iterator[Read]:
@@ -93,5 +109,10 @@ def _read(message: Message) -> Read | None:
     assert offset is not None
     key, value = message.key(), message.value()
     return Read(
-        topic, partition, offset, key if isinstance(key, bytes) else None, value if isinstance(value, bytes) else None
+        topic,
+        partition,
+        offset,
+        key if isinstance(key, bytes) else None,
+        value if isinstance(value, bytes) else None,
+        tuple((name, content) for name, content in message.headers() or () if isinstance(content, bytes)),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from streams.brokers import reach
 from streams.settings import Broker, Lanes
@@ -19,16 +20,22 @@ def make_topics(broker: Broker, lanes: Lanes) -> None:
         create(admin, wanted)
 
 
+CRASH_NOTE: Final = "SENTINEL_CRASH_NOTE"
+"""Environment variable with the file in which a detect worker notes what it decodes."""
+
+
 def stage_processes(
-    config: Path | None, health_port: int = 0, environment: Mapping[str, str] | None = None
+    config: Path | None, note: Path, health_port: int = 0, environment: Mapping[str, str] | None = None
 ) -> list[Child]:
-    """A worker for each stage. Those that serve health on a given port get it and the ones after it, in the order of the stages."""
+    """A worker for each stage. Those that serve health on a given port get it and the ones after it, in the order of the stages; `note` is where
+    detect notes what it decodes."""
     options = ["--config", str(config)] if config is not None else []
     return [
         Child(
             stage,
             sentinel("worker", stage, *options),
             {
+                CRASH_NOTE: str(note),
                 **(environment or {}),
                 **({"SENTINEL_WORKER__HEALTH_PORT": str(health_port + index)} if health_port else {}),
             },

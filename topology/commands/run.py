@@ -1,6 +1,7 @@
 """`sentinel worker` and `sentinel standalone`: the processes that do the work."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,8 +10,6 @@ from topology.commands.lanes import StageArgument
 from topology.commands.options import Config, settings_from
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from topology.settings import Settings
 
 
@@ -18,6 +17,8 @@ def worker(stage: StageArgument, config: Config = None) -> None:
     """Run one worker of one stage until it is told to end (SIGTERM or Ctrl-C). Start it again elsewhere to add a worker."""
     # Each worker has one core to itself; polars would start a thread for every core. It reads this when it is imported.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    # For each bad record polars would write a page of its own stack to the log.
+    os.environ["RUST_BACKTRACE"] = "0"
     from topology.orphans import end_with_parent
 
     end_with_parent()
@@ -47,20 +48,26 @@ def standalone(
         _supervise(config)
 
 
-def _supervise(config: "Path | None") -> None:
+def _supervise(config: Path | None) -> None:
     import asyncio
+    import tempfile
 
+    from topology.condemning import Condemner
     from topology.standalone import make_topics, stage_processes
     from topology.supervisor import Supervisor
 
     settings = settings_from(config)
     make_topics(settings.broker, settings.lanes)
     _publish_detection(settings)
-    supervisor = Supervisor(
-        stage_processes(config, settings.worker.health_port),
-        lambda line: typer.echo(f"sentinel: {line}", err=True),
-    )
-    asyncio.run(supervisor.run_until_signalled())
+
+    def say(line: str) -> None:
+        typer.echo(f"sentinel: {line}", err=True)
+
+    with tempfile.TemporaryDirectory(prefix="sentinel-") as folder:
+        note = Path(folder) / "decoding"
+        condemner = Condemner(settings.broker, settings.worker.control_key, note, say)
+        children = stage_processes(config, note, settings.worker.health_port)
+        asyncio.run(Supervisor(children, say, after_death=condemner.after_death).run_until_signalled())
 
 
 def _publish_detection(settings: "Settings") -> None:

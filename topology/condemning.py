@@ -1,0 +1,110 @@
+"""After a worker died of a signal in native code: which record did it, and the signed verdict that no worker decodes it again.
+
+The dying worker left a note of what it was decoding. Here the same records are decoded one by one in child processes; one that kills its process is
+condemned: a signed skip record on `settings`, which every worker reads before it decodes. Other deaths condemn nothing.
+"""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import KafkaException, Producer
+
+from schemas.secrets import Secret
+from streams.brokers import producer_config
+from streams.crash_note import Decoding, read_note
+from streams.outgoing import Outgoing
+from streams.settings import Broker
+from streams.settings_log import skip_record
+from streams.topics import TopicNames
+from topology.decoding_trial import framed
+from topology.reading import Read, span
+from topology.supervisor import Child, cause
+
+NATIVE: Final = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP})
+"""Signals by which native code dies of its input. SIGKILL is not among them: it comes from a person or from the kernel when memory is short."""
+
+TRIAL: Final = (sys.executable, "-m", "topology.decoding_trial")
+
+_TRIAL_S: Final = 60.0
+_DURABLE_S: Final = 30.0
+
+
+class Condemner:
+    """What a supervisor awaits after a death.
+
+    Args:
+        broker: where the records are.
+        key: signs the verdicts; with an empty one they are only told.
+        note: the file that the worker's note is in.
+        say: told one line for each verdict, and for what could not be done.
+        trial: command that decodes records, as `decoding_trial` does.
+    """
+
+    def __init__(
+        self, broker: Broker, key: Secret, note: Path, say: Callable[[str], None], trial: Sequence[str] = TRIAL
+    ) -> None:
+        self._broker, self._key, self._note, self._say, self._trial = broker, key, note, say, trial
+        self._names = TopicNames(broker.topic_prefix)
+
+    async def after_death(self, child: Child, status: int) -> None:
+        """Look whether a record killed it, and let it be skipped. Failing to is told, and the worker is started again all the same."""
+        if child.name != "detect" or -status not in NATIVE:
+            return
+        decoding = read_note(self._note)
+        if decoding is None:
+            return
+        try:
+            await asyncio.to_thread(self._try_again, decoding)
+        except (KafkaException, subprocess.TimeoutExpired, OSError) as fault:
+            self._say(f"could not look for the record that killed {child.name}: {fault}")
+
+    def _try_again(self, decoding: Decoding) -> None:
+        topic = self._names.telemetry
+        records = [
+            record
+            for record in span(self._broker, topic, decoding.partition, decoding.start, decoding.end)
+            if record.value is not None
+        ]
+        guilty = list(self._killers(records))
+        if not guilty:
+            self._say(
+                f"detect died while it decoded {topic}/{decoding.partition} from {decoding.start} to {decoding.end}, but none of these records "
+                "kills the decoder alone; none is skipped"
+            )
+        for record, status in guilty:
+            self._condemn(record, status)
+
+    def _killers(self, records: Sequence[Read]) -> "list[tuple[Read, int]]":
+        guilty = []
+        left = list(records)
+        while left:
+            given = framed(record.value or b"" for record in left)
+            done = subprocess.run(self._trial, input=given, capture_output=True, timeout=_TRIAL_S, check=False)
+            if -done.returncode not in NATIVE or not done.stdout:
+                break
+            number = int(done.stdout.split()[-1])
+            guilty.append((left[number], done.returncode))
+            left = left[number + 1 :]
+        return guilty
+
+    def _condemn(self, record: Read, status: int) -> None:
+        what = f"record {record.topic}/{record.partition} offset {record.offset} kills the decoder ({cause(status)})"
+        if not self._key:
+            self._say(f"{what}; to have it skipped, give worker.control_key_file, the same for every worker")
+            return
+        verdict = skip_record(
+            self._names.settings, record.topic, record.partition, record.offset, cause(status), self._key
+        )
+        self._publish(verdict)
+        self._say(f"{what}; it is skipped from now on, and goes to {self._names.dead_letters}")
+
+    def _publish(self, verdict: Outgoing) -> None:
+        producer = Producer({**producer_config(self._broker), "log_level": 0})
+        producer.produce(verdict.topic, verdict.value, verdict.key, headers=list(verdict.headers))
+        if producer.flush(_DURABLE_S):
+            raise OSError("the verdict was not acknowledged")
