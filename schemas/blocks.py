@@ -29,6 +29,7 @@ _LEAD, _GUARD = "-lead", "-guard"  # no Avro field can have these names
 _LEAST_SHARED: Final = 512
 """Values in a block from which on it pays to look for what they share."""
 _SAMPLE: Final = 48
+_MOST_STATES: Final = 16
 _MOST_PATIENCE: Final = 64
 
 UNREADABLE: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, OverflowError)
@@ -97,8 +98,8 @@ class BlockReader:
         self._until_learning -= 1
         if self._defaults or len(values) < _LEAST_SHARED or self._until_learning > 0:
             return
-        sample = values[:: len(values) // _SAMPLE]
-        parts = learn([value[PREFIX_BYTES:] for value in sample], self._writer)
+        sample = [values[row][PREFIX_BYTES:] for row in sorted(_telling_rows(frame))]
+        parts = learn(sample, self._writer)
         runs = {f"-run{index}": part for index, part in enumerate(parts) if isinstance(part, Run)}
         if not runs:
             self._forget()
@@ -177,6 +178,16 @@ class _Marks:
 
 
 _MARKS: Final = _Marks()
+
+
+def _telling_rows(frame: pl.DataFrame) -> set[int]:
+    """Rows among which what differs in a batch should show: some of all, and one for each state that a column is seldom in."""
+    rows = set(range(0, frame.height, frame.height // _SAMPLE))
+    for column in frame.iter_columns():
+        rows.update(column.is_null().arg_unique().to_list())
+        if column.dtype == pl.Int64() and column.n_unique() <= _MOST_STATES:
+            rows.update(column.arg_unique().to_list())
+    return rows
 
 
 def dtypes(reader: Record) -> dict[str, pl.DataType]:
