@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
@@ -108,11 +109,13 @@ def _read(message: Message) -> Read | None:
     assert partition is not None
     assert offset is not None
     key, value = message.key(), message.value()
+    # The client's type hint also allows what only producers give.
+    headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
     return Read(
         topic,
         partition,
         offset,
         key if isinstance(key, bytes) else None,
         value if isinstance(value, bytes) else None,
-        tuple((name, content) for name, content in message.headers() or () if isinstance(content, bytes)),
+        tuple((name, content) for name, content in headers if content is not None),
     )
