@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.aggregates import aggregate_bodies, bucket_part, double_names, subject_prefix
@@ -16,6 +16,7 @@ _longs = st.integers(-(2**63), 2**63 - 1)
 _subjects = st.lists(st.tuples(st.text(), st.text(), st.text()), max_size=4)
 
 
+@settings(deadline=None)
 @given(_subjects, _longs, _longs, st.text(), st.randoms(use_true_random=False))
 def test_a_bulk_of_aggregates_is_what_fastavro_writes_one_by_one(
     subjects: list[tuple[str, str, str]], start: int, end: int, version: str, random: "np.random.Generator"

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from fastavro import schemaless_writer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -56,6 +56,7 @@ def reasons(decoded: Decoded) -> list[tuple[int, str, str | None]]:
     return [(position, error.reason, error.field) for position, error in decoded.bad]
 
 
+@settings(deadline=None)
 @given(st.lists(events, max_size=12))
 def test_columns_hold_what_the_records_say(batch: list[TelemetryEvent]) -> None:
     """Every field of every record, at its position; nothing is bad."""
@@ -65,6 +66,7 @@ def test_columns_hold_what_the_records_say(batch: list[TelemetryEvent]) -> None:
     assert decoded.index.tolist() == list(range(len(batch)))
 
 
+@settings(deadline=None)
 @given(st.lists(events, max_size=8))
 def test_both_ways_of_decoding_give_equal_columns(batch: list[TelemetryEvent]) -> None:
     """The block's columns and those made of fastavro's records have equal values and dtypes."""
@@ -75,6 +77,7 @@ def test_both_ways_of_decoding_give_equal_columns(batch: list[TelemetryEvent]) -
     assert fast.index.tolist() == slow.index.tolist()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(events, st.booleans()), max_size=8))
 def test_schemas_may_be_mixed_in_a_batch(batch: list[tuple[TelemetryEvent, bool]]) -> None:
     """Rows come in the order of the values, whichever schema each has."""
@@ -104,6 +107,7 @@ _spoilt = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_spoilt, max_size=10))
 def test_what_is_good_does_not_depend_on_the_neighbours(batch: list[tuple[TelemetryEvent, str, int, int]]) -> None:
     """A batch gives the same good rows and the same bad records as its values one by one."""
@@ -116,6 +120,7 @@ def test_what_is_good_does_not_depend_on_the_neighbours(batch: list[tuple[Teleme
     assert together.frame.to_dicts() == [alone[position].frame.to_dicts()[0] for position in good]
 
 
+@settings(deadline=None)
 @given(st.lists(events, min_size=3, max_size=3), st.data())
 def test_a_short_and_a_long_record_do_not_pass_as_two(batch: list[TelemetryEvent], data: st.DataObject) -> None:
     """Bytes moved over the boundary of two messages leave the whole readable, and both are bad all the same."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import NoneType, UnionType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from schemas import packaged, records
 from schemas.avro import Array, Enum, Field, Primitive, Record, Type, Union
@@ -119,6 +119,7 @@ UNITS = (
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(events)
 def test_a_record_comes_back_as_it_was_written(telemetry: TelemetryEvent) -> None:
     """Nothing is lost or changed between `to_bytes` and `from_bytes`."""
@@ -169,6 +170,7 @@ def test_a_text_that_is_cut_short_at_the_end_is_not_taken_as_whole() -> None:
         records.Settings.from_bytes(settings.to_bytes()[:-1])
 
 
+@settings(deadline=None)
 @given(events)
 def test_every_cut_of_a_record_is_refused(telemetry: TelemetryEvent) -> None:
     """No prefix of a record is a record."""
