@@ -177,7 +177,8 @@ def _send_when_due(
             worst = max(worst, elapsed - (first + done) / rate)
             outbox.put(keys[done:due], values[done:due])
             done = due
-        else:
+        if done < len(values):
+            # Also after a record was sent: at a high rate one is always due, and this would never rest.
             clock.sleep(max((first + done) / rate - elapsed, TICK_S))
     return worst
 
