@@ -6,7 +6,7 @@ from typing import Final
 
 from agents.correlation.open_incident import OpenIncident
 from agents.correlation.settings import CorrelationSettings
-from agents.correlation.source_lanes import LAST_ORDINAL, NEVER, SourceLanes, is_row
+from agents.correlation.source_lanes import NEVER, SourceLanes, is_row
 from schemas.ids import record_id
 from schemas.records import Anomaly, Incident, IncidentChange
 from streams.pages import NewerState
@@ -76,11 +76,10 @@ class Correlator:
     ) -> list[Incident]:
         """A lane of `telemetry` has closed all up to `watermark` (µs), with its record at `source_offset`.
 
-        It stands behind the anomalies of that record; one that came before moves nothing.
+        One that came before moves nothing but append time: the watermark says so itself, the offset only says where it was made.
         """
         step = _Step(self._lane, offset)
-        if self._sources.is_new(source_lane, source_offset, LAST_ORDINAL):
-            self._sources.moved(source_lane, watermark, append_time)
+        self._sources.moved(source_lane, watermark, append_time)
         self._pass(append_time, step)
         return step.made
 

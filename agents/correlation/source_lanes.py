@@ -10,9 +10,6 @@ from streams.pages import seal, unseal
 NEVER: Final = -(2**63)
 """Earlier than every time, µs; also below every offset."""
 
-LAST_ORDINAL: Final = 2**31 - 1
-"""The ordinal of a watermark: it follows every anomaly of the record at which its lane wrote it."""
-
 _VERSION: Final = 1
 _LANE: Final = struct.Struct("<qqqq")
 _TIME: Final = struct.Struct("<qq")
@@ -34,8 +31,9 @@ class SourceLanes:
     """Event time out of the watermarks of many lanes.
 
     `time` is the least watermark of the lanes that moved within `active_us` of `append`, the latest append time; it never goes back, and stands
-    while no lane moves. All times µs. A record at or below the highest (offset, ordinal) of its lane came before: detect writes a lane's records
-    in this order and, after a fault, some of them again.
+    while no lane moves. All times µs. An anomaly at or below the highest (offset, ordinal) of its lane came before: detect writes a lane's anomalies
+    in this order and, after a fault, some of them again. A watermark that came before is known by not being above the lane's last; it has no place
+    in that order, since the record that closes a bucket may itself be anomalous and is judged after the close.
     """
 
     def __init__(self, active_us: int) -> None:
@@ -46,7 +44,7 @@ class SourceLanes:
         self.append = NEVER
 
     def is_new(self, lane: int, offset: int, ordinal: int) -> bool:
-        """Whether the record is above all that came from its lane. It counts as come from now on."""
+        """Whether the anomaly at this place is above all that came from its lane. It counts as come from now on."""
         source = self._lanes.setdefault(lane, _Source())
         if (offset, ordinal) <= (source.offset, source.ordinal):
             return False
@@ -56,9 +54,10 @@ class SourceLanes:
 
     def moved(self, lane: int, watermark: int, append_time: int) -> None:
         """A watermark came. One that is not above the lane's last moves nothing."""
-        source = self._lanes[lane]
+        source = self._lanes.setdefault(lane, _Source())
         if watermark > source.watermark:
             source.watermark, source.moved_at = watermark, append_time
+            self._touched.add(_lane_key(lane))
 
     def passed(self, append_time: int) -> None:
         """A record was appended at this time; `time` moves on where it can."""

@@ -122,12 +122,24 @@ def test_update_that_time_alone_made_is_kept() -> None:
     assert (updated.revision, resolved.revision) == (2, 3)
 
 
-def test_watermark_stands_behind_the_anomalies_of_its_record() -> None:
-    """After a lane's watermark, an anomaly of the same offset has come before; one of the next offset has not."""
+def test_record_that_closes_a_bucket_may_be_anomalous_itself() -> None:
+    """Detect writes the close's anomalies, the watermark, and then what it found in that very record: all under one offset."""
     lane = Lane()
-    lane.at(0, watermark(0, source_offset=5))
-    assert lane.at(0, arrives(anomaly(0, source=(0, 5, 3)))) == []
-    assert len(lane.at(0, arrives(anomaly(0, source=(0, 6, 0))))) == 1
+    at_close, at_once = anomaly(0, source=(0, 5, 0)), anomaly(12, source=(0, 5, 1), application="other")
+    lane.at(0, arrives(at_close), watermark(10, source_offset=5))
+    assert len(lane.at(0, arrives(at_once))) == 1
+    again = lane.at(1, arrives(at_close), watermark(10, source_offset=5), arrives(at_once))
+    assert again == []
+
+
+def test_watermark_that_came_before_does_not_keep_a_lane_active() -> None:
+    """A detect worker that writes old watermarks again has not moved."""
+    lane = Lane()
+    lane.at(0, watermark(0, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
+    lane.at(1, arrives(anomaly(0, source=(0, 2, 0))))
+    lane.at(50, watermark(0, lane=1, source_offset=1))
+    [resolved] = lane.at(61, watermark(900, lane=0, source_offset=3))
+    assert resolved.change is IncidentChange.RESOLVED
 
 
 @pytest.mark.parametrize("place", range(3))
