@@ -35,7 +35,8 @@ def learning(
 ) -> SeriesState:
     """The state after learning; charts are those of `state`, which have seen the bucket already.
 
-    Nothing is learnt where `lesson` is 0; spreads and variances are learnt in proportion to it. `residual` and `variance` (of sizes, shape (4, n)) are those that the bucket was judged by.
+    Nothing is learnt where `lesson` is 0; spreads and variances are learnt in proportion to it. `residual` and `variance` (of sizes,
+    shape (4, n)) are those that the bucket was judged by.
     """
     new = state.learnt == 0
     age = np.minimum(state.learnt, memory - 1)

@@ -180,23 +180,23 @@ class Profile:
     """Time constant of a user's recent volume, buckets (five minutes of 10 s): users come about once a minute, so one
     bucket says little."""
 
-    threshold: float = 4.5
-    """Score from which a user's volume counts as anomalous: standard deviations above the user's own usual volume, on the
-    logarithmic scale. Between 3 and 10."""
+    threshold: float = 3.5
+    """Score from which a user's volume counts as anomalous: standard deviations above what the user's past makes likely, on the
+    logarithmic scale. It takes at least two buckets to get there, so 3.5 is rarer than it sounds. Between 3 and 10."""
 
-    newcomer_threshold: float = 6.0
-    """The same for a user without enough past of their own: standard deviations above the usual volume of the application's
-    users. Higher, since some users are heavy from the first day. Between 3 and 20."""
+    newcomer_threshold: float = 4.5
+    """The same for a user without enough past of their own, of whom the application's users say what is likely. Higher, since some
+    users are heavy from the first day. Between 3 and 20."""
 
     crowd_threshold: float = 1.5
     """A user with a past must also be so many standard deviations above the usual volume of the application's users: who
-    grows from little to the ordinary is no news. Between 0 and 10."""
+    grows from little to the ordinary is no news. Between 1 and 10."""
 
     least_ratio: float = 5.0
     """The smallest ratio of recent to usual volume worth telling, however sure it is."""
 
-    least_buckets: int = 20
-    """Buckets with requests that make a past of a user's own. The application's needs ten times as many, over all users."""
+    least_buckets: int = 5
+    """Buckets with requests that make a past of a user's own, over at least `window_buckets`."""
 
     memory_buckets: int = 100
     """Buckets with requests over which a user's usual volume is remembered (time constant)."""
@@ -212,8 +212,8 @@ class Profile:
         _between("window_buckets", self.window_buckets, 1, 1000)
         _between("threshold", self.threshold, 3.0, 10.0)
         _between("newcomer_threshold", self.newcomer_threshold, 3.0, 20.0)
-        _between("crowd_threshold", self.crowd_threshold, 0.0, 10.0)
-        _between("least_ratio", self.least_ratio, 1.0, 1e6)
+        _between("crowd_threshold", self.crowd_threshold, 1.0, 10.0)
+        _between("least_ratio", self.least_ratio, 1.1, 1e6)
         _between("least_buckets", self.least_buckets, 5, 100_000)
         _between("memory_buckets", self.memory_buckets, 5, 100_000)
         _between("repeat_buckets", self.repeat_buckets, 1, 100_000)
