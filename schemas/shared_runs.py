@@ -18,6 +18,10 @@ LEAST_FIELDS: Final = 2
 _WIDTHS: Final = {"null": 0, "boolean": 1, "float": 4, "double": 8}
 
 
+class _Peculiar(ValueError):
+    """A record that decodes, but is written in a way that decoders read differently."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """The bytes of neighbouring fields."""
@@ -29,8 +33,17 @@ class Run:
 def learn(bodies: Sequence[bytes], writer: Record) -> list[Field | Run]:
     """The writer's fields in order, with runs in place of neighbours that all these records hold alike.
 
-    Every body must be a whole record of the writer's schema: what is learnt from another is meaningless.
+    Every body must be a whole record of the writer's schema: what is learnt from another is meaningless. Nothing is alike
+    where one of them is written peculiarly (a branch that its union does not have, items with their size before them): a
+    reader of blocks takes such records, and what it makes of them is not worth knowing here.
     """
+    try:
+        return _parts(bodies, writer)
+    except (_Peculiar, IndexError):
+        return list(writer.fields)
+
+
+def _parts(bodies: Sequence[bytes], writer: Record) -> list[Field | Run]:
     parts: list[Field | Run] = []
     alike: list[tuple[Field, bytes]] = []
     places = [0] * len(bodies)
@@ -44,6 +57,8 @@ def learn(bodies: Sequence[bytes], writer: Record) -> list[Field | Run]:
             parts += _closed(alike)
             alike = []
             parts.append(field)
+    if places != [len(body) for body in bodies]:
+        raise _Peculiar
     return parts + _closed(alike)
 
 
@@ -67,6 +82,8 @@ def _end(kind: Type, body: bytes, at: int) -> int:
             return at + size
         case Union(branches):
             branch, start = _number(body, at)
+            if not 0 <= branch < len(branches):
+                raise _Peculiar
             return _end(branches[branch], body, start)
         case Record(_, fields):
             for field in fields:
@@ -82,11 +99,8 @@ def _list_end(items: Type, body: bytes, at: int) -> int:
         count, at = _number(body, at)
         if count == 0:
             return at
-        if count < 0:
-            # A block that tells its size in bytes.
-            size, at = _number(body, at)
-            at += size
-            continue
+        if not 0 < count <= len(body):
+            raise _Peculiar
         for _ in range(count):
             at = _end(items, body, at)
 

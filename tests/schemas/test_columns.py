@@ -271,6 +271,28 @@ def test_blocks_of_items_may_tell_their_size() -> None:
         assert decode([sized], ["tenant"]).bad == []
 
 
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"\7" + b"\0" * 30,  # a branch that the union does not have
+        b"\x0a\0" + b"\0" * 30,  # the same, with a value
+        b"\0" * 29 + long_bytes(-1) + long_bytes(77) + b"\2k\2v\0\0",  # a label, with a wrong size before it
+        b"\0" * 29 + b"\x80\0\0",  # a number that is longer than it must be
+    ],
+)
+def test_records_written_peculiarly_are_read_alike_in_large_batches_and_alone(tail: bytes) -> None:
+    """What no decoder should meet neither stops the one that looks for what a batch shares nor changes a column."""
+    plain = event(currency="EUR").to_bytes()
+    body = plain[: plain.index(b"\x80\xbe\x92\x01") + 4]
+    value = body + tail
+    alone = decode([value], ALL_COLUMNS)
+    decoder = Decoder({1: packaged.schema_json(1)})
+    for _ in range(3):
+        batch = decoder.decode([value] * 600, ALL_COLUMNS)
+        assert batch.index.tolist() == ([] if alone.bad else list(range(600)))
+        assert batch.frame.to_dicts() == alone.frame.to_dicts() * 600
+
+
 def test_a_default_symbol_is_a_column_of_its_index() -> None:
     """An enum that older records lack is a number like every enum column."""
     writer = Record("R", (Field("a", Primitive("long")),))
