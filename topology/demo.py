@@ -152,8 +152,8 @@ async def _work(
     """Play everything; the outcome, when it was worked off."""
     await _until_ready(ports, log)
     names, found, ended = TopicNames(broker.topic_prefix), Found(), threading.Event()
-    # The hour has just ended, so that no event is ahead of its arrival at any speed.
-    start = time.time_ns() // 1000 - (DURATION_S + 120) * 1_000_000
+    # The hour has just ended, so that no event is ahead of its arrival at any speed. It begins on a whole minute: buckets fall alike every time.
+    start = (time.time_ns() // 60_000_000_000 - DURATION_S // 60 - 3) * 60_000_000
     hour = await asyncio.to_thread(events, plan.seed, start)
     screen.begin(len(hour), start)
     following = asyncio.create_task(asyncio.to_thread(_follow, broker, names, found, ended))
