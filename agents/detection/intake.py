@@ -38,20 +38,12 @@ class Taken:
     append_times: Int64s
     """µs."""
     dead_letters: list[Outgoing]
+    bad: list[tuple[int, bytes | None, str]]
+    """Offset, key and reason of each bad record, in offset order."""
     ticks: list[tuple[int, int, int]]
     """Number of events before it, offset, append time in µs."""
-    versions: list[tuple[int, str]]
-    """Number of events before it, settings version that takes effect there."""
-    values: list[bytes | None]
-    index: Int64s
-    """Place of each event in `values`."""
-
-    def value_at(self, event: int) -> bytes:
-        """The raw record of an event."""
-        value = self.values[int(self.index[event])]
-        if value is None:
-            raise ValueError("a good event has a value")
-        return value
+    versions: list[tuple[int, int, str]]
+    """Number of events before it, offset, settings version that takes effect there."""
 
 
 class Intake:
@@ -120,18 +112,18 @@ class Intake:
             bad += [(int(record), BadRecord(AHEAD, "event_time")) for record in records[ahead]]
             keep = ~ahead
             frame, times, offsets = frame.filter(pl.Series(keep)), times[keep], offsets[keep]
-            append_times, index, records = append_times[keep], index[keep], records[keep]
+            append_times = append_times[keep]
         sorted_out.bad += bad
+        letters, known = self._dead_letters(block, sorted_out.bad)
         return Taken(
             frame=frame,
             offsets=offsets,
             times=times,
             append_times=append_times,
-            dead_letters=self._dead_letters(block, sorted_out.bad),
+            dead_letters=letters,
+            bad=known,
             ticks=[(int(np.searchsorted(offsets, at)), at, append) for at, append in sorted_out.ticks],
-            versions=[(int(np.searchsorted(offsets, at)), version) for at, version in sorted_out.versions],
-            values=values,
-            index=index,
+            versions=[(int(np.searchsorted(offsets, at)), at, version) for at, version in sorted_out.versions],
         )
 
     def _special(
@@ -170,8 +162,11 @@ class Intake:
             )
         )
 
-    def _dead_letters(self, block: Block, bad: list[tuple[int, BadRecord]]) -> list[Outgoing]:
-        letters = []
+    def _dead_letters(
+        self, block: Block, bad: list[tuple[int, BadRecord]]
+    ) -> tuple[list[Outgoing], list[tuple[int, bytes | None, str]]]:
+        letters: list[Outgoing] = []
+        known: list[tuple[int, bytes | None, str]] = []
         for index, error in sorted(bad, key=lambda pair: pair[0]):
             record = block.record(index)
             metrics.BAD_RECORDS.labels(self._stage, error.reason).inc()
@@ -188,7 +183,8 @@ class Intake:
                     error.schema_id,
                 )
             )
-        return letters
+            known.append((record.offset, record.key, error.reason))
+        return letters, known
 
 
 class _SortedOut:

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import polars as pl
 
 from agents.detection.aggregates import aggregate_records
+from agents.detection.bad_share import BadRecords, BadShare
 from agents.detection.intake import Intake, Taken
 from agents.detection.policy import Policy
 from agents.detection.population import SERIES_WINDOW, USER_WINDOW, Population
 from agents.detection.segment import Columns, Segment, closes
-from agents.detection.verdicts import anomaly
+from agents.detection.verdicts import anomaly, bad_records_anomaly
 from agents.detectors.contract import Finding, Kind, Verdicts
-from schemas.records import TelemetryEvent
 from streams.blocks import Block
 from streams.control import watermark
 from streams.outgoing import Outgoing, Step
@@ -73,6 +73,7 @@ class DetectLane:
         self._clock = Clock()
         self._closed_to = _NO_BUCKET
         self._last_event_bucket = _NO_BUCKET
+        self._bad_share = BadShare()
         self._meta_changed = False
         self._ordinal = (-1, 0)
         self._tables: dict[str, dict[str, Table]] = {}
@@ -101,14 +102,22 @@ class DetectLane:
         taken = self._intake.take(block, self._columns_for(block))
         step = Step(now=taken.dead_letters, bad=len(taken.dead_letters), late=0)
         columns = Columns(taken.frame)
+        verdicts = self._bad_share.take(taken.bad, taken.offsets, taken.frame["tenant"])
         first = 0
-        for index, apply in self._interruptions(taken):
+        for index, apply in self._interruptions(taken, verdicts):
             self._events(taken, columns, first, index, step)
             apply(step)
             first = index
         self._events(taken, columns, first, len(taken.offsets), step)
         self._meta_changed = True
         return step
+
+    def _columns(self, block: Block) -> tuple[str, ...]:
+        """What must be decoded for every settings version that is in effect somewhere in the block."""
+        columns = self._policy.columns
+        for version in sorted(self._intake.settings_named(block)):
+            columns += self._policies(version).columns
+        return tuple(dict.fromkeys(columns))
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Changed pages of every table, and the lane's own row."""
@@ -189,7 +198,7 @@ class DetectLane:
             whole=whole,
         )
         self._reserve_applications()
-        self._at_once(segment, taken, step)
+        self._at_once(segment, step)
         self._count(segment, frame)
         self._last_event_bucket = max(self._last_event_bucket, int(segment.buckets.max()))
         step.events += len(places)
@@ -228,7 +237,7 @@ class DetectLane:
         self._reserve_applications()
         self._users.add(rows, buckets, {"requests": one, "tokens": tokens, "cost_nano": cost})
 
-    def _at_once(self, segment: Segment, taken: Taken, step: Step) -> None:
+    def _at_once(self, segment: Segment, step: Step) -> None:
         found = [
             (finding, detector)
             for detector in self._policy.at_once
@@ -237,7 +246,7 @@ class DetectLane:
         found.sort(key=lambda pair: pair[0].position or 0)
         for finding, detector in found:
             offset = int(segment.offsets[finding.position or 0])
-            self._tell(finding, (detector.name, detector.version), offset, segment, taken, step)
+            self._tell(finding, (detector.name, detector.version), offset, segment, step)
 
     def _tell(
         self,
@@ -245,16 +254,13 @@ class DetectLane:
         detector: tuple[str, int],
         offset: int,
         segment: Segment | None,
-        taken: Taken | None,
         step: Step,
     ) -> None:
         last, count = self._ordinal
         self._ordinal = (offset, count + 1 if offset == last else 0)
 
         def sample(position: int) -> str:
-            if segment is None or taken is None:
-                return ""
-            return TelemetryEvent.from_bytes(taken.value_at(int(segment.places[position]))).event_id
+            return "" if segment is None else str(segment.columns.frame["event_id"][int(segment.places[position])])
 
         told = anomaly(
             finding,
@@ -270,11 +276,25 @@ class DetectLane:
         of = {Kind.SERIES: self._series.subjects, Kind.USER: self._users.subjects, Kind.APPLICATION: self._applications}
         return of[finding.kind].name(finding.row)
 
-    def _interruptions(self, taken: Taken) -> list[tuple[int, Callable[[Step], None]]]:
-        """What stands between the events: ticks and control records, each with the number of events before it."""
-        ticks = [(index, self._ticking(offset, append)) for index, offset, append in taken.ticks]
-        versions = [(index, self._switching(version)) for index, version in taken.versions]
-        return sorted(ticks + versions, key=lambda pair: pair[0])
+    def _interruptions(self, taken: Taken, verdicts: list[BadRecords]) -> list[tuple[int, Callable[[Step], None]]]:
+        """What stands between the events: ticks, control records, verdicts on bad ones; each with the number of events before it."""
+        ticks = [(offset, index, self._ticking(offset, append)) for index, offset, append in taken.ticks]
+        versions = [(offset, index, self._switching(version)) for index, offset, version in taken.versions]
+        shares = [
+            (verdict.offset, int(np.searchsorted(taken.offsets, verdict.offset)), self._complaining(verdict))
+            for verdict in verdicts
+        ]
+        return [(index, apply) for _, index, apply in sorted(ticks + versions + shares, key=lambda one: one[0])]
+
+    def _complaining(self, verdict: BadRecords) -> Callable[[Step], None]:
+        def apply(step: Step) -> None:
+            last, count = self._ordinal
+            self._ordinal = (verdict.offset, count + 1 if verdict.offset == last else 0)
+            place = (self.partition, verdict.offset, self._ordinal[1])
+            told = bad_records_anomaly(verdict, self._clock.time, self._bucket_us, self._policy.version, place)
+            step.now.append(Outgoing(self._names.anomalies, told.tenant.encode(), told.to_bytes()))
+
+        return apply
 
     def _ticking(self, offset: int, append_time: int) -> Callable[[Step], None]:
         def apply(step: Step) -> None:
@@ -354,7 +374,7 @@ class DetectLane:
             verdicts.append((said, detector.name, detector.version))
         for said, name, version in verdicts:
             for finding in said.findings:
-                self._tell(finding, (name, version), offset, None, None, step)
+                self._tell(finding, (name, version), offset, None, step)
         step.with_state.extend(
             aggregate_records(self._names.aggregates, closed, bands, self._series.subjects, self._policy.version)
         )
@@ -374,10 +394,13 @@ class DetectLane:
 
     def _meta(self) -> bytes:
         row = _META_ROW.pack(self._clock.time, self._clock.append, self._closed_to, self._last_event_bucket)
-        return seal(_META_VERSION, row + self._policy.version.encode())
+        version = self._policy.version.encode()
+        return seal(_META_VERSION, row + bytes([len(version)]) + version + self._bad_share.to_bytes())
 
     def _restore_meta(self, value: bytes) -> None:
         _, body = unseal(value, _META_VERSION, "meta")
         time, append, self._closed_to, self._last_event_bucket = _META_ROW.unpack_from(body)
         self._clock = Clock(time, append)
-        self._adopt(self._policies(str(body[_META_ROW.size :], "utf-8")))
+        length, named = body[_META_ROW.size], body[_META_ROW.size + 1 :]
+        self._adopt(self._policies(str(named[:length], "utf-8")))
+        self._bad_share.restore(bytes(named[length:]))

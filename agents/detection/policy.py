@@ -56,6 +56,9 @@ def policy_of(version: str, settings: DetectionSettings) -> Policy:
     if settings.profile.enabled:
         at_close.append(ProfileDetector(settings.profile))
         columns.append("user")
+    if at_once:
+        # An anomaly names its event.
+        columns.append("event_id")
     for rule in settings.rules:
         columns.extend(columns_of(rule.metric))
     return Policy(version, at_once, at_close, tuple(dict.fromkeys(columns)))

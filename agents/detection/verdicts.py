@@ -1,10 +1,15 @@
 """From what a detector found to the anomaly that is told."""
 
 from collections.abc import Callable
+from typing import Final
 
+from agents.detection.bad_share import BadRecords
 from agents.detectors.contract import Finding, Kind
 from schemas.ids import record_id
-from schemas.records import Anomaly, Evidence
+from schemas.records import Anomaly, Direction, Evidence, Severity
+
+_INTAKE: Final = "(intake)"
+"""Stands for application and detector where records do not even get to be events."""
 
 
 def anomaly(
@@ -47,6 +52,39 @@ def anomaly(
         reason=finding.reason,
         evidence=tuple(Evidence(key, value) for key, value in finding.evidence),
         sample_event_ids=() if finding.position is None else (samples(finding.position),),
+        lane=lane,
+        offset=offset,
+        ordinal=ordinal,
+    )
+
+
+def bad_records_anomaly(
+    verdict: BadRecords, time: int, bucket_us: int, settings_version: str, place: tuple[int, int, int]
+) -> Anomaly:
+    """The record of a tenant most of whose records are bad; `time` is the lane's, µs, since that of bad records means nothing."""
+    start = time // bucket_us * bucket_us
+    lane, offset, ordinal = place
+    share = verdict.bad / (verdict.bad + verdict.good)
+    return Anomaly(
+        id=record_id(verdict.tenant, _INTAKE, settings_version, lane, offset),
+        tenant=verdict.tenant,
+        application=_INTAKE,
+        metric="bad_records",
+        detector=_INTAKE,
+        detector_version=1,
+        settings_version=settings_version,
+        window_start=start,
+        window_end=start + bucket_us,
+        event_time=time,
+        observed=share,
+        expected=0.0,
+        score=round(2 * share, 6),
+        severity=Severity.HIGH,
+        confidence=1.0,
+        direction=Direction.ABOVE,
+        reason=f"{verdict.bad} of the last {verdict.bad + verdict.good} records are bad; the last one: {verdict.reason}",
+        evidence=(Evidence("bad", float(verdict.bad)), Evidence("good", float(verdict.good))),
+        sample_event_ids=(),
         lane=lane,
         offset=offset,
         ordinal=ordinal,
