@@ -1,0 +1,95 @@
+"""Workers as they run in service: one process per stage under the supervisor, which starts again what dies."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from benchmarks.installation import Installation, last_words, wait_until
+from benchmarks.scraping import Scrape, is_ready, scrape
+from benchmarks.showing import BenchmarkFailed, Screen
+from topology.standalone import stage_processes
+from topology.supervisor import RestartPolicy, Supervisor, free_port
+
+_READY_S: Final = 120.0
+_END_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The running stages. `deaths` is what the supervisor said of those that died."""
+
+    installation: Installation
+    ports: Mapping[str, int]
+    supervisor: Supervisor
+    deaths: list[str]
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by stage, of those that run now."""
+        return self.supervisor.pids
+
+    def scrape(self, stage: str) -> Scrape:
+        """Its metrics. Raises BenchmarkFailed when it does not answer."""
+        found = scrape(self.ports[stage])
+        if found is None:
+            raise BenchmarkFailed(f"{stage} does not answer: {self.last_words()}")
+        return found
+
+    def are_ready(self) -> bool:
+        """Whether all are recovered and assigned."""
+        return all(is_ready(port) for port in self.ports.values())
+
+    def last_words(self) -> str:
+        """The end of the stages' log."""
+        return last_words(self.installation.folder / "stages.log")
+
+    def check(self) -> None:
+        """Raises BenchmarkFailed when a stage died, where none should."""
+        if self.deaths:
+            raise BenchmarkFailed(f"{self.deaths[0]}: {self.last_words()}")
+
+
+@contextlib.contextmanager
+def supervised(
+    installation: Installation, which: Collection[str], screen: Screen, policy: RestartPolicy | None = None
+) -> Iterator[Stages]:
+    """These stages, all ready; they end in order when the context is left. Raises BenchmarkFailed."""
+    ports = {stage: free_port() for stage in which}
+    deaths: list[str] = []
+
+    def say(line: str) -> None:
+        screen.note(line)
+        if " died " in line:
+            deaths.append(line)
+
+    children = [
+        replace(child, environment={**child.environment, "SENTINEL_WORKER__HEALTH_PORT": str(ports[child.name])})
+        for child in stage_processes(installation.config, installation.folder / "decoding")
+        if child.name in ports
+    ]
+    with (installation.folder / "stages.log").open("ab") as log:
+        supervisor = Supervisor(children, say, policy, output=log.fileno())
+        with _running(supervisor):
+            stages = Stages(installation, ports, supervisor, deaths)
+            wait_until(stages.are_ready, _READY_S, "the stages are not ready", stages.check)
+            yield stages
+
+
+@contextlib.contextmanager
+def _running(supervisor: Supervisor) -> Iterator[None]:
+    """Runs a supervisor in a thread with a loop of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_until_complete, args=(supervisor.run(),), name="supervisor")
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(supervisor.stop)
+        thread.join(_END_S)
+        if thread.is_alive():
+            # Its second stop kills.
+            loop.call_soon_threadsafe(supervisor.stop)
+            thread.join()
+        loop.close()
