@@ -22,7 +22,7 @@ _log = structlog.get_logger("sentinel.alert")
 
 _LOOK_EVERY_S: Final = 0.2
 _AT_ONCE: Final = 64
-"""Deliveries under way at a time; those that wait for another attempt do not count."""
+"""Deliveries to one receiver under way at a time; those that wait for another attempt do not count."""
 
 
 class Courier:
@@ -42,7 +42,8 @@ class Courier:
 
     async def run(self, lanes: LaneSet) -> None:
         """Delivers until cancelled."""
-        slots = asyncio.Semaphore(_AT_ONCE)
+        # Of each receiver its own: one that hangs must not take the others' places.
+        slots = {name: asyncio.Semaphore(_AT_ONCE) for name in self._receivers}
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._look(lanes))
@@ -51,7 +52,8 @@ class Courier:
                     place = (id(lane), delivery.notification_id)
                     if place not in self._under_way:
                         self._under_way.add(place)
-                        group.create_task(self._carry(lanes, lane, delivery, slots))
+                        place_of = slots.get(delivery.receiver) or asyncio.Semaphore()
+                        group.create_task(self._carry(lanes, lane, delivery, place_of))
         finally:
             for receiver in self._receivers.values():
                 await receiver.close()

@@ -12,7 +12,7 @@ _TOLD: Final = ("tenant", "id", "application", "state", "severity", "title", "co
 class Log(Protocol):
     """What is needed of a structured logger."""
 
-    def info(self, event: str, /, **fields: object) -> object:
+    def info(self, event: str | None = None, *args: object, **fields: object) -> object:
         """Write one line."""
 
 
