@@ -20,8 +20,6 @@ _FORGOTTEN: Final = 25
 _STEPS: Final = ((2.2, Severity.CRITICAL), (1.4, Severity.HIGH))
 """Logarithm of the ratio, in that of the least ratio, from which an anomaly is so grave; below the last it is medium."""
 
-_BASIS: Final = ("centre", "spread", "learnt", "crowd_centre", "crowd_spread")
-
 
 class ProfileDetector:
     """Requests, tokens and cost of every user that had a request in the bucket; only too much is told, never too little.
@@ -83,7 +81,12 @@ class ProfileDetector:
 
     def recompute(self, metric: str, evidence: Mapping[str, float]) -> float:
         """The score from the volume before, what came, and what was usual."""
-        centre, variance = expected(*(np.array([evidence[name]]) for name in _BASIS))
+        number = {name: np.array([value]) for name, value in evidence.items()}
+        own, crowd = (
+            (number["centre"], number["spread"], number["learnt"]),
+            (number["crowd_centre"], number["crowd_spread"]),
+        )
+        centre, variance = expected(*own, *crowd, number["newcomer"] > 0)
         deviation = np.sqrt(variance)
         came = counted(np.array([evidence["amount"]]), centre, deviation)
         volume = evidence["volume_before"] * evidence["kept"] + came

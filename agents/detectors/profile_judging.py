@@ -74,7 +74,9 @@ class Judged:
 def judged(users: Users, crowds: Crowds, kept: Float64s, amounts: Float64s, stamp: int, settings: Profile) -> Judged:
     """Judges the bucket's `amounts` and what is `kept` (a share) of the volumes before; `crowds` has one column per user, `stamp` is
     one more than the bucket's number."""
-    centre, variance = expected(users.centre, users.spread, users.learnt, crowds.centre, crowds.spread)
+    filling = (users.first == 0) | (stamp - users.first < settings.window_buckets)
+    newcomer = filling | (users.learnt < settings.least_buckets)
+    centre, variance = expected(users.centre, users.spread, users.learnt, crowds.centre, crowds.spread, newcomer)
     deviation = np.sqrt(variance)
     ready = crowds.learnt >= _CROWD_READY
     volume = users.volume * kept + np.where(ready, counted(amounts, centre, deviation), amounts)
@@ -82,8 +84,6 @@ def judged(users: Users, crowds: Crowds, kept: Float64s, amounts: Float64s, stam
     size = np.log(np.maximum(volume, 1.0))
     score = _rounded((size - centre) / deviation)
     crowd = _rounded((size - crowds.centre) / np.sqrt(np.maximum(crowds.spread, LEAST_SPREAD)))
-    filling = (users.first == 0) | (stamp - users.first < settings.window_buckets)
-    newcomer = filling | (users.learnt < settings.least_buckets)
     bar = np.where(newcomer, settings.newcomer_threshold, settings.threshold)
     effect, ratio = size - centre, np.log(settings.least_ratio)
     high = ready & known & (crowd >= settings.crowd_threshold)
@@ -102,14 +102,20 @@ def judged(users: Users, crowds: Crowds, kept: Float64s, amounts: Float64s, stam
 
 
 def expected(
-    centre: Float64s, spread: Float64s, learnt: Float64s, crowd_centre: Float64s, crowd_spread: Float64s
+    centre: Float64s,
+    spread: Float64s,
+    learnt: Float64s,
+    crowd_centre: Float64s,
+    crowd_spread: Float64s,
+    newcomer: Bools,
 ) -> tuple[Float64s, Float64s]:
     """Mean and variance of the logarithm of the next volume: what the crowd makes likely and what the user has shown, each by its weight.
 
-    The normal-normal model of empirical Bayes (Efron & Morris, Data analysis using Stein's estimator, JASA 70, 1975). Of a stranger it
-    says what the crowd says, of an old user what the user says:
+    The normal-normal model of empirical Bayes (Efron & Morris, Data analysis using Stein's estimator, JASA 70, 1975), but of who is
+    known to be heavier than the crowd, and no newcomer, nothing is taken off: the crowd's tail is longer than a normal one. Of a
+    stranger it says what the crowd says, of an old user what the user says:
 
-    >>> of = lambda learnt: expected(*(np.array([x]) for x in (2.0, 0.5, learnt, 5.0, 1.5)))
+    >>> of = lambda learnt: expected(*(np.array([x]) for x in (2.0, 0.5, learnt, 5.0, 1.5, False)))
     >>> [round(float(x[0]), 2) for x in of(0.0)], [round(float(x[0]), 2) for x in of(1e9)]
     ([5.0, 1.5], [2.0, 0.5])
     """
@@ -117,6 +123,7 @@ def expected(
     shown = learnt / (_ALIKE * within)
     likely = 1 / np.maximum(crowd_spread - within, LEAST_SPREAD)
     mean = (shown * centre + likely * crowd_centre) / (shown + likely)
+    mean = np.where(newcomer, mean, np.maximum(mean, centre))
     return np.asarray(mean), np.asarray(within + 1 / (shown + likely))
 
 

@@ -38,7 +38,7 @@ def users_learnt(users: Users, crowds: Crowds, judged: Judged, stamp: int, setti
     centre = np.where(new, judged.size, users.centre + step / (age + 1))
     trust = np.where(judged.suspect, _SUSPICION, 1.0)
     scatter = np.where(new, spread, spread + trust * (squared - spread) / (age + _PRIOR))
-    learnt = np.where(judged.outlived, settings.least_buckets, age + 1)
+    learnt = np.where(judged.outlived, settings.memory_buckets / 2, age + 1)
     return Users(
         volume=judged.volume,
         centre=np.where(lesson, centre, users.centre),
