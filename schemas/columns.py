@@ -161,9 +161,11 @@ class Decoder:
                 self._one_by_one(schema_id, places, names, gathered)
         frame = pl.concat(gathered.frames)
         index: Positions = np.array(gathered.places, dtype=np.int64)
-        order = np.argsort(index)
         gathered.bad.sort(key=lambda entry: entry[0])
-        return frame[order], index[order], gathered.bad
+        if bool((index[1:] < index[:-1]).any()):  # schemas were mixed; reordering columns of lists is slow
+            order = np.argsort(index)
+            frame, index = frame[order], index[order]
+        return frame, index, gathered.bad
 
     def _sorted(self, values: Sequence[bytes | None], gathered: "_Gathered") -> "dict[int, list[_Place]]":
         """The values that may be decoded, by schema id."""
