@@ -20,8 +20,8 @@ MAX_DURATION_US: Final = 7 * 86_400 * 1_000_000
 MAX_TOKENS: Final = 1_000_000_000
 """The most tokens of a call, a thousand times what models take."""
 
-MAX_COST_NANO: Final = 1_000_000_000_000_000
-"""The highest cost of a call, 1e-9 of a currency unit: a million units; 9,000 of them still sum within 63 bits."""
+MAX_COST_NANO: Final = 10_000_000_000_000
+"""The highest cost of a call, 1e-9 of a currency unit: ten thousand units; 900,000 of them still sum within 63 bits."""
 
 MAX_RETRIES: Final = 1_000_000
 """The most tries before a call."""
