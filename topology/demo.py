@@ -20,7 +20,7 @@ from typing import Final
 import aiohttp
 from confluent_kafka import Producer
 
-from schemas.records import Anomaly, Incident, Notification
+from schemas.records import Anomaly, Incident, Notification, TelemetryEvent
 from streams.settings import Broker, Lanes
 from streams.topics import EMBEDDED_PARTITIONS, STAGES, TopicNames
 from topology.commands.options import UserError
@@ -35,7 +35,7 @@ from topology.standalone import make_topics, stage_processes
 from topology.supervisor import Child, Supervisor, free_port
 from topology.traces.faults import labels
 from topology.traces.outbox import load_config
-from topology.traces.playing import play
+from topology.traces.playing import Played, play
 from topology.traces.scenario import DURATION_S, events
 
 READY_S: Final = 90.0
@@ -110,7 +110,8 @@ async def run(plan: Plan, screen: Screen, after: Callable[[Outcome], None], *, s
             ports = {stage: free_port() for stage in STAGES}
             supervisor = Supervisor(_stages(broker, inbox, ports, Path(log.name)), screen.note, output=log.fileno())
             screen.note(f"the stages write their log to {log.name}")
-            working = _work(plan, screen, broker, supervisor, ports, [*processes, os.getpid()], began, Path(log.name))
+            one = _Run(plan, screen, broker, supervisor, inbox, ports, [*processes, os.getpid()], began, Path(log.name))
+            working = one.work()
             await _while_supervised(supervisor, working, after, stay=stay)
 
 
@@ -139,54 +140,62 @@ async def _while_supervised(
         await asyncio.gather(job, stages, return_exceptions=True)
 
 
-async def _work(
-    plan: Plan,
-    screen: Screen,
-    broker: Broker,
-    supervisor: Supervisor,
-    ports: dict[str, int],
-    pids: list[int],
-    began: float,
-    log: Path,
-) -> Outcome:
-    """Play everything; the outcome, when it was worked off."""
-    await _until_ready(ports, log)
-    names, found, ended = TopicNames(broker.topic_prefix), Found(), threading.Event()
-    # The hour has just ended, so that no event is ahead of its arrival at any speed. It begins on a whole minute: buckets fall alike every time.
-    start = (time.time_ns() // 60_000_000_000 - DURATION_S // 60 - 3) * 60_000_000
-    hour = await asyncio.to_thread(events, plan.seed, start)
-    screen.begin(len(hour), start)
-    following = asyncio.create_task(asyncio.to_thread(_follow, broker, names, found, ended))
-    memory = _Peak(lambda: [*pids, *supervisor.pids.values()])
-    sampling = asyncio.create_task(memory.sample())
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One playing of the hour, among processes that run already."""
 
-    def progress(sent: int, event_time: int) -> None:
-        if ended.is_set():
-            raise Interrupted
-        screen.played(sent, event_time)
+    plan: Plan
+    screen: Screen
+    broker: Broker
+    supervisor: Supervisor
+    inbox: WebhookInbox
+    ports: dict[str, int]
+    pids: list[int]
+    began: float
+    log: Path
 
-    try:
-        with Pressure(broker, names.telemetry, f"{broker.topic_prefix}detect") as pressure:
-            producer = Producer({**load_config(broker), "log_level": 0})
-            hold = pressure.too_high if broker.embedded else None
-            played = await asyncio.to_thread(play, producer, names.telemetry, hour, plan.speed, progress, hold)
+    async def work(self) -> Outcome:
+        """Play everything; the outcome, when it was worked off."""
+        await _until_ready(self.ports, self.log)
+        names, found, ended = TopicNames(self.broker.topic_prefix), Found(), threading.Event()
+        # The hour has just ended, so that no event is ahead of its arrival at any speed. It begins on a whole minute: buckets fall alike every time.
+        start = (time.time_ns() // 60_000_000_000 - DURATION_S // 60 - 3) * 60_000_000
+        hour = await asyncio.to_thread(events, self.plan.seed, start)
+        self.screen.begin(len(hour), start)
+        following = asyncio.create_task(asyncio.to_thread(_follow, self.broker, names, found, ended))
+        memory = _Peak(lambda: [*self.pids, *self.supervisor.pids.values()])
+        sampling = asyncio.create_task(memory.sample())
+        try:
+            played = await asyncio.to_thread(self._play, hour, names, ended)
             await _until_quiet(found, following)
-    finally:
-        ended.set()
-        sampling.cancel()
-        await asyncio.gather(following, sampling, return_exceptions=True)
-    scores = score(labels(start), found.anomalies.values(), found.incidents, found.notifications)
-    return Outcome(
-        scores,
-        {
-            **report(scores, played.events),
+        finally:
+            ended.set()
+            sampling.cancel()
+            await asyncio.gather(following, sampling, return_exceptions=True)
+        scores = score(labels(start), found.anomalies.values(), found.incidents, found.notifications)
+        return Outcome(scores, {**report(scores, played.events), **self._extras(played, found, memory)})
+
+    def _play(self, hour: list[TelemetryEvent], names: TopicNames, ended: threading.Event) -> Played:
+        def progress(sent: int, event_time: int) -> None:
+            if ended.is_set():
+                raise Interrupted
+            self.screen.played(sent, event_time)
+
+        producer = Producer({**load_config(self.broker), "log_level": 0})
+        with Pressure(self.broker, names.telemetry, f"{self.broker.topic_prefix}detect") as pressure:
+            hold = pressure.too_high if self.broker.embedded else None
+            return play(producer, names.telemetry, hour, self.plan.speed, progress, hold)
+
+    def _extras(self, played: Played, found: Found, memory: "_Peak") -> dict[str, Json]:
+        first = found.first_anomaly_at
+        return {
+            "received": len(self.inbox.messages),
             "anomalies": len(found.anomalies),
-            "first_anomaly_s": None if found.first_anomaly_at is None else round(found.first_anomaly_at - began, 1),
+            "first_anomaly_s": None if first is None else round(first - self.began, 1),
             "events_per_s": round(played.events / played.wall_s),
-            "wall_s": round(time.monotonic() - began, 1),
+            "wall_s": round(time.monotonic() - self.began, 1),
             "memory_mb": None if memory.most_mb is None else round(memory.most_mb),
-        },
-    )
+        }
 
 
 def _follow(broker: Broker, names: TopicNames, found: Found, ended: threading.Event) -> None:

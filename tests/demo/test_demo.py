@@ -1,0 +1,79 @@
+"""The main job, whole: the recorded hour in, signed messages out, on the embedded broker and on a real one, with one result."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+FAULTS = {
+    "latency step",
+    "error burst",
+    "slow drift",
+    "prompt-size attack",
+    "cost run-away",
+    "silent model",
+    "retry storm",
+}
+
+
+def _demo(*words: str) -> dict[str, Any]:
+    # What an installation has set must not reach the demo.
+    environment = {**os.environ, "SENTINEL_BROKER__USERNAME": "somebody", "SENTINEL_LANES__BUCKET_S": "60"}
+    done = subprocess.run(
+        [sys.executable, "-m", "topology", "demo", "--exit-when-done", "--json", "--speed", "0", *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    report: dict[str, Any] = json.loads(line)
+    return report
+
+
+@pytest.fixture(scope="module")
+def on_kafka(kafka: str) -> dict[str, Any]:
+    """The result on a real Kafka."""
+    return _demo("--kafka", kafka)
+
+
+@pytest.fixture(scope="module")
+def on_embedded() -> dict[str, Any]:
+    """The result on the embedded broker."""
+    return _demo()
+
+
+def test_every_fault_is_found_and_told(on_kafka: dict[str, Any]) -> None:
+    """All seven faults of the hour are found, each within five minutes of event time and each in a message that was delivered."""
+    assert {fault["name"] for fault in on_kafka["faults"]} == FAULTS
+    for fault in on_kafka["faults"]:
+        assert fault["found"], fault["name"]
+        assert 0 < fault["delay_s"] <= 300
+        assert fault["messages"], fault["name"]
+    assert on_kafka["false_alarms"] <= 1, on_kafka["false_alarm_titles"]
+
+
+def test_what_is_recorded_as_delivered_was_received_with_a_right_signature(on_kafka: dict[str, Any]) -> None:
+    """`notifications` says delivered exactly as often as the receiver, which checks signatures, took a new message."""
+    assert on_kafka["notifications"] == on_kafka["received"] > 0
+
+
+def test_real_and_embedded_broker_give_the_same_result(on_kafka: dict[str, Any], on_embedded: dict[str, Any]) -> None:
+    """What is found depends on the events, not on broker, batches or speed."""
+    same = ("events", "found", "false_alarms", "anomalies", "notifications", "received")
+    assert {name: on_embedded[name] for name in same} == {name: on_kafka[name] for name in same}
+    assert [(fault["name"], fault["delay_s"]) for fault in on_embedded["faults"]] == [
+        (fault["name"], fault["delay_s"]) for fault in on_kafka["faults"]
+    ]
+
+
+def test_it_fits_a_small_machine(on_embedded: dict[str, Any]) -> None:
+    """All processes together stay under a gigabyte (PSS), and the first anomaly is there within two minutes."""
+    assert on_embedded["first_anomaly_s"] < 120
+    if on_embedded["memory_mb"] is not None:
+        assert on_embedded["memory_mb"] < 1000
