@@ -190,6 +190,32 @@ def test_topics_are_checked_created_and_refused(kafka: str, topic_prefix: str) -
     assert f"{topic_prefix}telemetry has 2 partitions, not 3" in line
 
 
+def test_lanes_are_shown_and_reset_is_a_dry_run_first(kafka: str, topic_prefix: str) -> None:
+    """Missing topics name the command that makes them; without state there is nothing to show; reset changes nothing unasked."""
+    variables = _on(kafka, topic_prefix)
+    assert "sentinel topics create" in _line(_sentinel("lanes", "show", "detect", **variables))
+    assert _sentinel("topics", "create", **variables).returncode == 0
+    shown = _sentinel("lanes", "show", "detect", **variables)
+    assert (shown.returncode, shown.stdout) == (0, "no lane of detect has state yet\n"), shown.stderr
+    reset = _sentinel("lanes", "reset", "detect", **variables)
+    assert (reset.returncode, reset.stdout) == (0, "nothing was changed; run it again with --yes\n"), reset.stderr
+
+
+def test_detection_settings_are_published_signed_or_not_at_all(tmp_path: Path) -> None:
+    """With a key: a version, and a control record in every lane. Without one: one line, and nothing is written."""
+    path = tmp_path / "s.yaml"
+    path.write_text("detection:\n  rules:\n    - {name: slow, metric: latency_us, comparison: '>', threshold: 1e6}\n")
+    with EmbeddedBroker() as embedded:
+        variables = {**embedded.environment, "SENTINEL_CONFIG": str(path)}
+        assert "worker.control_key_file" in _line(_sentinel("settings", "publish", **variables))
+        assert _end_offsets(embedded.address, "sentinel.telemetry") == 0
+        done = _sentinel("settings", "publish", SENTINEL_WORKER__CONTROL_KEY="k" * 32, **variables)
+        assert done.returncode == 0, done.stderr
+        assert "take effect in every lane" in done.stdout
+        assert _end_offsets(embedded.address, "sentinel.telemetry") == 4
+        assert _end_offsets(embedded.address, "sentinel.settings") == 1
+
+
 def test_produce_sends_what_it_says() -> None:
     """`produce --rate` sends the promised number of events, on the topic under the prefix."""
     with EmbeddedBroker() as embedded:
