@@ -99,7 +99,7 @@ class Bucket:
 def bucket_of(closed: Closed, part: Int64s) -> Bucket:
     """Of these of the bucket's subjects, by index. No tokens at all and no cost at all count as not measured."""
     requests = closed.numbers["requests"][part].astype(np.float64)
-    tokens = (closed.numbers["prompt_tokens"][part] + closed.numbers["completion_tokens"][part]).astype(np.float64)
+    tokens = closed.numbers["prompt_tokens"][part] + closed.numbers["completion_tokens"][part].astype(np.float64)
     cost = closed.numbers["cost_nano"][part].astype(np.float64)
     latency, first = (closed.sketches[name][part] @ _BIN_WEIGHTS for name in ("latency_us", "time_to_first_token_us"))
     counts = np.stack([latency[:, 0], first[:, 0], requests, requests, requests, requests])
