@@ -71,25 +71,25 @@ def start_of(lane: str, stored: Position | None, committed: int | None, log: Log
     >>> start_of("detect/0", Position(3, "a"), None, Log("a", 5, 9)).jumped
     2
     """
+    stage, _, number = lane.partition("/")
     if stored is None:
         offset = log.begin if committed is None else min(max(committed, log.begin), log.end)
         return Start(Position(offset, log.topic_id), 0, first=True)
     if stored.topic_id is not None and log.topic_id is not None and stored.topic_id != log.topic_id:
         raise Refused(
             f"lane {lane}: the topic was deleted and made again since its state was written; "
-            f"if that was meant, run: {_reset(lane)}"
+            f"if that was meant, run: {reset_command(stage, number)}"
         )
     if stored.offset > log.end:
         raise Refused(
             f"lane {lane}: stands at offset {stored.offset}, but the log ends at {log.end}; "
-            f"if records were taken away on purpose, run: {_reset(lane)}"
+            f"if records were taken away on purpose, run: {reset_command(stage, number)}"
         )
     if stored.offset < log.begin:
         return Start(Position(log.begin, log.topic_id), log.begin - stored.offset, first=False)
     return Start(stored, 0, first=False)
 
 
-def _reset(lane: str) -> str:
+def reset_command(stage: str, number: int | str) -> str:
     """The command that lets a lane start anew."""
-    stage, _, number = lane.partition("/")
     return f"sentinel lanes reset {stage} --lane {number} --yes"

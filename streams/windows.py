@@ -72,6 +72,11 @@ class Windows:
         """Buckets that hold something, ascending."""
         return sorted(self._row_of)
 
+    def subjects(self) -> Int64s:
+        """Subjects that have an event in an open bucket; ascending."""
+        rows = self.table.rows
+        return np.unique(rows["subject"][rows["bucket"] != 0])
+
     def add(self, subjects: Int64s, buckets: Int64s, columns: Columns, capacity: int) -> Int64s:
         """Counts events in; all arrays have shape (n,). The answer is each event's row in the table.
 
@@ -140,43 +145,59 @@ class Windows:
         lowest = int(buckets.min())
         if lowest == int(buckets.max()):
             return self._rows_of_bucket(lowest, subjects, capacity)
+        here = {bucket: np.flatnonzero(buckets == bucket) for bucket in np.unique(buckets).tolist()}
+        fresh = {bucket: events[self._new(bucket, subjects[events], capacity)] for bucket, events in here.items()}
+        self._take_pages(fresh)
         rows = np.empty(len(subjects), np.int64)
-        for bucket in np.unique(buckets).tolist():
-            here = np.flatnonzero(buckets == bucket)
-            rows[here] = self._rows_of_bucket(bucket, subjects[here], capacity)
+        for bucket, events in here.items():
+            if len(fresh[bucket]):
+                self._allocate(bucket, subjects[fresh[bucket]])
+            rows[events] = self._row_of[bucket][subjects[events]]
         return rows
 
     def _rows_of_bucket(self, bucket: int, subjects: Int64s, capacity: int) -> Int64s:
+        new = self._new(bucket, subjects, capacity)
+        if len(new):
+            self._take_pages({bucket: new})
+            self._allocate(bucket, subjects[new])
+        return self._row_of[bucket][subjects]
+
+    def _new(self, bucket: int, subjects: Int64s, capacity: int) -> Int64s:
+        """Indices, ascending, of the first event of each subject that has no row in the bucket yet."""
         row_of = self._row_of.get(bucket)
         if row_of is None or len(row_of) < capacity:
             row_of = self._row_of[bucket] = _grown(_EMPTY if row_of is None else row_of, capacity)
-        rows = row_of[subjects]
-        missing = subjects[rows == _NONE]
-        if len(missing):
-            row_of[missing] = np.arange(len(missing))
-            # Of the events of one new subject the last left its number; it stands for the subject.
-            new = missing[row_of[missing] == np.arange(len(missing))]
-            row_of[new] = self._allocate(bucket, new)
-            rows = row_of[subjects]
-        return rows
+        missing = np.flatnonzero(row_of[subjects] == _NONE)
+        # Of the events of one new subject the first leaves its number, as it would if they came one by one.
+        row_of[subjects[missing[::-1]]] = missing[::-1]
+        return np.asarray(missing[row_of[subjects[missing]] == missing])
 
-    def _allocate(self, bucket: int, subjects: Int64s) -> Int64s:
+    def _take_pages(self, fresh: Mapping[int, Int64s]) -> None:
+        """Gives buckets the pages for their new subjects, in the order of the events that fill the ones before."""
+        size = self.table.per_page
+        full = [
+            (event, bucket)
+            for bucket, events in fresh.items()
+            for event in events[-self._used.get(bucket, 0) % size :: size].tolist()
+        ]
+        for _, bucket in sorted(full):
+            if self._free_pages:
+                page = self._free_pages.pop()
+            else:
+                page = self._next_page
+                self._next_page += 1
+            self._pages_of.setdefault(bucket, []).append(page)
+        self.table.reserve(self._next_page * size)
+
+    def _allocate(self, bucket: int, subjects: Int64s) -> None:
         size = self.table.per_page
         used = self._used.get(bucket, 0)
-        pages = self._pages_of.setdefault(bucket, [])
-        while len(pages) * size < used + len(subjects):
-            if self._free_pages:
-                pages.append(self._free_pages.pop())
-            else:
-                pages.append(self._next_page)
-                self._next_page += 1
-        self.table.reserve(self._next_page * size)
         first = used // size
-        rows = self._rows_in(pages[first:], used - first * size + len(subjects))[used - first * size :]
+        rows = self._rows_in(self._pages_of[bucket][first:], used - first * size + len(subjects))[used - first * size :]
         self._used[bucket] = used + len(subjects)
+        self._row_of[bucket][subjects] = rows
         self.table.rows["bucket"][rows] = bucket + 1
         self.table.rows["subject"][rows] = subjects
-        return rows
 
     def _rows_in(self, pages: Sequence[int], count: int) -> Int64s:
         """The first `count` rows of these pages."""

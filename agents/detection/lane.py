@@ -21,6 +21,7 @@ from streams.blocks import Block
 from streams.control import watermark
 from streams.outgoing import Outgoing, Step
 from streams.pages import seal, split_key, unseal
+from streams.position import Refused, reset_command
 from streams.settings import Lanes
 from streams.subjects import Subjects
 from streams.tables import Table
@@ -31,7 +32,7 @@ Int64s = npt.NDArray[np.int64]
 
 _META: Final = b"meta"
 _META_VERSION: Final = 1
-_META_ROW: Final = struct.Struct("<qqqq")
+_META_ROW: Final = struct.Struct("<qqqqqq")
 
 _NO_BUCKET: Final = -(1 << 62)
 
@@ -112,13 +113,6 @@ class DetectLane:
         self._meta_changed = True
         return step
 
-    def _columns(self, block: Block) -> tuple[str, ...]:
-        """What must be decoded for every settings version that is in effect somewhere in the block."""
-        columns = self._policy.columns
-        for version in sorted(self._intake.settings_named(block)):
-            columns += self._policies(version).columns
-        return tuple(dict.fromkeys(columns))
-
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Changed pages of every table, and the lane's own row."""
         tables = [table.changes() for tables in self._tables.values() for table in tables.values()]
@@ -127,7 +121,7 @@ class DetectLane:
         return chain(own, self._applications.changes(), self._series.changes(), self._users.changes(), *tables)
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
-        """Takes what `changes` gave. Raises NewerState."""
+        """Takes what `changes` gave. Raises NewerState, and Refused when buckets had another width or lateness."""
         pages: dict[str, dict[int, bytes]] = {}
         for key, value in rows.items():
             if key != _META:
@@ -393,13 +387,20 @@ class DetectLane:
             self._applications.forget(gone)
 
     def _meta(self) -> bytes:
-        row = _META_ROW.pack(self._clock.time, self._clock.append, self._closed_to, self._last_event_bucket)
+        clock, fixed = self._clock, (self._bucket_us, self._lateness_us)
+        row = _META_ROW.pack(*fixed, clock.time, clock.append, self._closed_to, self._last_event_bucket)
         version = self._policy.version.encode()
         return seal(_META_VERSION, row + bytes([len(version)]) + version + self._bad_share.to_bytes())
 
     def _restore_meta(self, value: bytes) -> None:
         _, body = unseal(value, _META_VERSION, "meta")
-        time, append, self._closed_to, self._last_event_bucket = _META_ROW.unpack_from(body)
+        bucket, lateness, time, append, self._closed_to, self._last_event_bucket = _META_ROW.unpack_from(body)
+        if (bucket, lateness) != (self._bucket_us, self._lateness_us):
+            # Bucket numbers would mean other times: every event would be late, or none for years.
+            raise Refused(
+                f"lane detect/{self.partition}: its state was made with lanes.bucket_s {bucket / 1e6:g} and lanes.lateness_s "
+                f"{lateness / 1e6:g}; set them back, or let it learn anew: {reset_command('detect', self.partition)}"
+            )
         self._clock = Clock(time, append)
         length, named = body[_META_ROW.size], body[_META_ROW.size + 1 :]
         self._adopt(self._policies(str(named[:length], "utf-8")))

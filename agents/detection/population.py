@@ -109,7 +109,9 @@ class Population:
         """Forgets subjects whose last event lay in a bucket before this one, and all that was learnt of them."""
         live = self.subjects.sorted_rows()
         seen = self.seen.rows["bucket"][live]
-        gone = np.sort(live[(seen > 0) & (seen <= before)])
+        idle = np.sort(live[(seen > 0) & (seen <= before)])
+        # Who came back has events in a bucket that is still open.
+        gone = np.setdiff1d(idle, self.windows.subjects()) if len(idle) else idle
         if len(gone):
             for table in (self.seen, *self.attached):
                 table.clear(gone)
