@@ -103,6 +103,7 @@ def test_a_million_names_of_one_tenant_cost_bounded_memory() -> None:
     for batch in range(50):
         rows(known, [("acme", f"a{batch}-{number}", "m") for number in range(1000)])
     assert len(known) == known.capacity == 101
+    assert np.count_nonzero(known._slots >= 0) <= len(known)
     assert known._slots.size <= 4096
     assert known._hashes.size <= 4096
     assert rows(known, [("acme", "a0-0", "m"), ("acme", "a49-999", "m"), ("other", "a", "m")]) == [0, 100, 101]
@@ -126,6 +127,16 @@ def test_rows_of_forgotten_names_are_given_again_the_lowest_first(
             expected[name] = next(free)
     assert rows(known, batches[-1]) == [expected[name] for name in batches[-1]]
     assert sorted(expected.items()) == [(known.name(row), row) for row in known.sorted_rows().tolist()]
+
+
+def test_a_row_that_is_given_again_is_not_found_under_its_old_name() -> None:
+    """Also not when it goes to a tenant's overflow, which has no hash of its own, and all hashes are placed anew."""
+    known = subjects(budget=1)
+    assert rows(known, [("other", "x", "m"), ("acme", "a", "m"), ("last", "z", "m")]) == [0, 1, 2]
+    known.forget(np.array([0]))
+    assert rows(known, [("acme", "b", "m")]) == [0]
+    known.forget(np.array([2]))
+    assert [known.name(row) for row in rows(known, [("other", "x", "m")])] == [("other", "x", "m")]
 
 
 @given(BATCHES, st.sets(st.integers(0, 10)), st.integers(1, 20))
