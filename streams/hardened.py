@@ -78,6 +78,10 @@ class LaneConsumer(AiokafkaConsumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Stock keeps a tree of missing offsets; a block's offset range has no gaps."""
 
+    def on_buffer_full(self, tp: TP) -> None:
+        """Stock leaves a partition out of the next fetches while its stream's buffer is full, and sleeps a second when all are left out, however
+        soon there is room again. Here the full buffer alone holds the fetcher back: the block that finds no room waits for it."""
+
     async def perform_seek(self) -> None:
         """To the lanes' positions, which are the truth; a lane that is not restored yet is sought when it is."""
         for partition, lane in _ours(self.app).lane_set.lanes.items():
@@ -204,6 +208,9 @@ class LaneApp(faust.App):
         await super().on_stop()
         await self.lane_set.close()
         await self._surroundings.close()
+
+    def _create_directories(self) -> None:
+        """Stock makes folders for tables, which we do not have, where the worker was started."""
 
     def _new_transport(self) -> LaneTransport:
         return LaneTransport(self.conf.broker_consumer, self, self.loop)
