@@ -78,6 +78,10 @@ class Subjects:
         """The row of one name; a new one gets a row."""
         return self._row_for(name)[0]
 
+    def find(self, name: Name) -> int | None:
+        """The row of one name; None when it has none."""
+        return self._by_name.get(name)
+
     def take_fresh(self) -> list[int]:
         """Rows given since the last call."""
         fresh, self._fresh = self._fresh, []

@@ -191,7 +191,6 @@ class DetectLane:
             bucket_us=self._bucket_us,
             whole=whole,
         )
-        self._reserve_applications()
         self._at_once(segment, step)
         self._count(segment, frame)
         self._last_event_bucket = max(self._last_event_bucket, int(segment.buckets.max()))
@@ -228,7 +227,6 @@ class DetectLane:
                 return
             frame, tokens, cost, buckets = frame[known], tokens[known], cost[known], buckets[known]
         rows = self._users.rows_of(frame)
-        self._reserve_applications()
         self._users.add(rows, buckets, {"requests": one, "tokens": tokens, "cost_nano": cost})
 
     def _at_once(self, segment: Segment, step: Step) -> None:
@@ -357,6 +355,7 @@ class DetectLane:
     def _close(self, bucket: int, offset: int, step: Step) -> None:
         closed = self._series.close(bucket, self._bucket_us, everyone=bool(self._policy.at_close))
         active = self._users.close(bucket, self._bucket_us, everyone=False)
+        self._reserve_applications()
         verdicts: list[tuple[Verdicts, str, int]] = []
         bands = None
         for detector in self._policy.at_close:

@@ -53,15 +53,16 @@ class Population:
         self.attached: list[Table] = []
         self._applications = applications
         self._application_of = np.zeros(64, np.int64)
+        self._unplaced: list[int] = []
+        """Rows that have no application yet."""
 
     def rows_of(self, frame: pl.DataFrame) -> Int64s:
         """The row of each event's subject; new ones get all that belongs to a row."""
         rows = self.subjects.rows_of(frame)
         fresh = self.subjects.take_fresh()
         if fresh:
+            self._unplaced += fresh
             self._reserve()
-            for row in fresh:
-                self._application_of[row] = self._applications.row_of(self.subjects.name(row)[:2])
         return rows
 
     def add(self, rows: Int64s, buckets: Int64s, columns: Columns) -> None:
@@ -70,6 +71,7 @@ class Population:
 
     def close(self, bucket: int, bucket_us: int, *, everyone: bool) -> Closed:
         """Takes a bucket out: all live subjects (`everyone`), or only those that had an event, in the order of their names."""
+        self._place()
         taken = self.windows.close(bucket)
         spec = self.windows.spec
         self.seen.rows["bucket"][taken.subjects] = bucket + 1
@@ -126,13 +128,24 @@ class Population:
         return chain(self.subjects.changes(), self.windows.table.changes(), self.seen.changes())
 
     def restore(self, pages: Pages) -> None:
-        """Takes what `changes` gave; the applications must have been restored before."""
+        """Takes what `changes` gave, once; the applications must have been restored before."""
         self.subjects.restore(pages.get(self.subjects.table, {}))
         self.windows.restore(pages.get(self.windows.spec.table, {}))
         self.seen.restore(pages.get(self.seen.spec.name, {}))
         self._reserve()
         for row in self.subjects.sorted_rows().tolist():
+            application = self._applications.find(self.subjects.name(row)[:2])
+            if application is None:
+                self._unplaced.append(row)
+            else:
+                self._application_of[row] = application
+
+    def _place(self) -> None:
+        """Gives new subjects their application, in the order of names: they come in another order when users and series of a batch are counted
+        one kind after the other."""
+        for row in sorted(self._unplaced, key=self.subjects.name):
             self._application_of[row] = self._applications.row_of(self.subjects.name(row)[:2])
+        self._unplaced.clear()
 
     def _reserve(self) -> None:
         count = self.subjects.capacity
