@@ -6,8 +6,8 @@ Technometrics 32, 1990) and keeps one number. The *fast* one reaches two thirds 
 
 Two things make them hold on real traffic, whose noise is neither independent nor normal:
 
-- a residual counts for at most four standard deviations (Huber, Annals of Mathematical Statistics 35, 1964), so no single bucket, however
-  odd, alarms: it takes two in a row;
+- a residual counts for at most four standard deviations, and more only where the chart is known to wander (Huber, Annals of
+  Mathematical Statistics 35, 1964), so no single bucket, however odd, alarms: it takes two in a row;
 - a chart is measured against its own variance, as learnt while all was well (with Huber's clipping), and at least the theoretical
   one, l/(2-l). Residuals that hang together from bucket to bucket make a chart wander; it then wanders against a wider scale.
 """
@@ -30,7 +30,8 @@ SLOW_VARIANCE: Final = SLOW / (2 - SLOW)
 """Variances of the charts over independent residuals of variance 1."""
 
 MOST_RESIDUAL: Final = 4.0
-"""A residual counts for at most this many standard deviations."""
+"""A residual counts for at most so many standard deviations, times those of the fast chart in theory's: a chart that is measured
+against a wider scale would otherwise never get to its end."""
 
 MOST_LEARNT: Final = 2.5
 """A chart's variance learns from a value as if it were at most so many of its standard deviations."""
@@ -50,7 +51,8 @@ class Charts:
 
     def moved(self, residuals: Float64s) -> "Charts":
         """With one more bucket in both."""
-        residual = np.clip(residuals, -MOST_RESIDUAL, MOST_RESIDUAL)
+        most = MOST_RESIDUAL * np.sqrt(np.maximum(self.fast_variance / FAST_VARIANCE, 1.0))
+        residual = np.clip(residuals, -most, most)
         fast = self.fast + FAST * (residual - self.fast)
         slow = self.slow + SLOW * (residual - self.slow)
         return Charts(fast, slow, self.fast_variance, self.slow_variance)
