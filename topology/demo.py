@@ -48,7 +48,7 @@ SETTLE_S: Final = 120.0
 """Seconds after the last event after which the result is taken, quiet or not."""
 
 TICK_AFTER_S: Final = 15.0
-"""Seconds of quiet before a tick: more than playing ever pauses. When it is held back, its event time stands, and ticks would make what follows late."""
+"""Seconds of quiet before a tick: more than playing ever pauses. Held back, its event time stands, and ticks would make what follows late."""
 
 
 @dataclass(frozen=True, slots=True)
