@@ -190,6 +190,20 @@ def test_topics_are_checked_created_and_refused(kafka: str, topic_prefix: str) -
     assert f"{topic_prefix}telemetry has 2 partitions, not 3" in line
 
 
+def test_worker_that_cannot_work_ends_soon_with_one_line(kafka: str, topic_prefix: str) -> None:
+    """Broker away, topics missing, topics with other partitions: each is one line that names it, within ten seconds of work."""
+    address = f"127.0.0.1:{free_port()}"
+    began = time.monotonic()
+    assert f"no Kafka broker answers at {address}" in _line(_sentinel("worker", "detect", **_on(address)))
+    assert time.monotonic() - began < 30
+    variables = _on(kafka, topic_prefix)
+    assert "sentinel topics create" in _line(_sentinel("worker", "detect", **variables))
+    assert _sentinel("topics", "create", **variables).returncode == 0
+    line = _line(_sentinel("worker", "alert", **{**variables, "SENTINEL_LANES__PARTITIONS": "3"}))
+    assert f"{topic_prefix}telemetry" in line
+    assert "2 partitions, not 3" in line
+
+
 def test_lanes_are_shown_and_reset_is_a_dry_run_first(kafka: str, topic_prefix: str) -> None:
     """Missing topics name the command that makes them; without state there is nothing to show; reset changes nothing unasked."""
     variables = _on(kafka, topic_prefix)
