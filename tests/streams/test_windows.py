@@ -128,6 +128,34 @@ def test_a_lane_stopped_in_the_middle_of_a_bucket_goes_on_with_the_same_bytes(
     assert topic.rows == {}
 
 
+def filled(windows: Windows, bucket: int, subjects: range) -> None:
+    """One event of each subject."""
+    counted(windows, [(subject, bucket, 5000, 1) for subject in subjects])
+
+
+def test_pages_are_used_in_the_same_order_after_a_restart() -> None:
+    """Full pages, a last one that stands before them, pages free between others: the next rows go where they would have gone."""
+    page = Windows(SPEC).table.per_page
+    topic, other = CompactedTopic(), CompactedTopic()
+    stopped, never_stopped = Windows(SPEC), Windows(SPEC)
+    for windows, flushed in ((stopped, topic), (never_stopped, other)):
+        for bucket, subjects in ((100, range(1)), (101, range(page)), (102, range(1)), (103, range(1))):
+            filled(windows, bucket, subjects)
+        windows.close(100)
+        filled(windows, 101, range(page, page + 1))
+        filled(windows, 104, range(1))
+        windows.close(102)
+        windows.close(104)
+        flushed.take(windows.table.changes())
+    stopped = Windows(SPEC)
+    stopped.restore(topic.pages("window"))
+    for windows, flushed in ((stopped, topic), (never_stopped, other)):
+        filled(windows, 101, range(page + 1, 3 * page))
+        filled(windows, 105, range(1))
+        flushed.take(windows.table.changes())
+    assert topic.rows == other.rows
+
+
 def test_a_bucket_that_opens_and_closes_between_two_flushes_is_never_written() -> None:
     """Its pages cost nothing."""
     windows, topic = Windows(SPEC), CompactedTopic()
