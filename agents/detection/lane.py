@@ -13,18 +13,16 @@ from agents.detection.aggregates import aggregate_records
 from agents.detection.bad_share import BadRecords, BadShare
 from agents.detection.intake import Intake, Taken
 from agents.detection.policy import Policy
-from agents.detection.population import SERIES_WINDOW, USER_WINDOW, Population
 from agents.detection.segment import Columns, Segment, closes
+from agents.detection.state import LaneState, pages_of
 from agents.detection.verdicts import anomaly, bad_records_anomaly
 from agents.detectors.contract import Finding, Kind, Verdicts
 from streams.blocks import Block
 from streams.control import watermark
 from streams.outgoing import Outgoing, Step
-from streams.pages import seal, split_key, unseal
+from streams.pages import seal, unseal
 from streams.position import Refused, reset_command
 from streams.settings import Lanes
-from streams.subjects import Subjects
-from streams.tables import Table
 from streams.topics import TopicNames
 from streams.watermark import Clock
 
@@ -59,27 +57,13 @@ class DetectLane:
         self._limits, self._names, self._intake, self._policies = limits, names, intake, policies
         self._bucket_us = limits.bucket_s * 1_000_000
         self._lateness_us = int(limits.lateness_s * 1_000_000)
-        self._applications = Subjects("application-names", ("tenant", "application"), 1 << 40, seed)
-        self._series = Population(
-            Kind.SERIES,
-            ("tenant", "application", "model"),
-            SERIES_WINDOW,
-            limits.subjects_per_tenant,
-            seed,
-            self._applications,
-        )
-        self._users = Population(
-            Kind.USER, ("tenant", "application", "user"), USER_WINDOW, limits.users_per_tenant, seed, self._applications
-        )
+        self._state = LaneState(limits, seed)
         self._clock = Clock()
         self._closed_to = _NO_BUCKET
         self._last_event_bucket = _NO_BUCKET
         self._bad_share = BadShare()
         self._meta_changed = False
         self._ordinal = (-1, 0)
-        self._tables: dict[str, dict[str, Table]] = {}
-        self._kinds: dict[str, Kind] = {}
-        self._application_tables: list[Table] = []
         self._adopt(policies("0"))
 
     @property
@@ -87,7 +71,9 @@ class DetectLane:
         """While a bucket is open or silence could still be noticed."""
         if self._last_event_bucket == _NO_BUCKET:
             return False
-        return bool(self._series.windows.open_buckets) or self._closed_to <= self._last_event_bucket + SILENT_BUCKETS
+        return (
+            bool(self._state.series.windows.open_buckets) or self._closed_to <= self._last_event_bucket + SILENT_BUCKETS
+        )
 
     @property
     def settings_version(self) -> str:
@@ -115,27 +101,15 @@ class DetectLane:
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Changed pages of every table, and the lane's own row."""
-        tables = [table.changes() for tables in self._tables.values() for table in tables.values()]
         own: list[tuple[bytes, bytes | None]] = [(_META, self._meta())] if self._meta_changed else []
         self._meta_changed = False
-        return chain(own, self._applications.changes(), self._series.changes(), self._users.changes(), *tables)
+        return chain(own, self._state.changes())
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
         """Takes what `changes` gave. Raises NewerState, and Refused when buckets had another width or lateness."""
-        pages: dict[str, dict[int, bytes]] = {}
-        for key, value in rows.items():
-            if key != _META:
-                table, page = split_key(key)
-                pages.setdefault(table, {})[page] = value
-        self._applications.restore(pages.get(self._applications.table, {}))
-        self._series.restore(pages)
-        self._users.restore(pages)
         if _META in rows:
             self._restore_meta(rows[_META])
-        for owned in self._tables.values():
-            for state in owned.values():
-                state.restore(pages.get(state.spec.name, {}))
-        self._reserve_applications()
+        self._state.restore(pages_of({key: value for key, value in rows.items() if key != _META}))
 
     def _columns_for(self, block: Block) -> tuple[str, ...]:
         """What the settings in effect need, and those that come into effect within the block."""
@@ -179,11 +153,11 @@ class DetectLane:
         at = places + base
         whole = len(at) == len(taken.offsets)
         frame = columns.frame if whole else columns.frame[at]
-        series = self._series.rows_of(frame)
+        series = self._state.series.rows_of(frame)
         segment = Segment(
             columns=columns,
             places=at,
-            names=self._series.subjects,
+            names=self._state.series.subjects,
             offsets=taken.offsets[at],
             times=taken.times[at],
             buckets=buckets[places],
@@ -200,7 +174,7 @@ class DetectLane:
         one = np.int64(1)
         first_token = segment.integers("time_to_first_token_us")
         latency = segment.integers("latency_us")
-        self._series.add(
+        self._state.series.add(
             segment.series,
             segment.buckets,
             {
@@ -226,14 +200,14 @@ class DetectLane:
             if not len(known):
                 return
             frame, tokens, cost, buckets = frame[known], tokens[known], cost[known], buckets[known]
-        rows = self._users.rows_of(frame)
-        self._users.add(rows, buckets, {"requests": one, "tokens": tokens, "cost_nano": cost})
+        rows = self._state.users.rows_of(frame)
+        self._state.users.add(rows, buckets, {"requests": one, "tokens": tokens, "cost_nano": cost})
 
     def _at_once(self, segment: Segment, step: Step) -> None:
         found = [
             (finding, detector)
             for detector in self._policy.at_once
-            for finding in detector.at_once(self._tables[detector.name], segment)
+            for finding in detector.at_once(self._state.tables[detector.name], segment)
         ]
         found.sort(key=lambda pair: pair[0].position or 0)
         for finding, detector in found:
@@ -248,25 +222,24 @@ class DetectLane:
         segment: Segment | None,
         step: Step,
     ) -> None:
-        last, count = self._ordinal
-        self._ordinal = (offset, count + 1 if offset == last else 0)
-
         def sample(position: int) -> str:
             return "" if segment is None else str(segment.columns.frame["event_id"][int(segment.places[position])])
 
         told = anomaly(
             finding,
-            self._name(finding),
+            self._state.name(finding),
             detector,
             self._policy.version,
-            (self.partition, offset, self._ordinal[1]),
+            self._next_place(offset),
             sample,
         )
         step.now.append(Outgoing(self._names.anomalies, told.tenant.encode(), told.to_bytes()))
 
-    def _name(self, finding: Finding) -> tuple[str, ...]:
-        of = {Kind.SERIES: self._series.subjects, Kind.USER: self._users.subjects, Kind.APPLICATION: self._applications}
-        return of[finding.kind].name(finding.row)
+    def _next_place(self, offset: int) -> tuple[int, int, int]:
+        """Lane, offset and ordinal of the next anomaly that the record at this offset makes; they rise."""
+        last, count = self._ordinal
+        self._ordinal = (offset, count + 1 if offset == last else 0)
+        return self.partition, offset, self._ordinal[1]
 
     def _interruptions(self, taken: Taken, verdicts: list[BadRecords]) -> list[tuple[int, Callable[[Step], None]]]:
         """What stands between the events: ticks, control records, verdicts on bad ones; each with the number of events before it."""
@@ -280,9 +253,7 @@ class DetectLane:
 
     def _complaining(self, verdict: BadRecords) -> Callable[[Step], None]:
         def apply(step: Step) -> None:
-            last, count = self._ordinal
-            self._ordinal = (verdict.offset, count + 1 if verdict.offset == last else 0)
-            place = (self.partition, verdict.offset, self._ordinal[1])
+            place = self._next_place(verdict.offset)
             told = bad_records_anomaly(verdict, self._clock.time, self._bucket_us, self._policy.version, place)
             step.now.append(Outgoing(self._names.anomalies, told.tenant.encode(), told.to_bytes()))
 
@@ -304,44 +275,15 @@ class DetectLane:
         return apply
 
     def _adopt(self, policy: Policy) -> None:
-        """Puts a settings version into effect: state of detectors that it keeps stays, that of the others is buried."""
+        """Puts a settings version into effect."""
         self._policy = policy
-        for population in (self._series, self._users):
-            population.attached = []
-        self._application_tables = []
-        tables: dict[str, dict[str, Table]] = {}
-        for detector in policy.detectors():
-            known = self._tables.get(detector.name, {})
-            tables[detector.name] = {
-                spec.name: self._table(kind, known.get(spec.name, Table(spec))) for kind, spec in detector.tables
-            }
-        for name, dropped in self._tables.items():
-            if name not in tables:
-                # Kept, empty, until their pages are buried.
-                tables[name] = dropped
-                for table in dropped.values():
-                    table.clear(np.arange(len(table)))
-        self._tables = tables
+        self._state.adopt(policy)
         self._meta_changed = True
-
-    def _table(self, kind: Kind, table: Table) -> Table:
-        if kind is Kind.APPLICATION:
-            table.reserve(self._applications.capacity)
-            self._application_tables.append(table)
-        else:
-            population = self._series if kind is Kind.SERIES else self._users
-            table.reserve(population.subjects.capacity)
-            population.attached.append(table)
-        return table
-
-    def _reserve_applications(self) -> None:
-        for table in self._application_tables:
-            table.reserve(self._applications.capacity)
 
     def _close_to(self, bucket: int, offset: int, step: Step) -> None:
         """Closes all buckets before `bucket`, at the record of that offset."""
         horizon = self._last_event_bucket + SILENT_BUCKETS
-        still_open = {*self._series.windows.open_buckets, *self._users.windows.open_buckets}
+        still_open = {*self._state.series.windows.open_buckets, *self._state.users.windows.open_buckets}
         within = range(self._closed_to, min(bucket, horizon + 1))
         for closing in sorted({*within, *(one for one in still_open if one < bucket)}):
             self._close(closing, offset, step)
@@ -353,37 +295,26 @@ class DetectLane:
         )
 
     def _close(self, bucket: int, offset: int, step: Step) -> None:
-        closed = self._series.close(bucket, self._bucket_us, everyone=bool(self._policy.at_close))
-        active = self._users.close(bucket, self._bucket_us, everyone=False)
-        self._reserve_applications()
+        closed = self._state.series.close(bucket, self._bucket_us, everyone=bool(self._policy.at_close))
+        active = self._state.users.close(bucket, self._bucket_us, everyone=False)
+        self._state.reserve_applications()
         verdicts: list[tuple[Verdicts, str, int]] = []
         bands = None
         for detector in self._policy.at_close:
             if detector.kind is Kind.SERIES:
-                said = detector.at_close(self._tables[detector.name], closed)
+                said = detector.at_close(self._state.tables[detector.name], closed)
                 bands = said.bands if said.bands is not None else bands
             else:
-                said = detector.at_close(self._tables[detector.name], active)
+                said = detector.at_close(self._state.tables[detector.name], active)
             verdicts.append((said, detector.name, detector.version))
         for said, name, version in verdicts:
             for finding in said.findings:
                 self._tell(finding, (name, version), offset, None, step)
         step.with_state.extend(
-            aggregate_records(self._names.aggregates, closed, bands, self._series.subjects, self._policy.version)
+            aggregate_records(self._names.aggregates, closed, bands, self._state.series.subjects, self._policy.version)
         )
         if bucket % _EXPIRY_EVERY == 0:
-            self._expire(bucket)
-
-    def _expire(self, bucket: int) -> None:
-        before = bucket - self._limits.subject_expiry_s // self._limits.bucket_s
-        self._series.expire(before)
-        self._users.expire(before)
-        live = np.union1d(self._series.live_applications(), self._users.live_applications())
-        gone = np.setdiff1d(self._applications.sorted_rows(), live)
-        if len(gone):
-            for table in self._application_tables:
-                table.clear(gone)
-            self._applications.forget(gone)
+            self._state.expire(bucket - self._limits.subject_expiry_s // self._limits.bucket_s)
 
     def _meta(self) -> bytes:
         clock, fixed = self._clock, (self._bucket_us, self._lateness_us)

@@ -54,11 +54,12 @@ def test_idle_subjects_expire_in_event_time_with_tombstones() -> None:
     assert b"busy" in text
     assert b"old" not in text
     assert not any(b"u%d" % number in text for number in range(20))
-    series, users, applications = lane.lane._series, lane.lane._users, lane.lane._applications
+    state = lane.lane._state
+    series, users, applications = state.series, state.users, state.applications
     for names, tables in (
         (series.subjects, [series.seen, *series.attached]),
         (users.subjects, [users.seen, *users.attached]),
-        (applications, lane.lane._application_tables),
+        (applications, state._of_applications),
     ):
         for table in tables:
             free = np.setdiff1d(np.arange(20), names.sorted_rows())

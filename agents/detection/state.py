@@ -1,0 +1,109 @@
+"""What a lane of `detect` keeps: its subjects, their open buckets, and the tables of the detectors in effect."""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+
+import numpy as np
+
+from agents.detection.policy import Policy
+from agents.detection.population import SERIES_WINDOW, USER_WINDOW, Pages, Population
+from agents.detectors.contract import Finding, Kind
+from streams.pages import split_key
+from streams.settings import Lanes
+from streams.subjects import Subjects
+from streams.tables import Table
+
+
+def pages_of(rows: Mapping[bytes, bytes]) -> dict[str, dict[int, bytes]]:
+    """Rows of a state topic by table and page."""
+    pages: dict[str, dict[int, bytes]] = {}
+    for key, value in rows.items():
+        table, page = split_key(key)
+        pages.setdefault(table, {})[page] = value
+    return pages
+
+
+class LaneState:
+    """All rows of one lane, and which of them changed."""
+
+    def __init__(self, limits: Lanes, seed: int) -> None:
+        self.applications = Subjects("application-names", ("tenant", "application"), 1 << 40, seed)
+        self.series = Population(
+            Kind.SERIES,
+            ("tenant", "application", "model"),
+            SERIES_WINDOW,
+            limits.subjects_per_tenant,
+            seed,
+            self.applications,
+        )
+        self.users = Population(
+            Kind.USER, ("tenant", "application", "user"), USER_WINDOW, limits.users_per_tenant, seed, self.applications
+        )
+        self.tables: dict[str, dict[str, Table]] = {}
+        """By detector, then by name."""
+        self._of_applications: list[Table] = []
+
+    def name(self, finding: Finding) -> tuple[str, ...]:
+        """Whom a finding is about."""
+        of = {Kind.SERIES: self.series.subjects, Kind.USER: self.users.subjects, Kind.APPLICATION: self.applications}
+        return of[finding.kind].name(finding.row)
+
+    def adopt(self, policy: Policy) -> None:
+        """Makes tables for the policy's detectors: what those had that it keeps stays, that of the others is buried."""
+        for population in (self.series, self.users):
+            population.attached = []
+        self._of_applications = []
+        tables: dict[str, dict[str, Table]] = {}
+        for detector in policy.detectors():
+            known = self.tables.get(detector.name, {})
+            tables[detector.name] = {
+                spec.name: self._attached(kind, known.get(spec.name, Table(spec))) for kind, spec in detector.tables
+            }
+        for name, dropped in self.tables.items():
+            if name not in tables:
+                # Kept, empty, until their pages are buried.
+                tables[name] = dropped
+                for table in dropped.values():
+                    table.clear(np.arange(len(table)))
+        self.tables = tables
+
+    def reserve_applications(self) -> None:
+        """Makes room for applications that are new."""
+        for table in self._of_applications:
+            table.reserve(self.applications.capacity)
+
+    def expire(self, before: int) -> None:
+        """Forgets subjects without an event since the bucket `before`, and applications that have no subject left."""
+        self.series.expire(before)
+        self.users.expire(before)
+        live = np.union1d(self.series.live_applications(), self.users.live_applications())
+        gone = np.setdiff1d(self.applications.sorted_rows(), live)
+        if len(gone):
+            for table in self._of_applications:
+                table.clear(gone)
+            self.applications.forget(gone)
+
+    def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Changed pages of every table."""
+        tables = [table.changes() for owned in self.tables.values() for table in owned.values()]
+        return chain(self.applications.changes(), self.series.changes(), self.users.changes(), *tables)
+
+    def restore(self, pages: Pages) -> None:
+        """Takes what `changes` gave; the policy in effect must be adopted before. Raises NewerState."""
+        self.applications.restore(pages.get(self.applications.table, {}))
+        self.series.restore(pages)
+        self.users.restore(pages)
+        for owned in self.tables.values():
+            for table in owned.values():
+                table.restore(pages.get(table.spec.name, {}))
+        self.reserve_applications()
+
+    def _attached(self, kind: Kind, table: Table) -> Table:
+        if kind is Kind.APPLICATION:
+            table.reserve(self.applications.capacity)
+            self._of_applications.append(table)
+        else:
+            population = self.series if kind is Kind.SERIES else self.users
+            table.reserve(population.subjects.capacity)
+            population.attached.append(table)
+        return table
