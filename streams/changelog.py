@@ -32,7 +32,8 @@ class Changelog:
             linger_ms=0,
             max_batch_size=_BATCH_BYTES,
             max_request_size=4 * _BATCH_BYTES,
-            compression_type="lz4",
+            # aiokafka makes lz4 at level 9: 38 MB/s of pages and a tenth of a worker's CPU, where zstd does 900 MB/s and packs tighter.
+            compression_type="zstd",
         )
 
     async def open(self) -> None:

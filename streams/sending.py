@@ -32,7 +32,7 @@ class KafkaSender:
             enable_idempotence=True,
             linger_ms=0,
             max_request_size=4_000_000,
-            compression_type="lz4",
+            compression_type="zstd",
         )
         await producer.start()
         self._producer = producer
