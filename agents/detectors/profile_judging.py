@@ -26,8 +26,11 @@ _ALIKE: Final = 2.0
 """Neighbouring buckets of a user share most of their volume: it takes so many to know as much as from one on its own."""
 
 MOST_COUNTED: Final = 3.0
-"""One bucket counts for as much as a volume so many standard deviations above what is expected: one huge request is no anomaly, two
-or three are."""
+"""One bucket counts for at most as much as a volume so many standard deviations above what is expected,"""
+
+_RAISED: Final = 1.5
+"""and an anomaly begins only where the buckets before had raised the volume by so many already: one huge request is none, two or three
+are."""
 
 _SUSPECT: Final = 0.6
 """From this share of the score that it takes on, a user is watched with suspicion."""
@@ -79,7 +82,9 @@ def judged(users: Users, crowds: Crowds, kept: Float64s, amounts: Float64s, stam
     centre, variance = expected(users.centre, users.spread, users.learnt, crowds.centre, crowds.spread, newcomer)
     deviation = np.sqrt(variance)
     ready = crowds.learnt >= _CROWD_READY
-    volume = users.volume * kept + np.where(ready, counted(amounts, centre, deviation), amounts)
+    left = users.volume * kept
+    raised = (np.log(np.maximum(left, 1.0)) - centre) / deviation >= _RAISED
+    volume = left + np.where(ready, counted(amounts, centre, deviation), amounts)
     known = volume >= 1
     size = np.log(np.maximum(volume, 1.0))
     score = _rounded((size - centre) / deviation)
@@ -89,7 +94,7 @@ def judged(users: Users, crowds: Crowds, kept: Float64s, amounts: Float64s, stam
     high = ready & known & (crowd >= settings.crowd_threshold)
     # What began while there was no past to compare with is judged anew when there is one.
     held = (users.since > 0) & (newcomer | (users.since - users.first >= settings.window_buckets))
-    begun = ~held & high & (score >= bar) & (effect >= ratio)
+    begun = ~held & high & raised & (score >= bar) & (effect >= ratio)
     lasting = held & high & (score >= _HOLDING * bar) & (effect >= _HOLDING * ratio)
     outlived = np.zeros_like(held)
     if settings.give_in_buckets is not None:

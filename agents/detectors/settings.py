@@ -180,9 +180,9 @@ class Profile:
     """Time constant of a user's recent volume, buckets (five minutes of 10 s): users come about once a minute, so one
     bucket says little."""
 
-    threshold: float = 3.5
+    threshold: float = 3.25
     """Score from which a user's volume counts as anomalous: standard deviations above what the user's past makes likely, on the
-    logarithmic scale. It takes at least two buckets to get there, so 3.5 is rarer than it sounds. Between 3 and 10."""
+    logarithmic scale. It takes at least two buckets to get there, so 3.25 is rarer than it sounds. Between 3 and 10."""
 
     newcomer_threshold: float = 4.5
     """The same for a user without enough past of their own, of whom the application's users say what is likely. Higher, since some

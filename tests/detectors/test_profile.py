@@ -1,0 +1,128 @@
+"""User profiles: who is told, against whom they are compared, and how long."""
+
+import numpy as np
+
+from agents.detectors.contract import Closed, Finding
+from agents.detectors.profile import ProfileDetector
+from agents.detectors.settings import Profile
+from schemas.records import Direction
+from streams.tables import Table
+from tests.detectors.users import closed_users
+
+USERS = 40
+
+
+def ordinary(bucket: int, rng: np.random.Generator, **more: int) -> Closed:
+    """Forty users about once a minute with about a thousand tokens; `more` is for user 0: requests, and tokens for each."""
+    requests = rng.poisson(1 / 6, USERS).astype(np.int64)
+    tokens = requests * (1000 * np.exp(rng.normal(0, 0.4, USERS))).astype(np.int64)
+    if more:
+        requests[0] = more["requests"]
+        tokens[0] = more["requests"] * more["tokens"]
+    return closed_users(bucket, requests, tokens, tokens * 2_000)
+
+
+class Run:
+    """One detector over ordinary buckets with exceptions."""
+
+    def __init__(self, settings: Profile | None = None) -> None:
+        self.detector = ProfileDetector(settings or Profile())
+        self.tables = {spec.name: Table(spec) for _, spec in self.detector.tables}
+        self.rng = np.random.default_rng(8)
+        self.bucket = 0
+        self.found: list[tuple[int, Finding]] = []
+
+    def over(self, buckets: int, **more: int) -> "Run":
+        """With so many more buckets."""
+        for _ in range(buckets):
+            closed = ordinary(self.bucket, self.rng, **more)
+            self.found += [(self.bucket, finding) for finding in self.detector.at_close(self.tables, closed).findings]
+            self.bucket += 1
+        return self
+
+    def told(self, metric: str) -> list[int]:
+        """Buckets in which user 0 was told for the metric."""
+        return [bucket for bucket, finding in self.found if finding.row == 0 and finding.metric == metric]
+
+
+def test_ordinary_users_are_not_told() -> None:
+    """Two hours of forty users."""
+    assert Run().over(720).found == []
+
+
+def test_prompts_grown_fifteenfold_are_told_within_three_buckets() -> None:
+    """Tokens and cost, not requests; by what the user did before; above."""
+    found = Run().over(300).over(3, requests=1, tokens=15_000)
+    assert found.told("tokens")
+    assert found.told("cost")
+    assert not found.told("requests")
+    (_, first) = found.found[0]
+    assert first.direction is Direction.ABOVE
+    assert dict(first.evidence)["newcomer"] == 0.0
+    assert first.expected is not None
+    assert first.observed > 5 * first.expected
+
+
+def test_many_requests_are_told() -> None:
+    """Of the usual size, but far too many."""
+    assert Run().over(300).over(3, requests=30, tokens=1000).told("requests")
+
+
+def test_one_huge_request_alone_is_not_told() -> None:
+    """Whatever one bucket holds, it takes two."""
+    assert Run().over(300).over(1, requests=1, tokens=100_000_000).over(30).found == []
+
+
+def test_who_was_always_heavy_is_told_at_most_as_a_newcomer() -> None:
+    """A service account among people: fifty times their requests, from the first day."""
+    found = Run().over(400, requests=8, tokens=1000)
+    assert not [bucket for bucket in found.told("requests") if bucket > 60]
+
+
+def test_an_anomalous_user_is_told_again_only_every_repeat() -> None:
+    """Twelve buckets lie between two findings, and what is anomalous is not learnt."""
+    told = Run().over(300).over(60, requests=30, tokens=1000).told("requests")
+    assert np.diff(told).tolist() == [12] * (len(told) - 1)
+    assert len(told) >= 4
+
+
+def test_a_user_who_stays_so_is_taken_as_they_are() -> None:
+    """After `give_in_buckets` there is no more to tell."""
+    told = Run(Profile(give_in_buckets=50)).over(300).over(250, requests=30, tokens=1000).told("requests")
+    assert told
+    assert max(told) < 300 + 60
+
+
+def test_users_without_requests_are_not_touched() -> None:
+    """What a close writes is the rows of the active users and of their application."""
+    run = Run().over(50)
+    for table in run.tables.values():
+        list(table.changes())
+    before = run.tables["profile"].rows.copy()
+    closed = ordinary(50, run.rng)
+    run.detector.at_close(run.tables, closed)
+    idle = closed.numbers["requests"] == 0
+    after = run.tables["profile"].rows
+    assert after[:USERS][idle].tobytes() == before[:USERS][idle].tobytes()
+    assert after[:USERS][~idle].tobytes() != before[:USERS][~idle].tobytes()
+
+
+def test_a_crowd_is_its_own_application() -> None:
+    """What is much in one application is little in the other: each has its own measure."""
+    detector = ProfileDetector(Profile())
+    tables = {spec.name: Table(spec) for _, spec in detector.tables}
+    rng = np.random.default_rng(4)
+    found: list[Finding] = []
+    for bucket in range(300):
+        requests = rng.poisson(0.5, USERS).astype(np.int64)
+        tokens = requests * np.where(np.arange(USERS) % 2, 100_000, 100)
+        found += detector.at_close(tables, closed_users(bucket, requests, tokens, tokens, applications=2)).findings
+    assert found == []
+    assert tables["crowd"].rows["centre"][1, 1] - tables["crowd"].rows["centre"][0, 1] > 5
+
+
+def test_only_enough_of_a_crowd_judges() -> None:
+    """In an application that nobody knows yet, nobody is told."""
+    run = Run().over(5)
+    run.over(20, requests=100, tokens=100_000)
+    assert [bucket for bucket in run.told("tokens") if bucket < 8] == []
