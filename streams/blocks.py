@@ -4,9 +4,9 @@
 batch is handed over as one `Block`, and that a batch without records (a transaction's marker) is an empty `Block`, since it moves the position.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Final
 
 import aiokafka.consumer.fetcher as fetcher
@@ -153,14 +153,21 @@ class Block:
         ]
         return np.concatenate(times) * _MS
 
-    def record(self, index: int) -> Any:
-        """One record whole, with key and headers: for the few that need it."""
-        at = index
+    def records_at(self, indices: Sequence[int]) -> Iterator[Any]:
+        """Some records whole, with key and headers, by ascending index. Each batch is read at most once, however many are wanted of it."""
+        at = place = 0
         for part in self._parts:
-            if at < part.count:
-                return next(islice(part.records(), at, None))
-            at -= part.count
-        raise IndexError(index)
+            end = at + part.count
+            if place < len(indices) and indices[place] < end:
+                for index, record in enumerate(part.records(), at):
+                    while place < len(indices) and indices[place] == index:
+                        yield record
+                        place += 1
+                    if place == len(indices) or indices[place] >= end:
+                        break
+            at = end
+        if place < len(indices):
+            raise IndexError(indices[place])
 
     def records(self) -> Iterator[Any]:
         """All records whole: for topics of little traffic, and for state."""
@@ -213,9 +220,10 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if self._is_aborted(batch) or batch.is_control_batch:
                 yield Block(place, start, next_offset, [], {}, [])
                 continue
-            block = _block_of(place, records.data, batch, next_offset)
-            # A fetch from the middle of a batch brings all of it.
-            yield block.from_offset(start) if start > block.start else block
+            # A fetch from the middle of a batch brings all of it; one from within a gap brings what lies behind the gap.
+            block = _block_of(place, records.data, batch, next_offset).from_offset(start)
+            block.start = start
+            yield block
 
     def _is_aborted(self, batch: Any) -> bool:
         """aiokafka's own bookkeeping of aborted transactions; to be called once for every batch, in order."""

@@ -167,8 +167,8 @@ class Intake:
     ) -> tuple[list[Outgoing], list[tuple[int, bytes | None, str]]]:
         letters: list[Outgoing] = []
         known: list[tuple[int, bytes | None, str]] = []
-        for index, error in sorted(bad, key=lambda pair: pair[0]):
-            record = block.record(index)
+        bad = sorted(bad, key=lambda pair: pair[0])
+        for record, (_, error) in zip(block.records_at([index for index, _ in bad]), bad, strict=True):
             metrics.BAD_RECORDS.labels(self._stage, error.reason).inc()
             letters.append(
                 dead_letter(
