@@ -1,0 +1,301 @@
+"""What becomes of a block, who owns a lane, and when its state is durable; the broker is a faithful fake."""
+
+import asyncio
+
+import pytest
+from aiokafka.errors import ProducerFenced
+
+from streams.blocks import Block
+from streams.lanes import LaneSet
+from streams.outgoing import Step
+from streams.position import Displaced, Log, Refused
+from streams.settings import Lanes
+from tests.streams.fakes import Counting, Machine, machine
+from tests.streams.test_blocks import batch, blocks
+
+__all__ = ["machine"]
+
+
+def block(start: int, count: int, ask: int | None = None) -> Block:
+    """Records from `start` on; by default of a fetch that asked for the first."""
+    return blocks(batch(start, range(count)), start if ask is None else ask)[0]
+
+
+def program(lanes: LaneSet, partition: int = 3) -> Counting:
+    """The lane's program."""
+    found = lanes.lanes[partition].program
+    assert isinstance(found, Counting)
+    return found
+
+
+async def assigned(machine: Machine, *partitions: int, limits: Lanes | None = None) -> LaneSet:
+    """A worker that owns these lanes."""
+    lanes = machine.worker(limits)
+    await lanes.assign(partitions or (3,))
+    return lanes
+
+
+async def test_the_position_is_written_before_the_first_block_is_taken(machine: Machine) -> None:
+    """A worker that dies at once leaves its successor a position, not a guess."""
+    machine.logs.committed_offset = 40
+    lanes = machine.worker()
+    assert await lanes.assign([3]) == {3: 40}
+    assert machine.topics.position(3) == 40
+    await lanes.take(block(40, 5))
+    machine.logs.committed_offset = 45
+    assert await machine.worker().assign([3]) == {3: 40}
+
+
+async def test_what_begins_at_or_before_the_position_is_taken_from_the_position_on(machine: Machine) -> None:
+    """Overlapping fetches, repeated ones, and gaps in the log: every record once."""
+    lanes = await assigned(machine)
+    for one in (block(0, 10), block(0, 10), block(5, 10), block(20, 5, ask=15), block(3, 40)):
+        await lanes.take(one)
+    assert machine.sender.sent == [*range(15), *range(20, 43)]
+    assert (program(lanes).count, lanes.lanes[3].position.offset) == (38, 43)
+
+
+async def test_a_stale_block_behind_the_position_is_dropped_and_comes_again(machine: Machine) -> None:
+    """Of an old assignment's buffers: records between are not taken yet, so it must not be counted now."""
+    lanes = await assigned(machine)
+    await lanes.take(block(0, 10))
+    await lanes.take(block(20, 10))
+    assert lanes.lanes[3].position.offset == 10
+    await lanes.take(block(10, 20))
+    assert machine.sender.sent == list(range(30))
+
+
+async def test_blocks_between_suspension_and_assignment_are_dropped(machine: Machine) -> None:
+    """Also of lanes that stay; after the rebalance they come again from the position."""
+    lanes = await assigned(machine, 3, 4)
+    await lanes.take(block(0, 10))
+    await lanes.suspend()
+    await lanes.take(block(10, 10))
+    assert machine.sender.sent == list(range(10))
+    assert await lanes.assign([3]) == {3: 10}
+    await lanes.take(block(10, 10))
+    assert machine.sender.sent == list(range(20))
+
+
+async def test_a_block_of_a_lane_that_is_not_ours_is_dropped(machine: Machine) -> None:
+    """It was assigned to somebody else while it waited."""
+    lanes = await assigned(machine, 4)
+    await lanes.take(block(0, 10))
+    assert machine.sender.sent == []
+
+
+async def test_a_lane_that_stays_keeps_its_state_and_another_is_restored(machine: Machine) -> None:
+    """Nobody reads back what is there already."""
+    lanes = await assigned(machine, 3)
+    await lanes.take(block(0, 10))
+    kept = program(lanes)
+    await lanes.suspend()
+    assert await lanes.assign([3, 4]) == {3: 10, 4: 0}
+    assert program(lanes) is kept
+    assert program(lanes, 4).count == 0
+
+
+async def test_a_successor_goes_on_where_the_state_is(machine: Machine) -> None:
+    """What was not flushed is computed again from the position: state and position are of one offset."""
+    first = await assigned(machine)
+    await first.take(block(0, 10))
+    await first.flush()
+    await first.take(block(10, 10))
+    second = await assigned(machine)
+    assert (program(second).count, second.lanes[3].position.offset) == (10, 10)
+
+
+async def test_a_zombie_cannot_write_and_ends(machine: Machine) -> None:
+    """Once another owns the lane, the old owner's flush raises, and nothing of it is there."""
+    zombie = await assigned(machine)
+    await zombie.take(block(0, 10))
+    heir = await assigned(machine)
+    await heir.take(block(0, 5))
+    await heir.flush()
+    with pytest.raises(ProducerFenced):
+        await zombie.flush()
+    assert machine.topics.position(3) == 5
+
+
+async def test_outputs_are_durable_before_the_position_moves_on(machine: Machine) -> None:
+    """A send that fails leaves the lane's durable position where it was; nothing was committed."""
+    lanes = await assigned(machine)
+    machine.sender.fails = RuntimeError("the broker is away")
+    with pytest.raises(RuntimeError):
+        await lanes.take(block(0, 10))
+    assert (lanes.durable_position(3), machine.topics.position(3)) == (0, 0)
+
+
+async def test_what_may_be_committed_is_never_more_than_what_is_durable(machine: Machine) -> None:
+    """Faust asks for it; a lane that is not owned has none."""
+    lanes = await assigned(machine)
+    await lanes.take(block(0, 10))
+    assert lanes.durable_position(3) == 0
+    machine.topics.fails = RuntimeError("the broker is away")
+    with pytest.raises(RuntimeError):
+        await lanes.flush()
+    assert lanes.durable_position(3) == 0
+    machine.topics.fails = None
+    await lanes.flush()
+    assert (lanes.durable_position(3), lanes.durable_position(9)) == (10, None)
+
+
+async def test_rows_position_and_records_for_later_are_one_transaction(machine: Machine) -> None:
+    """Aggregates go out with the state that they come from, once."""
+    lanes = await assigned(machine)
+    before = machine.topics.commits
+    await lanes.take(block(0, 2))
+    assert machine.topics.others == []
+    await lanes.flush()
+    await lanes.flush()
+    assert machine.topics.commits == before + 1
+    assert machine.topics.others == [("t.aggregates", b"k", [b"0"]), ("t.aggregates", b"k", [b"1"])]
+    assert machine.topics.rows[3][b"count"] == b"2"
+
+
+async def test_a_step_that_asks_for_it_is_durable_before_what_follows(machine: Machine) -> None:
+    """A decision to call somebody is on the topic before the call."""
+    seen: list[int] = []
+
+    def new_lane(partition: int) -> Counting:
+        lane = Counting(partition, flush=True)
+        lane.after = _Noting(lambda: seen.append(machine.topics.position(3)))
+        return lane
+
+    machine.new_lane = new_lane
+    lanes = await assigned(machine)
+    await lanes.take(block(0, 7))
+    assert seen == [7]
+
+
+async def test_a_flush_is_made_early_when_much_is_pending(machine: Machine) -> None:
+    """Records that wait for a transaction are bounded."""
+    lanes = await assigned(machine)
+    for start in range(0, 60_000, 20_000):
+        await lanes.take(block(start, 20_000))
+    assert machine.topics.position(3) == 60_000
+
+
+async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(machine: Machine) -> None:
+    """At least a second, at most ten, and in between so that flushing costs at most a tenth of the CPU."""
+    lanes = await assigned(machine)
+    for start, (cost, due_s) in enumerate(((0.01, 1.0), (0.3, 1.0), (0.9, 3.0), (5.0, 9.0), (0.0, 10.0))):
+        await lanes.take(block(start, 1))
+        commits = machine.topics.commits
+        machine.now += due_s - 0.01
+        await lanes.flush_due()
+        assert machine.topics.commits == commits
+        machine.now += 0.02
+        machine.cpu, before = machine.cpu, machine.cpu
+        costs = iter((before, before + cost))
+        lanes._cpu_time = lambda costs=costs: next(costs)  # type: ignore[misc]
+        await lanes.flush_due()
+        assert machine.topics.commits == commits + 1
+    commits = machine.topics.commits
+    machine.now += 100
+    await lanes.flush_due()
+    assert machine.topics.commits == commits
+
+
+async def test_a_quiet_lane_is_ticked_only_while_it_wants_to_know(machine: Machine) -> None:
+    """After a second without a record; an empty block (a transaction's marker) is no record; not while a rebalance is on."""
+    lanes = await assigned(machine)
+    assert lanes.quiet() == []
+    machine.now += 1.0
+    await lanes.take(block(0, 0 + 1).from_offset(1))
+    assert lanes.quiet() == [3]
+    await lanes.take(block(0, 1))
+    assert lanes.quiet() == []
+    machine.now += 1.0
+    program(lanes).wants_ticks = False
+    assert lanes.quiet() == []
+    program(lanes).wants_ticks = True
+    await lanes.suspend()
+    assert lanes.quiet() == []
+
+
+async def test_settings_are_waited_for_before_the_step_that_needs_them(machine: Machine) -> None:
+    """A lane does not judge by a version that it has not read."""
+    machine.new_lane = lambda partition: Counting(partition, needs=frozenset({"v1"}))
+    lanes = await assigned(machine)
+
+    waiting, read = asyncio.Event(), asyncio.Event()
+
+    async def until_read(version: str) -> None:
+        assert version == "v1"
+        waiting.set()
+        await read.wait()
+
+    machine.settings.wait_for = until_read  # type: ignore[method-assign]
+    taking = asyncio.create_task(lanes.take(block(0, 1)))
+    await waiting.wait()
+    assert (program(lanes).count, machine.sender.sent) == (0, [])
+    read.set()
+    await taking
+    assert machine.sender.sent == [0]
+
+
+async def test_a_lane_whose_next_records_are_gone_ends_the_worker(machine: Machine) -> None:
+    """Retention overtook a running lane: blocks behind the gap alone come for seconds. A fresh start counts the jump."""
+    lanes = await assigned(machine)
+    await lanes.take(block(100, 5))
+    machine.now += 4.0
+    await lanes.take(block(105, 5))
+    machine.now += 2.0
+    with pytest.raises(Displaced, match=r"detect/3.*behind offset 0"):
+        await lanes.take(block(110, 5))
+
+
+async def test_stale_blocks_now_and_then_are_not_taken_for_a_gap(machine: Machine) -> None:
+    """Between them the lane moves."""
+    lanes = await assigned(machine)
+    for start in range(0, 50, 10):
+        await lanes.take(block(start + 100, 5))
+        machine.now += 4.0
+        await lanes.take(block(start, 10))
+    assert lanes.lanes[3].position.offset == 50
+
+
+async def test_a_refused_start_lets_go_of_all_lanes(machine: Machine) -> None:
+    """One lane that must not go on: none is taken."""
+    lanes = await assigned(machine)
+    await lanes.take(block(0, 10))
+    await lanes.flush()
+    machine.logs.log = Log("id-2", 0, 1000)
+    other = machine.worker()
+    with pytest.raises(Refused):
+        await other.assign([3, 4])
+    assert other.lanes == {}
+
+
+async def test_a_lane_acts_besides_its_records_only_while_it_is_ours(machine: Machine) -> None:
+    """What it says is carried out as after a step; a lane that went, or came again, does not act for its old self."""
+    lanes = await assigned(machine)
+    old = program(lanes)
+    acted: list[Counting] = []
+
+    def work(lane: Counting) -> Step:
+        acted.append(lane)
+        return Step(flush=True, with_state=[("t.notes", b"k", [b"x"])])
+
+    await lanes.act(3, work, old)
+    assert (acted, machine.topics.others) == ([old], [("t.notes", b"k", [b"x"])])
+    await lanes.suspend()
+    await lanes.assign([])
+    await lanes.act(3, work, old)
+    await lanes.assign([3])
+    await lanes.act(3, work, old)
+    assert acted == [old]
+
+
+class _Noting(list[str]):
+    """A list that calls somebody at each append."""
+
+    def __init__(self, call: object) -> None:
+        super().__init__()
+        self._call = call
+
+    def append(self, item: str) -> None:
+        super().append(item)
+        assert callable(self._call)
+        self._call()
