@@ -42,7 +42,7 @@ READY_S: Final = 90.0
 """Seconds the stages have to get ready."""
 
 QUIET_S: Final = 5.0
-"""Seconds without a new record after which everything that was played counts as worked off."""
+"""Seconds without a new record after which everything that was played counts as worked off, when no stage is behind."""
 
 SETTLE_S: Final = 120.0
 """Seconds after the last event after which the result is taken, quiet or not."""
@@ -167,7 +167,7 @@ class _Run:
         sampling = asyncio.create_task(memory.sample())
         try:
             played = await asyncio.to_thread(self._play, hour, names, ended)
-            await _until_quiet(found, following)
+            await _until_worked_off(self.ports, found, following)
         finally:
             ended.set()
             sampling.cancel()
@@ -220,12 +220,26 @@ async def _is_ready(session: aiohttp.ClientSession, port: int) -> bool:
     return False
 
 
-async def _until_quiet(found: Found, following: "asyncio.Task[None]") -> None:
+async def _until_worked_off(ports: dict[str, int], found: Found, following: "asyncio.Task[None]") -> None:
+    """No stage is behind its log, and nothing new came for a while; a stage that is only slow is waited for."""
     deadline = time.monotonic() + SETTLE_S
-    while time.monotonic() < min(found.moved_at + QUIET_S, deadline):
-        if following.done():
-            following.result()
-        await asyncio.sleep(0.2)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        while time.monotonic() < deadline:
+            behind = [await _behind(session, port) for port in ports.values()]
+            if not any(behind) and time.monotonic() > found.moved_at + QUIET_S:
+                return
+            if following.done():
+                following.result()
+            await asyncio.sleep(0.2)
+
+
+async def _behind(session: aiohttp.ClientSession, port: int) -> bool:
+    """Whether some lane of the worker on this port has records before it, by its own metrics."""
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        return any(line.startswith("sentinel_lane_lag{") and float(line.rsplit(" ", 1)[1]) > 0 for line in lines)
+    return True
 
 
 @dataclass(slots=True)
