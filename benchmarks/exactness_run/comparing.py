@@ -1,0 +1,202 @@
+"""What the topics, the state and the receiver have, against the references."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Final
+
+from benchmarks.exactness_run.disturbing import Say
+from benchmarks.exactness_run.plan import PARTITIONS, Plan
+from benchmarks.exactness_run.settling import positions
+from benchmarks.reference import lane_state
+from benchmarks.reference.detecting import Reference, Task, reference_of
+from benchmarks.reference.reading import Reader
+from benchmarks.reference.sums import Subject, without_bands
+from benchmarks.reference.tally import Tally, tallied
+from benchmarks.reference.undisturbed import Mark, Place, mark_in
+from schemas.records import Aggregate, Anomaly
+from streams.control import WATERMARK, header
+from streams.outgoing import REASON
+from streams.position import KEY
+
+_PROCESSES: Final = 2
+
+Bucket = tuple[Subject, int]
+"""Subject and the window's start, µs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Closed buckets of all lanes, and how many events are in them."""
+
+    tallies: list[Tally]
+    lost: int
+    """Events that the reference counts into a bucket and the run does not."""
+    twice: int
+    """Events beyond those that the reference counts."""
+
+
+def references(plan: Plan, say: Say) -> list[Reference]:
+    """The references of detect's lanes, each up to where its lane stands. Raises what reading raises."""
+    with Reader(plan.broker) as reader:
+        ends = positions(plan, reader, "detect")
+    tasks = [
+        Task(plan.broker, plan.lanes, plan.control_key.reveal(), plan.versions, partition, ends[partition], plan.seed)
+        for partition in range(PARTITIONS)
+    ]
+    # Told to the child processes, before they import polars.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    os.environ["RUST_BACKTRACE"] = "0"
+    made = []
+    with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
+        for reference in pool.map(reference_of, tasks):
+            made.append(reference)
+            say(f"reference of lane {len(made) - 1}: {reference.records:,} records")
+    return made
+
+
+def detect_state(plan: Plan, reader: Reader, partition: int, reference: Reference) -> list[Tally]:
+    """A lane's state to the byte, and its open buckets and clock number by number."""
+    rows = reader.table(plan.names.state("detect"), partition)
+    rows.pop(KEY, None)
+    return [lane_state.compared(rows, reference.rows), lane_state.compared_slowly(rows, reference.slow)]
+
+
+def buckets(plan: Plan, reader: Reader, references: Sequence[Reference]) -> Buckets:
+    """Aggregates against the slow lane's, bands aside, and against the undisturbed lane's, bands and all."""
+    slowly, whole = Tally("buckets, slowly"), Tally("aggregates")
+    lost = twice = 0
+    for partition, reference in enumerate(references):
+        written = list(_aggregates(plan, reader, partition))
+        right = {_bucket(aggregate): aggregate for aggregate in reference.slow.closed}
+        plain = ((_bucket(each), without_bands(each).to_bytes()) for each, _ in written)
+        slowly.add(tallied("buckets, slowly", {at: each.to_bytes() for at, each in right.items()}, plain, once=True))
+        expected = {_bucket(Aggregate.from_bytes(value)): value for _, value in reference.outputs.aggregates}
+        whole.add(tallied("aggregates", expected, ((_bucket(each), value) for each, value in written), once=True))
+        counted: Counter[Bucket] = Counter()
+        for each, _ in written:
+            counted[_bucket(each)] += int(each.requests)
+        for at in right.keys() | counted.keys():
+            more = counted[at] - (int(right[at].requests) if at in right else 0)
+            lost, twice = lost + max(-more, 0), twice + max(more, 0)
+    return Buckets([slowly, whole], lost, twice)
+
+
+def anomalies(plan: Plan, reader: Reader, references: Sequence[Reference]) -> list[Tally]:
+    """Anomalies and watermarks: by place against the undisturbed lanes, rules against the slow lanes, and as a reader sees them."""
+    found: list[tuple[Place, bytes]] = []
+    marks: list[list[Mark]] = []
+    read = Tally("anomalies, as read")
+    for partition in range(PARTITIONS):
+        verdicts: list[Anomaly] = []
+        marks.append([])
+        for record in reader.stored(plan.names.anomalies, partition):
+            mark = header(record.headers, WATERMARK)
+            if record.value is not None:
+                verdicts.append(Anomaly.from_bytes(record.value))
+                found.append((_place(verdicts[-1]), record.value))
+            elif mark is not None:
+                marks[-1].append(mark_in(mark))
+        read.add(_as_read(verdicts))
+    expected = {place: value for each in references for place, value in each.outputs.anomalies.items()}
+    return [
+        tallied("anomalies", expected, found, once=False),
+        _by_rules(references, found),
+        read,
+        _ids(expected, found),
+        _watermarks(references, marks),
+    ]
+
+
+def dead_letters(plan: Plan, reader: Reader, references: Sequence[Reference]) -> Tally:
+    """Bad records by lane and offset, each with its reason."""
+    expected = {
+        (lane, offset): reason for lane, each in enumerate(references) for offset, reason in each.slow.told.dead.items()
+    }
+    origin = plan.names.telemetry.encode()
+
+    def found() -> Iterator[tuple[tuple[int, int], str]]:
+        for partition in range(PARTITIONS):
+            for record in reader.stored(plan.names.dead_letters, partition):
+                headers = {name: content or b"" for name, content in record.headers}
+                lane, offset = int(headers["sentinel-partition"]), int(headers["sentinel-offset"])
+                if headers["sentinel-topic"] == origin:
+                    yield (lane, offset), headers[REASON].decode()
+
+    return tallied("dead letters", expected, found(), once=False)
+
+
+def _aggregates(plan: Plan, reader: Reader, partition: int) -> Iterator[tuple[Aggregate, bytes]]:
+    for record in reader.stored(plan.names.aggregates, partition):
+        assert record.value is not None
+        yield Aggregate.from_bytes(record.value), record.value
+
+
+def _bucket(aggregate: Aggregate) -> Bucket:
+    return (aggregate.tenant, aggregate.application, aggregate.model), aggregate.window_start
+
+
+def _place(anomaly: Anomaly) -> Place:
+    return anomaly.lane, anomaly.offset, anomaly.ordinal
+
+
+def _as_read(verdicts: Sequence[Anomaly]) -> Tally:
+    """Whoever skips what is at or below the highest place of a lane, as readers are told to, must still see each anomaly, and once."""
+    highest: dict[int, tuple[int, int]] = {}
+    kept: list[tuple[Place, bytes]] = []
+    for verdict in verdicts:
+        if (verdict.offset, verdict.ordinal) > highest.get(verdict.lane, (-1, -1)):
+            highest[verdict.lane] = (verdict.offset, verdict.ordinal)
+            kept.append((_place(verdict), b""))
+    return tallied("anomalies, as read", {_place(verdict): b"" for verdict in verdicts}, kept, once=True)
+
+
+def _by_rules(references: Sequence[Reference], found: Iterable[tuple[Place, bytes]]) -> Tally:
+    """Verdicts of rules against the slow lanes': all but the ordinal, which counts what other detectors said at the same record."""
+    expected = {
+        (each.lane, each.offset, each.rule): each.to_bytes()
+        for reference in references
+        for each in reference.slow.told.anomalies
+    }
+    verdicts = (Anomaly.from_bytes(value) for _, value in found)
+    actual = (
+        ((each.lane, each.offset, each.rule), replace(each, ordinal=0).to_bytes())
+        for each in verdicts
+        if each.rule is not None
+    )
+    return tallied("anomalies of rules, slowly", expected, actual, once=False)
+
+
+def _ids(expected: dict[Place, bytes], found: Iterable[tuple[Place, bytes]]) -> Tally:
+    """An id stands for one verdict: one place."""
+    return tallied(
+        "anomalies by id",
+        {Anomaly.from_bytes(value).id: place for place, value in expected.items()},
+        {place: (Anomaly.from_bytes(value).id, place) for place, value in found}.values(),
+        once=True,
+    )
+
+
+def _watermarks(references: Sequence[Reference], marks: Sequence[Sequence[Mark]]) -> Tally:
+    """Every partition has every watermark of every lane, and they only rise, but where a lane says them again."""
+    right = {
+        (lane, offset, mark): b"" for lane, each in enumerate(references) for offset, mark in each.slow.told.watermarks
+    }
+    tally = Tally("watermarks")
+    for partition, here in enumerate(marks):
+        tally.add(tallied("watermarks", right, ((mark, b"") for mark in here), once=False))
+        highest: dict[int, int] = {}
+        first = dict.fromkeys(here)
+        for lane, _, mark in first:
+            if mark <= highest.get(lane, -1):
+                tally.unequal += 1
+                tally.note("falls", (partition, lane, mark))
+            highest[lane] = mark
+    undisturbed = {mark for each in references for mark in each.outputs.watermarks}
+    if undisturbed != right.keys():
+        tally.unequal += len(undisturbed ^ right.keys())
+        tally.note("the references differ", sorted(undisturbed ^ right.keys())[:3])
+    return tally

@@ -1,0 +1,59 @@
+"""A receiver of webhooks that writes down every post: it takes its time, refuses some at first, and has signatures checked by others' code."""
+
+import asyncio
+import base64
+import secrets
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+_TAKES_S: Final = 0.03
+"""Time between a message's arrival and the answer, seconds: long enough that kills fall into it."""
+
+_REFUSED_AT_FIRST: Final = 8
+"""One in so many messages is answered 503 the first time it comes."""
+
+
+@dataclass(slots=True)
+class Inbox:
+    """Listens on a free port of loopback while entered."""
+
+    secret: str = field(default_factory=lambda: "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode())
+    url: str = ""
+    posts: list[tuple[str, bytes]] = field(default_factory=list)
+    """Id and body of every post that was answered 2xx, or whose sender died before the answer; in order."""
+    forged: int = 0
+    refused: int = 0
+    _refused_ids: set[str] = field(default_factory=set)
+    _runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_post("/", self._take)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
+        return self
+
+    async def __aexit__(self, *args: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _take(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        try:
+            Webhook(self.secret).verify(body, dict(request.headers))
+        except WebhookVerificationError:
+            self.forged += 1
+            return web.Response(status=401)
+        name = request.headers["webhook-id"]
+        if int(name[:8], 16) % _REFUSED_AT_FIRST == 0 and name not in self._refused_ids:
+            self._refused_ids.add(name)
+            self.refused += 1
+            return web.Response(status=503)
+        self.posts.append((name, body))
+        await asyncio.sleep(_TAKES_S)
+        return web.Response(status=204)

@@ -1,0 +1,127 @@
+"""The disturbed run: topics, settings, stages, traffic and deaths, until everything is worked off and all processes have ended."""
+
+import asyncio
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from benchmarks.exactness_run.disturbing import Group, Say, disturb, schedule
+from benchmarks.exactness_run.inbox import Inbox
+from benchmarks.exactness_run.plan import CORRELATION, PARTITIONS, Plan
+from benchmarks.exactness_run.sending import HELD_BACK, Sender
+from benchmarks.exactness_run.settling import settle
+from benchmarks.exactness_run.workers import until
+from streams.topics import STAGES
+from topology.publishing import publish
+from topology.standalone import make_topics
+
+RECEIVER: Final = "inbox"
+
+_KILL_S: Final = 9.0
+"""About what a death costs until the next, seconds, with the group's session timeout in it: the pace of sending follows from it."""
+
+_HALF: Final = 0.45
+_FIRST_FLOW_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What is known of the run that is in no topic."""
+
+    sent: int
+    kills: Counter[str]
+    """By stage."""
+    unexpected: dict[int, int]
+    """Deaths that nobody meant, by exit status. 75 is a worker that was fenced, as it must be."""
+    posts: list[tuple[str, bytes]]
+    forged: int
+    refused: int
+
+
+async def run(plan: Plan, say: Say) -> Ran:
+    """Runs the plan. However it is left, no process of it is left behind. Raises BenchmarkFailed, and what the broker's clients raise."""
+    await asyncio.to_thread(make_topics, plan.broker, plan.lanes)
+    await asyncio.to_thread(publish, plan.broker, plan.lanes, plan.first, plan.control_key, "exactness")
+    with tempfile.TemporaryDirectory(prefix="sentinel-exactness-") as name:
+        async with Inbox() as inbox:
+            group = Group.of(STAGES, _config(plan, inbox, Path(name)), Path(name))
+            try:
+                sent = await _disturbed(plan, group, say)
+                await settle(plan, group, say)
+            finally:
+                await group.drop()
+        members = list(group.members.values())
+        unexpected: Counter[int] = Counter()
+        for member in members:
+            unexpected.update(member.unexpected)
+        kills: Counter[str] = Counter()
+        for member in members:
+            kills[member.stage] += member.killed
+        return Ran(sent, kills, dict(unexpected), inbox.posts, inbox.forged, inbox.refused)
+
+
+async def _disturbed(plan: Plan, group: Group, say: Say) -> int:
+    """Sends and kills at the same time; returns when everything is sent."""
+    rate = (1 - HELD_BACK) * plan.events / max(plan.kills * _KILL_S, 10.0)
+    sender = Sender(plan, rate)
+    sending = asyncio.create_task(asyncio.to_thread(sender.run))
+    try:
+        for member in group.members.values():
+            member.start()
+        for member in group.members.values():
+            await until(member.is_ready, _FIRST_FLOW_S, f"{member.name} is not ready")
+        say(f"all stages are ready; sending {plan.events:,} events, at first {rate:,.0f} a second")
+        sender.go.set()
+        changing = asyncio.create_task(_change_settings(plan, sender, say))
+        await disturb(group, schedule(plan.kills, plan.seed), plan.seed, say)
+        sender.calm.set()
+        await changing
+        return await sending
+    finally:
+        sender.calm.set()
+        sender.go.set()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def _change_settings(plan: Plan, sender: Sender, say: Say) -> None:
+    """Another version takes effect while events flow."""
+
+    async def is_half_sent() -> bool:
+        return sender.sent > _HALF * plan.events
+
+    await until(is_half_sent, 3600.0, "the sender does not get half-way")
+    await asyncio.to_thread(publish, plan.broker, plan.lanes, plan.second, plan.control_key, "exactness")
+    say("another settings version takes effect")
+
+
+def _config(plan: Plan, inbox: Inbox, folder: Path) -> Path:
+    """A settings file for all stages."""
+    receiver = {
+        "name": RECEIVER,
+        "kind": "webhook",
+        "url": inbox.url,
+        "secret": inbox.secret,
+        "allow_private": True,
+        "min_severity": "info",
+    }
+    sections = {
+        "broker": {"bootstrap_servers": plan.bootstrap, "topic_prefix": plan.prefix},
+        "lanes": {"partitions": PARTITIONS},
+        "correlation": {"quiet_s": CORRELATION.quiet_s},
+        "alerting": {
+            # Recorded traffic of an hour ago: every incident is told singly all the same.
+            "alert_max_age_s": 1e6,
+            "max_waiting": 100_000,
+            "retry": {"first_s": 0.3, "cap_s": 2.0},
+            "receivers": [receiver],
+        },
+        "worker": {"control_key": plan.control_key.reveal(), "log_level": "warning"},
+    }
+    config = folder / "sentinel.yaml"
+    config.touch(mode=0o600)
+    config.write_text(yaml.safe_dump(sections))
+    return config

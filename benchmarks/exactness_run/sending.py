@@ -1,0 +1,73 @@
+"""Fills `telemetry` at a pace that leaves something to do for as long as workers are killed, then as fast as the broker takes it."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Final
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from benchmarks.exactness_run.plan import Plan
+from benchmarks.exactness_run.traffic import Chunk
+from benchmarks.showing import BenchmarkFailed
+from topology.traces.outbox import load_config
+
+HELD_BACK: Final = 0.1
+"""Share of the events that is sent only when no more workers are killed."""
+
+_LOOK_S: Final = 0.02
+_FLUSH_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class Sender:
+    """Runs in a thread of its own. `calm` is set by others: nobody is killed any more, or there is no reason to wait."""
+
+    plan: Plan
+    rate: float
+    """Records a second until `calm`."""
+    go: threading.Event = field(default_factory=threading.Event)
+    """Set when sending may begin; until then the traffic is prepared."""
+    calm: threading.Event = field(default_factory=threading.Event)
+    sent: int = 0
+    _faults: list[str] = field(default_factory=list)
+
+    def run(self) -> int:
+        """Sends everything; returns how many records the broker acknowledged. Raises BenchmarkFailed when it did not take all."""
+        plan = self.plan
+        producer = Producer({**load_config(plan.broker, linger_ms=5), "log_level": 0})
+        chunks = plan.traffic.chunks()
+        first = next(chunks)
+        self.go.wait()
+        began = time.monotonic()
+        for chunk in chain([first], chunks):
+            while not self.calm.is_set() and self._is_early(began):
+                self.calm.wait(_LOOK_S)
+                producer.poll(0)
+            self._put(producer, chunk)
+        if producer.flush(_FLUSH_S):
+            raise BenchmarkFailed(f"the broker did not acknowledge everything within {_FLUSH_S:g} s")
+        if self._faults:
+            raise BenchmarkFailed(f"the broker did not take {len(self._faults)} records: {self._faults[0]}")
+        return self.sent
+
+    def _is_early(self, began: float) -> bool:
+        held_back = self.sent >= (1 - HELD_BACK) * self.plan.events
+        return held_back or self.sent > (time.monotonic() - began) * self.rate
+
+    def _put(self, producer: Producer, chunk: Chunk) -> None:
+        topic = self.plan.names.telemetry
+        for key, value, headers in zip(chunk.keys, chunk.values, chunk.headers, strict=True):
+            while True:
+                try:
+                    producer.produce(topic, value, key, on_delivery=self._on_failure, headers=list(headers))
+                    break
+                except BufferError:
+                    producer.poll(_LOOK_S)
+            self.sent += 1
+        producer.poll(0)
+
+    def _on_failure(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._faults.append(error.str())

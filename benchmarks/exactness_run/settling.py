@@ -1,0 +1,83 @@
+"""Waiting until everything is worked off, and ending the stages one after the other, so that nothing moves any more."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from agents.alerting.conversation import Conversation
+from benchmarks.exactness_run.disturbing import Group, Say
+from benchmarks.exactness_run.plan import PARTITIONS, Plan
+from benchmarks.reference.reading import Reader
+from benchmarks.showing import BenchmarkFailed
+from streams.position import KEY, Position
+
+_STANDSTILL_S: Final = 60.0
+"""A stage that has records and does not move for so long has failed."""
+
+_LOOK_S: Final = 0.5
+
+
+async def settle(plan: Plan, group: Group, say: Say) -> None:
+    """Ends detect when it has taken all of `telemetry`, then correlate when it has taken all that detect wrote, then alert.
+
+    Ticks go on for as long as a stage lives, so the log's end is looked at once. Raises BenchmarkFailed at a standstill.
+    """
+    with Reader(plan.broker) as reader:
+        await _settle(plan, group, reader, say)
+
+
+async def _settle(plan: Plan, group: Group, reader: Reader, say: Say) -> None:
+    names = plan.names
+    for stage, topic in (("detect", names.telemetry), ("correlate", names.anomalies), ("alert", names.incidents)):
+        goal = await asyncio.to_thread(reader.ends, topic, PARTITIONS)
+        await _reached(plan, group, reader, stage, goal)
+        if stage == "alert":
+            await _told(plan, group, reader)
+        for member in group.of_stage(stage):
+            await member.leave()
+        say(f"{stage} has worked everything off and ended")
+
+
+def positions(plan: Plan, reader: Reader, stage: str) -> list[int]:
+    """Where each lane of a stage stands, as its state topic says; 0 for one without state."""
+    tables = (reader.table(plan.names.state(stage), partition) for partition in range(PARTITIONS))
+    return [Position.from_bytes(rows[KEY]).offset if KEY in rows else 0 for rows in tables]
+
+
+async def _reached(plan: Plan, group: Group, reader: Reader, stage: str, goal: Sequence[int]) -> None:
+    def look() -> tuple[bool, object]:
+        at = positions(plan, reader, stage)
+        return all(here >= end for here, end in zip(at, goal, strict=True)), at
+
+    await _moving(look, group, stage, f"{stage} does not come to {list(goal)}")
+
+
+async def _told(plan: Plan, group: Group, reader: Reader) -> None:
+    """Until no message waits or is under way."""
+
+    def look() -> tuple[bool, object]:
+        waiting = 0
+        for partition in range(PARTITIONS):
+            for key, value in reader.table(plan.names.state("alert"), partition).items():
+                waiting += len(Conversation.from_row(value).queue) if key.startswith(b"told/") else 0
+                waiting += key.startswith(b"summary/")
+        return waiting == 0, waiting
+
+    await _moving(look, group, "alert", "alert does not send what it decided")
+
+
+async def _moving(look: Callable[[], tuple[bool, object]], group: Group, stage: str, what: str) -> None:
+    """Looks until it is done, and gives up when what it sees does not change for too long."""
+    loop = asyncio.get_running_loop()
+    last, since = None, loop.time()
+    while True:
+        done, seen = await asyncio.to_thread(look)
+        if done:
+            return
+        for member in group.of_stage(stage):
+            member.check()
+        if seen != last:
+            last, since = seen, loop.time()
+        elif loop.time() - since > _STANDSTILL_S:
+            raise BenchmarkFailed(f"{what}, but stands at {seen} for {_STANDSTILL_S:g} s")
+        await asyncio.sleep(_LOOK_S)

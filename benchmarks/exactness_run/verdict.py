@@ -1,0 +1,99 @@
+"""What came out of a run: every comparison, and the numbers that must be 0."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.exactness_run import comparing, telling
+from benchmarks.exactness_run.plan import PARTITIONS, Plan
+from benchmarks.exactness_run.running import Ran
+from benchmarks.reference.detecting import Reference
+from benchmarks.reference.reading import Reader
+from benchmarks.reference.tally import Tally
+from benchmarks.showing import Json
+
+_FENCED: Final = 75
+_CONTROLS: Final = 2 * PARTITIONS
+"""Control records that a run writes beside its traffic: two settings versions into each lane."""
+
+_ERRORS: Final = ("lost", "wrong_state", "missing", "duplicates", "unequal", "unexpected", "crashes")
+_STATE: Final = ("detect-state", "open buckets and clock", "correlate-state", "alert-state")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came out of a run."""
+
+    ran: Ran
+    tallies: list[Tally]
+    lost: int
+    """Events that the lanes did not come to, or that no bucket counts."""
+    twice: int
+    """Events counted more than once."""
+    late: int
+
+    @property
+    def numbers(self) -> dict[str, Json]:
+        """As `--json` prints it. All that must be 0: lost, wrong_state, missing, duplicates, unequal, unexpected, crashes."""
+        state = [tally for tally in self.tallies if tally.what in _STATE]
+        others = [tally for tally in self.tallies if tally.what not in _STATE]
+        by_name = {tally.what: tally for tally in self.tallies}
+        return {
+            "events": self.ran.sent,
+            "kills": self.ran.kills.total(),
+            "kills_by_stage": dict(self.ran.kills),
+            "lost": self.lost,
+            "wrong_state": sum(tally.errors for tally in state),
+            "missing": sum(tally.missing for tally in others),
+            "duplicates": self.twice + sum(tally.duplicates for tally in others),
+            "unequal": sum(tally.unequal for tally in others),
+            "unexpected": sum(tally.unexpected for tally in others),
+            "crashes": sum(count for status, count in self.ran.unexpected.items() if status != _FENCED),
+            "fenced": self.ran.unexpected.get(_FENCED, 0),
+            "buckets": by_name["buckets, slowly"].compared,
+            "anomalies": by_name["anomalies"].compared,
+            "incidents": by_name["incidents"].compared,
+            "messages": by_name["messages received"].compared,
+            "late": self.late,
+            "dead_letters": by_name["dead letters"].compared,
+            "written_again": {
+                tally.what: tally.repeated
+                for tally in others
+                if tally.what in ("anomalies", "incidents", "dead letters")
+            },
+            "delivered_again": by_name["messages received"].repeated,
+        }
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing differs."""
+        numbers = self.numbers
+        return not any(numbers[name] for name in _ERRORS)
+
+
+def judged(plan: Plan, ran: Ran, references: Sequence[Reference]) -> Verdict:
+    """Compares everything that the run left behind with the references. Raises what reading raises."""
+    with Reader(plan.broker) as reader:
+        buckets = comparing.buckets(plan, reader, references)
+        states = [Tally(name) for name in _STATE[:2]]
+        for lane, reference in enumerate(references):
+            found = comparing.detect_state(plan, reader, lane, reference)
+            for state, part in zip(states, found, strict=True):
+                state.add(part)
+        incidents = telling.incidents(plan, reader)
+        tallies = [
+            *buckets.tallies,
+            *states,
+            *comparing.anomalies(plan, reader, references),
+            comparing.dead_letters(plan, reader, references),
+            *incidents.tallies,
+            *telling.messages(plan, reader, ran, incidents.read),
+        ]
+    unread = max(ran.sent + _CONTROLS - sum(each.records for each in references), 0)
+    return Verdict(
+        ran=ran,
+        tallies=tallies,
+        lost=buckets.lost + unread,
+        twice=buckets.twice,
+        late=sum(each.slow.late for each in references),
+    )

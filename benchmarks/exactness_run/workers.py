@@ -1,0 +1,133 @@
+"""The stages as supervised processes, which can be killed, and ended in order."""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from benchmarks.installation import last_words
+from benchmarks.scraping import is_ready, scrape
+from benchmarks.showing import BenchmarkFailed
+from topology.supervisor import Child, RestartPolicy, Supervisor, free_port, sentinel
+
+_POLICY: Final = RestartPolicy(cap_s=0.2)
+"""Here it is not the program's fault that it dies again and again."""
+
+_LOOK_S: Final = 0.05
+_MOST_DEATHS: Final = 5
+"""Deaths of a worker that nobody killed after which the run is given up."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One worker of a stage under a supervisor of its own."""
+
+    name: str
+    stage: str
+    config: Path
+    folder: Path
+    port: int = field(default_factory=free_port)
+    killed: int = 0
+    deaths: Counter[int] = field(default_factory=Counter)
+    """Exit statuses of deaths, kills included."""
+    _supervisor: Supervisor | None = None
+    _task: asyncio.Task[None] | None = None
+    _ended_well: bool = False
+    _last_said: str = ""
+
+    @property
+    def log(self) -> Path:
+        """Its output."""
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def unexpected(self) -> dict[int, int]:
+        """Deaths that were nobody's doing here, by exit status."""
+        others = self.deaths.copy()
+        others[-signal.SIGKILL] -= self.killed
+        return {status: count for status, count in others.items() if count > 0}
+
+    def start(self) -> None:
+        """Starts it; it is not ready yet."""
+        child = Child(
+            self.name,
+            sentinel("worker", self.stage, "--config", str(self.config)),
+            {"SENTINEL_WORKER__HEALTH_PORT": str(self.port), "RUST_BACKTRACE": "0"},
+        )
+        with self.log.open("ab") as log:
+            output = os.dup(log.fileno())
+        self._supervisor = Supervisor([child], self._say, _POLICY, self._died, output)
+        self._task = asyncio.create_task(self._supervisor.run())
+        self._task.add_done_callback(lambda _: os.close(output))
+
+    async def kill(self) -> bool:
+        """SIGKILL; false when it is not running just now."""
+        pid = self.pid
+        if pid is None:
+            return False
+        os.kill(pid, signal.SIGKILL)
+        self.killed += 1
+        return True
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, while it runs."""
+        return self._supervisor.pids.get(self.name) if self._supervisor is not None else None
+
+    async def is_ready(self) -> bool:
+        """Whether it is recovered and assigned. Raises BenchmarkFailed when it dies again and again."""
+        self.check()
+        return await asyncio.to_thread(is_ready, self.port)
+
+    async def durable(self) -> float:
+        """Sum of the durable positions of its lanes since it started; 0 while it does not answer or has flushed nothing."""
+        self.check()
+        answer = await asyncio.to_thread(scrape, self.port)
+        return 0.0 if answer is None else answer["sentinel_lane_durable_position"]
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it was ended in order."""
+        return self._ended_well
+
+    async def leave(self) -> None:
+        """Ends it in order. Raises BenchmarkFailed when it does not end well."""
+        assert self._supervisor is not None
+        assert self._task is not None
+        self._supervisor.stop()
+        await self._task
+        if not self._ended_well:
+            raise BenchmarkFailed(f"{self._last_said}, not in order: {last_words(self.log)}")
+
+    async def drop(self) -> None:
+        """Ends it however it is; nothing of it is left."""
+        if self._supervisor is not None and self._task is not None and not self._task.done():
+            self._supervisor.stop()
+            self._supervisor.stop()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def check(self) -> None:
+        """Raises BenchmarkFailed when it died by itself too often."""
+        if sum(self.unexpected.values()) > _MOST_DEATHS:
+            raise BenchmarkFailed(f"{self.name} dies by itself, {dict(self.unexpected)}: {last_words(self.log)}")
+
+    async def _died(self, child: Child, status: int) -> None:
+        self.deaths[status] += 1
+
+    def _say(self, line: str) -> None:
+        self._last_said = line
+        self._ended_well |= line.endswith("ended (exit status 0)")
+
+
+async def until(done: Callable[[], Awaitable[bool]], timeout_s: float, what: str) -> None:
+    """Looks until the answer is true. Raises BenchmarkFailed, saying `what`, when time is up."""
+    deadline = time.monotonic() + timeout_s
+    while not await done():
+        if time.monotonic() > deadline:
+            raise BenchmarkFailed(f"{what} after {timeout_s:g} s")
+        await asyncio.sleep(_LOOK_S)

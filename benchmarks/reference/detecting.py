@@ -1,0 +1,77 @@
+"""Both references of one lane of detect, over its partition as re-read: a process of its own, since each record costs a while."""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from agents.detectors.settings import DetectionSettings
+from benchmarks.reference.reading import Reader, Stored
+from benchmarks.reference.slow_lane import SlowLane, Times
+from benchmarks.reference.undisturbed import Outputs, cut, detect_lane
+from schemas.secrets import Secret
+from streams.settings import Broker, Lanes
+from streams.topics import TopicNames
+
+_SIZES: Final = (1, 1, 1, 2, 3, 5, 20, 100, 500)
+"""Sizes of the undisturbed lane's blocks: cut otherwise than any worker's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One lane: its records below `until`."""
+
+    broker: Broker
+    lanes: Lanes
+    key: str
+    versions: Mapping[str, DetectionSettings]
+    partition: int
+    until: int
+    seed: int
+    one_by_one: bool = False
+    """Whether the undisturbed lane is fed single records too; that takes milliseconds for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the lane should have said, and the state that it should be in."""
+
+    slow: SlowLane
+    outputs: Outputs
+    rows: dict[bytes, bytes]
+    records: int
+
+
+def reference_of(task: Task) -> Reference:
+    """Feeds both. Raises KafkaException."""
+    names = TopicNames(task.broker.topic_prefix)
+    lane = detect_lane(task.partition, task.lanes, names, Secret(task.key), task.versions)
+    slow = slow_lane(task.partition, task.lanes, names, task.key, task.versions)
+    count = 0
+
+    def counted(reader: Reader) -> Iterator[Stored]:
+        nonlocal count
+        for record in reader.stored(names.telemetry, task.partition, task.until):
+            count += 1
+            slow.take(record)
+            yield record
+
+    with Reader(task.broker) as reader:
+        for group in cut(counted(reader), _sizes(task)):
+            lane.take(group)
+    return Reference(slow, lane.outputs, lane.rows(), count)
+
+
+def slow_lane(
+    partition: int, lanes: Lanes, names: TopicNames, key: str, versions: Mapping[str, DetectionSettings]
+) -> SlowLane:
+    """The slow lane for the same settings."""
+    times = Times(lanes.bucket_s * 1_000_000, int(lanes.lateness_s * 1e6), int(lanes.max_ahead_s * 1e6))
+    rules = {version: settings.rules for version, settings in versions.items()}
+    return SlowLane(names.telemetry, partition, times, key, rules)
+
+
+def _sizes(task: Task) -> Iterator[int]:
+    rng = random.Random(task.seed * 1000 + task.partition)
+    while True:
+        yield 1 if task.one_by_one else rng.choice(_SIZES)

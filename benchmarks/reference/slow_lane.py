@@ -1,0 +1,224 @@
+"""A lane of telemetry, slowly: one record at a time, with dicts and whole numbers, written from the rules and not from the code that it checks.
+
+It knows time, ticks, control records, dead letters, buckets and threshold rules. What detectors learn it does not know.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from agents.detectors.settings import Comparison, Rule
+from benchmarks.reference.reading import Stored
+from benchmarks.reference.sums import Subject, Sums
+from schemas.errors import BadRecord
+from schemas.ids import record_id
+from schemas.records import Aggregate, Anomaly, Direction, Evidence, Status, TelemetryEvent
+
+_WHOLE: Final = (
+    "latency_us",
+    "time_to_first_token_us",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "cost_nano",
+    "time_per_output_token_us",
+    "queue_time_us",
+    "http_status",
+    "retries",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a lane says, beside its closed buckets."""
+
+    anomalies: list[Anomaly] = field(default_factory=list)
+    """Of rules; ordinals are not known here and are 0."""
+    watermarks: list[tuple[int, int]] = field(default_factory=list)
+    """Offset of the record that moved it, and µs."""
+    dead: dict[int, str] = field(default_factory=dict)
+    """Offset to reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What a lane knows of time; µs."""
+
+    bucket: int
+    lateness: int
+    max_ahead: int
+
+
+class SlowLane:
+    """One partition, from its first record on. `rules` are those of each settings version that a control record may name."""
+
+    def __init__(self, topic: str, partition: int, times: Times, key: str, rules: Mapping[str, Sequence[Rule]]) -> None:
+        self._topic, self._partition, self._key, self._rules = topic, partition, key, rules
+        self.times = times
+        self.version = "0"
+        self.time = 0
+        """Latest min(event time, append time), moved on by ticks."""
+        self.appended = 0
+        self.open_from: int | None = None
+        """The first bucket that is still open; None before the first event."""
+        self.newest = 0
+        """The newest bucket that had an event."""
+        self.open: dict[int, dict[Subject, Sums]] = {}
+        self.closed: list[Aggregate] = []
+        self.told = Told()
+        self.events = self.late = 0
+        self._fired: dict[Subject, tuple[tuple[Rule, ...], dict[str, int]]] = {}
+
+    def take(self, record: Stored) -> None:
+        """The next record of the partition."""
+        headers = dict(record.headers)
+        if record.value is None and "sentinel-tick" in headers:
+            self._tick(record)
+        elif "sentinel-settings" in headers:
+            if self._is_signed(record, headers.get("sentinel-signature")):
+                self.version = (record.value or b"").decode()
+            else:
+                self.told.dead[record.offset] = "control record without a valid signature"
+        else:
+            try:
+                self._event(_read(record, self.times.max_ahead), record)
+            except BadRecord as bad:
+                self.told.dead[record.offset] = bad.reason
+
+    def _event(self, event: TelemetryEvent, record: Stored) -> None:
+        appended = record.timestamp * 1000
+        self.time = max(self.time, min(event.event_time, appended))
+        self.appended = max(self.appended, appended)
+        self._pass(record.offset, is_event=True)
+        assert self.open_from is not None
+        bucket = event.event_time // self.times.bucket
+        if bucket < self.open_from:
+            self.late += 1
+            return
+        self.events += 1
+        self.newest = max(self.newest, bucket)
+        subject = (event.tenant, event.application, event.model)
+        self._judge(event, subject, bucket, record.offset)
+        self.open.setdefault(bucket, {}).setdefault(subject, Sums()).count(event)
+
+    def _tick(self, record: Stored) -> None:
+        passed = max(record.timestamp * 1000 - self.appended, 0)
+        if self.time:
+            self.time += passed
+            self.appended += passed
+            self._pass(record.offset, is_event=False)
+
+    def _pass(self, offset: int, *, is_event: bool) -> None:
+        """Closes what lies before the watermark."""
+        open_from = (self.time - self.times.lateness) // self.times.bucket
+        if self.open_from is None:
+            # Where the first event stands is where it begins: nothing closes.
+            self.open_from = open_from if is_event else None
+            return
+        if open_from <= self.open_from:
+            return
+        width = self.times.bucket
+        for bucket in sorted(bucket for bucket in self.open if bucket < open_from):
+            for subject, sums in sorted(self.open.pop(bucket).items()):
+                self.closed.append(sums.aggregate(subject, bucket * width, (bucket + 1) * width, self.version))
+        self.open_from = open_from
+        self.told.watermarks.append((offset, open_from * width))
+
+    def _judge(self, event: TelemetryEvent, subject: Subject, bucket: int, offset: int) -> None:
+        """A rule fires at the first event that breaks it in a bucket of the series newer than all in which it fired before."""
+        rules = tuple(self._rules[self.version])
+        for rule in rules:
+            value = _metric(event, rule.metric)
+            if value is None or not _is_broken(rule, value):
+                continue
+            known, fired = self._fired.get(subject, ((), {}))
+            if known != rules:
+                fired = {}
+                self._fired[subject] = (rules, fired)
+            if _is_about(rule, subject) and bucket > fired.get(rule.name, -1):
+                fired[rule.name] = bucket
+                self.told.anomalies.append(self._anomaly(rule, value, event, bucket, offset))
+
+    def _anomaly(self, rule: Rule, value: float, event: TelemetryEvent, bucket: int, offset: int) -> Anomaly:
+        start = bucket * self.times.bucket
+        above = value > rule.threshold or rule.comparison in (Comparison.AT_LEAST, Comparison.EQUAL)
+        named = (event.tenant, rule.name, self.version, "series", event.application, event.model, rule.metric, start)
+        return Anomaly(
+            id=record_id(*named),
+            tenant=event.tenant,
+            application=event.application,
+            model=event.model,
+            rule=rule.name,
+            metric=rule.metric,
+            detector="threshold",
+            detector_version=1,
+            settings_version=self.version,
+            window_start=start,
+            window_end=start + self.times.bucket,
+            event_time=event.event_time,
+            observed=value,
+            expected=rule.threshold,
+            score=float(f"{1.0 + abs(value - rule.threshold) / (abs(rule.threshold) or 1.0):.6g}"),
+            severity=rule.severity,
+            confidence=1.0,
+            direction=Direction.ABOVE if above else Direction.BELOW,
+            reason=f"rule {rule.name}: {rule.metric} {value:.6g} {rule.comparison} {rule.threshold:.6g}",
+            evidence=(Evidence("value", value), Evidence("threshold", rule.threshold)),
+            sample_event_ids=(event.event_id,),
+            lane=self._partition,
+            offset=offset,
+            ordinal=0,
+        )
+
+    def _is_signed(self, record: Stored, signature: bytes | None) -> bool:
+        parts = (b"sentinel-settings", self._topic.encode(), b"%d" % self._partition, record.value or b"")
+        message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        right = hmac.new(self._key.encode(), message, hashlib.sha256).hexdigest().encode()
+        return record.value is not None and signature is not None and hmac.compare_digest(right, signature)
+
+
+def _read(record: Stored, max_ahead: int) -> TelemetryEvent:
+    """The event. Raises BadRecord for what belongs to dead-letters."""
+    if record.value is None:
+        raise BadRecord("no value")
+    event = TelemetryEvent.from_bytes(record.value)
+    if not all((event.event_id, event.tenant, event.application, event.model)):
+        raise BadRecord("empty text")
+    if any((getattr(event, name) or 0) < 0 for name in _WHOLE):
+        raise BadRecord("number out of range")
+    if event.event_time - record.timestamp * 1000 > max_ahead:
+        raise BadRecord("event time ahead of the clock")
+    return event
+
+
+def _metric(event: TelemetryEvent, metric: str) -> float | None:
+    if metric == "failed":
+        return float(event.status is not Status.SUCCESS)
+    if metric == "tokens":
+        return float(event.prompt_tokens + event.completion_tokens)
+    value = getattr(event, metric)
+    return None if value is None else float(value)
+
+
+def _is_broken(rule: Rule, value: float) -> bool:
+    match rule.comparison:
+        case Comparison.ABOVE:
+            return value > rule.threshold
+        case Comparison.AT_LEAST:
+            return value >= rule.threshold
+        case Comparison.BELOW:
+            return value < rule.threshold
+        case Comparison.AT_MOST:
+            return value <= rule.threshold
+        case Comparison.EQUAL:
+            return value == rule.threshold
+        case Comparison.NOT_EQUAL:
+            return value != rule.threshold
+
+
+def _is_about(rule: Rule, subject: Subject) -> bool:
+    wanted = (rule.tenant, rule.application, rule.model)
+    return all(want is None or want == has for want, has in zip(wanted, subject, strict=True))

@@ -1,0 +1,147 @@
+"""The product's own lanes, undisturbed: no worker, no broker, no batches but those that are asked for, nothing that dies."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from agents.correlate import CorrelateLane
+from agents.correlation.settings import CorrelationSettings
+from agents.detection.intake import Intake
+from agents.detection.lane import DetectLane
+from agents.detection.policy import Policy, policy_of
+from agents.detectors.settings import DetectionSettings
+from benchmarks.reference.reading import Stored
+from schemas.columns import packaged_decoder
+from schemas.records import Anomaly, Incident
+from schemas.secrets import Secret
+from streams.blocks import Block, _Part
+from streams.control import WATERMARK, header
+from streams.outgoing import REASON, Outgoing, Step
+from streams.settings import Lanes
+from streams.stage import LaneProgram
+from streams.topics import TopicNames
+
+Place = tuple[int, int, int]
+"""Lane, offset and ordinal: what a record says of where it was made."""
+Mark = tuple[int, int, int]
+"""Lane, offset, and watermark in µs."""
+
+_T = TypeVar("_T")
+_SEED: Final = 7
+
+
+@dataclass(slots=True)
+class Outputs:
+    """What a lane would have written, by kind."""
+
+    anomalies: dict[Place, bytes] = field(default_factory=dict)
+    watermarks: dict[Mark, int] = field(default_factory=dict)
+    """Each with the number of partitions that it went to."""
+    aggregates: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Key and value, in order."""
+    incidents: dict[Place, bytes] = field(default_factory=dict)
+    dead: dict[int, str] = field(default_factory=dict)
+    """Offset to reason."""
+
+
+class Undisturbed:
+    """A lane that is fed a partition's records in order, in blocks as they are given."""
+
+    def __init__(self, program: LaneProgram, topic: str, names: TopicNames) -> None:
+        self._program, self._topic, self._names = program, topic, names
+        self._next = 0
+        self.outputs = Outputs()
+
+    def take(self, records: Sequence[Stored]) -> None:
+        """The partition's next records, at least one."""
+        step = self._program.step(block_of(self._topic, self._next, records))
+        self._next = records[-1].offset + 1
+        self._keep(step)
+
+    def rows(self) -> dict[bytes, bytes]:
+        """All of its state, as its topic would hold it."""
+        return {key: value for key, value in self._program.changes() if value is not None}
+
+    def _keep(self, step: Step) -> None:
+        outputs = self.outputs
+        for record in step.now:
+            if record.topic == self._names.anomalies:
+                self._keep_verdict(record)
+            elif record.topic == self._names.incidents and record.value is not None:
+                incident = Incident.from_bytes(record.value)
+                outputs.incidents[incident.lane, incident.offset, incident.ordinal] = record.value
+            elif record.topic == self._names.dead_letters:
+                outputs.dead[_number(record, "sentinel-offset")] = (header(record.headers, REASON) or b"").decode()
+        for topic, key, values in step.with_state:
+            if topic == self._names.aggregates:
+                outputs.aggregates += [(key, value) for value in values]
+
+    def _keep_verdict(self, record: Outgoing) -> None:
+        if record.value is not None:
+            anomaly = Anomaly.from_bytes(record.value)
+            self.outputs.anomalies[anomaly.lane, anomaly.offset, anomaly.ordinal] = record.value
+            return
+        mark = mark_in(header(record.headers, WATERMARK) or b"")
+        self.outputs.watermarks[mark] = self.outputs.watermarks.get(mark, 0) + 1
+
+
+def detect_lane(
+    partition: int, limits: Lanes, names: TopicNames, key: Secret, versions: Mapping[str, DetectionSettings]
+) -> Undisturbed:
+    """A lane of detect that knows these settings versions; "0" is among them."""
+    made: dict[str, Policy] = {}
+
+    def policies(version: str) -> Policy:
+        if version not in made:
+            made[version] = policy_of(version, versions[version])
+        return made[version]
+
+    decoder = packaged_decoder(limits.max_record_bytes)
+    intake = Intake("detect", names, limits, decoder, key, lambda topic, lane: set())
+    return Undisturbed(DetectLane(partition, limits, names, intake, policies, _SEED), names.telemetry, names)
+
+
+def correlate_lane(partition: int, settings: CorrelationSettings, names: TopicNames) -> Undisturbed:
+    """A lane of correlate."""
+    return Undisturbed(CorrelateLane(partition, settings, names), names.anomalies, names)
+
+
+def block_of(topic: str, start: int, records: Sequence[Stored]) -> Block:
+    """A block of records, as one fetch from `start` could have brought them."""
+    part = _Part(
+        count=len(records),
+        offsets=[record.offset for record in records],
+        stamped_ms=None,
+        times_ms=[record.timestamp for record in records],
+        source=list(records),
+    )
+    headed = {index: record for index, record in enumerate(records) if record.headers}
+    place = (topic, records[0].partition)
+    return Block(place, start, records[-1].offset + 1, [record.value for record in records], headed, [part])
+
+
+def cut(records: Iterator[_T], sizes: Iterator[int]) -> Iterator[list[_T]]:
+    """The records in neighbouring groups of these sizes.
+
+    >>> list(cut(iter("abcde"), iter([1, 3, 2])))
+    [['a'], ['b', 'c', 'd'], ['e']]
+    """
+    group: list[_T] = []
+    size = next(sizes)
+    for record in records:
+        group.append(record)
+        if len(group) >= size:
+            yield group
+            group, size = [], next(sizes, 1)
+    if group:
+        yield group
+
+
+def mark_in(content: bytes) -> Mark:
+    """A watermark's header."""
+    lane, offset, watermark = map(int, content.split())
+    return lane, offset, watermark
+
+
+def _number(record: Outgoing, name: str) -> int:
+    return int(header(record.headers, name) or b"-1")
