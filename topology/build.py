@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 import faust
 import uvloop
@@ -32,9 +31,7 @@ from streams.topics import TopicNames
 from streams.worker import Companion, Worker, build
 from topology.logs import configure, log_for
 from topology.settings import Settings
-
-_NOTE: Final = "SENTINEL_CRASH_NOTE"
-"""Environment variable with the file that the supervisor reads after a death."""
+from topology.standalone import CRASH_NOTE
 
 
 def run_worker(stage: str, settings: Settings) -> int:
@@ -79,8 +76,14 @@ def packaged_versions() -> Mapping[str, str]:
 
 
 def receivers_of(settings: AlertSettings) -> dict[str, Receiver]:
-    """A connector for each receiver. Raises ValueError (ForbiddenTarget too) where URL or secret are not allowed."""
-    return {receiver.name: _receiver(receiver) for receiver in settings.receivers}
+    """A connector for each receiver. Raises Refused, naming the receiver, where its URL or secret is not allowed."""
+    made = {}
+    for receiver in settings.receivers:
+        try:
+            made[receiver.name] = _receiver(receiver)
+        except ValueError as fault:
+            raise Refused(f"alerting.receivers: {receiver.name}: {fault}") from fault
+    return made
 
 
 def _receiver(receiver: ReceiverSettings) -> Receiver:
@@ -91,7 +94,7 @@ def _receiver(receiver: ReceiverSettings) -> Receiver:
 
 def _stage(stage: str, settings: Settings, names: TopicNames, log: SettingsLog) -> tuple[Stage, Companion | None]:
     if stage == "detect":
-        path = os.environ.get(_NOTE)
+        path = os.environ.get(CRASH_NOTE)
         note = CrashNote(Path(path)) if path else None
         return detect_stage(names, settings.lanes, log, settings.worker.control_key, note), None
     if stage == "correlate":
