@@ -74,10 +74,11 @@ class Rate:
     flush_rows: int
     flush_share: float
     """Of the wall time, how much a lane spent in flushes (their mean over lanes); the CPU of it is in `cpu_s`."""
-    anomalies: int
+    outputs: int
+    """Anomalies, and the watermarks of each close."""
     pss_mb: int
     rss_mb: int
-    """The most that was seen; PSS counts shared pages by halves."""
+    """The most that was seen, megabytes; PSS counts a page that several processes share once over all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def _rate(first: _Look, last: _Look, pss: float, rss: float) -> Rate:
         flushes=int(gained("sentinel_flush_seconds_count")),
         flush_rows=int(gained("sentinel_flush_rows_total")),
         flush_share=round(gained("sentinel_flush_seconds_sum") / used.wall_s / PARTITIONS, 3),
-        anomalies=int(gained("sentinel_outputs_total")),
+        outputs=int(gained("sentinel_outputs_total")),
         pss_mb=round(pss),
         rss_mb=round(rss),
     )
@@ -231,7 +232,7 @@ def _sheet(results: dict[str, Rate], events: int, repeat: int) -> Sheet:
         "in flushes",
         "flushes",
         "rows",
-        "anomalies",
+        "outputs",
         "PSS MB",
         "RSS MB",
     )
@@ -247,7 +248,7 @@ def _sheet(results: dict[str, Rate], events: int, repeat: int) -> Sheet:
             f"{rate.flush_share:.1%}",
             f"{rate.flushes:,}",
             f"{rate.flush_rows:,}",
-            f"{rate.anomalies:,}",
+            f"{rate.outputs:,}",
             f"{rate.pss_mb:,}",
             f"{rate.rss_mb:,}",
         )

@@ -1,0 +1,59 @@
+"""Every benchmark runs, small: it measures something, and prints the one object that it promises."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(command: str, *options: str) -> dict[str, Any]:
+    """The object that the command prints; standard output holds nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{command}", "--json", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert "cores" in result["machine"]
+    return result
+
+
+@pytest.mark.usefixtures("kafka_jars")
+def test_throughput_tells_events_per_cpu_second_for_each_number_of_subjects() -> None:
+    """Every case counts events, in steps of some size, in a worker that ends in order."""
+    result = run("throughput", "--events", "200000", "--subjects", "20")
+    for rate in (result["subjects"]["20"], result["with_detectors"]):
+        assert 0 < rate["events"] < 200_000
+        assert rate["events_per_cpu_s"] > 1000
+        assert rate["records_per_step"] > 1
+        assert rate["pss_mb"] > 50
+
+
+@pytest.mark.usefixtures("kafka_jars")
+def test_latency_counts_a_message_for_every_marked_event() -> None:
+    """None is missing, and the parts of the way are those of the whole."""
+    result = run("latency", "--rate", "300", "--seconds", "4", "--warm-up", "1")
+    assert result["missing"] == 0
+    assert result["count"] >= 30
+    assert 0 < result["p50_ms"] <= result["p99_ms"] <= result["p999_ms"]
+    # Broker stamps are whole milliseconds: a part may look that much shorter than it is.
+    assert all(-2 < part["p50_ms"] < result["max_ms"] + 2 for part in result["hops"].values())
+
+
+@pytest.mark.usefixtures("kafka_jars")
+def test_recovery_comes_back_after_a_stop_and_after_a_kill() -> None:
+    """Both in less time than a person would wait; a verdict after a kill takes longer than no time at all."""
+    result = run("recovery", "--subjects", "400", "--kills", "1")
+    assert result["subjects"] == 400
+    assert 0 < result["restore_s"] < result["recovery_s"] < 60
+    assert result["state_rows"] > 0
+    assert 0 < result["kill_to_verdict_p95_s"] < 60
