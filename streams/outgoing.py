@@ -10,6 +10,11 @@ REASON: Final = "sentinel-reason"
 """Header of a dead letter: why."""
 
 
+_MOST_VALUE: Final = 3_500_000
+_MOST_KEY: Final = 65_536
+"""Together less than what the sender takes. A record may be larger that came compressed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A record to be produced. `partition` None means by murmur2 of the key."""
@@ -49,7 +54,10 @@ def dead_letter(
     field_name: str | None = None,
     schema_id: int | None = None,
 ) -> Outgoing:
-    """The raw bytes as they came, with reason and origin in headers (§6). A null value stays null: the key says what it was."""
+    """The raw bytes as they came, with reason and origin in headers (§6). A null value stays null: the key says what it was.
+
+    What is too large to be sent is cut; then a header has its size.
+    """
     headers: list[tuple[str, bytes]] = [
         (REASON, reason.encode()[:512]),
         ("sentinel-topic", origin.encode()),
@@ -60,4 +68,10 @@ def dead_letter(
         headers.append(("sentinel-field", field_name.encode()))
     if schema_id is not None:
         headers.append(("sentinel-schema-id", b"%d" % schema_id))
+    if value is not None and len(value) > _MOST_VALUE:
+        headers.append(("sentinel-size", b"%d" % len(value)))
+        value = value[:_MOST_VALUE]
+    if record_key is not None and len(record_key) > _MOST_KEY:
+        headers.append(("sentinel-key-size", b"%d" % len(record_key)))
+        record_key = record_key[:_MOST_KEY]
     return Outgoing(topic, record_key if value is not None or record_key is not None else b"", value, tuple(headers))

@@ -95,7 +95,7 @@ class KafkaLogs:
             await consumer.stop()
 
     def _topic_id(self) -> str | None:
-        admin = AdminClient(librdkafka_config(self._broker))
+        admin = AdminClient({**librdkafka_config(self._broker), "log_level": 0})
         described = admin.describe_topics(
             TopicCollection([self._topic]), request_timeout=self._broker.request_timeout_s
         )
