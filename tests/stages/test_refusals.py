@@ -1,0 +1,105 @@
+"""A worker that must not go on ends within seconds, with a status that tells its supervisor and one line that tells a person.
+
+(What is found before it starts, as a broker that is away, is in tests/cli.)"""
+
+import time
+
+import pytest
+from confluent_kafka import TopicCollection, TopicPartition
+
+from streams.ending import REFUSED
+from streams.pages import page_key, seal
+from streams.position import KEY, Position
+from tests.detection.log import good
+from tests.stages.workers import Installation, until
+
+WITHIN_S = 10.0
+"""What is promised, from the start of the process to its end; a machine that runs other tests beside gets as much again."""
+
+
+def topic_id(installation: Installation) -> str:
+    """Id of the telemetry topic."""
+    topic = installation.names.telemetry
+    described = installation.admin.describe_topics(TopicCollection([topic]), request_timeout=10)
+    return str(described[topic].result().topic_id)
+
+
+def kept(installation: Installation, *rows: tuple[bytes, bytes]) -> None:
+    """State of lane 0 that another process wrote before."""
+    for key, value in rows:
+        installation.send(installation.names.state("detect"), 0, [value], key=key)
+
+
+def refused(installation: Installation, status: int = REFUSED, **sections: dict[str, object]) -> str:
+    """The one line of a worker that ends with this status, soon."""
+    with installation.worker("detect", **sections) as worker:
+        assert worker.ends(2 * WITHIN_S) == status, worker.said()
+        assert time.monotonic() - worker.started < 2 * WITHIN_S
+        said = worker.said().splitlines()
+        # The clients tell what they do; of ours there is one line, and no traceback.
+        (line,) = [line for line in said if '"log.level": "critical"' in line or line.startswith("sentinel: ")]
+        assert all(other.startswith("{") for other in said if other != line), worker.said()
+        return line
+
+
+def test_another_topic_under_the_name_is_refused(installation: Installation) -> None:
+    """Deleted and made again since the state was written: its offsets mean other records."""
+    before = topic_id(installation)
+    kept(installation, (KEY, Position(0, before).to_bytes()))
+    topic = installation.names.telemetry
+    installation.admin.delete_topics([topic])[topic].result(10)
+    until(lambda: topic not in installation.admin.list_topics(timeout=10).topics, "the topic is gone")
+    installation.with_topics()
+    assert topic_id(installation) != before
+    line = refused(installation)
+    assert "detect/0" in line
+    assert "made again" in line
+    assert "sentinel lanes reset detect --lane 0 --yes" in line
+
+
+def test_a_log_shorter_than_the_position_is_refused(installation: Installation) -> None:
+    """Records that were counted are gone."""
+    kept(installation, (KEY, Position(1000, topic_id(installation)).to_bytes()))
+    line = refused(installation)
+    assert "stands at offset 1000, but the log ends at 0" in line
+    assert "sentinel lanes reset detect --lane 0 --yes" in line
+
+
+@pytest.mark.parametrize(
+    ("row", "table"),
+    [
+        ((page_key("series-seen", 0), seal(9, b"\0" * 8)), "'series-seen' has version 9"),
+        ((KEY, b'{"version":2,"offset":0,"topic_id":null}'), "position has version 2"),
+    ],
+    ids=["table", "position"],
+)
+def test_state_of_a_newer_program_is_refused(installation: Installation, row: tuple[bytes, bytes], table: str) -> None:
+    """A roll-back does not read what it does not know; nothing is changed."""
+    kept(installation, row)
+    assert f"{table}, this program reads up to" in refused(installation)
+    assert len(installation.read(installation.names.state("detect"), 0)) == 1
+
+
+def test_a_missing_topic_is_refused(installation: Installation) -> None:
+    """The line names the command that makes it; the broker does not make it by itself."""
+    topic = installation.names.state("detect")
+    installation.admin.delete_topics([topic])[topic].result(10)
+    until(lambda: topic not in installation.admin.list_topics(timeout=10).topics, "the topic is gone")
+    line = refused(installation, 1)
+    assert f"{topic} missing: run `sentinel topics create`" in line
+    assert topic not in installation.admin.list_topics(timeout=10).topics
+
+
+def test_a_log_that_begins_later_is_a_jump_that_is_counted(installation: Installation) -> None:
+    """Retention took records that were not read: the lane goes on with what is left, and says how many are gone."""
+    topic = installation.names.telemetry
+    kept(installation, (KEY, Position(3, topic_id(installation)).to_bytes()))
+    installation.send(topic, 0, [good(number, 0).value for number in range(20)])
+    installation.admin.delete_records([TopicPartition(topic, 0, 15)])[TopicPartition(topic, 0)].result(10)
+    # The events are a year old when they arrive; that makes them neither late nor bad.
+    with installation.worker("detect") as worker:
+        worker.ready()
+        until(lambda: worker.metric("sentinel_lane_position", lane=0) >= 20, "lane 0 takes what is left", worker=worker)
+        assert worker.metric("sentinel_jumped_records_total", lane=0) == 12
+        assert worker.metric("sentinel_events_total", lane=0) == 5
+        assert "lane.jumped" in worker.said()
