@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
-from confluent_kafka import TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from streams import metrics
@@ -100,7 +100,9 @@ class KafkaLogs:
             TopicCollection([self._topic]), request_timeout=self._broker.request_timeout_s
         )
         (answer,) = described.values()
-        topic = answer.result()
-        if not topic.partitions:
-            raise Refused(f"topic {self._topic} is missing; run: sentinel topics create")
-        return str(topic.topic_id)
+        try:
+            return str(answer.result().topic_id)
+        except KafkaException as fault:
+            if fault.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise Refused(f"topic {self._topic} is missing; run: sentinel topics create") from fault
+            raise
