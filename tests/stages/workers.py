@@ -122,11 +122,11 @@ class Installation:
             while ends:
                 for message in consumer.consume(1000, 0.05):
                     assert message.error() is None
-                    partition, offset, headers = message.partition(), message.offset(), dict(message.headers() or [])
-                    found.append(Kept(partition or 0, offset or 0, message.key(), message.value(), headers))
-                for place in consumer.position([TopicPartition(topic, partition) for partition in ends]):
-                    if place.offset >= ends[place.partition]:
-                        del ends[place.partition]
+                    place, headers = (message.partition() or 0, message.offset() or 0), dict(message.headers() or [])
+                    found.append(Kept(*place, message.key(), message.value(), headers))
+                for at in consumer.position([TopicPartition(topic, partition) for partition in ends]):
+                    if at.offset >= ends[at.partition]:
+                        del ends[at.partition]
         finally:
             consumer.close()
         return sorted(found, key=lambda kept: (kept.partition, kept.offset))
