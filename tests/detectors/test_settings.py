@@ -5,6 +5,7 @@ import inspect
 import json
 from dataclasses import fields, replace
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +41,7 @@ SETTINGS = st.builds(
 )
 
 
+@hypothesis.settings(deadline=None)
 @given(SETTINGS)
 def test_settings_read_back_the_same_under_the_same_version(settings: DetectionSettings) -> None:
     """Text, version and value stand for each other."""
