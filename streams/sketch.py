@@ -56,6 +56,10 @@ MIDDLES: Final = _middles()
 """The value that stands for a bin: its middle, µs."""
 
 
+_ROWS: Final = 512
+"""Sketches counted through at a time: their sums stay in the processor's cache. Nothing else depends on it."""
+
+
 def quantiles(bins: npt.NDArray[np.uint32], shares: tuple[float, ...]) -> Float64s:
     """Quantiles of sketches; `bins` has shape (n, BINS), the answer (n, len(shares)), µs; NaN for an empty sketch.
 
@@ -65,12 +69,14 @@ def quantiles(bins: npt.NDArray[np.uint32], shares: tuple[float, ...]) -> Float6
     >>> bool(abs(quantiles(one, (0.5,))[0, 0] - 5000) <= RELATIVE_ERROR * 5000)
     True
     """
-    summed = np.cumsum(bins, axis=1, dtype=np.int64)
-    total = summed[:, -1]
     found = np.empty((len(bins), len(shares)), np.float64)
-    for column, share in enumerate(shares):
-        rank = np.maximum(np.ceil(share * total), 1).astype(np.int64)
-        # The first bin at which the running count reaches the rank: as many bins as lie below it.
-        found[:, column] = MIDDLES[np.minimum((summed < rank[:, None]).sum(axis=1), BINS - 1)]
-    found[total == 0] = np.nan
+    for start in range(0, len(bins), _ROWS):
+        summed = np.cumsum(bins[start : start + _ROWS], axis=1, dtype=np.int64)
+        total = summed[:, -1]
+        for column, share in enumerate(shares):
+            rank = np.maximum(np.ceil(share * total), 1).astype(np.int64)
+            # The first bin at which the running count reaches the rank: as many bins as lie below it.
+            below = np.count_nonzero(summed < rank[:, None], axis=1)
+            found[start : start + _ROWS, column] = MIDDLES[np.minimum(below, BINS - 1)]
+        found[start : start + _ROWS][total == 0] = np.nan
     return found

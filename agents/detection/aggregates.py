@@ -1,5 +1,6 @@
 """Closed buckets as `Aggregate` records."""
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -26,29 +27,23 @@ def aggregate_records(
     present = np.flatnonzero(closed.numbers["requests"])
     if not len(present):
         return []
-    rows = closed.rows[present].tolist()
-    prefixes = [_prefix(subjects, row) for row in rows]
+    notes = subjects.notes
+    prefixes = [notes.get(row) or _prefix(subjects, row) for row in closed.rows[present].tolist()]
     bodies = aggregate_bodies(
         [prefix for _, prefix in prefixes],
         bucket_part(closed.start, closed.end, version),
         _doubles(closed, bands, present),
     )
-    records: list[tuple[str, bytes, list[bytes]]] = []
-    for (key, _), body in zip(prefixes, bodies, strict=True):
-        if records and records[-1][1] == key:
-            records[-1][2].append(body)
-        else:
-            records.append((topic, key, [body]))
-    return records
+    # The series of an application stand together, since names are sorted.
+    starts = np.flatnonzero(np.diff(closed.applications[present], prepend=-1)).tolist()
+    return [(topic, prefixes[first][0], bodies[first:end]) for first, end in pairwise([*starts, len(bodies)])]
 
 
 def _prefix(subjects: Subjects, row: int) -> tuple[bytes, bytes]:
-    """Key and encoded names of a series; made once per row."""
-    cached = subjects.notes.get(row)
-    if cached is None:
-        tenant, application, model = subjects.name(row)
-        cached = subjects.notes[row] = (f"{tenant}/{application}".encode(), subject_prefix(tenant, application, model))
-    return cached
+    """Key and encoded names of a series; kept in `notes`."""
+    tenant, application, model = subjects.name(row)
+    made = subjects.notes[row] = (f"{tenant}/{application}".encode(), subject_prefix(tenant, application, model))
+    return made
 
 
 def _doubles(closed: Closed, bands: Bands | None, present: npt.NDArray[np.int64]) -> Float64s:
