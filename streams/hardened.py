@@ -4,15 +4,16 @@ Each override names what stock Faust does instead; `streams.patches` refuses to 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Protocol, cast
 
 import aiokafka
 import faust
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition
 from faust.tables.manager import TableManager
-from faust.tables.recovery import Recovery
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
 from faust.transport.drivers.aiokafka import Producer as AiokafkaProducer
@@ -22,7 +23,7 @@ from faust.types import TP
 from streams import metrics
 from streams.blocks import Coalesce, install
 from streams.brokers import aiokafka_config
-from streams.ending import ends_process
+from streams.ending import end_process, ends_process
 from streams.lanes import LaneSet
 from streams.patches import check_sources
 from streams.settings import Broker
@@ -114,6 +115,15 @@ class LaneRecovery(Recovery):
             self.signal_recovery_start.set()
 
     async def _resume_streams(self, generation_id: int = 0) -> None:
+        try:
+            await self._resume(generation_id)
+        except (RebalanceAgain, ServiceStopped, IllegalStateError):
+            # Faust's own signals, and a partition that went while it was sought.
+            raise
+        except Exception as error:  # a process edge: Faust would end in order, and commit on its way out
+            end_process(error)
+
+    async def _resume(self, generation_id: int) -> None:
         app = _ours(self.app)
         consumer = app.consumer
         await app.on_rebalance_complete.send()
@@ -174,6 +184,8 @@ class LaneApp(faust.App):
         self.lane_topic = lane_set.stage.topic
         self.broker, self.limits = broker, limits
         self.lanes_ready = False
+        self.watch: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """Runs from the start on, also while lanes are recovered."""
         super().__init__(
             lane_set.stage.group,
             broker=[f"kafka://{server}" for server in broker.bootstrap_servers.split(",")],
@@ -200,6 +212,9 @@ class LaneApp(faust.App):
         """Faust's hook, before its consumer starts."""
         await self._surroundings.open()
         await super().on_start()
+        if self.watch is not None:
+            # Not one of Faust's tasks: they begin after the first recovery, which an error of the group keeps from ever coming.
+            self.add_future(self.watch())
 
     @ends_process
     async def on_stop(self) -> None:
@@ -247,7 +262,8 @@ class LaneApp(faust.App):
 
 async def _check_errors(consumer: aiokafka.AIOKafkaConsumer) -> None:
     await asyncio.sleep(0)
-    consumer._coordinator.check_errors()
+    if consumer._coordinator is not None:
+        consumer._coordinator.check_errors()
 
 
 def _ours(app: Any) -> LaneApp:

@@ -22,6 +22,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 _STALLED_AFTER_S: Final = 30.0
 _FLUSH_CHECK_S: Final = 0.25
+_WATCH_S: Final = 1.0
 
 
 class Companion(Protocol):
@@ -74,8 +75,9 @@ def build(worker: Worker) -> LaneApp:
             await lanes.take(event.message.value)
 
     app.agent(topic, name=f"sentinel-{stage.name}")(take)
-    for name, work in _rounds(app, worker, lanes, sender).items():
+    for name, work in _rounds(worker, lanes, sender).items():
         app.task(_named(f"sentinel-{stage.name}-{name}", ends_process(work)))
+    app.watch = ends_process(lambda: _every(_WATCH_S, lambda: _watch(app, lanes)))
     return app
 
 
@@ -98,12 +100,11 @@ class _Surroundings:
         await self.health.stop()
 
 
-def _rounds(app: LaneApp, worker: Worker, lanes: LaneSet, sender: KafkaSender) -> dict[str, Work]:
-    """What a worker does besides taking records, by name."""
+def _rounds(worker: Worker, lanes: LaneSet, sender: KafkaSender) -> dict[str, Work]:
+    """What a worker does besides taking records, once it is recovered, by name."""
     rounds: dict[str, Work] = {
         "flush": lambda: _every(_FLUSH_CHECK_S, lanes.flush_due),
         "tick": lambda: _every(worker.limits.tick_after_s / 2, lambda: _tick(lanes, sender)),
-        "watch": lambda: _every(1.0, lambda: _watch(app, lanes)),
         "settings": worker.settings_log.follow,
     }
     if worker.companion is not None:
