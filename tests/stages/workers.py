@@ -62,7 +62,7 @@ class Installation:
 
     def with_topics(self) -> "Installation":
         """After its topics were made."""
-        create(self.admin, specs(self.names, self.lanes))
+        create(self.admin, specs(self.names, self.lanes), timeout_s=PATIENCE_S)
         return self
 
     def config(self, **sections: Mapping[str, object]) -> Path:

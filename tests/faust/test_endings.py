@@ -1,0 +1,58 @@
+"""Everything of ours that Faust calls ends the process on an exception that nobody foresaw: a test raises in each, in real workers."""
+
+import signal
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from streams.ending import BUG
+from streams.topics import create, specs
+from tests.detection.log import good
+from tests.faust.raising import WHERE
+from tests.stages.workers import Installation, Worker
+
+
+class Workers:
+    """A worker for each place, with topics of its own and one event in them; started one ahead of the test that looks at it."""
+
+    def __init__(self, kafka: str, folders: pytest.TempPathFactory, stack: ExitStack) -> None:
+        token = uuid.uuid4().hex[:8]
+        self._installations = {
+            where: Installation(kafka, f"{where}{token}.", folders.mktemp(where), partitions=1) for where in WHERE
+        }
+        wanted = [spec for each in self._installations.values() for spec in specs(each.names, each.lanes)]
+        create(self._installations["agent"].admin, wanted, timeout_s=60)
+        for installation in self._installations.values():
+            installation.send(installation.names.telemetry, 0, [good(0, 0).value])
+        self._started: dict[str, Worker] = {}
+        self._stack = stack
+
+    def __getitem__(self, where: str) -> Worker:
+        places = list(WHERE)
+        for place in places[places.index(where) :][:2]:
+            if place not in self._started:
+                stage = "alert" if place == "companion" else "detect"
+                command = (sys.executable, "-m", "tests.faust.raising", place)
+                self._started[place] = self._stack.enter_context(self._installations[place].worker(stage, *command))
+        return self._started[where]
+
+
+@pytest.fixture(scope="module")
+def workers(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    """They end with the module."""
+    with ExitStack() as stack:
+        yield Workers(kafka, tmp_path_factory, stack)
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_an_exception_ends_the_process_with_status_70(workers: Workers, where: str) -> None:
+    """It is not gathered, swallowed or waited for; the traceback is there for who repairs it."""
+    worker = workers[where]
+    if where == "stop":
+        worker.ready().signal(signal.SIGTERM)
+    assert worker.ends() == BUG, worker.said()
+    assert f"in {where}" in worker.said()
+    assert "Traceback" in worker.said()
