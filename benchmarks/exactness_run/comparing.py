@@ -49,13 +49,17 @@ def references(plan: Plan, say: Say) -> list[Reference]:
     ]
     # Told to the child processes, before they import polars.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    os.environ["RUST_BACKTRACE"] = "0"
     made = []
-    with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(_PROCESSES, get_context("spawn"), _hush) as pool:
         for reference in pool.map(reference_of, tasks):
             made.append(reference)
             say(f"reference of lane {len(made) - 1}: {reference.records:,} records")
     return made
+
+
+def _hush() -> None:
+    """Polars says on standard error which records do not decode; here that is known. What is raised is told to the parent all the same."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def detect_state(plan: Plan, reader: Reader, partition: int, reference: Reference) -> list[Tally]:

@@ -4,13 +4,21 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 
-from benchmarks.exactness_run.workers import Member, until
+from confluent_kafka.admin import AdminClient
 
-_STAGES: Final = ("detect", "detect", "detect", "correlate", "alert")
-"""Detect dies more often than the others together: it has most to lose."""
+from benchmarks.exactness_run.plan import PARTITIONS, Plan
+from benchmarks.exactness_run.workers import Member, until
+from benchmarks.showing import BenchmarkFailed
+from streams.brokers import librdkafka_config
+from streams.settings import Broker
+from streams.topics import STAGES
+
+_STAGES: Final = ("detect", "correlate", "alert", "detect", "detect")
+"""Who dies, in turn, before the order is drawn. Detect dies more often than the others together: it has most to lose."""
 
 _MOST_PAUSE_S: Final = 2.5
 """Longest wait between a worker's good work and the next death, seconds; in between every moment is as likely."""
@@ -19,7 +27,10 @@ _EARLY: Final = 0.2
 """Share of kills that do not wait until what was killed before works again."""
 
 _MOST_EARLY_S: Final = 4.0
+_BUSY_S: Final = 4.0
 _READY_S: Final = 90.0
+
+_SECOND: Final = "detect-2"
 
 Say = Callable[[str], None]
 
@@ -37,8 +48,7 @@ class Kill:
 def schedule(kills: int, seed: int) -> list[Kill]:
     """The kills in order; every stage has one if there are enough."""
     rng = random.Random(seed)
-    stages = [*dict.fromkeys(_STAGES)][:kills]
-    stages += [rng.choice(_STAGES) for _ in range(kills - len(stages))]
+    stages = [stage for stage, _ in zip(cycle(_STAGES), range(kills), strict=False)]
     rng.shuffle(stages)
     made = []
     for number, stage in enumerate(stages):
@@ -75,46 +85,90 @@ class Group:
         await asyncio.gather(*[member.drop() for member in self.members.values()])
 
 
-async def disturb(group: Group, kills: list[Kill], seed: int, say: Say) -> None:
-    """Carries the schedule out. A second worker of detect joins after a third of the kills, and leaves in order after two thirds.
+@dataclass(slots=True)
+class Disturber:
+    """Carries a plan's deaths out. Raises BenchmarkFailed when a stage does not come back."""
 
-    Raises BenchmarkFailed when a stage does not come back.
-    """
-    rng = random.Random(seed + 1)
-    joins, leaves = len(kills) // 3, max(len(kills) * 2 // 3, len(kills) // 3 + 1)
-    hit: Member | None = None
-    for number, kill in enumerate(kills):
-        if number == joins:
-            await _works(group.add("detect-2", "detect"))
-            say("a second worker of detect has joined")
-        if number == leaves:
-            await _leaves(group.members["detect-2"], say)
-        if hit is not None and not kill.early:
-            await _works(hit)
-        await asyncio.sleep(kill.pause_s)
-        hit = rng.choice(group.of_stage(kill.stage))
-        await until(hit.kill, _READY_S, f"{hit.name} does not run")
-        say(f"kill {number + 1} of {len(kills)}: {hit.name}" + (", early" if kill.early else ""))
-    for member in list(group.members.values()):
-        if not member.has_left:
+    plan: Plan
+    group: Group
+    say: Say
+
+    async def run(self) -> None:
+        """All kills. A second worker of detect joins after a third of them, and leaves in order after two thirds; in between the first is frozen."""
+        kills = schedule(self.plan.kills, self.plan.seed)
+        rng = random.Random(self.plan.seed + 1)
+        joins, leaves = len(kills) // 3, max(len(kills) * 2 // 3, len(kills) // 3 + 1)
+        hit: Member | None = None
+        for number, kill in enumerate(kills):
+            if number == joins:
+                await self._join()
+            if number == leaves:
+                await self._leave()
+            if hit is not None and not kill.early:
+                await _works(hit)
+            await asyncio.sleep(kill.pause_s)
+            hit = rng.choice(self.group.of_stage(kill.stage))
+            busy = not kill.early and await _is_busy(hit)
+            await until(hit.kill, _READY_S, f"{hit.name} does not run")
+            how = ", early" if kill.early else "" if busy else ", idle"
+            self.say(f"kill {number + 1} of {len(kills)}: {hit.name}{how}")
+        for member in [member for stage in STAGES for member in self.group.of_stage(stage)]:
             await _works(member)
-    if "detect-2" in group.members and not group.members["detect-2"].has_left:
-        await _leaves(group.members["detect-2"], say)
+        if len(kills) <= leaves:
+            await self._leave()
+
+    async def _join(self) -> None:
+        await _works(self.group.add(_SECOND, "detect"))
+        self.say("a second worker of detect has joined")
+        if self.plan.freezes:
+            await self._freeze(self.group.members["detect"], self.group.members[_SECOND])
+
+    async def _leave(self) -> None:
+        """Once it works: one that is told to end while it starts just ends."""
+        await _works(self.group.members[_SECOND])
+        await self.group.members[_SECOND].leave()
+        self.say("the second worker of detect has left")
+
+    async def _freeze(self, frozen: Member, other: Member) -> None:
+        """Stops a worker in the middle of whatever it does until another has its lanes and goes on with them; then it wakes, and knows of nothing."""
+        await _works(frozen)
+        deaths = frozen.deaths.total()
+        frozen.freeze()
+
+        async def has_all() -> bool:
+            return await other.flushed_lanes() == PARTITIONS
+
+        await until(has_all, _READY_S, f"{other.name} does not take the frozen worker's lanes")
+        frozen.thaw()
+
+        async def has_noticed() -> bool:
+            return frozen.deaths.total() > deaths or await self._are_two()
+
+        await until(has_noticed, _READY_S, "the frozen worker does not come back")
+        await _works(frozen)
+        fenced = "ended, fenced, and was started again" if frozen.deaths.total() > deaths else "joined again"
+        self.say(f"detect was frozen until the second worker had its lanes, and then {fenced}")
+
+    async def _are_two(self) -> bool:
+        return await asyncio.to_thread(_members, self.plan.broker, f"{self.plan.prefix}detect") == 2
 
 
-async def _leaves(member: Member, say: Say) -> None:
-    """Ends a worker in order, once it works: one that is told to end while it starts just ends."""
-    await _works(member)
-    await member.leave()
-    say("the second worker of detect has left")
+def _members(broker: Broker, group: str) -> int:
+    admin = AdminClient({**librdkafka_config(broker), "log_level": 0})
+    return len(admin.describe_consumer_groups([group], request_timeout=10.0)[group].result().members)
+
+
+async def _is_busy(member: Member) -> bool:
+    """Waits for a moment at which it has done something that is not durable yet; false when none comes soon."""
+    try:
+        await until(member.has_unflushed, _BUSY_S, f"{member.name} has nothing to do")
+    except BenchmarkFailed:
+        return False
+    return True
 
 
 async def _works(member: Member) -> None:
     """Until it is ready, and, if its stage always has something to do, has made something durable since it started."""
     await until(member.is_ready, _READY_S, f"{member.name} is not ready")
     if member.stage == "detect":
-
-        async def has_flushed() -> bool:
-            return await member.durable() > 0
-
-        await until(has_flushed, _READY_S, f"{member.name} flushes nothing")
+        await until(member.has_flushed, _READY_S, f"{member.name} flushes nothing")

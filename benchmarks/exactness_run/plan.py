@@ -41,6 +41,8 @@ class Plan:
     seed: int = 1
     learning: bool = True
     """Whether the deviation and the profile detector are on, beside the rules."""
+    freezes: bool = True
+    """Whether a worker is also frozen for longer than its group waits, so that it wakes as one whose lanes are another's."""
     control_key: Secret = field(default_factory=lambda: Secret(secrets.token_hex(32)))
     start: int = field(default_factory=lambda: time.time_ns() // 1000 - SPAN_US)
     """Event time of the first event, µs: the last one's is about now."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import yaml
 
-from benchmarks.exactness_run.disturbing import Group, Say, disturb, schedule
+from benchmarks.exactness_run.disturbing import Disturber, Group, Say
 from benchmarks.exactness_run.inbox import Inbox
 from benchmarks.exactness_run.plan import CORRELATION, PARTITIONS, Plan
 from benchmarks.exactness_run.sending import HELD_BACK, Sender
@@ -77,14 +77,15 @@ async def _disturbed(plan: Plan, group: Group, say: Say) -> int:
         say(f"all stages are ready; sending {plan.events:,} events, at first {rate:,.0f} a second")
         sender.go.set()
         changing = asyncio.create_task(_change_settings(plan, sender, say))
-        await disturb(group, schedule(plan.kills, plan.seed), plan.seed, say)
+        await Disturber(plan, group, say).run()
         sender.calm.set()
         await changing
         return await sending
-    finally:
-        sender.calm.set()
-        sender.go.set()
+    except BaseException:
+        for end in (sender.given_up, sender.calm, sender.go):
+            end.set()
         await asyncio.gather(sending, return_exceptions=True)
+        raise
 
 
 async def _change_settings(plan: Plan, sender: Sender, say: Say) -> None:

@@ -30,6 +30,8 @@ class Sender:
     go: threading.Event = field(default_factory=threading.Event)
     """Set when sending may begin; until then the traffic is prepared."""
     calm: threading.Event = field(default_factory=threading.Event)
+    given_up: threading.Event = field(default_factory=threading.Event)
+    """Set when nobody wants the rest any more."""
     sent: int = 0
     _faults: list[str] = field(default_factory=list)
 
@@ -45,6 +47,8 @@ class Sender:
             while not self.calm.is_set() and self._is_early(began):
                 self.calm.wait(_LOOK_S)
                 producer.poll(0)
+            if self.given_up.is_set():
+                break
             self._put(producer, chunk)
         if producer.flush(_FLUSH_S):
             raise BenchmarkFailed(f"the broker did not acknowledge everything within {_FLUSH_S:g} s")

@@ -19,7 +19,10 @@ SLOW_US: Final = 6_000_000
 QUEUED_US: Final = 2_000_000
 """Time in a queue that the second rule does not allow, µs."""
 
-_CHUNK: Final = 500
+_CHUNK: Final = 250
+_SPOILT: Final = 0.3
+"""Share of chunks with a record that is no ordinary event: about one in 800."""
+
 _FAULTS: Final = ((0.30, 0.36), (0.55, 0.60), (0.78, 0.84))
 """Parts of the whole in which something is wrong."""
 
@@ -62,7 +65,7 @@ class Traffic:
             )
             keys, values = source.records(run, first, times)
             chunk = Chunk(keys, list(values), [[] for _ in keys])
-            if rng.random() < 0.25:
+            if rng.random() < _SPOILT:
                 _spoil(chunk, int(times[-1]), rng)
             yield chunk
 

@@ -1,5 +1,6 @@
 """What came out of a run: every comparison, and the numbers that must be 0."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ from benchmarks.reference.detecting import Reference
 from benchmarks.reference.reading import Reader
 from benchmarks.reference.tally import Tally
 from benchmarks.showing import Json
+from schemas.records import Anomaly
 
 _FENCED: Final = 75
 _CONTROLS: Final = 2 * PARTITIONS
@@ -31,6 +33,8 @@ class Verdict:
     twice: int
     """Events counted more than once."""
     late: int
+    detectors: dict[str, int]
+    """Anomalies by detector."""
 
     @property
     def numbers(self) -> dict[str, Json]:
@@ -52,6 +56,7 @@ class Verdict:
             "fenced": self.ran.unexpected.get(_FENCED, 0),
             "buckets": by_name["buckets, slowly"].compared,
             "anomalies": by_name["anomalies"].compared,
+            "anomalies_by_detector": self.detectors,
             "incidents": by_name["incidents"].compared,
             "messages": by_name["messages received"].compared,
             "late": self.late,
@@ -96,4 +101,9 @@ def judged(plan: Plan, ran: Ran, references: Sequence[Reference]) -> Verdict:
         lost=buckets.lost + unread,
         twice=buckets.twice,
         late=sum(each.slow.late for each in references),
+        detectors=dict(
+            Counter(
+                Anomaly.from_bytes(told).detector for each in references for told in each.outputs.anomalies.values()
+            )
+        ),
     )

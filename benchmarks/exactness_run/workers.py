@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -74,6 +75,20 @@ class Member:
         self.killed += 1
         return True
 
+    def freeze(self) -> None:
+        """SIGSTOP: it neither works nor ends, and its connections stay open."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, which: signal.Signals) -> None:
+        pid = self.pid
+        if pid is None:
+            raise BenchmarkFailed(f"{self.name} does not run")
+        os.kill(pid, which)
+
     @property
     def pid(self) -> int | None:
         """Of the process, while it runs."""
@@ -89,6 +104,29 @@ class Member:
         self.check()
         answer = await asyncio.to_thread(scrape, self.port)
         return 0.0 if answer is None else answer["sentinel_lane_durable_position"]
+
+    async def flushed_lanes(self) -> int:
+        """How many lanes it made durable since it started, those that it has lost again included."""
+        self.check()
+        return await asyncio.to_thread(self._count_flushed)
+
+    def _count_flushed(self) -> int:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10.0) as answer:
+                lines: list[bytes] = answer.read().splitlines()
+        except OSError:
+            return 0
+        return sum(line.startswith(b"sentinel_lane_durable_position{") for line in lines)
+
+    async def has_unflushed(self) -> bool:
+        """Whether it has taken records that its durable state does not cover."""
+        self.check()
+        answer = await asyncio.to_thread(scrape, self.port)
+        return answer is not None and answer["sentinel_lane_position"] > answer["sentinel_lane_durable_position"]
+
+    async def has_flushed(self) -> bool:
+        """Whether it made something durable since it started."""
+        return await self.durable() > 0
 
     @property
     def has_left(self) -> bool:

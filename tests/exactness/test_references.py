@@ -51,7 +51,7 @@ def test_the_slow_lane_and_the_undisturbed_lane_say_the_same(plan: Plan, records
     state = lane_state.compared_slowly(lane.rows(), reference)
     assert state.compared > 10
     assert state.errors == 0, state
-    assert len(set(reference.told.dead.values())) >= 3
+    assert len(set(reference.told.dead.values())) >= 2
     assert reference.late > 0
 
 
