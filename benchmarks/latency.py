@@ -25,7 +25,7 @@ from benchmarks.aside import Received, Traffic, WebhookReceiver, receiving, send
 from benchmarks.installation import Usage, installed, usage, wait_until
 from benchmarks.machine import machine
 from benchmarks.scraping import Scrape
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, percentile
+from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
 from benchmarks.stages import Stages, supervised
 from benchmarks.stamps import marked
 from schemas.records import Severity
@@ -205,6 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--warm-up", type=float, default=15, help="seconds of the same before that (15)")
     options = parser.parse_args(arguments)
     screen, described = Screen(options.json), machine()
+    end_in_order()
     try:
         seen = run(options.rate, options.seconds, options.warm_up, screen)
         if not seen.latencies_ms:

@@ -26,7 +26,7 @@ from agents.detectors.settings import Comparison, DetectionSettings, Profile, Ru
 from benchmarks.aside import Traffic, sending
 from benchmarks.installation import PARTITIONS, Installation, Usage, WorkerProcess, installed, wait_until
 from benchmarks.machine import machine
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, percentile
+from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
 from benchmarks.stages import Stages, supervised
 from benchmarks.stamps import follow
 from schemas.errors import BadRecord
@@ -233,6 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kills", type=int, default=10, help="how often to kill (10)")
     options = parser.parse_args(arguments)
     screen, described = Screen(options.json), machine()
+    end_in_order()
     try:
         recovery = recovered(options.subjects, screen)
         verdicts = killed(options.kills, screen)

@@ -1,6 +1,7 @@
 """What every benchmark prints: tables on standard output, or with `--json` one object there; progress on standard error."""
 
 import json
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,11 @@ class Screen:
                 table.add_row(*row)
             console.print(table)
         console.print(machine, markup=False, soft_wrap=True)
+
+
+def end_in_order() -> None:
+    """Lets SIGTERM unwind the program as Ctrl-C does, so that servers and folders go with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -23,7 +23,7 @@ from agents.detectors.settings import Comparison, DetectionSettings, Deviation, 
 from benchmarks.installation import PARTITIONS, Installation, Usage, WorkerProcess, installed
 from benchmarks.machine import machine
 from benchmarks.scraping import Scrape
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet
+from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from topology.traces.ordinary import Population
 from topology.traces.playing import backlog
 
@@ -199,6 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeat", type=int, default=1, help="runs of each case; the median is told (1)")
     options = parser.parse_args(arguments)
     screen, described = Screen(options.json), machine()
+    end_in_order()
     results: dict[str, Rate] = {}
     try:
         for case in cases([int(count) for count in options.subjects.split(",")]):
