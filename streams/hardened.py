@@ -122,6 +122,7 @@ class LaneRecovery(Recovery):
             raise
         except Exception as error:  # a process edge: Faust would end in order, and commit on its way out
             end_process(error)
+            raise
 
     async def _resume(self, generation_id: int) -> None:
         app = _ours(self.app)
