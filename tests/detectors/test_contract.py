@@ -297,6 +297,23 @@ def test_a_series_is_judged_by_its_own_buckets_alone() -> None:
     assert sorted(parts, key=lambda f: (f.event_time, f.row)) == found
 
 
+def test_a_user_is_judged_by_the_application_s_users_alone() -> None:
+    """At close, users: each application alone gives the rows and findings that all together give."""
+    case = profile_case()
+    together, alone = fresh(case.detector), fresh(case.detector)
+    found = driven(case, together, case.steps)
+    parts = [finding for number in range(3) for finding in driven(case, alone, [only(s, number) for s in case.steps])]
+    assert contents(alone) == contents(together)
+    assert sorted(parts, key=lambda f: (f.event_time, f.row)) == found
+
+
+def only(step: Step, application: int) -> Closed:
+    """The bucket with the requests of one application's users."""
+    assert isinstance(step, Closed)
+    numbers = {name: np.where(step.applications == application, v, 0) for name, v in step.numbers.items()}
+    return replace(step, numbers=numbers)
+
+
 def one(step: Step, row: int) -> Closed:
     """The bucket of one subject."""
     assert isinstance(step, Closed)

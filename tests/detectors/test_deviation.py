@@ -162,6 +162,13 @@ def test_there_is_no_band_before_there_is_enough_data() -> None:
     assert np.isfinite(bands[0].observed).all()
 
 
+def test_a_step_before_there_is_enough_data_is_not_told() -> None:
+    """`least_buckets` is a promise of its own, however clear the step."""
+    fault = Fault(at=20, until=28, latency=20)
+    assert run(fault, 29, Deviation(least_buckets=30)).found == []
+    assert run(fault, 29, Deviation(least_buckets=10)).buckets("latency")
+
+
 def test_what_is_not_measured_is_not_zero() -> None:
     """A model without a price or without a first token has no cost and no time to first token, and is never judged by them."""
     closed = list(closes(STEADY, 2, 120, 5))

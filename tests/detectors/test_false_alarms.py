@@ -128,6 +128,7 @@ def test_an_hour_of_many_series_stays_within_a_hundred_findings_a_million() -> N
         ("5/s", "first token drifts to x2 in 10 min", 40, 55),
         ("50/s", "latency x2", 3, 3),
         ("50/s", "silence", 3, 3),
+        ("50/s", "errors to 30 %", 3, 3),
     ],
 )
 def test_faults_are_found_in_time(world: str, fault: str, median: int, most: int) -> None:

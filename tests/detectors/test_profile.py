@@ -4,6 +4,7 @@ import numpy as np
 
 from agents.detectors.contract import Closed, Finding
 from agents.detectors.profile import ProfileDetector
+from agents.detectors.profile_judging import expected
 from agents.detectors.settings import Profile
 from schemas.records import Direction
 from streams.tables import Table
@@ -84,6 +85,27 @@ def test_an_anomalous_user_is_told_again_only_every_repeat() -> None:
     told = Run().over(300).over(60, requests=30, tokens=1000).told("requests")
     assert np.diff(told).tolist() == [12] * (len(told) - 1)
     assert len(told) >= 4
+
+
+def test_what_is_anomalous_is_not_learnt() -> None:
+    """Neither by the user's profile, past the buckets before it was told, nor by the crowd's."""
+    run = Run().over(300).over(5, requests=30, tokens=1000)
+    usual = run.tables["profile"].rows["centre"][0].copy()
+    run.over(60, requests=30, tokens=1000)
+    assert run.tables["profile"].rows["centre"][0].tobytes() == usual.tobytes()
+    assert run.tables["crowd"].rows["centre"][0, 0] < 2.5
+
+
+def test_the_crowd_lightens_what_is_expected_of_newcomers_only() -> None:
+    """Who has a past and is heavier than the crowd is expected to be as heavy as ever; a lighter one is given the benefit."""
+
+    def mean(centre: float, newcomer: bool) -> float:
+        given = (np.array([value]) for value in (centre, 0.4, 6.0, 5.0, 1.5))
+        return float(expected(*given, newcomer=np.array([newcomer]))[0][0])
+
+    assert mean(9.0, newcomer=False) == 9.0
+    assert 5.0 < mean(9.0, newcomer=True) < 9.0
+    assert 2.0 < mean(2.0, newcomer=False) < 5.0
 
 
 def test_a_user_who_stays_so_is_taken_as_they_are() -> None:

@@ -11,6 +11,7 @@ from agents.detectors.charts import Charts
 from agents.detectors.contract import Closed, Kind, significant
 from agents.detectors.deviation import DeviationDetector
 from agents.detectors.profile import ProfileDetector
+from agents.detectors.residuals import share_residual
 from agents.detectors.settings import Deviation, Profile
 from streams.sketch import BINS
 from streams.tables import Table
@@ -88,3 +89,10 @@ def test_a_chart_is_never_measured_against_less_than_theory() -> None:
     fast, slow = Charts(zero, zero, zero, zero).moved(np.array([1e9])).scores(np.array([1e9]))
     assert float(fast[0]) == pytest.approx(3.2)
     assert float(slow[0]) < 2
+
+
+def test_fewer_errors_than_one_percent_do_not_make_a_usual_bucket_look_good() -> None:
+    """Between the usual share and the floor of one percent lies nothing: a bucket as usual has no residual, for either side."""
+    usual, requests = np.full(3, 0.005), np.full(3, 500.0)
+    below, same, above = share_residual(np.array([0.0, 0.005, 0.05]), requests, usual, np.ones(3)).tolist()
+    assert (below < 0, same, above > 5) == (True, 0.0, True)
