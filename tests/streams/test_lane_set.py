@@ -151,6 +151,9 @@ async def test_rows_position_and_records_for_later_are_one_transaction(machine: 
     assert machine.topics.commits == before + 1
     assert machine.topics.others == [("t.aggregates", b"k", [b"0"]), ("t.aggregates", b"k", [b"1"])]
     assert machine.topics.rows[3][b"count"] == b"2"
+    await lanes.take(block(2, 1))
+    await lanes.flush()
+    assert machine.topics.others[2:] == [("t.aggregates", b"k", [b"2"])]
 
 
 async def test_a_step_that_asks_for_it_is_durable_before_what_follows(machine: Machine) -> None:
@@ -228,7 +231,7 @@ async def test_settings_are_waited_for_before_the_step_that_needs_them(machine: 
 
     machine.settings.wait_for = until_read  # type: ignore[method-assign]
     taking = asyncio.create_task(lanes.take(block(0, 1)))
-    await waiting.wait()
+    await asyncio.wait_for(waiting.wait(), 10)
     assert (program(lanes).count, machine.sender.sent) == (0, [])
     read.set()
     await taking
