@@ -175,8 +175,8 @@ class Installation:
         """Lets detection settings take effect in every lane from here on; the version's id."""
         return publish(self.broker, self.lanes, detection, self.control_key, "benchmark")
 
-    def load_producer(self, linger_ms: int | None = None, compression: str = "none") -> Producer:
-        """A producer that makes load; records are as a sender without compression leaves them."""
+    def load_producer(self, linger_ms: int | None = None, compression: str = "lz4") -> Producer:
+        """A producer that makes load, compressing as our own producers do."""
         return Producer({**load_config(self.broker, linger_ms, compression), "log_level": 0})
 
 

@@ -68,6 +68,8 @@ class Lane:
     with_state: list[tuple[str, bytes, list[bytes]]]
     moved_at: float
     flushed_at: float
+    pending: int = 0
+    """Records in `with_state`."""
     flush_cost_s: float = 0.0
     strayed_at: float | None = None
     """Since when only blocks behind the position's next record have come."""
@@ -251,10 +253,11 @@ class LaneSet:
 
     async def _carry_out(self, lane: Lane, step: Step) -> None:
         lane.with_state.extend(step.with_state)
+        lane.pending += sum(len(values) for _, _, values in step.with_state)
         lane.unflushed = True
         if step.now:
             await self._sender.send(step.now)
-        if step.flush or sum(len(values) for _, _, values in lane.with_state) > _MOST_PENDING:
+        if step.flush or lane.pending > _MOST_PENDING:
             await self._flush(lane)
         for follow in step.then:
             follow()
@@ -291,7 +294,7 @@ class LaneSet:
         wall, cpu = self._monotonic(), self._cpu_time()
         rows = list(lane.program.changes())
         rows.append((KEY, lane.position.to_bytes()))
-        others, lane.with_state = lane.with_state, []
+        others, lane.with_state, lane.pending = lane.with_state, [], 0
         # If this raises, the process ends: rows and records that were taken are not told again.
         await lane.changelog.commit(rows, others)
         lane.durable = lane.position.offset
