@@ -33,6 +33,7 @@ _BLOCKS_PER_POLL = 512
 _EMBEDDED_FETCH_WAIT_MS = 20
 """The embedded broker does not wake a fetch that waits."""
 _FETCH_WAIT_MS = 500
+_METADATA_AGE_MS = 5_000
 
 
 class LaneConsumerThread(AIOKafkaConsumerThread):
@@ -52,6 +53,8 @@ class LaneConsumerThread(AIOKafkaConsumerThread):
             auto_offset_reset="earliest",
             max_poll_records=_BLOCKS_PER_POLL,
             max_poll_interval_ms=300_000,
+            # So that a topic that was deleted and made again is noticed; by default it takes five minutes.
+            metadata_max_age_ms=_METADATA_AGE_MS,
             max_partition_fetch_bytes=limits.max_fetch_bytes,
             fetch_max_bytes=4 * limits.max_fetch_bytes,
             fetch_max_wait_ms=_EMBEDDED_FETCH_WAIT_MS if broker.embedded else _FETCH_WAIT_MS,

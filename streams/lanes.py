@@ -132,6 +132,9 @@ class LaneSet:
         """
         for partition in set(self._lanes) - set(partitions):
             await self._lanes.pop(partition).changelog.close()
+        if not partitions:
+            # More workers than lanes, or a topic that is gone: then this raises.
+            await self._logs.describe([])
         new = sorted(set(partitions) - set(self._lanes))
         if new:
             started = self._monotonic()

@@ -13,6 +13,7 @@ from streams.ending import ends_process
 from streams.hardened import LaneApp
 from streams.health import HealthServer
 from streams.lanes import LaneSet
+from streams.position import Displaced
 from streams.sending import KafkaLogs, KafkaSender
 from streams.settings import Broker, Lanes
 from streams.settings_log import SettingsLog
@@ -137,6 +138,10 @@ async def _watch(app: LaneApp, lanes: LaneSet) -> None:
     for partition, lane in lanes.lanes.items():
         end = app.log_end(partition)
         if end is not None and end >= 0:
+            if end < lane.position.offset:
+                raise Displaced(
+                    f"lane {lanes.stage.name}/{partition}: its log ends before its position now; starting again"
+                )
             lane.lag = max(end - lane.position.offset, 0)
             metrics.LAG.labels(lanes.stage.name, partition).set(lane.lag)
 
