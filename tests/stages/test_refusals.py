@@ -7,7 +7,7 @@ import time
 import pytest
 from confluent_kafka import TopicCollection, TopicPartition
 
-from streams.ending import REFUSED
+from streams.ending import AGAIN, REFUSED
 from streams.pages import page_key, seal
 from streams.position import KEY, Position
 from tests.detection.log import good
@@ -103,3 +103,24 @@ def test_a_log_that_begins_later_is_a_jump_that_is_counted(installation: Install
         assert worker.metric("sentinel_jumped_records_total", lane=0) == 12
         assert worker.metric("sentinel_events_total", lane=0) == 5
         assert "lane.jumped" in worker.said()
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "later"])
+def test_a_topic_that_goes_under_a_running_worker_ends_it(installation: Installation, at_once: bool) -> None:
+    """Deleted, it is missed within seconds. Made again at once, its records are not taken for those that stood at their offsets before."""
+    topic = installation.names.telemetry
+    with installation.worker("detect", lanes={"tick_after_s": 3600.0}) as worker:
+        worker.ready()
+        installation.send(topic, 0, [good(number, 0).value for number in range(10)])
+        until(lambda: worker.metric("sentinel_lane_durable_position", lane=0) >= 10, "ten are durable", worker=worker)
+        installation.admin.delete_topics([topic])[topic].result(10)
+        if at_once:
+            until(lambda: topic not in installation.admin.list_topics(timeout=10).topics, "the topic is gone")
+            installation.with_topics()
+            installation.send(topic, 0, [good(number, 0).value for number in range(20)])
+        assert worker.ends(4 * WITHIN_S) in (REFUSED, AGAIN), worker.said()
+        assert "detect/0" in worker.said() or f"topic {topic} is missing" in worker.said()
+        assert "Traceback" not in worker.said()
+    # Who starts it again finds the same, in one line.
+    with installation.worker("detect") as again:
+        assert again.ends() in (1, REFUSED), again.said()
