@@ -3,7 +3,8 @@
     python -m benchmarks.throughput [--json] [--events 6000000] [--subjects 100,3000,50000] [--repeat 1]
 
 For each number of subjects: a real Kafka with four partitions, a backlog of records, lz4 as our producers write them, whose event time runs at
-20,000 a second, and one real worker process, windows only: deviation and profile are switched off by published settings that stand in the log before the first event.
+20,000 a second, and one real worker process, windows only: deviation and profile are switched off by published settings that stand in the log
+before the first event.
 Closed windows leave as aggregates, state and position in transactions. Then the same at 100 subjects and 20,000 users with three rules, deviation
 and profile switched on.
 
