@@ -59,31 +59,45 @@ class BadShare:
         if not bad and not self._counts:
             return []
         verdicts: list[BadRecords] = []
-        counted: dict[str, int] = {}
-        places = {tenant: self._places(tenant, offsets, tenants) for tenant in self._counts}
+        good = {tenant: self._places(tenant, offsets, tenants) for tenant in self._counts}
+        counted = dict.fromkeys(good, 0)
         for offset, key, reason in bad:
-            tenant = self._watched(tenant_of(key))
-            if tenant not in places:
-                places[tenant] = self._places(tenant, offsets, tenants)
+            tenant = tenant_of(key)
+            self._pass([tenant], good, counted, offset)
+            if tenant not in self._counts and len(self._counts) >= MOST_TENANTS:
+                # Whoever is well again makes room here, and not where a block happens to end.
+                self._pass([*self._counts], good, counted, offset)
+                tenant = tenant if len(self._counts) < MOST_TENANTS else OTHERS
+            if tenant not in self._counts:
+                good[tenant] = self._places(tenant, offsets, tenants)
                 # Good records before a tenant's first bad one are not counted, wherever its block begins.
-                counted[tenant] = int(np.searchsorted(places[tenant], offset))
-            before = int(np.searchsorted(places[tenant], offset))
-            good, wrong = self._counts.get(tenant, (0, 0))
-            good, wrong = good + before - counted.get(tenant, 0), wrong + 1
-            counted[tenant] = before
-            if good + wrong > REMEMBERED:
-                good, wrong = good * REMEMBERED // (good + wrong), wrong * REMEMBERED // (good + wrong)
-            if good + wrong >= LEAST and wrong > good:
-                verdicts.append(BadRecords(offset, tenant, wrong, good, reason))
-                good = wrong = 0
-            self._counts[tenant] = (good, wrong)
-        for tenant, (good, wrong) in list(self._counts.items()):
-            good += len(places[tenant]) - counted.get(tenant, 0)
-            if good > wrong * REMEMBERED:
-                del self._counts[tenant]
-            else:
-                self._counts[tenant] = (good, wrong)
+                counted[tenant] = int(np.searchsorted(good[tenant], offset))
+                self._counts[tenant] = (0, 0)
+            self._count_bad(tenant, offset, reason, verdicts)
+        self._pass([*self._counts], good, counted, None)
         return verdicts
+
+    def _pass(self, tenants: list[str], good: dict[str, Int64s], counted: dict[str, int], offset: int | None) -> None:
+        """Counts the good records of tenants before an offset (None: all of the block), and forgets those that are well again."""
+        for tenant in tenants:
+            if tenant in self._counts:
+                right, wrong = self._counts[tenant]
+                before = len(good[tenant]) if offset is None else int(np.searchsorted(good[tenant], offset))
+                right += before - counted[tenant]
+                counted[tenant] = before
+                self._counts[tenant] = (right, wrong)
+                if right > wrong * REMEMBERED:
+                    del self._counts[tenant]
+
+    def _count_bad(self, tenant: str, offset: int, reason: str, verdicts: list[BadRecords]) -> None:
+        good, wrong = self._counts[tenant]
+        wrong += 1
+        if good + wrong > REMEMBERED:
+            good, wrong = good * REMEMBERED // (good + wrong), wrong * REMEMBERED // (good + wrong)
+        if good + wrong >= LEAST and wrong > good:
+            verdicts.append(BadRecords(offset, tenant, wrong, good, reason))
+            good = wrong = 0
+        self._counts[tenant] = (good, wrong)
 
     def to_bytes(self) -> bytes:
         """The counts, for the lane's own row."""
@@ -93,9 +107,6 @@ class BadShare:
         """Takes what `to_bytes` gave."""
         counts: Mapping[str, list[int]] = orjson.loads(stored)
         self._counts = {tenant: (good, wrong) for tenant, (good, wrong) in counts.items()}
-
-    def _watched(self, tenant: str) -> str:
-        return tenant if tenant in self._counts or len(self._counts) < MOST_TENANTS else OTHERS
 
     def _places(self, tenant: str, offsets: Int64s, tenants: pl.Series) -> Int64s:
         """Offsets of the tenant's good records."""

@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.detection.bad_share import LEAST, BadRecords, BadShare
+from agents.detection.bad_share import LEAST, MOST_TENANTS, BadRecords, BadShare
 
 LOGS = st.lists(st.sampled_from("gGbB"), max_size=60).map(lambda kinds: [kind for kind in kinds for _ in range(40)])
 
@@ -32,6 +33,29 @@ def test_where_blocks_are_cut_changes_nothing(kinds: list[str], cuts: list[int])
     told = [verdict for start, end in pairwise(edges) for verdict in _taken(pieces, kinds[start:end], start)]
     assert _taken(whole, kinds, 0) == told
     assert whole.to_bytes() == pieces.to_bytes()
+
+
+@given(st.integers(0, 12_000), st.integers(9_990, 10_010))
+def test_a_tenant_is_forgotten_at_the_same_record_wherever_blocks_are_cut(cut: int, good: int) -> None:
+    """Also in the middle of a block: what comes after it was well again begins anew."""
+    kinds = ["b", *["g"] * good, "B", "b", *["g"] * 1_500, "b"]
+    whole, pieces = BadShare(), BadShare()
+    told = _taken(pieces, kinds[:cut], 0) + _taken(pieces, kinds[cut:], cut)
+    assert _taken(whole, kinds, 0) == told
+    assert whole.to_bytes() == pieces.to_bytes()
+
+
+@pytest.mark.parametrize("cut", [0, 5_000, 10_001, 10_002])
+def test_room_for_a_tenant_is_made_at_the_same_record_wherever_blocks_are_cut(cut: int) -> None:
+    """As many tenants as are watched; one of them is well again before another has its first bad record."""
+    share = BadShare()
+    none, nobody = np.empty(0, np.int64), pl.Series([], dtype=pl.String)
+    share.take([(number, b"t%d/app" % number, "garbage") for number in range(MOST_TENANTS)], none, nobody)
+    offsets = MOST_TENANTS + np.arange(10_002)
+    tenants = pl.Series(["t0"] * 10_002)
+    share.take([], offsets[:cut], tenants[:cut])
+    share.take([(20_000, b"new/app", "garbage")], offsets[cut:], tenants[cut:])
+    assert b'"new"' in share.to_bytes()
 
 
 def test_bad_records_alone_are_told_of_at_the_thousandth() -> None:
