@@ -60,8 +60,9 @@ def sheets(verdict: Verdict) -> list[Sheet]:
     )
     made = [Sheet("Exactness", columns, rows, note)]
     wrong = [(tally.what, example) for tally in verdict.tallies for example in tally.examples]
+    wrong += [("died by itself", line) for line in verdict.ran.last_words]
     if wrong:
-        made.append(Sheet("What differs, for example", ("what", "which"), wrong))
+        made.append(Sheet("What differs, for example, and who died", ("what", "which"), wrong))
     return made
 
 

@@ -104,7 +104,7 @@ class Disturber:
                 await self._join()
             if number == leaves:
                 await self._leave()
-            if hit is not None and not kill.early:
+            if hit is not None and not hit.has_left and not kill.early:
                 await _works(hit)
             await asyncio.sleep(kill.pause_s)
             hit = rng.choice(self.group.of_stage(kill.stage))

@@ -36,7 +36,9 @@ class Ran:
     kills: Counter[str]
     """By stage."""
     unexpected: dict[int, int]
-    """Deaths that nobody meant, by exit status. 75 is a worker that was fenced, as it must be."""
+    """Deaths that nobody meant, by exit status. 75 is a worker that was fenced, or was without a broker, and ended as it must."""
+    last_words: list[str]
+    """What those who died so said last."""
     posts: list[tuple[str, bytes]]
     forged: int
     refused: int
@@ -61,7 +63,8 @@ async def run(plan: Plan, say: Say) -> Ran:
         kills: Counter[str] = Counter()
         for member in members:
             kills[member.stage] += member.killed
-        return Ran(sent, kills, dict(unexpected), inbox.posts, inbox.forged, inbox.refused)
+        words = [line for member in members for line in member.last_words]
+        return Ran(sent, kills, dict(unexpected), words, inbox.posts, inbox.forged, inbox.refused)
 
 
 async def _disturbed(plan: Plan, group: Group, say: Say) -> int:

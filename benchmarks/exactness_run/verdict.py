@@ -13,8 +13,8 @@ from benchmarks.reference.reading import Reader
 from benchmarks.reference.tally import Tally
 from benchmarks.showing import Json
 from schemas.records import Anomaly
+from streams.ending import AGAIN
 
-_FENCED: Final = 75
 _CONTROLS: Final = 2 * PARTITIONS
 """Control records that a run writes beside its traffic: two settings versions into each lane."""
 
@@ -52,8 +52,8 @@ class Verdict:
             "duplicates": self.twice + sum(tally.duplicates for tally in others),
             "unequal": sum(tally.unequal for tally in others),
             "unexpected": sum(tally.unexpected for tally in others),
-            "crashes": sum(count for status, count in self.ran.unexpected.items() if status != _FENCED),
-            "fenced": self.ran.unexpected.get(_FENCED, 0),
+            "crashes": sum(count for status, count in self.ran.unexpected.items() if status != AGAIN),
+            "ended_by_themselves": self.ran.unexpected.get(AGAIN, 0),
             "buckets": by_name["buckets, slowly"].compared,
             "anomalies": by_name["anomalies"].compared,
             "anomalies_by_detector": self.detectors,

@@ -36,6 +36,8 @@ class Member:
     killed: int = 0
     deaths: Counter[int] = field(default_factory=Counter)
     """Exit statuses of deaths, kills included."""
+    last_words: list[str] = field(default_factory=list)
+    """Of every death that was nobody's doing here."""
     _supervisor: Supervisor | None = None
     _task: asyncio.Task[None] | None = None
     _ended_well: bool = False
@@ -156,6 +158,8 @@ class Member:
 
     async def _died(self, child: Child, status: int) -> None:
         self.deaths[status] += 1
+        if status != -signal.SIGKILL:
+            self.last_words.append(f"{self.name}, status {status}: {last_words(self.log)}")
 
     def _say(self, line: str) -> None:
         self._last_said = line
