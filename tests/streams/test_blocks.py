@@ -87,6 +87,18 @@ def test_a_block_holds_what_aiokafka_would_have_read_from_an_offset_on(data: byt
     assert block.next_offset == block.offset + 1 > kept[-1][0]
 
 
+@given(fetches(), st.integers(0, 1000))
+def test_blocks_of_a_fetch_follow_each_other_without_a_gap(data: bytes, ask: int) -> None:
+    """Each begins where the one before ends, whatever gaps the log has; the next fetch asks for what follows the last."""
+    ask = min(ask, stock(data)[-1][0])
+    records = ColumnRecords(PLACE, FetchedBytes(data), [], ask, None, None, True, READ_COMMITTED)
+    asked = ask
+    for block in records:
+        assert block.start == asked
+        asked = block.next_offset
+    assert records.next_fetch_offset == asked > ask
+
+
 @given(fetches(), st.data())
 def test_single_records_are_found_again_whole(data: bytes, choose: st.DataObject) -> None:
     """By index, any of them, in any block: with key and headers, for dead letters."""
