@@ -22,6 +22,9 @@ Int64s = npt.NDArray[np.int64]
 _MS: Final = 1000
 _LOG_APPEND_TIME: Final = 1
 
+STEP_RECORDS: Final = 24_000
+"""Records of a step at most, if the producers' batches are not larger: fewer cost more calls, more no longer fit the processor's caches."""
+
 _FEW: Final = 64
 """Of a batch of up to so many records the record objects are kept; of a larger one they are read again when needed."""
 
@@ -274,11 +277,24 @@ def _block_of_few(place: tuple[str, int], records: list[Any], batch: Any, next_o
 
 
 class Coalesce(DefaultSchedulingStrategy):
-    """Faust's order of records, after what one fetch brought for a partition was joined to one block."""
+    """Faust's order of records, after what one fetch brought for a partition was joined to few blocks."""
 
     def iterate(self, records: Mapping[TP, list[Block]]) -> Iterator[tuple[TP, Any]]:
-        """One block per partition, round robin over topics."""
-        return super().iterate({tp: [Block.joined(blocks)] for tp, blocks in records.items() if blocks})
+        """Blocks of a size that a step is cheapest at, round robin over topics and partitions."""
+        return super().iterate({tp: _joined_in_steps(blocks) for tp, blocks in records.items() if blocks})
+
+
+def _joined_in_steps(blocks: list[Block]) -> list[Block]:
+    """Neighbouring blocks joined up to about `STEP_RECORDS`; never cut."""
+    steps: list[list[Block]] = [[]]
+    held = 0
+    for block in blocks:
+        if held and held + len(block) > STEP_RECORDS:
+            steps.append([])
+            held = 0
+        steps[-1].append(block)
+        held += len(block)
+    return [Block.joined(step) for step in steps]
 
 
 def install() -> None:
