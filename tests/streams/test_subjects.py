@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.subjects import OVERFLOW, Name, Subjects, UInt64s
@@ -72,6 +72,7 @@ def test_a_name_has_one_row_and_a_row_one_name(kind: type[Subjects], batches: li
 
 
 @KINDS
+@settings(max_examples=25)
 @given(batches=BATCHES, budget=st.integers(1, 6))
 def test_rows_do_not_depend_on_batching(kind: type[Subjects], batches: list[list[Name]], budget: int) -> None:
     """All at once, in batches, or one by one: the same rows, also when a tenant's budget is spent on the way."""
