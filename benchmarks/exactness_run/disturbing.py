@@ -11,6 +11,7 @@ from typing import Final
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.exactness_run.plan import PARTITIONS, Plan
+from benchmarks.exactness_run.sending import Sender
 from benchmarks.exactness_run.workers import Member, until
 from benchmarks.showing import BenchmarkFailed
 from streams.brokers import librdkafka_config
@@ -26,11 +27,21 @@ _MOST_PAUSE_S: Final = 2.5
 _EARLY: Final = 0.2
 """Share of kills that do not wait until what was killed before works again."""
 
+_RUSHED: Final = 0.7
+"""Share of detect's kills before which many events come at once."""
+
 _MOST_EARLY_S: Final = 4.0
 _BUSY_S: Final = 4.0
 _READY_S: Final = 90.0
 
 _SECOND: Final = "detect-2"
+
+_SMALL_FETCHES: Final = {"SENTINEL_LANES__MAX_FETCH_BYTES": "16384"}
+"""Of the first worker of detect, which then is slower: it has a backlog when others join and leave. The second one fetches as usual."""
+
+_RUSH_AT_REBALANCE: Final = 0.1
+_RUSH_AT_KILL: Final = 0.04
+"""Shares of all events that are sent at once before."""
 
 Say = Callable[[str], None]
 
@@ -43,6 +54,8 @@ class Kill:
     early: bool
     pause_s: float
     """After good work, or, if `early`, after the kill before."""
+    rushed: bool
+    """Whether many events come at once just before it."""
 
 
 def schedule(kills: int, seed: int) -> list[Kill]:
@@ -53,7 +66,8 @@ def schedule(kills: int, seed: int) -> list[Kill]:
     made = []
     for number, stage in enumerate(stages):
         early = number > 0 and rng.random() < _EARLY
-        made.append(Kill(stage, early, rng.uniform(0.0, _MOST_EARLY_S if early else _MOST_PAUSE_S)))
+        pause_s = rng.uniform(0.0, _MOST_EARLY_S if early else _MOST_PAUSE_S)
+        made.append(Kill(stage, early, pause_s, rushed=stage == "detect" and rng.random() < _RUSHED))
     return made
 
 
@@ -68,7 +82,10 @@ class Group:
     @staticmethod
     def of(stages: tuple[str, ...], config: Path, folder: Path) -> "Group":
         """One worker of each stage, not yet started."""
-        return Group(config, folder, {stage: Member(stage, stage, config, folder) for stage in stages})
+        own = {"detect": _SMALL_FETCHES}
+        return Group(
+            config, folder, {stage: Member(stage, stage, config, folder, own.get(stage, {})) for stage in stages}
+        )
 
     def add(self, name: str, stage: str) -> Member:
         """One more worker of a stage, started."""
@@ -91,6 +108,7 @@ class Disturber:
 
     plan: Plan
     group: Group
+    sender: Sender
     say: Say
 
     async def run(self) -> None:
@@ -106,11 +124,13 @@ class Disturber:
                 await self._leave()
             if hit is not None and not hit.has_left and not kill.early:
                 await _works(hit)
-            await asyncio.sleep(kill.pause_s)
             hit = rng.choice(self.group.of_stage(kill.stage))
+            await asyncio.sleep(kill.pause_s)
+            if kill.rushed:
+                self.sender.rush(_RUSH_AT_KILL)
             busy = not kill.early and await _is_busy(hit)
             await until(hit.kill, _READY_S, f"{hit.name} does not run")
-            how = ", early" if kill.early else "" if busy else ", idle"
+            how = ", early" if kill.early else ", idle" if not busy else ", with a backlog" if kill.rushed else ""
             self.say(f"kill {number + 1} of {len(kills)}: {hit.name}{how}")
         for member in [member for stage in STAGES for member in self.group.of_stage(stage)]:
             await _works(member)
@@ -118,7 +138,10 @@ class Disturber:
             await self._leave()
 
     async def _join(self) -> None:
-        await _works(self.group.add(_SECOND, "detect"))
+        second = self.group.add(_SECOND, "detect")
+        await until(second.is_up, _READY_S, f"{_SECOND} does not start")
+        self.sender.rush(_RUSH_AT_REBALANCE)
+        await _works(second)
         self.say("a second worker of detect has joined")
         if self.plan.freezes:
             await self._freeze(self.group.members["detect"], self.group.members[_SECOND])
@@ -126,6 +149,8 @@ class Disturber:
     async def _leave(self) -> None:
         """Once it works: one that is told to end while it starts just ends."""
         await _works(self.group.members[_SECOND])
+        await _works(self.group.members["detect"])
+        self.sender.rush(_RUSH_AT_REBALANCE)
         await self.group.members[_SECOND].leave()
         self.say("the second worker of detect has left")
 
@@ -133,6 +158,8 @@ class Disturber:
         """Stops a worker in the middle of whatever it does until another has its lanes and goes on with them; then it wakes, and knows of nothing."""
         await _works(frozen)
         deaths = frozen.deaths.total()
+        self.sender.rush(_RUSH_AT_KILL)
+        await _is_busy(frozen)
         frozen.freeze()
 
         async def has_all() -> bool:

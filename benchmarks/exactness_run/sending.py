@@ -16,6 +16,9 @@ from topology.traces.outbox import load_config
 HELD_BACK: Final = 0.1
 """Share of the events that is sent only when no more workers are killed."""
 
+RUSHED: Final = 0.5
+"""Share of the events that is kept for rushes."""
+
 _LOOK_S: Final = 0.02
 _FLUSH_S: Final = 60.0
 
@@ -26,13 +29,15 @@ class Sender:
 
     plan: Plan
     rate: float
-    """Records a second until `calm`."""
+    """Records a second until `calm`, but for rushes."""
     go: threading.Event = field(default_factory=threading.Event)
     """Set when sending may begin; until then the traffic is prepared."""
     calm: threading.Event = field(default_factory=threading.Event)
     given_up: threading.Event = field(default_factory=threading.Event)
     """Set when nobody wants the rest any more."""
     sent: int = 0
+    _rush_until: int = 0
+    _rushed: int = 0
     _faults: list[str] = field(default_factory=list)
 
     def run(self) -> int:
@@ -56,9 +61,16 @@ class Sender:
             raise BenchmarkFailed(f"the broker did not take {len(self._faults)} records: {self._faults[0]}")
         return self.sent
 
+    def rush(self, share: float) -> None:
+        """Sends this share of the events as fast as the broker takes them, as long as there are some kept for it: workers fall behind."""
+        count = min(round(share * self.plan.events), round(RUSHED * self.plan.events) - self._rushed)
+        self._rushed += count
+        self._rush_until = self.sent + count
+
     def _is_early(self, began: float) -> bool:
-        held_back = self.sent >= (1 - HELD_BACK) * self.plan.events
-        return held_back or self.sent > (time.monotonic() - began) * self.rate
+        if self.sent >= (1 - HELD_BACK) * self.plan.events:
+            return True
+        return self.sent >= self._rush_until and self.sent > (time.monotonic() - began) * self.rate + self._rushed
 
     def _put(self, producer: Producer, chunk: Chunk) -> None:
         topic = self.plan.names.telemetry

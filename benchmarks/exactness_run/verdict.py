@@ -54,6 +54,7 @@ class Verdict:
             "unexpected": sum(tally.unexpected for tally in others),
             "crashes": sum(count for status, count in self.ran.unexpected.items() if status != AGAIN),
             "ended_by_themselves": self.ran.unexpected.get(AGAIN, 0),
+            "stale_blocks": self.ran.stale_blocks,
             "buckets": by_name["buckets, slowly"].compared,
             "anomalies": by_name["anomalies"].compared,
             "anomalies_by_detector": self.detectors,

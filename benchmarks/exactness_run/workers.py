@@ -6,13 +6,13 @@ import signal
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from benchmarks.installation import last_words
-from benchmarks.scraping import is_ready, scrape
+from benchmarks.scraping import Scrape, is_ready, scrape
 from benchmarks.showing import BenchmarkFailed
 from topology.supervisor import Child, RestartPolicy, Supervisor, free_port, sentinel
 
@@ -32,6 +32,8 @@ class Member:
     stage: str
     config: Path
     folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Settings of its own, above those of the file."""
     port: int = field(default_factory=free_port)
     killed: int = 0
     deaths: Counter[int] = field(default_factory=Counter)
@@ -40,6 +42,8 @@ class Member:
     """Of every death that was nobody's doing here."""
     _supervisor: Supervisor | None = None
     _task: asyncio.Task[None] | None = None
+    _stale: int = 0
+    _stale_before: int = 0
     _ended_well: bool = False
     _last_said: str = ""
 
@@ -60,7 +64,7 @@ class Member:
         child = Child(
             self.name,
             sentinel("worker", self.stage, "--config", str(self.config)),
-            {"SENTINEL_WORKER__HEALTH_PORT": str(self.port), "RUST_BACKTRACE": "0"},
+            {**self.environment, "SENTINEL_WORKER__HEALTH_PORT": str(self.port), "RUST_BACKTRACE": "0"},
         )
         with self.log.open("ab") as log:
             output = os.dup(log.fileno())
@@ -96,6 +100,11 @@ class Member:
         """Of the process, while it runs."""
         return self._supervisor.pids.get(self.name) if self._supervisor is not None else None
 
+    async def is_up(self) -> bool:
+        """Whether it answers at all: it is about to join its group."""
+        self.check()
+        return await asyncio.to_thread(scrape, self.port) is not None
+
     async def is_ready(self) -> bool:
         """Whether it is recovered and assigned. Raises BenchmarkFailed when it dies again and again."""
         self.check()
@@ -104,7 +113,7 @@ class Member:
     async def durable(self) -> float:
         """Sum of the durable positions of its lanes since it started; 0 while it does not answer or has flushed nothing."""
         self.check()
-        answer = await asyncio.to_thread(scrape, self.port)
+        answer = await self._scraped()
         return 0.0 if answer is None else answer["sentinel_lane_durable_position"]
 
     async def flushed_lanes(self) -> int:
@@ -123,7 +132,7 @@ class Member:
     async def has_unflushed(self) -> bool:
         """Whether it has taken records that its durable state does not cover."""
         self.check()
-        answer = await asyncio.to_thread(scrape, self.port)
+        answer = await self._scraped()
         return answer is not None and answer["sentinel_lane_position"] > answer["sentinel_lane_durable_position"]
 
     async def has_flushed(self) -> bool:
@@ -135,10 +144,22 @@ class Member:
         """Whether it was ended in order."""
         return self._ended_well
 
+    @property
+    def stale_blocks(self) -> int:
+        """Blocks of old assignments that it dropped, as far as it was looked at before it died."""
+        return self._stale_before + self._stale
+
+    async def _scraped(self) -> Scrape | None:
+        answer = await asyncio.to_thread(scrape, self.port)
+        if answer is not None:
+            self._stale = int(answer["sentinel_stale_blocks_total"])
+        return answer
+
     async def leave(self) -> None:
         """Ends it in order. Raises BenchmarkFailed when it does not end well."""
         assert self._supervisor is not None
         assert self._task is not None
+        await self._scraped()
         self._supervisor.stop()
         await self._task
         if not self._ended_well:
@@ -158,6 +179,7 @@ class Member:
 
     async def _died(self, child: Child, status: int) -> None:
         self.deaths[status] += 1
+        self._stale_before, self._stale = self.stale_blocks, 0
         if status != -signal.SIGKILL:
             self.last_words.append(f"{self.name}, status {status}: {last_words(self.log)}")
 
