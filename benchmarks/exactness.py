@@ -55,7 +55,8 @@ def sheets(verdict: Verdict) -> list[Sheet]:
     kills = ", ".join(f"{stage} {count}" for stage, count in sorted(verdict.ran.kills.items()))
     note = (
         f"{verdict.ran.sent:,} records, {numbers['kills']} kills ({kills}); events lost {verdict.lost}, counted twice {verdict.twice}, "
-        f"late {verdict.late:,}; anomalies by detector {verdict.detectors}; stale blocks dropped {verdict.ran.stale_blocks}; deaths by themselves {dict(verdict.ran.unexpected) or 'none'}. "
+        f"late {verdict.late:,}; anomalies by detector {verdict.detectors}; stale blocks dropped {verdict.ran.stale_blocks}; "
+        f"deaths by themselves {dict(verdict.ran.unexpected) or 'none'}. "
         "`again`: written or sent again under the same name with the same bytes, as after a death it must be; readers skip it."
     )
     made = [Sheet("Exactness", columns, rows, note)]

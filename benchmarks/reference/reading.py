@@ -11,7 +11,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from streams.brokers import librdkafka_config
 from streams.settings import Broker
 
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 30.0
+_SILENCE_S = 4.0
 _WAIT_S = 0.05
 _AT_ONCE = 2000
 
@@ -51,8 +52,7 @@ class Reader:
             raise RuntimeError("one read at a time")
         self._is_reading = True
         try:
-            self._consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
-            for record in self._until_end(f"{topic}/{partition}"):
+            for record in self._until_end(topic, partition):
                 if until is not None and record.offset >= until:
                     break
                 yield record
@@ -78,22 +78,32 @@ class Reader:
             for partition in range(partitions)
         ]
 
-    def _until_end(self, place: str) -> Iterator[Stored]:
-        heard = time.monotonic()
+    def _until_end(self, topic: str, partition: int) -> Iterator[Stored]:
+        heard = began = time.monotonic()
+        following = OFFSET_BEGINNING
+        self._consumer.assign([TopicPartition(topic, partition, following)])
         while True:
             # Waits for so many, or for so long: the end of the partition does not cut it short.
             messages = self._consumer.consume(_AT_ONCE, _WAIT_S)
+            now = time.monotonic()
             if messages:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > _TIMEOUT_S:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{place} does not come to its end"))
+                heard = began = now
+            elif now - began > _TIMEOUT_S:
+                why = f"{topic}/{partition} does not come to its end"
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, why))
+            elif now - heard > _SILENCE_S:
+                # On a busy machine the client sometimes forgets to say that this is the end.
+                heard = now
+                self._consumer.assign([TopicPartition(topic, partition, following)])
             for message in messages:
                 error = message.error()
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
                     return
                 if error is not None:
                     raise KafkaException(error)
-                yield _stored(message)
+                record = _stored(message)
+                following = record.offset + 1
+                yield record
 
 
 def _consumer(broker: Broker) -> Consumer:
