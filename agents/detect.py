@@ -10,6 +10,7 @@ from agents.detectors.settings_codec import from_json
 from schemas.columns import packaged_decoder
 from schemas.secrets import Secret
 from streams.crash_note import CrashNote
+from streams.position import Refused
 from streams.settings import Lanes
 from streams.settings_log import SettingsLog
 from streams.stage import LaneProgram, Stage
@@ -24,10 +25,17 @@ class Policies:
     _made: dict[str, Policy] = field(default_factory=dict)
 
     def __call__(self, version: str) -> Policy:
-        """Raises KeyError when the version is not known: a lane waits for it before it asks."""
+        """Raises Refused when the version is not known: a block's lane waits for it before it asks, a restored lane cannot."""
         made = self._made.get(version)
         if made is None:
-            made = self._made[version] = policy_of(version, from_json(self.log.body(version)))
+            try:
+                body = self.log.body(version)
+            except KeyError:
+                raise Refused(
+                    f"detection settings {version} are in effect in a lane, but not on the settings topic, or not signed with this key; "
+                    "give the worker.control_key that signed them, or publish them again"
+                ) from None
+            made = self._made[version] = policy_of(version, from_json(body))
         return made
 
 

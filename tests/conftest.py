@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from typing import Never
 
 import pytest
+from hypothesis import settings
 
 from tests.servers.kafka import KafkaServer, missing
+
+# No deadline: machines are shared, and a slow example is no wrong one.
+settings.register_profile("sentinel", deadline=None, max_examples=60)
+settings.load_profile("sentinel")
 
 
 def without(server: str, why: str) -> Never:
