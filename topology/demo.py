@@ -47,7 +47,7 @@ QUIET_S: Final = 5.0
 SETTLE_S: Final = 120.0
 """Seconds after the last event after which the result is taken, quiet or not."""
 
-TICK_AFTER_S: Final = 15.0
+TICK_AFTER_S: Final = 60.0
 """Seconds of quiet before a tick: more than playing ever pauses. Held back, its event time stands, and ticks would make what follows late."""
 
 
