@@ -10,6 +10,7 @@ from typing import Final
 
 from confluent_kafka.admin import AdminClient
 
+from benchmarks.exactness_run.inbox import Inbox
 from benchmarks.exactness_run.plan import PARTITIONS, Plan
 from benchmarks.exactness_run.sending import Sender
 from benchmarks.exactness_run.workers import Member, until
@@ -31,7 +32,7 @@ _RUSHED: Final = 0.7
 """Share of detect's kills before which many events come at once."""
 
 _MOST_EARLY_S: Final = 4.0
-_BUSY_S: Final = 4.0
+_BUSY_S: Final = 6.0
 _READY_S: Final = 90.0
 
 _SECOND: Final = "detect-2"
@@ -109,6 +110,7 @@ class Disturber:
     plan: Plan
     group: Group
     sender: Sender
+    inbox: Inbox
     say: Say
 
     async def run(self) -> None:
@@ -128,7 +130,7 @@ class Disturber:
             await asyncio.sleep(kill.pause_s)
             if kill.rushed:
                 self.sender.rush(_RUSH_AT_KILL)
-            busy = not kill.early and await _is_busy(hit)
+            busy = not kill.early and await self._is_busy(hit)
             await until(hit.kill, _READY_S, f"{hit.name} does not run")
             how = ", early" if kill.early else ", idle" if not busy else ", with a backlog" if kill.rushed else ""
             self.say(f"kill {number + 1} of {len(kills)}: {hit.name}{how}")
@@ -159,7 +161,7 @@ class Disturber:
         await _works(frozen)
         deaths = frozen.deaths.total()
         self.sender.rush(_RUSH_AT_KILL)
-        await _is_busy(frozen)
+        await self._is_busy(frozen)
         frozen.freeze()
 
         async def has_all() -> bool:
@@ -176,6 +178,18 @@ class Disturber:
         fenced = "ended, fenced, and was started again" if frozen.deaths.total() > deaths else "joined again"
         self.say(f"detect was frozen until the second worker had its lanes, and then {fenced}")
 
+    async def _is_busy(self, member: Member) -> bool:
+        """Waits for a moment at which it has done something that is not durable yet, or has a message under way; false when none comes soon."""
+
+        async def sends() -> bool:
+            return self.inbox.under_way > 0
+
+        try:
+            await until(sends if member.stage == "alert" else member.has_unflushed, _BUSY_S, "nothing to do")
+        except BenchmarkFailed:
+            return False
+        return True
+
     async def _are_two(self) -> bool:
         return await asyncio.to_thread(_members, self.plan.broker, f"{self.plan.prefix}detect") == 2
 
@@ -183,15 +197,6 @@ class Disturber:
 def _members(broker: Broker, group: str) -> int:
     admin = AdminClient({**librdkafka_config(broker), "log_level": 0})
     return len(admin.describe_consumer_groups([group], request_timeout=10.0)[group].result().members)
-
-
-async def _is_busy(member: Member) -> bool:
-    """Waits for a moment at which it has done something that is not durable yet; false when none comes soon."""
-    try:
-        await until(member.has_unflushed, _BUSY_S, f"{member.name} has nothing to do")
-    except BenchmarkFailed:
-        return False
-    return True
 
 
 async def _works(member: Member) -> None:

@@ -9,7 +9,7 @@ from typing import Final, Self
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-_TAKES_S: Final = 0.03
+_TAKES_S: Final = 0.15
 """Time between a message's arrival and the answer, seconds: long enough that kills fall into it."""
 
 _REFUSED_AT_FIRST: Final = 8
@@ -24,6 +24,8 @@ class Inbox:
     url: str = ""
     posts: list[tuple[str, bytes]] = field(default_factory=list)
     """Id and body of every post that was answered 2xx, or whose sender died before the answer; in order."""
+    under_way: int = 0
+    """Posts that wait for their answer now."""
     forged: int = 0
     refused: int = 0
     _refused_ids: set[str] = field(default_factory=set)
@@ -55,5 +57,9 @@ class Inbox:
             self.refused += 1
             return web.Response(status=503)
         self.posts.append((name, body))
-        await asyncio.sleep(_TAKES_S)
+        self.under_way += 1
+        try:
+            await asyncio.sleep(_TAKES_S)
+        finally:
+            self.under_way -= 1
         return web.Response(status=204)

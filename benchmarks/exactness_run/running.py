@@ -54,7 +54,7 @@ async def run(plan: Plan, say: Say) -> Ran:
         async with Inbox() as inbox:
             group = Group.of(STAGES, _config(plan, inbox, Path(name)), Path(name))
             try:
-                sent = await _disturbed(plan, group, say)
+                sent = await _disturbed(plan, group, inbox, say)
                 await settle(plan, group, say)
             finally:
                 await group.drop()
@@ -70,7 +70,7 @@ async def run(plan: Plan, say: Say) -> Ran:
         return Ran(sent, kills, dict(unexpected), words, stale, inbox.posts, inbox.forged, inbox.refused)
 
 
-async def _disturbed(plan: Plan, group: Group, say: Say) -> int:
+async def _disturbed(plan: Plan, group: Group, inbox: Inbox, say: Say) -> int:
     """Sends and kills at the same time; returns when everything is sent."""
     rate = (1 - HELD_BACK - RUSHED) * plan.events / max(plan.kills * _KILL_S, 10.0)
     sender = Sender(plan, rate)
@@ -83,7 +83,7 @@ async def _disturbed(plan: Plan, group: Group, say: Say) -> int:
         say(f"all stages are ready; sending {plan.events:,} events, at first {rate:,.0f} a second")
         sender.go.set()
         changing = asyncio.create_task(_change_settings(plan, sender, say))
-        await Disturber(plan, group, sender, say).run()
+        await Disturber(plan, group, sender, inbox, say).run()
         sender.calm.set()
         await changing
         return await sending
