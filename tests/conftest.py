@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Never
 
 import pytest
+from aiokafka.consumer import fetcher
 from hypothesis import settings
 
 from tests.servers.kafka import KafkaServer, missing
@@ -13,6 +14,13 @@ from tests.servers.kafka import KafkaServer, missing
 # No deadline: machines are shared, and a slow example is no wrong one.
 settings.register_profile("sentinel", deadline=None, max_examples=60)
 settings.load_profile("sentinel")
+
+
+@pytest.fixture(autouse=True)
+def _own_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker built in a test has all consumers of the process hand over blocks; the next test's are aiokafka's own again."""
+    for name in ("PartitionRecords", "MemoryRecords"):
+        monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
 
 
 def without(server: str, why: str) -> Never:
