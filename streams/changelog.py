@@ -1,7 +1,7 @@
 """The durable side of lanes: one fenced transactional producer per lane beside Faust, and the reading back of what it wrote (§5)."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -75,11 +75,15 @@ class Changelog:
 
 
 async def read_back(
-    client: Mapping[str, Any], topic: str, partitions: Collection[int], check_crcs: bool = True
+    client: Mapping[str, Any],
+    topic: str,
+    partitions: Collection[int],
+    moved: Callable[[], None] = lambda: None,
+    check_crcs: bool = True,
 ) -> dict[int, dict[bytes, bytes]]:
     """What is committed in each partition now, by key; buried keys are left out.
 
-    To be called after the lanes are opened, so that it is all there is.
+    To be called after the lanes are opened, so that it is all there is. `moved` is called for every block read.
     """
     consumer = AIOKafkaConsumer(
         **client,
@@ -103,6 +107,7 @@ async def read_back(
             for blocks in (await consumer.getmany(*left, timeout_ms=200)).values():
                 for block in blocks:
                     _apply(block, tables[block.partition])
+                    moved()
             # By position: the last offset is a transaction's marker, which no record shows.
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:

@@ -68,7 +68,7 @@ class LaneConsumerThread(AIOKafkaConsumerThread):
 
 
 class LaneConsumer(AiokafkaConsumer):
-    """Stock: commits run past events in flight (upstream #606), and a seek goes to committed offsets."""
+    """Stock: commits run past events in flight (upstream #606), and a seek goes to committed offsets, from the wrong thread."""
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -87,11 +87,25 @@ class LaneConsumer(AiokafkaConsumer):
         soon there is room again. Here the full buffer alone holds the fetcher back: the block that finds no room waits for it."""
 
     async def perform_seek(self) -> None:
-        """To the lanes' positions, which are the truth; a lane that is not restored yet is sought when it is."""
-        for partition, lane in _ours(self.app).lane_set.lanes.items():
-            tp = TP(_ours(self.app).lane_topic, partition)
-            if tp in self.assignment():
-                await self.seek(tp, lane.position.offset)
+        """To the lanes' positions, which are the truth; a lane that is not restored yet is sought when it is.
+
+        Stock seeks committed offsets, and its other seeks reach from this thread into what aiokafka is doing in the consumer's: a fetch that is being
+        handed over then fails with a KeyError.
+        """
+        topic, lanes = _ours(self.app).lane_topic, _ours(self.app).lane_set.lanes
+        places = {TP(topic, partition): lane.position.offset for partition, lane in lanes.items()}
+        thread = self._thread
+        await thread.call_thread(_seek, thread._ensure_consumer(), places)
+        for tp, offset in places.items():
+            self._read_offset[tp] = offset or None
+
+
+async def _seek(consumer: aiokafka.AIOKafkaConsumer, places: Mapping[TP, int]) -> None:
+    """In the consumer's thread."""
+    for tp, offset in places.items():
+        partition = TopicPartition(tp.topic, tp.partition)
+        if partition in consumer.assignment():
+            consumer.seek(partition, offset)
 
 
 class PlainProducer(AiokafkaProducer):
@@ -189,7 +203,8 @@ class LaneApp(faust.App):
         self.broker, self.limits = broker, limits
         self.lanes_ready = False
         self.watch: Callable[[], Coroutine[Any, Any, None]] | None = None
-        """Runs from the start on, also while lanes are recovered."""
+        """Runs from the start on, also while lanes are recovered, until the worker is told to stop."""
+        self._watching: asyncio.Future[None] | None = None
         super().__init__(
             lane_set.stage.group,
             broker=[f"kafka://{server}" for server in broker.bootstrap_servers.split(",")],
@@ -218,11 +233,14 @@ class LaneApp(faust.App):
         await super().on_start()
         if self.watch is not None:
             # Not one of Faust's tasks: they begin after the first recovery, which an error of the group keeps from ever coming.
-            self.add_future(self.watch())
+            self._watching = self.add_future(self.watch())
 
     @ends_process
     async def on_stop(self) -> None:
         """Faust's hook: lanes are flushed, then Faust commits and leaves the group, then the lanes are let go."""
+        if self._watching is not None:
+            # The consumer that it looks at goes away.
+            self._watching.cancel()
         await self.lane_set.suspend()
         await super().on_stop()
         await self.lane_set.close()

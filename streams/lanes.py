@@ -54,6 +54,10 @@ class KnownSettings(Protocol):
         """Returns when the version has been read; a lane waits for one that it does not know yet."""
         ...
 
+    async def catch_up(self) -> None:
+        """Returns when all has been read that there is now."""
+        ...
+
 
 @dataclass(slots=True)
 class Lane:
@@ -107,7 +111,8 @@ class LaneSet:
         self._monotonic, self._cpu_time = monotonic, cpu_time
         self._lanes: dict[int, Lane] = {}
         self._suspended = True
-        self.progressed_at = monotonic()
+        self.moves = 0
+        """Grows with everything that a lane does: what a watchdog looks at."""
 
     @property
     def lanes(self) -> Mapping[int, Lane]:
@@ -141,7 +146,7 @@ class LaneSet:
             await self._restore(new)
             metrics.RECOVERY_SECONDS.labels(self.stage.name).set(self._monotonic() - started)
         self._suspended = False
-        self.progressed_at = self._monotonic()
+        self._moved()
         return {partition: lane.position.offset for partition, lane in self._lanes.items()}
 
     async def close(self) -> None:
@@ -180,6 +185,10 @@ class LaneSet:
         """Makes every lane durable."""
         await asyncio.gather(*[self._flush_locked(lane) for lane in self._lanes.values() if lane.unflushed])
 
+    def behind(self) -> list[int]:
+        """Partitions of lanes that have records before them, as far as the last fetch told."""
+        return [partition for partition, lane in list(self._lanes.items()) if lane.lag > 0]
+
     def quiet(self) -> list[int]:
         """Partitions that had no record for a while and whose lane needs to know that time passes."""
         if self._suspended:
@@ -217,7 +226,9 @@ class LaneSet:
         try:
             # Opened first, which fences; read afterwards, so that nothing can be added to what was read.
             await asyncio.gather(*[changelog.open() for changelog in changelogs.values()])
-            tables = await read_back(self._client, stage.state_topic, partitions, self._check_crcs)
+            tables = await read_back(self._client, stage.state_topic, partitions, self._moved, self._check_crcs)
+            # What the lanes' last owner knew, this worker may not have read yet.
+            await self._settings.catch_up()
             for partition in partitions:
                 rows = tables.pop(partition)
                 lanes[partition] = await self._started(partition, changelogs[partition], rows, logs[partition])
@@ -266,8 +277,8 @@ class LaneSet:
             follow()
 
     def _count(self, lane: Lane, block: Block, step: Step) -> None:
-        name, now = self.stage.name, self._monotonic()
-        self.progressed_at = now
+        name = self.stage.name
+        self._moved()
         metrics.RECORDS.labels(name, lane.partition).inc(len(block))
         metrics.EVENTS.labels(name, lane.partition).inc(step.events)
         metrics.POSITION.labels(name, lane.partition).set(lane.position.offset)
@@ -275,6 +286,9 @@ class LaneSet:
         metrics.STEP_RECORDS.labels(name).observe(len(block))
         if step.late:
             metrics.LATE_EVENTS.labels(name, lane.partition).inc(step.late)
+
+    def _moved(self) -> None:
+        self.moves += 1
 
     def _refuse_to_wait(self, lane: Lane) -> None:
         """Blocks that never come again would leave the lane standing for ever: retention took the records between."""

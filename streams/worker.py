@@ -1,7 +1,6 @@
 """One stage's worker: its parts put together, and its timers."""
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -18,12 +17,12 @@ from streams.sending import KafkaLogs, KafkaSender
 from streams.settings import Broker, Lanes
 from streams.settings_log import SettingsLog
 from streams.stage import Stage
+from streams.watchdog import Watchdog
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
-_STALLED_AFTER_S: Final = 30.0
 _FLUSH_CHECK_S: Final = 0.25
-_WATCH_S: Final = 1.0
+_WATCH_S: Final = 0.5
 
 
 class Companion(Protocol):
@@ -64,10 +63,9 @@ def build(worker: Worker) -> LaneApp:
         transactional_prefix=broker.topic_prefix,
         check_crcs=not broker.embedded,
     )
-    health = HealthServer(
-        worker.health_host, worker.health_port, lambda: _stalled(lanes), lambda: bool(app.lanes_ready)
-    )
-    app = LaneApp(lanes, broker, worker.limits, _Surroundings(worker, sender, health))
+    watchdog = Watchdog(lanes, lambda: app.lanes_ready)
+    health = HealthServer(worker.health_host, worker.health_port, watchdog.stalled, lambda: app.lanes_ready)
+    app = LaneApp(lanes, broker, worker.limits, _Surroundings(worker, sender, health, watchdog))
     topic = app.topic(stage.topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
 
     @ends_process
@@ -78,7 +76,7 @@ def build(worker: Worker) -> LaneApp:
     app.agent(topic, name=f"sentinel-{stage.name}")(take)
     for name, work in _rounds(worker, lanes, sender).items():
         app.task(_named(f"sentinel-{stage.name}-{name}", ends_process(work)))
-    app.watch = ends_process(lambda: _every(_WATCH_S, lambda: _watch(app, lanes)))
+    app.watch = ends_process(lambda: _every(_WATCH_S, lambda: _watch(app, lanes, watchdog)))
     return app
 
 
@@ -87,9 +85,11 @@ class _Surroundings:
     worker: Worker
     sender: KafkaSender
     health: HealthServer
+    watchdog: Watchdog
 
     async def open(self) -> None:
         await self.health.start()
+        self.watchdog.start()
         if self.worker.announce is not None:
             self.worker.announce(self.health.port)
         await self.sender.start()
@@ -99,6 +99,7 @@ class _Surroundings:
         await self.worker.settings_log.stop()
         await self.sender.stop()
         await self.health.stop()
+        self.watchdog.stop()
 
 
 def _rounds(worker: Worker, lanes: LaneSet, sender: KafkaSender) -> dict[str, Work]:
@@ -106,7 +107,6 @@ def _rounds(worker: Worker, lanes: LaneSet, sender: KafkaSender) -> dict[str, Wo
     rounds: dict[str, Work] = {
         "flush": lambda: _every(_FLUSH_CHECK_S, lanes.flush_due),
         "tick": lambda: _every(worker.limits.tick_after_s / 2, lambda: _tick(lanes, sender)),
-        "settings": worker.settings_log.follow,
     }
     if worker.companion is not None:
         companion = worker.companion
@@ -133,7 +133,8 @@ async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
             metrics.TICKS.labels(lanes.stage.name, partition).inc()
 
 
-async def _watch(app: LaneApp, lanes: LaneSet) -> None:
+async def _watch(app: LaneApp, lanes: LaneSet, watchdog: Watchdog) -> None:
+    watchdog.beat()
     await app.check_group()
     for partition, lane in lanes.lanes.items():
         end = app.log_end(partition)
@@ -144,10 +145,3 @@ async def _watch(app: LaneApp, lanes: LaneSet) -> None:
                 )
             lane.lag = max(end - lane.position.offset, 0)
             metrics.LAG.labels(lanes.stage.name, partition).set(lane.lag)
-
-
-def _stalled(lanes: LaneSet) -> str | None:
-    behind = [partition for partition, lane in lanes.lanes.items() if lane.lag > 0]
-    if behind and time.monotonic() - lanes.progressed_at > _STALLED_AFTER_S:
-        return f"lanes {sorted(behind)} have records and did not move for {_STALLED_AFTER_S:g} s"
-    return None

@@ -21,7 +21,7 @@ WHERE: dict[str, tuple[type, str]] = {
     "agent": (LaneSet, "take"),
     "flush": (LaneSet, "flush_due"),
     "tick": (LaneSet, "quiet"),
-    "settings": (SettingsLog, "follow"),
+    "settings": (SettingsLog, "_follow"),
     "companion": (Courier, "run"),
     "stop": (LaneSet, "close"),
     "group": (CoordinatorGroupRebalance, "perform_group_join"),

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import faust
 import pytest
+from aiokafka.structs import TopicPartition as KafkaPartition
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -66,26 +67,47 @@ async def test_a_commit_does_not_pass_an_event_in_flight(
     assert consumer._acked[PLACE] == []
 
 
-@pytest.mark.parametrize(("which", "offset"), [("stock", 5), ("ours", 9)])
+@pytest.mark.parametrize(("which", "sought"), [("stock", (5, False)), ("ours", (9, True))])
 async def test_after_a_rebalance_reading_goes_on_where_the_state_is(
-    which: str, offset: int, stock: Any, ours: LaneConsumer, monkeypatch: pytest.MonkeyPatch
+    which: str, sought: tuple[int, bool], stock: Any, ours: LaneConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stock seeks to the committed offset, which lags behind or runs ahead; we seek to the lane's position."""
+    """Stock seeks to the committed offset, which lags behind or runs ahead; we seek to the lane's position. And we do so in the consumer's own
+    thread: stock's `seek` reaches from another into the fetch that is being handed over, which then fails with a KeyError."""
     consumer = {"stock": stock, "ours": ours}[which]
-    sought: dict[TP, int] = {}
+    client = _Seeking()
+    monkeypatch.setattr(consumer._thread, "_ensure_consumer", lambda: client)
+    monkeypatch.setattr(consumer._thread, "call_thread", client.in_thread)
+    if which == "stock":
 
-    async def seek_to_committed() -> dict[TP, int]:
-        sought[PLACE] = 5
-        return {PLACE: 5}
+        async def seek_to_committed() -> dict[TP, int]:
+            await consumer.seek(PLACE, 5)
+            return {PLACE: 5}
 
-    async def seek(partition: TP, offset: int) -> None:
-        sought[partition] = offset
-
-    monkeypatch.setattr(consumer, "seek_to_committed", seek_to_committed)
-    monkeypatch.setattr(consumer, "_seek", seek)
-    monkeypatch.setattr(consumer, "assignment", lambda: {PLACE})
+        monkeypatch.setattr(consumer, "seek_to_committed", seek_to_committed)
     await consumer.perform_seek()
-    assert sought == {PLACE: offset}
+    assert client.sought == {PLACE: sought}
+    assert consumer._read_offset[PLACE] == sought[0]
+
+
+class _Seeking:
+    """Notes where aiokafka is sought to, and whether its own thread did it."""
+
+    def __init__(self) -> None:
+        self.sought: dict[TP, tuple[int, bool]] = {}
+        self._inside = False
+
+    async def in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
+        self._inside = True
+        try:
+            return await work(*args)
+        finally:
+            self._inside = False
+
+    def assignment(self) -> set[KafkaPartition]:
+        return {KafkaPartition(PLACE.topic, PLACE.partition)}
+
+    def seek(self, place: KafkaPartition, offset: int) -> None:
+        self.sought[TP(place.topic, place.partition)] = offset, self._inside
 
 
 @pytest.mark.parametrize(("which", "isolation"), [("stock", "read_uncommitted"), ("ours", "read_committed")])

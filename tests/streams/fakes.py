@@ -125,9 +125,13 @@ class FakeSettings:
     """Knows nothing, and notes what was waited for."""
 
     waited: list[str] = field(default_factory=list)
+    caught_up: int = 0
 
     async def wait_for(self, version: str) -> None:
         self.waited.append(version)
+
+    async def catch_up(self) -> None:
+        self.caught_up += 1
 
 
 @dataclass
@@ -164,7 +168,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     topics = StateTopics()
 
     async def read_back(
-        client: Mapping[str, Any], topic: str, partitions: Collection[int], check_crcs: bool = True
+        client: Mapping[str, Any],
+        topic: str,
+        partitions: Collection[int],
+        moved: Callable[[], None],
+        check_crcs: bool = True,
     ) -> dict[int, dict[bytes, bytes]]:
         return {partition: dict(topics.rows.get(partition, {})) for partition in partitions}
 

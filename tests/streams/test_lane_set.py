@@ -105,6 +105,22 @@ async def test_a_successor_goes_on_where_the_state_is(machine: Machine) -> None:
     assert (program(second).count, second.lanes[3].position.offset) == (10, 10)
 
 
+async def test_a_lane_is_restored_by_a_worker_that_has_read_all_settings(machine: Machine) -> None:
+    """Its last owner may have taken a version that this worker, which only follows the topic, has not read yet."""
+    known: list[int] = []
+
+    class Restored(Counting):
+        """Notes how often the settings were caught up with when it was restored."""
+
+        def restore(self, rows: dict[bytes, bytes]) -> None:
+            known.append(machine.settings.caught_up)
+            super().restore(rows)
+
+    machine.new_lane = Restored
+    await assigned(machine, 3, 4)
+    assert known == [1, 1]
+
+
 async def test_a_zombie_cannot_write_and_ends(machine: Machine) -> None:
     """Once another owns the lane, the old owner's flush raises, and nothing of it is there."""
     zombie = await assigned(machine)

@@ -1,0 +1,29 @@
+"""`python -m tests.faust.hanging WHERE worker STAGE ...`: a worker of ours that stands still in one place, watched with less patience than usual."""
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+from streams import watchdog
+from streams.lanes import LaneSet
+from topology.cli import main
+
+
+async def _never(*args: Any) -> None:
+    await asyncio.Event().wait()
+
+
+async def _blocked(*args: Any) -> None:
+    while True:
+        time.sleep(1)  # noqa: ASYNC251 - that is what is wrong with it
+
+
+WHERE = {"agent": ("take", _never), "restore": ("assign", _never), "loop": ("take", _blocked)}
+"""The method of a lane set that does not return, and whether the event loop runs on."""
+
+
+if __name__ == "__main__":
+    watchdog.MOVING, watchdog.READY = 3, 5  # type: ignore[misc]
+    setattr(LaneSet, *WHERE[sys.argv[1]])
+    main(sys.argv[2:])

@@ -1,0 +1,86 @@
+"""A worker that stands still ends, and says where it stood."""
+
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from streams.ending import AGAIN
+from streams.topics import create, specs
+from streams.watchdog import MOVING, READY, Stalled, Watchdog
+from tests.detection.log import good
+from tests.faust.hanging import WHERE
+from tests.stages.workers import Installation
+
+SAID = {
+    "agent": "lanes [0] have records and did not move",
+    "restore": "the worker is not assigned and recovered",
+    "loop": "the event loop does not run",
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_a_worker_that_stands_still_ends_to_be_started_again(kafka: str, tmp_path: Path, where: str) -> None:
+    """Whether one coroutine waits for ever, no lane is restored, or the whole loop is blocked; without anybody who asks for `/live`."""
+    installation = Installation(kafka, f"hang{uuid.uuid4().hex[:8]}.", tmp_path, partitions=1)
+    create(installation.admin, list(specs(installation.names, installation.lanes)), timeout_s=60)
+    for _ in range(3):
+        installation.send(installation.names.telemetry, 0, [good(0, 0).value])
+    with installation.worker("detect", sys.executable, "-m", "tests.faust.hanging", where) as worker:
+        assert worker.ends() == AGAIN, worker.said()
+        assert SAID[where] in worker.said()
+        assert "hanging.py" in worker.said()
+
+
+class Standing:
+    """A worker as a watchdog sees it."""
+
+    def __init__(self) -> None:
+        self.moves, self.ready, self.lag = 0, True, [3]
+        self.ended: list[BaseException] = []
+        self.dog = Watchdog(self, lambda: self.ready, self.ended.append)
+
+    def behind(self) -> list[int]:
+        return self.lag
+
+    def looks(self, count: int, beats: bool = True) -> str | None:
+        """What `/live` says after so many looks."""
+        for _ in range(count):
+            if beats:
+                self.dog.beat()
+            self.dog.look()
+        return self.dog.stalled()
+
+
+def test_a_lane_with_records_that_does_not_move_is_not_live_and_then_ends() -> None:
+    """It is live again as soon as it moves."""
+    worker = Standing()
+    assert worker.looks(MOVING) is None
+    assert worker.looks(1) == f"lanes [3] have records and did not move for {MOVING} s"
+    worker.moves += 1
+    assert worker.looks(MOVING) is None
+    assert worker.ended == []
+    worker.looks(MOVING + 1)
+    assert [type(error) for error in worker.ended] == [Stalled]
+
+
+def test_a_lane_without_records_may_stand_for_ever_but_not_without_its_event_loop() -> None:
+    """Nothing to do is no reason to end."""
+    worker = Standing()
+    worker.lag = []
+    assert worker.looks(3 * READY) is None
+    assert worker.looks(MOVING + 2, beats=False) is not None
+
+
+def test_a_rebalance_may_take_as_long_as_a_group_waits_for_a_stuck_member() -> None:
+    """And what is being restored counts as moving."""
+    worker = Standing()
+    worker.ready = False
+    assert worker.looks(READY) is None
+    worker.moves += 1
+    assert worker.looks(READY) is None
+    assert worker.looks(1) == f"the worker is not assigned and recovered for {READY} s"
+    worker.ready = True
+    assert worker.looks(1) is None
+    assert worker.ended == []
