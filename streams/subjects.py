@@ -190,19 +190,17 @@ class Subjects:
         return row
 
     def _hashed(self, frame: pl.DataFrame) -> tuple[UInt64s, UInt64s]:
-        # Products by odd constants spread the columns; u64 arithmetic wraps.
-        mixed = []
-        for half in range(2):
-            terms = [
-                pl.col(column).hash(self._seed + 2 * place + half) * pl.lit(_ODD[place], pl.UInt64)
-                for place, column in enumerate(self.columns)
-            ]
-            total = terms[0]
-            for term in terms[1:]:
-                total = total + term
-            mixed.append(total.alias(f"h{half}"))
-        hashed = frame.select(mixed)
-        return hashed["h0"].to_numpy(), hashed["h1"].to_numpy()
+        hashed = frame.select_seq(
+            pl.col(column).hash(self._seed + 2 * place + half).alias(f"{place}/{half}")
+            for place, column in enumerate(self.columns)
+            for half in range(2)
+        )
+        # Products by odd constants spread the columns; u64 arithmetic wraps. Within the query it would cost more to plan than hashing 1,000 names.
+        halves = [np.zeros(len(frame), np.uint64), np.zeros(len(frame), np.uint64)]
+        for place in range(len(self.columns)):
+            for half, total in enumerate(halves):
+                total += hashed[f"{place}/{half}"].to_numpy() * _ODD[place]
+        return halves[0], halves[1]
 
     def _found(self, first: UInt64s, second: UInt64s) -> Int64s:
         """Row by hashes, _FREE where there is none: open addressing, all events probing at once."""
@@ -263,7 +261,7 @@ class Subjects:
         self._rebuild(max(4096, 1 << (4 * len(rows)).bit_length()))
 
 
-_ODD: Final = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)
+_ODD: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64)
 
 
 def _distinct(first: UInt64s, second: UInt64s) -> tuple[Int64s, Int64s]:

@@ -9,6 +9,7 @@ from streams import metrics
 from streams.brokers import aiokafka_config
 from streams.control import tick
 from streams.ending import ends_process
+from streams.feeding import Feeder
 from streams.hardened import LaneApp
 from streams.health import HealthServer
 from streams.lanes import LaneSet
@@ -65,13 +66,14 @@ def build(worker: Worker) -> LaneApp:
     )
     watchdog = Watchdog(lanes, lambda: app.lanes_ready)
     health = HealthServer(worker.health_host, worker.health_port, watchdog.stalled, lambda: app.lanes_ready)
-    app = LaneApp(lanes, broker, worker.limits, _Surroundings(worker, sender, health, watchdog))
+    feeder = Feeder(lanes.take)
+    app = LaneApp(lanes, broker, worker.limits, _Surroundings(worker, sender, health, watchdog, feeder))
     topic = app.topic(stage.topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
 
     @ends_process
     async def take(stream: Any) -> None:
         async for event in stream.events():
-            await lanes.take(event.message.value)
+            await feeder.put(event.message.value)
 
     app.agent(topic, name=f"sentinel-{stage.name}")(take)
     for name, work in _rounds(worker, lanes, sender).items():
@@ -86,6 +88,7 @@ class _Surroundings:
     sender: KafkaSender
     health: HealthServer
     watchdog: Watchdog
+    feeder: Feeder
 
     async def open(self) -> None:
         await self.health.start()
@@ -96,6 +99,7 @@ class _Surroundings:
         await self.worker.settings_log.start()
 
     async def close(self) -> None:
+        await self.feeder.stop()
         await self.worker.settings_log.stop()
         await self.sender.stop()
         await self.health.stop()

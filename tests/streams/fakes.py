@@ -1,6 +1,6 @@
 """Lanes without a broker: a state topic that fences, a sender that can fail, a clock that is set by hand."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,6 +27,8 @@ class StateTopics:
     owner: dict[str, "FakeChangelog"] = field(default_factory=dict)
     commits: int = 0
     fails: Exception | None = None
+    meanwhile: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Happens while a commit waits for the broker."""
 
     def position(self, partition: int) -> int:
         """The committed position."""
@@ -59,6 +61,8 @@ class FakeChangelog:
                 del table[key]
             else:
                 table[key] = value
+        if self.topics.meanwhile is not None:
+            await self.topics.meanwhile()
         self.topics.others += others
         self.topics.commits += 1
         return len(rows)
@@ -75,6 +79,8 @@ class Counting:
     flush: bool = False
     """Whether each step must be durable at once."""
     after: list[str] = field(default_factory=list)
+    works: Callable[[], None] = lambda: None
+    """Happens within each step."""
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
         self.count = int(rows.get(b"count", b"0"))
@@ -86,6 +92,7 @@ class Counting:
         return set(self.needs)
 
     def step(self, block: Block) -> Step:
+        self.works()
         offsets = block.offsets().tolist()
         self.count += len(offsets)
         sent = [Outgoing("t.out", b"k", b"%d" % offset) for offset in offsets]
