@@ -29,6 +29,7 @@ _PRIVATE: Final = tuple(
         ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "::1/128", "fc00::/7"),
     )
 )
+_OWN: Final = (IPv6Address("::"), IPv6Address("::1"))
 # IPv6 addresses that stand for an IPv4 one, and how many bits stand behind that in them: RFC 4291, 6052 and 3056.
 _EMBEDDING: Final = (
     (IPv6Network("::ffff:0:0/96"), 0),
@@ -66,7 +67,8 @@ def refusal(text: str, reach: Reach) -> str | None:
 
 
 def _plain(address: Address) -> Address:
-    if isinstance(address, IPv6Address) and not address.is_loopback and not address.is_unspecified:
+    # By value: from Python 3.13 on `is_loopback` also holds for addresses that stand for 127.0.0.1.
+    if isinstance(address, IPv6Address) and address not in _OWN:
         for network, shift in _EMBEDDING:
             if address in network:
                 return IPv4Address(int(address) >> shift & 0xFFFF_FFFF)
