@@ -102,6 +102,8 @@ class Subjects:
             self.names[row] = None
             self.notes.pop(row, None)
             self._of_tenant[name[0]] -= 1
+            if not self._of_tenant[name[0]]:
+                del self._of_tenant[name[0]]
             self._free.append(row)
             self._dirty.add(row // NAMES_PER_PAGE)
         self._free.sort(reverse=True)
