@@ -34,7 +34,7 @@ setup: .venv/.synced
 	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync -q --active --locked
 	@touch $@
 
-servers: .servers/kafka/.fetched
+servers: .servers/kafka/.fetched .servers/elasticsearch/.fetched
 
 .servers/kafka/.fetched: tests/servers/pom.xml
 	@command -v java >/dev/null || \
@@ -46,6 +46,15 @@ servers: .servers/kafka/.fetched
 	@rm -rf .servers/kafka/libs
 	@mvn -q -B -Dstyle.color=never -f tests/servers/pom.xml dependency:copy-dependencies \
 	  -DincludeScope=runtime -DoutputDirectory="$(CURDIR)/.servers/kafka/libs"
+	@touch $@
+
+.servers/elasticsearch/.fetched: tests/servers/elasticsearch.xml
+	@command -v mvn >/dev/null || \
+	  { echo "sentinel: Elasticsearch is fetched with Maven; on Debian: apt install maven"; exit 1; }
+	@rm -rf .servers/elasticsearch
+	@mvn -q -B -Dstyle.color=never -f tests/servers/elasticsearch.xml dependency:unpack-dependencies \
+	  -DoutputDirectory="$(CURDIR)/.servers/elasticsearch"
+	@chmod 755 .servers/elasticsearch/*/bin/*
 	@touch $@
 
 demo: setup

@@ -9,6 +9,8 @@ import pytest
 from aiokafka.consumer import fetcher
 from hypothesis import settings
 
+from tests.servers import elasticsearch
+from tests.servers.elasticsearch import ElasticServer
 from tests.servers.kafka import KafkaServer, missing
 
 # No deadline: machines are shared, and a slow example is no wrong one.
@@ -53,6 +55,27 @@ def kafka_jars() -> None:
 def own_kafka(kafka_jars: None) -> Iterator[KafkaServer]:
     """A running Kafka for one test alone, which may pause, kill and restart it."""
     with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def elastic_url() -> Iterator[str]:
+    """URL of a real Elasticsearch: the one named by SENTINEL_TEST_ELASTICSEARCH, or one that is started for this session."""
+    if given := os.environ.get("SENTINEL_TEST_ELASTICSEARCH"):
+        yield given
+        return
+    if why := elasticsearch.missing():
+        without("Elasticsearch", why)
+    with ElasticServer() as server:
+        yield server.url
+
+
+@pytest.fixture
+def own_elastic() -> Iterator[ElasticServer]:
+    """A running Elasticsearch for one test alone, which may pause, kill and restart it."""
+    if why := elasticsearch.missing():
+        without("Elasticsearch", why)
+    with ElasticServer() as server:
         yield server
 
 
