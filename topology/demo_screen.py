@@ -100,7 +100,7 @@ def _summary(report: dict[str, Json]) -> list[str]:
     return [
         f"{report['found']} of {len(_list(report['faults']))} faults found, {report['false_alarms']} false alarms, "
         f"{report['notifications']} messages received; `after` is event time, from a fault's start to its first anomaly",
-        f"{report['events']:,} events in {report['wall_s']} s ({report['events_per_s']:,} events/s), "
+        f"{report['events']:,} events, {report['events_per_s']:,} a second; {report['wall_s']} s in all, "
         f"first anomaly {report['first_anomaly_s']} s after the start"
         + (f", {memory} MB of memory at most (PSS of all processes)" if memory is not None else ""),
     ]
