@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ReceiverAnswer:
-    """Taken when there is no fault, and the status, where the receiver has statuses, is of the 200s."""
+    """Taken when there is neither fault nor error, and the status, where the receiver has statuses, is of the 200s."""
 
     status: int | None = None
     """HTTP status. None when none came, or the receiver has none."""
@@ -15,6 +15,9 @@ class ReceiverAnswer:
 
     retry_after_s: float | None = None
     """Seconds that the receiver asks to wait. None when it does not say."""
+
+    error: str | None = None
+    """What the answer itself says is wrong, in a few words; with a status of the 200s the message was not taken. None when it says nothing."""
 
     refused: bool = False
     """Whether the target is one that we never send to."""

@@ -11,15 +11,11 @@ import uvloop
 from confluent_kafka import KafkaException
 
 from agents.alert import alert_stage
-from agents.alerting.ports import Receiver
-from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettings
 from agents.correlate import correlate_stage
 from agents.courier import Courier
 from agents.detect import detect_stage
 from agents.detectors.settings import DetectionSettings
 from agents.detectors.settings_codec import to_json
-from connectors.log import LogReceiver
-from connectors.webhook import WebhookReceiver
 from streams import topics
 from streams.allocation import settle
 from streams.brokers import CannotReachBroker, aiokafka_config, reach
@@ -30,6 +26,7 @@ from streams.stage import Stage
 from streams.topics import TopicNames
 from streams.worker import Companion, Worker, build
 from topology.logs import configure, log_for
+from topology.receivers import receivers_of
 from topology.settings import Settings
 from topology.standalone import CRASH_NOTE
 
@@ -73,23 +70,6 @@ def worker_of(stage: str, settings: Settings) -> Worker:
 def packaged_versions() -> Mapping[str, str]:
     """Detection settings that are in the package: version 0."""
     return {"0": to_json(DetectionSettings())}
-
-
-def receivers_of(settings: AlertSettings) -> dict[str, Receiver]:
-    """A connector for each receiver. Raises Refused, naming the receiver, where its URL or secret is not allowed."""
-    made = {}
-    for receiver in settings.receivers:
-        try:
-            made[receiver.name] = _receiver(receiver)
-        except ValueError as fault:
-            raise Refused(f"alerting.receivers: {receiver.name}: {fault}") from fault
-    return made
-
-
-def _receiver(receiver: ReceiverSettings) -> Receiver:
-    if receiver.kind is ReceiverKind.LOG:
-        return LogReceiver(receiver.name, log_for("sentinel.notifications"))
-    return WebhookReceiver(receiver.url or "", receiver.secret, allow_private=receiver.allow_private)
 
 
 def _stage(stage: str, settings: Settings, names: TopicNames, log: SettingsLog) -> tuple[Stage, Companion | None]:

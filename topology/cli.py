@@ -13,6 +13,7 @@ import typer
 from topology.commands.demo import demo
 from topology.commands.explain import explain
 from topology.commands.lanes import lanes
+from topology.commands.notify import notify_test
 from topology.commands.options import UserError
 from topology.commands.produce import produce
 from topology.commands.run import standalone, worker
@@ -34,6 +35,7 @@ app.command(epilog="Example: sentinel standalone --embedded")(standalone)
 app.add_typer(topics, name="topics")
 app.add_typer(settings, name="settings")
 app.add_typer(lanes, name="lanes")
+app.command("notify-test", epilog="Example: sentinel notify-test on-call --dry-run --config sentinel.yaml")(notify_test)
 app.command()(produce)
 app.command()(explain)
 app.command()(demo)

@@ -192,7 +192,7 @@ class Alerter:
                 incident_revision=incident.revision,
                 receiver=receiver,
                 reason=reason,
-                body=incident_message(incident, reason),
+                body=incident_message(incident, reason, self._settings.page_url),
                 decided_at=now,
             )
         )

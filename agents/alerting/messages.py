@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from urllib.parse import quote
 
 import orjson
 
@@ -80,9 +81,9 @@ def summary_id(incident: Incident, receiver: str) -> str:
     return record_id(incident.tenant, incident.id, incident.revision, receiver, "summary")
 
 
-def incident_message(incident: Incident, reason: Reason) -> str:
-    """The body of a message about one incident: `data.incident` holds the record's fields, times as ISO 8601."""
-    data = {
+def incident_message(incident: Incident, reason: Reason, page_url: str | None = None) -> str:
+    """The body of a message about one incident: `data.incident` holds the record's fields, times as ISO 8601, and with `page_url` a `link`."""
+    data: dict[str, object] = {
         "id": incident.id,
         "tenant": incident.tenant,
         "application": incident.application,
@@ -101,14 +102,15 @@ def incident_message(incident: Incident, reason: Reason) -> str:
         "anomaly_ids": incident.anomaly_ids,
         "settings_version": incident.settings_version,
     }
+    data |= _linked(page_url, incident.tenant, incident.id)
     return _body(f"incident.{reason}", incident.updated_at, {"incident": data})
 
 
-def summary_message(tenant: str, listings: Sequence[Listing], unlisted: int) -> str:
+def summary_message(tenant: str, listings: Sequence[Listing], unlisted: int, page_url: str | None = None) -> str:
     """The body of a summary.
 
     `data` holds `tenant`, `count` (of incidents), `open` and `resolved` (of those listed), `unlisted` (counted only) and `incidents`, in the order
-    in which they came.
+    in which they came, each with a `link` if there is a `page_url`.
     """
     is_open = sum(listing.state == IncidentState.OPEN for listing in listings)
     data = {
@@ -117,19 +119,7 @@ def summary_message(tenant: str, listings: Sequence[Listing], unlisted: int) -> 
         "open": is_open,
         "resolved": len(listings) - is_open,
         "unlisted": unlisted,
-        "incidents": [
-            {
-                "id": listing.id,
-                "application": listing.application,
-                "state": listing.state,
-                "severity": listing.severity,
-                "title": listing.title,
-                "opened_at": iso(listing.opened_at),
-                "updated_at": iso(listing.updated_at),
-                "resolved_at": None if listing.resolved_at is None else iso(listing.resolved_at),
-            }
-            for listing in listings
-        ],
+        "incidents": [_listed(listing) | _linked(page_url, tenant, listing.id) for listing in listings],
     }
     return _body("incidents.summary", max(listing.updated_at for listing in listings), data)
 
@@ -141,6 +131,25 @@ def iso(time: int) -> str:
     '2023-11-14T22:13:20.000001Z'
     """
     return (_EPOCH + timedelta(microseconds=time)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _listed(listing: Listing) -> dict[str, str | None]:
+    return {
+        "id": listing.id,
+        "application": listing.application,
+        "state": listing.state,
+        "severity": listing.severity,
+        "title": listing.title,
+        "opened_at": iso(listing.opened_at),
+        "updated_at": iso(listing.updated_at),
+        "resolved_at": None if listing.resolved_at is None else iso(listing.resolved_at),
+    }
+
+
+def _linked(page_url: str | None, tenant: str, incident_id: str) -> dict[str, str | None]:
+    if page_url is None:
+        return {}
+    return {"link": f"{page_url.rstrip('/')}/incidents/{quote(tenant, safe='')}/{quote(incident_id, safe='')}"}
 
 
 def _body(kind: str, time: int, data: dict[str, object]) -> str:

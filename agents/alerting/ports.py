@@ -19,6 +19,10 @@ class DeliveryAnswer(Protocol):
         """Seconds that the receiver asks to wait. None when it does not say."""
 
     @property
+    def error(self) -> str | None:
+        """What the answer itself says is wrong, in a few words. With a status of the 200s it means that the message was not taken."""
+
+    @property
     def refused(self) -> bool:
         """Whether we refuse to send to this target at all, so that another attempt is pointless."""
 

@@ -44,9 +44,10 @@ def after_attempt(
 ) -> Verdict:
     """What follows the attempt-th attempt (1, 2, …) to deliver the message decided at `decided_at`, which ended at `now` (µs) with `answer`.
 
-    2xx is delivered. 429, 5xx and attempts that got no status are tried again, after the receiver's Retry-After on 429 and 503 if that is longer
-    than the wait of our own, but never more than `cap_s`. All else, 410 and redirects too, is given up at once, and so is a
-    message whose next attempt would come after `deadline_s`. `attempt` may begin at 1 again after a restart; `decided_at` must not.
+    2xx is delivered, unless the answer itself says otherwise: then it is given up. 429, 5xx and attempts that got no status are tried again, after
+    the receiver's Retry-After on 429 and 503 if that is longer than the wait of our own, but never more than `cap_s`. All else, 410 and redirects
+    too, is given up at once, and so is a message whose
+    next attempt would come after `deadline_s`. `attempt` may begin at 1 again after a restart; `decided_at` must not.
     """
     detail = _detail(answer)
     reason = _reason(answer)
@@ -83,7 +84,7 @@ def _reason(answer: DeliveryAnswer) -> Attempt:
     if answer.fault is not None:
         return Attempt.NO_ANSWER
     if status is None or 200 <= status < 300:
-        return Attempt.DELIVERED
+        return Attempt.DELIVERED if answer.error is None else Attempt.REJECTED
     if status == 429:
         return Attempt.TOO_MANY_REQUESTS
     if status >= 500:
@@ -96,4 +97,6 @@ def _reason(answer: DeliveryAnswer) -> Attempt:
 def _detail(answer: DeliveryAnswer) -> str:
     if answer.fault is not None:
         return answer.fault
-    return "taken" if answer.status is None else f"HTTP {answer.status}"
+    if answer.status is None:
+        return answer.error or "taken"
+    return f"HTTP {answer.status}" if answer.error is None else f"HTTP {answer.status}: {answer.error}"

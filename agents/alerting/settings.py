@@ -11,6 +11,8 @@ class ReceiverKind(StrEnum):
     """Ways to reach a receiver."""
 
     WEBHOOK = "webhook"
+    PAGERDUTY = "pagerduty"
+    SLACK = "slack"
     LOG = "log"
 
 
@@ -22,16 +24,23 @@ class ReceiverSettings:
     """Its name: part of every message's id and of the state, so a receiver under a new name is a new receiver."""
 
     kind: ReceiverKind = ReceiverKind.LOG
-    """`webhook` posts JSON signed by Standard Webhooks; `log` writes one line per message."""
+    """`webhook` posts JSON signed by Standard Webhooks; `pagerduty` sends events of its Events API v2; `slack` posts to a channel; `log` writes one
+    line per message."""
 
     url: str | None = None
-    """Where a webhook is posted: https, or http for a loopback address with `allow_private`. None for the log."""
+    """Where a webhook is posted: https, or http for a loopback address with `allow_private`. None for the log, and for PagerDuty and Slack's bot to
+    be reached where they are (PagerDuty's European service is `https://events.eu.pagerduty.com/v2/enqueue`)."""
 
     secret: Secret = field(default_factory=lambda: Secret(""))
-    """Standard Webhooks secret that signs a webhook's messages: `whsec_` and the base64 of 24 to 64 random bytes. A webhook needs one."""
+    """What the receiver is reached with; all but the log need one. Of a webhook the Standard Webhooks secret that signs its messages: `whsec_` and
+    the base64 of 24 to 64 random bytes. Of PagerDuty the routing key of the integration, 32 characters. Of Slack the token of a bot (`xoxb-`) if
+    `channel` is given, otherwise the whole address of an incoming webhook, which is a secret itself."""
+
+    channel: str | None = None
+    """Slack channel, by id or name, to which a bot posts. None means an incoming webhook, which has its channel already."""
 
     allow_private: bool = False
-    """Whether the webhook may go to a loopback or private address. Off, since a URL that somebody else chose could reach what only this machine
+    """Whether messages may go to a loopback or private address. Off, since a URL that somebody else chose could reach what only this machine
     can."""
 
     min_severity: Severity = Severity.LOW
@@ -49,6 +58,14 @@ class ReceiverSettings:
             raise ValueError(
                 f"receiver {self.name!r}: a webhook needs a secret: whsec_ and the base64 of 24 random bytes or more"
             )
+        if self.kind is ReceiverKind.PAGERDUTY and not self.secret:
+            raise ValueError(f"receiver {self.name!r}: pagerduty needs a secret: the integration's routing key")
+        if self.kind is ReceiverKind.SLACK and not self.secret:
+            raise ValueError(
+                f"receiver {self.name!r}: slack needs a secret: the address of an incoming webhook, or a bot's token and a channel"
+            )
+        if self.channel is not None and self.kind is not ReceiverKind.SLACK:
+            raise ValueError(f"receiver {self.name!r}: a channel is for slack only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +115,13 @@ class AlertSettings:
     retry: RetrySettings = field(default_factory=RetrySettings)
     """How a failed delivery is tried again."""
 
+    page_url: str | None = None
+    """Address at which people reach Sentinel's page, such as `https://sentinel.example.org`: each message links to
+    `PAGE_URL/incidents/TENANT/INCIDENT`. None means that messages have no link."""
+
     def __post_init__(self) -> None:
+        if self.page_url is not None and not self.page_url.startswith(("https://", "http://")):
+            raise ValueError(f"page_url is {self.page_url!r}, it must begin with https:// or http://")
         names = [receiver.name for receiver in self.receivers]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -128,7 +128,7 @@ class Summaries:
                 incident_revision=collected.incident_revision,
                 receiver=place.receiver,
                 reason=Reason.SUMMARY,
-                body=summary_message(place.tenant, collected.listings, collected.unlisted),
+                body=summary_message(place.tenant, collected.listings, collected.unlisted, self._settings.page_url),
                 decided_at=now,
             )
             place.collected = None

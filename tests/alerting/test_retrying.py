@@ -20,6 +20,7 @@ class Answered:
     status: int | None = None
     fault: str | None = None
     retry_after_s: float | None = None
+    error: str | None = None
     refused: bool = False
 
 
@@ -51,6 +52,12 @@ def test_taken_is_delivered(answer: Answered) -> None:
 def test_hopeless_is_given_up_at_once(answer: Answered, reason: Attempt) -> None:
     """What would fail the same way again, and what we do not send to."""
     assert verdict(answer) == GiveUp(reason, answer.fault or f"HTTP {answer.status}")
+
+
+def test_answer_that_names_an_error_is_no_delivery() -> None:
+    """Slack answers 200 and says in the body that it did not take the message; the record has its words."""
+    assert verdict(Answered(200, error="channel_not_found")) == GiveUp(Attempt.REJECTED, "HTTP 200: channel_not_found")
+    assert isinstance(verdict(Answered(429, error="ratelimited")), RetryAt)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ alerting:
     first, second, third = _faults(path)
     assert first.startswith(f"{path}:3: lanes.bucket_s: ")
     assert second.startswith(f"{path}:6: alerting.receivers[0].kind: ")
-    assert "'webhook' or 'log'" in second
+    assert "'slack' or 'log'" in second
     assert third.startswith(f"{path}:7: alerting.receivers[1]: receiver 'hook': a webhook needs a secret")
 
 

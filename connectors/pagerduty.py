@@ -1,0 +1,150 @@
+"""PagerDuty by its Events API v2: https://developer.pagerduty.com/docs/events-api-v2-overview
+
+A message about an incident becomes an event under the incident's own `dedup_key`: its start and each rise trigger, its end resolves, so what pages
+once closes by itself. A summary triggers an alert of its own, which a person closes.
+"""
+
+from typing import Any, Final
+
+import orjson
+
+from connectors.answers import ReceiverAnswer
+from connectors.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from connectors.pace import Pace
+from connectors.texts import plain
+from connectors.webhook import retry_after_s
+from schemas.ids import record_id
+from schemas.secrets import Secret
+
+URL: Final = "https://events.pagerduty.com/v2/enqueue"
+CALLS_A_MINUTE: Final = 120
+"""What PagerDuty takes for one routing key."""
+
+_LIMITS: Final = OutboundLimits()
+_MOST_SUMMARY: Final = 1024
+_MOST_DEDUP_KEY: Final = 255
+_MOST_FIELD: Final = 255
+_MOST_LISTED: Final = 20
+_SEVERITIES: Final = {"critical": "critical", "high": "error", "medium": "warning", "low": "info", "info": "info"}
+_ACTIONS: Final = {"incident.resolved": "resolve", "incident.acknowledged": "acknowledge"}
+_TOLD: Final = ("opened_at", "updated_at", "resolved_at", "revision", "anomaly_count")
+_LISTED: Final = ("models", "users", "metrics", "detectors")
+
+
+class PagerDutyReceiver:
+    """Sends events to one integration. What can go wrong is in the answer; nothing is retried here.
+
+    `pace` is shared by receivers with one routing key. Raises ForbiddenTarget or ValueError when the URL or the key are not allowed.
+    """
+
+    def __init__(
+        self,
+        routing_key: Secret,
+        pace: Pace,
+        *,
+        url: str = URL,
+        allow_private: bool = False,
+        limits: OutboundLimits = _LIMITS,
+    ) -> None:
+        if not (len(routing_key.reveal()) == 32 and routing_key.reveal().isalnum()):
+            raise ValueError("a PagerDuty routing key has 32 letters and digits (Events API v2 integration key)")
+        self._key: Final = routing_key
+        self._pace: Final = pace
+        self._target: Final = OutboundTarget(url, allow_private=allow_private, limits=limits)
+
+    async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
+        """One attempt, when its turn has come. Taken is 202 alone."""
+        event = pagerduty_event(notification_id, body) | {"routing_key": self._key.reveal()}
+        await self._pace.turn()
+        try:
+            answer = await self._target.post(orjson.dumps(event), {"content-type": "application/json"})
+        except ForbiddenTarget as error:
+            return ReceiverAnswer(fault=str(error), refused=True)
+        except NoAnswer as error:
+            return ReceiverAnswer(fault=error.fault)
+        wait_s = retry_after_s(answer.headers.get("Retry-After"), now)
+        return ReceiverAnswer(answer.status, retry_after_s=wait_s, error=_error(answer))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._target.close()
+
+
+def pagerduty_event(notification_id: str, body: bytes) -> dict[str, Any]:
+    """The event of a message (its JSON as alert made it), without the routing key."""
+    message = orjson.loads(body)
+    incident = message["data"].get("incident")
+    if incident is None:
+        return _summary_event(notification_id, message)
+    event: dict[str, Any] = {
+        "event_action": _ACTIONS.get(message["type"], "trigger"),
+        "dedup_key": dedup_key(incident["tenant"], incident["id"]),
+    }
+    if event["event_action"] != "trigger":
+        return event
+    details = {name: incident[name] for name in _TOLD if incident[name] is not None}
+    details |= {name: ", ".join(plain(item, _MOST_FIELD) for item in incident[name][:_MOST_LISTED]) for name in _LISTED}
+    details |= {"tenant": plain(incident["tenant"], _MOST_FIELD), "incident": incident["id"]}
+    return event | {
+        "client": "Sentinel",
+        **({"client_url": incident["link"], "links": [_link(incident["link"])]} if "link" in incident else {}),
+        "payload": {
+            "summary": plain(incident["title"], _MOST_SUMMARY) or "incident without a title",
+            "source": plain(incident["application"], _MOST_FIELD) or "unknown",
+            "severity": _SEVERITIES[incident["severity"]],
+            "timestamp": incident["updated_at"],
+            "group": plain(incident["tenant"], _MOST_FIELD),
+            "class": ", ".join(incident["metrics"])[:_MOST_FIELD],
+            "custom_details": details,
+        },
+    }
+
+
+def dedup_key(tenant: str, incident_id: str) -> str:
+    """Under which PagerDuty puts all events of one incident together: at most 255 characters, never the same for two incidents.
+
+    >>> dedup_key("acme", "4f"), len(dedup_key("a" * 300, "4f"))
+    ('sentinel/acme/4f', 41)
+    """
+    whole = f"sentinel/{tenant}/{incident_id}"
+    return whole if len(whole) <= _MOST_DEDUP_KEY else f"sentinel/{record_id(tenant, incident_id)}"
+
+
+def _summary_event(notification_id: str, message: dict[str, Any]) -> dict[str, Any]:
+    data = message["data"]
+    listed = data["incidents"]
+    gravest = min((list(_SEVERITIES).index(item["severity"]) for item in listed), default=len(_SEVERITIES) - 1)
+    told = f"{data['count']} incidents of {data['tenant']}: {data['open']} open, {data['resolved']} over"
+    details = {
+        item["id"]: plain(f"{item['state']} {item['severity']} {item['application']}: {item['title']}", _MOST_FIELD)
+        for item in listed[:_MOST_LISTED]
+    }
+    return {
+        "event_action": "trigger",
+        "dedup_key": f"sentinel/summary/{notification_id}"[:_MOST_DEDUP_KEY],
+        "client": "Sentinel",
+        "payload": {
+            "summary": plain(told, _MOST_SUMMARY),
+            "source": "sentinel",
+            "severity": list(_SEVERITIES.values())[gravest] if data["open"] else "info",
+            "timestamp": message["timestamp"],
+            "group": plain(data["tenant"], _MOST_FIELD),
+            "custom_details": details,
+        },
+    }
+
+
+def _link(url: str) -> dict[str, str]:
+    return {"href": url, "text": "Incident in Sentinel"}
+
+
+def _error(answer: Answer) -> str | None:
+    """What PagerDuty says is wrong, in its words; a 200 that is not its own is something in between that did not hand the event on."""
+    if answer.status == 202:
+        return None
+    try:
+        said = orjson.loads(answer.body)
+        words = "; ".join([str(said["message"]), *map(str, said.get("errors", ()))])
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return "not the answer of PagerDuty, which is 202" if 200 <= answer.status < 300 else None
+    return plain(words, 200)

@@ -1,0 +1,18 @@
+"""Text from telemetry on its way into other people's screens: one line, no control characters, of bounded length."""
+
+import unicodedata
+from typing import Final
+
+_DROPPED: Final = frozenset(["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
+"""Control, formatting (which turns the direction of what follows, or hides it), surrogates, private, unassigned, line separators."""
+
+
+def plain(text: str, most: int) -> str:
+    """The text in one line of at most `most` characters, cut with an ellipsis.
+
+    >>> plain("latency\\x1b[31m of\\nchat\\u202eipa", 80), plain("abcdef", 4)
+    ('latency [31m of chat ipa', 'abc…')
+    """
+    kept = "".join(" " if unicodedata.category(sign) in _DROPPED else sign for sign in text)
+    line = " ".join(kept.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,0 +1,45 @@
+"""`sentinel notify-test`: whether a receiver takes our messages."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from topology.commands.options import Config, UserError, settings_from
+
+if TYPE_CHECKING:
+    from agents.alerting.settings import ReceiverSettings
+
+
+def notify_test(
+    receiver: Annotated[str, typer.Argument(help="Name of the receiver in `alerting.receivers`.", metavar="RECEIVER")],
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be sent.")] = False,
+) -> None:
+    """Send a receiver the start and the end of an incident that says that it is a test; one attempt each.
+
+    The receiver's own rules (severity, silences, caps) do not apply. Exit status 1 if it does not take one of them.
+    """
+    import asyncio
+
+    from topology.notify_test import NotTaken, sample_messages, send, shown
+
+    settings = settings_from(config).alerting
+    chosen = _named(receiver, settings.receivers)
+    messages = sample_messages(settings)
+    if dry_run:
+        for message in messages:
+            typer.echo(shown(chosen, message))
+        return
+    try:
+        for line in asyncio.run(send(settings, receiver, messages)):
+            typer.echo(line)
+    except NotTaken as fault:
+        raise UserError(str(fault)) from fault
+
+
+def _named(name: str, receivers: "tuple[ReceiverSettings, ...]") -> "ReceiverSettings":
+    for receiver in receivers:
+        if receiver.name == name:
+            return receiver
+    known = ", ".join(receiver.name for receiver in receivers) or "none"
+    raise UserError(f"no receiver is called {name!r}; alerting.receivers has {known}")

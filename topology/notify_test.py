@@ -1,0 +1,105 @@
+"""The messages of `sentinel notify-test`: made and sent as alert would, but for an incident that never was."""
+
+import time
+from dataclasses import dataclass, replace
+
+import orjson
+
+from agents.alerting.messages import incident_message, message_id
+from agents.alerting.reasons import Reason
+from agents.alerting.retrying import Delivered, after_attempt
+from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettings
+from connectors.pagerduty import pagerduty_event
+from connectors.slack import slack_message
+from schemas.ids import record_id
+from schemas.records import Incident, IncidentChange, IncidentState, Severity
+from topology.receivers import receivers_of
+
+TITLE = "This is a test by `sentinel notify-test`; nothing is wrong"
+
+
+class NotTaken(Exception):
+    """The receiver did not take a message; the text is one plain line that says how it answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One message: what it says, and its id."""
+
+    reason: Reason
+    notification_id: str
+    body: str
+
+
+def sample_messages(settings: AlertSettings) -> list[Sample]:
+    """Start and end of an incident of this moment."""
+    now = time.time_ns() // 1000
+    opened = Incident(
+        id=record_id("notify-test", now),
+        tenant="notify-test",
+        application="notify-test",
+        state=IncidentState.OPEN,
+        revision=1,
+        change=IncidentChange.OPENED,
+        severity=Severity.LOW,
+        title=TITLE,
+        opened_at=now,
+        updated_at=now,
+        anomaly_count=1,
+        models=(),
+        users=(),
+        metrics=(),
+        detectors=(),
+        anomaly_ids=(),
+        settings_version="0",
+        lane=0,
+        offset=0,
+        ordinal=0,
+    )
+    ended = replace(
+        opened, state=IncidentState.RESOLVED, revision=2, change=IncidentChange.RESOLVED, resolved_at=now, ordinal=1
+    )
+    return [
+        Sample(reason, message_id(incident, "notify-test"), incident_message(incident, reason, settings.page_url))
+        for incident, reason in ((opened, Reason.OPENED), (ended, Reason.RESOLVED))
+    ]
+
+
+def shown(receiver: ReceiverSettings, message: Sample) -> str:
+    """What the receiver would be sent, as indented JSON; without its secret."""
+    body = message.body.encode()
+    match receiver.kind:
+        case ReceiverKind.PAGERDUTY:
+            said = pagerduty_event(message.notification_id, body) | {"routing_key": "***"}
+        case ReceiverKind.SLACK:
+            said = slack_message(body) | ({} if receiver.channel is None else {"channel": receiver.channel})
+        case _:
+            said = orjson.loads(body)
+    return orjson.dumps(said, option=orjson.OPT_INDENT_2).decode()
+
+
+async def send(settings: AlertSettings, name: str, messages: list[Sample]) -> list[str]:
+    """One attempt each, in order; a line on how each went. Raises NotTaken at the first that was not taken, Refused where its settings are."""
+    only = replace(settings, receivers=tuple(r for r in settings.receivers if r.name == name))
+    receiver = receivers_of(only)[name]
+    lines = []
+    try:
+        for message in messages:
+            now = time.time_ns() // 1000
+            answer = await receiver.deliver(message.notification_id, message.body.encode(), now)
+            verdict = after_attempt(
+                answer,
+                notification_id=message.notification_id,
+                attempt=1,
+                decided_at=now,
+                now=now,
+                retry=settings.retry,
+            )
+            if not isinstance(verdict, Delivered):
+                raise NotTaken(
+                    f"{name} did not take the test message ({message.reason}): {verdict.reason}, {verdict.detail}"
+                )
+            lines.append(f"{name} took the test message ({message.reason}): {verdict.detail}")
+    finally:
+        await receiver.close()
+    return lines
