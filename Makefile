@@ -2,6 +2,7 @@
 # Everything is installed below this folder: packages in .venv, test servers in .servers.
 
 UV_VERSION := 0.13.8
+COMPOSE := github.com/docker/compose/v5/cmd@v5.0.2
 PYTHONS := python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 SHELL := /bin/bash
@@ -34,7 +35,7 @@ setup: .venv/.synced
 	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync -q --active --locked
 	@touch $@
 
-servers: .servers/kafka/.fetched .servers/elasticsearch/.fetched
+servers: .servers/kafka/.fetched .servers/elasticsearch/.fetched $(if $(shell command -v go),.servers/compose/docker-compose)
 
 .servers/kafka/.fetched: tests/servers/pom.xml
 	@command -v java >/dev/null || \
@@ -53,9 +54,15 @@ servers: .servers/kafka/.fetched .servers/elasticsearch/.fetched
 	  { echo "sentinel: Elasticsearch is fetched with Maven; on Debian: apt install maven"; exit 1; }
 	@rm -rf .servers/elasticsearch
 	@mvn -q -B -Dstyle.color=never -f tests/servers/elasticsearch.xml dependency:unpack-dependencies \
-	  -DoutputDirectory="$(CURDIR)/.servers/elasticsearch"
+	  -DoutputDirectory="$(CURDIR)/.servers/elasticsearch" -DmarkersDirectory="$(CURDIR)/.servers/elasticsearch/markers"
 	@chmod 755 .servers/elasticsearch/*/bin/*
 	@touch $@
+
+# Compose's own parser, where Go is there to build it; without one a test of docker-compose.yml is skipped.
+.servers/compose/docker-compose:
+	@mkdir -p $(@D)
+	@GOBIN="$(CURDIR)/$(@D)" GOFLAGS=-trimpath CGO_ENABLED=0 go install -ldflags="-s -w" $(COMPOSE) >$(@D)/log 2>&1 && \
+	  mv $(@D)/cmd $@ || echo "sentinel: $(COMPOSE) was not built ($(@D)/log); the test that needs it is skipped"
 
 demo: setup
 	@$(BIN)/sentinel demo --exit-when-done
