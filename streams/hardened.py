@@ -267,7 +267,8 @@ class LaneApp(faust.App):
         await self.lane_set.suspend()
 
     async def check_group(self) -> None:
-        """Raises what the group's coordinator failed with; stock hangs for ever, alive, on an error of SyncGroup."""
+        """Raises what the client's own tasks failed with, the coordinator's and the fetcher's; stock hangs for ever, alive, on an error of SyncGroup
+        or when nothing fetches any more."""
         thread = cast(LaneConsumer, self.consumer)._thread
         if thread._consumer is not None:
             await thread.call_thread(_check_errors, thread._consumer)
@@ -286,6 +287,9 @@ async def _check_errors(consumer: aiokafka.AIOKafkaConsumer) -> None:
     await asyncio.sleep(0)
     if consumer._coordinator is not None:
         consumer._coordinator.check_errors()
+    fetching = consumer._fetcher.error_future
+    if fetching.done() and not fetching.cancelled():
+        fetching.result()
 
 
 def _ours(app: Any) -> LaneApp:

@@ -22,6 +22,7 @@ from streams.position import Refused
 PATCHED: Final[tuple[Callable[..., Any] | type, ...]] = (
     fetcher.PartitionRecords,
     fetcher.FetchResult,
+    fetcher.Fetcher._fetch_requests_routine,
     GroupCoordinator.check_errors,
     AIOKafkaConsumerThread._create_worker_consumer,
     App._create_directories,
@@ -46,6 +47,7 @@ PATCHED: Final[tuple[Callable[..., Any] | type, ...]] = (
 HASHES: Final[dict[str, str]] = {
     "aiokafka.consumer.fetcher.PartitionRecords": "94aa0da0dbec8d1b",
     "aiokafka.consumer.fetcher.FetchResult": "d7db13f06de8248c",
+    "aiokafka.consumer.fetcher.Fetcher._fetch_requests_routine": "2a8ec5932644c9b0",
     "aiokafka.consumer.group_coordinator.GroupCoordinator.check_errors": "ba6ca51ad34838d9",
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._create_worker_consumer": "c2701bfc3e6f6cad",
     "faust.app.base.App._create_directories": "a9f571c3b04abec3",

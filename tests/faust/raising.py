@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 
 from agents.courier import Courier
@@ -25,8 +26,12 @@ WHERE: dict[str, tuple[type, str]] = {
     "companion": (Courier, "run"),
     "stop": (LaneSet, "close"),
     "group": (CoordinatorGroupRebalance, "perform_group_join"),
+    "fetch": (Fetcher, "_get_actions_per_node"),
 }
-"""Whose method raises instead of what it does. `group` is no callback of ours: a bug in the client's own task, which nobody awaits."""
+"""Whose method raises instead of what it does. `group` and `fetch` are no callbacks of ours: bugs in the client's own tasks, which nobody awaits."""
+
+_PLAIN = {"tick", "fetch"}
+"""Where the method is no coroutine."""
 
 
 class Raised(Exception):
@@ -38,14 +43,21 @@ def break_it(where: str) -> None:
     kind, name = WHERE[where]
     stock: Callable[..., Any] = getattr(kind, name)
 
-    def raises(*args: object, **kwargs: object) -> None:
+    def raises(*args: Any, **kwargs: Any) -> Any:
+        if where == "fetch" and not _feeds_lanes(*args):
+            return stock(*args, **kwargs)
         raise Raised(f"in {where}")
 
     async def raises_awaited(*args: object, **kwargs: object) -> None:
         raises()
 
-    setattr(kind, name, raises if where == "tick" else raises_awaited)
+    setattr(kind, name, raises if where in _PLAIN else raises_awaited)
     assert getattr(kind, name) is not stock
+
+
+def _feeds_lanes(fetcher: Any, assignment: Any) -> bool:
+    """Whether it is the stage's own consumer; others read the committed offset and the settings."""
+    return fetcher._isolation_level == READ_COMMITTED and any(tp.topic.endswith("telemetry") for tp in assignment.tps)
 
 
 if __name__ == "__main__":
