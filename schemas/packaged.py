@@ -28,6 +28,8 @@ IDS: Final = MappingProxyType(
         4: Known("Incident", 1),
         5: Known("Notification", 1),
         6: Known("Settings", 1),
+        7: Known("Command", 1),
+        8: Known("Audit", 1),
     }
 )
 """Schema id to what it stands for. An id is never given twice: a new version of any schema gets the next free one."""

@@ -71,6 +71,22 @@ class NotificationOutcome(StrEnum):
     SUMMARISED = "summarised"
 
 
+class CommandKind(StrEnum):
+    """What can be asked for."""
+
+    SILENCE = "silence"
+    EXPIRE = "expire"
+    ACKNOWLEDGE = "acknowledge"
+
+
+class AuditOutcome(StrEnum):
+    """What came of a command."""
+
+    APPLIED = "applied"
+    REPEATED = "repeated"
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True)
 class QualityScore:
     """One judgement of the answer's quality."""
@@ -297,3 +313,35 @@ class Settings(Record):
     author: str
     created_at: int
     body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command(Record):
+    """What a person, or a program for one, asks for. It counts with our signature only, and for its own tenant only."""
+
+    id: str
+    tenant: str
+    kind: CommandKind
+    author: str
+    at: int
+    target: str
+    matchers: tuple[str, ...]
+    starts_at: int | None = None
+    ends_at: int | None = None
+    comment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit(Record):
+    """Who did what, when, and what came of it."""
+
+    id: str
+    tenant: str
+    command_id: str
+    action: str
+    author: str
+    asked_at: int
+    at: int
+    target: str
+    outcome: AuditOutcome
+    detail: str

@@ -130,19 +130,19 @@ def test_map_values_are_judged_too() -> None:
 def test_a_second_version_would_be_read_and_the_first_resolved_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole path of an upgrade: old records get the new field's default, new ones are written with the new id."""
     newer = added(name="tier", type="string", default="none")
-    everything = {**packaged.IDS, 7: packaged.Known("TelemetryEvent", 2)}
+    everything = {**packaged.IDS, 99: packaged.Known("TelemetryEvent", 2)}
     older = event().to_bytes()
     original = packaged.schema_json
     caches = (packaged.newest, packaged.ids_of, packaged.schema, packaged.for_fastavro)
     monkeypatch.setattr(packaged, "IDS", everything)
-    monkeypatch.setattr(packaged, "schema_json", lambda schema_id: newer if schema_id == 7 else original(schema_id))
+    monkeypatch.setattr(packaged, "schema_json", lambda schema_id: newer if schema_id == 99 else original(schema_id))
     for cached in caches:
         cached.cache_clear()
     try:
         written = framed("TelemetryEvent", {**{n: getattr(event(), n) for n in _scalars()}, "tier": "gold"})
-        decoder = Decoder({schema_id: packaged.schema_json(schema_id) for schema_id in (1, 7)})
+        decoder = Decoder({schema_id: packaged.schema_json(schema_id) for schema_id in (1, 99)})
         decoded = decoder.decode([older, written, older], ["tier", "tenant"])
-        assert written[:5] == b"\0\0\0\0\7"
+        assert written[:5] == b"\0\0\0\0c"
         assert decoded.bad == []
         assert decoded.frame["tier"].to_list() == ["none", "gold", "none"]
     finally:

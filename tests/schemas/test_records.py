@@ -23,6 +23,8 @@ KINDS: list[type[TypedRecord]] = [
     records.Incident,
     records.Notification,
     records.Settings,
+    records.Command,
+    records.Audit,
 ]
 
 ANOMALY = records.Anomaly(
