@@ -1,0 +1,257 @@
+"""Documents in Elasticsearch 9, through the official client."""
+
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import elastic_transport
+from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
+
+from connectors.store.asking import check_metric, checked, cursor
+from connectors.store.coding import bulk_lines, document_of
+from connectors.store.port import MAX_POINTS, VERSION, Page, Point, Search
+from connectors.store.retrying import retried
+from connectors.store.settings import StoreSettings
+from connectors.store.templates import KEY, OWN, TIME, index_ends, indices, template, template_name
+from schemas.documents import Document, Kind, Refused, StoreRefused, StoreUnavailable, document_key
+
+T = TypeVar("T")
+
+BULK_BYTES: Final = 4_000_000
+"""Largest bulk request: enough that requests cost little, few enough that one is over in well under a second."""
+
+_BLOCKED: Final = "cluster_block_exception"
+_LATER: Final = frozenset({429, 500, 502, 503, 504})
+_REASON_CHARS: Final = 400
+
+
+class ElasticStore:
+    """See `connectors.store.port.Store`. An index for each kind and month, aggregates and events each day; one template for each kind."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._prefix = settings.index_prefix
+        self._client: AsyncElasticsearch | None = None
+
+    async def start(self) -> None:
+        """Connects, and makes missing templates."""
+        self._client = _client(self._settings)
+        for kind in Kind:
+            await self._do(partial(self._prepare, kind=kind))
+
+    async def write(self, documents: Sequence[Document]) -> list[Refused]:
+        """Bulk requests of at most BULK_BYTES; each item's own answer counts."""
+        refused: list[Refused] = []
+        lines = [bulk_lines(self._prefix, given) for given in documents]
+        for chunk in _chunks(lines):
+            await self._do(partial(_bulk, lines=lines, left=chunk, refused=refused))
+        return sorted(refused, key=lambda each: each.index)
+
+    async def search(self, search: Search) -> Page:
+        """Newest first, by search_after."""
+        after = checked(search)
+        sort = [{TIME: "desc"}, {KEY: "desc"}]
+        answer = await self._do(
+            lambda client: client.search(
+                index=indices(self._prefix, search.kind),
+                query={"bool": {"filter": _filters(search)}},
+                sort=sort,
+                size=search.limit + 1,
+                search_after=None if after is None else list(after),
+                track_total_hits=False,
+            )
+        )
+        found = [document_of(search.kind, hit["_source"]) for hit in answer["hits"]["hits"]]
+        documents = found[: search.limit]
+        more = len(found) > search.limit
+        return Page(documents, cursor(documents[-1].time, documents[-1].key) if more else None)
+
+    async def get(self, kind: Kind, tenant: str, id: str) -> Document | None:
+        """By key, in whichever index it is."""
+        query = {"bool": {"filter": [{"ids": {"values": [document_key(tenant, id)]}}, {"term": {"tenant": tenant}}]}}
+        answer = await self._do(lambda client: client.search(index=indices(self._prefix, kind), query=query, size=1))
+        hits = answer["hits"]["hits"]
+        return document_of(kind, hits[0]["_source"]) if hits else None
+
+    async def series(
+        self, tenant: str, application: str, model: str, metric: str, since: int, until: int
+    ) -> list[Point]:
+        """From aggregates."""
+        check_metric(metric)
+        names = [f"{metric}_{part}" for part in ("observed", "expected", "low", "high")]
+        terms = (
+            {"term": {name: value}}
+            for name, value in (("tenant", tenant), ("application", application), ("model", model))
+        )
+        answer = await self._do(
+            lambda client: client.search(
+                index=indices(self._prefix, Kind.AGGREGATE),
+                query={"bool": {"filter": [*terms, {"range": {TIME: {"gte": since, "lt": until}}}]}},
+                sort=[{TIME: "desc"}],
+                size=MAX_POINTS,
+                source_includes=[*OWN, "tenant", "window_end", *names],
+                track_total_hits=False,
+            )
+        )
+        found = [document_of(Kind.AGGREGATE, hit["_source"]) for hit in answer["hits"]["hits"]]
+        return [_point(each, names) for each in reversed(found)]
+
+    async def purge(self, kind: Kind, before: int) -> int:
+        """Whole indices, which costs nothing; none that may hold a later document."""
+        pattern = indices(self._prefix, kind)
+        answer = await self._do(
+            lambda client: client.indices.stats(index=pattern, metric="docs", expand_wildcards="open")
+        )
+        forgotten = 0
+        for index, told in answer["indices"].items():
+            ends = index_ends(self._prefix, kind, index)
+            if ends is not None and ends <= before:
+                await self._do(partial(_delete, index=index))
+                forgotten += told["primaries"]["docs"]["count"]
+        return forgotten
+
+    async def close(self) -> None:
+        """Disconnects."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _do(self, work: Callable[[AsyncElasticsearch], Awaitable[T]]) -> T:
+        client = self._client
+        if client is None:
+            raise RuntimeError("the store is not started")
+
+        async def once() -> T:
+            try:
+                return await work(client)
+            except (ApiError, elastic_transport.TransportError, UnsupportedProductError) as fault:
+                raise _told(self._settings, fault) from fault
+
+        return await retried(once, self._settings.deadline_s)
+
+    async def _prepare(self, client: AsyncElasticsearch, kind: Kind) -> None:
+        name = template_name(self._prefix, kind)
+        found = (await client.options(ignore_status=404).indices.get_index_template(name=name)).body
+        for each in found.get("index_templates", ()):
+            version = each["index_template"].get("_meta", {}).get("version")
+            if version != VERSION:
+                raise StoreRefused(
+                    f"the index template {name} has version {version}, this program keeps version {VERSION}; "
+                    "give another store.index_prefix, or the program that wrote it"
+                )
+            return
+        await client.indices.put_index_template(name=name, body=template(self._prefix, kind, self._settings.replicas))
+
+
+def _client(settings: StoreSettings) -> AsyncElasticsearch:
+    options: dict[str, Any] = {}
+    if settings.api_key:
+        options["api_key"] = settings.api_key.reveal()
+    elif settings.username is not None:
+        options["basic_auth"] = (settings.username, settings.password.reveal())
+    if any(url.startswith("https:") for url in settings.urls):
+        try:
+            options["ssl_context"] = ssl.create_default_context(cafile=settings.tls_ca_file)
+        except (OSError, ssl.SSLError) as fault:
+            raise StoreRefused(f"store.tls_ca_file {settings.tls_ca_file} cannot be read: {fault}") from fault
+    return AsyncElasticsearch(
+        list(settings.urls),
+        request_timeout=settings.timeout_s,
+        # The one retry loop is ours: it knows which items are done.
+        max_retries=0,
+        retry_on_timeout=False,
+        **options,
+    )
+
+
+async def _delete(client: AsyncElasticsearch, index: str) -> None:
+    await client.indices.delete(index=index, ignore_unavailable=True)
+
+
+async def _bulk(client: AsyncElasticsearch, lines: Sequence[bytes], left: list[int], refused: list[Refused]) -> None:
+    """Sends what is left, and takes from it what is done or refused. Raises StoreUnavailable when something is left."""
+    operations: Any = b"".join([lines[index] for index in left])
+    answer = await client.bulk(
+        operations=operations,
+        filter_path="items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason",
+        # What people wrote is not to come back in error texts, which are logged.
+        include_source_on_error=False,
+    )
+    again: list[int] = []
+    why = ""
+    for index, item in zip(left, answer["items"], strict=True):
+        (told,) = item.values()
+        status = told["status"]
+        # 409: it is there already, or a newer revision of it.
+        if status < 300 or status == 409:
+            continue
+        kind, reason = told["error"]["type"], _reason(told["error"])
+        if status in _LATER or kind == _BLOCKED:
+            again.append(index)
+            why = reason
+        elif status in (401, 403, 404):
+            left[:] = []
+            raise StoreRefused(f"Elasticsearch does not let us write: {reason}")
+        else:
+            refused.append(Refused(index, reason))
+    left[:] = again
+    if again:
+        raise StoreUnavailable(f"Elasticsearch does not take {len(again)} of the documents now: {why}")
+
+
+def _reason(error: Any) -> str:
+    cause = error.get("caused_by", {}).get("reason")
+    whole = f"{error['type']}: {error['reason']}" + (f" ({cause})" if cause else "")
+    return " ".join(whole.split())[:_REASON_CHARS]
+
+
+def _chunks(lines: Sequence[bytes]) -> Iterator[list[int]]:
+    chunk: list[int] = []
+    held = 0
+    for index, line in enumerate(lines):
+        if chunk and held + len(line) > BULK_BYTES:
+            yield chunk
+            chunk, held = [], 0
+        chunk.append(index)
+        held += len(line)
+    if chunk:
+        yield chunk
+
+
+def _told(settings: StoreSettings, fault: Exception) -> Exception:
+    """What a fault of the client means to us."""
+    at = ", ".join(settings.urls)
+    if isinstance(fault, UnsupportedProductError):
+        return StoreRefused(f"what answers at {at} is no Elasticsearch; check store.urls")
+    if not isinstance(fault, ApiError):
+        return StoreUnavailable(f"Elasticsearch at {at} does not answer: {type(fault).__name__}")
+    status, reason = fault.status_code, " ".join(str(fault).split())[:_REASON_CHARS]
+    if status == 401:
+        return StoreRefused(
+            f"Elasticsearch at {at} refused the credentials: check store.username, store.password, store.api_key"
+        )
+    if status in _LATER or _BLOCKED in reason:
+        return StoreUnavailable(f"Elasticsearch at {at} does not serve us now: {reason}")
+    return StoreRefused(f"Elasticsearch at {at} refused what we asked (status {status}): {reason}")
+
+
+def _filters(search: Search) -> list[dict[str, Any]]:
+    filters: list[dict[str, Any]] = [{"term": {"tenant": search.tenant}}]
+    span = {name: time for name, time in (("gte", search.since), ("lt", search.until)) if time is not None}
+    if span:
+        filters.append({"range": {TIME: span}})
+    if search.application is not None:
+        filters.append({"term": {"application": search.application}})
+    if search.severities:
+        filters.append({"terms": {"severity": sorted(search.severities)}})
+    filters += [{"term": {name: value}} for name, value in search.equal.items()]
+    return filters
+
+
+def _point(given: Document, names: Sequence[str]) -> Point:
+    ends = given.body["window_end"]
+    assert isinstance(ends, int)
+    values = [given.body.get(name) for name in names]
+    observed, expected, low, high = [value if isinstance(value, int | float) else None for value in values]
+    return Point(given.time, ends, observed, expected, low, high)

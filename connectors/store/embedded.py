@@ -1,0 +1,252 @@
+"""Documents in one SQLite file: the store that needs nothing installed.
+
+WAL lets others read while one writes. Every call runs in a thread of the store's own, so that a slow disk holds up no event loop.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import orjson
+
+from connectors.store.asking import check_metric, checked, cursor
+from connectors.store.port import MAX_POINTS, VERSION, Page, Point, Search
+from connectors.store.retrying import retried
+from schemas.documents import Document, Kind, Refused, StoreRefused, StoreUnavailable, document_key, misfit
+
+T = TypeVar("T")
+
+_COLUMNS: Final = "key, id, tenant, time, revision, application, model, severity, body"
+_TEMPORARY: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+"""Primary result codes of faults that time or an operator heals while we wait."""
+
+_BUSY_MS: Final = 1000
+
+
+class EmbeddedStore:
+    """See `connectors.store.port.Store`."""
+
+    def __init__(self, path: str, deadline_s: float = 60.0) -> None:
+        self._path, self._deadline_s = path, deadline_s
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sentinel-store")
+        self._connection: sqlite3.Connection | None = None
+
+    async def start(self) -> None:
+        """Opens the file, and makes it if it is missing. Raises StoreRefused, StoreUnavailable."""
+        await self._do(self._open)
+
+    async def write(self, documents: Sequence[Document]) -> list[Refused]:
+        """One transaction: all are durable or none."""
+        rows: dict[Kind, list[tuple[object, ...]]] = {}
+        refused = []
+        for index, given in enumerate(documents):
+            if (reason := misfit(given)) is not None:
+                refused.append(Refused(index, reason))
+            else:
+                rows.setdefault(given.kind, []).append(_row(given))
+        if rows:
+            await self._do(lambda connection: _insert(connection, rows))
+        return refused
+
+    async def search(self, search: Search) -> Page:
+        """Newest first."""
+        after = checked(search)
+        statement, values = _select(search, after)
+        found = await self._do(lambda connection: connection.execute(statement, values).fetchall())
+        documents = [_document(search.kind, row) for row in found[: search.limit]]
+        more = len(found) > search.limit
+        return Page(documents, cursor(documents[-1].time, documents[-1].key) if more else None)
+
+    async def get(self, kind: Kind, tenant: str, id: str) -> Document | None:
+        """By tenant and id."""
+        statement = f"SELECT {_COLUMNS} FROM {kind} WHERE key = ? AND tenant = ?"
+        values = (document_key(tenant, id), tenant)
+        row = await self._do(lambda connection: connection.execute(statement, values).fetchone())
+        return None if row is None else _document(kind, row)
+
+    async def series(
+        self, tenant: str, application: str, model: str, metric: str, since: int, until: int
+    ) -> list[Point]:
+        """From aggregates."""
+        check_metric(metric)
+        parts = ", ".join(
+            f"json_extract(body, '$.{name}')"
+            for name in ("window_end", *(f"{metric}_{part}" for part in ("observed", "expected", "low", "high")))
+        )
+        statement = (
+            f"SELECT time, {parts} FROM aggregate WHERE tenant = ? AND application = ? AND model = ? "
+            f"AND time >= ? AND time < ? ORDER BY time DESC LIMIT {MAX_POINTS}"
+        )
+        values = (tenant, application, model, since, until)
+        found = await self._do(lambda connection: connection.execute(statement, values).fetchall())
+        return [Point(*row) for row in reversed(found)]
+
+    async def purge(self, kind: Kind, before: int) -> int:
+        """To the microsecond."""
+        return await self._do(lambda connection: _delete(connection, kind, before))
+
+    async def close(self) -> None:
+        """Closes the file."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
+        self._thread.shutdown()
+
+    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def in_thread() -> T:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                return work(self._connection)
+            except sqlite3.Error as fault:
+                raise self._told(fault) from fault
+
+        loop = asyncio.get_running_loop()
+        return await retried(lambda: loop.run_in_executor(self._thread, in_thread), self._deadline_s)
+
+    def _told(self, fault: sqlite3.Error) -> Exception:
+        code = getattr(fault, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF in _TEMPORARY:
+            return StoreUnavailable(f"the store {self._path} does not take anything now: {fault}")
+        if code is not None and code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOTADB):
+            return StoreRefused(f"the store {self._path} cannot be used: {fault}; check store.path")
+        return fault
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        # Every acknowledged transaction outlives a loss of power: FULL, since WAL alone is durable only against a killed process.
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _open(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == VERSION:
+            return
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if version != 0 or tables:
+            raise StoreRefused(
+                f"the store {self._path} holds version {version}, this program keeps version {VERSION}; "
+                "give another store.path, or the program that wrote it"
+            )
+        connection.execute("PRAGMA journal_mode = WAL")
+        with _transaction(connection):
+            for kind in Kind:
+                _create(connection, kind)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+class _transaction:
+    """BEGIN IMMEDIATE, then COMMIT, or ROLLBACK where something was raised."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            try:
+                self._connection.execute("COMMIT")
+                return
+            except sqlite3.Error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def _create(connection: sqlite3.Connection, kind: Kind) -> None:
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {kind} (key TEXT PRIMARY KEY, id TEXT, tenant TEXT, time INTEGER, revision INTEGER, "
+        "application TEXT, model TEXT, severity TEXT, body TEXT)"
+    )
+    connection.execute(f"CREATE INDEX IF NOT EXISTS {kind}_by_time ON {kind} (tenant, time DESC, key DESC)")
+    connection.execute(f"CREATE INDEX IF NOT EXISTS {kind}_by_subject ON {kind} (tenant, application, model, time)")
+    connection.execute(f"CREATE INDEX IF NOT EXISTS {kind}_by_age ON {kind} (time)")
+    if kind is Kind.NOTIFICATION:
+        connection.execute(
+            f"CREATE INDEX IF NOT EXISTS {kind}_by_incident ON {kind} (tenant, json_extract(body, '$.incident_id'))"
+        )
+
+
+def _row(given: Document) -> tuple[object, ...]:
+    body = given.body
+    return (
+        given.key,
+        given.id,
+        given.tenant,
+        given.time,
+        given.revision,
+        body.get("application"),
+        body.get("model"),
+        body.get("severity"),
+        orjson.dumps(body).decode(),
+    )
+
+
+def _insert(connection: sqlite3.Connection, rows: Mapping[Kind, list[tuple[object, ...]]]) -> None:
+    with _transaction(connection):
+        for kind, values in rows.items():
+            connection.executemany(
+                f"INSERT INTO {kind} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+                "time = excluded.time, revision = excluded.revision, application = excluded.application, "
+                "model = excluded.model, severity = excluded.severity, body = excluded.body "
+                f"WHERE excluded.revision > {kind}.revision",
+                values,
+            )
+
+
+def _select(search: Search, after: tuple[int, str] | None) -> tuple[str, list[object]]:
+    conditions, values = ["tenant = ?"], list[object]((search.tenant,))
+
+    def add(condition: str, *given: object) -> None:
+        conditions.append(condition)
+        values.extend(given)
+
+    if search.since is not None:
+        add("time >= ?", search.since)
+    if search.until is not None:
+        add("time < ?", search.until)
+    if search.application is not None:
+        add("application = ?", search.application)
+    if search.severities:
+        add(f"severity IN ({', '.join('?' * len(search.severities))})", *sorted(search.severities))
+    for name, value in search.equal.items():
+        # The name is one of the schema's own.
+        add(f"json_extract(body, '$.{name}') = ?", value)
+    if after is not None:
+        add("(time, key) < (?, ?)", *after)
+    where = " AND ".join(conditions)
+    return (
+        f"SELECT {_COLUMNS} FROM {search.kind} WHERE {where} ORDER BY time DESC, key DESC LIMIT {search.limit + 1}",
+        values,
+    )
+
+
+def _delete(connection: sqlite3.Connection, kind: Kind, before: int) -> int:
+    with _transaction(connection):
+        return connection.execute(f"DELETE FROM {kind} WHERE time < ?", (before,)).rowcount
+
+
+def _document(kind: Kind, row: tuple[object, ...]) -> Document:
+    _, id, tenant, time, revision, *_, body = row
+    assert isinstance(id, str)
+    assert isinstance(tenant, str)
+    assert isinstance(time, int)
+    assert isinstance(revision, int)
+    assert isinstance(body, str)
+    return Document(kind, id, tenant, time, orjson.loads(body), revision)

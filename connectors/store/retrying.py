@@ -1,0 +1,28 @@
+"""The one retry loop of a store: the same work again in place, ever more slowly, until the deadline."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import stamina
+
+from schemas.documents import StoreUnavailable
+
+T = TypeVar("T")
+
+_FIRST_S: Final = 0.1
+_CAP_S: Final = 5.0
+
+
+async def retried(work: Callable[[], Awaitable[T]], deadline_s: float) -> T:
+    """What the work answers. Work that raises StoreUnavailable is done again, with doubling waits and jitter; after the deadline it is raised."""
+    async for attempt in stamina.retry_context(
+        on=StoreUnavailable,
+        attempts=None,
+        timeout=deadline_s,
+        wait_initial=_FIRST_S,
+        wait_max=_CAP_S,
+        wait_jitter=_FIRST_S,
+    ):
+        with attempt:
+            return await work()
+    raise AssertionError("the loop ends by an answer or by raising")

@@ -1,0 +1,135 @@
+"""Elasticsearch's index templates, made from the Avro schemas: the one place that says which Avro type is which field type."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from connectors.store.port import VERSION
+from schemas.avro import Array, Enum, Json, Primitive, Record, Type, Union
+from schemas.documents import Kind, schema_of
+
+ID: Final = "document_id"
+"""Field beside the schema's own: the document's id, as told to people."""
+KEY: Final = "document_key"
+"""Its key, by which documents of one time are sorted."""
+TIME: Final = "document_time"
+"""Its time, µs."""
+REVISION: Final = "document_revision"
+TIMESTAMP: Final = "@timestamp"
+"""Its time, where Kibana looks for it."""
+OWN: Final = frozenset({ID, KEY, TIME, REVISION, TIMESTAMP})
+
+_TEXTS: Final = frozenset({"title", "reason", "detail", "prompt_text", "response_text"})
+"""Sentences: searched by word."""
+_UNSEARCHED: Final = frozenset({"body"})
+"""Kept, never searched."""
+_DAILY: Final = frozenset({Kind.AGGREGATE, Kind.EVENT})
+"""Kinds of many documents, kept in an index for each day; the others have one for each month."""
+
+_PRIMITIVES: Final[dict[str, str]] = {
+    "boolean": "boolean",
+    "int": "integer",
+    "long": "long",
+    "float": "float",
+    "double": "double",
+    "bytes": "binary",
+    "string": "keyword",
+}
+_LONGEST_KEYWORD: Final = 1024
+"""Longer texts are kept and not found by value; Lucene refuses terms above 32,766 bytes."""
+
+
+def template_name(prefix: str, kind: Kind) -> str:
+    """Name of a kind's index template."""
+    return f"{prefix}{kind}"
+
+
+def indices(prefix: str, kind: Kind) -> str:
+    """Pattern of a kind's indices."""
+    return f"{prefix}{kind}-*"
+
+
+def index_of(prefix: str, kind: Kind, time: int) -> str:
+    """The index of a document: always the same for the same time, µs, so that an id is looked for where it is.
+
+    >>> index_of("sentinel-", Kind.ANOMALY, 0), index_of("sentinel-", Kind.EVENT, 0)
+    ('sentinel-anomaly-1970.01', 'sentinel-event-1970.01.01')
+    """
+    moment = datetime.fromtimestamp(time // 1_000_000, UTC)
+    return f"{prefix}{kind}-{moment:%Y.%m.%d}" if kind in _DAILY else f"{prefix}{kind}-{moment:%Y.%m}"
+
+
+def index_ends(prefix: str, kind: Kind, index: str) -> int | None:
+    """The moment, µs, that all documents of an index lie before; None for an index that is none of ours.
+
+    >>> index_ends("sentinel-", Kind.EVENT, "sentinel-event-1970.01.01")
+    86400000000
+    """
+    form = "%Y.%m.%d" if kind in _DAILY else "%Y.%m"
+    try:
+        begins = datetime.strptime(index.removeprefix(f"{prefix}{kind}-"), form).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    days = 1 if kind in _DAILY else 31
+    end = begins + timedelta(days=days)
+    end = end if kind in _DAILY else end.replace(day=1)
+    return int(end.timestamp()) * 1_000_000
+
+
+def template(prefix: str, kind: Kind, replicas: int) -> dict[str, Json]:
+    """The composable index template of a kind. A field that the schema does not have is refused with its document."""
+    properties: dict[str, Json] = {field.name: _field(field.name, field.type) for field in schema_of(kind).fields}
+    properties |= {
+        ID: {"type": "keyword"},
+        KEY: {"type": "keyword"},
+        TIME: {"type": "long"},
+        REVISION: {"type": "integer", "index": False},
+        TIMESTAMP: {"type": "date_nanos"},
+    }
+    return {
+        "index_patterns": [indices(prefix, kind)],
+        "priority": 200,
+        "_meta": {"managed_by": "sentinel", "version": VERSION},
+        "template": {
+            "settings": {"number_of_shards": 1, "number_of_replicas": replicas, "refresh_interval": "1s"},
+            "mappings": {"dynamic": "strict", "properties": properties},
+        },
+    }
+
+
+def times_of(kind: Kind) -> frozenset[str]:
+    """Fields of a kind that are points in time: µs in a document, dates in Elasticsearch."""
+    return frozenset(field.name for field in schema_of(kind).fields if _primitive(field.type) in _TIMES)
+
+
+_TIMES: Final = (Primitive("long", "timestamp-micros"),)
+
+
+def _primitive(kind: Type) -> Type:
+    """What an optional type is when it is something."""
+    if isinstance(kind, Union):
+        some = [branch for branch in kind.branches if branch != Primitive("null")]
+        return some[0] if len(some) == 1 else kind
+    return kind
+
+
+def _field(name: str, kind: Type) -> Json:
+    match _primitive(kind):
+        case each if each in _TIMES:
+            return {"type": "date_nanos"}
+        case Array(items):
+            return _field(name, items)
+        case Record(_, fields):
+            return {"dynamic": "strict", "properties": {field.name: _field(field.name, field.type) for field in fields}}
+        case Enum():
+            return {"type": "keyword"}
+        case Primitive("string") if name in _TEXTS:
+            return {"type": "text"}
+        case Primitive("string") if name in _UNSEARCHED:
+            return {"type": "keyword", "index": False, "doc_values": False}
+        case Primitive("string"):
+            return {"type": "keyword", "ignore_above": _LONGEST_KEYWORD}
+        case Primitive(simple) if simple in ("int", "long", "float", "double"):
+            return {"type": _PRIMITIVES[simple], "coerce": False}
+        case Primitive(simple) if simple in _PRIMITIVES:
+            return {"type": _PRIMITIVES[simple]}
+    raise TypeError(f"field {name}: {kind} has no field type; add it here")

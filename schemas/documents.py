@@ -1,0 +1,185 @@
+"""What our records are in a store: documents of five kinds, each with one id, one time and one tenant.
+
+This stands below both who writes documents (the sink) and what keeps them (the stores).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from schemas import coding, packaged
+from schemas.avro import Array, Enum, Primitive, Record, Type, Union
+from schemas.errors import BadRecord, Reason
+from schemas.ids import record_id
+from schemas.validity import MAX_EVENT_TIME, MAX_ID_BYTES, MIN_EVENT_TIME
+
+
+class Kind(StrEnum):
+    """Kinds of document."""
+
+    ANOMALY = "anomaly"
+    INCIDENT = "incident"
+    NOTIFICATION = "notification"
+    AGGREGATE = "aggregate"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document.
+
+    Ids are unique among a tenant's documents of a kind. Of an incident there is one document, of its newest state; of everything else a
+    document never changes.
+    """
+
+    kind: Kind
+    id: str
+    """Incidents, anomalies and events: the record's own. A notification's is made of message, outcome and time, an aggregate's of series
+    and bucket."""
+    tenant: str
+    time: int
+    """By which it is searched and kept, µs: anomalies and events their event time, incidents `opened_at` (so that it never changes), notifications
+    `at`, aggregates `window_start`."""
+    body: Mapping[str, object]
+    """The record's fields as Avro has them: times are µs, enums texts, records mappings. Numbers that are not finite are None."""
+    revision: int = 0
+    """The highest wins; 0 for what never changes."""
+
+    @property
+    def key(self) -> str:
+        """Its place in a store, made of tenant and id: nobody can write over another tenant's document."""
+        return document_key(self.tenant, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A document that the store will never take."""
+
+    index: int
+    """Which of the documents that were given."""
+    reason: str
+    """Why, in one line."""
+
+
+class StoreUnavailable(Exception):
+    """The store did not take or answer something within the deadline; it may later. One line."""
+
+
+class StoreRefused(Exception):
+    """The store must not be used as things are: wrong credentials, another version. One line that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    record: str
+    time: str
+    id_parts: tuple[str, ...]
+    """One field is the id itself; several are hashed."""
+    revision: str | None = None
+
+
+_SOURCES: Final = MappingProxyType(
+    {
+        Kind.ANOMALY: _Source("Anomaly", "event_time", ("id",)),
+        Kind.INCIDENT: _Source("Incident", "opened_at", ("id",), "revision"),
+        Kind.NOTIFICATION: _Source("Notification", "at", ("id", "outcome", "attempt", "at")),
+        Kind.AGGREGATE: _Source("Aggregate", "window_start", ("application", "model", "window_start", "window_end")),
+        Kind.EVENT: _Source("TelemetryEvent", "event_time", ("event_id",)),
+    }
+)
+
+
+def document_key(tenant: str, id: str) -> str:
+    """Place of a tenant's document in a store: 32 hexadecimal digits."""
+    return record_id(tenant, id)
+
+
+def schema_of(kind: Kind) -> Record:
+    """The newest schema of what a kind is made of."""
+    return packaged.schema(packaged.newest(_SOURCES[kind].record))
+
+
+def document(kind: Kind, value: bytes) -> Document:
+    """The document of one framed record.
+
+    Raises:
+        BadRecord: it does not decode, a time is not within the years 2000 to 2099, or tenant or id are empty or too long.
+    """
+    source = _SOURCES[kind]
+    body = coding.read(source.record, value)
+    time = body[source.time]
+    assert isinstance(time, int)
+    if not MIN_EVENT_TIME <= time <= MAX_EVENT_TIME:
+        raise BadRecord(Reason.OUT_OF_RANGE, source.time)
+    parts = [_part(body, name) for name in source.id_parts]
+    own_id = parts[0] if len(parts) == 1 else record_id(*parts)
+    revision = body[source.revision] if source.revision else 0
+    assert isinstance(own_id, str)
+    assert isinstance(revision, int)
+    return Document(kind, own_id, str(_part(body, "tenant")), time, _finite(body), revision)
+
+
+def _part(body: Mapping[str, object], name: str) -> str | int:
+    part = body[name]
+    assert isinstance(part, str | int)
+    if isinstance(part, str) and not part:
+        raise BadRecord(Reason.BLANK, name)
+    if isinstance(part, str) and len(part) > MAX_ID_BYTES // 4 and len(part.encode()) > MAX_ID_BYTES:
+        raise BadRecord(Reason.TOO_LONG, name)
+    return part
+
+
+def _finite(body: dict[str, object]) -> dict[str, object]:
+    """No store and no JSON holds infinities; NaN means not known on the wire too."""
+    for name, value in body.items():
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                body[name] = None
+        elif isinstance(value, list):
+            body[name] = [_finite(item) if isinstance(item, dict) else item for item in value]
+    return body
+
+
+def misfit(given: Document) -> str | None:
+    """What of a body is not as its schema says, in a few words; None when all is. For stores that do not look themselves."""
+    fields = {field.name: field.type for field in schema_of(given.kind).fields}
+    for name, value in given.body.items():
+        if name not in fields:
+            return f"field {name} is not in the schema"
+        if not (value is None or _fits(fields[name], value)):
+            return f"field {name} is a {type(value).__name__}, which its type does not take"
+    return None
+
+
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
+    {
+        "boolean": (bool,),
+        "int": (int,),
+        "long": (int,),
+        "float": (int, float),
+        "double": (int, float),
+        "bytes": (bytes,),
+        "string": (str,),
+    }
+)
+
+
+def _fits(kind: Type, value: object) -> bool:
+    match kind:
+        case Primitive(name):
+            return isinstance(value, _TYPES.get(name, ()))
+        case Enum(_, symbols):
+            return value in symbols
+        case Array(items):
+            return isinstance(value, list) and all(_fits(items, item) for item in value)
+        case Record(_, fields):
+            types = {field.name: field.type for field in fields}
+            return isinstance(value, Mapping) and all(
+                name in types and (part is None or _fits(types[name], part)) for name, part in value.items()
+            )
+        case Union(branches):
+            return any(_fits(branch, value) for branch in branches)
+    return False
