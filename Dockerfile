@@ -1,0 +1,37 @@
+# Sentinel, for every stage: `docker build -t sentinel .`, then `docker run sentinel worker detect`. docker-compose.yml builds it by itself.
+# Packages are those of uv.lock, by their hashes. It runs as user 10001 and writes only below /var/lib/sentinel, so its root may be read-only.
+
+# The Python and Debian that the tests run on.
+ARG PYTHON=3.11.14-slim-bookworm
+
+FROM python:${PYTHON} AS build
+# The Makefile's version.
+RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.8
+WORKDIR /src
+# What we depend on changes less often than what we are: a layer of its own.
+COPY pyproject.toml uv.lock README.md LICENSE ./
+RUN uv export --quiet --locked --no-dev --no-emit-project --output-file /tmp/pins.txt \
+ && uv venv /opt/sentinel --python "$(command -v python)" \
+ && uv pip install --no-cache --python /opt/sentinel/bin/python --require-hashes --no-build --compile-bytecode -r /tmp/pins.txt
+COPY schemas schemas
+COPY streams streams
+COPY agents agents
+COPY connectors connectors
+COPY topology topology
+RUN uv build --wheel --out-dir /tmp/dist \
+ && uv pip install --no-cache --python /opt/sentinel/bin/python --no-deps --compile-bytecode /tmp/dist/*.whl
+
+FROM python:${PYTHON}
+RUN groupadd --gid 10001 sentinel \
+ && useradd --uid 10001 --gid sentinel --no-create-home --home-dir /var/lib/sentinel --shell /usr/sbin/nologin sentinel \
+ && install --directory --owner sentinel --group sentinel --mode 700 /var/lib/sentinel
+COPY --from=build /opt/sentinel /opt/sentinel
+ENV PATH=/opt/sentinel/bin:$PATH PYTHONUNBUFFERED=1 SENTINEL_WORKER__HEALTH_PORT=9100
+# The framework makes an empty folder where it is started.
+WORKDIR /var/lib/sentinel
+USER 10001:10001
+EXPOSE 9100
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9100/live', timeout=4)"]
+ENTRYPOINT ["sentinel"]
+CMD ["--help"]

@@ -1,0 +1,174 @@
+"""docker-compose.yml: what it runs exists, what it opens is on this machine only, and nothing in it is secret."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from streams.topics import STAGES
+from tests.deploy.files import COMPOSE, OURS, ROOT, SERVICES
+from topology.cli import app
+from topology.settings import load
+
+RUNNING = {name: service for name, service in SERVICES.items() if service["restart"] == "unless-stopped"}
+BUILT = ROOT / ".servers" / "compose" / "docker-compose"
+
+
+def _parser() -> list[str] | None:
+    """Compose itself: the one named by SENTINEL_TEST_COMPOSE, docker's, or the one that `make servers` builds."""
+    if given := os.environ.get("SENTINEL_TEST_COMPOSE"):
+        return [given]
+    if shutil.which("docker") and not subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
+        return ["docker", "compose"]
+    return [str(BUILT)] if BUILT.exists() else None
+
+
+def test_compose_reads_the_file() -> None:
+    """The real parser takes it, and finds every service that is tested here."""
+    parser = _parser()
+    if parser is None:
+        pytest.skip("compose is not here: `make servers` builds its parser where Go is installed")
+    command = [*parser, "--file", str(ROOT / "docker-compose.yml"), "config"]
+    checked = subprocess.run([*command, "--quiet"], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    listed = subprocess.run([*command, "--services"], capture_output=True, text=True, check=True)
+    assert set(listed.stdout.split()) == set(SERVICES)
+
+
+def test_there_is_a_worker_for_every_stage() -> None:
+    """And Prometheus scrapes each where it serves its metrics."""
+    workers = {name: service["command"] for name, service in OURS.items() if service["command"][0] == "worker"}
+    assert workers == {stage: ["worker", stage] for stage in STAGES}
+    scraped = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
+    assert f"names: [{', '.join(STAGES)}]" in scraped
+    for service in OURS.values():
+        assert f"port: {service['environment']['SENTINEL_WORKER__HEALTH_PORT']}\n" in scraped
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_command_is_one_of_the_command_line(name: str) -> None:
+    """Its words name a command, and its arguments are taken."""
+    command = get_command(app)
+    words = list(OURS[name]["command"])
+    while hasattr(command, "commands"):
+        assert words[0] in command.commands
+        command = command.commands[words.pop(0)]
+    command.make_context("sentinel", words)
+
+
+def test_the_settings_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings file and the variables of every service of ours are read without a fault, and the control key comes from its secret."""
+    for service in OURS.values():
+        (mount,) = (volume for volume in service["volumes"] if volume.startswith("./deploy/compose/sentinel.yaml"))
+        source, target, mode = mount.split(":")
+        assert (service["environment"]["SENTINEL_CONFIG"], mode) == (target, "ro")
+        secret = tmp_path / "control-key"
+        secret.write_text("a key")
+        text = (ROOT / source).read_text()
+        assert "/run/secrets/control-key" in text
+        copied = tmp_path / "sentinel.yaml"
+        copied.write_text(text.replace("/run/secrets/", f"{tmp_path}/"))
+        for name, value in service["environment"].items():
+            monkeypatch.setenv(name, str(value))
+        settings = load(copied).settings
+        assert settings.worker.control_key.reveal() == "a key"
+        assert settings.worker.health_host == "0.0.0.0"
+        assert settings.broker.bootstrap_servers == "kafka:19092"
+        assert service["secrets"] == ["control-key"]
+
+
+def test_ports_are_published_on_this_machine_only() -> None:
+    """Nothing in the installation asks who one is but Grafana."""
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert published
+    assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in published)
+    assert len({port.split(":")[1] for port in published}) == len(published)
+
+
+def test_images_are_pinned() -> None:
+    """By a whole version: the same file starts the same programs next year."""
+    for service in SERVICES.values():
+        assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", service["image"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_bounded(name: str) -> None:
+    """It has a limit of memory and CPU, its log is rotated, and it cannot gain rights."""
+    service = SERVICES[name]
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_a_service_that_runs_on_is_checked(name: str) -> None:
+    """Its health is asked for, and it is started again."""
+    check = RUNNING[name]["healthcheck"]
+    assert check["test"][0] in ("CMD", "CMD-SHELL")
+    assert {"interval", "timeout", "start_period", "retries"} <= set(check)
+
+
+def test_services_wait_for_what_can_come_true() -> None:
+    """Healthy is said of services that are checked, completed of the one that ends."""
+    for service in SERVICES.values():
+        for other, how in service.get("depends_on", {}).items():
+            expected = "service_healthy" if other in RUNNING else "service_completed_successfully"
+            assert how == {"condition": expected}
+
+
+def test_services_of_ours_cannot_write() -> None:
+    """Their root is read-only, no capability is left, and what they may write is gone with them."""
+    for service in OURS.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert {mount.split(":")[0] for mount in service["tmpfs"]} == {"/var/lib/sentinel", "/tmp"}
+
+
+def test_what_is_mounted_exists() -> None:
+    """A path of the repository that is not there would be made by Docker, as an empty folder of root's."""
+    named = set()
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source, _, rest = volume.partition(":")
+            if source.startswith("./"):
+                assert (ROOT / source).exists()
+                assert rest.endswith(":ro")
+            else:
+                named.add(source)
+    assert named == set(COMPOSE["volumes"])
+
+
+def test_nothing_in_the_file_is_secret() -> None:
+    """What sounds like a secret names a file; the files lie where the repository does not see them."""
+    for service in SERVICES.values():
+        for name, value in service.get("environment", {}).items():
+            if re.search(r"PASSWORD|TOKEN|SECRET|(?<!_ID)KEY", name):
+                assert name.endswith("_FILE")
+                assert value.removeprefix("/run/secrets/") in service["secrets"]
+        assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"])
+    assert COMPOSE["secrets"] == {name: {"file": f"./secrets/{name}"} for name in COMPOSE["secrets"]}
+    assert "/secrets/" in (ROOT / ".gitignore").read_text().split()
+    assert "secrets" not in (ROOT / ".dockerignore").read_text()
+
+
+def test_the_script_makes_the_secrets_that_compose_reads(tmp_path: Path) -> None:
+    """All of them, long, different, behind a closed folder; what is there already stays as it is."""
+    script = tmp_path / "deploy" / "compose" / "make-secrets"
+    script.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "deploy/compose/make-secrets", script)
+    subprocess.run(["sh", str(script)], check=True, capture_output=True)
+    folder = tmp_path / "secrets"
+    made: dict[str, Any] = {path.name: path.read_text() for path in folder.iterdir()}
+    assert set(made) == set(COMPOSE["secrets"])
+    assert all(re.fullmatch(r"[0-9a-f]{64}", text) for text in made.values())
+    assert len(set(made.values())) == len(made)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    again = subprocess.run(["sh", str(script)], check=True, capture_output=True, text=True)
+    assert again.stdout == ""
+    assert {path.name: path.read_text() for path in folder.iterdir()} == made
