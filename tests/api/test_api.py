@@ -1,0 +1,214 @@
+"""The JSON API over a real store: what it answers, whom it answers, and how it says no."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from connectors.store.embedded import EmbeddedStore
+from schemas.documents import Kind, StoreUnavailable
+from schemas.records import IncidentState, Severity
+from schemas.secrets import Secret
+from tests.store.documents import SECOND, START, anomaly, incident, of
+from topology.api.serving import serving
+from topology.api.settings import ApiSettings, TenantToken
+
+OPERATOR, ACME = "o" * 32, "a" * 32
+MARKUP = "<script>alert(1)</script>\u202e\x07"
+
+Ask = Callable[..., Coroutine[Any, Any, tuple[int, dict[str, Any]]]]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    """Two tenants, of each five anomalies and an incident of the first three; one text is hostile."""
+    store = EmbeddedStore(str(tmp_path / "s.db"), 1.0)
+    await store.start()
+    for tenant in ("acme", "other"):
+        made = [anomaly(number, tenant, severity=list(Severity)[number % 5]) for number in range(5)]
+        await store.write([of(Kind.ANOMALY, one) for one in made])
+        named = tuple(one.id for one in made[:3])
+        await store.write([of(Kind.INCIDENT, incident(1, 1, tenant, anomaly_ids=named, title=MARKUP))])
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def served(store: EmbeddedStore) -> AsyncIterator[Callable[..., Coroutine[Any, Any, Ask]]]:
+    """Starts the API with settings, and gives what asks it."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> Ask:
+            port = await stack.enter_async_context(serving(store, ApiSettings(port=0, **settings)))
+            client = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
+
+            async def ask(path: str, **headers: str) -> tuple[int, dict[str, Any]]:
+                async with client.get(path, headers=headers) as answer:
+                    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+                    wanted = "application/json" if answer.status == 200 else "application/problem+json"
+                    assert answer.content_type == wanted
+                    return answer.status, await answer.json(content_type=None)
+
+            return ask
+
+        yield start
+
+
+async def test_documents_are_found_by_what_they_say_and_come_newest_first(served: Any) -> None:
+    """By time in both spellings, by severity, by field; with a cursor to what comes next."""
+    ask = await served()
+    status, page = await ask("/api/v1/anomalies?tenant=acme&limit=2")
+    assert (status, [one["offset"] for one in page["items"]]) == (200, [4, 3])
+    _, rest = await ask(f"/api/v1/anomalies?tenant=acme&limit=3&cursor={page['next']}")
+    assert ([one["offset"] for one in rest["items"]], rest["next"]) == ([2, 1, 0], None)
+    _, grave = await ask("/api/v1/anomalies?tenant=acme&severity=high&severity=critical")
+    assert [one["severity"] for one in grave["items"]] == ["critical", "high"]
+    _, late = await ask(f"/api/v1/anomalies?tenant=acme&since={START + 3 * SECOND}")
+    assert [one["offset"] for one in late["items"]] == [4, 3]
+    _, early = await ask("/api/v1/anomalies?tenant=acme&until=2026-05-28T22:26:41%2B02:00")
+    assert [one["offset"] for one in early["items"]] == [0]
+    _, none = await ask("/api/v1/incidents?tenant=acme&state=resolved")
+    assert none == {"items": [], "next": None}
+
+
+async def test_an_incident_and_its_anomalies_are_found_from_its_id(served: Any) -> None:
+    """Texts come as they were: JSON, which nothing takes for a page."""
+    ask = await served()
+    _, page = await ask(f"/api/v1/incidents?tenant=acme&state={IncidentState.OPEN.value}")
+    (found,) = page["items"]
+    assert found["title"] == MARKUP
+    assert (await ask(f"/api/v1/incidents/{found['id']}?tenant=acme"))[1] == found
+    _, anomalies = await ask(f"/api/v1/incidents/{found['id']}/anomalies?tenant=acme")
+    assert [one["id"] for one in anomalies["items"]] == found["anomaly_ids"]
+    _, one = await ask(f"/api/v1/anomalies/{found['anomaly_ids'][0]}?tenant=acme")
+    assert one["evidence"][0] == {"name": "requests", "value": 12.0}
+    status, problem = await ask(f"/api/v1/incidents/{'0' * 32}?tenant=acme")
+    assert (status, problem["title"]) == (404, "Not Found")
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("", "tenant"),
+        ("tenant=acme&limit=0", "limit"),
+        ("tenant=acme&limit=10&limit=20", "limit"),
+        ("tenant=acme&severity=worst", "severity"),
+        ("tenant=acme&since=yesterday", "since"),
+        ("tenant=acme&since=2026-05-28T20:00:00", "since"),
+        ("tenant=acme&colour=red", "colour"),
+    ],
+)
+async def test_a_wrong_question_is_told_what_is_wrong_with_it(served: Any, query: str, parameter: str) -> None:
+    """With the parameter's name."""
+    ask = await served()
+    status, problem = await ask(f"/api/v1/anomalies?{query}")
+    assert (status, problem["status"]) == (400, 400)
+    assert [error["parameter"] for error in problem["errors"]] == [parameter]
+    assert problem["errors"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "query", ["tenant=acme&cursor=forged", "tenant=acme&since=5&until=5", "tenant=acme&severity=high&until=1&since=2"]
+)
+async def test_a_question_that_cannot_be_answered_is_refused(served: Any, query: str) -> None:
+    """A forged cursor; a span without time."""
+    status, problem = await (await served())(f"/api/v1/anomalies?{query}")
+    assert status == 400
+    assert problem["detail"]
+
+
+async def test_a_series_is_asked_for_whole(served: Any) -> None:
+    """Known metrics only, and a span of time."""
+    ask = await served()
+    subject = "tenant=acme&application=shop&model=heron"
+    assert (await ask(f"/api/v1/series?{subject}&metric=latency&since=0&until=1"))[1] == {"items": [], "next": None}
+    assert (await ask(f"/api/v1/series?{subject}&metric=mood&since=0&until=1"))[0] == 400
+    assert (await ask(f"/api/v1/series?{subject}&metric=latency&since=1&until=1"))[0] == 400
+
+
+async def test_a_tenants_token_opens_its_own_documents_and_no_others(served: Any) -> None:
+    """Without naming a tenant; naming another is refused, and an id of another tenant is not there."""
+    ask = await served(token=Secret(OPERATOR), tenant_tokens=(TenantToken("acme", Secret(ACME)),))
+    bearer = {"Authorization": f"Bearer {ACME}"}
+    _, page = await ask("/api/v1/anomalies", **bearer)
+    assert {one["tenant"] for one in page["items"]} == {"acme"}
+    assert (await ask("/api/v1/anomalies?tenant=other", **bearer))[0] == 403
+    assert (await ask("/api/v1/anomalies?tenant=other", Authorization=f"Bearer {OPERATOR}"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}, {"Authorization": ""}]
+)
+async def test_without_a_valid_token_nothing_is_told(served: Any, given: dict[str, str]) -> None:
+    """Not even whether a document is there. On loopback nobody needs one as long as none is set."""
+    ask = await served(token=Secret(OPERATOR))
+    status, problem = await ask("/api/v1/anomalies?tenant=acme", **given)
+    assert (status, "items" in problem) == (401, False)
+    assert (await ask("/live"))[0] == 200
+
+
+async def test_pages_of_other_names_do_not_reach_it(served: Any) -> None:
+    """A foreign Host is how a page of the web asks by DNS rebinding, a foreign Origin how its script does."""
+    ask = await served(allowed_hosts=("sentinel.example",))
+    path = "/api/v1/anomalies?tenant=acme"
+    for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "["}):
+        assert (await ask(path, **headers))[0] == 403, headers
+    for headers in ({"Host": "sentinel.example:443"}, {"Origin": "https://sentinel.example"}, {"Host": "LOCALHOST"}):
+        assert (await ask(path, **headers))[0] == 200, headers
+
+
+async def test_a_store_that_is_down_is_a_problem_that_passes(
+    served: Any, store: EmbeddedStore, monkeypatch: Any
+) -> None:
+    """503 with the time to wait; a defect of ours is a 500 that tells nothing of the inside."""
+    ask = await served()
+
+    async def down(search: object) -> None:
+        raise StoreUnavailable("disk full at /secret/path")
+
+    monkeypatch.setattr(store, "search", down)
+    status, problem = await ask("/api/v1/anomalies?tenant=acme")
+    assert (status, "secret" in str(problem)) == (503, False)
+
+    async def broken(search: object) -> None:
+        raise RuntimeError("inside")
+
+    monkeypatch.setattr(store, "search", broken)
+    status, problem = await ask("/api/v1/anomalies?tenant=acme")
+    assert (status, "inside" in str(problem)) == (500, False)
+    assert (await ask("/nowhere"))[0] == 404
+
+
+async def test_the_description_names_every_question_and_every_reference_resolves(served: Any) -> None:
+    """OpenAPI 3.1, with units from the schemas; each question that it names is answered."""
+    ask = await served()
+    _, described = await ask("/api/v1/openapi.json")
+    assert described["openapi"] == "3.1.0"
+    for path, operations in described["paths"].items():
+        names = {one["name"] for one in operations["get"]["parameters"]}
+        assert "tenant" in names
+        status, _ = await ask(path.replace("{id}", "x") + "?tenant=acme")
+        assert status in (200, 400, 404), path
+    for reference in _references(described):
+        assert reference.removeprefix("#/components/schemas/") in described["components"]["schemas"]
+    assert "microseconds" in described["components"]["schemas"]["Incident"]["properties"]["opened_at"]["description"]
+
+
+def _references(part: object) -> list[str]:
+    if isinstance(part, dict):
+        own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
+        return own + [found for one in part.values() for found in _references(one)]
+    return [found for one in part for found in _references(one)] if isinstance(part, list) else []
+
+
+def test_an_address_that_others_reach_needs_a_token() -> None:
+    """And no token is short."""
+    with pytest.raises(ValueError, match="give token_file"):
+        ApiSettings(host="0.0.0.0")
+    with pytest.raises(ValueError, match="shorter than 16"):
+        ApiSettings(token=Secret("short"))
+    ApiSettings(host="0.0.0.0", token=Secret(OPERATOR))

@@ -1,0 +1,80 @@
+"""Who asks, and whether a browser asks on behalf of somebody else's page (§12)."""
+
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from schemas.secrets import Secret
+from topology.api.problems import Problem
+from topology.api.settings import ApiSettings, is_loopback
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks."""
+
+    tenant: str | None
+    """The one tenant that may be seen; None for operators, who name the tenant that they mean."""
+
+
+ASKER: Final = web.RequestKey("asker", Asker)
+
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Gate:
+    """Looks at every request before its handler does."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self._hosts = {*_LOCAL, *(name.lower() for name in settings.allowed_hosts)}
+        if not is_loopback(settings.host):
+            self._hosts.add(settings.host.lower())
+        self._operators = settings.token
+        self._tenants = [(one.tenant, one.token) for one in settings.tenant_tokens]
+        self._open = not settings.token and is_loopback(settings.host)
+
+    def let_in(self, request: web.Request) -> None:
+        """Notes who asks. Raises Problem when nobody may ask so."""
+        self._check_names(request)
+        if request.path != "/live":
+            request[ASKER] = Asker(self._tenant(request))
+
+    def _check_names(self, request: web.Request) -> None:
+        if _hostname(f"//{request.headers.get('Host', '')}") not in self._hosts:
+            raise Problem(403, "this Host is not served; api.allowed_hosts names those that are")
+        origin = request.headers.get("Origin")
+        if origin is not None and _hostname(origin) not in self._hosts:
+            raise Problem(403, "pages of this Origin may not ask; api.allowed_hosts names those that may")
+
+    def _tenant(self, request: web.Request) -> str | None:
+        given = request.headers.get("Authorization")
+        if given is None and self._open:
+            return None
+        scheme, _, token = (given or "").partition(" ")
+        if scheme.lower() == "bearer":
+            if self._operators and _same(token, self._operators):
+                return None
+            if (tenant := _owner(token, self._tenants)) is not None:
+                return tenant
+        raise Problem(401, "a valid bearer token is needed", headers={"WWW-Authenticate": 'Bearer realm="sentinel"'})
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _same(token: str, secret: Secret) -> bool:
+    return hmac.compare_digest(token.encode(), secret.reveal().encode())
+
+
+def _owner(token: str, tenants: Iterable[tuple[str, Secret]]) -> str | None:
+    # All are compared, so that the time taken does not tell which came close.
+    owners = [tenant for tenant, secret in tenants if _same(token, secret)]
+    return owners[0] if owners else None

@@ -1,0 +1,126 @@
+"""The API's description, OpenAPI 3.1, made from the types that it is served with."""
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any, Final
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import models_json_schema
+
+from schemas import packaged
+from topology.api import queries
+from topology.api.routes import Route
+
+PATH: Final = "/api/v1/openapi.json"
+
+Json = dict[str, Any]
+
+_REF: Final = "#/components/schemas/{model}"
+
+_PROBLEM: Final[Json] = {
+    "type": "object",
+    "description": "RFC 9457.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"parameter": {"type": "string"}, "reason": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def description(routes: Iterable[Route]) -> Json:
+    """The document."""
+    routes = list(routes)
+    components: Json = {"Problem": _PROBLEM}
+    for record in {route.record for route in routes}:
+        made = TypeAdapter(record).json_schema(ref_template=_REF)
+        components.update(made.pop("$defs", {}))
+        components[record.__name__] = _documented(record.__name__, made)
+    _, kinds = models_json_schema([(route.query, "validation") for route in routes], ref_template=_REF)
+    components.update({name: one for name, one in kinds.get("$defs", {}).items() if not _is_query(name)})
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sentinel",
+            "version": version("llm-sentinel"),
+            "description": "What Sentinel found and told. Times are µs since 1970-01-01 UTC.",
+        },
+        "security": [{"bearer": []}, {}],
+        "paths": {route.path: {"get": _operation(route)} for route in routes},
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _is_query(name: str) -> bool:
+    kind = getattr(queries, name, None)
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _documented(name: str, schema: Json) -> Json:
+    """With what the Avro schema says of each field, which has the units."""
+    if name not in ("Incident", "Anomaly", "Notification"):
+        return schema
+    fields = packaged.schema_json(packaged.newest(name))["fields"]
+    assert isinstance(fields, list)
+    docs = {field["name"]: field["doc"] for field in fields if isinstance(field, dict)}
+    for field, one in schema["properties"].items():
+        one.pop("title", None)
+        if isinstance(docs.get(field), str):
+            one["description"] = docs[field]
+    return schema
+
+
+def _operation(route: Route) -> Json:
+    item = {"$ref": _REF.format(model=route.record.__name__)}
+    page = {
+        "type": "object",
+        "required": ["items", "next"],
+        "properties": {
+            "items": {"type": "array", "items": item},
+            "next": {
+                "type": ["string", "null"],
+                "description": "Give it as `cursor` for the next page; null at the end.",
+            },
+        },
+    }
+    problem = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
+    return {
+        "summary": route.summary,
+        "description": (route.answer.__doc__ or "").strip(),
+        "operationId": route.answer.__name__,
+        "parameters": list(_parameters(route)),
+        "responses": {
+            "200": {"description": "It.", "content": {"application/json": {"schema": page if route.is_page else item}}},
+            "default": {"description": "What went wrong.", "content": problem},
+        },
+    }
+
+
+def _parameters(route: Route) -> Iterable[Json]:
+    if "{id}" in route.path:
+        yield {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    schema: Mapping[str, Any] = route.query.model_json_schema(ref_template=_REF)
+    required = schema.get("required", [])
+    for name, one in schema["properties"].items():
+        shown = {key: value for key, value in one.items() if key not in ("title", "description")}
+        # A tenant's own token names it.
+        needed = name in required and name != "tenant"
+        yield {
+            "name": name,
+            "in": "query",
+            "required": needed,
+            "description": one.get("description", ""),
+            "schema": shown,
+        }

@@ -1,0 +1,84 @@
+"""The API as a process: one server over one store."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from connectors.store.port import Store
+from topology.api import openapi
+from topology.api.access import Gate
+from topology.api.problems import Handler, as_problems
+from topology.api.routes import STORE, handler
+from topology.api.settings import ApiSettings
+from topology.api.table import ROUTES
+
+_BODY_BYTES: Final = 64 * 1024
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def application(store: Store, settings: ApiSettings) -> web.Application:
+    """Everything that is served. The store must be started, and stays the caller's."""
+    gate = Gate(settings)
+
+    @web.middleware
+    async def gated(request: web.Request, handler: Handler) -> web.StreamResponse:
+        gate.let_in(request)
+        return await handler(request)
+
+    app = web.Application(middlewares=[as_problems, gated], client_max_size=_BODY_BYTES)
+    app.on_response_prepare.append(_add_headers)
+    app[STORE] = store
+    for route in ROUTES:
+        app.router.add_get(route.path, handler(route.answer), allow_head=False)
+    described = orjson.dumps(openapi.description(ROUTES))
+    app.router.add_get(openapi.PATH, _always(described), allow_head=False)
+    app.router.add_get("/live", _always(b'{"live":true}'), allow_head=False)
+    return app
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+
+
+def _always(body: bytes) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    return answer
+
+
+@asynccontextmanager
+async def serving(store: Store, settings: ApiSettings) -> AsyncIterator[int]:
+    """Serves while the context is open; gives the port. Raises OSError when it cannot listen there."""
+    runner = web.AppRunner(application(store, settings), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+async def serve(store: Store, settings: ApiSettings, say: Callable[[str], None]) -> None:
+    """Serves until SIGTERM or SIGINT, and closes the store. Raises StoreRefused, StoreUnavailable, OSError."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stopping.set)
+    try:
+        await store.start()
+        async with serving(store, settings) as port:
+            say(f"serving http://{settings.host}:{port}/api/v1 ({openapi.PATH} describes it)")
+            await stopping.wait()
+    finally:
+        await store.close()
