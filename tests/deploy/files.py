@@ -26,7 +26,7 @@ def series() -> Mapping[str, frozenset[str]]:
     known: dict[str, frozenset[str]] = {}
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
-            for suffix in _SUFFIXES[metric._type]:
+            for suffix in _SUFFIXES[str(metric._type)]:
                 bounds = {"le"} if suffix == "_bucket" else set()
                 known[metric._name + suffix] = frozenset({*metric._labelnames, *bounds, "job", "instance"})
     return known

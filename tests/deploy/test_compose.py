@@ -172,3 +172,21 @@ def test_the_script_makes_the_secrets_that_compose_reads(tmp_path: Path) -> None
     again = subprocess.run(["sh", str(script)], check=True, capture_output=True, text=True)
     assert again.stdout == ""
     assert {path.name: path.read_text() for path in folder.iterdir()} == made
+
+
+def test_the_page_names_services_and_ports_that_there_are() -> None:
+    """Commands of docs/compose.md: services of the file, commands of ours, addresses that are published."""
+    page = (ROOT / "docs" / "compose.md").read_text()
+    for words in re.findall(r"docker compose exec (\w+) sentinel ([\w -]+?)(?:`|  |\n)", page):
+        assert words[0] in OURS
+        command = get_command(app)
+        arguments = words[1].split()
+        while hasattr(command, "commands"):
+            command = command.commands[arguments.pop(0)]
+        command.make_context("sentinel", arguments)
+    for named in re.findall(r"docker compose (?:restart|logs --follow) ([\w ]+)", page):
+        assert set(named.split()) <= set(SERVICES)
+    published = {port.rpartition(":")[0] for service in SERVICES.values() for port in service.get("ports", [])}
+    assert set(re.findall(r"127\.0\.0\.1:\d+", page)) == published
+    readme = (ROOT / "README.md").read_text()
+    assert "sh deploy/compose/make-secrets && docker compose up --detach" in readme
