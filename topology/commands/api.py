@@ -1,0 +1,31 @@
+"""`sentinel api`: what was found and told, for programs, from the store."""
+
+import typer
+
+from topology.commands.options import Config, UserError, settings_from
+
+
+def api(config: Config = None) -> None:
+    """Serve the JSON API under /api/v1 until SIGTERM or Ctrl-C. It reads the store that the sink writes."""
+    import asyncio
+
+    from connectors.store.opening import store_of
+    from schemas.documents import StoreRefused, StoreUnavailable
+    from topology.api.serving import serve
+    from topology.logs import configure
+    from topology.orphans import end_with_parent
+
+    end_with_parent()
+    settings = settings_from(config)
+    configure(settings.worker.log_level)
+    store = store_of(settings.store)
+    if store is None:
+        raise UserError("there is no store to read: set store.kind to embedded or elasticsearch")
+    try:
+        asyncio.run(serve(store, settings.api, lambda line: typer.echo(f"sentinel: {line}", err=True)))
+    except (StoreRefused, StoreUnavailable) as fault:
+        raise UserError(str(fault)) from fault
+    except OSError as fault:
+        raise UserError(
+            f"cannot listen on {settings.api.host}:{settings.api.port} ({fault.strerror}); set api.host and api.port"
+        ) from fault
