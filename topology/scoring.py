@@ -16,6 +16,9 @@ GRACE_S: Final = 120
 """Seconds of event time after a fault's end in which what is found still counts for it: calls that began in it end after
 it, the bucket has to close, and the return to normal is a change as well."""
 
+MOST_FALSE_ALARMS: Final = 3
+"""Of an hour: more, and nobody would leave it switched on."""
+
 
 class Family(StrEnum):
     """What a metric is about, whatever a detector calls it."""
@@ -115,6 +118,11 @@ class Scores:
     false_anomalies: tuple[Anomaly, ...]
     messages: tuple[Notification, ...]
     """All messages that reached a receiver."""
+
+    @property
+    def are_good(self) -> bool:
+        """Whether every fault was found, with no more than `MOST_FALSE_ALARMS`."""
+        return all(fault.found_by is not None for fault in self.faults) and len(self.false_alarms) <= MOST_FALSE_ALARMS
 
 
 def score(

@@ -204,6 +204,17 @@ def test_a_false_alarm_counts_once_however_often_it_is_read() -> None:
     assert len(_score(first, incidents=(opened, later, opened)).false_alarms) == 1
 
 
+def test_a_result_is_good_when_every_fault_is_found_and_few_alarms_are_false() -> None:
+    """Three may be; a fault that is not found is too many."""
+    found = [_anomaly(11), _anomaly(21, metric="tokens", model=None, user="u-1")]
+    found[1] = replace(found[1], application="support")
+    false = [_anomaly(minute) for minute in (1, 2, 3, 4)]
+    opened = tuple(_incident(anomaly, name=f"i-{n}") for n, anomaly in enumerate(false))
+    assert _score(*found, *false, incidents=opened[:3]).are_good
+    assert not _score(*found, *false, incidents=opened).are_good
+    assert not _score(found[0]).are_good
+
+
 def test_only_messages_that_reached_a_receiver_count() -> None:
     """Decided, failed and held back are not sent; a message is one however often its delivery is recorded."""
     anomaly = _anomaly(11)

@@ -21,6 +21,8 @@ def demo(
 ) -> None:
     """Play an hour of real LLM traffic with seven known faults through all stages, on this machine alone, and print which were found.
 
+    With --exit-when-done the status is 0 only if all faults were found, with at most three false alarms.
+
     Examples: sentinel demo        sentinel demo --exit-when-done --json
     """
     # Before polars is imported anywhere: this process only makes the events.
@@ -30,9 +32,11 @@ def demo(
     from topology.demo import Interrupted, Outcome, Plan, run
     from topology.demo_screen import Screen, print_json
 
+    outcomes: list[Outcome] = []
     with Screen(quiet=as_json) as screen:
 
         def show(outcome: Outcome) -> None:
+            outcomes.append(outcome)
             if as_json:
                 print_json(outcome.report)
             else:
@@ -44,3 +48,5 @@ def demo(
             asyncio.run(run(Plan(speed or None, seed, kafka), screen, show, stay=not exit_when_done))
         except Interrupted:
             raise typer.Exit(130) from None
+    if exit_when_done and not all(outcome.scores.are_good for outcome in outcomes):
+        raise typer.Exit(1)
