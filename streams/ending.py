@@ -11,6 +11,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from aiokafka.errors import KafkaError, ProducerFenced
 
+from schemas.documents import StoreRefused, StoreUnavailable
 from streams.pages import NewerState
 from streams.position import Displaced, Refused
 
@@ -40,12 +41,14 @@ def end_process(error: BaseException) -> None:
 
 
 def _told(error: BaseException) -> tuple[int, str]:
-    if isinstance(error, Refused | NewerState):
+    if isinstance(error, Refused | NewerState | StoreRefused):
         return REFUSED, str(error)
     if isinstance(error, ProducerFenced):
         return AGAIN, "another worker took over a lane of this one (fenced); ending, to be started again"
     if isinstance(error, Displaced):
         return AGAIN, str(error)
+    if isinstance(error, StoreUnavailable):
+        return AGAIN, f"{error}; ending, to be started again"
     if isinstance(error, KafkaError) and error.retriable:
         return AGAIN, f"the broker did not answer in time ({type(error).__name__}); ending, to be started again"
     return BUG, f"ending, since {type(error).__name__}: {error}"

@@ -56,4 +56,22 @@ ATTEMPTS = Counter(
 RECOVERY_SECONDS = Gauge(
     "sentinel_recovery_seconds", "Wall time of the last recovery of lanes.", ("stage",), registry=REGISTRY
 )
+SINK_DOCUMENTS = Counter(
+    "sentinel_sink_documents",
+    "Documents by what the store said: stored (also if it was there already) or refused.",
+    ("kind", "outcome"),
+    registry=REGISTRY,
+)
+SINK_WRITE_SECONDS = Histogram(
+    "sentinel_sink_write_seconds",
+    "Wall time until the store had taken a batch, waits for it included.",
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    registry=REGISTRY,
+)
+SINK_LAG = Gauge(
+    "sentinel_sink_lag",
+    "Offsets between what the store has and the end of the partition at the last commit.",
+    ("topic", "partition"),
+    registry=REGISTRY,
+)
 READY = Gauge("sentinel_ready", "1 when recovered and assigned, else 0.", ("stage",), registry=REGISTRY)

@@ -34,7 +34,7 @@ from topology.standalone import CRASH_NOTE
 def run_worker(stage: str, settings: Settings) -> int:
     """Runs one stage's worker until a signal; returns its exit status. Raises Refused when it must not start as things are."""
     configure(settings.worker.log_level)
-    _check_topics(settings)
+    check_topics(settings)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -87,7 +87,7 @@ def _now_us() -> int:
     return time.time_ns() // 1000
 
 
-def _check_topics(settings: Settings) -> None:
+def check_topics(settings: Settings) -> None:
     """Raises Refused, in one line, when the broker is not there or its topics are not what lanes need."""
     try:
         admin, _ = reach(settings.broker)

@@ -15,9 +15,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from agents.alerting.settings import AlertSettings
 from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import DetectionSettings
+from agents.sinking.settings import SinkSettings
+from connectors.store.settings import StoreSettings
 from schemas.secrets import Secret
 from streams.brokers import RefusedBroker, refuse_unsafe
 from streams.settings import Broker, Lanes
+from topology.api.settings import ApiSettings
 from topology.settings_sources import Fault, Source, Tree, dotted, from_environment, from_yaml, nearest_origin
 
 
@@ -48,6 +51,9 @@ class Settings:
     detection: DetectionSettings = field(default_factory=DetectionSettings)
     correlation: CorrelationSettings = field(default_factory=CorrelationSettings)
     alerting: AlertSettings = field(default_factory=AlertSettings)
+    sink: SinkSettings = field(default_factory=SinkSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
 
 
@@ -92,7 +98,15 @@ class Loaded:
         return "default"
 
 
-_UNITS: Final = {"_s": "s", "_ms": "ms", "_us": "µs", "_bytes": "bytes", "_share": "of one CPU", "_mb": "MB"}
+_UNITS: Final = {
+    "_s": "s",
+    "_ms": "ms",
+    "_us": "µs",
+    "_bytes": "bytes",
+    "_share": "of one CPU",
+    "_mb": "MB",
+    "_days": "days",
+}
 
 
 def unit(path: str) -> str:
@@ -140,6 +154,9 @@ class _Model(BaseSettings):
     detection: DetectionSettings = DetectionSettings()
     correlation: CorrelationSettings = CorrelationSettings()
     alerting: AlertSettings = AlertSettings()
+    sink: SinkSettings = SinkSettings()
+    store: StoreSettings = StoreSettings()
+    api: ApiSettings = ApiSettings()
     worker: WorkerSettings = WorkerSettings()
 
 

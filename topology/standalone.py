@@ -1,6 +1,6 @@
 """One process per stage on one machine: which they are, and the topics they need first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,11 @@ CRASH_NOTE: Final = "SENTINEL_CRASH_NOTE"
 
 
 def stage_processes(
-    config: Path | None, note: Path, health_port: int = 0, environment: Mapping[str, str] | None = None
+    config: Path | None,
+    note: Path,
+    health_port: int = 0,
+    environment: Mapping[str, str] | None = None,
+    stages: Sequence[str] = STAGES,
 ) -> list[Child]:
     """A worker for each stage. Those that serve health on a given port get it and the ones after it, in the order of the stages; `note` is where
     detect notes what it decodes."""
@@ -40,5 +44,5 @@ def stage_processes(
                 **({"SENTINEL_WORKER__HEALTH_PORT": str(health_port + index)} if health_port else {}),
             },
         )
-        for index, stage in enumerate(STAGES)
+        for index, stage in enumerate(stages)
     ]

@@ -1,19 +1,30 @@
 """`sentinel worker` and `sentinel standalone`: the processes that do the work."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topology.commands.lanes import StageArgument
 from topology.commands.options import Config, settings_from
 
 if TYPE_CHECKING:
     from topology.settings import Settings
 
 
-def worker(stage: StageArgument, config: Config = None) -> None:
+class Stage(StrEnum):
+    """What a worker can be."""
+
+    DETECT = "detect"
+    CORRELATE = "correlate"
+    ALERT = "alert"
+    SINK = "sink"
+
+
+def worker(
+    stage: Annotated[Stage, typer.Argument(help="The stage.", show_default=False)], config: Config = None
+) -> None:
     """Run one worker of one stage until it is told to end (SIGTERM or Ctrl-C). Start it again elsewhere to add a worker."""
     # Each worker has one core to itself; polars would start a thread for every core. It reads this when it is imported.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
@@ -23,6 +34,10 @@ def worker(stage: StageArgument, config: Config = None) -> None:
 
     end_with_parent()
     settings = settings_from(config)
+    if stage is Stage.SINK:
+        from topology.sink import run_sink
+
+        raise typer.Exit(run_sink(settings))
     from topology.build import run_worker
 
     raise typer.Exit(run_worker(stage.value, settings))
@@ -52,6 +67,7 @@ def _supervise(config: Path | None) -> None:
     import asyncio
     import tempfile
 
+    from streams.topics import STAGES
     from topology.condemning import Condemner
     from topology.standalone import make_topics, stage_processes
     from topology.supervisor import Supervisor
@@ -66,7 +82,8 @@ def _supervise(config: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="sentinel-") as folder:
         note = Path(folder) / "decoding"
         condemner = Condemner(settings.broker, settings.worker.control_key, note, say)
-        children = stage_processes(config, note, settings.worker.health_port)
+        stages = STAGES if settings.store.kind == "none" else (*STAGES, Stage.SINK)
+        children = stage_processes(config, note, settings.worker.health_port, stages=stages)
         asyncio.run(Supervisor(children, say, after_death=condemner.after_death).run_until_signalled())
 
 

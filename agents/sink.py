@@ -1,0 +1,203 @@
+"""The stage `sink`: what the other stages say, into a store.
+
+It keeps no state, so it is a plain group of consumers: a position is committed when the store has acknowledged what lies before it, and what is read
+twice is stored once, since every document has an id of its own (docs/decisions/0007).
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.structs import TopicPartition
+
+from agents.sinking.batches import Batch, Origin, batches
+from agents.sinking.settings import EventsKept, SinkSettings
+from schemas.documents import Document, Kind, Refused, StoreUnavailable
+from streams import blocks, metrics
+from streams.outgoing import Outgoing, dead_letter
+from streams.settings import Broker
+from streams.topics import TopicNames
+
+_log = structlog.get_logger("sentinel.sink")
+
+NAME: Final = "sink"
+_FETCH_WAIT_MS: Final = 500
+_FETCH_BYTES: Final = 262_144
+"""Of one partition at once: four topics of many partitions are held in memory twice, fetched and decoded."""
+_MOST_FETCH_BYTES: Final = 4_194_304
+_LAST_WRITE_S: Final = 5.0
+"""How long a worker that is told to end waits for the write under way; what is not done then is done again by another."""
+
+
+class Keeps(Protocol):
+    """The store, as far as the sink needs it."""
+
+    async def write(self, documents: Sequence[Document]) -> list[Refused]:
+        """Returns when all but the refused are durable; raises StoreUnavailable, StoreRefused."""
+        ...
+
+
+class Sends(Protocol):
+    """Produces dead letters."""
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        """Returns when the broker acknowledged all."""
+        ...
+
+
+def kinds_of(names: TopicNames, settings: SinkSettings) -> dict[str, Kind]:
+    """The topics that are read, each with what it holds."""
+    kinds = {
+        names.anomalies: Kind.ANOMALY,
+        names.incidents: Kind.INCIDENT,
+        names.notifications: Kind.NOTIFICATION,
+        names.aggregates: Kind.AGGREGATE,
+    }
+    return kinds | ({names.telemetry: Kind.EVENT} if settings.events is EventsKept.ALL else {})
+
+
+class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Reads, stores, commits. One batch is stored while the next one is read; further it does not read ahead."""
+
+    def __init__(
+        self, client: Mapping[str, Any], broker: Broker, settings: SinkSettings, store: Keeps, sender: Sends
+    ) -> None:
+        self._store, self._sender = store, sender
+        self._names = TopicNames(broker.topic_prefix)
+        self._kinds = kinds_of(self._names, settings)
+        self._client, self._broker = client, broker
+        self._consumer: AIOKafkaConsumer | None = None
+        self.moves = 0
+        """Grows with every look for records."""
+        self.ready = False
+        """Whether the group has told what is read here."""
+
+    def behind(self) -> list[int]:
+        """None: whoever waits for the store is not helped by a new start; the store's own deadline ends that."""
+        return []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until told to stop; then the write under way is waited for a little. Raises what broker and store raise."""
+        blocks.install()
+        consumer = self._consumer = AIOKafkaConsumer(
+            **self._client,
+            group_id=f"{self._names.prefix}{NAME}",
+            group_instance_id=self._broker.group_instance_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            check_crcs=not self._broker.embedded,
+            session_timeout_ms=int(self._broker.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(self._broker.heartbeat_interval_s * 1000),
+            fetch_max_bytes=_MOST_FETCH_BYTES,
+            max_partition_fetch_bytes=_FETCH_BYTES,
+        )
+        consumer.subscribe(sorted(self._kinds), listener=self)
+        await consumer.start()
+        try:
+            await self._until(consumer, stop)
+        finally:
+            self.ready = False
+            await consumer.stop()
+
+    def check(self) -> None:
+        """Raises what the client's own tasks failed with: with a dead one it would wait for ever, alive."""
+        consumer = self._consumer
+        if consumer is None or consumer._fetcher is None:
+            return
+        if consumer._coordinator is not None:
+            consumer._coordinator.check_errors()
+        fetching = consumer._fetcher.error_future
+        if fetching.done() and not fetching.cancelled():
+            fetching.result()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """The group has told."""
+        self.ready = True
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Nothing to hand over: what was not committed is read again by the heir, and stored once."""
+
+    async def _until(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+        writing: asyncio.Task[None] | None = None
+        try:
+            while not stop.is_set():
+                fetched = await consumer.getmany(timeout_ms=_FETCH_WAIT_MS if writing is None else 0)
+                self.moves += 1
+                for batch in batches((block for each in fetched.values() for block in each), self._kinds):
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.create_task(self._settle(consumer, batch))
+                    # It is sent before the next batch is decoded.
+                    await asyncio.sleep(0)
+                if not fetched and writing is not None:
+                    await writing
+                    writing = None
+        finally:
+            if writing is not None:
+                await _ended(writing)
+
+    async def _settle(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
+        """Stores a batch, sends what cannot be stored to dead-letters, and commits."""
+        began = time.perf_counter()
+        refused = await self._store.write(batch.documents) if batch.documents else []
+        if batch.documents:
+            metrics.SINK_WRITE_SECONDS.observe(time.perf_counter() - began)
+        await self._bury(batch, refused)
+        self._count(batch, refused)
+        await self._commit(consumer, batch.positions)
+        self.moves += 1
+
+    async def _bury(self, batch: Batch, refused: Sequence[Refused]) -> None:
+        letters = [self._letter(origin, error.reason, error.field, error.schema_id) for origin, error in batch.bad]
+        for each in refused:
+            given = batch.documents[each.index]
+            _log.error("sink.refused", kind=given.kind, document_id=given.id, reason=each.reason)
+            letters.append(self._letter(batch.origins[each.index], f"refused by the store: {each.reason}"))
+        if letters:
+            await self._sender.send(letters)
+
+    def _letter(self, origin: Origin, reason: str, field: str | None = None, schema_id: int | None = None) -> Outgoing:
+        (record,) = origin.records.records_at([origin.index])
+        place = (origin.records.topic, origin.records.partition, record.offset)
+        return dead_letter(self._names.dead_letters, record.key, record.value, *place, reason, field, schema_id)
+
+    def _count(self, batch: Batch, refused: Sequence[Refused]) -> None:
+        for kind in self._kinds.values():
+            given = sum(document.kind is kind for document in batch.documents)
+            not_taken = sum(batch.documents[each.index].kind is kind for each in refused)
+            metrics.SINK_DOCUMENTS.labels(kind, "stored").inc(given - not_taken)
+            metrics.SINK_DOCUMENTS.labels(kind, "refused").inc(not_taken)
+        for _, error in batch.bad:
+            metrics.BAD_RECORDS.labels(NAME, error.reason).inc()
+
+    async def _commit(self, consumer: AIOKafkaConsumer, positions: Mapping[tuple[str, int], int]) -> None:
+        owned = consumer.assignment()
+        offsets = {TopicPartition(*place): offset for place, offset in positions.items()}
+        offsets = {tp: offset for tp, offset in offsets.items() if tp in owned}
+        try:
+            if offsets:
+                await consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as lost:
+            # A rebalance is under way: others read these again, and nothing is stored twice.
+            _log.info("sink.not_committed", reason=str(lost))
+            return
+        for tp in offsets:
+            end = consumer.highwater(tp) if tp in consumer.assignment() else None
+            if end is not None:
+                metrics.SINK_LAG.labels(tp.topic, tp.partition).set(max(end - offsets[tp], 0))
+
+
+async def _ended(writing: "asyncio.Task[None]") -> None:
+    """The write under way, done, or given up after a while."""
+    done, _ = await asyncio.wait({writing}, timeout=_LAST_WRITE_S)
+    if not done:
+        writing.cancel()
+        await asyncio.wait({writing})
+    with contextlib.suppress(asyncio.CancelledError, StoreUnavailable):
+        writing.result()

@@ -1,0 +1,84 @@
+"""From fetched records to documents, in batches of bounded size, each with the position after it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from schemas.documents import Document, Kind, document
+from schemas.errors import BadRecord
+
+BATCH_DOCUMENTS: Final = 4_000
+"""Documents after which a batch is closed; a block is never cut."""
+
+_PRIVATE: Final = ("prompt_text", "response_text")
+"""Never stored: nobody has masked them here."""
+
+
+class Records(Protocol):
+    """Neighbouring records of a partition (streams.blocks: `Block`)."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    values: list[bytes | None]
+
+    def records_at(self, indices: Sequence[int]) -> Iterator[Any]:
+        """Records whole, with key and offset."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a document or a bad record came from."""
+
+    records: Records
+    index: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is stored together. When all of it is settled, the positions may be committed."""
+
+    documents: list[Document] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
+    """Of each document."""
+    bad: list[tuple[Origin, BadRecord]] = field(default_factory=list)
+    """Records that are no documents, and are told to nobody else."""
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Topic and partition, each with the offset to go on from."""
+    records: int = 0
+
+
+def batches(fetched: Iterable[Records], kinds: Mapping[str, Kind]) -> Iterator[Batch]:
+    """All records, in order. `kinds` gives what each topic holds.
+
+    Records without a value are ticks and watermarks: they are passed over. So are bad events, which `detect` sends to dead-letters.
+    """
+    batch = Batch()
+    for records in fetched:
+        _take(batch, records, kinds[records.topic])
+        if len(batch.documents) >= BATCH_DOCUMENTS:
+            yield batch
+            batch = Batch()
+    if batch.positions:
+        yield batch
+
+
+def _take(batch: Batch, records: Records, kind: Kind) -> None:
+    for index, value in enumerate(records.values):
+        if value is None:
+            continue
+        try:
+            made = document(kind, value)
+        except BadRecord as error:
+            if kind is not Kind.EVENT:
+                batch.bad.append((Origin(records, index), error))
+            continue
+        batch.documents.append(_without_texts(made) if kind is Kind.EVENT else made)
+        batch.origins.append(Origin(records, index))
+    batch.records += len(records.values)
+    batch.positions[records.topic, records.partition] = records.next_offset
+
+
+def _without_texts(made: Document) -> Document:
+    return replace(made, body={name: value for name, value in made.body.items() if name not in _PRIVATE})

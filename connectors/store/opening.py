@@ -1,0 +1,16 @@
+"""From settings to a store."""
+
+from connectors.store.elasticsearch import ElasticStore
+from connectors.store.embedded import EmbeddedStore
+from connectors.store.port import Store
+from connectors.store.settings import StoreKind, StoreSettings
+
+
+def store_of(settings: StoreSettings) -> Store | None:
+    """The store that is configured, not started; None for none."""
+    match settings.kind:
+        case StoreKind.EMBEDDED:
+            return EmbeddedStore(settings.path, settings.deadline_s)
+        case StoreKind.ELASTICSEARCH:
+            return ElasticStore(settings)
+    return None

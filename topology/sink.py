@@ -1,0 +1,127 @@
+"""The process of the stage `sink`: Kafka on one side, the store on the other, health and retention beside them."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeAlias
+
+import uvloop
+
+from agents.sink import NAME, Sink
+from connectors.store.opening import store_of
+from connectors.store.port import Store
+from connectors.store.settings import Retention
+from schemas.documents import Kind, StoreUnavailable
+from streams import metrics
+from streams.brokers import aiokafka_config
+from streams.ending import ends_process
+from streams.health import HealthServer
+from streams.position import Refused
+from streams.sending import KafkaSender
+from streams.watchdog import Watchdog
+from topology.build import check_topics
+from topology.logs import configure, log_for
+from topology.settings import Settings
+
+_BEAT_S: Final = 0.5
+_PURGE_EVERY_S: Final = 3600.0
+_DAY_US: Final = 86_400_000_000
+
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+
+def run_sink(settings: Settings) -> int:
+    """Runs the sink's worker until a signal; returns its exit status. Raises Refused when it must not start as things are."""
+    configure(settings.worker.log_level)
+    store = store_of(settings.store)
+    if store is None:
+        raise Refused("the sink has no store to write to: set store.kind to embedded or elasticsearch")
+    check_topics(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(ends_process(_run)(settings, store))
+    return 0
+
+
+async def _run(settings: Settings, store: Store) -> None:
+    client = aiokafka_config(settings.broker)
+    sender = KafkaSender(client, NAME)
+    sink = Sink(client, settings.broker, settings.sink, store, sender)
+    started = asyncio.Event()
+    watchdog = Watchdog(sink, lambda: sink.ready or not started.is_set())
+    health = HealthServer(
+        settings.worker.health_host, settings.worker.health_port, watchdog.stalled, lambda: sink.ready
+    )
+    stop = _stopped_by_signals()
+    await health.start()
+    watchdog.start()
+    log_for("sentinel.worker").info("worker.started", stage=NAME, health_port=health.port, pid=os.getpid())
+    rounds = (_watch(sink, watchdog), _retain(settings, store, started))
+    beside = [asyncio.create_task(ends_process(each)()) for each in rounds]
+    working = asyncio.create_task(_work(sink, store, sender, started, stop))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not started.is_set():
+        # Told to end while it still waits for the store.
+        working.cancel()
+    await asyncio.wait({working})
+    for task in (*beside, stopping):
+        task.cancel()
+    watchdog.stop()
+    await store.close()
+    await sender.stop()
+    await health.stop()
+    if not working.cancelled():
+        working.result()
+
+
+async def _work(sink: Sink, store: Store, sender: KafkaSender, started: asyncio.Event, stop: asyncio.Event) -> None:
+    await store.start()
+    await sender.start()
+    started.set()
+    await sink.run(stop)
+
+
+def _stopped_by_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    return stop
+
+
+def _watch(sink: Sink, watchdog: Watchdog) -> Work:
+    async def watch() -> None:
+        while True:
+            watchdog.beat()
+            metrics.READY.labels(NAME).set(sink.ready)
+            sink.check()
+            await asyncio.sleep(_BEAT_S)
+
+    return watch
+
+
+def _retain(settings: Settings, store: Store, started: asyncio.Event) -> Work:
+    async def retain() -> None:
+        await started.wait()
+        while True:
+            await purge(store, settings.store.retention, time.time_ns() // 1000)
+            await asyncio.sleep(_PURGE_EVERY_S)
+
+    return retain
+
+
+async def purge(store: Store, retention: Retention, now: int) -> None:
+    """Forgets what is older than its kind is kept; a store that is away is asked again the next time."""
+    log = log_for("sentinel.sink")
+    for kind in Kind:
+        days = retention.days(kind)
+        if days is None:
+            continue
+        try:
+            forgotten = await store.purge(kind, now - days * _DAY_US)
+        except StoreUnavailable as fault:
+            log.warning("sink.not_purged", kind=kind, reason=str(fault))
+            continue
+        if forgotten:
+            log.info("sink.purged", kind=kind, documents=forgotten)
