@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from streams.topics import STAGES
 from tests.deploy.files import COMPOSE, OURS, ROOT, SERVICES
+from tests.servers.elasticsearch import VERSION
 from topology.cli import app
 from topology.settings import load
 
@@ -44,9 +45,10 @@ def test_compose_reads_the_file() -> None:
 def test_there_is_a_worker_for_every_stage() -> None:
     """And Prometheus scrapes each where it serves its metrics."""
     workers = {name: service["command"] for name, service in OURS.items() if service["command"][0] == "worker"}
-    assert workers == {stage: ["worker", stage] for stage in STAGES}
+    stages = (*STAGES, "sink")
+    assert workers == {stage: ["worker", stage] for stage in stages}
     scraped = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
-    assert f"names: [{', '.join(STAGES)}]" in scraped
+    assert f"names: [{', '.join(stages)}]" in scraped
     for service in OURS.values():
         assert f"port: {service['environment']['SENTINEL_WORKER__HEALTH_PORT']}\n" in scraped
 
@@ -89,6 +91,27 @@ def test_ports_are_published_on_this_machine_only() -> None:
     assert published
     assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in published)
     assert len({port.split(":")[1] for port in published}) == len(published)
+
+
+def test_only_sink_and_kibana_reach_elasticsearch() -> None:
+    """It asks nobody who they are: it publishes nothing, and its network has no way out."""
+    on_it = {name for name, service in SERVICES.items() if "store" in service.get("networks", [])}
+    assert on_it == {"elasticsearch", "kibana", "sink"}
+    assert SERVICES["elasticsearch"]["networks"] == ["store"]
+    assert "ports" not in SERVICES["elasticsearch"]
+    assert COMPOSE["networks"]["store"] == {"internal": True}
+
+
+def test_what_sink_and_kibana_ask_for_is_there() -> None:
+    """The same server, of the version that tests run, with a Kibana of that version; and the objects that are brought in."""
+    settings = (ROOT / "deploy/compose/sentinel.yaml").read_text()
+    assert SERVICES["kibana"]["environment"]["ELASTICSEARCH_HOSTS"] in settings
+    versions = {SERVICES[name]["image"].rpartition(":")[2] for name in ("elasticsearch", "kibana", "kibana-objects")}
+    assert versions == {VERSION}
+    (brought,) = SERVICES["kibana-objects"]["command"]
+    (folder,) = (volume.split(":")[:2] for volume in SERVICES["kibana-objects"]["volumes"])
+    (name,) = re.findall(rf"file=@{folder[1]}/(\S+)", brought)
+    assert (ROOT / folder[0] / name).is_file()
 
 
 def test_images_are_pinned() -> None:

@@ -30,10 +30,10 @@ def compose_kafka(kafka_jars: None) -> Iterator[str]:
         yield server.address
 
 
-def _environment(service: str, folder: Path, address: str, port: int) -> Mapping[str, str]:
+def _environment(service: str, folder: Path, servers: Mapping[str, str], port: int) -> Mapping[str, str]:
     (folder / "control-key").write_text("a key")
     settings = (ROOT / "deploy/compose/sentinel.yaml").read_text()
-    for theirs, here in (("/run/secrets/", f"{folder}/"), ("kafka:19092", address), ("0.0.0.0", "127.0.0.1")):
+    for theirs, here in {"/run/secrets/": f"{folder}/", "0.0.0.0": "127.0.0.1", **servers}.items():
         assert theirs in settings
         settings = settings.replace(theirs, here)
     (folder / "sentinel.yaml").write_text(settings)
@@ -47,10 +47,11 @@ def _environment(service: str, folder: Path, address: str, port: int) -> Mapping
     }
 
 
-def test_topics_are_made_and_every_worker_becomes_healthy(compose_kafka: str, tmp_path: Path) -> None:
+def test_topics_are_made_and_every_worker_becomes_healthy(compose_kafka: str, elastic_url: str, tmp_path: Path) -> None:
     """In the order of the file: `topics` ends well, also a second time, and each worker's check passes, which it does not before."""
+    servers = {"kafka:19092": compose_kafka, "http://elasticsearch:9200": elastic_url}
     for _ in range(2):
-        environment = _environment("topics", tmp_path, compose_kafka, free_port())
+        environment = _environment("topics", tmp_path, servers, free_port())
         command = [sys.executable, "-m", "topology", *OURS["topics"]["command"]]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -61,7 +62,7 @@ def test_topics_are_made_and_every_worker_becomes_healthy(compose_kafka: str, tm
         check = [each.replace("9100", str(port)) for each in OURS[name]["healthcheck"]["test"][1:]]
         check = [sys.executable, *check[1:]]
         assert subprocess.run(check, capture_output=True).returncode != 0
-        environment = _environment(name, tmp_path, compose_kafka, port)
+        environment = _environment(name, tmp_path, servers, port)
         command = [sys.executable, "-m", "topology", *OURS[name]["command"]]
         with (tmp_path / "log").open("w+") as log:
             worker = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
