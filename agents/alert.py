@@ -1,16 +1,22 @@
 """The stage `alert`: incidents in, messages out, every decision on `notifications` before the message is on its way."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aiokafka.partitioner import murmur2
 
 from agents.alerting.alerter import Alerter
+from agents.alerting.auditing import Asked
 from agents.alerting.decisions import Decision, Outcome
 from agents.alerting.messages import Delivery
+from agents.alerting.paging import PageCount
 from agents.alerting.settings import AlertSettings
 from schemas.errors import BadRecord
-from schemas.records import Incident
+from schemas.records import Command, CommandKind, Incident
 from streams import metrics
 from streams.blocks import Block
+from streams.command_log import Arrived
 from streams.outgoing import Step, dead_letter
 from streams.stage import LaneProgram, Stage
 from streams.topics import TopicNames
@@ -25,13 +31,40 @@ class Begin(Protocol):
     def __call__(self, lane: "AlertLane", deliveries: list[Delivery]) -> None: ...
 
 
-class AlertLane:
-    """One partition of incidents (streams.stage: `LaneProgram`). It lives in wall-clock time: `now` is asked once per step."""
+class Commands(Protocol):
+    """What people ask for, as far as this worker has read it."""
 
-    def __init__(self, partition: int, settings: AlertSettings, names: TopicNames, now: Now, begin: Begin) -> None:
+    def ends(self) -> Mapping[int, int]:
+        """By partition, the offset after the last record that is known."""
+
+    def since(self, partition: int, offset: int) -> Iterator[Arrived]:
+        """The records of a partition from this offset on, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all lanes of alert in one worker share."""
+
+    names: TopicNames
+    settings: AlertSettings
+    partitions: int
+    """Of `incidents`: an incident's key says which lane has it."""
+    now: Now
+    begin: Begin
+    commands: Commands
+    pages: PageCount = field(default_factory=PageCount)
+
+
+class AlertLane:
+    """One partition of incidents (streams.stage: `LaneProgram`). It lives in wall-clock time: `now` is asked once per step.
+
+    Commands that the worker has read are obeyed before each block and at each wake, once for each lane: which ones were is in the lane's state.
+    """
+
+    def __init__(self, partition: int, shared: Surroundings) -> None:
         self.partition = partition
-        self._names, self._now, self._begin = names, now, begin
-        self._alerter = Alerter(settings, partition)
+        self._shared, self._names, self._now, self._begin = shared, shared.names, shared.now, shared.begin
+        self._alerter = Alerter(shared.settings, partition, shared.pages)
         self.wants_ticks = False
 
     def settings_named(self, block: Block) -> set[str]:
@@ -51,41 +84,32 @@ class AlertLane:
         return self._alerter.pending()
 
     def is_due(self) -> bool:
-        """Whether a summary waits to be sent."""
+        """Whether time has come for something, or a command."""
         due = self._alerter.next_wake()
-        return due is not None and due <= self._now()
+        ends = self._shared.commands.ends()
+        return (due is not None and due <= self._now()) or any(
+            end > self._alerter.commands_from(partition) for partition, end in ends.items()
+        )
 
     def step(self, block: Block) -> Step:
         """Every incident in offset order; a bad record becomes a dead letter."""
         step, now = Step(), self._now()
+        self._obey(step, now)
         for record in block.records():
             try:
                 incident = Incident.from_bytes(record.value or b"")
             except BadRecord as error:
-                step.bad += 1
-                metrics.BAD_RECORDS.labels("alert", error.reason).inc()
-                step.now.append(
-                    dead_letter(
-                        self._names.dead_letters,
-                        record.key,
-                        record.value,
-                        block.topic,
-                        block.partition,
-                        record.offset,
-                        error.reason,
-                        error.field,
-                        error.schema_id,
-                    )
-                )
+                self._bury(step, record, block.topic, block.partition, error)
                 continue
             step.events += 1
             self._decided(self._alerter.on_incident(incident, offset=record.offset, now=now), step)
         return step
 
     def wake(self) -> Step:
-        """Sends what waited for time."""
-        step = Step()
-        self._decided(self._alerter.on_wake(self._now()), step)
+        """Obeys new commands, and sends what waited for time."""
+        step, now = Step(), self._now()
+        self._obey(step, now)
+        self._decided(self._alerter.on_wake(now), step)
         return step
 
     def ended(self, notification_id: str, outcome: Outcome, status: int | None, attempt: int) -> Step:
@@ -95,6 +119,40 @@ class AlertLane:
         self._decided(decisions, step)
         return step
 
+    def _obey(self, step: Step, now: int) -> None:
+        for partition in self._shared.commands.ends():
+            for record in self._shared.commands.since(partition, self._alerter.commands_from(partition)):
+                if record.command is not None:
+                    asked = Asked(record.command, partition, record.offset, self._answers(record.command, partition))
+                    self._decided(self._alerter.on_command(asked, now), step)
+                elif self._alerter.passed(partition, record.offset) and partition == self.partition:
+                    assert record.fault is not None
+                    self._bury(step, record, self._names.commands, partition, record.fault)
+
+    def _answers(self, command: Command, partition: int) -> bool:
+        """Each command is answered by one lane: an acknowledgement by the one that has the incident."""
+        if command.kind is not CommandKind.ACKNOWLEDGE:
+            return partition == self.partition
+        key = f"{command.tenant}/{command.target}".encode()
+        return int(murmur2(key) & 0x7FFFFFFF) % self._shared.partitions == self.partition
+
+    def _bury(self, step: Step, record: Any, topic: str, partition: int, error: BadRecord) -> None:
+        step.bad += 1
+        metrics.BAD_RECORDS.labels("alert", error.reason).inc()
+        step.now.append(
+            dead_letter(
+                self._names.dead_letters,
+                record.key,
+                record.value,
+                topic,
+                partition,
+                record.offset,
+                error.reason,
+                error.field,
+                error.schema_id,
+            )
+        )
+
     def _decided(self, decisions: list[Decision], step: Step) -> None:
         for decision in decisions:
             metrics.DECISIONS.labels(decision.reason).inc()
@@ -102,6 +160,10 @@ class AlertLane:
             if note is not None:
                 key = f"{note.tenant}/{note.incident_id}".encode()
                 step.with_state.append((self._names.notifications, key, [note.to_bytes()]))
+            if (audit := decision.audit) is not None:
+                # Who asked is waiting for the answer.
+                step.with_state.append((self._names.audit, audit.tenant.encode(), [audit.to_bytes()]))
+                step.flush = True
         deliveries = [decision.delivery for decision in decisions if decision.delivery is not None]
         if deliveries:
             # Durable before the call that carries them out.
@@ -109,10 +171,11 @@ class AlertLane:
             step.then.append(lambda: self._begin(self, deliveries))
 
 
-def alert_stage(names: TopicNames, settings: AlertSettings, now: Now, begin: Begin) -> Stage:
+def alert_stage(shared: Surroundings) -> Stage:
     """Makes the stage; `begin` is the courier's."""
+    names = shared.names
 
     def new_lane(partition: int) -> LaneProgram:
-        return AlertLane(partition, settings, names, now, begin)
+        return AlertLane(partition, shared)
 
     return Stage("alert", names.incidents, names.state("alert"), f"{names.prefix}alert", new_lane)

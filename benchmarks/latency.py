@@ -154,7 +154,7 @@ def run(rate: float, seconds: float, warm_up_s: float, screen: Screen) -> Run:
 def _sections(url: str) -> Mapping[str, Mapping[str, object]]:
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
     receiver = {"name": "benchmark", "kind": "webhook", "url": url, "secret": secret, "allow_private": True}
-    return {"alerting": {"receivers": [{**receiver, "send_resolved": False}]}}
+    return {"alerting": {"receivers": [{**receiver, "send_resolved": False, "pages_per_hour": None}]}}
 
 
 def _played(sent: "Future[Played]", seconds: float, stages: Stages) -> Played:

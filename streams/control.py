@@ -20,6 +20,9 @@ WATERMARK: Final = "sentinel-watermark"
 SKIP: Final = "sentinel-skip"
 """Header of a record on `settings`: the offset in its key kills the decoder and is never decoded again."""
 
+COMMAND: Final = "sentinel-command"
+"""Header of a record on `commands`: what a person asks for. The record's key is the tenant."""
+
 SIGNATURE: Final = "sentinel-signature"
 """Header with the HMAC-SHA256 over what the record says, by a key that only our processes hold."""
 

@@ -1,19 +1,16 @@
 """The `settings` topic as a worker knows it: immutable configuration versions, and offsets that no decoder may see."""
 
-import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
 
 from schemas.errors import BadRecord
 from schemas.records import Settings
 from schemas.secrets import Secret
 from streams.control import SETTINGS, SIGNATURE, SKIP, Headers, is_signed, sign
-from streams.ending import ends_process
+from streams.followed import FollowedTopic
 from streams.outgoing import Outgoing
 
 _log = structlog.get_logger("sentinel.settings")
@@ -36,17 +33,14 @@ def skip_record(topic: str, origin: str, partition: int, offset: int, reason: st
     return Outgoing(topic, name, value, ((SKIP, b"1"), (SIGNATURE, sign(key, SKIP, name, value))))
 
 
-class SettingsLog:
+class SettingsLog(FollowedTopic):
     """Reads the topic whole at the start, and follows it."""
 
     def __init__(self, client: Mapping[str, Any], topic: str, key: Secret, packaged: Mapping[str, str]) -> None:
-        self._client, self._topic, self._key = client, topic, key
+        super().__init__(client, topic)
+        self._key = key
         self._bodies = dict(packaged)
         self._skips: dict[tuple[str, int], set[int]] = {}
-        self._arrived = asyncio.Event()
-        self._consumer: AIOKafkaConsumer | None = None
-        self._partitions: list[TopicPartition] = []
-        self._following: asyncio.Task[None] | None = None
 
     def body(self, version: str) -> str:
         """The JSON of a version that is known. Raises KeyError when it is not."""
@@ -64,51 +58,8 @@ class SettingsLog:
             self._arrived.clear()
             await self._arrived.wait()
 
-    async def start(self) -> None:
-        """Connects, reads what is there, and follows from then on."""
-        consumer = AIOKafkaConsumer(
-            **self._client, enable_auto_commit=False, auto_offset_reset="earliest", isolation_level="read_committed"
-        )
-        self._consumer = consumer
-        await consumer.start()
-        await consumer._client._wait_on_metadata(self._topic)
-        self._partitions = [
-            TopicPartition(self._topic, partition) for partition in sorted(consumer.partitions_for_topic(self._topic))
-        ]
-        consumer.assign(self._partitions)
-        await consumer.seek_to_beginning(*self._partitions)
-        self._following = asyncio.create_task(ends_process(self._follow)(consumer), name="sentinel-settings")
-        await self.catch_up()
-
-    async def catch_up(self) -> None:
-        """Returns when everything is known that the topic holds now. A lane that comes from another worker may have taken a version that this worker,
-        which follows, has not read yet."""
-        consumer = self._consumer
-        if consumer is None:
-            raise RuntimeError("the settings log is not started")
-        ends = await consumer.end_offsets(self._partitions)
-        while any([await consumer.position(tp) < ends[tp] for tp in self._partitions]):
-            self._arrived.clear()
-            await self._arrived.wait()
-
-    async def stop(self) -> None:
-        """Disconnects."""
-        consumer, self._consumer = self._consumer, None
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait([self._following])
-            self._following = None
-        if consumer is not None:
-            await consumer.stop()
-
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        while True:
-            for blocks in (await consumer.getmany(timeout_ms=1000)).values():
-                for block in blocks:
-                    for record in block.records():
-                        self._take(record.key or b"", record.value, record.headers)
-            # Also for a block without records: the position has moved.
-            self._arrived.set()
+    def _take_record(self, partition: int, record: Any) -> None:
+        self._take(record.key or b"", record.value, record.headers)
 
     def _take(self, key: bytes, value: bytes | None, headers: Headers) -> None:
         if value is None:

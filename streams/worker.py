@@ -16,7 +16,6 @@ from streams.lanes import LaneSet
 from streams.position import Displaced
 from streams.sending import KafkaLogs, KafkaSender
 from streams.settings import Broker, Lanes
-from streams.settings_log import SettingsLog
 from streams.stage import Stage
 from streams.watchdog import Watchdog
 
@@ -24,6 +23,26 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 _FLUSH_CHECK_S: Final = 0.25
 _WATCH_S: Final = 0.5
+
+
+class Followed(Protocol):
+    """The small topic that a stage's lanes need to know: settings versions, or commands."""
+
+    async def start(self) -> None:
+        """Connects, and returns when everything is known that the topic holds."""
+        ...
+
+    async def stop(self) -> None:
+        """Disconnects."""
+        ...
+
+    async def wait_for(self, version: str) -> None:
+        """Returns when the settings version is known."""
+        ...
+
+    async def catch_up(self) -> None:
+        """Returns when everything is known that the topic holds now."""
+        ...
 
 
 class Companion(Protocol):
@@ -41,7 +60,7 @@ class Worker:
     stage: Stage
     broker: Broker
     limits: Lanes
-    settings_log: SettingsLog
+    settings_log: Followed
     health_host: str = "127.0.0.1"
     health_port: int = 0
     companion: Companion | None = None

@@ -10,7 +10,7 @@ import faust
 import uvloop
 from confluent_kafka import KafkaException
 
-from agents.alert import alert_stage
+from agents.alert import Surroundings, alert_stage
 from agents.correlate import correlate_stage
 from agents.courier import Courier
 from agents.detect import detect_stage
@@ -19,6 +19,7 @@ from agents.detectors.settings_codec import to_json
 from streams import topics
 from streams.allocation import settle
 from streams.brokers import CannotReachBroker, aiokafka_config, reach
+from streams.command_log import CommandLog
 from streams.crash_note import CrashNote
 from streams.position import Refused
 from streams.settings_log import SettingsLog
@@ -52,8 +53,13 @@ def run_worker(stage: str, settings: Settings) -> int:
 def worker_of(stage: str, settings: Settings) -> Worker:
     """The worker of a stage, not yet connected to anything."""
     broker, names = settings.broker, TopicNames(settings.broker.topic_prefix)
-    log = SettingsLog(aiokafka_config(broker), names.settings, settings.worker.control_key, packaged_versions())
-    made, companion = _stage(stage, settings, names, log)
+    log: SettingsLog | CommandLog
+    if stage == "alert":
+        log = CommandLog(aiokafka_config(broker), names.commands, settings.worker.control_key)
+        made, companion = _alert(settings, names, log)
+    else:
+        log = SettingsLog(aiokafka_config(broker), names.settings, settings.worker.control_key, packaged_versions())
+        made, companion = _stage(stage, settings, names, log), None
     logger = log_for("sentinel.worker")
     return Worker(
         stage=made,
@@ -72,15 +78,18 @@ def packaged_versions() -> Mapping[str, str]:
     return {"0": to_json(DetectionSettings())}
 
 
-def _stage(stage: str, settings: Settings, names: TopicNames, log: SettingsLog) -> tuple[Stage, Companion | None]:
+def _stage(stage: str, settings: Settings, names: TopicNames, log: SettingsLog) -> Stage:
     if stage == "detect":
         path = os.environ.get(CRASH_NOTE)
         note = CrashNote(Path(path)) if path else None
-        return detect_stage(names, settings.lanes, log, settings.worker.control_key, note), None
-    if stage == "correlate":
-        return correlate_stage(names, settings.correlation), None
+        return detect_stage(names, settings.lanes, log, settings.worker.control_key, note)
+    return correlate_stage(names, settings.correlation)
+
+
+def _alert(settings: Settings, names: TopicNames, commands: CommandLog) -> tuple[Stage, Companion]:
     courier = Courier(receivers_of(settings.alerting), settings.alerting.retry, _now_us)
-    return alert_stage(names, settings.alerting, _now_us, courier.begin), courier
+    partitions = topics.EMBEDDED_PARTITIONS if settings.broker.embedded else settings.lanes.partitions
+    return alert_stage(Surroundings(names, settings.alerting, partitions, _now_us, courier.begin, commands)), courier
 
 
 def _now_us() -> int:

@@ -10,11 +10,13 @@ from typing import Annotated, Final
 
 import typer
 
+from topology.commands.api import api
 from topology.commands.demo import demo
 from topology.commands.explain import explain
 from topology.commands.lanes import lanes
 from topology.commands.notify import notify_test
 from topology.commands.options import UserError
+from topology.commands.people import acknowledge, silence
 from topology.commands.produce import produce
 from topology.commands.run import standalone, worker
 from topology.commands.settings import settings
@@ -32,9 +34,14 @@ app = typer.Typer(
 )
 app.command(epilog="Example: sentinel worker detect --config sentinel.yaml")(worker)
 app.command(epilog="Example: sentinel standalone --embedded")(standalone)
+app.command(epilog="Example: sentinel api --config sentinel.yaml")(api)
 app.add_typer(topics, name="topics")
 app.add_typer(settings, name="settings")
 app.add_typer(lanes, name="lanes")
+app.command(
+    epilog="Example: sentinel silence tenant=acme application=checkout 'severity<=medium' --for 2h --comment deploy"
+)(silence)
+app.command(epilog="Example: sentinel acknowledge 4f1c0a... --tenant acme --config sentinel.yaml")(acknowledge)
 app.command("notify-test", epilog="Example: sentinel notify-test on-call --dry-run --config sentinel.yaml")(notify_test)
 app.command()(produce)
 app.command()(explain)

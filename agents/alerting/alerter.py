@@ -5,23 +5,40 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from agents.alerting.conversation import Conversation
+from agents.alerting import paging, silences, standing, summaries
+from agents.alerting.auditing import Asked, audit
+from agents.alerting.conversation import ANSWERS, Conversation
 from agents.alerting.decisions import Decision, Outcome
 from agents.alerting.ledger import Ledger
 from agents.alerting.messages import Delivery, incident_message, message_id
+from agents.alerting.paging import PageCount, Paging
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from agents.alerting.summaries import Summaries, is_row
-from schemas.records import Incident, IncidentChange, IncidentState, NotificationOutcome, Severity
+from agents.alerting.silences import Silences
+from agents.alerting.standing import Standing, reach
+from agents.alerting.summaries import Summaries
+from schemas.records import (
+    AuditOutcome,
+    Command,
+    CommandKind,
+    Incident,
+    IncidentChange,
+    IncidentState,
+    NotificationOutcome,
+    Severity,
+)
 from streams.pages import NewerState, seal, unseal
 
 _VERSION: Final = 1
 _PAIR: Final = struct.Struct("<qq")
+_OFFSET: Final = struct.Struct("<q")
 _LEDGER_KEY: Final = b"ledger"
 _SOURCE_KEY: Final = b"source/"
 _TOLD_KEY: Final = b"told/"
+_COMMANDS_KEY: Final = b"commands/"
 _RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
+_MOST_AUTHOR: Final = 200
 
 
 class Alerter:
@@ -31,18 +48,25 @@ class Alerter:
     `retrying.after_attempt`, until it is Delivered or GiveUp, which `on_outcome` is told. Deliveries of one call, and those of different incidents,
     may run side by side. At `next_wake`, `on_wake` is to be called.
 
-    Told are the first record of an incident that is open and severe enough, each rise of its severity, and its end, the last only to those that
+    Told are the first record of an incident that is open and severe enough, each rise of its severity, to those that want it each model, user or
+    metric that joins, after `repeat_interval_s` that it is still open, and its acknowledgement and end, the last two only to those that
     took a message that it is open. Messages about one incident reach a receiver one after the other. What is older than `alert_max_age_s` on
-    arrival, or meets a receiver with `max_waiting` messages, goes into a summary instead. But the end of an incident that was told singly is told
+    arrival, or meets a receiver with `max_waiting` messages, or had its `pages_per_hour`, goes into a summary instead. What a silence holds
+    back is told when the silence ends, unless the incident is over or acknowledged by then. But the end of an incident that was told singly is told
     singly at any age: it pages nobody, and the receiver still shows the incident as open.
     """
 
-    def __init__(self, settings: AlertSettings, lane: int) -> None:
+    def __init__(self, settings: AlertSettings, lane: int, pages: PageCount | None = None) -> None:
         self._settings: Final = settings
-        self._receivers: Final = frozenset(receiver.name for receiver in settings.receivers)
+        self._receivers: Final = {receiver.name: receiver for receiver in settings.receivers}
+        self._repeat_us: Final = round((settings.repeat_interval_s or 0) * 1e6)
         self._max_age_us: Final = round(settings.alert_max_age_s * 1e6)
         self._ledger: Final = Ledger(lane)
         self._summaries: Final = Summaries(settings)
+        self._silences: Final = Silences()
+        self._paging: Final = Paging(lane, pages)
+        self._standing: dict[str, Standing] = {}
+        self._commands: dict[int, int] = {}
         self._talks: dict[bytes, Conversation] = {}
         self._sources: dict[int, tuple[int, int]] = {}
         self._touched: set[bytes] = set()
@@ -61,6 +85,7 @@ class Alerter:
         self._sources[incident.lane] = place
         self._touched |= {_source_key(incident.lane), _LEDGER_KEY}
         self._ledger.turn(offset)
+        self._stand(incident)
         decisions: list[Decision] = []
         for receiver in self._settings.receivers:
             if incident.state is IncidentState.RESOLVED:
@@ -68,6 +93,40 @@ class Alerter:
             else:
                 decisions += self._on_open(incident, receiver, now)
         return decisions
+
+    def on_command(self, asked: Asked, now: int) -> list[Decision]:
+        """A command came. One at or below the highest offset of its partition came before: nothing happens.
+
+        Every lane obeys silences; an acknowledgement is for the lane that has the incident, which is the one that answers it.
+        """
+        if not self.passed(asked.partition, asked.offset):
+            return []
+        command, decisions = asked.command, list[Decision]()
+        match command.kind:
+            case CommandKind.SILENCE:
+                outcome, detail = self._silences.add(command, now)
+            case CommandKind.EXPIRE:
+                outcome, detail = self._silences.expire(command)
+                decisions = self._release(now)
+            case CommandKind.ACKNOWLEDGE:
+                if not asked.is_answered_here:
+                    return []
+                outcome, detail, decisions = self._acknowledge(command, now)
+        if asked.is_answered_here:
+            decisions.append(Decision(Reason.COMMANDED, audit=audit(asked, outcome, detail, now)))
+        return decisions
+
+    def passed(self, partition: int, offset: int) -> bool:
+        """The record of `commands` at this place is dealt with; false if it was before."""
+        if offset < self.commands_from(partition):
+            return False
+        self._commands[partition] = offset + 1
+        self._touched.add(b"%s%d" % (_COMMANDS_KEY, partition))
+        return True
+
+    def commands_from(self, partition: int) -> int:
+        """Offset of the first record of this partition of `commands` that is not dealt with."""
+        return self._commands.get(partition, 0)
 
     def on_outcome(
         self, notification_id: str, outcome: Outcome, *, status: int | None, attempt: int, now: int
@@ -84,15 +143,18 @@ class Alerter:
         delivery = talk.queue.pop(0)
         self._waiting[talk.receiver] -= 1
         talk.sending = False
-        if delivery.reason is not Reason.RESOLVED:
+        if delivery.reason not in ANSWERS:
             talk.told |= isinstance(outcome, Delivered)
         self._touched.add(_LEDGER_KEY)
         ended = self._ledger.ended(delivery, outcome, status=status, attempt=attempt, now=now)
         return [ended, *self._advance(key, now)]
 
     def on_wake(self, now: int) -> list[Decision]:
-        """Time has come to `next_wake`, or past it: summaries that are due are decided. A call too early does nothing."""
+        """Time has come to `next_wake`, or past it: what is due is decided. A call too early does nothing."""
         decisions = self._give_up_gone(now) if self._gone else []
+        if self._silences.forget_ended(now):
+            decisions += self._release(now)
+        decisions += self._repeat(now)
         decisions += [self._ledger.begun(delivery, now) for delivery in self._summaries.take_due(now)]
         if decisions:
             self._touched.add(_LEDGER_KEY)
@@ -100,7 +162,12 @@ class Alerter:
 
     def next_wake(self) -> int | None:
         """When to call `on_wake`, µs; a time that has passed means now, None that nothing waits for time."""
-        return 0 if self._gone else self._summaries.next_due()
+        if self._gone:
+            return 0
+        times = [self._summaries.next_due(), self._silences.next_end()]
+        if self._repeat_us:
+            times += [self._repeat_at(talk) for talk in self._talks.values()]
+        return min((time for time in times if time is not None), default=None)
 
     def pending(self) -> list[Delivery]:
         """The deliveries that were begun and have no outcome yet, oldest first.
@@ -124,10 +191,19 @@ class Alerter:
                 self._sources[int(key.removeprefix(_SOURCE_KEY))] = _pair(value)
             elif key == _LEDGER_KEY:
                 self._ledger.restore(value)
-            elif not is_row(key):
+            elif key.startswith(standing.KEY):
+                self._standing[key.removeprefix(standing.KEY).decode()] = Standing.from_row(value)
+            elif key.startswith(_COMMANDS_KEY):
+                self._commands[int(key.removeprefix(_COMMANDS_KEY))] = _offset(value)
+            elif not any(part.is_row(key) for part in (summaries, silences, paging)):
                 raise NewerState(f"alert's state has a row {key!r} that this program does not know")
-        self._summaries.restore((key, value) for key, value in rows.items() if is_row(key))
-        self._gone = self._summaries.receivers().union(t.receiver for t in self._talks.values()) - self._receivers
+        self._summaries.restore((key, value) for key, value in rows.items() if summaries.is_row(key))
+        self._silences.restore((key, value) for key, value in rows.items() if silences.is_row(key))
+        self._paging.restore((key, value) for key, value in rows.items() if paging.is_row(key))
+        known = (
+            self._summaries.receivers() | self._paging.receivers() | {talk.receiver for talk in self._talks.values()}
+        )
+        self._gone = known - set(self._receivers)
         for key, talk in self._talks.items():
             self._waiting[talk.receiver] += len(talk.queue)
             if talk.sending and talk.receiver in self._receivers:
@@ -137,32 +213,157 @@ class Alerter:
         """Key and value of every row that changed since the last call, None for one that is gone; never more than one a key."""
         rows = [(key, self._row(key)) for key in sorted(self._touched)]
         self._touched.clear()
-        return rows + self._summaries.changed()
+        return rows + self._summaries.changed() + self._silences.changed() + self._paging.changed()
 
     def _on_open(self, incident: Incident, receiver: ReceiverSettings, now: int) -> list[Decision]:
         talk = self._talks.get(_talk_key(incident, receiver.name))
-        if talk is not None and incident.change is not IncidentChange.ESCALATED:
+        reason = self._why_told(incident, receiver, talk)
+        if reason is Reason.UPDATED_NOT_SENT:
             self._summaries.refresh(incident, receiver.name)
-            return [Decision(Reason.UPDATED_NOT_SENT, receiver.name)]
-        if _RANK[incident.severity] < _RANK[receiver.min_severity]:
-            if incident.change is IncidentChange.UPDATED:
-                return [Decision(Reason.UPDATED_NOT_SENT, receiver.name)]
-            return [self._unsent(incident, receiver.name, Reason.BELOW_SEVERITY, now)]
-        listed = self._why_listed(incident, receiver.name, now)
+            return [Decision(reason, receiver.name)]
+        if reason is Reason.BELOW_SEVERITY:
+            return [self._unsent(incident, receiver.name, reason, now)]
+        return self._tell(incident, receiver, reason, now)
+
+    def _why_told(self, incident: Incident, receiver: ReceiverSettings, talk: Conversation | None) -> Reason:
+        """The reason to tell the receiver of this record, or not to."""
+        if talk is None:
+            if _RANK[incident.severity] >= _RANK[receiver.min_severity]:
+                return Reason.OPENED
+            is_update = incident.change is IncidentChange.UPDATED
+            return Reason.UPDATED_NOT_SENT if is_update else Reason.BELOW_SEVERITY
+        if incident.change is IncidentChange.ESCALATED:
+            # To those who were told nothing yet, since a silence held it back, the rise is the beginning.
+            return Reason.OPENED if talk.held == Reason.OPENED else Reason.ESCALATED
+        if talk.held:
+            # It may have outgrown its silence, which was for less than it is now.
+            return Reason(talk.held)
+        is_wanted = receiver.send_extended and talk.singly and not self._acknowledged_by(incident)
+        # While another message waits, that one is news enough.
+        return (
+            Reason.EXTENDED
+            if is_wanted and not talk.queue and reach(incident) > talk.reach
+            else Reason.UPDATED_NOT_SENT
+        )
+
+    def _tell(
+        self, incident: Incident, receiver: ReceiverSettings, reason: Reason, now: int, *, at_any_age: bool = False
+    ) -> list[Decision]:
+        """Say that the incident is open, singly or in a summary, unless a silence holds it back."""
+        silence = self._silences.of(incident, now)
+        if silence is not None:
+            return self._hold(incident, receiver.name, reason, silence.id, now)
+        listed = self._why_listed(incident, receiver, now, at_any_age=at_any_age)
         if listed is not None:
             return [self._listed(incident, receiver.name, listed, now)]
         self._summaries.refresh(incident, receiver.name)
-        return self._say(incident, receiver.name, Reason.OPENED if talk is None else Reason.ESCALATED, now)
+        if receiver.pages_per_hour is not None:
+            self._paging.paged(receiver.name, now)
+        return self._say(incident, receiver.name, reason, now)
+
+    def _hold(self, incident: Incident, receiver: str, reason: Reason, silence_id: str, now: int) -> list[Decision]:
+        key = _talk_key(incident, receiver)
+        talk = self._talks.setdefault(key, Conversation(incident.tenant, incident.id, receiver))
+        is_new = talk.held != reason
+        if talk.held in ("", Reason.REPEATED, Reason.EXTENDED):
+            talk.held = reason
+        self._touched.add(key)
+        if not is_new and incident.change is IncidentChange.UPDATED:
+            return [Decision(Reason.UPDATED_NOT_SENT, receiver)]
+        self._touched.add(_LEDGER_KEY)
+        name = self._name(incident, receiver, reason, talk)
+        held = NotificationOutcome.SUPPRESSED
+        return [self._ledger.unsent(incident, receiver, held, Reason.SILENCED, now, name=name, detail=silence_id)]
+
+    def _release(self, now: int) -> list[Decision]:
+        """Tell what no silence holds back any more."""
+        decisions: list[Decision] = []
+        for _, talk in sorted(self._talks.items()):
+            known, receiver = self._standing.get(talk.incident_id), self._receivers.get(talk.receiver)
+            if talk.held and known is not None and receiver is not None and not self._silences.of(known.incident, now):
+                self._touched.add(_LEDGER_KEY)
+                # It is old because a person held it back, not because we were away.
+                decisions += self._tell(known.incident, receiver, Reason(talk.held), now, at_any_age=True)
+        return decisions
+
+    def _repeat(self, now: int) -> list[Decision]:
+        """Tell again what is still open."""
+        decisions: list[Decision] = []
+        due = [
+            talk for _, talk in sorted(self._talks.items()) if (at := self._repeat_at(talk)) is not None and at <= now
+        ]
+        for talk in due:
+            incident = self._standing[talk.incident_id].incident
+            talk.said_at, talk.repeats = now, talk.repeats + 1
+            self._touched |= {_talk_key(incident, talk.receiver), _LEDGER_KEY}
+            decisions += self._tell(incident, self._receivers[talk.receiver], Reason.REPEATED, now, at_any_age=True)
+        return decisions
+
+    def _repeat_at(self, talk: Conversation) -> int | None:
+        """When the receiver is to be told again that the incident is open; None while that is not for time to decide."""
+        known = self._standing.get(talk.incident_id)
+        waits = talk.queue or talk.held or talk.summary or talk.resolved or not talk.singly
+        if (
+            not self._repeat_us
+            or known is None
+            or known.acknowledged_by
+            or waits
+            or talk.receiver not in self._receivers
+        ):
+            return None
+        return talk.said_at + self._repeat_us
+
+    def _acknowledge(self, command: Command, now: int) -> tuple[AuditOutcome, str, list[Decision]]:
+        known = self._standing.get(command.target)
+        if known is None or known.incident.tenant != command.tenant:
+            return AuditOutcome.REFUSED, "no incident of this tenant with this id is open", []
+        if known.acknowledged_by:
+            return AuditOutcome.REPEATED, f"{known.acknowledged_by} was first", []
+        known.acknowledged_by = command.author[:_MOST_AUTHOR] or "somebody"
+        self._touched |= {standing.KEY + command.target.encode(), _LEDGER_KEY}
+        decisions: list[Decision] = []
+        for name in self._receivers:
+            key = _talk_key(known.incident, name)
+            if (talk := self._talks.get(key)) is not None:
+                # Somebody cares for it: nobody needs to be told when the silence ends.
+                talk.held = ""
+                self._touched.add(key)
+                if talk.singly:
+                    decisions += self._say(known.incident, name, Reason.ACKNOWLEDGED, now)
+        return AuditOutcome.APPLIED, "", decisions
+
+    def _stand(self, incident: Incident) -> None:
+        """Remember how the incident stands, while it is open."""
+        self._touched.add(standing.KEY + incident.id.encode())
+        known = self._standing.get(incident.id)
+        if incident.state is IncidentState.RESOLVED:
+            self._standing.pop(incident.id, None)
+        elif known is None:
+            self._standing[incident.id] = Standing(incident)
+        else:
+            known.incident = incident
+
+    def _acknowledged_by(self, incident: Incident) -> str:
+        known = self._standing.get(incident.id)
+        return "" if known is None else known.acknowledged_by
 
     def _on_resolved(self, incident: Incident, receiver: ReceiverSettings, now: int) -> list[Decision]:
         key = _talk_key(incident, receiver.name)
         talk = self._talks.get(key)
         if talk is None:
             # Nobody was told. Compaction may have left only the end of what would have been listed, so an old one is.
-            if self._is_old(incident, now) and _RANK[incident.severity] >= _RANK[receiver.min_severity]:
+            if (
+                self._silences.of(incident, now) is None
+                and self._is_old(incident, now)
+                and _RANK[incident.severity] >= _RANK[receiver.min_severity]
+            ):
                 return [self._listed(incident, receiver.name, Reason.LISTED_OLD, now)]
             return [self._unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
-        talk.resolved = True
+        talk.resolved, held, talk.held = True, talk.held, ""
+        if held and not (talk.singly or talk.told or talk.summary):
+            del self._talks[key]
+            self._touched.add(key)
+            return [self._unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
         collecting = talk.summary and talk.summary == self._summaries.collecting(incident.tenant, receiver.name)
         if not talk.singly and (collecting or (self._is_old(incident, now) and receiver.send_resolved)):
             return [self._listed(incident, receiver.name, Reason.LISTED_AGAIN, now)]
@@ -171,10 +372,14 @@ class Alerter:
             return self._say(incident, receiver.name, Reason.RESOLVED, now)
         return [self._unsent(incident, receiver.name, Reason.RESOLVED_NOT_WANTED, now), *self._advance(key, now)]
 
-    def _why_listed(self, incident: Incident, receiver: str, now: int) -> Reason | None:
-        if self._is_old(incident, now):
+    def _why_listed(
+        self, incident: Incident, receiver: ReceiverSettings, now: int, *, at_any_age: bool
+    ) -> Reason | None:
+        if not at_any_age and self._is_old(incident, now):
             return Reason.LISTED_OLD
-        return Reason.LISTED_BACKLOG if self._waiting[receiver] >= self._settings.max_waiting else None
+        if self._waiting[receiver.name] >= self._settings.max_waiting:
+            return Reason.LISTED_BACKLOG
+        return Reason.LISTED_CAP if self._paging.is_full(receiver.name, receiver.pages_per_hour, now) else None
 
     def _is_old(self, incident: Incident, now: int) -> bool:
         return now - incident.updated_at > self._max_age_us
@@ -184,20 +389,28 @@ class Alerter:
         key = _talk_key(incident, receiver)
         talk = self._talks.setdefault(key, Conversation(incident.tenant, incident.id, receiver))
         talk.singly = True
+        if reason not in ANSWERS:
+            talk.held, talk.said_at, talk.reach = "", now, reach(incident)
         talk.queue.append(
             Delivery(
-                notification_id=message_id(incident, receiver),
+                notification_id=self._name(incident, receiver, reason, talk),
                 tenant=incident.tenant,
                 incident_id=incident.id,
                 incident_revision=incident.revision,
                 receiver=receiver,
                 reason=reason,
-                body=incident_message(incident, reason, self._settings.page_url),
+                body=incident_message(incident, reason, self._settings.page_url, self._acknowledged_by(incident)),
                 decided_at=now,
             )
         )
         self._waiting[receiver] += 1
         return self._advance(key, now) or [Decision(Reason.WAITS_FOR_EARLIER, receiver)]
+
+    def _name(self, incident: Incident, receiver: str, reason: Reason, talk: Conversation) -> str:
+        """The message's id. A revision makes one message of its own; repeats and an acknowledgement come besides."""
+        if reason is Reason.REPEATED:
+            return message_id(incident, receiver, reason, talk.repeats)
+        return message_id(incident, receiver, *([reason] if reason is Reason.ACKNOWLEDGED else []))
 
     def _advance(self, key: bytes, now: int) -> list[Decision]:
         """Begin what can begin now, drop the end that nobody waits for, forget a conversation that is over."""
@@ -205,7 +418,7 @@ class Alerter:
         self._touched.add(key)
         decisions: list[Decision] = []
         while (head := talk.next()) is not None:
-            if head.reason is Reason.RESOLVED and not talk.told:
+            if head.reason in ANSWERS and not talk.told:
                 del talk.queue[0]
                 self._waiting[talk.receiver] -= 1
                 decisions.append(
@@ -224,15 +437,26 @@ class Alerter:
         """List the incident in a summary; its conversation goes on only while it is open or more is queued."""
         key = _talk_key(incident, receiver)
         talk = self._talks.get(key)
-        listed_in = self._summaries.add(incident, receiver, is_first=talk is None, now=now)
+        not_before = self._cap_summary_from(incident, receiver, now) if reason is Reason.LISTED_CAP else 0
+        is_first = talk is None or bool(talk.held and not talk.told and not talk.singly)
+        listed_in = self._summaries.add(incident, receiver, is_first=is_first, now=now, not_before=not_before)
         self._touched.add(key)
         if talk is None and incident.state is IncidentState.OPEN:
             talk = self._talks[key] = Conversation(incident.tenant, incident.id, receiver)
         if talk is not None:
+            talk.held = ""
             talk.summary = listed_in or talk.summary
             if talk.is_over:
                 del self._talks[key]
         return self._ledger.unsent(incident, receiver, NotificationOutcome.SUMMARISED, reason, now)
+
+    def _cap_summary_from(self, incident: Incident, receiver: str, now: int) -> int:
+        """From when on the summary that this incident goes into may be sent: what the cap holds back is one message an hour."""
+        start = self._paging.summary_from(receiver, incident.tenant, now)
+        if self._summaries.collecting(incident.tenant, receiver) is None:
+            self._paging.summed(receiver, incident.tenant, start)
+            return start
+        return 0
 
     def _after_summary(
         self, summary: Delivery, outcome: Outcome, status: int | None, attempt: int, now: int
@@ -256,6 +480,7 @@ class Alerter:
                 self._touched.add(key)
                 del self._talks[key]
         given_up += self._summaries.drop(self._gone)
+        self._paging.drop(self._gone)
         self._gone = frozenset()
         return [self._ledger.dropped(d, NotificationOutcome.FAILED, Reason.RECEIVER_GONE, now) for d in given_up]
 
@@ -265,6 +490,11 @@ class Alerter:
     def _row(self, key: bytes) -> bytes | None:
         if key == _LEDGER_KEY:
             return self._ledger.row()
+        if key.startswith(standing.KEY):
+            known = self._standing.get(key.removeprefix(standing.KEY).decode())
+            return None if known is None else known.row()
+        if key.startswith(_COMMANDS_KEY):
+            return seal(_VERSION, _OFFSET.pack(self._commands[int(key.removeprefix(_COMMANDS_KEY))]))
         if key.startswith(_SOURCE_KEY):
             return seal(_VERSION, _PAIR.pack(*self._sources[int(key.removeprefix(_SOURCE_KEY))]))
         return self._talks[key].row() if key in self._talks else None
@@ -273,6 +503,11 @@ class Alerter:
 def _pair(value: bytes) -> tuple[int, int]:
     first, second = _PAIR.unpack(unseal(value, _VERSION, "correlate lanes")[1])
     return first, second
+
+
+def _offset(value: bytes) -> int:
+    (offset,) = _OFFSET.unpack(unseal(value, _VERSION, "commands")[1])
+    return int(offset)
 
 
 def _source_key(lane: int) -> bytes:

@@ -9,7 +9,11 @@ from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Reason
 from streams.pages import seal, unseal
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+"""2 added `held` and what follows it: a row of version 1 has their defaults."""
+
+ANSWERS: Final = (Reason.ACKNOWLEDGED, Reason.RESOLVED)
+"""What is only told to those who took a message that the incident is open."""
 
 
 @dataclass(slots=True)
@@ -32,15 +36,23 @@ class Conversation:
     """Whether the incident is over: nothing more will come."""
     sending: bool = False
     """Whether the first of `queue` is being delivered."""
+    held: str = ""
+    """Reason of the message that a silence holds back; empty when there is none."""
+    said_at: int = 0
+    """Wall clock, µs, of the last decision to say that it is open."""
+    repeats: int = 0
+    """How often it was told, or would have been, that it is still open."""
+    reach: int = 0
+    """How many models, users and metrics the last such message named."""
     queue: list[Delivery] = field(default_factory=list)
-    """Messages without an outcome, in order; few, since an incident can only open, rise four times and end."""
+    """Messages without an outcome, in order; few, since repeats and extensions wait until none is queued."""
 
     def next(self) -> Delivery | None:
         """The message to be begun now, if one can be: none is being delivered, and an end waits for the summary that told of the start."""
         if self.sending or not self.queue:
             return None
         head = self.queue[0]
-        return None if head.reason is Reason.RESOLVED and self.summary else head
+        return None if head.reason in ANSWERS and self.summary else head
 
     @property
     def is_over(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered, GiveUp
-from schemas.records import Notification
+from schemas.records import Audit, Notification
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Decision:
     receiver: str = ""
     notification: Notification | None = None
     delivery: Delivery | None = None
+    audit: Audit | None = None
+    """What came of a command."""
 
 
 Outcome = Delivered | GiveUp

@@ -38,17 +38,27 @@ class Ledger:
         record = self._write(delivery, kind, outcome.reason, now, attempt, status, outcome.detail)
         return Decision(Reason.DELIVERED if is_taken else Reason.FAILED, delivery.receiver, record)
 
-    def dropped(self, delivery: Delivery, outcome: NotificationOutcome, reason: Reason, now: int) -> Decision:
+    def dropped(
+        self, delivery: Delivery, outcome: NotificationOutcome, reason: Reason, now: int, detail: str = ""
+    ) -> Decision:
         """A message is not handed over after all."""
-        return Decision(reason, delivery.receiver, self._write(delivery, outcome, reason, now))
+        return Decision(reason, delivery.receiver, self._write(delivery, outcome, reason, now, detail=detail))
 
     def unsent(
-        self, incident: Incident, receiver: str, outcome: NotificationOutcome, reason: Reason, now: int
+        self,
+        incident: Incident,
+        receiver: str,
+        outcome: NotificationOutcome,
+        reason: Reason,
+        now: int,
+        *,
+        name: str = "",
+        detail: str = "",
     ) -> Decision:
-        """A revision of an incident makes no message of its own."""
-        name = message_id(incident, receiver)
+        """A revision of an incident makes no message of its own; `name` is the id of the message that it would have been, if not the usual one."""
+        name = name or message_id(incident, receiver)
         about = Delivery(name, incident.tenant, incident.id, incident.revision, receiver, reason, "", now)
-        return self.dropped(about, outcome, reason, now)
+        return self.dropped(about, outcome, reason, now, detail)
 
     def _write(
         self,

@@ -1,6 +1,6 @@
 """What a receiver reads: JSON by Standard Webhooks' advice, `type`, `timestamp` and `data`.
 
-    {"type": "incident.opened",                      or incident.escalated, incident.resolved, incidents.summary
+    {"type": "incident.opened",                      or incident.escalated, .extended, .repeated, .acknowledged, .resolved, incidents.summary
      "timestamp": "2026-01-31T12:00:00.000000Z",     event time of the newest news in it, UTC
      "data": {"incident": {…}}}                      see `incident_message`, `summary_message`
 
@@ -33,7 +33,7 @@ class Delivery:
     incident_revision: int
     receiver: str
     reason: Reason
-    """OPENED, ESCALATED, RESOLVED or SUMMARY."""
+    """OPENED, ESCALATED, EXTENDED, REPEATED, ACKNOWLEDGED, RESOLVED or SUMMARY."""
     body: str
     decided_at: int
     """Wall clock, µs; the deadline counts from here, over restarts."""
@@ -71,9 +71,12 @@ class Listing:
         )
 
 
-def message_id(incident: Incident, receiver: str) -> str:
-    """The id of the message about this revision to this receiver: constant over retries, restarts and replays."""
-    return record_id(incident.tenant, incident.id, incident.revision, receiver)
+def message_id(incident: Incident, receiver: str, *which: str | int) -> str:
+    """The id of the message about this revision to this receiver: constant over retries, restarts and replays.
+
+    `which` tells messages apart that a revision makes besides its own, such as repeats.
+    """
+    return record_id(incident.tenant, incident.id, incident.revision, receiver, *which)
 
 
 def summary_id(incident: Incident, receiver: str) -> str:
@@ -81,8 +84,9 @@ def summary_id(incident: Incident, receiver: str) -> str:
     return record_id(incident.tenant, incident.id, incident.revision, receiver, "summary")
 
 
-def incident_message(incident: Incident, reason: Reason, page_url: str | None = None) -> str:
-    """The body of a message about one incident: `data.incident` holds the record's fields, times as ISO 8601, and with `page_url` a `link`."""
+def incident_message(incident: Incident, reason: Reason, page_url: str | None = None, acknowledged_by: str = "") -> str:
+    """The body of a message about one incident: `data.incident` holds the record's fields, times as ISO 8601, with `page_url` a `link`, and who
+    has acknowledged it, if somebody has."""
     data: dict[str, object] = {
         "id": incident.id,
         "tenant": incident.tenant,
@@ -103,6 +107,8 @@ def incident_message(incident: Incident, reason: Reason, page_url: str | None = 
         "settings_version": incident.settings_version,
     }
     data |= _linked(page_url, incident.tenant, incident.id)
+    if acknowledged_by:
+        data["acknowledged_by"] = acknowledged_by
     return _body(f"incident.{reason}", incident.updated_at, {"incident": data})
 
 

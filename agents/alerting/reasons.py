@@ -12,6 +12,15 @@ class Reason(StrEnum):
     ESCALATED = "escalated"
     """Its severity has risen: told."""
 
+    EXTENDED = "extended"
+    """A model, a user or a metric joined: told to receivers that want it."""
+
+    REPEATED = "repeated"
+    """It is still open `repeat_interval_s` after the last message, and nobody has acknowledged it: told again."""
+
+    ACKNOWLEDGED = "acknowledged"
+    """Somebody cares for it: told to receivers that were told of it."""
+
     RESOLVED = "resolved"
     """It is over, and the receiver was told of it: told."""
 
@@ -26,6 +35,15 @@ class Reason(StrEnum):
 
     LISTED_BACKLOG = "too many messages wait"
     """Listed in the next summary, since the receiver has `max_waiting` messages to take first."""
+
+    LISTED_CAP = "too many pages within an hour"
+    """Listed in a summary, since the receiver had its `pages_per_hour` already."""
+
+    SILENCED = "silenced"
+    """Held back by a silence, whose id the record's detail has; told when the silence ends, if the incident is open then."""
+
+    COMMANDED = "commanded"
+    """A command was taken or refused; the audit record says what came of it."""
 
     LISTED_AGAIN = "listed in summary"
     """An incident that the next summary lists, or a summary has listed, changed: the next summary says how it stands now."""

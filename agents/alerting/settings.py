@@ -49,6 +49,14 @@ class ReceiverSettings:
     send_resolved: bool = True
     """Whether the end of an incident is told, to those who were told of it."""
 
+    send_extended: bool = False
+    """Whether it is told that a model, a user or a metric joined an incident. Off, since a rise of severity is told anyway and the page shows the
+    rest."""
+
+    pages_per_hour: int | None = 60
+    """Most messages within an hour that say that an incident is open: those beyond are told in one summary, another hour later in the next. More
+    than one a minute nobody reads. Counted by each worker. None means no cap."""
+
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("a receiver needs a name")
@@ -66,6 +74,8 @@ class ReceiverSettings:
             )
         if self.channel is not None and self.kind is not ReceiverKind.SLACK:
             raise ValueError(f"receiver {self.name!r}: a channel is for slack only")
+        if self.pages_per_hour is not None and self.pages_per_hour < 1:
+            raise ValueError(f"receiver {self.name!r}: pages_per_hour must be at least 1, or null for no cap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,10 @@ class AlertSettings:
     retry: RetrySettings = field(default_factory=RetrySettings)
     """How a failed delivery is tried again."""
 
+    repeat_interval_s: float | None = None
+    """Wall-clock seconds after a message about an incident at which the receiver is told that it is still open, unless somebody has acknowledged it
+    or a silence holds. None or 0 means never: an incident is told once, and its end."""
+
     page_url: str | None = None
     """Address at which people reach Sentinel's page, such as `https://sentinel.example.org`: each message links to
     `PAGE_URL/incidents/TENANT/INCIDENT`. None means that messages have no link."""
@@ -122,6 +136,8 @@ class AlertSettings:
     def __post_init__(self) -> None:
         if self.page_url is not None and not self.page_url.startswith(("https://", "http://")):
             raise ValueError(f"page_url is {self.page_url!r}, it must begin with https:// or http://")
+        if (self.repeat_interval_s or 0) < 0:
+            raise ValueError(f"repeat_interval_s is {self.repeat_interval_s}, it must not be negative")
         names = [receiver.name for receiver in self.receivers]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -14,7 +14,8 @@ from schemas.ids import record_id
 from schemas.records import Incident
 from streams.pages import seal, unseal
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+"""2 added `not_before`: a row of version 1 has its default."""
 _KEY: Final = b"summary/"
 
 
@@ -27,6 +28,8 @@ class _Collected:
     incident_revision: int
     first_at: int
     due_at: int
+    not_before: int = 0
+    """It is not due before: summaries of what a cap holds back keep their distance."""
     listings: list[Listing] = field(default_factory=list)
     unlisted: int = 0
 
@@ -76,8 +79,8 @@ class Summaries:
         self._places: dict[bytes, _Place] = {}
         self._touched: set[bytes] = set()
 
-    def add(self, incident: Incident, receiver: str, *, is_first: bool, now: int) -> str | None:
-        """List an incident in the summary that collects, or begin one; returns its id.
+    def add(self, incident: Incident, receiver: str, *, is_first: bool, now: int, not_before: int = 0) -> str | None:
+        """List an incident in the summary that collects, or begin one, not to be due before `not_before`; returns its id.
 
         None where it lists `summary_listed` others already: then it counts the incident, if `is_first` says that nothing told of it before.
         """
@@ -86,10 +89,15 @@ class Summaries:
         self._touched.add(key)
         if place.collected is None:
             place.collected = _Collected(
-                summary_id(incident, receiver), incident.id, incident.revision, first_at=now, due_at=now
+                summary_id(incident, receiver),
+                incident.id,
+                incident.revision,
+                first_at=now,
+                due_at=now,
+                not_before=not_before,
             )
         collected = place.collected
-        collected.due_at = min(now + self._wait_us, collected.first_at + self._max_wait_us)
+        collected.due_at = max(min(now + self._wait_us, collected.first_at + self._max_wait_us), collected.not_before)
         if collected.put(incident):
             return collected.id
         if len(collected.listings) >= self._settings.summary_listed:

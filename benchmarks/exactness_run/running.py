@@ -110,6 +110,7 @@ def _config(plan: Plan, inbox: Inbox, folder: Path) -> Path:
     receiver = {
         "name": RECEIVER,
         "kind": "webhook",
+        "pages_per_hour": None,
         "url": inbox.url,
         "secret": inbox.secret,
         "allow_private": True,

@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from schemas.records import Incident, IncidentChange, Severity
+from schemas.records import Command, Incident, IncidentChange, Severity
 from streams.pages import NewerState
-from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, reasons
+from tests.alerting.timeline import PAGER, Desk, acknowledge, deliveries, expire, incident, micros, reasons, silence
 
 BUSY = AlertSettings(
     receivers=(
         PAGER,
-        ReceiverSettings(name="boss", min_severity=Severity.HIGH),
-        ReceiverSettings(name="shy", send_resolved=False),
+        ReceiverSettings(name="boss", min_severity=Severity.HIGH, send_extended=True),
+        ReceiverSettings(name="shy", send_resolved=False, pages_per_hour=5),
     ),
+    repeat_interval_s=50,
     alert_max_age_s=60,
     summary_wait_s=5,
     summary_max_wait_s=20,
@@ -47,7 +48,26 @@ class Ends:
     well: bool
 
 
-Happening = Arrives | Ends
+@dataclass(frozen=True)
+class Asks:
+    """A person asks for something after `wait` seconds."""
+
+    wait: float
+    command: Command
+
+
+Happening = Arrives | Ends | Asks
+
+
+@st.composite
+def commands(draw: st.DrawFn, second: float, name: str, serial: int) -> Command:
+    """Silences of all or of some, some of them short; ends of them; acknowledgements."""
+    if draw(st.booleans()):
+        return acknowledge(name)
+    if draw(st.booleans()):
+        return expire(f"s{draw(st.integers(0, serial))}", at=second)
+    matchers = draw(st.sampled_from(((), (f"incident={name}",), ("severity<=medium",), ("model=a",))))
+    return silence(f"s{serial}", *matchers, ends=second + draw(st.sampled_from((1, 20, 90))), at=second)
 
 
 @st.composite
@@ -62,6 +82,9 @@ def timelines(draw: st.DrawFn) -> list[Happening]:
             made.append(Ends(wait, draw(st.integers(0, 5)), draw(st.booleans())))
             continue
         place = draw(st.sampled_from("abcd"))
+        if draw(st.integers(0, 3)) == 0:
+            made.append(Asks(wait, draw(commands(second, known.get(place, ("none", 0, 0))[0], serial))))
+            continue
         is_new = place not in known
         name, revision, rank = known.get(place, (f"i{serial}", 0, draw(st.integers(0, 4))))
         change = IncidentChange.OPENED if is_new else draw(st.sampled_from(list(IncidentChange)[1:]))
@@ -73,7 +96,8 @@ def timelines(draw: st.DrawFn) -> list[Happening]:
             del known[place]
         age = draw(st.sampled_from((0, 0, 0, 100)))
         severity = list(Severity)[rank]
-        made.append(Arrives(wait, incident(name, change, second - age, revision=revision + 1, severity=severity)))
+        record = incident(name, change, second - age, revision=revision + 1, severity=severity)
+        made.append(Arrives(wait, replace(record, models=tuple("abcdefgh"[: (revision + 2) // 2]))))
     return made
 
 
@@ -88,6 +112,9 @@ def played(timeline: list[Happening], flushes: Set[int] = NONE, restarts: Set[in
         second = desk.now + happening.wait
         if isinstance(happening, Arrives):
             desk.at(second, happening.record)
+            continue
+        if isinstance(happening, Asks):
+            desk.ask(second, happening.command)
             continue
         desk.pass_to(second)
         if pending := desk.core.pending():
@@ -134,7 +161,7 @@ def test_resolved_never_comes_before_opened(timeline: list[Happening]) -> None:
             if delivery.reason is not Reason.SUMMARY:
                 others = [d for d in under_way.values() if d.reason is not Reason.SUMMARY]
                 assert about not in {(d.receiver, d.incident_id) for d in others}
-            if delivery.reason is Reason.RESOLVED:
+            if delivery.reason in (Reason.RESOLVED, Reason.ACKNOWLEDGED):
                 assert about in told
             under_way[delivery.notification_id] = delivery
         elif decision.notification is not None and decision.notification.outcome in ("delivered", "failed"):
@@ -168,6 +195,8 @@ def test_ids_of_messages_are_made_once_and_stay(timeline: list[Happening]) -> No
 def test_everything_ends_when_receivers_answer(timeline: list[Happening]) -> None:
     """When all deliveries get an outcome and time passes, nothing is pending and only open incidents are remembered."""
     desk = played(timeline)
+    desk.flush()
+    desk.restart(replace(BUSY, repeat_interval_s=None))  # what is open is repeated as long as it is open
     for _ in range(500):
         desk.pass_to(desk.now + 30)
         for delivery in desk.core.pending():
@@ -199,9 +228,20 @@ def test_newer_state_is_refused() -> None:
     desk = Desk()
     desk.at(3600, incident("i1", IncidentChange.OPENED, 0), incident("i2", IncidentChange.OPENED, 3600))
     desk.flush()
-    assert {key.split(b"/")[0] for key in desk.rows} == {b"ledger", b"source", b"told", b"summary"}
+    assert {key.split(b"/")[0] for key in desk.rows} == {b"ledger", b"source", b"told", b"summary", b"open", b"paged"}
     for key, value in desk.rows.items():
         with pytest.raises(NewerState):
             Desk().core.restore({key: b"\xff\xff\xff\xff" + value[4:]})
     with pytest.raises(NewerState):
         Desk().core.restore({b"future/1": b""})
+
+
+@settings(deadline=None)
+@given(timelines())
+def test_what_a_silence_held_back_is_told_if_it_is_still_open(timeline: list[Happening]) -> None:
+    """A long time after all silences, nothing is held back any more: it was told, listed, acknowledged, or is over."""
+    desk = played(timeline)
+    desk.pass_to(desk.now + 100)
+    desk.flush()
+    held = [key for key, value in desk.rows.items() if key.startswith(b"told/") and b'"held":""' not in value]
+    assert held == []

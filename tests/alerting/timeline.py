@@ -3,12 +3,23 @@
 from dataclasses import replace
 
 from agents.alerting.alerter import Alerter
+from agents.alerting.auditing import Asked
 from agents.alerting.decisions import Decision
 from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Attempt, Reason
 from agents.alerting.retrying import Delivered, GiveUp
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from schemas.records import Incident, IncidentChange, IncidentState, Notification, NotificationOutcome, Severity
+from schemas.records import (
+    Audit,
+    Command,
+    CommandKind,
+    Incident,
+    IncidentChange,
+    IncidentState,
+    Notification,
+    NotificationOutcome,
+    Severity,
+)
 
 START_S = 1_700_000_000
 PAGER = ReceiverSettings(name="pager")
@@ -57,6 +68,50 @@ def incident(
     )
 
 
+def silence(
+    name: str, *matchers: str, ends: float, starts: float | None = None, tenant: str = "acme", at: float = 0
+) -> Command:
+    """A command that silences until this second."""
+    start = None if starts is None else micros(starts)
+    return asked(CommandKind.SILENCE, name, "", at, tenant, matchers, start, micros(ends))
+
+
+def expire(name: str, *, tenant: str = "acme", at: float = 0) -> Command:
+    """A command that ends silence `name` now."""
+    return asked(CommandKind.EXPIRE, f"expire {name}", name, at, tenant)
+
+
+def acknowledge(name: str, *, tenant: str = "acme", author: str = "ann") -> Command:
+    """A command that says that somebody cares for incident `name`."""
+    return asked(CommandKind.ACKNOWLEDGE, f"acknowledge {name}", name, 0, tenant, author=author)
+
+
+def asked(
+    kind: CommandKind,
+    name: str,
+    target: str,
+    at: float,
+    tenant: str,
+    matchers: tuple[str, ...] = (),
+    starts_at: int | None = None,
+    ends_at: int | None = None,
+    author: str = "ann",
+) -> Command:
+    """A command in full."""
+    return Command(
+        id=name,
+        tenant=tenant,
+        kind=kind,
+        author=author,
+        at=micros(at),
+        target=target,
+        matchers=matchers,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        comment="",
+    )
+
+
 class Desk:
     """An alerter, its stored rows and its virtual clock, and all that it decided."""
 
@@ -66,6 +121,7 @@ class Desk:
         self.rows: dict[bytes, bytes] = {}
         self.now = 0.0
         self.offset = 0
+        self.commands = 0
         self.decided: list[tuple[float, Decision]] = []
 
     def at(self, second: float, *records: Incident) -> list[Decision]:
@@ -77,6 +133,13 @@ class Desk:
             made += self.core.on_incident(placed, offset=self.offset, now=micros(second))
             self.offset += 1
         return self._kept(made)
+
+    def ask(self, second: float, command: Command, *, is_answered_here: bool = True) -> list[Decision]:
+        """The clock comes to this second, and this command."""
+        self.pass_to(second)
+        place = Asked(command, 0, self.commands, is_answered_here)
+        self.commands += 1
+        return self._kept(self.core.on_command(place, micros(second)))
 
     def pass_to(self, second: float) -> list[Decision]:
         """The clock comes to this second; what the alerter decided when it was woken on the way."""
@@ -123,6 +186,11 @@ class Desk:
     def _kept(self, made: list[Decision]) -> list[Decision]:
         self.decided += [(self.now, decision) for decision in made]
         return made
+
+
+def audits(decisions: list[Decision]) -> list[Audit]:
+    """What came of commands."""
+    return [decision.audit for decision in decisions if decision.audit is not None]
 
 
 def reasons(decisions: list[Decision]) -> list[Reason]:

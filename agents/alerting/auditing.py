@@ -1,0 +1,37 @@
+"""The record of what came of a command."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.ids import record_id
+from schemas.records import Audit, AuditOutcome, Command
+
+_MOST_DETAIL: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command, and where it stands on `commands`."""
+
+    command: Command
+    partition: int
+    offset: int
+    is_answered_here: bool
+    """Whether it is this lane that tells what came of it: each command is answered by one lane, though every lane may obey it."""
+
+
+def audit(asked: Asked, outcome: AuditOutcome, detail: str, now: int) -> Audit:
+    """What came of it, decided at `now`, µs."""
+    command = asked.command
+    return Audit(
+        id=record_id("audit", command.tenant, command.id, asked.partition, asked.offset),
+        tenant=command.tenant,
+        command_id=command.id,
+        action=command.kind,
+        author=command.author,
+        asked_at=command.at,
+        at=now,
+        target=command.target or command.id,
+        outcome=outcome,
+        detail=detail[:_MOST_DETAIL],
+    )

@@ -1,0 +1,76 @@
+"""Conditions on an incident, as people write them: `application=checkout`, `model!=gpt-4o`, `severity<=medium`."""
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from schemas.records import Incident, Severity
+
+_FORM: Final = re.compile(r"([a-z]+)(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
+_MOST: Final = 500
+_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
+_COMPARED: Final[dict[str, Callable[[int, int], bool]]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_LISTED: Final[dict[str, Callable[[Incident], tuple[str, ...]]]] = {
+    "application": lambda incident: (incident.application,),
+    "incident": lambda incident: (incident.id,),
+    "model": lambda incident: incident.models,
+    "user": lambda incident: incident.users,
+    "metric": lambda incident: incident.metrics,
+    "detector": lambda incident: incident.detectors,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One condition. Fields are application, incident, model, user, metric, detector and severity.
+
+    `=` holds where an incident names this value and no other: a silence for one model hides no trouble of a second one. `!=` holds where it does not
+    name the value at all. A severity can be compared.
+    """
+
+    field: str
+    operator: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ValueError with words that say what to write.
+
+        >>> str(Matcher.parse("severity<=medium"))
+        'severity<=medium'
+        """
+        form = _FORM.fullmatch(text) if len(text) <= _MOST else None
+        if form is None:
+            raise ValueError(
+                f"{text[:80]!r} is no matcher; write FIELD=VALUE or FIELD!=VALUE, severity also with <= and >="
+            )
+        field, sign, value = form.groups()
+        if field == "severity":
+            if value not in list(Severity):
+                raise ValueError(f"{text!r}: a severity is one of {', '.join(Severity)}")
+        elif field not in _LISTED:
+            raise ValueError(f"{text!r}: there is no field {field!r}; known are {', '.join([*_LISTED, 'severity'])}")
+        elif sign not in ("=", "!="):
+            raise ValueError(f"{text!r}: only a severity can be compared by {sign}")
+        elif not value:
+            raise ValueError(f"{text!r} has no value")
+        return cls(field, sign, value)
+
+    def matches(self, incident: Incident) -> bool:
+        """Whether it holds for the incident as it stands."""
+        if self.field == "severity":
+            return _COMPARED[self.operator](_RANK[incident.severity], _RANK[Severity(self.value)])
+        named = _LISTED[self.field](incident)
+        return set(named) == {self.value} if self.operator == "=" else self.value not in named
+
+    def __str__(self) -> str:
+        return f"{self.field}{self.operator}{self.value}"

@@ -1,0 +1,126 @@
+"""Silences: messages about some incidents of a tenant are held back for a while."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Final, Self
+
+import orjson
+
+from agents.alerting.matching import Matcher
+from schemas.records import AuditOutcome, Command, Incident
+from streams.pages import seal, unseal
+
+_VERSION: Final = 1
+_KEY: Final = b"silence/"
+
+MOST: Final = 1000
+"""Silences that a tenant can have at a time; a program in a loop must not fill the state."""
+
+
+@dataclass(slots=True)
+class Silence:
+    """From `starts_at` until before `ends_at` (wall clock, µs), for incidents that all matchers hold for."""
+
+    id: str
+    tenant: str
+    author: str
+    matchers: list[str]
+    starts_at: int
+    ends_at: int
+    expired: bool = False
+    """Ended before its time. It stays known until then, so that the same command, sent again, does not bring it back."""
+
+    def row(self) -> bytes:
+        """As a row of a lane's state."""
+        return seal(_VERSION, orjson.dumps(asdict(self)))
+
+    @classmethod
+    def from_row(cls, value: bytes) -> Self:
+        """What `row` gave. Raises NewerState."""
+        return cls(**orjson.loads(unseal(value, _VERSION, "silences")[1]))
+
+
+class Silences:
+    """The silences of all tenants that have not ended."""
+
+    def __init__(self) -> None:
+        self._silences: dict[bytes, Silence] = {}
+        self._matchers: dict[str, tuple[Matcher, ...]] = {}
+        self._touched: set[bytes] = set()
+
+    def add(self, command: Command, now: int) -> tuple[AuditOutcome, str]:
+        """Take a command that silences; what came of it, and why. One that came before changes nothing."""
+        if (known := self._silences.get(_key(command.id))) is not None:
+            is_own = known.tenant == command.tenant
+            return (AuditOutcome.REPEATED, "came before") if is_own else (AuditOutcome.REFUSED, "the id is in use")
+        starts_at, ends_at = command.starts_at or command.at, command.ends_at
+        if ends_at is None or ends_at <= max(now, starts_at):
+            return AuditOutcome.REFUSED, "it ends in the past, or before it begins"
+        if sum(silence.tenant == command.tenant for silence in self._silences.values()) >= MOST:
+            return AuditOutcome.REFUSED, f"the tenant has {MOST} silences already"
+        silence = Silence(command.id, command.tenant, command.author, list(command.matchers), starts_at, ends_at)
+        try:
+            self._put(silence)
+        except ValueError as fault:
+            return AuditOutcome.REFUSED, str(fault)
+        self._touched.add(_key(silence.id))
+        return AuditOutcome.APPLIED, " ".join(silence.matchers) or "every incident"
+
+    def expire(self, command: Command) -> tuple[AuditOutcome, str]:
+        """Take a command that ends a silence of the same tenant."""
+        silence = self._silences.get(_key(command.target))
+        if silence is None or silence.tenant != command.tenant:
+            return AuditOutcome.REFUSED, "no silence of this tenant has this id, or it has ended"
+        if silence.expired:
+            return AuditOutcome.REPEATED, "came before"
+        silence.expired = True
+        self._touched.add(_key(silence.id))
+        return AuditOutcome.APPLIED, ""
+
+    def of(self, incident: Incident, now: int) -> Silence | None:
+        """The silence that holds messages about the incident back now; of several the one that ends last."""
+        holding = [
+            silence
+            for silence in self._silences.values()
+            if silence.tenant == incident.tenant
+            and not silence.expired
+            and silence.starts_at <= now < silence.ends_at
+            and all(matcher.matches(incident) for matcher in self._matchers[silence.id])
+        ]
+        return max(holding, key=lambda silence: (silence.ends_at, silence.id), default=None)
+
+    def next_end(self) -> int | None:
+        """When the next one ends; None without any."""
+        return min((silence.ends_at for silence in self._silences.values()), default=None)
+
+    def forget_ended(self, now: int) -> bool:
+        """Drop what has ended; whether anything had."""
+        ended = [key for key, silence in self._silences.items() if silence.ends_at <= now]
+        for key in ended:
+            del self._matchers[self._silences.pop(key).id]
+            self._touched.add(key)
+        return bool(ended)
+
+    def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take over the rows that `changed` gave. Raises NewerState."""
+        for _, value in rows:
+            self._put(Silence.from_row(value))
+
+    def changed(self) -> list[tuple[bytes, bytes | None]]:
+        """The rows that changed since the last call; None for one that is gone."""
+        rows = [(key, self._silences[key].row() if key in self._silences else None) for key in sorted(self._touched)]
+        self._touched.clear()
+        return rows
+
+    def _put(self, silence: Silence) -> None:
+        self._matchers[silence.id] = tuple(Matcher.parse(text) for text in silence.matchers)
+        self._silences[_key(silence.id)] = silence
+
+
+def is_row(key: bytes) -> bool:
+    """Whether the row under this key belongs to Silences."""
+    return key.startswith(_KEY)
+
+
+def _key(silence_id: str) -> bytes:
+    return _KEY + silence_id.encode()

@@ -1,0 +1,87 @@
+"""The `commands` topic as a worker knows it: what people ask for, in the order in which they asked."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from schemas.errors import BadRecord
+from schemas.records import Command
+from schemas.secrets import Secret
+from streams.control import COMMAND, SIGNATURE, Headers, is_signed, sign
+from streams.followed import FollowedTopic
+from streams.outgoing import Outgoing
+
+_MOST_KEPT: Final = 20_000
+"""Commands of one partition that are kept: the newest. A lane that never took any (a new installation's) would miss older ones, which are a year of
+commands, one each half hour."""
+
+UNSIGNED: Final = "command without our signature"
+OTHER_TENANT: Final = "command of another tenant than its key"
+
+
+def command_record(topic: str, command: Command, key: Secret) -> Outgoing:
+    """A command, signed, as it stands on the topic under its tenant."""
+    name, value = command.tenant.encode(), command.to_bytes()
+    return Outgoing(topic, name, value, ((COMMAND, b"1"), (SIGNATURE, sign(key, COMMAND, topic.encode(), name, value))))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One record of the topic: a command, or what is wrong with it."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    command: Command | None
+    fault: BadRecord | None = None
+
+
+def arrived(topic: str, signing_key: Secret, partition: int, record: Any) -> Arrived:
+    """The record as it counts: only with our signature, and only for the tenant that it is keyed by."""
+    headers: Headers = record.headers
+    key, value = record.key, record.value
+
+    def bad(fault: BadRecord) -> Arrived:
+        return Arrived(partition, record.offset, key, value, None, fault)
+
+    if value is None or not is_signed(signing_key, headers, COMMAND, topic.encode(), key or b"", value):
+        return bad(BadRecord(UNSIGNED))
+    try:
+        command = Command.from_bytes(value)
+    except BadRecord as fault:
+        return bad(fault)
+    if command.tenant.encode() != key:
+        return bad(BadRecord(OTHER_TENANT, "tenant"))
+    return Arrived(partition, record.offset, key, value, command)
+
+
+class CommandLog(FollowedTopic):
+    """Reads the topic whole at the start, and follows it; lanes ask what is new to them."""
+
+    def __init__(self, client: Mapping[str, Any], topic: str, key: Secret) -> None:
+        super().__init__(client, topic)
+        self._key = key
+        self._kept: dict[int, deque[Arrived]] = {}
+
+    @property
+    def topic(self) -> str:
+        """Its name."""
+        return self._topic
+
+    def ends(self) -> dict[int, int]:
+        """By partition, the offset after the last record that is known; partitions without one are left out."""
+        return {partition: kept[-1].offset + 1 for partition, kept in self._kept.items()}
+
+    def since(self, partition: int, offset: int) -> Iterator[Arrived]:
+        """The records of a partition from this offset on, in order."""
+        return (record for record in list(self._kept.get(partition, ())) if record.offset >= offset)
+
+    async def wait_for(self, version: str) -> None:
+        """Lanes that obey commands name no settings versions."""
+        raise NotImplementedError(f"a lane of alert waits for settings {version}")
+
+    def _take_record(self, partition: int, record: Any) -> None:
+        kept = self._kept.setdefault(partition, deque(maxlen=_MOST_KEPT))
+        kept.append(arrived(self._topic, self._key, partition, record))

@@ -1,0 +1,192 @@
+"""`sentinel silence` and `sentinel acknowledge`: what people say to the messages they get."""
+
+import re
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from topology.commands.options import Config, UserError, settings_from, show_table
+
+if TYPE_CHECKING:
+    from topology.settings import Settings
+
+_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_LONGEST_S: Final = 366 * 86_400
+
+Tenant = Annotated[str | None, typer.Option(help="The tenant; may also be a matcher, tenant=NAME.")]
+Author = Annotated[str | None, typer.Option(help="Who asks. Default: the user who is logged in.")]
+
+
+def silence(
+    matchers: Annotated[
+        list[str] | None,
+        typer.Argument(help="tenant=T and conditions that must all hold: FIELD=VALUE, FIELD!=VALUE, severity<=medium."),
+    ] = None,
+    config: Config = None,
+    span: Annotated[str | None, typer.Option("--for", help="How long: 90s, 30m, 2h, 3d, 1w.")] = None,
+    comment: Annotated[str, typer.Option(help="Why; others read it.")] = "",
+    author: Author = None,
+    tenant: Tenant = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Yes: all incidents of the tenant, without any condition.")
+    ] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Only print the silences that have not ended.")] = False,
+    expire: Annotated[str | None, typer.Option(help="End this silence (its id) now.", metavar="ID")] = None,
+) -> None:
+    """Hold messages about some incidents back for a while.
+
+    Fields are application, incident, model, user, metric, detector and severity. FIELD=VALUE holds where an incident names this value and no other.
+    What is still open when the silence ends is told then; what was told before and ends meanwhile is told as over.
+    """
+    named, conditions = _tenant_of(matchers or [], tenant)
+    settings = settings_from(config)
+    if listing:
+        _list(settings, named)
+    elif expire is not None:
+        _expire(settings, expire, named, author or _user(), comment)
+    else:
+        _silence(settings, named, conditions, span, author or _user(), comment, everything=everything)
+
+
+def acknowledge(
+    incident: Annotated[str, typer.Argument(help="Id of the incident.", metavar="INCIDENT")],
+    tenant: Annotated[str, typer.Option(help="Its tenant.")],
+    config: Config = None,
+    comment: Annotated[str, typer.Option(help="What is being done; others read it.")] = "",
+    author: Author = None,
+) -> None:
+    """Say that somebody cares for an incident: receivers are told once, and it is not repeated.
+
+    A rise of its severity and its end are told as before.
+    """
+    from schemas.records import CommandKind
+    from topology.commanding import about, publish
+
+    settings = settings_from(config)
+    command = about(CommandKind.ACKNOWLEDGE, tenant, incident, author=author or _user(), comment=comment, now=_now_us())
+    _reach(settings)
+    publish(settings.broker, command, settings.worker.control_key)
+    typer.echo(f"acknowledged {incident} of {tenant}, if it is open; topic audit tells")
+
+
+def _silence(
+    settings: "Settings",
+    tenant: str | None,
+    conditions: tuple[str, ...],
+    span: str | None,
+    author: str,
+    comment: str,
+    *,
+    everything: bool,
+) -> None:
+    from topology.commanding import publish
+    from topology.commanding import silence as command_of
+
+    if tenant is None:
+        raise UserError("a silence is for one tenant; add tenant=NAME")
+    if not conditions and not everything:
+        raise UserError(f"this would silence every incident of {tenant}; add conditions, or --all if that is meant")
+    if span is None:
+        raise UserError("say for how long, such as --for 2h")
+    now = _now_us()
+    ends_at = now + round(seconds_of(span) * 1e6)
+    command = command_of(tenant, conditions, author=author, comment=comment, now=now, ends_at=ends_at)
+    _reach(settings)
+    publish(settings.broker, command, settings.worker.control_key)
+    typer.echo(f"silence {command.id} of {tenant} until {_time(ends_at)}: {' '.join(conditions) or 'every incident'}")
+
+
+def _expire(settings: "Settings", silence_id: str, tenant: str | None, author: str, comment: str) -> None:
+    from schemas.records import CommandKind
+    from topology.commanding import about, publish, silences
+
+    _reach(settings)
+    key = settings.worker.control_key
+    found = [one for one in silences(settings.broker, key, _now_us(), tenant) if one.command.id == silence_id]
+    if not found:
+        raise UserError(f"there is no silence {silence_id} that has not ended; `sentinel silence --list` shows them")
+    owner = found[0].command.tenant
+    publish(
+        settings.broker,
+        about(CommandKind.EXPIRE, owner, silence_id, author=author, comment=comment, now=_now_us()),
+        key,
+    )
+    typer.echo(f"silence {silence_id} of {owner} ends now")
+
+
+def _list(settings: "Settings", tenant: str | None) -> None:
+    from topology.commanding import silences
+
+    _reach(settings)
+    found = silences(settings.broker, settings.worker.control_key, _now_us(), tenant)
+    if not found:
+        typer.echo("no silence" + (f" of {tenant}" if tenant else ""))
+        return
+    show_table(
+        ("id", "tenant", "until", "author", "for", "comment", "state"),
+        [
+            (
+                one.command.id,
+                one.command.tenant,
+                _time(one.command.ends_at or 0),
+                one.command.author,
+                " ".join(one.command.matchers) or "every incident",
+                one.command.comment,
+                f"ended by {one.expired_by}" if one.expired_by else "holds",
+            )
+            for one in found
+        ],
+    )
+
+
+def seconds_of(span: str) -> float:
+    """Seconds of a span such as 90s, 1h30m, 2d. Raises UserError.
+
+    >>> seconds_of("1h30m"), seconds_of("2d")
+    (5400.0, 172800.0)
+    """
+    parts = _SPAN.findall(span)
+    total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if not parts or "".join(number + unit for number, unit in parts) != span or total <= 0:
+        raise UserError(f"{span!r} is no span above 0; write 90s, 30m, 2h, 3d or 1w")
+    if total > _LONGEST_S:
+        raise UserError(f"{span} is more than a year")
+    return total
+
+
+def _tenant_of(words: list[str], tenant: str | None) -> tuple[str | None, tuple[str, ...]]:
+    from agents.alerting.matching import Matcher
+
+    named = {word.removeprefix("tenant=") for word in words if word.startswith("tenant=")} | ({tenant} - {None})
+    if len(named) > 1:
+        raise UserError(f"one tenant, please: {', '.join(sorted(filter(None, named)))}")
+    conditions = sorted({word for word in words if not word.startswith("tenant=")})
+    try:
+        parsed = tuple(str(Matcher.parse(word)) for word in conditions)
+    except ValueError as fault:
+        raise UserError(str(fault)) from fault
+    return next(iter(named), None) or None, parsed
+
+
+def _reach(settings: "Settings") -> None:
+    from streams.brokers import reach
+
+    reach(settings.broker)
+
+
+def _user() -> str:
+    import getpass
+
+    return getpass.getuser()
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _time(at: int) -> str:
+    from agents.alerting.messages import iso
+
+    return iso(at)[:19] + "Z"
