@@ -139,6 +139,7 @@ class LaneSet:
         """
         for partition in set(self._lanes) - set(partitions):
             await self._lanes.pop(partition).changelog.close()
+            metrics.forget_lane(self.stage.name, partition)
         if not partitions:
             # More workers than lanes, or a topic that is gone: then this raises.
             await self._logs.describe([])

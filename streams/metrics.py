@@ -75,3 +75,9 @@ SINK_LAG = Gauge(
     registry=REGISTRY,
 )
 READY = Gauge("sentinel_ready", "1 when recovered and assigned, else 0.", ("stage",), registry=REGISTRY)
+
+
+def forget_lane(stage: str, lane: int) -> None:
+    """Takes back where a lane stands, when another worker goes on with it: what this one says of it would never change again."""
+    for gauge in (POSITION, DURABLE, LAG, PROGRESS):
+        gauge.remove(stage, lane)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from aiokafka.errors import ProducerFenced
 
+from streams import metrics
 from streams.blocks import Block
 from streams.lanes import LaneSet
 from streams.outgoing import Step
@@ -53,6 +54,38 @@ async def test_what_begins_at_or_before_the_position_is_taken_from_the_position_
         await lanes.take(one)
     assert machine.sender.sent == [*range(15), *range(20, 43)]
     assert (program(lanes).count, lanes.lanes[3].position.offset) == (38, 43)
+
+
+async def test_a_lane_that_went_to_another_worker_leaves_no_gauge_behind(machine: Machine) -> None:
+    """Its last lag would stand for ever, and alarm for ever; the lanes that stay keep theirs."""
+    lanes = await assigned(machine, 3, 4)
+    name = lanes.stage.name
+    for partition in (3, 4):
+        taken = block(0, 10)
+        taken.partition = partition
+        await lanes.take(taken)
+        await lanes.flush()
+        metrics.LAG.labels(name, partition).set(7)
+    assert _standing(name) == {(gauge, lane) for gauge in _STANDING for lane in ("3", "4")}
+    await lanes.assign([4])
+    assert _standing(name) == {(gauge, "4") for gauge in _STANDING}
+
+
+_STANDING = {
+    "sentinel_lane_position",
+    "sentinel_lane_durable_position",
+    "sentinel_lane_lag",
+    "sentinel_lane_progress_timestamp_seconds",
+}
+
+
+def _standing(stage: str) -> set[tuple[str, str]]:
+    samples = (sample for family in metrics.REGISTRY.collect() for sample in family.samples)
+    return {
+        (sample.name, sample.labels["lane"])
+        for sample in samples
+        if sample.name in _STANDING and sample.labels["stage"] == stage and sample.labels["lane"] in ("3", "4")
+    }
 
 
 async def test_a_stale_block_behind_the_position_is_dropped_and_comes_again(machine: Machine) -> None:
