@@ -106,7 +106,7 @@ class Correlator:
         """
         for key, value in rows.items():
             if key.startswith(_OPEN_KEY):
-                self._insert(key, OpenIncident.from_row(value, self._settings.max_listed))
+                self._insert(key, OpenIncident.from_row(value, self._settings.max_listed, self._settings.thresholds))
             elif not is_row(key):
                 raise NewerState(f"correlate's state has a row {key!r} that this program does not know")
         self._sources.restore((key, value) for key, value in rows.items() if is_row(key))
@@ -132,6 +132,7 @@ class Correlator:
                 application=application,
                 opened_at=anomaly.event_time,
                 max_listed=self._settings.max_listed,
+                thresholds=self._settings.thresholds,
             )
             self._insert(key, incident)
             incident.join(anomaly, append_time)

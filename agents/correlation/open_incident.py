@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from agents.correlation.grading import Extent, Thresholds, incident_severity
 from agents.correlation.titles import sentence, title
 from schemas.records import Anomaly, Incident, IncidentChange, IncidentState, Severity
 from streams.pages import seal, unseal
@@ -23,7 +24,9 @@ class OpenIncident:
     opened_at: int
     """Event time of the anomaly that opened it."""
     max_listed: int
-    severity: Severity = Severity.INFO
+    thresholds: Thresholds
+    gravest: Severity = Severity.INFO
+    """The gravest severity of its anomalies."""
     score: float = float("-inf")
     """Score of the anomaly that the title tells: the gravest, of those the one with the highest score, of those the first."""
     lead: str = ""
@@ -49,15 +52,16 @@ class OpenIncident:
     anomaly_ids: list[str] = field(default_factory=list)
 
     def join(self, anomaly: Anomaly, append_time: int) -> bool:
-        """Take an anomaly in; true when it raises the severity.
+        """Take an anomaly in; true when that raises the incident's severity.
 
         One that lies before the incident's start joins like any other and leaves `opened_at` as it was told.
         """
-        rises = _RANK[anomaly.severity] > _RANK[self.severity]
-        if rises or (anomaly.severity is self.severity and anomaly.score > self.score) or not self.anomaly_count:
+        before = self.severity
+        is_graver = _RANK[anomaly.severity] > _RANK[self.gravest]
+        if is_graver or (anomaly.severity is self.gravest and anomaly.score > self.score) or not self.anomaly_count:
             self.score, self.lead, self.lead_metric = anomaly.score, sentence(anomaly), anomaly.metric
-        if rises:
-            self.severity = anomaly.severity
+        if is_graver:
+            self.gravest = anomaly.severity
         self.last_event = max(self.last_event, anomaly.event_time)
         self.last_append = max(self.last_append, append_time)
         self.source_lane, self.settings_version = anomaly.lane, anomaly.settings_version
@@ -70,7 +74,15 @@ class OpenIncident:
             (self.detectors, anomaly.detector),
         ):
             self.untold |= self._list(listed, name)
-        return rises
+        return _RANK[self.severity] > _RANK[before]
+
+    @property
+    def severity(self) -> Severity:
+        """By its gravest anomaly, and by its size, duration and reach."""
+        extent = Extent(
+            self.anomaly_count, max(self.last_event - self.opened_at, 0), len(self.models) + len(self.users)
+        )
+        return incident_severity(self.gravest, extent, self.thresholds)
 
     def _list(self, listed: list[str], name: str | None) -> bool:
         if name is None or len(listed) >= self.max_listed or name in listed:
@@ -86,10 +98,18 @@ class OpenIncident:
         self.told_at = self.last_event
         self.untold = False
         others = [metric for metric in self.metrics if metric != self.lead_metric]
-        return self._incident(change, title(self.lead, others), resolved_at, lane, offset, ordinal)
+        text = title(self.lead, others)
+        return self._incident(change, self.severity, text, resolved_at, lane, offset, ordinal)
 
     def _incident(
-        self, change: IncidentChange, text: str, resolved_at: int | None, lane: int, offset: int, ordinal: int
+        self,
+        change: IncidentChange,
+        severity: Severity,
+        text: str,
+        resolved_at: int | None,
+        lane: int,
+        offset: int,
+        ordinal: int,
     ) -> Incident:
         return Incident(
             id=self.id,
@@ -98,7 +118,7 @@ class OpenIncident:
             state=IncidentState.OPEN if resolved_at is None else IncidentState.RESOLVED,
             revision=self.revision,
             change=change,
-            severity=self.severity,
+            severity=severity,
             title=text,
             opened_at=self.opened_at,
             updated_at=self.last_event if resolved_at is None else resolved_at,
@@ -116,16 +136,17 @@ class OpenIncident:
         )
 
     def row(self) -> bytes:
-        """The state as a row: a head of what the record does not say, the lead metric, and the record with the lead as its title."""
+        """The state as a row: a head of what the record does not say, the lead metric, and the record with the lead as its title and
+        the gravest severity as its own, from which the rest follows."""
         metric = self.lead_metric.encode()
         head = _HEAD.pack(
             self.last_event, self.last_append, self.told_at, self.score, self.source_lane, self.untold, len(metric)
         )
-        record = self._incident(IncidentChange.UPDATED, self.lead, None, 0, 0, 0)
+        record = self._incident(IncidentChange.UPDATED, self.gravest, self.lead, None, 0, 0, 0)
         return seal(_VERSION, head + metric + record.to_bytes())
 
     @classmethod
-    def from_row(cls, value: bytes, max_listed: int) -> Self:
+    def from_row(cls, value: bytes, max_listed: int, thresholds: Thresholds) -> Self:
         """What `row` gave. Raises NewerState, and BadRecord where the bytes are not a row's."""
         _, body = unseal(value, _VERSION, "open incidents")
         last_event, last_append, told_at, score, source_lane, untold, size = _HEAD.unpack_from(body)
@@ -136,7 +157,8 @@ class OpenIncident:
             application=record.application,
             opened_at=record.opened_at,
             max_listed=max_listed,
-            severity=record.severity,
+            thresholds=thresholds,
+            gravest=record.severity,
             score=score,
             lead=record.title,
             lead_metric=bytes(body[_HEAD.size : _HEAD.size + size]).decode(),

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from agents.correlation.grading import Thresholds
+
 
 @dataclass(frozen=True, slots=True)
 class CorrelationSettings:
@@ -29,13 +31,29 @@ class CorrelationSettings:
     max_listed: int = 100
     """Most anomaly ids, models, users, metrics and detectors, each, that an incident lists: the first ones. What is beyond is counted only."""
 
+    large_from: int = 30
+    """Anomalies from which on an incident counts as large. One that is two of large, long and wide is a step graver than its gravest anomaly. A fault
+    of one series makes up to six anomalies a minute."""
+
+    long_from_s: float = 900.0
+    """Span from its first anomaly to its latest from which on an incident counts as long: what does not pass within a quarter of an hour seldom
+    passes by itself."""
+
+    wide_from: int = 3
+    """Models and users, together, from which on an incident counts as wide."""
+
     def __post_init__(self) -> None:
         for name in ("quiet_s", "active_lane_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
-        for name in ("update_every_s", "silence_s"):
+        for name in ("update_every_s", "silence_s", "long_from_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must not be negative")
-        for name in ("max_open", "max_listed"):
+        for name in ("max_open", "max_listed", "large_from", "wide_from"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """From when on an incident is large, long and wide."""
+        return Thresholds(self.large_from, round(self.long_from_s * 1e6), self.wide_from)
