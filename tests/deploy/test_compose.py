@@ -70,19 +70,21 @@ def test_the_settings_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (mount,) = (volume for volume in service["volumes"] if volume.startswith("./deploy/compose/sentinel.yaml"))
         source, target, mode = mount.split(":")
         assert (service["environment"]["SENTINEL_CONFIG"], mode) == (target, "ro")
-        secret = tmp_path / "control-key"
-        secret.write_text("a key")
+        for name in COMPOSE["secrets"]:
+            (tmp_path / name).write_text("a key of 16 characters")
         text = (ROOT / source).read_text()
         assert "/run/secrets/control-key" in text
         copied = tmp_path / "sentinel.yaml"
         copied.write_text(text.replace("/run/secrets/", f"{tmp_path}/"))
         for name, value in service["environment"].items():
-            monkeypatch.setenv(name, str(value))
+            monkeypatch.setenv(name, str(value).replace("/run/secrets/", f"{tmp_path}/"))
         settings = load(copied).settings
-        assert settings.worker.control_key.reveal() == "a key"
+        assert settings.worker.control_key.reveal() == "a key of 16 characters"
         assert settings.worker.health_host == "0.0.0.0"
         assert settings.broker.bootstrap_servers == "kafka:19092"
-        assert service["secrets"] == ["control-key"]
+        assert set(service["secrets"]) == {"control-key", *(["api-token"] if settings.api.token else [])}
+        for name in service["environment"]:
+            monkeypatch.delenv(name)
 
 
 def test_ports_are_published_on_this_machine_only() -> None:
@@ -93,10 +95,10 @@ def test_ports_are_published_on_this_machine_only() -> None:
     assert len({port.split(":")[1] for port in published}) == len(published)
 
 
-def test_only_sink_and_kibana_reach_elasticsearch() -> None:
+def test_only_those_who_need_it_reach_elasticsearch() -> None:
     """It asks nobody who they are: it publishes nothing, and its network has no way out."""
     on_it = {name for name, service in SERVICES.items() if "store" in service.get("networks", [])}
-    assert on_it == {"elasticsearch", "kibana", "sink"}
+    assert on_it == {"api", "elasticsearch", "kibana", "sink"}
     assert SERVICES["elasticsearch"]["networks"] == ["store"]
     assert "ports" not in SERVICES["elasticsearch"]
     assert COMPOSE["networks"]["store"] == {"internal": True}
