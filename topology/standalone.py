@@ -24,6 +24,11 @@ CRASH_NOTE: Final = "SENTINEL_CRASH_NOTE"
 """Environment variable with the file in which a detect worker notes what it decodes."""
 
 
+def api_process(config: Path | None) -> Child:
+    """The API over the store that the sink writes."""
+    return Child("api", sentinel("api", *_options(config)))
+
+
 def stage_processes(
     config: Path | None,
     note: Path,
@@ -33,11 +38,10 @@ def stage_processes(
 ) -> list[Child]:
     """A worker for each stage. Those that serve health on a given port get it and the ones after it, in the order of the stages; `note` is where
     detect notes what it decodes."""
-    options = ["--config", str(config)] if config is not None else []
     return [
         Child(
             stage,
-            sentinel("worker", stage, *options),
+            sentinel("worker", stage, *_options(config)),
             {
                 CRASH_NOTE: str(note),
                 **(environment or {}),
@@ -46,3 +50,7 @@ def stage_processes(
         )
         for index, stage in enumerate(stages)
     ]
+
+
+def _options(config: Path | None) -> list[str]:
+    return ["--config", str(config)] if config is not None else []

@@ -1,4 +1,4 @@
-"""`python -m tests.faust.stock BROKER PREFIX`: a worker as Faust's guide shows it, whose agent raises, and one that reads JSON.
+"""`python -m tests.faust.stock BROKER PREFIX FOLDER`: a worker as Faust's guide shows it, whose agent raises, and one that reads JSON.
 
 Prints one line for what it sees.
 """
@@ -9,12 +9,13 @@ from typing import Any
 import faust
 
 
-def build(broker: str, prefix: str) -> faust.App:
-    """The app."""
+def build(broker: str, prefix: str, folder: str) -> faust.App:
+    """The app. It makes folders for tables, wanted or not."""
     app = faust.App(
         f"{prefix}stock",
         broker=f"kafka://{broker}",
         store="memory://",
+        datadir=folder,
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,
@@ -37,6 +38,4 @@ def build(broker: str, prefix: str) -> faust.App:
 
 
 if __name__ == "__main__":
-    faust.Worker(
-        build(sys.argv[1], sys.argv[2]), loglevel="ERROR", quiet=True, redirect_stdouts=False
-    ).execute_from_commandline()
+    faust.Worker(build(*sys.argv[1:4]), loglevel="ERROR", quiet=True, redirect_stdouts=False).execute_from_commandline()

@@ -171,7 +171,7 @@ class StockWorker:
         self._log = folder / "stock.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faust.stock", address, prefix], stdout=log, stderr=log
+                [sys.executable, "-m", "tests.faust.stock", address, prefix, str(folder)], stdout=log, stderr=log
             )
 
     def said(self) -> str:

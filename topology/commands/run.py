@@ -50,7 +50,10 @@ def standalone(
         typer.Option("--embedded", help="Start the embedded broker too. It keeps nothing: for trials, not for use."),
     ] = False,
 ) -> None:
-    """Run one process per stage on this machine, and start again what dies. Topics are made first. Ends at SIGTERM or Ctrl-C."""
+    """Run one process per stage on this machine, and start again what dies. Topics are made first. Ends at SIGTERM or Ctrl-C.
+
+    With a store (store.kind), the sink and the API run too.
+    """
     if not embedded:
         _supervise(config)
         return
@@ -69,7 +72,7 @@ def _supervise(config: Path | None) -> None:
 
     from streams.topics import STAGES
     from topology.condemning import Condemner
-    from topology.standalone import make_topics, stage_processes
+    from topology.standalone import api_process, make_topics, stage_processes
     from topology.supervisor import Supervisor
 
     settings = settings_from(config)
@@ -82,8 +85,11 @@ def _supervise(config: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="sentinel-") as folder:
         note = Path(folder) / "decoding"
         condemner = Condemner(settings.broker, settings.worker.control_key, note, say)
-        stages = STAGES if settings.store.kind == "none" else (*STAGES, Stage.SINK)
+        stored = settings.store.kind != "none"
+        stages = (*STAGES, Stage.SINK) if stored else STAGES
         children = stage_processes(config, note, settings.worker.health_port, stages=stages)
+        if stored:
+            children.append(api_process(config))
         asyncio.run(Supervisor(children, say, after_death=condemner.after_death).run_until_signalled())
 
 
