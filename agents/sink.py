@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import TopicPartition
 
-from agents.sinking.batches import Batch, Origin, batches
+from agents.sinking.batches import Batch, Origin
 from agents.sinking.settings import EventsKept, SinkSettings
 from schemas.documents import Document, Kind, Refused, StoreUnavailable
 from streams import blocks, metrics
@@ -27,7 +27,8 @@ _log = structlog.get_logger("sentinel.sink")
 
 NAME: Final = "sink"
 _FETCH_WAIT_MS: Final = 500
-_FETCH_BYTES: Final = 262_144
+_BUSY_WAIT_MS: Final = 20
+_FETCH_BYTES: Final = 524_288
 """Of one partition at once: four topics of many partitions are held in memory twice, fetched and decoded."""
 _MOST_FETCH_BYTES: Final = 4_194_304
 _LAST_WRITE_S: Final = 5.0
@@ -124,23 +125,36 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         """Nothing to hand over: what was not committed is read again by the heir, and stored once."""
 
     async def _until(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+        """What comes while a batch is stored makes up the next one: a lone document waits for nothing, and a backlog goes in large batches."""
         writing: asyncio.Task[None] | None = None
+        batch = Batch()
         try:
             while not stop.is_set():
-                fetched = await consumer.getmany(timeout_ms=_FETCH_WAIT_MS if writing is None else 0)
+                fetched = await consumer.getmany(timeout_ms=_FETCH_WAIT_MS if writing is None else _BUSY_WAIT_MS)
                 self.moves += 1
-                for batch in batches((block for each in fetched.values() for block in each), self._kinds):
-                    if writing is not None:
+                for block in (block for each in fetched.values() for block in each):
+                    batch.take(block, self._kinds[block.topic])
+                    if batch.is_full and writing is not None:
                         await writing
-                    writing = asyncio.create_task(self._settle(consumer, batch))
-                    # It is sent before the next batch is decoded.
+                    # Between two blocks the write under way goes on.
                     await asyncio.sleep(0)
+                    if writing is None or writing.done():
+                        writing, batch = await self._after(writing, consumer, batch), Batch()
                 if not fetched and writing is not None:
                     await writing
-                    writing = None
+                    writing = await self._after(writing, consumer, batch) if batch.positions else None
+                    batch = Batch()
         finally:
             if writing is not None:
                 await _ended(writing)
+
+    async def _after(
+        self, writing: "asyncio.Task[None] | None", consumer: AIOKafkaConsumer, batch: Batch
+    ) -> "asyncio.Task[None]":
+        """Begins to store a batch when the one before is settled; raises what that raised."""
+        if writing is not None:
+            await writing
+        return asyncio.create_task(self._settle(consumer, batch))
 
     async def _settle(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
         """Stores a batch, sends what cannot be stored to dead-letters, and commits."""

@@ -138,8 +138,9 @@ def _finite(body: dict[str, object]) -> dict[str, object]:
         if isinstance(value, float):
             if not math.isfinite(value):
                 body[name] = None
-        elif isinstance(value, list):
-            body[name] = [_finite(item) if isinstance(item, dict) else item for item in value]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for item in value:
+                _finite(item)
     return body
 
 

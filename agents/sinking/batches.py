@@ -1,6 +1,6 @@
 """From fetched records to documents, in batches of bounded size, each with the position after it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -48,20 +48,17 @@ class Batch:
     """Topic and partition, each with the offset to go on from."""
     records: int = 0
 
+    def take(self, records: Records, kind: Kind) -> None:
+        """Adds all records, in order; `kind` is what their topic holds.
 
-def batches(fetched: Iterable[Records], kinds: Mapping[str, Kind]) -> Iterator[Batch]:
-    """All records, in order. `kinds` gives what each topic holds.
+        Records without a value are ticks and watermarks: they are passed over. So are bad events, which `detect` sends to dead-letters.
+        """
+        _take(self, records, kind)
 
-    Records without a value are ticks and watermarks: they are passed over. So are bad events, which `detect` sends to dead-letters.
-    """
-    batch = Batch()
-    for records in fetched:
-        _take(batch, records, kinds[records.topic])
-        if len(batch.documents) >= BATCH_DOCUMENTS:
-            yield batch
-            batch = Batch()
-    if batch.positions:
-        yield batch
+    @property
+    def is_full(self) -> bool:
+        """Whether it should grow no further."""
+        return len(self.documents) >= BATCH_DOCUMENTS
 
 
 def _take(batch: Batch, records: Records, kind: Kind) -> None:
