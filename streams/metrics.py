@@ -53,6 +53,7 @@ DECISIONS = Counter("sentinel_alert_decisions", "Decisions about messages, by re
 ATTEMPTS = Counter(
     "sentinel_delivery_attempts", "Attempts to deliver a message.", ("receiver", "outcome"), registry=REGISTRY
 )
+HEARTBEATS = Counter("sentinel_heartbeats", "Heartbeats, by whether they were taken.", ("outcome",), registry=REGISTRY)
 RECOVERY_SECONDS = Gauge(
     "sentinel_recovery_seconds", "Wall time of the last recovery of lanes.", ("stage",), registry=REGISTRY
 )

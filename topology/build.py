@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import faust
@@ -16,18 +17,20 @@ from agents.courier import Courier
 from agents.detect import detect_stage
 from agents.detectors.settings import DetectionSettings
 from agents.detectors.settings_codec import to_json
+from agents.heartbeat import Heartbeat
 from streams import topics
 from streams.allocation import settle
 from streams.brokers import CannotReachBroker, aiokafka_config, reach
 from streams.command_log import CommandLog
 from streams.crash_note import CrashNote
+from streams.lanes import LaneSet
 from streams.position import Refused
 from streams.settings_log import SettingsLog
 from streams.stage import Stage
 from streams.topics import TopicNames
 from streams.worker import Companion, Worker, build
 from topology.logs import configure, log_for
-from topology.receivers import receivers_of
+from topology.receivers import heartbeat_of, receivers_of
 from topology.settings import Settings
 from topology.standalone import CRASH_NOTE
 
@@ -89,7 +92,23 @@ def _stage(stage: str, settings: Settings, names: TopicNames, log: SettingsLog) 
 def _alert(settings: Settings, names: TopicNames, commands: CommandLog) -> tuple[Stage, Companion]:
     courier = Courier(receivers_of(settings.alerting), settings.alerting.retry, _now_us)
     partitions = topics.EMBEDDED_PARTITIONS if settings.broker.embedded else settings.lanes.partitions
-    return alert_stage(Surroundings(names, settings.alerting, partitions, _now_us, courier.begin, commands)), courier
+    stage = alert_stage(Surroundings(names, settings.alerting, partitions, _now_us, courier.begin, commands))
+    heartbeat = heartbeat_of(settings.alerting)
+    if heartbeat is None:
+        return stage, courier
+    return stage, _Side((courier, Heartbeat(heartbeat, settings.alerting.heartbeat.every_s, _now_us)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Companions that run beside each other; what one of them raises ends all."""
+
+    companions: tuple[Companion, ...]
+
+    async def run(self, lanes: LaneSet) -> None:
+        async with asyncio.TaskGroup() as group:
+            for companion in self.companions:
+                group.create_task(companion.run(lanes))
 
 
 def _now_us() -> int:

@@ -5,6 +5,7 @@ from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettin
 from connectors import pagerduty, slack
 from connectors.log import LogReceiver
 from connectors.pace import Pace
+from connectors.ping import PingReceiver
 from connectors.webhook import WebhookReceiver
 from schemas.secrets import Secret
 from streams.position import Refused
@@ -21,6 +22,17 @@ def receivers_of(settings: AlertSettings) -> dict[str, Receiver]:
         except ValueError as fault:
             raise Refused(f"alerting.receivers: {receiver.name}: {fault}") from fault
     return made
+
+
+def heartbeat_of(settings: AlertSettings) -> Receiver | None:
+    """The connector of the heartbeat; None without one. Raises Refused where its address is not allowed."""
+    heartbeat = settings.heartbeat
+    if not heartbeat.url:
+        return None
+    try:
+        return PingReceiver(heartbeat.url, allow_private=heartbeat.allow_private)
+    except ValueError as fault:
+        raise Refused(f"alerting.heartbeat: {fault}") from fault
 
 
 def _receiver(receiver: ReceiverSettings, paces: dict[Secret, Pace]) -> Receiver:

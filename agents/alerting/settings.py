@@ -99,6 +99,24 @@ class RetrySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatSettings:
+    """A call that comes while alert runs, for a service that tells people when it stays away."""
+
+    url: Secret = field(default_factory=lambda: Secret(""))
+    """Address that is posted to; a secret, since who knows it can call too. Empty means no heartbeat."""
+
+    every_s: float = 60.0
+    """Seconds between two calls. The service should wait for two or three of them before it tells anybody."""
+
+    allow_private: bool = False
+    """Whether the address may be a loopback or private one."""
+
+    def __post_init__(self) -> None:
+        if self.every_s <= 0:
+            raise ValueError(f"heartbeat: every_s is {self.every_s}, it must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
 class AlertSettings:
     """What is told to whom."""
 
@@ -124,6 +142,9 @@ class AlertSettings:
 
     retry: RetrySettings = field(default_factory=RetrySettings)
     """How a failed delivery is tried again."""
+
+    heartbeat: HeartbeatSettings = field(default_factory=HeartbeatSettings)
+    """A call that stops when alert stops."""
 
     repeat_interval_s: float | None = None
     """Wall-clock seconds after a message about an incident at which the receiver is told that it is still open, unless somebody has acknowledged it

@@ -1,0 +1,74 @@
+"""A call that comes as long as all is well: who waits for it notices when nothing is well enough to say so."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Final, Protocol
+
+import orjson
+import structlog
+
+from agents.alert import Now
+from agents.alerting.messages import iso
+from agents.alerting.ports import Receiver
+from schemas.ids import record_id
+from streams import metrics
+
+_log = structlog.get_logger("sentinel.alert")
+
+_SPEAKER: Final = 0
+"""The worker that owns this lane speaks for all: one heartbeat, however many workers there are."""
+
+
+class Pulse(Protocol):
+    """What is looked at of a worker's lanes."""
+
+    @property
+    def lanes(self) -> Mapping[int, object]:
+        """The lanes owned now."""
+
+    @property
+    def moves(self) -> int:
+        """Grows with everything that a lane does."""
+
+    def behind(self) -> Collection[int]:
+        """Partitions of lanes that have records before them."""
+
+
+class Heartbeat:
+    """Calls a receiver every `every_s` seconds while alert's lanes move, or have nothing before them."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        every_s: float,
+        now: Now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._receiver, self._every_s, self._now, self._sleep = receiver, every_s, now, sleep
+        self._seen_moves = -1
+
+    async def run(self, lanes: Pulse) -> None:
+        """Beats until cancelled."""
+        try:
+            while True:
+                await self._sleep(self._every_s)
+                if self._is_well(lanes):
+                    await self._beat()
+        finally:
+            await self._receiver.close()
+
+    def _is_well(self, lanes: Pulse) -> bool:
+        if _SPEAKER not in lanes.lanes:
+            return False
+        moves, seen, self._seen_moves = lanes.moves, self._seen_moves, lanes.moves
+        return moves != seen or not lanes.behind()
+
+    async def _beat(self) -> None:
+        """One attempt: the next beat is the retry."""
+        now = self._now()
+        body = orjson.dumps({"type": "heartbeat", "timestamp": iso(now), "data": {}})
+        answer = await self._receiver.deliver(record_id("heartbeat", now), body, now)
+        is_taken = answer.fault is None and answer.status is not None and 200 <= answer.status < 300
+        metrics.HEARTBEATS.labels("taken" if is_taken else "failed").inc()
+        if not is_taken:
+            _log.warning("heartbeat.failed", detail=answer.fault or f"HTTP {answer.status}")

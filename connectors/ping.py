@@ -1,0 +1,30 @@
+"""A plain call of an address that says by itself what it is about, as services that wait for heartbeats give out."""
+
+from typing import Final
+
+from connectors.answers import ReceiverAnswer
+from connectors.outbound import ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from schemas.secrets import Secret
+
+_LIMITS: Final = OutboundLimits()
+
+
+class PingReceiver:
+    """Posts to one address, unsigned. Raises ForbiddenTarget when it is not allowed; it is not shown, but for its host."""
+
+    def __init__(self, url: Secret, *, allow_private: bool = False, limits: OutboundLimits = _LIMITS) -> None:
+        self._target: Final = OutboundTarget(url.reveal(), allow_private=allow_private, limits=limits)
+
+    async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
+        """One attempt."""
+        try:
+            answer = await self._target.post(body, {"content-type": "application/json"})
+        except ForbiddenTarget as error:
+            return ReceiverAnswer(fault=str(error), refused=True)
+        except NoAnswer as error:
+            return ReceiverAnswer(fault=error.fault)
+        return ReceiverAnswer(answer.status)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._target.close()
