@@ -1,23 +1,21 @@
 """Which message about which incident goes to whom, and in which order."""
 
-import struct
 from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from agents.alerting import paging, silences, standing, summaries
+from agents.alerting import standing
 from agents.alerting.auditing import Asked, audit
 from agents.alerting.conversation import ANSWERS, Conversation
 from agents.alerting.decisions import Decision, Outcome
-from agents.alerting.ledger import Ledger
+from agents.alerting.lane_state import LEDGER_KEY, LaneState, commands_key, source_key, talk_key
 from agents.alerting.messages import Delivery, incident_message, message_id
-from agents.alerting.paging import PageCount, Paging
+from agents.alerting.paging import PageCount
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from agents.alerting.silences import Silences
 from agents.alerting.standing import Standing, reach
-from agents.alerting.summaries import Summaries
+from agents.alerting.telling import is_severe_enough, why_told
 from schemas.records import (
     AuditOutcome,
     Command,
@@ -26,18 +24,8 @@ from schemas.records import (
     IncidentChange,
     IncidentState,
     NotificationOutcome,
-    Severity,
 )
-from streams.pages import NewerState, seal, unseal
 
-_VERSION: Final = 1
-_PAIR: Final = struct.Struct("<qq")
-_OFFSET: Final = struct.Struct("<q")
-_LEDGER_KEY: Final = b"ledger"
-_SOURCE_KEY: Final = b"source/"
-_TOLD_KEY: Final = b"told/"
-_COMMANDS_KEY: Final = b"commands/"
-_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 _MOST_AUTHOR: Final = 200
 
 
@@ -61,15 +49,10 @@ class Alerter:
         self._receivers: Final = {receiver.name: receiver for receiver in settings.receivers}
         self._repeat_us: Final = round((settings.repeat_interval_s or 0) * 1e6)
         self._max_age_us: Final = round(settings.alert_max_age_s * 1e6)
-        self._ledger: Final = Ledger(lane)
-        self._summaries: Final = Summaries(settings)
-        self._silences: Final = Silences()
-        self._paging: Final = Paging(lane, pages)
-        self._standing: dict[str, Standing] = {}
-        self._commands: dict[int, int] = {}
-        self._talks: dict[bytes, Conversation] = {}
-        self._sources: dict[int, tuple[int, int]] = {}
-        self._touched: set[bytes] = set()
+        state = self._state = LaneState(settings, lane, pages)
+        self._ledger, self._summaries, self._silences = state.ledger, state.summaries, state.silences
+        self._paging, self._standing, self._talks = state.paging, state.open, state.talks
+        self._sources, self._commands, self._touched = state.sources, state.commands, state.touched
         self._waiting: Counter[str] = Counter()
         self._in_flight: dict[str, bytes] = {}
         self._gone: frozenset[str] = frozenset()
@@ -83,7 +66,7 @@ class Alerter:
         if place <= self._sources.get(incident.lane, (-1, -1)):
             return [Decision(Reason.DUPLICATE)]
         self._sources[incident.lane] = place
-        self._touched |= {_source_key(incident.lane), _LEDGER_KEY}
+        self._touched |= {source_key(incident.lane), LEDGER_KEY}
         self._ledger.turn(offset)
         self._stand(incident)
         decisions: list[Decision] = []
@@ -121,7 +104,7 @@ class Alerter:
         if offset < self.commands_from(partition):
             return False
         self._commands[partition] = offset + 1
-        self._touched.add(b"%s%d" % (_COMMANDS_KEY, partition))
+        self._touched.add(commands_key(partition))
         return True
 
     def commands_from(self, partition: int) -> int:
@@ -145,7 +128,7 @@ class Alerter:
         talk.sending = False
         if delivery.reason not in ANSWERS:
             talk.told |= isinstance(outcome, Delivered)
-        self._touched.add(_LEDGER_KEY)
+        self._touched.add(LEDGER_KEY)
         ended = self._ledger.ended(delivery, outcome, status=status, attempt=attempt, now=now)
         return [ended, *self._advance(key, now)]
 
@@ -157,7 +140,7 @@ class Alerter:
         decisions += self._repeat(now)
         decisions += [self._ledger.begun(delivery, now) for delivery in self._summaries.take_due(now)]
         if decisions:
-            self._touched.add(_LEDGER_KEY)
+            self._touched.add(LEDGER_KEY)
         return decisions
 
     def next_wake(self) -> int | None:
@@ -184,26 +167,8 @@ class Alerter:
         Messages that wait for a receiver that is no longer configured are given up at the next wake. Raises NewerState when a newer version wrote
         the rows.
         """
-        for key, value in rows.items():
-            if key.startswith(_TOLD_KEY):
-                self._talks[key] = Conversation.from_row(value)
-            elif key.startswith(_SOURCE_KEY):
-                self._sources[int(key.removeprefix(_SOURCE_KEY))] = _pair(value)
-            elif key == _LEDGER_KEY:
-                self._ledger.restore(value)
-            elif key.startswith(standing.KEY):
-                self._standing[key.removeprefix(standing.KEY).decode()] = Standing.from_row(value)
-            elif key.startswith(_COMMANDS_KEY):
-                self._commands[int(key.removeprefix(_COMMANDS_KEY))] = _offset(value)
-            elif not any(part.is_row(key) for part in (summaries, silences, paging)):
-                raise NewerState(f"alert's state has a row {key!r} that this program does not know")
-        self._summaries.restore((key, value) for key, value in rows.items() if summaries.is_row(key))
-        self._silences.restore((key, value) for key, value in rows.items() if silences.is_row(key))
-        self._paging.restore((key, value) for key, value in rows.items() if paging.is_row(key))
-        known = (
-            self._summaries.receivers() | self._paging.receivers() | {talk.receiver for talk in self._talks.values()}
-        )
-        self._gone = known - set(self._receivers)
+        self._state.restore(rows)
+        self._gone = self._state.receivers() - set(self._receivers)
         for key, talk in self._talks.items():
             self._waiting[talk.receiver] += len(talk.queue)
             if talk.sending and talk.receiver in self._receivers:
@@ -211,40 +176,18 @@ class Alerter:
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """Key and value of every row that changed since the last call, None for one that is gone; never more than one a key."""
-        rows = [(key, self._row(key)) for key in sorted(self._touched)]
-        self._touched.clear()
-        return rows + self._summaries.changed() + self._silences.changed() + self._paging.changed()
+        return self._state.changed()
 
     def _on_open(self, incident: Incident, receiver: ReceiverSettings, now: int) -> list[Decision]:
-        talk = self._talks.get(_talk_key(incident, receiver.name))
-        reason = self._why_told(incident, receiver, talk)
+        talk = self._talks.get(talk_key(incident, receiver.name))
+        is_acknowledged = bool(self._acknowledged_by(incident))
+        reason = why_told(incident, receiver, talk, is_acknowledged=is_acknowledged)
         if reason is Reason.UPDATED_NOT_SENT:
             self._summaries.refresh(incident, receiver.name)
             return [Decision(reason, receiver.name)]
         if reason is Reason.BELOW_SEVERITY:
             return [self._unsent(incident, receiver.name, reason, now)]
         return self._tell(incident, receiver, reason, now)
-
-    def _why_told(self, incident: Incident, receiver: ReceiverSettings, talk: Conversation | None) -> Reason:
-        """The reason to tell the receiver of this record, or not to."""
-        if talk is None:
-            if _RANK[incident.severity] >= _RANK[receiver.min_severity]:
-                return Reason.OPENED
-            is_update = incident.change is IncidentChange.UPDATED
-            return Reason.UPDATED_NOT_SENT if is_update else Reason.BELOW_SEVERITY
-        if incident.change is IncidentChange.ESCALATED:
-            # To those who were told nothing yet, since a silence held it back, the rise is the beginning.
-            return Reason.OPENED if talk.held == Reason.OPENED else Reason.ESCALATED
-        if talk.held:
-            # It may have outgrown its silence, which was for less than it is now.
-            return Reason(talk.held)
-        is_wanted = receiver.send_extended and talk.singly and not self._acknowledged_by(incident)
-        # While another message waits, that one is news enough.
-        return (
-            Reason.EXTENDED
-            if is_wanted and not talk.queue and reach(incident) > talk.reach
-            else Reason.UPDATED_NOT_SENT
-        )
 
     def _tell(
         self, incident: Incident, receiver: ReceiverSettings, reason: Reason, now: int, *, at_any_age: bool = False
@@ -262,7 +205,7 @@ class Alerter:
         return self._say(incident, receiver.name, reason, now)
 
     def _hold(self, incident: Incident, receiver: str, reason: Reason, silence_id: str, now: int) -> list[Decision]:
-        key = _talk_key(incident, receiver)
+        key = talk_key(incident, receiver)
         talk = self._talks.setdefault(key, Conversation(incident.tenant, incident.id, receiver))
         is_new = talk.held != reason
         if talk.held in ("", Reason.REPEATED, Reason.EXTENDED):
@@ -270,7 +213,7 @@ class Alerter:
         self._touched.add(key)
         if not is_new and incident.change is IncidentChange.UPDATED:
             return [Decision(Reason.UPDATED_NOT_SENT, receiver)]
-        self._touched.add(_LEDGER_KEY)
+        self._touched.add(LEDGER_KEY)
         name = self._name(incident, receiver, reason, talk)
         held = NotificationOutcome.SUPPRESSED
         return [self._ledger.unsent(incident, receiver, held, Reason.SILENCED, now, name=name, detail=silence_id)]
@@ -281,7 +224,7 @@ class Alerter:
         for _, talk in sorted(self._talks.items()):
             known, receiver = self._standing.get(talk.incident_id), self._receivers.get(talk.receiver)
             if talk.held and known is not None and receiver is not None and not self._silences.of(known.incident, now):
-                self._touched.add(_LEDGER_KEY)
+                self._touched.add(LEDGER_KEY)
                 # It is old because a person held it back, not because we were away.
                 decisions += self._tell(known.incident, receiver, Reason(talk.held), now, at_any_age=True)
         return decisions
@@ -295,7 +238,7 @@ class Alerter:
         for talk in due:
             incident = self._standing[talk.incident_id].incident
             talk.said_at, talk.repeats = now, talk.repeats + 1
-            self._touched |= {_talk_key(incident, talk.receiver), _LEDGER_KEY}
+            self._touched |= {talk_key(incident, talk.receiver), LEDGER_KEY}
             decisions += self._tell(incident, self._receivers[talk.receiver], Reason.REPEATED, now, at_any_age=True)
         return decisions
 
@@ -320,10 +263,10 @@ class Alerter:
         if known.acknowledged_by:
             return AuditOutcome.REPEATED, f"{known.acknowledged_by} was first", []
         known.acknowledged_by = command.author[:_MOST_AUTHOR] or "somebody"
-        self._touched |= {standing.KEY + command.target.encode(), _LEDGER_KEY}
+        self._touched |= {standing.KEY + command.target.encode(), LEDGER_KEY}
         decisions: list[Decision] = []
         for name in self._receivers:
-            key = _talk_key(known.incident, name)
+            key = talk_key(known.incident, name)
             if (talk := self._talks.get(key)) is not None:
                 # Somebody cares for it: nobody needs to be told when the silence ends.
                 talk.held = ""
@@ -348,14 +291,14 @@ class Alerter:
         return "" if known is None else known.acknowledged_by
 
     def _on_resolved(self, incident: Incident, receiver: ReceiverSettings, now: int) -> list[Decision]:
-        key = _talk_key(incident, receiver.name)
+        key = talk_key(incident, receiver.name)
         talk = self._talks.get(key)
         if talk is None:
             # Nobody was told. Compaction may have left only the end of what would have been listed, so an old one is.
             if (
                 self._silences.of(incident, now) is None
                 and self._is_old(incident, now)
-                and _RANK[incident.severity] >= _RANK[receiver.min_severity]
+                and is_severe_enough(incident, receiver)
             ):
                 return [self._listed(incident, receiver.name, Reason.LISTED_OLD, now)]
             return [self._unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
@@ -386,7 +329,7 @@ class Alerter:
 
     def _say(self, incident: Incident, receiver: str, reason: Reason, now: int) -> list[Decision]:
         """Queue a message of its own, and begin it if its turn has come."""
-        key = _talk_key(incident, receiver)
+        key = talk_key(incident, receiver)
         talk = self._talks.setdefault(key, Conversation(incident.tenant, incident.id, receiver))
         talk.singly = True
         if reason not in ANSWERS:
@@ -435,7 +378,7 @@ class Alerter:
 
     def _listed(self, incident: Incident, receiver: str, reason: Reason, now: int) -> Decision:
         """List the incident in a summary; its conversation goes on only while it is open or more is queued."""
-        key = _talk_key(incident, receiver)
+        key = talk_key(incident, receiver)
         talk = self._talks.get(key)
         not_before = self._cap_summary_from(incident, receiver, now) if reason is Reason.LISTED_CAP else 0
         is_first = talk is None or bool(talk.held and not talk.told and not talk.singly)
@@ -462,7 +405,7 @@ class Alerter:
         self, summary: Delivery, outcome: Outcome, status: int | None, attempt: int, now: int
     ) -> list[Decision]:
         """Those that the summary told of may go on."""
-        self._touched.add(_LEDGER_KEY)
+        self._touched.add(LEDGER_KEY)
         decisions = [self._ledger.ended(summary, outcome, status=status, attempt=attempt, now=now)]
         for key, talk in sorted(self._talks.items()):
             if talk.summary == summary.notification_id:
@@ -486,33 +429,3 @@ class Alerter:
 
     def _unsent(self, incident: Incident, receiver: str, reason: Reason, now: int) -> Decision:
         return self._ledger.unsent(incident, receiver, NotificationOutcome.SUPPRESSED, reason, now)
-
-    def _row(self, key: bytes) -> bytes | None:
-        if key == _LEDGER_KEY:
-            return self._ledger.row()
-        if key.startswith(standing.KEY):
-            known = self._standing.get(key.removeprefix(standing.KEY).decode())
-            return None if known is None else known.row()
-        if key.startswith(_COMMANDS_KEY):
-            return seal(_VERSION, _OFFSET.pack(self._commands[int(key.removeprefix(_COMMANDS_KEY))]))
-        if key.startswith(_SOURCE_KEY):
-            return seal(_VERSION, _PAIR.pack(*self._sources[int(key.removeprefix(_SOURCE_KEY))]))
-        return self._talks[key].row() if key in self._talks else None
-
-
-def _pair(value: bytes) -> tuple[int, int]:
-    first, second = _PAIR.unpack(unseal(value, _VERSION, "correlate lanes")[1])
-    return first, second
-
-
-def _offset(value: bytes) -> int:
-    (offset,) = _OFFSET.unpack(unseal(value, _VERSION, "commands")[1])
-    return int(offset)
-
-
-def _source_key(lane: int) -> bytes:
-    return b"%s%d" % (_SOURCE_KEY, lane)
-
-
-def _talk_key(incident: Incident, receiver: str) -> bytes:
-    return b"%s%s/%s" % (_TOLD_KEY, incident.id.encode(), receiver.encode())

@@ -1,0 +1,36 @@
+"""Whether a receiver is told of a record of an open incident."""
+
+from typing import Final
+
+from agents.alerting.conversation import Conversation
+from agents.alerting.reasons import Reason
+from agents.alerting.settings import ReceiverSettings
+from agents.alerting.standing import reach
+from schemas.records import Incident, IncidentChange, Severity
+
+_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+def is_severe_enough(incident: Incident, receiver: ReceiverSettings) -> bool:
+    """Whether the receiver hears of incidents as grave as this one is now."""
+    return _RANK[incident.severity] >= _RANK[receiver.min_severity]
+
+
+def why_told(
+    incident: Incident, receiver: ReceiverSettings, talk: Conversation | None, *, is_acknowledged: bool
+) -> Reason:
+    """The reason to tell of it, or UPDATED_NOT_SENT or BELOW_SEVERITY; `talk` is what was told before, None for nothing."""
+    if talk is None:
+        if is_severe_enough(incident, receiver):
+            return Reason.OPENED
+        return Reason.UPDATED_NOT_SENT if incident.change is IncidentChange.UPDATED else Reason.BELOW_SEVERITY
+    if incident.change is IncidentChange.ESCALATED:
+        # To those who were told nothing yet, since a silence held it back, the rise is the beginning.
+        return Reason.OPENED if talk.held == Reason.OPENED else Reason.ESCALATED
+    if talk.held:
+        # It may have outgrown its silence, which was for less than it is now.
+        return Reason(talk.held)
+    is_wanted = receiver.send_extended and talk.singly and not is_acknowledged
+    # While another message waits, that one is news enough.
+    has_grown = not talk.queue and reach(incident) > talk.reach
+    return Reason.EXTENDED if is_wanted and has_grown else Reason.UPDATED_NOT_SENT
