@@ -56,7 +56,7 @@ class Panel:
     def search(self) -> dict[str, Any]:
         """What Lens asks: buckets within each other, metrics within the innermost; without metrics of its own, hits are counted."""
         aggregations: dict[str, Any] = {}
-        for name, column in reversed(self.columns.items()):
+        for name, column in reversed(list(self.columns.items())):
             if column["operationType"] == "count":
                 continue
             own = _aggregation(column, self.columns)
