@@ -1,5 +1,6 @@
 """What every store promises, held to by each of them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +107,12 @@ async def test_a_store_that_is_down_is_waited_for(place: Place, store: Store) ->
             with pytest.raises(StoreUnavailable) as told:
                 await impatient.write([one, other])
             assert "\n" not in str(told.value)
+            patient = asyncio.create_task(store.write([one, other]))
+            # It has failed at least once by the time that the impatient one gives up again.
+            with pytest.raises(StoreUnavailable):
+                await impatient.write([other])
+            assert not patient.done()
+        assert await patient == []
         assert await impatient.write([one, other]) == []
     assert await _all(place, store, Kind.ANOMALY) == [other, one]
 
