@@ -29,10 +29,10 @@ def run(command: str, *options: str) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("kafka_jars")
 def test_throughput_tells_events_per_cpu_second_for_each_number_of_subjects() -> None:
-    """Every case counts events, in steps of some size, in a worker that ends in order."""
-    result = run("throughput", "--events", "200000", "--subjects", "20")
+    """Every case counts events, in steps of some size, in a worker that ends in order; some are left when the first are seen."""
+    result = run("throughput", "--events", "1500000", "--subjects", "20")
     for rate in (result["subjects"]["20"], result["with_detectors"]):
-        assert 0 < rate["events"] < 200_000
+        assert 0 < rate["events"] < 1_500_000
         assert rate["events_per_cpu_s"] > 1000
         assert rate["records_per_step"] > 1
         assert rate["pss_mb"] > 50
