@@ -1,0 +1,101 @@
+"""The page's files. They say nothing of any tenant, so they are served to whoever is at the right Host, without a token."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+FILES: Final = Path(__file__).parent.parent / "page" / "static"
+"""Where they lie; `vendor` below it is what `make setup` fetches from npm."""
+
+VIEWS: Final = ("/", "/explore", "/pipeline", "/incidents/{tenant}/{id}", "/anomalies/{tenant}/{id}")
+"""Paths that are answered with the one page, which shows the view that its own address names."""
+
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+
+_PREFIXES: Final = ("/static/", "/incidents/", "/anomalies/")
+_EXACT: Final = frozenset(view for view in VIEWS if "{" not in view)
+_HEADERS: Final = {
+    # Asked again each time and answered with 304: another version of Sentinel is another page at once.
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_TYPES: Final = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
+_IS_PAGE: Final = web.RequestKey("is_page", bool)
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def is_public(path: str) -> bool:
+    """Whether what is served there is the page and not data.
+
+    >>> is_public("/"), is_public("/static/page.js"), is_public("/incidents/acme/17"), is_public("/api/v1/incidents")
+    (True, True, True, False)
+    """
+    return path in _EXACT or path.startswith(_PREFIXES)
+
+
+def add_page(app: web.Application) -> None:
+    """Adds the page's paths. The files are read once, now; raises OSError when they cannot be read.
+
+    Call it after the app's other `on_response_prepare` signals: on the page its headers stand.
+    """
+    app.on_response_prepare.append(_add_headers)
+    for path, answer in _answers():
+        app.router.add_get(path, answer)
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    if request.get(_IS_PAGE, False):
+        response.headers.update(_HEADERS)
+
+
+def _answers() -> Iterator[tuple[str, Answer]]:
+    for file in sorted(FILES.rglob("*")):
+        if file.suffix in _TYPES and file.is_file():
+            answer = _answer(file.read_bytes(), _TYPES[file.suffix])
+            if file == FILES / "index.html":
+                yield from ((view, answer) for view in VIEWS)
+            else:
+                yield f"/static/{file.relative_to(FILES).as_posix()}", answer
+
+
+def _answer(body: bytes, content_type: str) -> Answer:
+    tag = hashlib.sha256(body).hexdigest()[:32]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        request[_IS_PAGE] = True
+        known = request.if_none_match or ()
+        if any(each.value in (tag, "*") for each in known):
+            response = web.Response(status=304)
+        else:
+            response = web.Response(body=body, content_type=content_type, charset="utf-8")
+        response.etag = tag
+        return response
+
+    return answer
