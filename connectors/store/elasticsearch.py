@@ -10,7 +10,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 
 from connectors.store.asking import check_metric, checked, cursor
 from connectors.store.coding import bulk_lines, document_of
-from connectors.store.port import MAX_POINTS, VERSION, Page, Point, Search
+from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point, Search, Subject
 from connectors.store.retrying import retried
 from connectors.store.settings import StoreSettings
 from connectors.store.templates import KEY, OWN, TIME, index_ends, indices, template, template_name
@@ -96,6 +96,35 @@ class ElasticStore:
         )
         found = [document_of(Kind.AGGREGATE, hit["_source"]) for hit in answer["hits"]["hits"]]
         return [_point(each, names) for each in reversed(found)]
+
+    async def tenants(self) -> list[str]:
+        """By terms of what is indexed."""
+        kinds = (Kind.ANOMALY, Kind.INCIDENT, Kind.AGGREGATE)
+        names = {"terms": {"field": "tenant", "size": MAX_SUBJECTS, "order": {"_key": "asc"}}}
+        answer = await self._do(
+            lambda client: client.search(
+                index=",".join(indices(self._prefix, kind) for kind in kinds), size=0, aggs={"tenants": names}
+            )
+        )
+        return [bucket["key"] for bucket in answer.get("aggregations", {}).get("tenants", {}).get("buckets", ())]
+
+    async def subjects(self, tenant: str) -> list[Subject]:
+        """By a composite aggregation, which is in the order of names."""
+        parts = [{name: {"terms": {"field": name}}} for name in ("application", "model")]
+        named = {
+            "composite": {"size": MAX_SUBJECTS, "sources": parts},
+            "aggs": {"newest": {"max": {"field": TIME}}},
+        }
+        answer = await self._do(
+            lambda client: client.search(
+                index=indices(self._prefix, Kind.AGGREGATE),
+                query={"term": {"tenant": tenant}},
+                size=0,
+                aggs={"subjects": named},
+            )
+        )
+        buckets = answer.get("aggregations", {}).get("subjects", {}).get("buckets", ())
+        return [Subject(one["key"]["application"], one["key"]["model"], int(one["newest"]["value"])) for one in buckets]
 
     async def purge(self, kind: Kind, before: int) -> int:
         """Whole indices, which costs nothing; none that may hold a later document."""

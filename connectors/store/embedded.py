@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import orjson
 
 from connectors.store.asking import check_metric, checked, cursor
-from connectors.store.port import MAX_POINTS, VERSION, Page, Point, Search
+from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point, Search, Subject
 from connectors.store.retrying import retried
 from schemas.documents import Document, Kind, Refused, StoreRefused, StoreUnavailable, document_key, misfit
 
@@ -91,6 +91,14 @@ class EmbeddedStore:
         values = (tenant, application, model, since, until)
         found = await self._do(lambda connection: connection.execute(statement, values).fetchall())
         return [Point(*row) for row in reversed(found)]
+
+    async def tenants(self) -> list[str]:
+        """From the indices, a step for each tenant."""
+        return await self._do(_tenants)
+
+    async def subjects(self, tenant: str) -> list[Subject]:
+        """From the index, a step for each subject."""
+        return await self._do(lambda connection: _subjects(connection, tenant))
 
     async def purge(self, kind: Kind, before: int) -> int:
         """To the microsecond."""
@@ -235,6 +243,32 @@ def _select(search: Search, after: tuple[int, str] | None) -> tuple[str, list[ob
         f"SELECT {_COLUMNS} FROM {search.kind} WHERE {where} ORDER BY time DESC, key DESC LIMIT {search.limit + 1}",
         values,
     )
+
+
+def _tenants(connection: sqlite3.Connection) -> list[str]:
+    found: set[str] = set()
+    for kind in (Kind.ANOMALY, Kind.INCIDENT, Kind.AGGREGATE):
+        # Not DISTINCT, which reads every row: from each tenant straight to the next.
+        statement = f"SELECT tenant FROM {kind} WHERE tenant > ? ORDER BY tenant LIMIT 1"
+        row = connection.execute(statement, ("",)).fetchone()
+        while row is not None and len(found) < MAX_SUBJECTS:
+            found.add(row[0])
+            row = connection.execute(statement, row).fetchone()
+    return sorted(found)
+
+
+def _subjects(connection: sqlite3.Connection, tenant: str) -> list[Subject]:
+    following = (
+        "SELECT application, model FROM aggregate WHERE tenant = ? AND (application, model) > (?, ?) "
+        "ORDER BY application, model LIMIT 1"
+    )
+    newest = "SELECT max(time) FROM aggregate WHERE tenant = ? AND application = ? AND model = ?"
+    found: list[Subject] = []
+    row = connection.execute(following, (tenant, "", "")).fetchone()
+    while row is not None and len(found) < MAX_SUBJECTS:
+        found.append(Subject(*row, *connection.execute(newest, (tenant, *row)).fetchone()))
+        row = connection.execute(following, (tenant, *row)).fetchone()
+    return found
 
 
 def _delete(connection: sqlite3.Connection, kind: Kind, before: int) -> int:

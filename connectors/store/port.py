@@ -16,6 +16,9 @@ MAX_POINTS: Final = 10_000
 MAX_PAGE: Final = 1_000
 """Most documents of a page."""
 
+MAX_SUBJECTS: Final = 1_000
+"""Most subjects of a tenant, and most tenants, that are listed to choose from."""
+
 METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate")
 """What a series can be of."""
 
@@ -52,6 +55,16 @@ class Page:
     documents: list[Document]
     cursor: str | None
     """None when these were the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What has series."""
+
+    application: str
+    model: str
+    newest: int
+    """When its newest bucket began, µs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,14 @@ class Store(Protocol):
     ) -> list[Point]:
         """Buckets that begin in [since, until), µs, in order; of more than MAX_POINTS the newest. Raises BadSearch for a metric that is none of
         METRICS."""
+        ...
+
+    async def tenants(self) -> list[str]:
+        """Who has anomalies, incidents or aggregates, by name; the first MAX_SUBJECTS."""
+        ...
+
+    async def subjects(self, tenant: str) -> list[Subject]:
+        """A tenant's subjects, by name; the first MAX_SUBJECTS."""
         ...
 
     async def purge(self, kind: Kind, before: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.store.port import BadSearch, Page, Search, Store
+from connectors.store.port import BadSearch, Page, Search, Store, Subject
 from schemas.documents import Document, Kind, StoreRefused, StoreUnavailable
 from schemas.records import IncidentState, NotificationOutcome, Severity
 from tests.store.documents import SECOND, START, aggregate, anomaly, incident, notification, of
@@ -255,6 +255,25 @@ async def test_a_series_is_its_buckets_in_order(place: Place, store: Store) -> N
     assert points[0].window_end == made[1].window_end
     with pytest.raises(BadSearch):
         await store.series("acme", "shop", "heron", "latency_us) --", 0, START * 2)
+
+
+async def test_tenants_and_their_subjects_are_listed_by_name(place: Place, store: Store) -> None:
+    """A tenant by anything it has; a subject by its aggregates, each once, with its newest bucket."""
+    assert (await store.tenants(), await store.subjects("acme")) == ([], [])
+    given = [of(Kind.AGGREGATE, aggregate(bucket, model=model)) for bucket in range(3) for model in ("heron", "egret")]
+    given.append(of(Kind.AGGREGATE, aggregate(7, application="bar")))
+    given.append(of(Kind.AGGREGATE, aggregate(1, "other")))
+    given += [of(Kind.ANOMALY, anomaly(1, "third")), of(Kind.INCIDENT, incident(1, 1, "fourth"))]
+    assert await store.write(given) == []
+    place.visible()
+    assert await store.tenants() == ["acme", "fourth", "other", "third"]
+    last = START + 20 * SECOND
+    assert await store.subjects("acme") == [
+        Subject("bar", "heron", START + 70 * SECOND),
+        Subject("shop", "egret", last),
+        Subject("shop", "heron", last),
+    ]
+    assert await store.subjects("third") == []
 
 
 async def test_what_is_too_old_is_forgotten_and_nothing_else(place: Place, store: Store) -> None:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from schemas.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class TenantToken:
-    """A token with which one tenant's documents are seen, and no other's."""
+    """A token with which one tenant's documents are seen and its incidents silenced and acknowledged, and no other's."""
 
     tenant: str
     """The tenant."""
@@ -22,7 +23,7 @@ class TenantToken:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """The JSON API over the store."""
+    """The JSON API over the store, and the page."""
 
     host: str = "127.0.0.1"
     """Address on which it listens. Another than loopback needs a token; put a proxy that speaks TLS before it."""
@@ -31,7 +32,8 @@ class ApiSettings:
     """Port; 0 takes a free one, which the command prints."""
 
     token: Secret = field(default_factory=lambda: Secret(""))
-    """Bearer token of the operators, who see every tenant, 16 characters or more. Without one, whoever is on this machine may read on loopback."""
+    """Bearer token of the operators, who see every tenant, 16 characters or more. Without one, whoever is on this machine may read on
+    loopback, and nobody may silence or acknowledge."""
 
     tenant_tokens: tuple[TenantToken, ...] = ()
     """Bearer tokens of single tenants."""
@@ -40,7 +42,19 @@ class ApiSettings:
     """Names under which browsers and clients reach the API besides localhost: a request with another `Host` or `Origin` is refused, so that no web
     page reaches it through a name of its own."""
 
+    workers: tuple[str, ...] = ()
+    """Where workers serve `/metrics`, such as `http://detect:8080`, for the page's view of the pipeline. Every address of a name is asked: one entry
+    is enough for all replicas of a service. `sentinel standalone` fills it in."""
+
+    live_clients: int = 1000
+    """Most pages that are told of changes at once (WebSockets); the next one is refused with 503 and asks again later."""
+
     def __post_init__(self) -> None:
+        for url in self.workers:
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise ValueError(f"workers: {url!r} is no http:// address of a worker")
+        if self.live_clients < 1:
+            raise ValueError("live_clients must be 1 or more")
         if self.token:
             _check_length(self.token, "token")
         elif not is_loopback(self.host):
