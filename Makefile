@@ -3,6 +3,7 @@
 
 UV_VERSION := 0.13.8
 COMPOSE := github.com/docker/compose/v5/cmd@v5.0.2
+BROWSERS := chromium chromium-browser google-chrome
 PYTHONS := python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 SHELL := /bin/bash
@@ -17,7 +18,7 @@ help:
 	@echo "make servers  the servers that tests run, in .servers"
 	@echo "make docs     docs/settings.md from the source"
 
-setup: .venv/.synced
+setup: .venv/.synced topology/page/static/vendor/.fetched
 
 .venv/bin/python:
 	@for python in $(PYTHONS); do \
@@ -35,7 +36,21 @@ setup: .venv/.synced
 	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync -q --active --locked
 	@touch $@
 
-servers: .servers/kafka/.fetched .servers/elasticsearch/.fetched $(if $(shell command -v go),.servers/compose/docker-compose)
+# The page's charts. Without npm everything else works, and the page shows tables where charts would be.
+topology/page/static/vendor/.fetched: topology/page/package.json topology/page/package-lock.json
+	@if ! command -v npm >/dev/null; then \
+	  echo "sentinel: no npm here, so the page shows tables instead of charts; on Debian: apt install npm, then make setup again"; \
+	elif ! (cd topology/page && npm ci -s --ignore-scripts --no-audit --no-fund >node_modules.log 2>&1); then \
+	  echo "sentinel: npm could not fetch uPlot, so the page shows tables instead of charts; then make setup again:"; \
+	  tail -n 3 topology/page/node_modules.log; rm -f topology/page/node_modules.log; \
+	else \
+	  rm -f topology/page/node_modules.log; mkdir -p $(@D); \
+	  cp topology/page/node_modules/uplot/dist/uPlot.esm.js topology/page/node_modules/uplot/dist/uPlot.min.css $(@D); \
+	  cp topology/page/node_modules/uplot/LICENSE $(@D)/uPlot.LICENSE.txt; \
+	  touch $@; \
+	fi
+
+servers: .servers/browser .servers/axe/.fetched .servers/kafka/.fetched .servers/elasticsearch/.fetched $(if $(shell command -v go),.servers/compose/docker-compose)
 
 .servers/kafka/.fetched: tests/servers/pom.xml
 	@command -v java >/dev/null || \
@@ -56,6 +71,24 @@ servers: .servers/kafka/.fetched .servers/elasticsearch/.fetched $(if $(shell co
 	@mvn -q -B -Dstyle.color=never -f tests/servers/elasticsearch.xml dependency:unpack-dependencies \
 	  -DoutputDirectory="$(CURDIR)/.servers/elasticsearch" -DmarkersDirectory="$(CURDIR)/.servers/elasticsearch/markers"
 	@chmod 755 .servers/elasticsearch/*/bin/*
+	@touch $@
+
+# Looked for each time: it lies in the system, not below this folder.
+.PHONY: .servers/browser
+.servers/browser:
+	@for browser in $(BROWSERS); do command -v $$browser >/dev/null && exit 0; done; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  (apt-get update -q && apt-get install -q -y --no-install-recommends chromium fonts-dejavu-core) >/dev/null 2>&1 || \
+	    { echo "sentinel: apt-get cannot install chromium, which the tests of the page need"; exit 1; }; \
+	else \
+	  echo "sentinel: the tests of the page need a browser; on Debian: apt install chromium"; \
+	fi
+
+.servers/axe/.fetched: tests/page/package.json tests/page/package-lock.json
+	@command -v npm >/dev/null || \
+	  { echo "sentinel: the tests of the page fetch axe-core with npm; on Debian: apt install npm"; exit 1; }
+	@mkdir -p $(@D) && cp tests/page/package.json tests/page/package-lock.json $(@D)
+	@cd $(@D) && npm ci -s --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 # Compose's own parser, where Go is there to build it; without one a test of docker-compose.yml is skipped.
@@ -81,4 +114,5 @@ docs: setup
 	$(BIN)/python -m topology.settings_reference > docs/settings.md
 
 clean:
+	rm -rf topology/page/node_modules topology/page/static/vendor
 	rm -rf .venv .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
