@@ -6,8 +6,8 @@ Technometrics 32, 1990) and keeps one number. The *fast* one reaches two thirds 
 
 Two things make them hold on real traffic, whose noise is neither independent nor normal:
 
-- a residual counts for at most four standard deviations, and more only where the chart is known to wander (Huber, Annals of
-  Mathematical Statistics 35, 1964), so no single bucket, however odd, alarms: it takes two in a row;
+- a residual counts for at most four standard deviations of the scale that the chart is measured against (Huber, Annals of
+  Mathematical Statistics 35, 1964), so no single bucket, however odd, alarms, and two in a row do, whatever the chart's age and wander;
 - a chart is measured against its own variance, as learnt while all was well (with Huber's clipping), and at least the theoretical
   one, l/(2-l). Residuals that hang together from bucket to bucket make a chart wander; it then wanders against a wider scale.
 """
@@ -30,8 +30,8 @@ SLOW_VARIANCE: Final = SLOW / (2 - SLOW)
 """Variances of the charts over independent residuals of variance 1."""
 
 MOST_RESIDUAL: Final = 4.0
-"""A residual counts for at most so many standard deviations, times those of the fast chart in theory's: a chart that is measured
-against a wider scale would otherwise never get to its end."""
+"""A residual counts for at most so many standard deviations, times what the fast chart's scale is of theory's, wander and youth
+included: a chart that is measured against a wider scale would otherwise take longer to its end, or never get there."""
 
 MOST_LEARNT: Final = 2.5
 """A chart's variance learns from a value as if it were at most so many of its standard deviations."""
@@ -49,9 +49,10 @@ class Charts:
     fast_variance: Float64s
     slow_variance: Float64s
 
-    def moved(self, residuals: Float64s) -> "Charts":
-        """With one more bucket in both."""
-        most = MOST_RESIDUAL * np.sqrt(np.maximum(self.fast_variance / FAST_VARIANCE, 1.0))
+    def moved(self, residuals: Float64s, learnt: Float64s) -> "Charts":
+        """With one more bucket in both; `learnt` as for `scores`."""
+        wide = np.maximum(self.fast_variance / FAST_VARIANCE, 1.0) * _youth(learnt)
+        most = MOST_RESIDUAL * np.sqrt(wide)
         residual = np.clip(residuals, -most, most)
         fast = self.fast + FAST * (residual - self.fast)
         slow = self.slow + SLOW * (residual - self.slow)
@@ -60,14 +61,15 @@ class Charts:
     def scores(self, learnt: Float64s) -> tuple[Float64s, Float64s]:
         """Fast and slow value in standard deviations, without sign; `learnt` is the number of buckets behind the variances, at least 1.
 
-        Two buckets at four standard deviations, after long learning:
+        Two buckets far out, after learning from thirty and from very many:
 
-        >>> zero = np.zeros(1)
-        >>> charts = Charts(zero, zero, zero, zero).moved(np.array([9.0])).moved(np.array([4.0]))
-        >>> [round(float(score[0]), 2) for score in charts.scores(np.array([1e9]))]
-        [5.12, 3.31]
+        >>> zero, far = np.zeros(2), np.full(2, 9.0)
+        >>> learnt = np.array([30, 1e9])
+        >>> charts = Charts(zero, zero, zero, zero).moved(far, learnt).moved(far, learnt)
+        >>> [score.round(2).tolist() for score in charts.scores(learnt)]
+        [[5.12, 5.12], [3.31, 3.31]]
         """
-        youth = 1 + YOUTH / learnt
+        youth = _youth(learnt)
         fast = np.abs(self.fast) / np.sqrt(np.maximum(self.fast_variance, FAST_VARIANCE) * youth)
         slow = np.abs(self.slow) / np.sqrt(np.maximum(self.slow_variance, SLOW_VARIANCE) * youth)
         return fast, slow
@@ -78,6 +80,11 @@ class Charts:
             _learnt(self.fast_variance, self.fast, FAST_VARIANCE, weight),
             _learnt(self.slow_variance, self.slow, SLOW_VARIANCE, weight),
         )
+
+
+def _youth(learnt: Float64s) -> Float64s:
+    """By how much a variance that so many buckets were learnt for is taken to be larger than it seems."""
+    return 1 + YOUTH / learnt
 
 
 def _learnt(variance: Float64s, value: Float64s, least: float, weight: Float64s) -> Float64s:

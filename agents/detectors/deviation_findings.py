@@ -100,8 +100,8 @@ def recomputed(metric: str, evidence: Mapping[str, float]) -> float:
         residual = count_residual(value, centre, spread)
     else:
         residual = size_residual(value, size_variance(requests, spread), centre, number["learnt"])
-    charts = Charts(*(number[name] for name in ("fast", "slow", "fast_variance", "slow_variance"))).moved(residual)
-    fast, slow = charts.scores(number["learnt"])
+    before = Charts(*(number[name] for name in ("fast", "slow", "fast_variance", "slow_variance")))
+    fast, slow = before.moved(residual, number["learnt"]).scores(number["learnt"])
     return float(significant(slow if evidence["drifting"] else fast)[0])
 
 

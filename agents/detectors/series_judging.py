@@ -71,14 +71,15 @@ def judged(state: SeriesState, bucket: Bucket, stamp: int, settings: Deviation) 
     met = bucket.known & (state.learnt > 0)
     effect, residual, variance = _compared(state, bucket)
     effect, residual = np.where(met, effect, 0.0), np.where(met, residual, 0.0)
-    charts = state.charts.moved(residual)
+    learnt = np.maximum(state.learnt, 1.0)
+    charts = state.charts.moved(residual, learnt)
     moved = replace(
         state,
         fast=np.where(met, charts.fast, state.fast),
         slow=np.where(met, charts.slow, state.slow),
         drift=np.where(met, state.drift + SLOW * (effect - state.drift), state.drift),
     )
-    fast, slow = moved.charts.scores(np.maximum(state.learnt, 1.0))
+    fast, slow = moved.charts.scores(learnt)
     for score in (fast, slow):
         # Rounding cannot lift over a limit what lies a hundredth under it.
         near = score >= settings.threshold * _HOLDING * 0.99

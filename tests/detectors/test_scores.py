@@ -86,9 +86,19 @@ def test_users_of_any_numbers_give_finite_verdicts_or_none(data: st.DataObject) 
 def test_a_chart_is_never_measured_against_less_than_theory() -> None:
     """A series that never varied does not make every change a miracle: four standard deviations once are under four."""
     zero = np.zeros(1)
-    fast, slow = Charts(zero, zero, zero, zero).moved(np.array([1e9])).scores(np.array([1e9]))
+    fast, slow = Charts(zero, zero, zero, zero).moved(np.array([1e9]), np.array([1e9])).scores(np.array([1e9]))
     assert float(fast[0]) == pytest.approx(3.2)
     assert float(slow[0]) < 2
+
+
+@pytest.mark.parametrize("learnt", [30.0, 44.0, 180.0])
+@pytest.mark.parametrize("wander", [0.0, 1.0])
+def test_two_buckets_far_out_alarm_at_any_age_and_one_does_not(learnt: float, wander: float) -> None:
+    """A chart that is young, or known to wander, is measured against a wider scale; its end is as many buckets away all the same."""
+    zero, far, age = np.zeros(1), np.array([1e9]), np.array([learnt])
+    once = Charts(zero, zero, np.array([wander]), zero).moved(far, age)
+    for charts, score in ((once, 3.2), (once.moved(far, age), 5.12)):
+        assert float(charts.scores(age)[0][0]) == pytest.approx(score)
 
 
 def test_fewer_errors_than_one_percent_do_not_make_a_usual_bucket_look_good() -> None:
