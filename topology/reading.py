@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, Message, TopicPartition
 
 from streams.brokers import librdkafka_config
 from streams.settings import Broker
@@ -61,12 +61,15 @@ def _until_ends(consumer: Consumer, ranges: Mapping[tuple[str, int], tuple[int, 
                 del ends[at.topic, at.partition]
 
 
-def follow(broker: Broker, topics: Sequence[str], stop: Callable[[], bool], timeout_s: float = 10.0) -> Iterator[Read]:
-    """Every record of the topics from the first on, as they come, until `stop()` says so. Raises KafkaException."""
+def follow(
+    broker: Broker, topics: Sequence[str], stop: Callable[[], bool], timeout_s: float = 10.0, *, from_now: bool = False
+) -> Iterator[Read]:
+    """Every record of the topics, from the first or from now on, as they come, until `stop()` says so. Raises KafkaException."""
+    begin = OFFSET_END if from_now else OFFSET_BEGINNING
     consumer = _consumer(broker)
     try:
         parts = _partitions(consumer, topics, timeout_s)
-        consumer.assign([TopicPartition(part.topic, part.partition, OFFSET_BEGINNING) for part in parts])
+        consumer.assign([TopicPartition(part.topic, part.partition, begin) for part in parts])
         while not stop():
             for message in consumer.consume(500, _WAIT_S):
                 if read := _read(message):

@@ -1,61 +1,18 @@
 """The JSON API over a real store: what it answers, whom it answers, and how it says no."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from connectors.store.embedded import EmbeddedStore
 from schemas.documents import Kind, StoreUnavailable
-from schemas.records import IncidentState, Severity
+from schemas.records import IncidentState
 from schemas.secrets import Secret
-from tests.store.documents import SECOND, START, anomaly, incident, of
-from topology.api.serving import serving
+from tests.api.conftest import MARKUP
+from tests.store.documents import SECOND, START, aggregate, of
 from topology.api.settings import ApiSettings, TenantToken
 
 OPERATOR, ACME = "o" * 32, "a" * 32
-MARKUP = "<script>alert(1)</script>\u202e\x07"
-
-Ask = Callable[..., Coroutine[Any, Any, tuple[int, dict[str, Any]]]]
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
-    """Two tenants, of each five anomalies and an incident of the first three; one text is hostile."""
-    store = EmbeddedStore(str(tmp_path / "s.db"), 1.0)
-    await store.start()
-    for tenant in ("acme", "other"):
-        made = [anomaly(number, tenant, severity=list(Severity)[number % 5]) for number in range(5)]
-        await store.write([of(Kind.ANOMALY, one) for one in made])
-        named = tuple(one.id for one in made[:3])
-        await store.write([of(Kind.INCIDENT, incident(1, 1, tenant, anomaly_ids=named, title=MARKUP))])
-    yield store
-    await store.close()
-
-
-@pytest.fixture
-async def served(store: EmbeddedStore) -> AsyncIterator[Callable[..., Coroutine[Any, Any, Ask]]]:
-    """Starts the API with settings, and gives what asks it."""
-    async with AsyncExitStack() as stack:
-
-        async def start(**settings: Any) -> Ask:
-            port = await stack.enter_async_context(serving(store, ApiSettings(port=0, **settings)))
-            client = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
-
-            async def ask(path: str, **headers: str) -> tuple[int, dict[str, Any]]:
-                async with client.get(path, headers=headers) as answer:
-                    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-                    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-                    wanted = "application/json" if answer.status == 200 else "application/problem+json"
-                    assert answer.content_type == wanted
-                    return answer.status, await answer.json(content_type=None)
-
-            return ask
-
-        yield start
 
 
 async def test_documents_are_found_by_what_they_say_and_come_newest_first(served: Any) -> None:
@@ -130,6 +87,20 @@ async def test_a_series_is_asked_for_whole(served: Any) -> None:
     assert (await ask(f"/api/v1/series?{subject}&metric=latency&since=1&until=1"))[0] == 400
 
 
+async def test_tenants_and_subjects_are_listed_to_choose_from(served: Any, store: EmbeddedStore) -> None:
+    """Operators see all tenants; with a tenant's token there is one."""
+    await store.write([of(Kind.AGGREGATE, aggregate(1))])
+    ask = await served(token=Secret(OPERATOR), tenant_tokens=(TenantToken("acme", Secret(ACME)),))
+    operator, acme = ({"Authorization": f"Bearer {token}"} for token in (OPERATOR, ACME))
+    assert (await ask("/api/v1/tenants", **operator))[1]["items"] == [{"tenant": "acme"}, {"tenant": "other"}]
+    assert (await ask("/api/v1/tenants", **acme))[1]["items"] == [{"tenant": "acme"}]
+    newest = START + 10 * SECOND
+    known = [{"application": "shop", "model": "heron", "newest": newest}]
+    assert (await ask("/api/v1/subjects", **acme))[1]["items"] == known
+    assert (await ask("/api/v1/subjects?tenant=other", **operator))[1]["items"] == []
+    assert (await ask("/api/v1/tenants?tenant=acme", **acme))[0] == 400
+
+
 async def test_a_tenants_token_opens_its_own_documents_and_no_others(served: Any) -> None:
     """Without naming a tenant; naming another is refused, and an id of another tenant is not there."""
     ask = await served(token=Secret(OPERATOR), tenant_tokens=(TenantToken("acme", Secret(ACME)),))
@@ -189,10 +160,11 @@ async def test_the_description_names_every_question_and_every_reference_resolves
     _, described = await ask("/api/v1/openapi.json")
     assert described["openapi"] == "3.1.0"
     for path, operations in described["paths"].items():
-        names = {one["name"] for one in operations["get"]["parameters"]}
-        assert "tenant" in names
-        status, _ = await ask(path.replace("{id}", "x") + "?tenant=acme")
-        assert status in (200, 400, 404), path
+        for method, operation in operations.items():
+            names = {one["name"] for one in operation["parameters"]}
+            query = "?tenant=acme" if "tenant" in names else ""
+            status, _ = await ask(path.replace("{id}", "x") + query, method.upper())
+            assert status in ((200, 400, 404) if method == "get" else (401,)), path
     for reference in _references(described):
         assert reference.removeprefix("#/components/schemas/") in described["components"]["schemas"]
     assert "microseconds" in described["components"]["schemas"]["Incident"]["properties"]["opened_at"]["description"]

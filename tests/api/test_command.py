@@ -17,7 +17,7 @@ from connectors.store.embedded import EmbeddedStore
 from schemas.documents import Kind
 from tests.store.documents import anomaly, of
 
-SERVING = re.compile(r"sentinel: serving (http://127\.0\.0\.1:\d+/api/v1)")
+SERVING = re.compile(r"sentinel: serving (http://127\.0\.0\.1:\d+)/")
 
 
 def started(folder: Path, **sections: object) -> subprocess.Popen[str]:
@@ -45,7 +45,7 @@ def test_what_the_store_has_is_served_until_it_is_told_to_end(tmp_path: Path) ->
             assert process.stderr is not None
             found = SERVING.search(process.stderr.readline())
             assert found is not None
-            with urllib.request.urlopen(f"{found[1]}/anomalies?tenant=acme", timeout=30) as answer:
+            with urllib.request.urlopen(f"{found[1]}/api/v1/anomalies?tenant=acme", timeout=30) as answer:
                 assert [one["offset"] for one in json.load(answer)["items"]] == [1]
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0

@@ -11,6 +11,7 @@ from aiohttp import web
 from schemas.secrets import Secret
 from topology.api.problems import Problem
 from topology.api.settings import ApiSettings, is_loopback
+from topology.api.static import is_public
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,15 @@ class Asker:
 
     tenant: str | None
     """The one tenant that may be seen; None for operators, who name the tenant that they mean."""
+    has_token: bool
+    """Whether a token says so. On loopback all may read without one; to change something takes one even there (§12)."""
 
 
 ASKER: Final = web.RequestKey("asker", Asker)
+
+PROTOCOL: Final = "sentinel"
+"""WebSocket subprotocol. Browsers can give a WebSocket no header, so the token comes as a second one, `bearer.TOKEN`."""
+_BEARER: Final = "bearer."
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -40,8 +47,8 @@ class Gate:
     def let_in(self, request: web.Request) -> None:
         """Notes who asks. Raises Problem when nobody may ask so."""
         self._check_names(request)
-        if request.path != "/live":
-            request[ASKER] = Asker(self._tenant(request))
+        if request.path != "/live" and not is_public(request.path):
+            request[ASKER] = self._asker(request)
 
     def _check_names(self, request: web.Request) -> None:
         if _hostname(f"//{request.headers.get('Host', '')}") not in self._hosts:
@@ -50,17 +57,25 @@ class Gate:
         if origin is not None and _hostname(origin) not in self._hosts:
             raise Problem(403, "pages of this Origin may not ask; api.allowed_hosts names those that may")
 
-    def _tenant(self, request: web.Request) -> str | None:
-        given = request.headers.get("Authorization")
+    def _asker(self, request: web.Request) -> Asker:
+        given = _token(request)
         if given is None and self._open:
-            return None
-        scheme, _, token = (given or "").partition(" ")
-        if scheme.lower() == "bearer":
-            if self._operators and _same(token, self._operators):
-                return None
-            if (tenant := _owner(token, self._tenants)) is not None:
-                return tenant
+            return Asker(None, has_token=False)
+        if given and self._operators and _same(given, self._operators):
+            return Asker(None, has_token=True)
+        if given and (tenant := _owner(given, self._tenants)) is not None:
+            return Asker(tenant, has_token=True)
         raise Problem(401, "a valid bearer token is needed", headers={"WWW-Authenticate": 'Bearer realm="sentinel"'})
+
+
+def _token(request: web.Request) -> str | None:
+    """The token that is given, empty for something that is none; None when nothing is given."""
+    header = request.headers.get("Authorization")
+    if header is not None:
+        scheme, _, token = header.partition(" ")
+        return token if scheme.lower() == "bearer" else ""
+    offered = [one.strip() for one in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    return next((one.removeprefix(_BEARER) for one in offered if one.startswith(_BEARER)), None)
 
 
 def _hostname(url: str) -> str | None:

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from schemas import packaged
 from topology.api import queries
-from topology.api.routes import Route
+from topology.api.routes import Route, Shape
 
 PATH: Final = "/api/v1/openapi.json"
 
@@ -41,11 +41,15 @@ def description(routes: Iterable[Route]) -> Json:
     """The document."""
     routes = list(routes)
     components: Json = {"Problem": _PROBLEM}
+    paths: dict[str, Json] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     for record in {route.record for route in routes}:
         made = TypeAdapter(record).json_schema(ref_template=_REF)
         components.update(made.pop("$defs", {}))
         components[record.__name__] = _documented(record.__name__, made)
-    _, kinds = models_json_schema([(route.query, "validation") for route in routes], ref_template=_REF)
+    models = {model for route in routes for model in (route.query, route.body) if model is not None}
+    _, kinds = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     components.update({name: one for name, one in kinds.get("$defs", {}).items() if not _is_query(name)})
     return {
         "openapi": "3.1.0",
@@ -55,7 +59,7 @@ def description(routes: Iterable[Route]) -> Json:
             "description": "What Sentinel found and told. Times are µs since 1970-01-01 UTC.",
         },
         "security": [{"bearer": []}, {}],
-        "paths": {route.path: {"get": _operation(route)} for route in routes},
+        "paths": paths,
         "components": {
             "schemas": dict(sorted(components.items())),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
@@ -96,16 +100,21 @@ def _operation(route: Route) -> Json:
         },
     }
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
-    return {
+    answer = {Shape.ONE: item, Shape.PAGE: page, Shape.NOTHING: {"type": "object"}}[route.shape]
+    operation: Json = {
         "summary": route.summary,
         "description": (route.answer.__doc__ or "").strip(),
         "operationId": route.answer.__name__,
         "parameters": list(_parameters(route)),
         "responses": {
-            "200": {"description": "It.", "content": {"application/json": {"schema": page if route.is_page else item}}},
+            str(route.status): {"description": "It.", "content": {"application/json": {"schema": answer}}},
             "default": {"description": "What went wrong.", "content": problem},
         },
     }
+    if route.body is not None:
+        schema = {"$ref": _REF.format(model=route.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
 
 
 def _parameters(route: Route) -> Iterable[Json]:
@@ -113,7 +122,7 @@ def _parameters(route: Route) -> Iterable[Json]:
         yield {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     schema: Mapping[str, Any] = route.query.model_json_schema(ref_template=_REF)
     required = schema.get("required", [])
-    for name, one in schema["properties"].items():
+    for name, one in schema.get("properties", {}).items():
         shown = {key: value for key, value in one.items() if key not in ("title", "description")}
         # A tenant's own token names it.
         needed = name in required and name != "tenant"

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Self, TypeVar
 
+import orjson
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
@@ -34,17 +35,22 @@ Moment = Annotated[int, BeforeValidator(_moment), WithJsonSchema({"type": ["stri
 """Given as RFC 3339 with an offset, or as µs since 1970-01-01 UTC, which it becomes."""
 
 Q = TypeVar("Q", bound="Query")
+B = TypeVar("B", bound=BaseModel)
 
 
 class Query(BaseModel):
-    """Of one tenant."""
+    """What is the same for all tenants."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OfTenant(Query):
+    """Of one tenant."""
 
     tenant: str = Field(min_length=1, description="The tenant; may be left out with a tenant's own token.")
 
 
-class Span(Query):
+class Span(OfTenant):
     """Documents of some time."""
 
     since: Moment | None = Field(None, description="Of this time or later: RFC 3339, or µs since 1970-01-01 UTC.")
@@ -116,8 +122,23 @@ def asked(request: web.Request, kind: type[Q]) -> Q:
             )
         else:
             given[name] = values[0]
+    return _validated(request, kind, given)
+
+
+async def asked_in_body(request: web.Request, kind: type[B]) -> B:
+    """The JSON body of a request, with the tenant that its credential allows. Raises Problem with each field that is wrong."""
+    try:
+        given = orjson.loads(await request.read() or b"{}")
+    except orjson.JSONDecodeError:
+        raise Problem(400, "the body is no JSON") from None
+    if not isinstance(given, dict):
+        raise Problem(400, "the body is no JSON object")
+    return _validated(request, kind, given)
+
+
+def _validated(request: web.Request, kind: type[B], given: dict[str, object]) -> B:
     own = request[ASKER].tenant
-    if own is not None and given.setdefault("tenant", own) != own:
+    if own is not None and "tenant" in kind.model_fields and given.setdefault("tenant", own) != own:
         raise Problem(403, "this token is another tenant's")
     try:
         return kind.model_validate(given)

@@ -12,10 +12,14 @@ from aiohttp import web
 from connectors.store.port import Store
 from topology.api import openapi
 from topology.api.access import Gate
+from topology.api.acting import COMMANDS, Commands
+from topology.api.live import LIVE, Following, Live, live
+from topology.api.pipeline import WORKERS, workers_of
 from topology.api.problems import Handler, as_problems
-from topology.api.routes import STORE, handler
+from topology.api.reading import STORE
 from topology.api.settings import ApiSettings
-from topology.api.table import ROUTES
+from topology.api.static import add_page
+from topology.api.table import LIVE_PATH, ROUTES
 
 _BODY_BYTES: Final = 64 * 1024
 _HEADERS: Final = {
@@ -26,7 +30,7 @@ _HEADERS: Final = {
 }
 
 
-def application(store: Store, settings: ApiSettings) -> web.Application:
+def application(store: Store, settings: ApiSettings, commands: Commands) -> web.Application:
     """Everything that is served. The store must be started, and stays the caller's."""
     gate = Gate(settings)
 
@@ -37,12 +41,18 @@ def application(store: Store, settings: ApiSettings) -> web.Application:
 
     app = web.Application(middlewares=[as_problems, gated], client_max_size=_BODY_BYTES)
     app.on_response_prepare.append(_add_headers)
-    app[STORE] = store
+    app[STORE], app[COMMANDS] = store, commands
+    app[WORKERS] = workers_of(settings)
+    app[LIVE] = told = Live(settings.live_clients)
+    app.cleanup_ctx.extend([app[WORKERS].opened, told.told, Following(commands.broker, told).followed])
+    app.on_shutdown.append(told.close)
     for route in ROUTES:
-        app.router.add_get(route.path, handler(route.answer), allow_head=False)
+        app.router.add_route(route.method, route.path, route.handler)
+    app.router.add_get(LIVE_PATH, live, allow_head=False)
     described = orjson.dumps(openapi.description(ROUTES))
     app.router.add_get(openapi.PATH, _always(described), allow_head=False)
     app.router.add_get("/live", _always(b'{"live":true}'), allow_head=False)
+    add_page(app)
     return app
 
 
@@ -58,9 +68,9 @@ def _always(body: bytes) -> Handler:
 
 
 @asynccontextmanager
-async def serving(store: Store, settings: ApiSettings) -> AsyncIterator[int]:
+async def serving(store: Store, settings: ApiSettings, commands: Commands) -> AsyncIterator[int]:
     """Serves while the context is open; gives the port. Raises OSError when it cannot listen there."""
-    runner = web.AppRunner(application(store, settings), access_log=None)
+    runner = web.AppRunner(application(store, settings, commands), access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()
@@ -69,7 +79,7 @@ async def serving(store: Store, settings: ApiSettings) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-async def serve(store: Store, settings: ApiSettings, say: Callable[[str], None]) -> None:
+async def serve(store: Store, settings: ApiSettings, commands: Commands, say: Callable[[str], None]) -> None:
     """Serves until SIGTERM or SIGINT, and closes the store. Raises StoreRefused, StoreUnavailable, OSError."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -77,8 +87,8 @@ async def serve(store: Store, settings: ApiSettings, say: Callable[[str], None])
         loop.add_signal_handler(each, stopping.set)
     try:
         await store.start()
-        async with serving(store, settings) as port:
-            say(f"serving http://{settings.host}:{port}/api/v1 ({openapi.PATH} describes it)")
+        async with serving(store, settings, commands) as port:
+            say(f"serving http://{settings.host}:{port}/ and below it /api/v1 ({openapi.PATH} describes it)")
             await stopping.wait()
     finally:
         await store.close()

@@ -2,24 +2,68 @@
 
 from typing import Final
 
-from connectors.store.port import Point
+from connectors.store.port import Point, Subject
 from schemas.records import Anomaly, Incident, Notification
-from topology.api import queries, routes
-from topology.api.routes import Route
+from topology.api import acting, pipeline, queries, reading, shapes
+from topology.api.routes import Route, Shape
+
+_V1: Final = "/api/v1"
+LIVE_PATH: Final = f"{_V1}/live"
 
 ROUTES: Final = (
-    Route("/api/v1/incidents", "Incidents", queries.Incidents, Incident, True, routes.incidents),
-    Route("/api/v1/incidents/{id}", "One incident", queries.Query, Incident, False, routes.incident),
+    Route(f"{_V1}/me", "What this token allows", queries.Query, shapes.Me, Shape.ONE, acting.me),
+    Route(f"{_V1}/tenants", "Tenants", queries.Query, shapes.Tenant, Shape.PAGE, reading.tenants),
+    Route(f"{_V1}/incidents", "Incidents", queries.Incidents, Incident, Shape.PAGE, reading.incidents),
+    Route(f"{_V1}/incidents/{{id}}", "One incident", queries.OfTenant, Incident, Shape.ONE, reading.incident),
     Route(
-        "/api/v1/incidents/{id}/anomalies",
+        f"{_V1}/incidents/{{id}}/anomalies",
         "Anomalies of an incident",
-        queries.Query,
+        queries.OfTenant,
         Anomaly,
-        True,
-        routes.anomalies_of_incident,
+        Shape.PAGE,
+        reading.anomalies_of_incident,
     ),
-    Route("/api/v1/anomalies", "Anomalies", queries.Anomalies, Anomaly, True, routes.anomalies),
-    Route("/api/v1/anomalies/{id}", "One anomaly", queries.Query, Anomaly, False, routes.anomaly),
-    Route("/api/v1/notifications", "Notifications", queries.Notifications, Notification, True, routes.notifications),
-    Route("/api/v1/series", "A series with its band", queries.Series, Point, True, routes.series),
+    Route(
+        f"{_V1}/incidents/{{id}}/acknowledge",
+        "Acknowledge an incident",
+        queries.OfTenant,
+        Incident,
+        Shape.NOTHING,
+        acting.acknowledge,
+        "POST",
+        shapes.Saying,
+        202,
+    ),
+    Route(f"{_V1}/anomalies", "Anomalies", queries.Anomalies, Anomaly, Shape.PAGE, reading.anomalies),
+    Route(f"{_V1}/anomalies/{{id}}", "One anomaly", queries.OfTenant, Anomaly, Shape.ONE, reading.anomaly),
+    Route(
+        f"{_V1}/notifications", "Notifications", queries.Notifications, Notification, Shape.PAGE, reading.notifications
+    ),
+    Route(f"{_V1}/subjects", "What has series", queries.OfTenant, Subject, Shape.PAGE, reading.subjects),
+    Route(f"{_V1}/series", "A series with its band", queries.Series, Point, Shape.PAGE, reading.series),
+    Route(f"{_V1}/silences", "Silences", queries.OfTenant, shapes.Silence, Shape.PAGE, acting.silences),
+    Route(
+        f"{_V1}/silences",
+        "Silence incidents",
+        queries.Query,
+        shapes.Silence,
+        Shape.ONE,
+        acting.add_silence,
+        "POST",
+        shapes.NewSilence,
+        201,
+    ),
+    Route(
+        f"{_V1}/silences/{{id}}",
+        "End a silence",
+        queries.OfTenant,
+        shapes.Silence,
+        Shape.NOTHING,
+        acting.end_silence,
+        "DELETE",
+        shapes.Saying,
+        202,
+    ),
+    Route(f"{_V1}/pipeline", "The pipeline's workers", queries.Query, shapes.Pipeline, Shape.ONE, pipeline.pipeline),
 )
+"""The questions of `/api/v1`, each with what it takes and what it answers. `/live` beside them is a WebSocket."""

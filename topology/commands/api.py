@@ -1,4 +1,4 @@
-"""`sentinel api`: what was found and told, for programs, from the store."""
+"""`sentinel api`: what was found and told, from the store, for people (the page) and for programs."""
 
 import typer
 
@@ -6,11 +6,12 @@ from topology.commands.options import Config, UserError, settings_from
 
 
 def api(config: Config = None) -> None:
-    """Serve the JSON API under /api/v1 until SIGTERM or Ctrl-C. It reads the store that the sink writes."""
+    """Serve the page, and the JSON API under /api/v1, until SIGTERM or Ctrl-C. Both show the store that the sink writes."""
     import asyncio
 
     from connectors.store.opening import store_of
     from schemas.documents import StoreRefused, StoreUnavailable
+    from topology.api.acting import Commands
     from topology.api.serving import serve
     from topology.logs import configure
     from topology.orphans import end_with_parent
@@ -22,7 +23,8 @@ def api(config: Config = None) -> None:
     if store is None:
         raise UserError("there is no store to read: set store.kind to embedded or elasticsearch")
     try:
-        asyncio.run(serve(store, settings.api, lambda line: typer.echo(f"sentinel: {line}", err=True)))
+        commands = Commands(settings.broker, settings.worker.control_key)
+        asyncio.run(serve(store, settings.api, commands, lambda line: typer.echo(f"sentinel: {line}", err=True)))
     except (StoreRefused, StoreUnavailable) as fault:
         raise UserError(str(fault)) from fault
     except OSError as fault:

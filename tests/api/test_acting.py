@@ -1,0 +1,100 @@
+"""Silences and acknowledgements through the API: signed commands on the topic, of whom may say so."""
+
+from typing import Any
+
+import pytest
+
+from connectors.store.embedded import EmbeddedStore
+from schemas.documents import Kind
+from schemas.records import CommandKind, IncidentState
+from schemas.secrets import Secret
+from streams.command_log import arrived
+from streams.settings import Broker
+from streams.topics import TopicNames
+from tests.api.conftest import KEY
+from tests.store.documents import incident, of
+from topology.api.settings import TenantToken
+from topology.reading import whole
+
+OPERATOR, ACME = "o" * 32, "a" * 32
+AS_OPERATOR = {"Authorization": f"Bearer {OPERATOR}"}
+AS_ACME = {"Authorization": f"Bearer {ACME}"}
+TOKENS = {"token": Secret(OPERATOR), "tenant_tokens": (TenantToken("acme", Secret(ACME)),)}
+INCIDENT = f"{1:032x}"
+SILENCE = {"tenant": "acme", "matchers": ["application=shop", "severity<=medium"], "for_s": 60, "author": "ann"}
+
+
+def commands(broker: Broker) -> list[Any]:
+    """What stands on the topic, as `alert` takes it: unsigned ones are none."""
+    topic = TopicNames(broker.topic_prefix).commands
+    return [arrived(topic, KEY, one.partition, one).command for one in whole(broker, [topic])]
+
+
+async def test_a_silence_is_made_listed_and_ended(served: Any, broker: Broker) -> None:
+    """Each by a signed command with its author."""
+    ask = await served(**TOKENS)
+    status, made = await ask("/api/v1/silences", "POST", {**SILENCE, "comment": "deploying"}, **AS_OPERATOR)
+    assert (status, made["matchers"], made["author"]) == (201, ["application=shop", "severity<=medium"], "ann")
+    assert made["ends_at"] - made["starts_at"] == 60_000_000
+    (command,) = commands(broker)
+    assert (command.id, command.tenant, command.comment) == (made["id"], "acme", "deploying")
+    assert (await ask("/api/v1/silences", **AS_ACME))[1]["items"] == [made]
+    assert (await ask("/api/v1/silences?tenant=other", **AS_OPERATOR))[1]["items"] == []
+    ending = f"/api/v1/silences/{made['id']}"
+    assert (await ask(f"{ending}?tenant=other", "DELETE", {}, **AS_OPERATOR))[0] == 404
+    assert (await ask(ending, "DELETE", {"author": "bob"}, **AS_ACME))[0] == 202
+    assert [one["expired_by"] for one in (await ask("/api/v1/silences", **AS_ACME))[1]["items"]] == ["bob"]
+
+
+async def test_an_incident_is_acknowledged_as_long_as_it_is_open(
+    served: Any, broker: Broker, store: EmbeddedStore
+) -> None:
+    """By whoever the token is, unless a name is given."""
+    ask = await served(**TOKENS)
+    path = f"/api/v1/incidents/{INCIDENT}/acknowledge"
+    assert await ask(path, "POST", {"comment": "looking"}, **AS_ACME) == (202, {})
+    (command,) = commands(broker)
+    assert (command.kind, command.target, command.author) == (CommandKind.ACKNOWLEDGE, INCIDENT, "api:acme")
+    assert (await ask("/api/v1/incidents/none/acknowledge", "POST", {}, **AS_ACME))[0] == 404
+    await store.write([of(Kind.INCIDENT, incident(1, 2, state=IncidentState.RESOLVED))])
+    assert (await ask(path, "POST", {}, **AS_ACME))[0] == 409
+    assert len(commands(broker)) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ({**SILENCE, "matchers": []}, "everything"),
+        ({**SILENCE, "matchers": ["colour=red"]}, "no field 'colour'"),
+        ({**SILENCE, "matchers": ["shop"]}, "no matcher"),
+        ({**SILENCE, "for_s": 0}, "for_s"),
+        ({**SILENCE, "for_s": 1e300}, "for_s"),
+        ({**SILENCE, "until": 5}, "until"),
+        ({**SILENCE, "comment": "x" * 2001}, "comment"),
+        ([1], "object"),
+    ],
+)
+async def test_a_silence_that_makes_no_sense_is_told_so(served: Any, broker: Broker, body: object, word: str) -> None:
+    """With the field; nothing is written."""
+    ask = await served(**TOKENS)
+    status, problem = await ask("/api/v1/silences", "POST", body, **AS_OPERATOR)
+    assert (status, word in problem["detail"]) == (400, True)
+    assert commands(broker) == []
+
+
+async def test_who_may_only_read_changes_nothing(served: Any, broker: Broker) -> None:
+    """On loopback without a token, as another tenant, or with an API that cannot sign; `me` says it before."""
+    reader = await served()
+    assert (await reader("/api/v1/silences", "POST", SILENCE))[0] == 401
+    assert (await reader(f"/api/v1/incidents/{INCIDENT}/acknowledge?tenant=acme", "POST", {}))[0] == 401
+    _, me = await reader("/api/v1/me")
+    assert (me["can_act"], "token" in me["why_not"]) == (False, True)
+    ask = await served(**TOKENS)
+    assert (await ask("/api/v1/silences", "POST", {**SILENCE, "tenant": "other"}, **AS_ACME))[0] == 403
+    assert (await ask("/api/v1/silences", "POST", SILENCE, Authorization="Bearer forged"))[0] == 401
+    assert (await ask("/api/v1/silences", "POST", SILENCE, Origin="https://evil.example", **AS_ACME))[0] == 403
+    assert await ask("/api/v1/me", **AS_ACME) == (200, {"tenant": "acme", "can_act": True, "why_not": ""})
+    mute = await served(key=Secret(""), **TOKENS)
+    status, problem = await mute("/api/v1/silences", "POST", SILENCE, **AS_OPERATOR)
+    assert (status, "control_key" in problem["detail"]) == (403, True)
+    assert commands(broker) == []

@@ -1,0 +1,150 @@
+"""Pages are told what changed: over real WebSockets, from what stands on the topics."""
+
+import asyncio
+import base64
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from confluent_kafka import Producer
+
+from schemas.documents import Kind
+from schemas.records import Anomaly, Incident
+from schemas.secrets import Secret
+from streams.brokers import producer_config
+from streams.settings import Broker
+from streams.topics import TopicNames
+from tests.store.documents import anomaly, incident
+from topology.api import live
+from topology.api.live import MOST_CHANGES, MOST_WAITING, Change, Live
+from topology.api.settings import TenantToken
+
+OPERATOR, ACME = "o" * 32, "a" * 32
+PATIENCE_S = 60.0
+
+Start = Callable[..., Coroutine[Any, Any, str]]
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    """Opens WebSockets."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+def publish(broker: Broker, *records: Anomaly | Incident) -> None:
+    """What the stages would say."""
+    names = TopicNames(broker.topic_prefix)
+    producer = Producer(producer_config(broker))
+    for record in records:
+        topic = names.anomalies if isinstance(record, Anomaly) else names.incidents
+        producer.produce(topic, record.to_bytes(), key=record.tenant)
+    assert producer.flush(PATIENCE_S) == 0
+
+
+async def told(socket: aiohttp.ClientWebSocketResponse, broker: Broker, *records: Anomaly | Incident) -> Any:
+    """The first message after these, which are published again until the API, which reads from when it started on, has seen them."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            await asyncio.to_thread(publish, broker, *records)
+            try:
+                return await socket.receive_json(timeout=1.0)
+            except TimeoutError:
+                continue
+
+
+async def test_a_page_is_told_what_changed_of_its_tenant(
+    address: Start, client: aiohttp.ClientSession, broker: Broker
+) -> None:
+    """Once for each document with its newest revision; of other tenants nothing."""
+    url = await address()
+    async with client.ws_connect(f"{url}/api/v1/live?tenant=acme") as socket:
+        message = await told(socket, broker, incident(1, 1, "other"), incident(1, 2), anomaly(7))
+        changes = {(one["kind"], one["id"], one["revision"]) for one in message["changes"]}
+        # Two topics: what of the second was read after a message went is in the next.
+        assert changes <= {("incident", f"{1:032x}", 2), ("anomaly", f"{7:032x}", 0)}
+        assert changes
+
+
+async def test_a_token_comes_as_a_subprotocol(address: Start, client: aiohttp.ClientSession, broker: Broker) -> None:
+    """A tenant's own names it; a forged one, a foreign page, and a client above the limit are refused."""
+    url = await address(token=Secret(OPERATOR), tenant_tokens=(TenantToken("acme", Secret(ACME)),), live_clients=1)
+    path = f"{url}/api/v1/live"
+
+    async def refused(address: str, *protocols: str, **headers: str) -> int:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as told:
+            await client.ws_connect(address, protocols=protocols, headers=headers)
+        return told.value.status
+
+    assert await refused(path) == 401
+    assert await refused(path, "sentinel", "bearer.forged") == 401
+    assert await refused(f"{path}?tenant=other", "sentinel", f"bearer.{ACME}") == 403
+    assert await refused(path, "sentinel", f"bearer.{ACME}", Origin="https://evil.example") == 403
+    async with client.ws_connect(path, protocols=("sentinel", f"bearer.{ACME}")) as socket:
+        assert socket.protocol == "sentinel"
+        assert await refused(path, "sentinel", f"bearer.{ACME}") == 503
+
+
+async def test_a_page_that_takes_nothing_is_cut_off_and_others_are_told(
+    address: Start, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its messages are not kept: they are dropped beyond a few."""
+    monkeypatch.setattr(live, "SEND_S", 0.5)
+    served: list[Live] = []
+    made = Live.__init__
+
+    def remember(self: Live, most: int) -> None:
+        served.append(self)
+        made(self, most)
+
+    monkeypatch.setattr(Live, "__init__", remember)
+    url = await address()
+    stuck = await _stuck(url)
+    async with client.ws_connect(f"{url}/api/v1/live?tenant=acme") as socket:
+        (hub,) = served
+        async with asyncio.timeout(PATIENCE_S):
+            number = 0
+            # Until what the system keeps for the stuck one is full too.
+            while hub.clients > 1:
+                for _ in range(MOST_CHANGES):
+                    number += 1
+                    hub.note(Change(Kind.ANOMALY, "acme", f"{number:0200x}", 0))
+                hub.tell()
+                assert "changes" in await socket.receive_json()
+        assert hub.clients == 1
+    stuck.close()
+
+
+async def _stuck(url: str) -> Any:
+    """A WebSocket whose other side reads nothing after the handshake."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1024)
+    key = base64.b64encode(os.urandom(16)).decode()
+    writer.write(
+        f"GET /api/v1/live?tenant=acme HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    assert b"101" in await reader.readline()
+    return writer
+
+
+def test_a_slow_page_is_told_to_look_at_everything_again() -> None:
+    """Rather than that its messages fill the memory; so is one with very many changes."""
+
+    async def slow() -> list[str]:
+        hub = Live(10)
+        client = live._Client("acme")
+        hub._clients.add(client)
+        for number in range(MOST_WAITING + 1):
+            hub.note(Change(Kind.ANOMALY, "acme", str(number), 0))
+            hub.tell()
+        waiting = [client.waiting.get_nowait() for _ in range(client.waiting.qsize())]
+        for number in range(MOST_CHANGES + 1):
+            hub.note(Change(Kind.ANOMALY, "acme", str(number), 0))
+        hub.tell()
+        return [*waiting, client.waiting.get_nowait()]
+
+    assert asyncio.run(slow()) == ['{"resync":true}', '{"resync":true}']

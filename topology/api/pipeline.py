@@ -1,0 +1,152 @@
+"""How the pipeline does: what the workers say of themselves on `/metrics`."""
+
+import asyncio
+import socket
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
+
+from agents.alerting.reasons import Attempt
+from topology.api import queries
+from topology.api.access import ASKER
+from topology.api.problems import Problem
+from topology.api.settings import ApiSettings
+from topology.api.shapes import Lane, Pipeline, Totals, Worker
+
+TIMEOUT_S: Final = 2.0
+"""Of one worker's whole answer."""
+KEPT_S: Final = 1.0
+"""For so long the same answer is given to everybody: a hundred open pages ask the workers no more often than one."""
+_MOST_BYTES: Final = 4_000_000
+
+
+class Workers:
+    """The workers that the settings name."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._urls = urls
+        self._session: aiohttp.ClientSession | None = None
+        self._lock = asyncio.Lock()
+        self._newest: tuple[float, Pipeline] | None = None
+
+    async def opened(self, app: web.Application) -> AsyncIterator[None]:
+        """While the app runs."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as self._session:
+            yield
+
+    async def ask(self) -> Pipeline:
+        """All of them at once."""
+        async with self._lock:
+            if self._newest is None or time.monotonic() - self._newest[0] > KEPT_S:
+                places = [place for url in self._urls for place in await _places(url)]
+                workers = await asyncio.gather(*[self._one(place) for place in places])
+                self._newest = (time.monotonic(), Pipeline(time.time_ns() // 1000, tuple(workers)))
+            return self._newest[1]
+
+    async def _one(self, place: str) -> Worker:
+        assert self._session is not None
+        try:
+            async with self._session.get(f"{place}/metrics", allow_redirects=False) as answer:
+                if answer.status != 200:
+                    return _silent(place, f"answers with status {answer.status}")
+                text = await answer.content.read(_MOST_BYTES)
+                while not answer.content.at_eof():
+                    if len(text) >= _MOST_BYTES:
+                        return _silent(place, "answers with more than a worker says")
+                    text += await answer.content.read(_MOST_BYTES)
+            return _told(place, text.decode())
+        except TimeoutError:
+            return _silent(place, f"does not answer within {TIMEOUT_S:g} s")
+        except (aiohttp.ClientError, OSError) as fault:
+            return _silent(place, f"does not answer: {type(fault).__name__}")
+        except ValueError:
+            return _silent(place, "answers with what is no metrics")
+
+
+WORKERS: Final = web.AppKey("workers", Workers)
+
+
+def workers_of(settings: ApiSettings) -> Workers:
+    """Those that the settings name."""
+    return Workers([url.rstrip("/") for url in settings.workers])
+
+
+async def pipeline(request: web.Request) -> Pipeline:
+    """The workers that api.workers names. For operators: what they count is of all tenants."""
+    queries.asked(request, queries.Query)
+    if request[ASKER].tenant is not None:
+        raise Problem(403, "the pipeline is all tenants'; an operator's token sees it")
+    return await request.app[WORKERS].ask()
+
+
+async def _places(url: str) -> list[str]:
+    """An address for each replica behind a name; the URL itself where it is not known."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if parts.scheme == "https":
+        # Its certificate is for the name.
+        return [url]
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return [url]
+    hosts = dict.fromkeys(str(each[4][0]) for each in found)
+    # localhost is one worker under two addresses.
+    chosen = list(hosts) if len({each[0] for each in found}) == 1 else [h for h in hosts if ":" not in h]
+    return [f"http://{f'[{host}]' if ':' in host else host}:{port}{parts.path}" for host in chosen]
+
+
+def _silent(place: str, why: str) -> Worker:
+    return Worker(place, "", up=False, ready=False, error=why, lanes=(), totals=Totals(0, 0, 0, 0, 0, 0, 0))
+
+
+def _told(place: str, text: str) -> Worker:
+    sums: defaultdict[str, float] = defaultdict(float)
+    lags: dict[str, float] = {}
+    moved: dict[str, float] = {}
+    attempts: defaultdict[str, float] = defaultdict(float)
+    stage, ready, stored = "", False, 0.0
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = sample.labels
+            match sample.name:
+                case "sentinel_ready":
+                    stage, ready = labels["stage"], sample.value == 1
+                case "sentinel_lane_lag":
+                    lags[f"{labels['stage']}/{labels['lane']}"] = sample.value
+                case "sentinel_sink_lag":
+                    lags[f"{labels['topic']}/{labels['partition']}"] = sample.value
+                case "sentinel_lane_progress_timestamp_seconds":
+                    moved[f"{labels['stage']}/{labels['lane']}"] = sample.value
+                case "sentinel_sink_documents_total" if labels["outcome"] == "stored":
+                    stored += sample.value
+                case "sentinel_delivery_attempts_total":
+                    attempts[labels["outcome"]] += sample.value
+                case name:
+                    sums[name] += sample.value
+    lanes = tuple(
+        Lane(name, round(lag), round(moved[name] * 1e6) if name in moved else None)
+        for name, lag in sorted(lags.items(), key=lambda item: _by_number(item[0]))
+    )
+    delivered = attempts.pop(Attempt.DELIVERED, 0.0)
+    totals = Totals(
+        records=round(sums["sentinel_records_total"]),
+        events=round(sums["sentinel_events_total"]),
+        late=round(sums["sentinel_late_events_total"]),
+        bad=round(sums["sentinel_bad_records_total"]),
+        stored=round(stored),
+        delivered=round(delivered),
+        failed=round(sum(attempts.values())),
+    )
+    return Worker(place, stage, up=True, ready=ready, error=None, lanes=lanes, totals=totals)
+
+
+def _by_number(lane: str) -> tuple[str, int]:
+    name, _, number = lane.rpartition("/")
+    return name, int(number) if number.isdigit() else 0
