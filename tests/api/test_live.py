@@ -93,6 +93,8 @@ async def test_a_page_that_takes_nothing_is_cut_off_and_others_are_told(
 ) -> None:
     """Its messages are not kept: they are dropped beyond a few."""
     monkeypatch.setattr(live, "SEND_S", 0.5)
+    # Which would find the same some time later.
+    monkeypatch.setattr(live, "HEARTBEAT_S", 3600.0)
     served: list[Live] = []
     made = Live.__init__
 
@@ -129,6 +131,24 @@ async def _stuck(url: str) -> Any:
     )
     assert b"101" in await reader.readline()
     return writer
+
+
+def test_each_page_is_told_of_its_own_tenant() -> None:
+    """Once of a document, with its newest revision; of others' nothing."""
+
+    async def told() -> list[list[str]]:
+        hub = Live(10)
+        clients = [live._Client(tenant) for tenant in ("acme", "other", "third")]
+        hub._clients.update(clients)
+        for tenant, revision in (("acme", 1), ("other", 1), ("acme", 2)):
+            hub.note(Change(Kind.INCIDENT, tenant, "i", revision))
+        hub.tell()
+        return [[one.waiting.get_nowait() for _ in range(one.waiting.qsize())] for one in clients]
+
+    def message(revision: int) -> str:
+        return f'{{"changes":[{{"kind":"incident","id":"i","revision":{revision}}}]}}'
+
+    assert asyncio.run(told()) == [[message(2)], [message(1)], []]
 
 
 def test_a_slow_page_is_told_to_look_at_everything_again() -> None:
