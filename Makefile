@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .PHONY: help setup servers demo test lint docs clean
 
 help:
-	@echo "make demo     play an hour of real LLM traffic with known faults, and print what was found and sent"
+	@echo "make demo     play an hour of real LLM traffic with known faults, show on a page what is found, and sum up"
 	@echo "make test     run all tests, on a real Kafka too"
 	@echo "make lint     ruff, mypy, the layers between packages, purity of the pure modules"
 	@echo "make setup    environment and packages in .venv"
@@ -98,7 +98,7 @@ servers: .servers/browser .servers/axe/.fetched .servers/kafka/.fetched .servers
 	  mv $(@D)/cmd $@ || echo "sentinel: $(COMPOSE) was not built ($(@D)/log); the test that needs it is skipped"
 
 demo: setup
-	@$(BIN)/sentinel demo --exit-when-done
+	@$(BIN)/sentinel demo $$([ -t 1 ] || echo --exit-when-done)
 
 test: setup servers
 	$(BIN)/pytest

@@ -1,16 +1,17 @@
-"""What the demo shows: a bar while it plays, a line for each message, and a table at the end."""
+"""What the demo shows: the page's address, a bar while it plays, a line for each fault found and each message, and a table at the end."""
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from schemas.records import Anomaly
 from topology.demo_receiver import Message
-from topology.scoring import Json, Score, Scores
+from topology.scoring import Json, Label, Score, Scores
 
 _COLOURS: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 _FILE_WIDTH: Final = 140
@@ -19,8 +20,9 @@ _FILE_WIDTH: Final = 140
 class Screen:
     """Writes to standard error, so that `--json` has standard output to itself."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, open_page: Callable[[str], None] = lambda link: None) -> None:
         terminal = Console(stderr=True).is_terminal
+        self._open_page: Final = open_page
         # A log file has no width to fold a table to.
         self._console: Final = Console(
             stderr=True, quiet=quiet, highlight=False, soft_wrap=True, width=None if terminal else _FILE_WIDTH
@@ -45,6 +47,21 @@ class Screen:
     def note(self, line: str) -> None:
         """A line of what goes on."""
         self._console.print(line, style="dim", markup=False)
+
+    def process(self, line: str) -> None:
+        """What the supervisor says: that a process died and comes again is news, that it started is not."""
+        if " died " in line:
+            self.note(line)
+
+    def page(self, link: str) -> None:
+        """The page answers at this address, which has the token in it; a browser is opened if somebody sits before one."""
+        self._console.print(f"the page: {link}", style="bold", markup=False)
+        self._open_page(link)
+
+    def found(self, label: Label, anomaly: Anomaly, delay_s: float) -> None:
+        """A fault was found, so many seconds of event time after it began."""
+        self._console.print(f"found    {label.name} after {delay_s:.0f} s ", style="bold green", end="", markup=False)
+        self._console.print(f"in {label.application}, by {anomaly.metric} ({anomaly.detector})", markup=False)
 
     def begin(self, events: int, start: int) -> None:
         """Playing begins: so many events, the first at `start` (event time, µs)."""
@@ -99,7 +116,7 @@ def _summary(report: dict[str, Json]) -> list[str]:
     memory = report["memory_mb"]
     return [
         f"{report['found']} of {len(_list(report['faults']))} faults found, {report['false_alarms']} false alarms, "
-        f"{report['notifications']} messages received; `after` is event time, from a fault's start to its first anomaly",
+        f"{report['notifications']} messages received; `after` is event time, from a fault's start to the close of the bucket that found it",
         f"{report['events']:,} events, {report['events_per_s']:,} a second; {report['wall_s']} s in all, "
         f"first anomaly {report['first_anomaly_s']} s after the start"
         + (f", {memory} MB of memory at most (PSS of all processes)" if memory is not None else ""),

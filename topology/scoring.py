@@ -90,6 +90,17 @@ class Label:
         )
 
 
+def delay_s(label: Label, anomaly: Anomaly) -> float:
+    """Seconds of event time from the moment from which calls meet the fault, to the close of the bucket whose verdict this is (of a rule, to the end
+    of the call that broke it). A call is known when it ends: of slow ones the first seconds of a fault hold none."""
+    return (anomaly.event_time - label.start) / 1e6
+
+
+def finds(label: Label, anomaly: Anomaly, grace_s: float = GRACE_S) -> bool:
+    """Whether this anomaly finds the fault."""
+    return _finds(label, anomaly, round(grace_s * 1e6))
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """What was found of one fault."""
@@ -104,8 +115,8 @@ class Score:
 
     @property
     def delay_s(self) -> float | None:
-        """Event time from the fault's start to the first anomaly, seconds."""
-        return None if self.found_by is None else (self.found_by.event_time - self.label.start) / 1e6
+        """`delay_s` of the first anomaly."""
+        return None if self.found_by is None else delay_s(self.label, self.found_by)
 
 
 @dataclass(frozen=True, slots=True)

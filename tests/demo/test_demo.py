@@ -18,6 +18,14 @@ FAULTS = {
     "retry storm",
 }
 
+THREE_BUCKETS_S = 30
+LATER_S = {
+    "slow drift": 600,
+    # Its calls take five times as long and are known when they end: after three buckets four in ten, the dear ones, still run. With what is known by
+    # then, even a test that knew when it began would be sure in 8 of 30 seeds.
+    "cost run-away": 90,
+}
+
 
 def _demo(*words: str) -> dict[str, Any]:
     # What an installation has set must not reach the demo.
@@ -49,11 +57,11 @@ def on_embedded() -> dict[str, Any]:
 
 
 def test_every_fault_is_found_and_told(on_kafka: dict[str, Any]) -> None:
-    """All seven faults of the hour are found, each within five minutes of event time and each in a message that was delivered."""
+    """All seven faults of the hour are found, each in its time and each in a message that was delivered."""
     assert {fault["name"] for fault in on_kafka["faults"]} == FAULTS
     for fault in on_kafka["faults"]:
         assert fault["found"], fault["name"]
-        assert 0 < fault["delay_s"] <= 300
+        assert 0 < fault["delay_s"] <= LATER_S.get(fault["name"], THREE_BUCKETS_S), fault["name"]
         assert fault["messages"], fault["name"]
     assert on_kafka["false_alarms"] <= 1, on_kafka["false_alarm_titles"]
 
@@ -61,6 +69,15 @@ def test_every_fault_is_found_and_told(on_kafka: dict[str, Any]) -> None:
 def test_what_is_recorded_as_delivered_was_received_with_a_right_signature(on_kafka: dict[str, Any]) -> None:
     """`notifications` says delivered exactly as often as the receiver, which checks signatures, took a new message."""
     assert on_kafka["notifications"] == on_kafka["received"] > 0
+
+
+def test_all_that_was_found_and_told_is_in_the_store(on_kafka: dict[str, Any], on_embedded: dict[str, Any]) -> None:
+    """When the result is told, the sink has nothing before it."""
+    for report in (on_kafka, on_embedded):
+        assert report["stored"]["anomaly"] == report["anomalies"]
+        assert report["stored"]["notification"] >= report["notifications"]
+        assert report["stored"]["incident"] >= report["found"] - 1
+        assert report["stored"]["aggregate"] > 1000
 
 
 def test_real_and_embedded_broker_give_the_same_result(on_kafka: dict[str, Any], on_embedded: dict[str, Any]) -> None:

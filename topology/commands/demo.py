@@ -1,6 +1,7 @@
 """`sentinel demo`: an hour of real traffic through everything, and what was found in it."""
 
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -15,11 +16,16 @@ def demo(
         bool, typer.Option("--json", help="Print the result as one JSON object on standard output, and nothing else.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of what the recording lacks: same seed, same hour.")] = 1,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Open no browser. Without a terminal or a display none is opened anyway.")
+    ] = False,
     kafka: Annotated[
         str | None, typer.Option(help="host:port of a real Kafka to play through, in plain text. Default: embedded.")
     ] = None,
 ) -> None:
     """Play an hour of real LLM traffic with seven known faults through all stages, on this machine alone, and print which were found.
+
+    Meanwhile the page shows what is found; its address is printed first, and holds the token that it asks for.
 
     With --exit-when-done the status is 0 only if all faults were found, with at most three false alarms.
 
@@ -33,7 +39,8 @@ def demo(
     from topology.demo_screen import Screen, print_json
 
     outcomes: list[Outcome] = []
-    with Screen(quiet=as_json) as screen:
+    wanted = not no_open and not as_json and sys.stderr.isatty()
+    with Screen(quiet=as_json, open_page=_open if wanted else _ignore) as screen:
 
         def show(outcome: Outcome) -> None:
             outcomes.append(outcome)
@@ -42,7 +49,7 @@ def demo(
             else:
                 screen.result(outcome.scores, outcome.report)
             if not exit_when_done:
-                screen.note("everything runs on; Ctrl-C ends it")
+                screen.note("everything runs on, the page too; Ctrl-C ends it")
 
         try:
             asyncio.run(run(Plan(speed or None, seed, kafka), screen, show, stay=not exit_when_done))
@@ -50,3 +57,16 @@ def demo(
             raise typer.Exit(130) from None
     if exit_when_done and not all(outcome.scores.are_good for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _open(link: str) -> None:
+    """Opens it in a browser with a window of its own: a browser in text would take the terminal. Nobody waits for it."""
+    import threading
+    import webbrowser
+
+    if sys.platform == "darwin" or {"BROWSER", "DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
+
+
+def _ignore(link: str) -> None:
+    """Opens nothing."""

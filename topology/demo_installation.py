@@ -1,0 +1,117 @@
+"""The demo's own installation: the broker, a worker for each stage, the store, the API with the page, and the settings of them all."""
+
+import contextlib
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from schemas.secrets import Secret
+from streams.settings import Broker
+from streams.topics import EMBEDDED_PARTITIONS, STAGES
+from topology.demo_receiver import WebhookInbox
+from topology.embedded import EmbeddedBroker
+from topology.standalone import api_process, stage_processes
+from topology.supervisor import Child, free_port
+
+WORKERS: Final = (*STAGES, "sink")
+
+TICK_AFTER_S: Final = 60.0
+"""Seconds of quiet before a tick: more than playing ever pauses. Held back, its event time stands, and ticks would make what follows late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What runs, and where it is reached. `folder` holds the store and goes with the demo; `log` is kept."""
+
+    broker: Broker
+    pids: tuple[int, ...]
+    """Processes that run already: this one, and the broker where the demo started it."""
+    folder: Path
+    log: Path
+    ports: Mapping[str, int] = field(default_factory=lambda: {worker: free_port() for worker in WORKERS})
+    """Of health and metrics, by worker."""
+    api_port: int = field(default_factory=free_port)
+    token: Secret = field(default_factory=lambda: Secret(secrets.token_urlsafe(24)))
+    """Operators' token of the API."""
+    control_key: Secret = field(default_factory=lambda: Secret(secrets.token_hex(32)))
+
+    @property
+    def page(self) -> str:
+        """Address of the page, as messages link to it."""
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def link(self) -> str:
+        """The page with the token, as a browser is given it: what follows a # is sent to nobody."""
+        return f"{self.page}/#token={self.token.reveal()}"
+
+    def children(self, inbox: WebhookInbox) -> list[Child]:
+        """Everything to keep running. Writes the token's file."""
+        common, api = self._environment(inbox), api_process(None, self.ports)
+        return [
+            Child(api.name, api.command, {**common, **api.environment, **self._api_environment()}),
+            *stage_processes(None, self.folder / "decoding", self.ports, common, WORKERS),
+        ]
+
+    def _environment(self, inbox: WebhookInbox) -> dict[str, str]:
+        receiver = {
+            "name": "demo",
+            "kind": "webhook",
+            "url": inbox.url,
+            "secret": inbox.secret.reveal(),
+            "allow_private": True,
+        }
+        return {
+            "SENTINEL_BROKER__BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
+            "SENTINEL_BROKER__TOPIC_PREFIX": self.broker.topic_prefix,
+            "SENTINEL_BROKER__EMBEDDED": str(self.broker.embedded).lower(),
+            "SENTINEL_LANES__PARTITIONS": str(EMBEDDED_PARTITIONS),
+            "SENTINEL_LANES__TICK_AFTER_S": str(TICK_AFTER_S),
+            "SENTINEL_ALERTING__RECEIVERS": json.dumps([receiver]),
+            "SENTINEL_ALERTING__PAGE_URL": self.page,
+            # The hour's incidents are an hour old when they are told.
+            "SENTINEL_ALERTING__ALERT_MAX_AGE_S": str(86_400),
+            "SENTINEL_STORE__KIND": "embedded",
+            "SENTINEL_STORE__PATH": str(self.folder / "sentinel.db"),
+            "SENTINEL_WORKER__CONTROL_KEY": self.control_key.reveal(),
+        }
+
+    def _api_environment(self) -> dict[str, str]:
+        token = self.folder / "token"
+        token.touch(mode=0o600)
+        token.write_text(self.token.reveal())
+        return {
+            "SENTINEL_API__PORT": str(self.api_port),
+            "SENTINEL_API__TOKEN_FILE": str(token),
+        }
+
+
+@contextlib.contextmanager
+def installed(kafka: str | None, say: Callable[[str], None]) -> Iterator[Installation]:
+    """An installation on this broker (`host:port`; None starts the embedded one), of which nothing but the broker runs yet."""
+    # The demo's settings are its own: nothing of an installation's environment must reach it.
+    for name in [name for name in os.environ if name.startswith("SENTINEL_")]:
+        del os.environ[name]
+    with _broker(kafka) as (broker, pids), tempfile.TemporaryDirectory(prefix="sentinel-demo-") as folder:
+        handle, log = tempfile.mkstemp(prefix="sentinel-demo-", suffix=".log")
+        os.close(handle)
+        if broker.embedded:
+            say(f"embedded broker at {broker.bootstrap_servers}")
+        yield Installation(broker, (os.getpid(), *pids), Path(folder), Path(log))
+
+
+@contextlib.contextmanager
+def _broker(kafka: str | None) -> Iterator[tuple[Broker, tuple[int, ...]]]:
+    """The broker, and the processes that were started for it."""
+    prefix = f"demo-{secrets.token_hex(4)}."
+    if kafka is not None:
+        yield Broker(bootstrap_servers=kafka, topic_prefix=prefix), ()
+        return
+    with EmbeddedBroker() as embedded:
+        pids = (embedded.pid,) if embedded.pid is not None else ()
+        yield Broker(bootstrap_servers=embedded.address, topic_prefix=prefix, embedded=True), pids
