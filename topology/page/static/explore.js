@@ -1,0 +1,128 @@
+// *Explore*: any metric of any subject, with its band and its anomalies.
+
+import { address } from "./api.js";
+import { h, Region } from "./dom.js";
+import { anomalyLine, empty, link, loading, section } from "./parts.js";
+import { SeriesFigure } from "./series.js";
+import { METRICS, metricName, time } from "./units.js";
+
+const RANGES = [
+  ["15 min", 900e6],
+  ["1 h", 3600e6],
+  ["6 h", 21600e6],
+  ["24 h", 86400e6],
+];
+const DEFAULT_US = 3600e6;
+const MARKS = 200;
+
+export class ExploreView {
+  title = "Explore";
+
+  constructor(page) {
+    this.page = page;
+    this.chosen = {};
+    const changed = (name) => (event) => this.#go({ ...this.chosen, [name]: event.target.value });
+    this.application = h("select", { change: changed("application") });
+    this.model = h("select", { change: changed("model") });
+    this.metric = h("select", { change: changed("metric") }, METRICS.map((one) => h("option", { value: one }, metricName(one))));
+    this.ranges = h("span", { class: "chips", role: "group", "aria-label": "Range up to the newest data" });
+    this.moves = h("nav", { class: "pager", "aria-label": "Move in time" });
+    this.figure = new SeriesFigure((since, until) => this.#go({ ...this.chosen, since, until }));
+    this.nothing = h("div");
+    const list = h("div", {}, loading("anomalies"));
+    this.list = new Region(list, (items) => (items.length ? h("ul", { class: "lines" }, items.map(anomalyLine)) : empty("No anomaly of this metric in this time.")));
+    const label = (text, control) => h("label", {}, h("span", {}, text), control);
+    this.body = h("div", {}, section("Series", [this.figure.element, this.moves]), section("Its anomalies", list));
+    this.root = h(
+      "div",
+      { class: "explore" },
+      h("h1", {}, "Explore"),
+      h("div", { class: "filters card", role: "group", "aria-label": "What to show" }, label("Application", this.application), label("Model", this.model), label("Metric", this.metric), this.ranges),
+      this.nothing,
+      this.body,
+    );
+  }
+
+  focusFilter() {
+    this.application.focus();
+  }
+
+  async show(place, ask, kinds) {
+    const { tenant, query } = place;
+    const subjects = await this.page.subjects(tenant, kinds === null || kinds.has("slow"));
+    this.body.hidden = !subjects.length;
+    this.nothing.replaceChildren(...(subjects.length ? [] : [empty("No series is stored for this tenant yet.", "Series come with closed buckets, some seconds after the first events.")]));
+    if (!subjects.length) return;
+    const subject = this.#choose(subjects, query);
+    const span = this.#span(subject, query);
+    const { application, model, metric } = this.chosen;
+    const [series, anomalies] = await Promise.all([
+      ask("/series", { tenant, application, model, metric, ...span }),
+      ask("/anomalies", { tenant, application, model, metric, ...span, limit: MARKS }),
+    ]);
+    const marks = anomalies.items.map((one) => ({ from: one.window_start, to: one.window_end, severity: one.severity }));
+    this.list.show(anomalies.items.slice(0, 50));
+    await this.figure.show(`${application}/${model}`, metric, series.items, marks, [span.since, span.until]);
+  }
+
+  /** What the address names, as far as it is there; else what has the newest data. */
+  #choose(subjects, query) {
+    const newestFirst = subjects.toSorted((a, b) => b.newest - a.newest);
+    const wanted = query.get("application");
+    const application = subjects.some((one) => one.application === wanted) ? wanted : newestFirst[0].application;
+    const own = newestFirst.filter((one) => one.application === application);
+    const subject = own.find((one) => one.model === query.get("model")) ?? own[0];
+    const metric = METRICS.includes(query.get("metric")) ? query.get("metric") : METRICS[0];
+    offer(this.application, [...new Set(subjects.map((one) => one.application))].sort(), application);
+    offer(this.model, own.map((one) => one.model).sort(), subject.model);
+    this.metric.value = metric;
+    this.chosen = { tenant: subject.tenant ?? this.page.place.tenant, application, model: subject.model, metric, range: query.get("range"), since: query.get("since"), until: query.get("until") };
+    return subject;
+  }
+
+  /** A range up to the newest data, which may be long ago, or what the address names. */
+  #span(subject, query) {
+    const [since, until] = [Number(query.get("since")), Number(query.get("until"))];
+    const fixed = since > 0 && until > since;
+    const length = fixed ? until - since : (RANGES.find(([name]) => name === query.get("range"))?.[1] ?? DEFAULT_US);
+    const end = fixed ? until : subject.newest + 10e6;
+    const span = { since: end - length, until: end };
+    const chips = RANGES.map(([name, us]) => h("button", { type: "button", class: "chip", "data-key": name, "aria-pressed": String(!fixed && us === length), click: () => this.#go({ ...this.chosen, range: name, since: null, until: null }) }, name));
+    swap(this.ranges, chips, `${fixed} ${length}`);
+    const at = (to) => address("/explore", { ...this.chosen, range: null, since: to - length, until: to });
+    const moves = [
+      link(at(end - length), "‹ Earlier"),
+      h("span", { class: "hint" }, time(span.since), " to ", time(span.until)),
+      end + length / 2 <= subject.newest + length ? link(at(Math.min(end + length, subject.newest + 10e6)), "Later ›") : null,
+      fixed ? link(address("/explore", { ...this.chosen, since: null, until: null }), "Newest »") : null,
+    ];
+    swap(this.moves, moves.filter(Boolean), JSON.stringify([this.chosen, span]));
+    return span;
+  }
+
+  #go(chosen) {
+    this.page.go(address("/explore", chosen));
+  }
+
+  close() {
+    this.figure.close();
+  }
+}
+
+function offer(select, values, chosen) {
+  const told = JSON.stringify(values);
+  if (select.dataset.told !== told) {
+    select.replaceChildren(...values.map((one) => h("option", { value: one }, [...one].length > 60 ? `${[...one].slice(0, 59).join("")}…` : one)));
+    select.dataset.told = told;
+  }
+  select.value = chosen;
+}
+
+/** New children, with focus where it was; none when what they tell is the same. */
+function swap(element, children, told) {
+  if (element.dataset.told === told) return;
+  element.dataset.told = told;
+  const held = element.contains(document.activeElement) ? [...element.children].indexOf(document.activeElement) : -1;
+  element.replaceChildren(...children);
+  element.children[held]?.focus();
+}

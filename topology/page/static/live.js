@@ -1,0 +1,80 @@
+// What changed, as soon as it is stored. Calls `changed` with what the server names, or with null when anything may have.
+
+import { address, token } from "./api.js";
+
+const FIRST_MS = 500;
+const MOST_MS = 30_000;
+
+export class Live {
+  /** `state(name)` is told "live" and "reconnecting". */
+  constructor(changed, state) {
+    this.changed = changed;
+    this.state = state;
+    this.tenant = null;
+    this.socket = null;
+    this.timer = 0;
+    this.failures = 0;
+  }
+
+  /** Follows a tenant; once more is fine. */
+  follow(tenant) {
+    if (this.tenant === tenant && (this.socket || this.timer)) return;
+    this.stop();
+    this.tenant = tenant;
+    this.failures = 0;
+    this.#connect();
+  }
+
+  stop() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    const socket = this.socket;
+    this.socket = null;
+    socket?.close();
+  }
+
+  #connect() {
+    this.timer = 0;
+    const kinds = token() ? ["sentinel", `bearer.${token()}`] : ["sentinel"];
+    let socket;
+    try {
+      socket = new WebSocket(address("/api/v1/live", { tenant: this.tenant }), kinds);
+    } catch {
+      // A token with signs that no subprotocol may have.
+      this.#later();
+      return;
+    }
+    this.socket = socket;
+    const mine = (what) => (event) => this.socket === socket && what(event);
+    socket.onopen = mine(() => {
+      // What came while nobody listened is not told again.
+      const missed = this.failures > 0;
+      this.failures = 0;
+      this.state("live");
+      if (missed) this.changed(null);
+    });
+    socket.onmessage = mine((event) => {
+      const told = read(event.data);
+      if (told) this.changed(told.resync ? null : (told.changes ?? []));
+    });
+    socket.onclose = mine(() => {
+      this.socket = null;
+      this.#later();
+    });
+  }
+
+  #later() {
+    this.state("reconnecting");
+    const most = Math.min(MOST_MS, FIRST_MS * 2 ** this.failures);
+    this.failures = Math.min(this.failures + 1, 16);
+    this.timer = setTimeout(() => this.#connect(), most / 2 + (Math.random() * most) / 2);
+  }
+}
+
+function read(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,327 @@
+// The page: which view an address names, when it asks again, and what stands around it.
+
+import { AnomalyView } from "./anomaly.js";
+import { ask, address, Problem, setToken, takeToken, token } from "./api.js";
+import { askToken, isOpen, showKeys } from "./dialogs.js";
+import { h, visible } from "./dom.js";
+import { ExploreView } from "./explore.js";
+import { IncidentView } from "./incident.js";
+import { listen } from "./keys.js";
+import { Live } from "./live.js";
+import { NowView } from "./now.js";
+import { trouble } from "./parts.js";
+import { PipelineView } from "./pipeline.js";
+import { clock, tick } from "./units.js";
+
+const VIEWS = [
+  ["now", /^\/$/, NowView],
+  ["explore", /^\/explore$/, ExploreView],
+  ["pipeline", /^\/pipeline$/, PipelineView],
+  ["incident", /^\/incidents\/([^/]+)\/([^/]+)$/, IncidentView],
+  ["anomaly", /^\/anomalies\/([^/]+)\/([^/]+)$/, AnomalyView],
+];
+const TENANT = "sentinel.tenant";
+const LEAST_MS = 1000;
+/** The store may lag behind the topic that the change was told from. */
+const ONCE_MORE_MS = 1500;
+const SLOW_MS = 15_000;
+const TICK_MS = 10_000;
+const SUBJECTS_MS = 10_000;
+
+const main = document.getElementById("main");
+const tenants = document.getElementById("tenant");
+const dot = document.getElementById("live");
+
+class Page {
+  constructor() {
+    this.place = null;
+    this.view = null;
+    this.me = null;
+    this.known = { tenant: null, at: 0, items: [] };
+    this.shown = 0;
+    this.busy = null;
+    this.pending = undefined;
+    this.timer = 0;
+    this.again = 0;
+    this.lastShow = 0;
+    this.banner = null;
+    this.asking = false;
+    this.declined = false;
+    this.live = new Live(
+      (changes) => this.#changed(changes),
+      (state) => this.#state(state),
+    );
+  }
+
+  ask(path, query, signal, options) {
+    return ask(path, query, signal, options);
+  }
+
+  /** Subjects of a tenant, asked for at most every ten seconds. */
+  async subjects(tenant, fresh = false) {
+    const old = performance.now() - this.known.at > (fresh ? 1000 : SUBJECTS_MS);
+    if (this.known.tenant !== tenant || old) {
+      const told = await ask("/subjects", { tenant }, this.busy?.signal);
+      this.known = { tenant, at: performance.now(), items: told.items };
+    }
+    return this.known.items;
+  }
+
+  /** Goes to an address of the page; the one before stays in the history. */
+  go(to) {
+    if (to !== location.pathname + location.search) history.pushState(null, "", to);
+    return this.arrive();
+  }
+
+  /** Shows what the address names. */
+  async arrive() {
+    delete document.body.dataset.ready;
+    this.pending = undefined;
+    const place = this.#place();
+    const same = this.view && this.place.name === place.name && this.place.path === place.path && this.place.tenant === place.tenant;
+    this.place = place;
+    if (!same) this.#open(place);
+    await this.show(null);
+  }
+
+  /** Asks for what the view shows. `kinds`: what may have changed; null for everything. */
+  async show(kinds) {
+    this.busy?.abort();
+    const mine = (this.busy = new AbortController());
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.lastShow = performance.now();
+    const { place, view } = this;
+    try {
+      if (!view) throw new Problem(404, "No such view", `Nothing is at ${location.pathname}.`);
+      if (!place.tenant && place.name !== "pipeline") throw new Problem(404, "No tenant yet", "The store is empty: nothing was found so far. Sentinel writes here when something is.");
+      await view.show(place, (path, query) => ask(path, query, mine.signal), kinds);
+      if (mine.signal.aborted) return;
+      this.shown = Date.now();
+      this.#wrong(null);
+      document.title = `${visible(view.title).slice(0, 80)} · Sentinel`;
+      document.body.dataset.ready = place.name;
+    } catch (problem) {
+      if (mine.signal.aborted || problem.name === "AbortError") return;
+      await this.#failed(problem);
+    } finally {
+      if (this.busy === mine) {
+        this.busy = null;
+        if (this.pending !== undefined) this.#schedule(LEAST_MS);
+      }
+    }
+  }
+
+  /** Asks again soon, and once more when the store has caught up. */
+  soon() {
+    this.#changed(null);
+  }
+
+  say(text) {
+    const said = document.getElementById("said");
+    said.replaceChildren(h("p", {}, text));
+    clearTimeout(this.saidTimer);
+    this.saidTimer = setTimeout(() => said.replaceChildren(), 6000);
+  }
+
+  /** Whether silences and acknowledgements are taken; asks for a token where that is what is missing. */
+  async mayAct() {
+    this.me = await ask("/me").catch(() => this.me);
+    if (this.me?.can_act) return true;
+    if (token() || !this.me) {
+      this.say(this.me?.why_not ?? "The API does not answer.");
+      return false;
+    }
+    await this.#giveToken(this.me.why_not);
+    return Boolean(this.me?.can_act);
+  }
+
+  async start() {
+    takeToken();
+    await this.#meet();
+    addEventListener("popstate", () => this.arrive());
+    document.addEventListener("click", (event) => {
+      const to = event.target.closest?.("a[data-go]");
+      if (!to || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+      event.preventDefault();
+      this.go(to.dataset.view || to.getAttribute("href") === "/" ? this.#to(to.getAttribute("href")) : to.getAttribute("href"));
+    });
+    tenants.addEventListener("change", () => {
+      sessionStorage.setItem(TENANT, tenants.value);
+      this.go(address(["explore", "pipeline"].includes(this.place.name) ? this.place.path : "/", { tenant: tenants.value }));
+    });
+    document.addEventListener("visibilitychange", () => this.#seen());
+    setInterval(() => document.hidden || tick(), TICK_MS);
+    setInterval(() => document.hidden || this.#changed([{ kind: "slow" }], false), SLOW_MS);
+    await this.arrive();
+  }
+
+  async #meet() {
+    try {
+      const [me, told] = await Promise.all([ask("/me"), ask("/tenants")]);
+      this.me = me;
+      const names = told.items.map((one) => one.tenant);
+      this.tenants = me.tenant && !names.includes(me.tenant) ? [me.tenant, ...names] : names;
+    } catch (problem) {
+      this.tenants = [];
+      if (problem.status === 401) await this.#giveToken(problem.detail);
+      // What else is wrong the view's own questions meet too.
+    }
+    this.#offerTenants();
+  }
+
+  #offerTenants(chosen = this.place?.tenant) {
+    const names = chosen && !this.tenants.includes(chosen) ? [chosen, ...this.tenants] : this.tenants;
+    tenants.replaceChildren(...names.slice(0, 1000).map((one) => h("option", { value: one }, one.length > 40 ? `${one.slice(0, 39)}…` : one)));
+    if (chosen) tenants.value = chosen;
+    tenants.closest("label").hidden = names.length < 2;
+  }
+
+  #to(path) {
+    return address(path, { tenant: this.place?.tenant });
+  }
+
+  #place() {
+    const query = new URLSearchParams(location.search);
+    for (const [name, pattern] of VIEWS) {
+      const found = pattern.exec(location.pathname);
+      if (!found) continue;
+      const [tenant, id] = found.slice(1).map(decoded);
+      const kept = sessionStorage.getItem(TENANT);
+      const wanted = tenant ?? query.get("tenant") ?? (this.tenants.includes(kept) ? kept : this.tenants[0]);
+      return { name, path: location.pathname, query, tenant: wanted, id };
+    }
+    return { name: "", path: location.pathname, query, tenant: this.tenants[0] };
+  }
+
+  #open(place) {
+    this.view?.close();
+    const kind = VIEWS.find(([name]) => name === place.name)?.[2];
+    this.view = kind ? new kind(this) : null;
+    this.banner = null;
+    main.replaceChildren(...(this.view ? [this.view.root] : []));
+    scrollTo(0, 0);
+    if (document.activeElement && document.activeElement !== document.body && !document.activeElement.isConnected) main.focus({ preventScroll: true });
+    for (const one of document.querySelectorAll("nav [data-view]")) {
+      if (one.dataset.view === place.name) one.setAttribute("aria-current", "page");
+      else one.removeAttribute("aria-current");
+    }
+    if (place.tenant) sessionStorage.setItem(TENANT, place.tenant);
+    this.#offerTenants(place.tenant);
+    if (place.tenant && !document.hidden) this.live.follow(place.tenant);
+  }
+
+  async #failed(problem) {
+    if (problem.status === 401 && !this.declined) return this.#giveToken(problem.detail);
+    if (!(problem instanceof Problem)) console.error(problem);
+    this.#wrong(problem instanceof Problem ? problem : new Problem(0, "A defect of this page", String(problem?.message ?? problem)));
+    document.body.dataset.ready = "problem";
+  }
+
+  #wrong(problem) {
+    this.banner?.remove();
+    this.banner = null;
+    if (!problem) return;
+    this.banner = trouble(problem, () => {
+      this.declined = false;
+      this.show(null);
+    });
+    if (this.shown && this.view?.root.querySelector(".line, .facts")) this.banner.prepend(h("p", { class: "hint" }, `What is below was so at ${clock(this.shown * 1000)}.`));
+    // What is still being loaded never comes.
+    for (const one of main.querySelectorAll(".loading")) one.remove();
+    main.prepend(this.banner);
+  }
+
+  async #giveToken(why) {
+    if (this.asking) return;
+    this.asking = true;
+    const given = await askToken(why).finally(() => (this.asking = false));
+    if (given === null) {
+      this.declined = true;
+      this.#wrong(new Problem(401, "A token is needed", why));
+      document.body.dataset.ready = "problem";
+      return;
+    }
+    setToken(given);
+    this.live.stop();
+    await this.#meet();
+    if (this.view) {
+      this.view.close();
+      this.view = null;
+      await this.arrive();
+    }
+  }
+
+  #changed(changes, more = true) {
+    if (!this.place || document.hidden) return;
+    const kinds = changes === null ? null : new Set(changes.map((one) => one.kind));
+    this.pending = this.pending === null || kinds === null ? null : new Set([...(this.pending ?? []), ...kinds]);
+    this.#schedule(Math.max(50, LEAST_MS - (performance.now() - this.lastShow)));
+    if (!more || this.again) return;
+    this.again = setTimeout(() => {
+      this.again = 0;
+      this.#changed(changes, false);
+    }, ONCE_MORE_MS);
+  }
+
+  #schedule(ms) {
+    if (this.timer || this.busy) return;
+    this.timer = setTimeout(() => {
+      this.timer = 0;
+      const kinds = this.pending;
+      this.pending = undefined;
+      if (kinds !== undefined && !this.asking) this.show(kinds);
+    }, ms);
+  }
+
+  #state(state) {
+    dot.dataset.state = state;
+    dot.textContent = state === "live" ? "live" : this.shown ? `reconnecting, as of ${clock(this.shown * 1000)}` : state;
+    // Nobody tells what changes: the slow rhythm asks for everything.
+    if (state !== "live") this.#changed(null, false);
+  }
+
+  #seen() {
+    if (document.hidden) {
+      this.live.stop();
+      clearTimeout(this.timer);
+      clearTimeout(this.again);
+      this.timer = this.again = 0;
+      dot.dataset.state = "paused";
+      dot.textContent = "paused";
+    } else if (this.place) {
+      if (this.place.tenant) this.live.follow(this.place.tenant);
+      tick();
+      this.#changed(null);
+    }
+  }
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function toggleTheme() {
+  const dark = getComputedStyle(document.documentElement).getPropertyValue("--is-dark").trim() === "1";
+  document.documentElement.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("sentinel.theme", dark ? "light" : "dark");
+  document.dispatchEvent(new Event("sentinel-theme"));
+}
+
+const page = new Page();
+document.getElementById("theme").addEventListener("click", toggleTheme);
+document.getElementById("keys").addEventListener("click", showKeys);
+listen({
+  "g n": () => page.go(address("/", { tenant: page.place?.tenant })),
+  "g e": () => page.go(address("/explore", { tenant: page.place?.tenant })),
+  "g p": () => page.go(address("/pipeline", { tenant: page.place?.tenant })),
+  "/": () => page.view?.focusFilter?.(),
+  r: () => page.arrive(),
+  t: toggleTheme,
+  "?": () => isOpen() || showKeys(),
+});
+page.start();

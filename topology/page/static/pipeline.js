@@ -1,0 +1,106 @@
+// *Pipeline*: stages, workers, lanes; what came late, what was bad, what was told.
+
+import { cut, h, Region } from "./dom.js";
+import { badge, empty, loading, section } from "./parts.js";
+import { plain, time } from "./units.js";
+
+const ORDER = ["normalise", "detect", "correlate", "alert", "sink"];
+const MOST_LANES = 64;
+const COUNTED = [
+  ["records", "Records taken"],
+  ["events", "Events"],
+  ["late", "Late, left out of windows"],
+  ["bad", "Bad, in dead letters"],
+  ["stored", "Documents stored"],
+  ["delivered", "Messages delivered"],
+  ["failed", "Failed attempts to deliver"],
+];
+const WORRYING = new Set(["bad", "failed"]);
+
+export class PipelineView {
+  title = "Pipeline";
+
+  constructor() {
+    const body = h("div", {}, loading("the workers"));
+    this.workers = new Region(body, whole);
+    this.at = h("p", { class: "hint" });
+    this.root = h("div", { class: "pipeline" }, h("h1", {}, "Pipeline"), this.at, body);
+  }
+
+  async show(place, ask, kinds) {
+    if (kinds !== null && !kinds.has("slow")) return;
+    const told = await ask("/pipeline", {});
+    this.workers.show(told.workers);
+    this.at.replaceChildren("What the workers said of themselves at ", time(told.at), ". Counts are since a worker started.");
+  }
+
+  close() {}
+}
+
+/** Stages in the order in which data flows, each with its workers. */
+function byStage(workers) {
+  const found = new Map();
+  for (const one of workers) {
+    const stage = one.stage || "unknown stage";
+    found.set(stage, [...(found.get(stage) ?? []), one]);
+  }
+  const rank = (stage) => (ORDER.indexOf(stage) + ORDER.length + 1) % (ORDER.length + 1);
+  return [...found].sort(([a], [b]) => rank(a) - rank(b) || (a < b ? -1 : 1));
+}
+
+const lagOf = (worker) => worker.lanes.reduce((sum, lane) => sum + Math.max(0, lane.lag), 0);
+
+function health(worker) {
+  if (!worker.up) return badge("down", "bad");
+  return worker.ready ? badge("ready", "good") : badge("not ready", "warn");
+}
+
+/** A line for each stage. */
+export function stagesInShort(workers) {
+  if (!workers.length) return empty("No worker is named.", "api.workers in the settings lists where workers serve their metrics.");
+  return h(
+    "ul",
+    { class: "stages" },
+    byStage(workers).map(([stage, own]) => {
+      const worst = own.find((one) => !one.up) ?? own.find((one) => !one.ready) ?? own[0];
+      const lag = own.reduce((sum, one) => sum + lagOf(one), 0);
+      return h("li", {}, h("b", {}, cut(stage, 30)), health(worst), h("span", { class: "hint" }, own.length > 1 ? `${own.length} workers, ` : "", worst.up ? `${plain(lag)} waiting` : cut(worst.address, 40)));
+    }),
+  );
+}
+
+function whole(workers) {
+  if (!workers.length) return empty("No worker is named.", "api.workers in the settings lists where workers serve their metrics, such as http://detect:9100.");
+  return byStage(workers).map(([stage, own]) => section(stage, own.map(workerOf), h("span", { class: "hint" }, own.length === 1 ? "1 worker" : `${own.length} workers`)));
+}
+
+function workerOf(one) {
+  const counts = COUNTED.filter(([name]) => one.totals[name] > 0 || (one.up && (name === "records" || (WORRYING.has(name) && one.stage !== "sink"))));
+  const shown = one.lanes.slice(0, MOST_LANES);
+  const rows = shown.map((lane) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, cut(lane.lane, 60)),
+      h("td", { class: "number" }, plain(lane.lag)),
+      h("td", {}, lane.moved_at === null ? "—" : time(lane.moved_at, true)),
+    ),
+  );
+  const head = h("tr", {}, h("th", { scope: "col" }, "Lane"), h("th", { scope: "col", class: "number" }, "Lag, records"), h("th", { scope: "col" }, "Moved"));
+  return h(
+    "article",
+    { class: "worker" },
+    h("h3", {}, cut(one.address, 80), " ", health(one)),
+    one.error ? h("p", { class: "wrong" }, cut(one.error, 200)) : null,
+    counts.length ? h("dl", { class: "counts" }, counts.map(([name, what]) => h("div", { class: WORRYING.has(name) && one.totals[name] > 0 ? "worry" : null }, h("dt", {}, what), h("dd", {}, plain(one.totals[name]))))) : null,
+    rows.length
+      ? h(
+          "details",
+          { "data-key": `lanes ${one.address}` },
+          h("summary", {}, `${one.lanes.length} ${one.lanes.length === 1 ? "lane" : "lanes"}, ${plain(lagOf(one))} records waiting`),
+          h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Lanes of ${one.address}` }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows))),
+          one.lanes.length > shown.length ? h("p", { class: "hint" }, `and ${one.lanes.length - shown.length} more lanes`) : null,
+        )
+      : null,
+  );
+}

@@ -1,0 +1,104 @@
+// One metric of one subject: the picture, what stands under the cursor, and the same as a table.
+
+import { Chart, uPlot } from "./chart.js";
+import { h } from "./dom.js";
+import { clock, measured, metricName, metricUnit, time } from "./units.js";
+
+const MOST_ROWS = 360;
+
+/** A figure that is shown again and again, and destroyed when its view is left. */
+export class SeriesFigure {
+  constructor(zoomed = null) {
+    this.zoomed = zoomed;
+    this.chart = null;
+    this.closed = false;
+    this.told = "";
+    this.caption = h("figcaption");
+    this.place = h("div", { class: "plot", role: "img" });
+    this.reading = h("p", { class: "reading" });
+    this.note = h("p", { class: "note", hidden: true }, "Charts need uPlot, which make setup fetches from npm. The table has the same numbers.");
+    this.table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Numbers of the chart" });
+    this.details = h("details", { class: "numbers", toggle: () => this.#fillTable() }, h("summary", {}, "The numbers as a table"), this.table);
+    this.element = h("figure", { class: "series" }, this.caption, this.place, this.reading, key(), this.note, this.details);
+  }
+
+  /** `points` as the API has them, `marks` {from, to, severity}, `span` [from, to] in µs or null for all of them. */
+  async show(subject, metric, points, marks, span = null) {
+    const told = JSON.stringify([subject, metric, points.length, points[0], points.at(-1), marks, span]);
+    if (told === this.told) return;
+    this.told = told;
+    this.points = points;
+    this.marks = marks;
+    this.metric = metric;
+    const unit = metricUnit(metric);
+    this.caption.replaceChildren(h("strong", {}, metricName(metric)), ` of ${subject}`.slice(0, 200), unit ? h("small", {}, unit) : "");
+    this.place.setAttribute("aria-label", `Chart of ${metricName(metric)}: ${points.length} buckets, ${marks.length} marked. The table below has the numbers.`);
+    this.#fillTable();
+    this.#read(null);
+    if (!points.length) {
+      this.chart?.show([], [], span);
+      return;
+    }
+    const library = await uPlot();
+    if (this.closed || this.told !== told) return;
+    this.place.hidden = !library;
+    this.note.hidden = Boolean(library);
+    if (!library) {
+      this.details.open = true;
+      return;
+    }
+    if (this.chart?.metric !== metric) {
+      this.chart?.destroy();
+      this.chart = new Chart(library, this.place, metric, this.zoomed);
+      this.chart.read = (at) => this.#read(at);
+    }
+    this.chart.show(points, marks, span);
+  }
+
+  close() {
+    this.closed = true;
+    this.chart?.destroy();
+    this.chart = null;
+  }
+
+  #read(at) {
+    const one = at === null ? this.points.at(-1) : (this.points.find((point) => point.window_end > at) ?? this.points.at(-1));
+    if (!one) {
+      this.reading.replaceChildren("No bucket in this time.");
+      return;
+    }
+    const band = one.low === null ? "no band yet" : `${measured(this.metric, one.low)} to ${measured(this.metric, one.high)}`;
+    this.reading.replaceChildren(
+      h("span", {}, clock(one.window_start)),
+      h("span", {}, "observed ", h("b", {}, measured(this.metric, one.observed))),
+      h("span", {}, "expected ", h("b", {}, measured(this.metric, one.expected))),
+      h("span", {}, "band ", h("b", {}, band)),
+    );
+  }
+
+  #fillTable() {
+    if (!this.details.open) {
+      this.table.replaceChildren();
+      return;
+    }
+    const shown = this.points.slice(-MOST_ROWS).reverse();
+    const marked = (one) => this.marks.some((mark) => mark.from < one.window_end && mark.to > one.window_start);
+    const rows = shown.map((one) =>
+      h(
+        "tr",
+        { class: marked(one) ? "marked" : null },
+        h("td", {}, time(one.window_start)),
+        [one.observed, one.expected, one.low, one.high].map((value) => h("td", { class: "number" }, measured(this.metric, value))),
+        h("td", {}, marked(one) ? "anomaly" : ""),
+      ),
+    );
+    const cut = this.points.length > MOST_ROWS ? h("caption", {}, `The newest ${MOST_ROWS} of ${this.points.length} buckets.`) : null;
+    const head = ["Bucket from", "Observed", "Expected", "Band from", "Band to", "Mark"].map((name) => h("th", { scope: "col" }, name));
+    this.table.replaceChildren(h("table", {}, cut, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)));
+  }
+}
+
+function key() {
+  const entry = (kind, text) => h("span", {}, h("i", { class: `key-${kind}`, "aria-hidden": "true" }), text);
+  return h("p", { class: "chart-key" }, entry("observed", "observed"), entry("expected", "expected"), entry("band", "expected band"), entry("mark", "anomaly"));
+}
