@@ -4,6 +4,15 @@
 # The Python and Debian that the tests run on.
 ARG PYTHON=3.11.14-slim-bookworm
 
+FROM node:22.21.1-bookworm-slim AS page
+WORKDIR /page
+COPY topology/page/package.json topology/page/package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+# As the Makefile does.
+RUN mkdir vendor \
+ && cp node_modules/uplot/dist/uPlot.esm.js node_modules/uplot/dist/uPlot.min.css vendor \
+ && cp node_modules/uplot/LICENSE vendor/uPlot.LICENSE.txt
+
 FROM python:${PYTHON} AS build
 # The Makefile's version.
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.8
@@ -18,6 +27,7 @@ COPY streams streams
 COPY agents agents
 COPY connectors connectors
 COPY topology topology
+COPY --from=page /page/vendor topology/page/static/vendor
 RUN uv build --wheel --out-dir /tmp/dist \
  && uv pip install --no-cache --python /opt/sentinel/bin/python --no-deps --compile-bytecode /tmp/dist/*.whl
 

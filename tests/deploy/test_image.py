@@ -10,9 +10,13 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 INSTRUCTIONS = re.sub(r"\\\n", " ", re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE)).splitlines()
 
 
+FROM_NPM = {"topology/page/package.json", "topology/page/package-lock.json"}
+
+
 def test_the_packages_of_the_wheel_are_copied() -> None:
-    """And nothing else but what the build reads; the context holds all of it."""
-    copied = {word for line in INSTRUCTIONS if line.startswith("COPY ") for word in line.split()[1:-1]}
+    """And nothing else but what the build reads, and what the page takes from npm; the context holds all of it."""
+    ours = [line for line in INSTRUCTIONS if line.startswith("COPY ") and "--from=" not in line]
+    copied = {word for line in ours for word in line.split()[1:-1] if word not in FROM_NPM}
     sources = {word for word in copied if not word.startswith(("--", "/"))}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
@@ -26,9 +30,20 @@ def test_the_packages_of_the_wheel_are_copied() -> None:
 def test_bases_are_pinned_and_alike() -> None:
     """The environment is made by the Python that runs it."""
     assert re.findall(r"^ARG PYTHON=(.*)$", DOCKERFILE, re.MULTILINE) == ["3.11.14-slim-bookworm"]
-    assert [line.split()[1] for line in INSTRUCTIONS if line.startswith("FROM ")] == ["python:${PYTHON}"] * 2
+    bases = [line.split()[1] for line in INSTRUCTIONS if line.startswith("FROM ")]
+    assert bases == ["node:22.21.1-bookworm-slim", *["python:${PYTHON}"] * 2]
     (made,) = re.findall(r"^UV_VERSION := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert f"uv=={made}" in DOCKERFILE
+
+
+def test_the_page_has_its_charts() -> None:
+    """The same files as in the Makefile, into the folder that the wheel takes along."""
+    made = (ROOT / "Makefile").read_text()
+    for file in ("dist/uPlot.esm.js", "dist/uPlot.min.css", "LICENSE"):
+        assert f"node_modules/uplot/{file}" in DOCKERFILE
+        assert f"node_modules/uplot/{file}" in made
+    assert "COPY --from=page /page/vendor topology/page/static/vendor" in INSTRUCTIONS
+    assert all(file in DOCKERFILE for file in FROM_NPM)
 
 
 def test_it_does_not_run_as_root() -> None:
