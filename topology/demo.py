@@ -55,12 +55,11 @@ class Interrupted(Exception):
 async def run(plan: Plan, screen: Screen, after: Callable[[Outcome], None], *, stay: bool) -> None:
     """Play, score, and tell `after`; with `stay` leave everything running until Ctrl-C. Raises UserError, Interrupted."""
     began = time.monotonic()
-    with installed(plan.kafka, screen.note) as installation:
+    with installed(plan.kafka) as installation:
         await asyncio.to_thread(make_topics, installation.broker, Lanes(partitions=EMBEDDED_PARTITIONS))
         with installation.log.open("ab") as log:
             async with WebhookInbox(screen.message) as inbox:
                 supervisor = Supervisor(installation.children(inbox), screen.process, output=log.fileno())
-                screen.note(f"the processes write their log to {installation.log}")
                 one = _Run(plan, screen, installation, supervisor, inbox, began)
                 await _while_supervised(supervisor, one.work(), after, stay=stay)
 
@@ -129,6 +128,7 @@ class _Run:
         await until_answering(f"{here.page}/live", "the API", here.log)
         page_s = round(time.monotonic() - self.began, 1)
         self.screen.page(here.link)
+        self.screen.note(f"the processes write their log to {here.log}")
         for worker, port in here.ports.items():
             await until_answering(f"http://127.0.0.1:{port}/ready", f"the stage {worker}", here.log)
         return page_s

@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -92,7 +92,7 @@ class Installation:
 
 
 @contextlib.contextmanager
-def installed(kafka: str | None, say: Callable[[str], None]) -> Iterator[Installation]:
+def installed(kafka: str | None) -> Iterator[Installation]:
     """An installation on this broker (`host:port`; None starts the embedded one), of which nothing but the broker runs yet."""
     # The demo's settings are its own: nothing of an installation's environment must reach it.
     for name in [name for name in os.environ if name.startswith("SENTINEL_")]:
@@ -100,8 +100,6 @@ def installed(kafka: str | None, say: Callable[[str], None]) -> Iterator[Install
     with _broker(kafka) as (broker, pids), tempfile.TemporaryDirectory(prefix="sentinel-demo-") as folder:
         handle, log = tempfile.mkstemp(prefix="sentinel-demo-", suffix=".log")
         os.close(handle)
-        if broker.embedded:
-            say(f"embedded broker at {broker.bootstrap_servers}")
         yield Installation(broker, (os.getpid(), *pids), Path(folder), Path(log))
 
 
