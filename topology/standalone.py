@@ -1,5 +1,6 @@
 """One process per stage on one machine: which they are, and the topics they need first."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -24,20 +25,21 @@ CRASH_NOTE: Final = "SENTINEL_CRASH_NOTE"
 """Environment variable with the file in which a detect worker notes what it decodes."""
 
 
-def api_process(config: Path | None) -> Child:
-    """The API over the store that the sink writes."""
-    return Child("api", sentinel("api", *_options(config)))
+def api_process(config: Path | None, ports: Mapping[str, int]) -> Child:
+    """The API over the store that the sink writes, which asks the workers at these ports how they do unless the settings name others."""
+    asked = json.dumps([f"http://127.0.0.1:{port}" for port in ports.values()])
+    return Child("api", sentinel("api", *_options(config)), {"SENTINEL_API__WORKERS": asked} if ports else {})
 
 
 def stage_processes(
     config: Path | None,
     note: Path,
-    health_port: int = 0,
+    ports: Mapping[str, int] | None = None,
     environment: Mapping[str, str] | None = None,
     stages: Sequence[str] = STAGES,
 ) -> list[Child]:
-    """A worker for each stage. Those that serve health on a given port get it and the ones after it, in the order of the stages; `note` is where
-    detect notes what it decodes."""
+    """A worker for each stage. Those that serve health on a given port are named in `ports`; `note` is where detect notes what it decodes."""
+    given = ports or {}
     return [
         Child(
             stage,
@@ -45,10 +47,10 @@ def stage_processes(
             {
                 CRASH_NOTE: str(note),
                 **(environment or {}),
-                **({"SENTINEL_WORKER__HEALTH_PORT": str(health_port + index)} if health_port else {}),
+                **({"SENTINEL_WORKER__HEALTH_PORT": str(given[stage])} if stage in given else {}),
             },
         )
-        for index, stage in enumerate(stages)
+        for stage in stages
     ]
 
 

@@ -73,7 +73,7 @@ def _supervise(config: Path | None) -> None:
     from streams.topics import STAGES
     from topology.condemning import Condemner
     from topology.standalone import api_process, make_topics, stage_processes
-    from topology.supervisor import Supervisor
+    from topology.supervisor import Supervisor, free_port
 
     settings = settings_from(config)
     make_topics(settings.broker, settings.lanes)
@@ -87,9 +87,13 @@ def _supervise(config: Path | None) -> None:
         condemner = Condemner(settings.broker, settings.worker.control_key, note, say)
         stored = settings.store.kind != "none"
         stages = (*STAGES, Stage.SINK) if stored else STAGES
-        children = stage_processes(config, note, settings.worker.health_port, stages=stages)
+        first, ports = settings.worker.health_port, {}
+        if first or stored:
+            # Chosen here, since the API asks the workers how they do.
+            ports = {stage: first + index if first else free_port() for index, stage in enumerate(stages)}
+        children = stage_processes(config, note, ports, stages=stages)
         if stored:
-            children.append(api_process(config))
+            children.append(api_process(config, {} if settings.api.workers else ports))
         asyncio.run(Supervisor(children, say, after_death=condemner.after_death).run_until_signalled())
 
 
