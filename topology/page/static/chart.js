@@ -83,7 +83,7 @@ export class Chart {
       cursor: { y: false, drag: { x: Boolean(this.zoomed), y: false, setScale: false }, points: { size: 7 } },
       scales: { x: { range: () => this.#across() }, y: { range: () => this.#upTo() } },
       axes: [
-        { ...axis, values: (_, splits, __, ___, step) => splits.map((at) => moment(at, step)) },
+        { ...axis, size: 32, values: (_, splits, __, ___, step) => splits.map((at) => moment(at, step)) },
         { ...axis, size: 74, values: (_, splits) => splits.map((value) => measured(metric, value).replace(" tokens", "")) },
       ],
       series: [

@@ -93,7 +93,7 @@ export class ExploreView {
     const moves = [
       link(at(end - length), "‹ Earlier"),
       h("span", { class: "hint" }, time(span.since), " to ", time(span.until)),
-      end + length / 2 <= subject.newest + length ? link(at(Math.min(end + length, subject.newest + 10e6)), "Later ›") : null,
+      end < subject.newest ? link(at(Math.min(end + length, subject.newest + 10e6)), "Later ›") : null,
       fixed ? link(address("/explore", { ...this.chosen, since: null, until: null }), "Newest »") : null,
     ];
     swap(this.moves, moves.filter(Boolean), JSON.stringify([this.chosen, span]));

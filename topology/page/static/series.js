@@ -1,7 +1,7 @@
 // One metric of one subject: the picture, what stands under the cursor, and the same as a table.
 
 import { Chart, uPlot } from "./chart.js";
-import { h } from "./dom.js";
+import { cut, h } from "./dom.js";
 import { clock, measured, metricName, metricUnit, time } from "./units.js";
 
 const MOST_ROWS = 360;
@@ -31,7 +31,7 @@ export class SeriesFigure {
     this.marks = marks;
     this.metric = metric;
     const unit = metricUnit(metric);
-    this.caption.replaceChildren(h("strong", {}, metricName(metric)), ` of ${subject}`.slice(0, 200), unit ? h("small", {}, unit) : "");
+    this.caption.replaceChildren(h("strong", {}, metricName(metric)), h("span", {}, " of ", cut(subject, 120)), unit ? h("small", {}, unit) : "");
     this.place.setAttribute("aria-label", `Chart of ${metricName(metric)}: ${points.length} buckets, ${marks.length} marked. The table below has the numbers.`);
     this.#fillTable();
     this.#read(null);

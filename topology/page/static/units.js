@@ -16,6 +16,7 @@ export function plain(value, digits = 6) {
 /** A length of time, from µs: "850 µs", "12.3 ms", "2.5 s", "3.2 min". */
 export function duration(us) {
   const size = Math.abs(us);
+  if (size === 0) return "0 s";
   if (size < 1e3) return `${number(us)} µs`;
   if (size < 1e6) return `${number(us / 1e3)} ms`;
   if (size < 120e6) return `${number(us / 1e6)} s`;
@@ -43,7 +44,7 @@ export function metricName(metric) {
 }
 
 export function metricUnit(metric) {
-  return { latency: "time", time_to_first_token: "time", tokens: "tokens of a call", cost: "cu = currency units of a call", error_rate: "% of calls", request_rate: "calls per second" }[metric] ?? "";
+  return { tokens: "tokens of a call", cost: "cu = currency units of a call", error_rate: "% of calls", request_rate: "calls per second" }[metric] ?? "";
 }
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
