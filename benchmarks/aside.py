@@ -1,15 +1,15 @@
-"""What runs beside a measurement in a process of its own: the sender, and the receiver of webhooks."""
+"""What runs beside a measurement in a process of its own: the sender, and the receiver of messages."""
 
 import asyncio
 import contextlib
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import web
 from confluent_kafka import Producer
@@ -18,6 +18,9 @@ from streams.settings import Broker
 from topology.traces.ordinary import Population, scheduled_in
 from topology.traces.outbox import load_config
 from topology.traces.playing import Played, send_at_rate
+
+Answering: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+"""How a receiver answers; a function of a module, since another process runs it."""
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _START_S: Final = 30.0
@@ -69,9 +72,14 @@ def _send(broker: Broker, topic: str, traffic: Traffic) -> Played:
     )
 
 
+async def taken(request: web.Request) -> web.StreamResponse:
+    """204, whatever came."""
+    return web.Response(status=204)
+
+
 @dataclass(slots=True)
-class WebhookReceiver:
-    """A receiver that answers 204 to everything and notes when it came."""
+class MessageReceiver:
+    """A receiver that notes when it got what it answered with 2xx."""
 
     url: str
     pid: int
@@ -85,39 +93,40 @@ class WebhookReceiver:
 
 
 @contextlib.contextmanager
-def receiving() -> Iterator[WebhookReceiver]:
-    """Receives in a process of its own, on loopback."""
+def receiving(answering: Answering = taken) -> Iterator[MessageReceiver]:
+    """Receives in a process of its own, on loopback, at every path."""
     ours, theirs = _SPAWN.Pipe()
-    process = _SPAWN.Process(target=_receive, args=(theirs,), daemon=True)
+    process = _SPAWN.Process(target=_receive, args=(theirs, answering), daemon=True)
     process.start()
     try:
         if not ours.poll(_START_S):
-            raise TimeoutError("the receiver of webhooks does not start")
-        yield WebhookReceiver(ours.recv(), process.pid or 0, ours)
+            raise TimeoutError("the receiver of messages does not start")
+        yield MessageReceiver(ours.recv(), process.pid or 0, ours)
     finally:
         process.kill()
         process.join()
         ours.close()
 
 
-def _receive(messages: Connection) -> None:
+def _receive(messages: Connection, answering: Answering) -> None:
     _end_quietly()
-    asyncio.run(_serve(messages))
+    asyncio.run(_serve(messages, answering))
 
 
-async def _serve(messages: Connection) -> None:
+async def _serve(messages: Connection, answering: Answering) -> None:
     came: list[Received] = []
 
-    async def take(request: web.Request) -> web.Response:
+    async def take(request: web.Request) -> web.StreamResponse:
         at = time.time_ns() // 1000
         body = (await request.read()).decode()
+        answer = await answering(request)
         scheduled = scheduled_in(body)
-        if scheduled is not None:
+        if scheduled is not None and 200 <= answer.status < 300:
             came.append(Received(scheduled, at, body))
-        return web.Response(status=204)
+        return answer
 
     app = web.Application()
-    app.router.add_post("/", take)
+    app.router.add_post("/{path:.*}", take)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

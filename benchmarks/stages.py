@@ -66,8 +66,7 @@ def supervised(
 
     children = [
         replace(child, environment={**child.environment, "SENTINEL_WORKER__HEALTH_PORT": str(ports[child.name])})
-        for child in stage_processes(installation.config, installation.folder / "decoding")
-        if child.name in ports
+        for child in stage_processes(installation.config, installation.folder / "decoding", stages=tuple(which))
     ]
     with (installation.folder / "stages.log").open("ab") as log:
         supervisor = Supervisor(children, say, policy, output=log.fileno())

@@ -42,11 +42,24 @@ def test_throughput_tells_events_per_cpu_second_for_each_number_of_subjects() ->
 def test_latency_counts_a_message_for_every_marked_event() -> None:
     """None is missing, and the parts of the way are those of the whole."""
     result = run("latency", "--rate", "300", "--seconds", "4", "--warm-up", "1")
+    assert (result["through"], result["sink"]) == ("webhook", None)
     assert result["missing"] == 0
     assert result["count"] >= 30
     assert 0 < result["p50_ms"] <= result["p99_ms"] <= result["p999_ms"]
     # Broker stamps are whole milliseconds: a part may look that much shorter than it is.
     assert all(-2 < part["p50_ms"] < result["max_ms"] + 2 for part in result["hops"].values())
+
+
+@pytest.mark.usefixtures("kafka_jars")
+def test_latency_through_pagerduty_counts_what_its_shape_of_receiver_took_while_the_sink_stores() -> None:
+    """A refused event would be missing; the store had something to do meanwhile."""
+    result = run("latency", "--through", "pagerduty", "--rate", "300", "--seconds", "5", "--warm-up", "1")
+    assert result["through"] == "pagerduty"
+    assert result["missing"] == 0
+    assert result["count"] >= 5
+    assert 0 < result["p50_ms"] <= result["p99_ms"]
+    assert result["sink"]["documents_per_s"] > 0
+    assert result["cpu_share"]["sink"] > 0
 
 
 @pytest.mark.usefixtures("kafka_jars")
