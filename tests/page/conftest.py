@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from playwright.async_api import Browser, Page
 
 from connectors.store.embedded import EmbeddedStore
@@ -23,7 +24,8 @@ from tests.conftest import without
 from tests.page import browser as browsers
 from tests.page import filled
 from topology.api.acting import Commands
-from topology.api.serving import serving
+from topology.api.live import LIVE, Live
+from topology.api.serving import application
 from topology.api.settings import ApiSettings
 from topology.embedded import EmbeddedBroker
 from topology.standalone import make_topics
@@ -41,6 +43,8 @@ class Site:
     address: str
     store: EmbeddedStore
     broker: Broker
+    live: Live
+    """Whom the API tells of changes."""
 
 
 @dataclass
@@ -54,6 +58,10 @@ class Watched:
         """Opens a path of the site; gives the page when the view is there."""
         await browsers.show(self.page, path)
         return self.page
+
+    def forgive(self, word: str) -> None:
+        """Drops complaints with this word, which the test provoked: a browser says of each answer that is an error."""
+        self.complaints[:] = [one for one in self.complaints if word not in one]
 
 
 Open = Callable[..., Awaitable[Watched]]
@@ -90,8 +98,14 @@ async def filled_store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 @asynccontextmanager
 async def served(store: EmbeddedStore, broker: Broker, **settings: Any) -> AsyncIterator[Site]:
     """The API and the page over a store."""
-    async with serving(store, ApiSettings(port=0, **settings), Commands(broker, KEY)) as port:
-        yield Site(f"http://127.0.0.1:{port}", store, broker)
+    app = application(store, ApiSettings(port=0, **settings), Commands(broker, KEY))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield Site(f"http://127.0.0.1:{runner.addresses[0][1]}", store, broker, app[LIVE])
+    finally:
+        await runner.cleanup()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
