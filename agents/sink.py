@@ -16,6 +16,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import TopicPartition
 
 from agents.sinking.batches import Batch, Origin
+from agents.sinking.sampling import LooksBack, cited, sampled
 from agents.sinking.settings import EventsKept, SinkSettings
 from schemas.documents import Document, Kind, Refused, StoreUnavailable
 from streams import blocks, metrics
@@ -59,16 +60,22 @@ def kinds_of(names: TopicNames, settings: SinkSettings) -> dict[str, Kind]:
         names.notifications: Kind.NOTIFICATION,
         names.aggregates: Kind.AGGREGATE,
     }
-    return kinds | ({names.telemetry: Kind.EVENT} if settings.events is EventsKept.ALL else {})
+    return kinds | ({names.telemetry: Kind.EVENT} if settings.events is not EventsKept.NONE else {})
 
 
 class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
     """Reads, stores, commits. One batch is stored while the next one is read; further it does not read ahead."""
 
     def __init__(
-        self, client: Mapping[str, Any], broker: Broker, settings: SinkSettings, store: Keeps, sender: Sends
+        self,
+        client: Mapping[str, Any],
+        broker: Broker,
+        settings: SinkSettings,
+        store: Keeps,
+        sender: Sends,
+        log: LooksBack,
     ) -> None:
-        self._store, self._sender = store, sender
+        self._store, self._sender, self._log, self._settings = store, sender, log, settings
         self._names = TopicNames(broker.topic_prefix)
         self._kinds = kinds_of(self._names, settings)
         self._client, self._broker = client, broker
@@ -133,7 +140,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
                 fetched = await consumer.getmany(timeout_ms=_FETCH_WAIT_MS if writing is None else _BUSY_WAIT_MS)
                 self.moves += 1
                 for block in (block for each in fetched.values() for block in each):
-                    batch.take(block, self._kinds[block.topic])
+                    self._take(batch, block)
                     if batch.is_full and writing is not None:
                         await writing
                     # Between two blocks the write under way goes on.
@@ -147,6 +154,14 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         finally:
             if writing is not None:
                 await _ended(writing)
+
+    def _take(self, batch: Batch, block: blocks.Block) -> None:
+        kind = self._kinds[block.topic]
+        if kind is Kind.EVENT and self._settings.events is EventsKept.SAMPLED:
+            chosen = sampled(block.partition, block.offsets(), self._settings.sampled_share)
+            batch.take(block, kind, chosen.tolist())
+        else:
+            batch.take(block, kind)
 
     async def _after(
         self, writing: "asyncio.Task[None] | None", consumer: AIOKafkaConsumer, batch: Batch
@@ -164,8 +179,25 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             metrics.SINK_WRITE_SECONDS.observe(time.perf_counter() - began)
         await self._bury(batch, refused)
         self._count(batch, refused)
+        if self._settings.events is EventsKept.SAMPLED:
+            # Before the anomalies' position is committed: what they cite is as durable as they are.
+            await self._keep_cited(batch.documents)
         await self._commit(consumer, batch.positions)
         self.moves += 1
+
+    async def _keep_cited(self, documents: Sequence[Document]) -> None:
+        found = await cited(documents, self._log, self._settings.cited_within)
+        refused = await self._store.write([one.document for one in found]) if found else []
+        letters = []
+        for each in refused:
+            record = found[each.index].record
+            place = (self._names.telemetry, record.partition, record.offset)
+            reason = f"refused by the store: {each.reason}"
+            letters.append(dead_letter(self._names.dead_letters, record.key, record.value, *place, reason))
+        if letters:
+            await self._sender.send(letters)
+        metrics.SINK_DOCUMENTS.labels(Kind.EVENT, "stored").inc(len(found) - len(refused))
+        metrics.SINK_DOCUMENTS.labels(Kind.EVENT, "refused").inc(len(refused))
 
     async def _bury(self, batch: Batch, refused: Sequence[Refused]) -> None:
         letters = [self._letter(origin, error.reason, error.field, error.schema_id) for origin, error in batch.bad]

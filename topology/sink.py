@@ -4,12 +4,15 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 
 import uvloop
+from aiokafka.errors import RequestTimedOutError
+from confluent_kafka import KafkaException
 
 from agents.sink import NAME, Sink
+from agents.sinking.sampling import LoggedEvent
 from connectors.store.opening import store_of
 from connectors.store.port import Store
 from connectors.store.settings import Retention
@@ -20,9 +23,12 @@ from streams.ending import ends_process
 from streams.health import HealthServer
 from streams.position import Refused
 from streams.sending import KafkaSender
+from streams.settings import Broker
+from streams.topics import TopicNames
 from streams.watchdog import Watchdog
 from topology.build import check_topics
 from topology.logs import configure, log_for
+from topology.reading import span
 from topology.settings import Settings
 
 _BEAT_S: Final = 0.5
@@ -30,6 +36,24 @@ _PURGE_EVERY_S: Final = 3600.0
 _DAY_US: Final = 86_400_000_000
 
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+
+class TelemetryLog:
+    """Telemetry, read again for what anomalies cite."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def read(self, partition: int, start: int, end: int) -> Sequence[LoggedEvent]:
+        """What the log still has of these offsets. Raises RequestTimedOutError, after which the worker is started again."""
+        try:
+            return await asyncio.to_thread(self._read, partition, start, end)
+        except KafkaException as fault:
+            raise RequestTimedOutError(f"telemetry cannot be read again: {fault.args[0]}") from fault
+
+    def _read(self, partition: int, start: int, end: int) -> list[LoggedEvent]:
+        records = span(self._broker, TopicNames(self._broker.topic_prefix).telemetry, partition, start, end)
+        return [LoggedEvent(partition, one.offset, one.key, one.value) for one in records if one.value is not None]
 
 
 def run_sink(settings: Settings) -> int:
@@ -47,7 +71,7 @@ def run_sink(settings: Settings) -> int:
 async def _run(settings: Settings, store: Store) -> None:
     client = aiokafka_config(settings.broker)
     sender = KafkaSender(client, NAME)
-    sink = Sink(client, settings.broker, settings.sink, store, sender)
+    sink = Sink(client, settings.broker, settings.sink, store, sender, TelemetryLog(settings.broker))
     started = asyncio.Event()
     watchdog = Watchdog(sink, lambda: sink.ready or not started.is_set())
     health = HealthServer(

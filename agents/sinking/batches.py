@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from schemas.documents import Document, Kind, document
 from schemas.errors import BadRecord
 
@@ -21,6 +24,10 @@ class Records(Protocol):
     partition: int
     next_offset: int
     values: list[bytes | None]
+
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """The records' offsets, ascending; shape (n,)."""
+        ...
 
     def records_at(self, indices: Sequence[int]) -> Iterator[Any]:
         """Records whole, with key and offset."""
@@ -48,12 +55,12 @@ class Batch:
     """Topic and partition, each with the offset to go on from."""
     records: int = 0
 
-    def take(self, records: Records, kind: Kind) -> None:
-        """Adds all records, in order; `kind` is what their topic holds.
+    def take(self, records: Records, kind: Kind, chosen: Sequence[bool] | None = None) -> None:
+        """Adds the records that are `chosen` (None: all), in order; `kind` is what their topic holds.
 
         Records without a value are ticks and watermarks: they are passed over. So are bad events, which `detect` sends to dead-letters.
         """
-        _take(self, records, kind)
+        _take(self, records, kind, chosen)
 
     @property
     def is_full(self) -> bool:
@@ -61,9 +68,9 @@ class Batch:
         return len(self.documents) >= BATCH_DOCUMENTS
 
 
-def _take(batch: Batch, records: Records, kind: Kind) -> None:
+def _take(batch: Batch, records: Records, kind: Kind, chosen: Sequence[bool] | None) -> None:
     for index, value in enumerate(records.values):
-        if value is None:
+        if value is None or not (chosen is None or chosen[index]):
             continue
         try:
             made = document(kind, value)
@@ -71,11 +78,12 @@ def _take(batch: Batch, records: Records, kind: Kind) -> None:
             if kind is not Kind.EVENT:
                 batch.bad.append((Origin(records, index), error))
             continue
-        batch.documents.append(_without_texts(made) if kind is Kind.EVENT else made)
+        batch.documents.append(without_texts(made) if kind is Kind.EVENT else made)
         batch.origins.append(Origin(records, index))
     batch.records += len(records.values)
     batch.positions[records.topic, records.partition] = records.next_offset
 
 
-def _without_texts(made: Document) -> Document:
+def without_texts(made: Document) -> Document:
+    """An event as it may be stored: without what people wrote."""
     return replace(made, body={name: value for name, value in made.body.items() if name not in _PRIVATE})

@@ -138,6 +138,27 @@ def test_events_are_stored_on_request_without_what_people_wrote(installation: In
     assert installation.read(installation.names.dead_letters) == []
 
 
+def test_of_sampled_events_those_are_stored_that_an_anomaly_cites(installation: Installation, tmp_path: Path) -> None:
+    """Also when they were read long before the anomaly was; without what people wrote."""
+    store = StoreSettings(StoreKind.EMBEDDED, path=str(tmp_path / "store.db"))
+    names = installation.names
+    events = [event(number, 0, tenant="acme", prompt_text="my secret") for number in range(20)]
+    installation.send(names.telemetry, 0, [b"nonsense", *(each.to_bytes() for each in events[:10])])
+    kept = {"events": str(EventsKept.SAMPLED), "sampled_share": 0}
+    citing = anomaly(1, lane=0, offset=20, sample_event_ids=(events[3].event_id, events[19].event_id, "gone"))
+    with installation.worker("sink", store=section(store), sink=kept) as worker:
+        until(lambda: worker.metric("sentinel_sink_lag", topic=names.telemetry) == 0, "read", worker=worker.ready())
+        worker.kill()
+    installation.send(names.telemetry, 0, [each.to_bytes() for each in events[10:]])
+    installation.send(names.anomalies, 0, [citing.to_bytes()])
+    with installation.worker("sink", store=section(store), sink=kept) as worker:
+        until(lambda: len(stored(store, Kind.EVENT)) == 2, "both are stored", worker=worker.ready())
+    found = {each.id: each.body for each in stored(store, Kind.EVENT)}
+    assert set(found) == {events[3].event_id, events[19].event_id}
+    assert "secret" not in str(found)
+    assert installation.read(names.dead_letters) == []
+
+
 def test_a_store_that_stays_away_ends_the_worker_with_one_line_and_nothing_is_committed(
     installation: Installation,
 ) -> None:
