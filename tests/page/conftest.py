@@ -22,16 +22,16 @@ from streams.settings import Broker, Lanes
 from streams.topics import EMBEDDED_PARTITIONS
 from tests.conftest import without
 from tests.page import browser as browsers
-from tests.page import filled
+from tests.page import filled, workers
 from topology.api.acting import Commands
 from topology.api.live import LIVE, Live
 from topology.api.serving import application
-from topology.api.settings import ApiSettings
+from topology.api.settings import ApiSettings, TenantToken
 from topology.embedded import EmbeddedBroker
 from topology.standalone import make_topics
 
 KEY = Secret("k" * 32)
-OPERATOR = "o" * 32
+OPERATOR, ACME = "o" * 32, "a" * 32
 
 shared = pytest.mark.asyncio(loop_scope="session")
 
@@ -110,15 +110,16 @@ async def served(store: EmbeddedStore, broker: Broker, **settings: Any) -> Async
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site(filled_store: EmbeddedStore, broker: Broker) -> AsyncIterator[Site]:
-    """The page over the hour, without tokens."""
-    async with served(filled_store, broker) as site:
+    """The page over the hour and four workers, without tokens."""
+    async with workers.answering() as urls, served(filled_store, broker, workers=urls) as site:
         yield site
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def guarded(filled_store: EmbeddedStore, broker: Broker) -> AsyncIterator[Site]:
-    """The same, for those who have the operators' token."""
-    async with served(filled_store, broker, token=Secret(OPERATOR)) as site:
+    """The same without workers, for those who have the operators' token or the tenant's."""
+    tokens = {"token": Secret(OPERATOR), "tenant_tokens": (TenantToken(filled.TENANT, Secret(ACME)),)}
+    async with served(filled_store, broker, **tokens) as site:
         yield site
 
 

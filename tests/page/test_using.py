@@ -14,7 +14,7 @@ from schemas.records import CommandKind, IncidentState, Severity
 from streams.command_log import arrived
 from streams.topics import TopicNames
 from tests.page import browser, filled
-from tests.page.conftest import KEY, OPERATOR, Open, Site, Watched, shared
+from tests.page.conftest import ACME, KEY, OPERATOR, Open, Site, Watched, shared
 from tests.store.documents import aggregate, incident, of
 from topology.api.live import Change
 from topology.reading import whole
@@ -141,6 +141,14 @@ async def test_a_token_in_the_address_is_taken_out_of_it(guarded: Site, opened: 
     page = await (await opened(guarded)).show(f"/?tenant=acme#token={OPERATOR}")
     assert page.url == f"{guarded.address}/?tenant=acme"
     await expect(page.locator(".incidents .line")).to_have_count(4)
+
+
+async def test_a_tenants_token_shows_that_tenant(guarded: Site, opened: Open) -> None:
+    """Nothing fails because the stages are for operators only."""
+    page = await (await opened(guarded)).show(f"/#token={ACME}")
+    await expect(page.locator(".incidents .line")).to_have_count(4)
+    await expect(page.get_by_text("Only operators see this")).to_be_visible()
+    await expect(page.get_by_role("alert")).to_have_count(0)
 
 
 async def _signed_in(guarded: Site, opened: Open, path: str) -> tuple[Watched, Page]:

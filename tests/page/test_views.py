@@ -85,6 +85,20 @@ async def test_any_metric_of_any_subject_can_be_looked_at(site: Site, opened: Op
     await expect(page.get_by_text("No bucket in this time.")).to_be_visible()
 
 
+async def test_the_pipeline_shows_each_stage_with_its_lanes(site: Site, opened: Open) -> None:
+    """In the order in which data flows; what was bad stands out."""
+    page = await (await opened(site)).show("/pipeline")
+    assert await page.locator("h2").all_inner_texts() == ["detect", "correlate", "alert", "sink"]
+    detect = page.locator("section").filter(has_text="detect")
+    await expect(detect).to_contain_text("ready")
+    await expect(detect.locator(".worry")).to_contain_text("2")
+    await detect.get_by_text("4 lanes, 720 records waiting").click()
+    await expect(detect.get_by_role("row", name="detect/3")).to_contain_text("360")
+    assert await browser.violations(page) == []
+    page = await (await opened(site)).show("/")
+    assert await page.locator(".stages b").all_inner_texts() == ["detect", "correlate", "alert", "sink"]
+
+
 async def test_nothing_stored_is_said_in_words(own: Site, opened: Open) -> None:
     """No tenant yet; then no open incident, which is good news."""
     window = await opened(own)

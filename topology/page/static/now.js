@@ -1,11 +1,12 @@
 // *Now*: open incidents, what burns, how the stages are, what was told last.
 
-import { address } from "./api.js";
+import { address, Problem } from "./api.js";
 import { endSilence } from "./acting.js";
 import { burning, burningList, LOOKED_AT } from "./burning.js";
 import { cut, h, Region } from "./dom.js";
 import { badge, empty, incidentHref, link, loading, names, pager, section, severity } from "./parts.js";
 import { stagesInShort } from "./pipeline.js";
+import { pulse, pulseCard } from "./pulse.js";
 import { SEVERITIES, time } from "./units.js";
 
 const PAGE = 25;
@@ -23,15 +24,18 @@ export class NowView {
     const list = h("div", {}, loading("incidents"));
     const side = ["what burns", "stages", "messages"].map((what) => h("div", {}, loading(what)));
     const silences = h("div");
+    const beat = h("div", { class: "across" });
+    this.pulse = new Region(beat, pulseCard);
     this.incidents = new Region(list, (place, told) => incidentList(place, told));
     this.burning = new Region(side[0], burningList);
-    this.stages = new Region(side[1], stagesInShort);
+    this.stages = new Region(side[1], orWhyNot(stagesInShort));
     this.messages = new Region(side[2], messageList);
-    this.silences = new Region(silences, (items) => silenceList(items, page));
+    this.silences = new Region(silences, orWhyNot((items) => silenceList(items, page)));
     this.root = h(
       "div",
       { class: "now" },
       h("h1", {}, "Now"),
+      beat,
       h("div", { class: "wide" }, section("Incidents", [this.filters.element, list], this.count, "incidents")),
       h("div", { class: "side" }, section("What burns", side[0]), section("Stages", side[1], link("/pipeline", "Pipeline")), section("Last messages", side[2]), silences),
     );
@@ -50,19 +54,26 @@ export class NowView {
     if (changed("incident")) parts.push(this.#showIncidents(place, ask));
     if (kinds === null || (changed("anomaly", "slow") && performance.now() - this.burningAt > BURNING_EVERY_MS)) {
       this.burningAt = performance.now();
-      parts.push(ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) => this.burning.show(tenant, burning(told.items))));
+      parts.push(ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) => this.#showAnomalies(tenant, told.items)));
     }
     if (changed("notification")) {
       parts.push(ask("/notifications", { tenant, limit: MESSAGES }).then((told) => this.messages.show(tenant, told.items)));
     }
     if (changed("slow")) {
-      parts.push(ask("/pipeline", {}).then((told) => this.stages.show(told.workers)));
-      parts.push(ask("/silences", { tenant }).then((told) => this.silences.show(told.items.filter((one) => isInForce(one)))));
+      // A tenant's own token cannot see what all tenants share.
+      if (this.page.me?.tenant) this.stages.show({ why: "Only operators see this; give their token." });
+      else parts.push(aside(this.stages, ask("/pipeline", {}).then((told) => told.workers)));
+      parts.push(aside(this.silences, ask("/silences", { tenant }).then((told) => told.items.filter((one) => isInForce(one)))));
     }
     if (kinds === null) parts.push(this.page.subjects(tenant).then((subjects) => this.filters.offer(subjects)));
     // What does come is shown, whatever else fails.
     const failed = (await Promise.allSettled(parts)).find((part) => part.status === "rejected");
     if (failed) throw failed.reason;
+  }
+
+  #showAnomalies(tenant, items) {
+    this.pulse.show(pulse(items));
+    this.burning.show(tenant, burning(items));
   }
 
   async #showIncidents(place, ask) {
@@ -85,6 +96,18 @@ export class NowView {
 
   close() {}
 }
+
+/** Shows what comes, or why it does not: what stands aside hides nothing else. */
+async function aside(region, coming) {
+  try {
+    region.show({ told: await coming });
+  } catch (problem) {
+    if (!(problem instanceof Problem) || problem.status === 401) throw problem;
+    region.show({ why: problem.detail });
+  }
+}
+
+const orWhyNot = (render) => (shown) => ("why" in shown ? h("p", { class: "hint" }, cut(shown.why, 200)) : render(shown.told));
 
 const isInForce = (silence) => !silence.expired_by && silence.ends_at > Date.now() * 1000;
 
