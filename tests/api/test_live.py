@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from streams.topics import TopicNames
 from tests.store.documents import anomaly, incident
 from topology.api import live
 from topology.api.live import MOST_CHANGES, MOST_WAITING, Change, Live
+from topology.api.serving import allow_files
 from topology.api.settings import TenantToken
 
 OPERATOR, ACME = "o" * 32, "a" * 32
@@ -33,6 +35,20 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
     """Opens WebSockets."""
     async with aiohttp.ClientSession() as session:
         yield session
+
+
+@pytest.fixture
+def hubs(monkeypatch: pytest.MonkeyPatch) -> list[Live]:
+    """Everything that tells pages, as the API makes it."""
+    found: list[Live] = []
+    made = Live.__init__
+
+    def remember(self: Live, most: int) -> None:
+        found.append(self)
+        made(self, most)
+
+    monkeypatch.setattr(Live, "__init__", remember)
+    return found
 
 
 def publish(broker: Broker, *records: Anomaly | Incident) -> None:
@@ -88,25 +104,41 @@ async def test_a_token_comes_as_a_subprotocol(address: Start, client: aiohttp.Cl
         assert await refused(path, "sentinel", f"bearer.{ACME}") == 503
 
 
+async def test_a_thousand_pages_are_told_while_some_are_stuck(address: Start, broker: Broker, hubs: list[Live]) -> None:
+    """Each of the others, of everything."""
+    allow_files(3000)
+    url = await address(live_clients=1000)
+    stuck = [await _stuck(url) for _ in range(20)]
+    (hub,) = hubs
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(None))
+        )
+        opening = [session.ws_connect(f"{url}/api/v1/live?tenant=acme") for _ in range(980)]
+        sockets = await asyncio.gather(*opening)
+        assert hub.clients == 1000
+        for number in range(3):
+            hub.note(Change(Kind.ANOMALY, "acme", str(number), 0))
+            hub.tell()
+            async with asyncio.timeout(PATIENCE_S):
+                told = await asyncio.gather(*[socket.receive_json() for socket in sockets])
+            assert told == [{"changes": [{"kind": "anomaly", "id": str(number), "revision": 0}]}] * 980
+        await asyncio.gather(*[socket.close() for socket in sockets])
+    for each in stuck:
+        each.close()
+
+
 async def test_a_page_that_takes_nothing_is_cut_off_and_others_are_told(
-    address: Start, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    address: Start, client: aiohttp.ClientSession, hubs: list[Live], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its messages are not kept: they are dropped beyond a few."""
     monkeypatch.setattr(live, "SEND_S", 0.5)
     # Which would find the same some time later.
     monkeypatch.setattr(live, "HEARTBEAT_S", 3600.0)
-    served: list[Live] = []
-    made = Live.__init__
-
-    def remember(self: Live, most: int) -> None:
-        served.append(self)
-        made(self, most)
-
-    monkeypatch.setattr(Live, "__init__", remember)
     url = await address()
     stuck = await _stuck(url)
     async with client.ws_connect(f"{url}/api/v1/live?tenant=acme") as socket:
-        (hub,) = served
+        (hub,) = hubs
         async with asyncio.timeout(PATIENCE_S):
             number = 0
             # Until what the system keeps for the stuck one is full too.

@@ -1,6 +1,7 @@
 """The API as a process: one server over one store."""
 
 import asyncio
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from topology.api.static import add_page
 from topology.api.table import LIVE_PATH, ROUTES
 
 _BODY_BYTES: Final = 64 * 1024
+_OTHER_FILES: Final = 512
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -67,6 +69,14 @@ def _always(body: bytes) -> Handler:
     return answer
 
 
+def allow_files(count: int) -> None:
+    """Lets this process have so many files open, as far as the system allows: each open page is one, and many systems begin with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 @asynccontextmanager
 async def serving(store: Store, settings: ApiSettings, commands: Commands) -> AsyncIterator[int]:
     """Serves while the context is open; gives the port. Raises OSError when it cannot listen there."""
@@ -81,6 +91,7 @@ async def serving(store: Store, settings: ApiSettings, commands: Commands) -> As
 
 async def serve(store: Store, settings: ApiSettings, commands: Commands, say: Callable[[str], None]) -> None:
     """Serves until SIGTERM or SIGINT, and closes the store. Raises StoreRefused, StoreUnavailable, OSError."""
+    allow_files(settings.live_clients + _OTHER_FILES)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
