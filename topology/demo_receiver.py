@@ -36,6 +36,8 @@ class WebhookInbox:
     )
     messages: dict[str, Message] = field(default_factory=dict)
     forged: int = 0
+    again: int = 0
+    """Messages that came once more under an id that was there, as after a death they may."""
     url: str = ""
     _runner: web.AppRunner | None = None
 
@@ -58,7 +60,9 @@ class WebhookInbox:
             self.forged += 1
             return web.Response(status=401)
         message = _read(request.headers["webhook-id"], body)
-        if message.id not in self.messages:
+        if message.id in self.messages:
+            self.again += 1
+        else:
             self.messages[message.id] = message
             self.told(message)
         return web.Response(status=204)

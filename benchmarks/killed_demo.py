@@ -1,0 +1,154 @@
+"""Kill -9 of any stage, the sink or the API, ten times at random while the demo plays: is anything missing, doubled or different?
+
+    python -m benchmarks.killed_demo [--json] [--kills 10] [--speed 60] [--seed 1] [--kafka host:port]
+
+Plays the demo's hour twice on a real Kafka with the embedded store: once in quiet, as fast as it goes, once while processes are killed in an order
+that a seeded lot decides. Compared are what the store has with what the topics hold (each document by id, to the byte), the last state of each
+incident and the changes on the way to it with those of the quiet run (but for where they stand in the log), and messages with the quiet run's. What
+an incident counts on the way may differ (`interim_different`): there it depends on which of detect's lanes was heard first, without any kill too,
+at another speed. `delivered_again` counts messages that came once more under their id, as when alert dies between the answer and its record of it:
+a receiver knows them by the id. Exit status 0 only when nothing else differs.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from benchmarks.killed_demo_run import Left, Play, run
+from benchmarks.machine import machine
+from benchmarks.showing import Json, Screen, Sheet, end_in_order
+from schemas.records import Incident
+from tests.servers.kafka import CannotStartKafka, KafkaServer
+from topology.commands.options import UserError
+from topology.traces.scenario import DURATION_S
+
+_EXAMPLES = 5
+_ERRORS = (
+    "missing",
+    "unexpected",
+    "unequal",
+    "incidents_different",
+    "changes_different",
+    "messages_different",
+    "forged",
+)
+
+
+def numbers(quiet: Left, killed: Left) -> dict[str, Json]:
+    """As `--json` prints them. All of missing, unexpected, unequal, incidents_different, changes_different, messages_different and forged
+    must be 0."""
+    topics, store = killed.on_topics, killed.in_store
+    return {
+        "kills": killed.kills.total(),
+        "kills_by_process": dict(killed.kills),
+        "documents": dict(Counter(str(kind) for kind, _ in topics)),
+        "missing": len(topics.keys() - store.keys()),
+        "unexpected": len(store.keys() - topics.keys()),
+        "unequal": sum(topics[place] != store[place] for place in topics.keys() & store.keys()),
+        "incident_states": len(killed.incidents),
+        "incidents_different": _different(_last(quiet), _last(killed)),
+        "changes_different": _different(_changes(quiet), _changes(killed)),
+        "interim_different": len(_interim(quiet, killed)),
+        "examples": [*_interim(quiet, killed)[:_EXAMPLES]],
+        "messages": len(killed.messages),
+        "messages_different": _different(quiet.messages, killed.messages),
+        "delivered_again": killed.delivered_again,
+        "forged": quiet.forged + killed.forged,
+        "died_by_themselves": [*quiet.deaths, *killed.deaths],
+    }
+
+
+def is_exact(told: dict[str, Json]) -> bool:
+    """Whether nothing differs."""
+    return not any(told[name] for name in _ERRORS)
+
+
+def _without_place(incident: Incident) -> Incident:
+    return replace(incident, lane=0, offset=0, ordinal=0)
+
+
+def _last(left: Left) -> dict[str, Incident]:
+    """The last state of each incident."""
+    return {name: _without_place(left.incidents[name, revision]) for name, revision in sorted(left.incidents)}
+
+
+def _changes(left: Left) -> dict[tuple[str, int], tuple[str, str]]:
+    """What became of each incident, step by step."""
+    return {place: (one.change.value, one.severity.value) for place, one in left.incidents.items()}
+
+
+def _interim(quiet: Left, killed: Left) -> list[str]:
+    """States that both have and that differ, each with the fields that do and what they are, quiet and killed."""
+    told = []
+    for name, revision in sorted(quiet.incidents.keys() & killed.incidents.keys()):
+        states = (left.incidents[name, revision] for left in (quiet, killed))
+        one, other = (asdict(_without_place(state)) for state in states)
+        if fields := [f"{key}: {one[key]}, {other[key]}" for key in one if one[key] != other[key]]:
+            told.append(f"{name}/{revision}: {'; '.join(fields)}")
+    return told
+
+
+def _different(quiet: Mapping[Any, object], killed: Mapping[Any, object]) -> int:
+    """Entries that only one has, or that are not the same in both."""
+    return sum(quiet.get(name) != killed.get(name) for name in quiet.keys() | killed.keys())
+
+
+def _sheet(told: Mapping[str, Json]) -> Sheet:
+    return Sheet("The demo under kills", ("what", "seen"), [(name, str(value)) for name, value in told.items()])
+
+
+@contextmanager
+def _kafka(given: str | None) -> Iterator[str]:
+    if given is not None:
+        yield given
+        return
+    with closing(KafkaServer()) as server:
+        server.start()
+        yield server.address
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    options = _options(arguments)
+    screen, described, began = Screen(options.json), machine(), time.monotonic()
+
+    def say(line: str) -> None:
+        screen.note(f"{time.monotonic() - began:6.1f} s  {line}")
+
+    end_in_order()
+    try:
+        with _kafka(options.kafka) as kafka:
+            # On a whole minute, so that buckets fall alike every time; the hour ended a while ago, so that no event is ahead of its arrival.
+            start = (time.time_ns() // 60_000_000_000 - DURATION_S // 60 - 3) * 60_000_000
+            say("the quiet run")
+            quiet = asyncio.run(run(Play(kafka, start, options.seed), say))
+            say(f"{len(quiet.incidents)} states of incidents, {len(quiet.messages)} messages; the run with kills")
+            killed = asyncio.run(run(Play(kafka, start, options.seed, options.speed, options.kills), say))
+    except (UserError, CannotStartKafka) as why:
+        sys.stderr.write(f"killed_demo: {why}\n")
+        return 2
+    told = {**numbers(quiet, killed), "wall_s": round(time.monotonic() - began, 1)}
+    screen.results(described, [_sheet(told)], told)
+    return 0 if is_exact(told) else 1
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.killed_demo", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--json", action="store_true", help="print one object instead of a table")
+    parser.add_argument("--kills", type=int, default=10, help="SIGKILLs (10)")
+    parser.add_argument("--speed", type=float, default=60.0, help="times real time, of the run with kills (60)")
+    parser.add_argument("--seed", type=int, default=1, help="of the hour and of the kills (1)")
+    parser.add_argument("--kafka", help="host:port of a Kafka to use, in plain text; without it one is started")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

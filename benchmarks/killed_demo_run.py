@@ -1,0 +1,245 @@
+"""One playing of the demo's hour on a real Kafka with store and API, while processes are killed, and everything that it left behind."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Final
+
+import orjson
+from confluent_kafka import Producer
+
+from connectors.store.embedded import EmbeddedStore
+from connectors.store.port import MAX_PAGE, Search
+from schemas.documents import Document, Kind, document
+from schemas.records import Incident, TelemetryEvent
+from streams.settings import Broker, Lanes
+from streams.topics import EMBEDDED_PARTITIONS, TopicNames
+from topology.demo_installation import WORKERS, Installation, installed
+from topology.demo_receiver import Message, WebhookInbox
+from topology.demo_watching import Found, followed, until_answering, until_worked_off
+from topology.reading import whole
+from topology.standalone import make_topics
+from topology.supervisor import Supervisor
+from topology.traces.applications import TENANT
+from topology.traces.outbox import load_config
+from topology.traces.playing import play
+from topology.traces.scenario import DURATION_S, events
+
+KILLED: Final = (*WORKERS, "api")
+_STORED_S: Final = 60.0
+_LOOK_S: Final = 0.5
+_KINDS: Final = (Kind.ANOMALY, Kind.INCIDENT, Kind.NOTIFICATION, Kind.AGGREGATE)
+
+Say = Callable[[str], None]
+Documents = dict[tuple[Kind, str], bytes]
+"""Body of each document as JSON with sorted keys, by kind and key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """What is played."""
+
+    kafka: str
+    start: int
+    """Event time of the hour's beginning, µs: with the same one, the same incidents have the same ids."""
+    seed: int = 1
+    speed: float | None = None
+    """Times real time; None as fast as the broker takes it."""
+    kills: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a playing left behind."""
+
+    on_topics: Documents
+    """What the topics hold, once for each id, an incident in its last revision."""
+    in_store: Documents
+    incidents: Mapping[tuple[str, int], Incident]
+    """Every state of every incident, by id and revision."""
+    messages: Mapping[str, Message]
+    """That the receiver took, by id."""
+    delivered_again: int
+    forged: int
+    kills: Counter[str] = field(default_factory=Counter)
+    deaths: list[str] = field(default_factory=list)
+    """What the supervisor said of those that died by themselves."""
+
+
+def schedule(kills: int, seconds: float, seed: int) -> list[tuple[float, str]]:
+    """Who dies, and after how many seconds, in order; with as many kills as processes each dies once.
+
+    >>> schedule(5, 60.0, 1) == schedule(5, 60.0, 1), sorted(name for _, name in schedule(5, 60.0, 1))
+    (True, ['alert', 'api', 'correlate', 'detect', 'sink'])
+    """
+    rng = random.Random(seed)
+    names = [name for name, _ in zip(cycle(KILLED), range(kills), strict=False)]
+    rng.shuffle(names)
+    return list(zip(sorted(rng.uniform(0.0, seconds) for _ in names), names, strict=True))
+
+
+async def run(plan: Play, say: Say) -> Left:
+    """Plays it all. Raises UserError when something does not start or come back."""
+    with installed(plan.kafka) as here:
+        await asyncio.to_thread(make_topics, here.broker, Lanes(partitions=EMBEDDED_PARTITIONS))
+        with here.log.open("ab") as log:
+            async with WebhookInbox(lambda message: None) as inbox:
+                left = await _supervised(plan, here, inbox, log.fileno(), say)
+        here.log.unlink()
+        return left
+
+
+async def _supervised(plan: Play, here: Installation, inbox: WebhookInbox, log: int, say: Say) -> Left:
+    killing = _Killing(say)
+    supervisor = Supervisor(here.children(inbox), killing.told, output=log)
+    running = asyncio.create_task(supervisor.run())
+    try:
+        await _until_ready(here)
+        await _played(plan, here, supervisor, killing)
+        in_store = await _stored(here)
+    finally:
+        supervisor.stop()
+        await asyncio.gather(running, return_exceptions=True)
+    topics = await asyncio.to_thread(_on_topics, here.broker)
+    return Left(
+        on_topics=topics.documents,
+        in_store=in_store,
+        incidents=topics.incidents,
+        messages=dict(inbox.messages),
+        delivered_again=inbox.again,
+        forged=inbox.forged,
+        kills=killing.killed,
+        deaths=killing.deaths,
+    )
+
+
+@dataclass(slots=True)
+class _Killing:
+    """Kills on schedule, and knows which deaths those were."""
+
+    say: Say
+    killed: Counter[str] = field(default_factory=Counter)
+    deaths: list[str] = field(default_factory=list)
+
+    def told(self, line: str) -> None:
+        """By the supervisor."""
+        if " died " in line and "SIGKILL" not in line:
+            self.deaths.append(line)
+
+    async def run(self, supervisor: Supervisor, kills: Sequence[tuple[float, str]]) -> None:
+        """A process that is down at its moment is killed as soon as it runs again."""
+        began = time.monotonic()
+        for after_s, name in kills:
+            await asyncio.sleep(max(began + after_s - time.monotonic(), 0.0))
+            pid = await _pid(supervisor, name)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            self.killed[name] += 1
+            self.say(f"killed {name} after {after_s:.1f} s")
+
+
+async def _pid(supervisor: Supervisor, name: str) -> int:
+    """Of this child, when it runs."""
+    while True:
+        if (pid := supervisor.pids.get(name)) is not None:
+            return pid
+        await asyncio.sleep(0.05)
+
+
+async def _played(plan: Play, here: Installation, supervisor: Supervisor, killing: _Killing) -> None:
+    """Everything sent, everybody killed who is to be, all back, and nothing left to do."""
+    hour = await asyncio.to_thread(events, plan.seed, plan.start)
+    found, ended = Found((), lambda *_: None), threading.Event()
+    following = asyncio.create_task(asyncio.to_thread(followed, here.broker, found, ended))
+    seconds = 20.0 if plan.speed is None else DURATION_S / plan.speed
+    try:
+        dying = asyncio.create_task(killing.run(supervisor, schedule(plan.kills, seconds, plan.seed)))
+        await asyncio.to_thread(_send, here.broker, hour, plan.speed)
+        await dying
+        await _until_ready(here)
+        await until_worked_off(here.ports, found, following)
+    finally:
+        ended.set()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+def _send(broker: Broker, hour: Sequence[TelemetryEvent], speed: float | None) -> None:
+    producer = Producer({**load_config(broker), "log_level": 0})
+    play(producer, TopicNames(broker.topic_prefix).telemetry, hour, speed)
+
+
+async def _until_ready(here: Installation) -> None:
+    await until_answering(f"{here.page}/live", "the API", here.log)
+    for worker, port in here.ports.items():
+        await until_answering(f"http://127.0.0.1:{port}/ready", f"the stage {worker}", here.log)
+
+
+async def _stored(here: Installation) -> Documents:
+    """The store's documents, when they are as many as the topics', or no more time is given."""
+    store = EmbeddedStore(str(here.folder / "sentinel.db"))
+    await store.start()
+    try:
+        deadline = time.monotonic() + _STORED_S
+        while True:
+            found: Documents = {}
+            for kind in _KINDS:
+                async for one in _pages(store, kind):
+                    found[kind, one.key] = _body(one)
+            expected = await asyncio.to_thread(_on_topics, here.broker)
+            if found == expected.documents or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(_LOOK_S)
+    finally:
+        await store.close()
+
+
+async def _pages(store: EmbeddedStore, kind: Kind) -> AsyncIterator[Document]:
+    cursor: str | None = None
+    while True:
+        page = await store.search(Search(kind, TENANT, limit=MAX_PAGE, cursor=cursor))
+        for one in page.documents:
+            yield one
+        if (cursor := page.cursor) is None:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Topics:
+    documents: Documents
+    incidents: dict[tuple[str, int], Incident]
+
+
+def _on_topics(broker: Broker) -> _Topics:
+    names = TopicNames(broker.topic_prefix)
+    kinds = {
+        names.anomalies: Kind.ANOMALY,
+        names.incidents: Kind.INCIDENT,
+        names.notifications: Kind.NOTIFICATION,
+        names.aggregates: Kind.AGGREGATE,
+    }
+    newest: dict[tuple[Kind, str], Document] = {}
+    incidents: dict[tuple[str, int], Incident] = {}
+    for record in whole(broker, list(kinds)):
+        if record.value is None:
+            continue
+        kind = kinds[record.topic]
+        one = document(kind, record.value)
+        # The first of one revision stays, as in the store: what was written again says the same.
+        if (kind, one.key) not in newest or newest[kind, one.key].revision < one.revision:
+            newest[kind, one.key] = one
+        if kind is Kind.INCIDENT:
+            incident = Incident.from_bytes(record.value)
+            incidents.setdefault((incident.id, incident.revision), incident)
+    return _Topics({place: _body(one) for place, one in newest.items()}, incidents)
+
+
+def _body(one: Document) -> bytes:
+    return orjson.dumps(one.body, option=orjson.OPT_SORT_KEYS)
