@@ -8,7 +8,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup servers demo test lint docs clean
+.PHONY: help setup servers demo test lint docs picture clean
 
 help:
 	@echo "make demo     play an hour of real LLM traffic with known faults, show on a page what is found, and sum up"
@@ -17,6 +17,7 @@ help:
 	@echo "make setup    environment and packages in .venv"
 	@echo "make servers  the servers that tests run, in .servers"
 	@echo "make docs     docs/settings.md from the source"
+	@echo "make picture  docs/images/now.png, the page in the tests' browser"
 
 setup: .venv/.synced topology/page/static/vendor/.fetched
 
@@ -112,6 +113,9 @@ lint: setup
 
 docs: setup
 	$(BIN)/python -m topology.settings_reference > docs/settings.md
+
+picture: setup servers
+	SENTINEL_PICTURE=1 $(BIN)/pytest -q tests/page/test_picture.py
 
 clean:
 	rm -rf topology/page/node_modules topology/page/static/vendor

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import without
+from tests.page.browser import missing
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,6 +39,17 @@ def test_throughput_tells_events_per_cpu_second_for_each_number_of_subjects() ->
         assert rate["events_per_cpu_s"] > 1000
         assert rate["records_per_step"] > 1
         assert rate["pss_mb"] > 50
+
+
+def test_the_page_is_timed_in_a_browser() -> None:
+    """Every view and every filter; it is accessible, and within its weight."""
+    if why := missing():
+        without("a browser", why)
+    result = run("page", "--anomalies", "2000", "--times", "2")
+    assert set(result["views"]) == {"now", "incident", "anomaly", "explore", "explore 24 h", "pipeline"}
+    for times in (*result["views"].values(), result["filters"]):
+        assert 0 < times["p50_ms"] <= times["p95_ms"]
+    assert (result["axe_violations"], result["bytes"] <= 500_000) == (0, True)
 
 
 @pytest.mark.usefixtures("kafka_jars")

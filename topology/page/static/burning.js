@@ -2,7 +2,7 @@
 
 import { cut, h, svg } from "./dom.js";
 import { empty, link, severity } from "./parts.js";
-import { ago, SEVERITIES, time } from "./units.js";
+import { ago, METRICS, SEVERITIES, time } from "./units.js";
 import { address } from "./api.js";
 
 const HOUR_US = 3_600_000_000;
@@ -31,6 +31,17 @@ export function burning(anomalies) {
   }
   const applications = [...found.values()].sort((a, b) => a.rank - b.rank || b.count - a.count || (a.application < b.application ? -1 : 1));
   return { newest, applications: applications.slice(0, 8), more: Math.max(0, applications.length - 8), cut: within.length === LOOKED_AT };
+}
+
+/** The series that the gravest anomaly of the newest hour is about, the newest of these, with all its anomalies; null when none has a series. */
+export function gravest(anomalies) {
+  const within = anomalies.filter((one) => one.event_time > anomalies[0].event_time - HOUR_US);
+  const about = (one) => JSON.stringify([one.application, one.model, one.metric]);
+  const [first] = within.filter((one) => one.model !== null && one.user === null && METRICS.includes(one.metric)).sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || b.event_time - a.event_time);
+  if (!first) return null;
+  const { application, model, metric } = first;
+  const marks = within.filter((one) => about(one) === about(first)).map((one) => ({ from: one.window_start, to: one.window_end, severity: one.severity }));
+  return { subject: { application, model, metric }, marks, until: anomalies[0].event_time + 10e6, since: anomalies[0].event_time - HOUR_US };
 }
 
 /** The list of it. */

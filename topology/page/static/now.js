@@ -2,11 +2,12 @@
 
 import { address, Problem } from "./api.js";
 import { endSilence } from "./acting.js";
-import { burning, burningList, LOOKED_AT } from "./burning.js";
+import { burning, burningList, gravest, LOOKED_AT } from "./burning.js";
 import { cut, h, Region } from "./dom.js";
 import { badge, empty, incidentHref, link, loading, names, pager, section, severity } from "./parts.js";
 import { stagesInShort } from "./pipeline.js";
 import { pulse, pulseCard } from "./pulse.js";
+import { SeriesFigure } from "./series.js";
 import { SEVERITIES, time } from "./units.js";
 
 const PAGE = 25;
@@ -24,6 +25,10 @@ export class NowView {
     const list = h("div", {}, loading("incidents"));
     const side = ["what burns", "stages", "messages"].map((what) => h("div", {}, loading(what)));
     const silences = h("div");
+    this.figure = new SeriesFigure();
+    this.around = h("span");
+    this.gravest = section("The gravest of the hour", this.figure.element, this.around);
+    this.gravest.hidden = true;
     const beat = h("div", { class: "across" });
     this.pulse = new Region(beat, pulseCard);
     this.incidents = new Region(list, (place, told) => incidentList(place, told));
@@ -36,7 +41,7 @@ export class NowView {
       { class: "now" },
       h("h1", {}, "Now"),
       beat,
-      h("div", { class: "wide" }, section("Incidents", [this.filters.element, list], this.count, "incidents")),
+      h("div", { class: "wide" }, section("Incidents", [this.filters.element, list], this.count, "incidents"), this.gravest),
       h("div", { class: "side" }, section("What burns", side[0]), section("Stages", side[1], link("/pipeline", "Pipeline")), section("Last messages", side[2]), silences),
     );
   }
@@ -54,7 +59,7 @@ export class NowView {
     if (changed("incident")) parts.push(this.#showIncidents(place, ask));
     if (kinds === null || (changed("anomaly", "slow") && performance.now() - this.burningAt > BURNING_EVERY_MS)) {
       this.burningAt = performance.now();
-      parts.push(ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) => this.#showAnomalies(tenant, told.items)));
+      parts.push(ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) => this.#showAnomalies(tenant, told.items, ask)));
     }
     if (changed("notification")) {
       parts.push(ask("/notifications", { tenant, limit: MESSAGES }).then((told) => this.messages.show(tenant, told.items)));
@@ -71,9 +76,16 @@ export class NowView {
     if (failed) throw failed.reason;
   }
 
-  #showAnomalies(tenant, items) {
+  async #showAnomalies(tenant, items, ask) {
     this.pulse.show(pulse(items));
     this.burning.show(tenant, burning(items));
+    const worst = gravest(items);
+    this.gravest.hidden = !worst;
+    if (!worst) return;
+    const { subject, since, until, marks } = worst;
+    const told = await ask("/series", { tenant, ...subject, since, until });
+    this.around.replaceChildren(link(address("/explore", { tenant, ...subject }), "Explore"));
+    await this.figure.show(`${subject.application}/${subject.model}`, subject.metric, told.items, marks, [since, until]);
   }
 
   async #showIncidents(place, ask) {
@@ -94,7 +106,9 @@ export class NowView {
     this.incidents.show(shown, told);
   }
 
-  close() {}
+  close() {
+    this.figure.close();
+  }
 }
 
 /** Shows what comes, or why it does not: what stands aside hides nothing else. */
