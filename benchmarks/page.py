@@ -3,9 +3,11 @@
     python -m benchmarks.page [--json] [--anomalies 100000] [--times 20]
 
 An embedded store is filled with anomalies of a day, an incident for every twenty, two messages for each incident, and buckets of 48 series, three
-of which have the whole day. API, page and browser (Debian's Chromium without a screen) share the machine. A view's time is from the start of the navigation to the frame after
-it has all that it shows, its own data and what stands around it, with the files in the browser's cache; the first view's is without them. A filter's
-time is from the click to the frame after the list is there. The store holds two tenants; what is measured is the larger one's.
+of which have the whole day. API, page and browser (Debian's Chromium without a screen) share the machine.
+
+A view's time is from the start of the navigation to the frame after it has all that it shows, its own data and what stands around it, with the files
+in the browser's cache; the first view's is without them. A filter's time is from the click to the frame after the list is there. The store holds two
+tenants; what is measured is the larger one's.
 """
 
 import argparse
