@@ -45,9 +45,10 @@ def run_worker(stage: str, settings: Settings) -> int:
     app = build(worker_of(stage, settings))
     settle()
     try:
-        faust.Worker(
-            app, override_logging=False, quiet=True, redirect_stdouts=False, loop=loop
-        ).execute_from_commandline()
+        worker = faust.Worker(app, override_logging=False, quiet=True, redirect_stdouts=False, loop=loop)
+        # Its last act would be to show a cursor that nobody hid, in the log.
+        worker.spinner = None
+        worker.execute_from_commandline()
     except SystemExit as end:
         return int(end.code or 0)
     return 0

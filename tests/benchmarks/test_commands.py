@@ -84,3 +84,12 @@ def test_recovery_comes_back_after_a_stop_and_after_a_kill() -> None:
     assert 0 < result["restore_s"] < result["recovery_s"] < 60
     assert result["state_rows"] > 0
     assert 0 < result["kill_to_verdict_p95_s"] < 60
+
+
+@pytest.mark.usefixtures("kafka_jars")
+def test_memory_names_every_process_that_standalone_starts() -> None:
+    """Each has some, and the whole is their sum."""
+    result = run("memory", "--seconds", "0")
+    assert set(result["processes"]) == {"standalone", "detect", "correlate", "alert", "sink", "api"}
+    assert min(result["processes"].values()) > 20
+    assert result["pss_mb"] == pytest.approx(sum(result["processes"].values()), abs=1)
