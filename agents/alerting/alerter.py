@@ -1,20 +1,19 @@
 """Which message about which incident goes to whom, and in which order."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
 from agents.alerting import standing
 from agents.alerting.auditing import Asked, audit
-from agents.alerting.conversation import ANSWERS, Conversation
+from agents.alerting.conversation import Conversation
 from agents.alerting.decisions import Decision, Outcome
 from agents.alerting.lane_state import LEDGER_KEY, LaneState, commands_key, source_key, talk_key
-from agents.alerting.messages import Delivery, incident_message, message_id
+from agents.alerting.messages import Delivery
 from agents.alerting.paging import PageCount
+from agents.alerting.queues import Queues, name_of
 from agents.alerting.reasons import Reason
-from agents.alerting.retrying import Delivered
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from agents.alerting.standing import Standing, reach
+from agents.alerting.standing import Standing
 from agents.alerting.telling import is_severe_enough, why_told
 from schemas.records import (
     AuditOutcome,
@@ -53,9 +52,7 @@ class Alerter:
         self._ledger, self._summaries, self._silences = state.ledger, state.summaries, state.silences
         self._paging, self._standing, self._talks = state.paging, state.open, state.talks
         self._sources, self._commands, self._touched = state.sources, state.commands, state.touched
-        self._waiting: Counter[str] = Counter()
-        self._in_flight: dict[str, bytes] = {}
-        self._gone: frozenset[str] = frozenset()
+        self._queues: Final = Queues(settings, state)
 
     def on_incident(self, incident: Incident, *, offset: int, now: int) -> list[Decision]:
         """A record of the lane came, from `offset`.
@@ -118,23 +115,11 @@ class Alerter:
 
         A delivery whose fate was known before changes nothing.
         """
-        key = self._in_flight.pop(notification_id, None)
-        if key is None:
-            summary = self._summaries.settle(notification_id)
-            return [] if summary is None else self._after_summary(summary, outcome, status, attempt, now)
-        talk = self._talks[key]
-        delivery = talk.queue.pop(0)
-        self._waiting[talk.receiver] -= 1
-        talk.sending = False
-        if delivery.reason not in ANSWERS:
-            talk.told |= isinstance(outcome, Delivered)
-        self._touched.add(LEDGER_KEY)
-        ended = self._ledger.ended(delivery, outcome, status=status, attempt=attempt, now=now)
-        return [ended, *self._advance(key, now)]
+        return self._queues.on_outcome(notification_id, outcome, status=status, attempt=attempt, now=now)
 
     def on_wake(self, now: int) -> list[Decision]:
         """Time has come to `next_wake`, or past it: what is due is decided. A call too early does nothing."""
-        decisions = self._give_up_gone(now) if self._gone else []
+        decisions = self._queues.give_up_gone(now)
         if self._silences.forget_ended(now):
             decisions += self._release(now)
         decisions += self._repeat(now)
@@ -145,7 +130,7 @@ class Alerter:
 
     def next_wake(self) -> int | None:
         """When to call `on_wake`, µs; a time that has passed means now, None that nothing waits for time."""
-        if self._gone:
+        if self._queues.has_gone:
             return 0
         times = [self._summaries.next_due(), self._silences.next_end()]
         if self._repeat_us:
@@ -157,9 +142,7 @@ class Alerter:
 
         After `restore` they are to be begun again, under the same ids.
         """
-        begun = [self._talks[key].queue[0] for key in self._in_flight.values()]
-        begun += [summary for summary in self._summaries.sending() if summary.receiver in self._receivers]
-        return sorted(begun, key=lambda d: (d.decided_at, d.notification_id))
+        return self._queues.pending()
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
         """Take over a lane's state, once, before its first record: keys and values as `changed` gave them, tombstones left out.
@@ -168,11 +151,7 @@ class Alerter:
         the rows.
         """
         self._state.restore(rows)
-        self._gone = self._state.receivers() - set(self._receivers)
-        for key, talk in self._talks.items():
-            self._waiting[talk.receiver] += len(talk.queue)
-            if talk.sending and talk.receiver in self._receivers:
-                self._in_flight[talk.queue[0].notification_id] = key
+        self._queues.restored()
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """Key and value of every row that changed since the last call, None for one that is gone; never more than one a key."""
@@ -186,7 +165,7 @@ class Alerter:
             self._summaries.refresh(incident, receiver.name)
             return [Decision(reason, receiver.name)]
         if reason is Reason.BELOW_SEVERITY:
-            return [self._unsent(incident, receiver.name, reason, now)]
+            return [self._queues.unsent(incident, receiver.name, reason, now)]
         return self._tell(incident, receiver, reason, now)
 
     def _tell(
@@ -198,7 +177,7 @@ class Alerter:
             return self._hold(incident, receiver.name, reason, silence.id, now)
         listed = self._why_listed(incident, receiver, now, at_any_age=at_any_age)
         if listed is not None:
-            return [self._listed(incident, receiver.name, listed, now)]
+            return [self._queues.listed(incident, receiver.name, listed, now)]
         self._summaries.refresh(incident, receiver.name)
         if receiver.pages_per_hour is not None:
             self._paging.paged(receiver.name, now)
@@ -214,7 +193,7 @@ class Alerter:
         if not is_new and incident.change is IncidentChange.UPDATED:
             return [Decision(Reason.UPDATED_NOT_SENT, receiver)]
         self._touched.add(LEDGER_KEY)
-        name = self._name(incident, receiver, reason, talk)
+        name = name_of(incident, receiver, reason, talk)
         held = NotificationOutcome.SUPPRESSED
         return [self._ledger.unsent(incident, receiver, held, Reason.SILENCED, now, name=name, detail=silence_id)]
 
@@ -300,132 +279,33 @@ class Alerter:
                 and self._is_old(incident, now)
                 and is_severe_enough(incident, receiver)
             ):
-                return [self._listed(incident, receiver.name, Reason.LISTED_OLD, now)]
-            return [self._unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
+                return [self._queues.listed(incident, receiver.name, Reason.LISTED_OLD, now)]
+            return [self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
         talk.resolved, held, talk.held = True, talk.held, ""
         if held and not (talk.singly or talk.told or talk.summary):
             del self._talks[key]
             self._touched.add(key)
-            return [self._unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
+            return [self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
         collecting = talk.summary and talk.summary == self._summaries.collecting(incident.tenant, receiver.name)
         if not talk.singly and (collecting or (self._is_old(incident, now) and receiver.send_resolved)):
-            return [self._listed(incident, receiver.name, Reason.LISTED_AGAIN, now)]
+            return [self._queues.listed(incident, receiver.name, Reason.LISTED_AGAIN, now)]
         self._summaries.refresh(incident, receiver.name)
         if receiver.send_resolved:
             return self._say(incident, receiver.name, Reason.RESOLVED, now)
-        return [self._unsent(incident, receiver.name, Reason.RESOLVED_NOT_WANTED, now), *self._advance(key, now)]
+        return [
+            self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_WANTED, now),
+            *self._queues.advance(key, now),
+        ]
+
+    def _say(self, incident: Incident, receiver: str, reason: Reason, now: int) -> list[Decision]:
+        return self._queues.say(incident, receiver, reason, now, acknowledged_by=self._acknowledged_by(incident))
 
     def _why_listed(
         self, incident: Incident, receiver: ReceiverSettings, now: int, *, at_any_age: bool
     ) -> Reason | None:
         if not at_any_age and self._is_old(incident, now):
             return Reason.LISTED_OLD
-        if self._waiting[receiver.name] >= self._settings.max_waiting:
-            return Reason.LISTED_BACKLOG
-        return Reason.LISTED_CAP if self._paging.is_full(receiver.name, receiver.pages_per_hour, now) else None
+        return self._queues.why_listed(receiver, now)
 
     def _is_old(self, incident: Incident, now: int) -> bool:
         return now - incident.updated_at > self._max_age_us
-
-    def _say(self, incident: Incident, receiver: str, reason: Reason, now: int) -> list[Decision]:
-        """Queue a message of its own, and begin it if its turn has come."""
-        key = talk_key(incident, receiver)
-        talk = self._talks.setdefault(key, Conversation(incident.tenant, incident.id, receiver))
-        talk.singly = True
-        if reason not in ANSWERS:
-            talk.held, talk.said_at, talk.reach = "", now, reach(incident)
-        talk.queue.append(
-            Delivery(
-                notification_id=self._name(incident, receiver, reason, talk),
-                tenant=incident.tenant,
-                incident_id=incident.id,
-                incident_revision=incident.revision,
-                receiver=receiver,
-                reason=reason,
-                body=incident_message(incident, reason, self._settings.page_url, self._acknowledged_by(incident)),
-                decided_at=now,
-            )
-        )
-        self._waiting[receiver] += 1
-        return self._advance(key, now) or [Decision(Reason.WAITS_FOR_EARLIER, receiver)]
-
-    def _name(self, incident: Incident, receiver: str, reason: Reason, talk: Conversation) -> str:
-        """The message's id. A revision makes one message of its own; repeats and an acknowledgement come besides."""
-        if reason is Reason.REPEATED:
-            return message_id(incident, receiver, reason, talk.repeats)
-        return message_id(incident, receiver, *([reason] if reason is Reason.ACKNOWLEDGED else []))
-
-    def _advance(self, key: bytes, now: int) -> list[Decision]:
-        """Begin what can begin now, drop the end that nobody waits for, forget a conversation that is over."""
-        talk = self._talks[key]
-        self._touched.add(key)
-        decisions: list[Decision] = []
-        while (head := talk.next()) is not None:
-            if head.reason in ANSWERS and not talk.told:
-                del talk.queue[0]
-                self._waiting[talk.receiver] -= 1
-                decisions.append(
-                    self._ledger.dropped(head, NotificationOutcome.SUPPRESSED, Reason.RESOLVED_NOT_SENT, now)
-                )
-                continue
-            talk.sending = True
-            talk.queue[0] = head = head.begun(now)
-            self._in_flight[head.notification_id] = key
-            decisions.append(self._ledger.begun(head, now))
-        if talk.is_over:
-            del self._talks[key]
-        return decisions
-
-    def _listed(self, incident: Incident, receiver: str, reason: Reason, now: int) -> Decision:
-        """List the incident in a summary; its conversation goes on only while it is open or more is queued."""
-        key = talk_key(incident, receiver)
-        talk = self._talks.get(key)
-        not_before = self._cap_summary_from(incident, receiver, now) if reason is Reason.LISTED_CAP else 0
-        is_first = talk is None or bool(talk.held and not talk.told and not talk.singly)
-        listed_in = self._summaries.add(incident, receiver, is_first=is_first, now=now, not_before=not_before)
-        self._touched.add(key)
-        if talk is None and incident.state is IncidentState.OPEN:
-            talk = self._talks[key] = Conversation(incident.tenant, incident.id, receiver)
-        if talk is not None:
-            talk.held = ""
-            talk.summary = listed_in or talk.summary
-            if talk.is_over:
-                del self._talks[key]
-        return self._ledger.unsent(incident, receiver, NotificationOutcome.SUMMARISED, reason, now)
-
-    def _cap_summary_from(self, incident: Incident, receiver: str, now: int) -> int:
-        """From when on the summary that this incident goes into may be sent: what the cap holds back is one message an hour."""
-        start = self._paging.summary_from(receiver, incident.tenant, now)
-        if self._summaries.collecting(incident.tenant, receiver) is None:
-            self._paging.summed(receiver, incident.tenant, start)
-            return start
-        return 0
-
-    def _after_summary(
-        self, summary: Delivery, outcome: Outcome, status: int | None, attempt: int, now: int
-    ) -> list[Decision]:
-        """Those that the summary told of may go on."""
-        self._touched.add(LEDGER_KEY)
-        decisions = [self._ledger.ended(summary, outcome, status=status, attempt=attempt, now=now)]
-        for key, talk in sorted(self._talks.items()):
-            if talk.summary == summary.notification_id:
-                talk.summary = ""
-                talk.told |= isinstance(outcome, Delivered)
-                decisions += self._advance(key, now)
-        return decisions
-
-    def _give_up_gone(self, now: int) -> list[Decision]:
-        """Give up what waits for receivers that are no longer configured."""
-        given_up: list[Delivery] = []
-        for key, talk in sorted(self._talks.items()):
-            if talk.receiver in self._gone:
-                given_up += talk.queue
-                self._touched.add(key)
-                del self._talks[key]
-        given_up += self._summaries.drop(self._gone)
-        self._paging.drop(self._gone)
-        self._gone = frozenset()
-        return [self._ledger.dropped(d, NotificationOutcome.FAILED, Reason.RECEIVER_GONE, now) for d in given_up]
-
-    def _unsent(self, incident: Incident, receiver: str, reason: Reason, now: int) -> Decision:
-        return self._ledger.unsent(incident, receiver, NotificationOutcome.SUPPRESSED, reason, now)

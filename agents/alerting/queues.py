@@ -1,0 +1,180 @@
+"""Messages on their way: for each receiver one after the other about an incident, or together in a summary."""
+
+from collections import Counter
+from typing import Final
+
+from agents.alerting.conversation import ANSWERS, Conversation
+from agents.alerting.decisions import Decision, Outcome
+from agents.alerting.lane_state import LEDGER_KEY, LaneState, talk_key
+from agents.alerting.messages import Delivery, incident_message, message_id
+from agents.alerting.reasons import Reason
+from agents.alerting.retrying import Delivered
+from agents.alerting.settings import AlertSettings, ReceiverSettings
+from agents.alerting.standing import reach
+from schemas.records import Incident, IncidentState, NotificationOutcome
+
+
+class Queues:
+    """What waits for each receiver, and what is under way. `Alerter` decides what goes in; here it gets its turn."""
+
+    def __init__(self, settings: AlertSettings, state: LaneState) -> None:
+        self._settings: Final = settings
+        self._receivers: Final = frozenset(receiver.name for receiver in settings.receivers)
+        self._state: Final = state
+        self._ledger, self._summaries, self._paging = state.ledger, state.summaries, state.paging
+        self._talks, self._touched = state.talks, state.touched
+        self._waiting: Counter[str] = Counter()
+        self._in_flight: dict[str, bytes] = {}
+        self._gone: frozenset[str] = frozenset()
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether something waits for a receiver that is no longer configured."""
+        return bool(self._gone)
+
+    def restored(self) -> None:
+        """The state was taken over: finds what was under way."""
+        self._gone = self._state.receivers() - self._receivers
+        for key, talk in self._talks.items():
+            self._waiting[talk.receiver] += len(talk.queue)
+            if talk.sending and talk.receiver in self._receivers:
+                self._in_flight[talk.queue[0].notification_id] = key
+
+    def why_listed(self, receiver: ReceiverSettings, now: int) -> Reason | None:
+        """Why the receiver takes no further message of its own now; None when it does."""
+        if self._waiting[receiver.name] >= self._settings.max_waiting:
+            return Reason.LISTED_BACKLOG
+        return Reason.LISTED_CAP if self._paging.is_full(receiver.name, receiver.pages_per_hour, now) else None
+
+    def say(
+        self, incident: Incident, receiver: str, reason: Reason, now: int, *, acknowledged_by: str
+    ) -> list[Decision]:
+        """Queue a message of its own, and begin it if its turn has come."""
+        key = talk_key(incident, receiver)
+        talk = self._talks.setdefault(key, Conversation(incident.tenant, incident.id, receiver))
+        talk.singly = True
+        if reason not in ANSWERS:
+            talk.held, talk.said_at, talk.reach = "", now, reach(incident)
+        talk.queue.append(
+            Delivery(
+                notification_id=name_of(incident, receiver, reason, talk),
+                tenant=incident.tenant,
+                incident_id=incident.id,
+                incident_revision=incident.revision,
+                receiver=receiver,
+                reason=reason,
+                body=incident_message(incident, reason, self._settings.page_url, acknowledged_by),
+                decided_at=now,
+            )
+        )
+        self._waiting[receiver] += 1
+        return self.advance(key, now) or [Decision(Reason.WAITS_FOR_EARLIER, receiver)]
+
+    def advance(self, key: bytes, now: int) -> list[Decision]:
+        """Begin what can begin now, drop the end that nobody waits for, forget a conversation that is over."""
+        talk = self._talks[key]
+        self._touched.add(key)
+        decisions: list[Decision] = []
+        while (head := talk.next()) is not None:
+            if head.reason in ANSWERS and not talk.told:
+                del talk.queue[0]
+                self._waiting[talk.receiver] -= 1
+                decisions.append(
+                    self._ledger.dropped(head, NotificationOutcome.SUPPRESSED, Reason.RESOLVED_NOT_SENT, now)
+                )
+                continue
+            talk.sending = True
+            talk.queue[0] = head = head.begun(now)
+            self._in_flight[head.notification_id] = key
+            decisions.append(self._ledger.begun(head, now))
+        if talk.is_over:
+            del self._talks[key]
+        return decisions
+
+    def listed(self, incident: Incident, receiver: str, reason: Reason, now: int) -> Decision:
+        """List the incident in a summary; its conversation goes on only while it is open or more is queued."""
+        key = talk_key(incident, receiver)
+        talk = self._talks.get(key)
+        not_before = self._cap_summary_from(incident, receiver, now) if reason is Reason.LISTED_CAP else 0
+        is_first = talk is None or bool(talk.held and not talk.told and not talk.singly)
+        listed_in = self._summaries.add(incident, receiver, is_first=is_first, now=now, not_before=not_before)
+        self._touched.add(key)
+        if talk is None and incident.state is IncidentState.OPEN:
+            talk = self._talks[key] = Conversation(incident.tenant, incident.id, receiver)
+        if talk is not None:
+            talk.held = ""
+            talk.summary = listed_in or talk.summary
+            if talk.is_over:
+                del self._talks[key]
+        return self._ledger.unsent(incident, receiver, NotificationOutcome.SUMMARISED, reason, now)
+
+    def unsent(self, incident: Incident, receiver: str, reason: Reason, now: int) -> Decision:
+        """The decision not to send."""
+        return self._ledger.unsent(incident, receiver, NotificationOutcome.SUPPRESSED, reason, now)
+
+    def on_outcome(
+        self, notification_id: str, outcome: Outcome, *, status: int | None, attempt: int, now: int
+    ) -> list[Decision]:
+        """As `Alerter.on_outcome`."""
+        key = self._in_flight.pop(notification_id, None)
+        if key is None:
+            summary = self._summaries.settle(notification_id)
+            return [] if summary is None else self._after_summary(summary, outcome, status, attempt, now)
+        talk = self._talks[key]
+        delivery = talk.queue.pop(0)
+        self._waiting[talk.receiver] -= 1
+        talk.sending = False
+        if delivery.reason not in ANSWERS:
+            talk.told |= isinstance(outcome, Delivered)
+        self._touched.add(LEDGER_KEY)
+        ended = self._ledger.ended(delivery, outcome, status=status, attempt=attempt, now=now)
+        return [ended, *self.advance(key, now)]
+
+    def pending(self) -> list[Delivery]:
+        """As `Alerter.pending`."""
+        begun = [self._talks[key].queue[0] for key in self._in_flight.values()]
+        begun += [summary for summary in self._summaries.sending() if summary.receiver in self._receivers]
+        return sorted(begun, key=lambda d: (d.decided_at, d.notification_id))
+
+    def give_up_gone(self, now: int) -> list[Decision]:
+        """Give up what waits for receivers that are no longer configured."""
+        if not self._gone:
+            return []
+        given_up: list[Delivery] = []
+        for key, talk in sorted(self._talks.items()):
+            if talk.receiver in self._gone:
+                given_up += talk.queue
+                self._touched.add(key)
+                del self._talks[key]
+        given_up += self._summaries.drop(self._gone)
+        self._paging.drop(self._gone)
+        self._gone = frozenset()
+        return [self._ledger.dropped(d, NotificationOutcome.FAILED, Reason.RECEIVER_GONE, now) for d in given_up]
+
+    def _after_summary(
+        self, summary: Delivery, outcome: Outcome, status: int | None, attempt: int, now: int
+    ) -> list[Decision]:
+        """Those that the summary told of may go on."""
+        self._touched.add(LEDGER_KEY)
+        decisions = [self._ledger.ended(summary, outcome, status=status, attempt=attempt, now=now)]
+        for key, talk in sorted(self._talks.items()):
+            if talk.summary == summary.notification_id:
+                talk.summary = ""
+                talk.told |= isinstance(outcome, Delivered)
+                decisions += self.advance(key, now)
+        return decisions
+
+    def _cap_summary_from(self, incident: Incident, receiver: str, now: int) -> int:
+        """From when on the summary that this incident goes into may be sent: what the cap holds back is one message an hour."""
+        start = self._paging.summary_from(receiver, incident.tenant, now)
+        if self._summaries.collecting(incident.tenant, receiver) is None:
+            self._paging.summed(receiver, incident.tenant, start)
+            return start
+        return 0
+
+
+def name_of(incident: Incident, receiver: str, reason: Reason, talk: Conversation) -> str:
+    """The message's id. A revision makes one message of its own; repeats and an acknowledgement come besides."""
+    if reason is Reason.REPEATED:
+        return message_id(incident, receiver, reason, talk.repeats)
+    return message_id(incident, receiver, *([reason] if reason is Reason.ACKNOWLEDGED else []))
