@@ -1,0 +1,69 @@
+"""docs/operations.md knows every metric, every line of the log and every exit status, and no others."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from streams import ending
+from streams.settings import Lanes
+from streams.topics import TopicNames, specs
+from tests.deploy.files import series
+from tests.docs.pages import ROOT, text
+
+PAGE = text("docs/operations.md")
+PACKAGES = ("schemas", "streams", "agents", "connectors", "topology")
+LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
+
+
+def _lines() -> Iterator[tuple[str, str]]:
+    """Level and name of every event that is logged anywhere."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield from _logged(ast.parse(path.read_text()))
+
+
+def _logged(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=level), args=[ast.Constant(value=str(name)), *_]) if level in LEVELS:
+                # The line with which a process ends is in words.
+                if name != "%s":
+                    yield ("error" if level == "exception" else level), name
+
+
+def _section(heading: str) -> str:
+    return PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def _rows(section: str) -> list[list[str]]:
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| `.*\|$", section, re.MULTILINE)]
+
+
+def test_every_metric_is_described_and_every_described_metric_is_there() -> None:
+    """A new metric, or one that is gone, changes the page."""
+    named = {name for row in _rows(_section("Metrics")) for name in re.findall(r"sentinel_\w+", row[0])}
+    assert named == {re.sub(r"_(bucket|sum|count)$", "", name) for name in series()}
+
+
+def test_every_line_of_the_log_is_described_with_its_level() -> None:
+    """No line without a row, no row without a line."""
+    described = {(row[1], row[0].strip("`")) for row in _rows(_section("Log lines"))}
+    assert described == set(_lines())
+
+
+def test_lines_are_seen_whatever_the_logger_is_called() -> None:
+    """The check above can fail."""
+    code = "log.warning('a.b', x=1)\nself._log.info('c')\nstructlog.get_logger('n').exception('d.e')"
+    assert set(_logged(ast.parse(code))) == {("warning", "a.b"), ("info", "c"), ("error", "d.e")}
+
+
+def test_every_exit_status_is_described() -> None:
+    """Those with which a worker ends by itself, and those of the command line."""
+    described = {int(status) for status in re.findall(r"^\| (\d+) \|", _section("Exit statuses"), re.MULTILINE)}
+    assert described == {0, 1, 2, ending.BUG, ending.REFUSED, ending.AGAIN}
+
+
+def test_every_topic_is_described() -> None:
+    """What `sentinel topics create` makes, and no others."""
+    described = {name for row in _rows(_section("First start")) for name in re.findall(r"`([\w-]+)`", row[0])}
+    assert described == {spec.name for spec in specs(TopicNames(""), Lanes())}
