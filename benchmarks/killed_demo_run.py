@@ -93,7 +93,10 @@ async def run(plan: Play, say: Say) -> Left:
         with here.log.open("ab") as log:
             async with WebhookInbox(lambda message: None) as inbox:
                 left = await _supervised(plan, here, inbox, log.fileno(), say)
-        here.log.unlink()
+        if left.deaths:
+            say(f"some died by themselves; the log is {here.log}")
+        else:
+            here.log.unlink()
         return left
 
 

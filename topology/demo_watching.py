@@ -127,9 +127,11 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
 
 
 async def _is_behind(session: aiohttp.ClientSession, port: int) -> bool:
-    """Whether the worker on this port has records before it, by its own metrics."""
-    samples = await _samples(session, port)
-    return samples is None or any(name in _MOST_LAG and value > _MOST_LAG[name] for name, _, value in samples)
+    """Whether the worker on this port has records before it, or is not ready to say so, by its own metrics."""
+    samples = await _samples(session, port) or []
+    if not any(name == "sentinel_ready" and value > 0 for name, _, value in samples):
+        return True
+    return any(name in _MOST_LAG and value > _MOST_LAG[name] for name, _, value in samples)
 
 
 async def _samples(session: aiohttp.ClientSession, port: int) -> list[tuple[str, Mapping[str, str], float]] | None:

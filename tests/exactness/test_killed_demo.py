@@ -79,3 +79,6 @@ def test_every_kind_of_damage_is_seen() -> None:
         assert not is_exact(told)
     moved = replace(quiet, incidents={place: replace(one, offset=9) for place, one in quiet.incidents.items()})
     assert is_exact(numbers(quiet, moved))
+    between = replace(first, revision=2, change=IncidentChange.UPDATED, anomaly_count=first.anomaly_count + 1)
+    slower = {(name, 1): first, (name, 2): between, (name, 3): replace(last, revision=3)}
+    assert is_exact(numbers(quiet, replace(quiet, incidents=slower)))
