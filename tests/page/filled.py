@@ -244,20 +244,27 @@ def _messages(start: int, slow: Sequence[Anomaly], errors: Sequence[Anomaly]) ->
         (_OVER, errors[0].event_time + SECOND, NotificationOutcome.DELIVERED, "opened", "on-call"),
         (_OVER, errors[-1].event_time + 301 * SECOND, NotificationOutcome.DELIVERED, "resolved", "on-call"),
         (_OPEN, slow[0].event_time + SECOND, NotificationOutcome.DELIVERED, "opened", "on-call"),
-        (_OPEN, slow[2].event_time + SECOND, NotificationOutcome.FAILED, "server fault", "team-chat"),
+        (_OPEN, slow[2].event_time + SECOND, NotificationOutcome.FAILED, "extended", "team-chat"),
         (_OPEN, slow[3].event_time + 2 * SECOND, NotificationOutcome.DELIVERED, "escalated", "on-call"),
         (_OPEN, slow[4].event_time + SECOND, NotificationOutcome.SUPPRESSED, "updated", "on-call"),
     ]
     for number, (incident_id, at, outcome, reason, receiver) in enumerate(told):
+        asked = {"incident_id": incident_id, "receiver": receiver, "id": f"{number:032x}"}
+        body = orjson.dumps({"type": "incident", "data": {"incident": {"title": titles[incident_id]}}}).decode()
+        if outcome is NotificationOutcome.SUPPRESSED:
+            yield notification(number, TENANT, **asked, at=at, outcome=outcome, reason=reason, body="")
+            continue
+        failed = outcome is NotificationOutcome.FAILED
+        yield notification(number, TENANT, **asked, at=at, reason=reason, body=body, offset=2 * number)
         yield notification(
             number,
             TENANT,
-            incident_id=incident_id,
-            at=at,
+            **asked,
+            at=at + SECOND // 5,
             outcome=outcome,
-            reason=reason,
-            receiver=receiver,
+            reason="server fault" if failed else "delivered",
             attempt=1,
-            status_code={NotificationOutcome.DELIVERED: 202, NotificationOutcome.FAILED: 503}.get(outcome),
-            body=orjson.dumps({"title": titles[incident_id], "state": "open"}).decode(),
+            status_code=503 if failed else 202,
+            body="",
+            offset=2 * number + 1,
         )

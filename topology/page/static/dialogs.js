@@ -1,4 +1,4 @@
-// Dialogs: focus goes in and comes back, Esc closes.
+// Dialogs, the browser's own: focus goes in and comes back, Esc closes.
 
 import { h } from "./dom.js";
 import { DESCRIBED } from "./keys.js";
@@ -8,14 +8,12 @@ let number = 0;
 /** Opens a dialog of a title and a body; answers when it is closed. `body(close)` gives its content. */
 export function dialog(title, body) {
   return new Promise((done) => {
-    const before = document.activeElement;
     const id = `dialog-${(number += 1)}`;
     const close = () => made.close();
     const head = h("header", {}, h("h2", { id }, title), h("button", { type: "button", class: "quiet", "aria-label": "Close", click: close }, "✕"));
     const made = h("dialog", { "aria-labelledby": id }, head, body(close));
     made.addEventListener("close", () => {
       made.remove();
-      if (before?.isConnected) before.focus();
       done();
     });
     // A click beside it closes it: then the dialog's own backdrop is what was hit.

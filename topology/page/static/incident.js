@@ -2,7 +2,7 @@
 
 import { acknowledge, silence } from "./acting.js";
 import { cut, h, Region } from "./dom.js";
-import { outcome, titleOf } from "./now.js";
+import { messagesOf, outcome } from "./messages.js";
 import { anomalyHref, anomalyLine, badge, empty, facts, link, loading, names, section, severity } from "./parts.js";
 import { SeriesFigure } from "./series.js";
 import { duration, metricName, METRICS, time } from "./units.js";
@@ -141,7 +141,7 @@ function timeLine(incident, anomalies, messages) {
   const happened = [
     { at: incident.opened_at, kind: "opened", what: ["Opened"] },
     ...runs(anomalies),
-    ...messages.map((one) => ({ at: one.at, kind: one.outcome === "failed" ? "failed" : "told", what: [h("b", {}, cut(one.receiver, 30)), " ", outcome(one.outcome), " ", cut(titleOf(one) && one.outcome === "delivered" ? one.reason : one.reason, 80)] })),
+    ...messagesOf(messages).map((one) => ({ at: one.at, kind: one.outcome === "failed" ? "failed" : "told", what: [h("b", {}, cut(one.receiver, 30)), " ", outcome(one.outcome), " ", cut(one.reason, 80)] })),
   ];
   if (incident.resolved_at !== null) happened.push({ at: incident.resolved_at, kind: "resolved", what: ["Resolved"] });
   happened.sort((a, b) => a.at - b.at);

@@ -4,6 +4,7 @@ import { address, Problem } from "./api.js";
 import { endSilence } from "./acting.js";
 import { burning, burningList, gravest, LOOKED_AT } from "./burning.js";
 import { cut, h, Region } from "./dom.js";
+import { messagesOf, outcome } from "./messages.js";
 import { badge, empty, incidentHref, link, loading, names, pager, section, severity } from "./parts.js";
 import { stagesInShort } from "./pipeline.js";
 import { pulse, pulseCard } from "./pulse.js";
@@ -62,7 +63,7 @@ export class NowView {
       parts.push(ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) => this.#showAnomalies(tenant, told.items, ask)));
     }
     if (changed("notification")) {
-      parts.push(ask("/notifications", { tenant, limit: MESSAGES }).then((told) => this.messages.show(tenant, told.items)));
+      parts.push(ask("/notifications", { tenant, limit: 3 * MESSAGES }).then((told) => this.messages.show(tenant, told.items)));
     }
     if (changed("slow")) {
       // A tenant's own token cannot see what all tenants share.
@@ -189,27 +190,13 @@ function incidentLine(one) {
   );
 }
 
-/** A message's own title; its body is JSON of ours, with texts from telemetry in it. */
-export function titleOf(message) {
-  try {
-    const title = JSON.parse(message.body)?.title;
-    return typeof title === "string" ? title : null;
-  } catch {
-    return null;
-  }
-}
-
-const OUTCOMES = { delivered: "good", failed: "bad", suppressed: "", decided: "", summarised: "" };
-
-export const outcome = (name) => badge(name, OUTCOMES[name] ?? "");
-
 function messageList(tenant, items) {
   if (!items.length) return empty("Nothing was told yet.");
   return h(
     "ul",
     { class: "messages" },
-    items.map((one) => {
-      const text = cut(titleOf(one) ?? one.reason, 70);
+    messagesOf(items).slice(0, MESSAGES).map((one) => {
+      const text = cut(one.title ?? (one.incident_id ? "an incident" : one.reason), 70);
       return h(
         "li",
         {},

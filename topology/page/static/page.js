@@ -9,7 +9,7 @@ import { IncidentView } from "./incident.js";
 import { listen } from "./keys.js";
 import { Live } from "./live.js";
 import { NowView } from "./now.js";
-import { trouble } from "./parts.js";
+import { empty, trouble } from "./parts.js";
 import { PipelineView } from "./pipeline.js";
 import { clock, tick } from "./units.js";
 
@@ -25,6 +25,10 @@ const LEAST_MS = 1000;
 /** The store may lag behind the topic that the change was told from. */
 const ONCE_MORE_MS = 1500;
 const SLOW_MS = 15_000;
+/** How often an empty store is asked whether it still is. */
+const WAIT_MS = 2000;
+/** New tenants are offered after so many slow rounds. */
+const TENANTS_EVERY = 4;
 const TICK_MS = 10_000;
 const SUBJECTS_MS = 10_000;
 
@@ -45,6 +49,10 @@ class Page {
     this.again = 0;
     this.lastShow = 0;
     this.banner = null;
+    this.tenants = [];
+    this.unmet = null;
+    this.waiting = 0;
+    this.saidTimer = 0;
     this.asking = false;
     this.declined = false;
     this.live = new Live(
@@ -80,8 +88,35 @@ class Page {
     const place = this.#place();
     const same = this.view && this.place.name === place.name && this.place.path === place.path && this.place.tenant === place.tenant;
     this.place = place;
+    clearTimeout(this.waiting);
+    if (!place.tenant && place.name && place.name !== "pipeline") return this.#wait();
     if (!same) this.#open(place);
     await this.show(null);
+  }
+
+  #retry() {
+    this.declined = false;
+    return this.show(null);
+  }
+
+  async #again() {
+    this.declined = false;
+    clearTimeout(this.waiting);
+    await this.#meet();
+    if (!this.view) await this.arrive();
+  }
+
+  /** Nothing is stored yet, or it cannot be asked whether: looks again until it is. */
+  #wait() {
+    this.view?.close();
+    this.view = null;
+    const why = this.unmet ? trouble(this.unmet, () => this.#again()) : empty("Nothing is stored yet.", "The first series come when their first buckets close, some seconds after the first events. This page looks again by itself.");
+    if (main.textContent !== why.textContent) main.replaceChildren(h("h1", { class: "unseen" }, "Sentinel"), why);
+    document.body.dataset.ready = "waiting";
+    this.waiting = setTimeout(async () => {
+      if (!document.hidden) await this.#meet();
+      if (!this.view) await this.arrive();
+    }, WAIT_MS);
   }
 
   /** Asks for what the view shows. `kinds`: what may have changed; null for everything. */
@@ -94,7 +129,6 @@ class Page {
     const { place, view } = this;
     try {
       if (!view) throw new Problem(404, "No such view", `Nothing is at ${location.pathname}.`);
-      if (!place.tenant && place.name !== "pipeline") throw new Problem(404, "No tenant yet", "The store is empty: nothing was found so far. Sentinel writes here when something is.");
       await view.show(place, (path, query) => ask(path, query, mine.signal), kinds);
       if (mine.signal.aborted) return;
       this.shown = Date.now();
@@ -152,7 +186,12 @@ class Page {
     });
     document.addEventListener("visibilitychange", () => this.#seen());
     setInterval(() => document.hidden || tick(), TICK_MS);
-    setInterval(() => document.hidden || this.#changed([{ kind: "slow" }], false), SLOW_MS);
+    let round = 0;
+    setInterval(() => {
+      if (document.hidden || !this.view) return;
+      this.#changed([{ kind: "slow" }], false);
+      if ((round += 1) % TENANTS_EVERY === 0 && !this.asking) this.#meet();
+    }, SLOW_MS);
     await this.arrive();
   }
 
@@ -160,17 +199,19 @@ class Page {
     try {
       const [me, told] = await Promise.all([ask("/me"), ask("/tenants")]);
       this.me = me;
+      this.unmet = null;
       const names = told.items.map((one) => one.tenant);
       this.tenants = me.tenant && !names.includes(me.tenant) ? [me.tenant, ...names] : names;
     } catch (problem) {
-      this.tenants = [];
-      if (problem.status === 401) await this.#giveToken(problem.detail);
+      this.unmet = problem;
+      if (problem.status === 401 && !this.declined) await this.#giveToken(problem.detail);
       // What else is wrong the view's own questions meet too.
     }
     this.#offerTenants();
   }
 
   #offerTenants(chosen = this.place?.tenant) {
+    if (tenants.contains(document.activeElement)) return;
     const names = chosen && !this.tenants.includes(chosen) ? [chosen, ...this.tenants] : this.tenants;
     tenants.replaceChildren(...names.slice(0, 1000).map((one) => h("option", { value: one }, one.length > 40 ? `${one.slice(0, 39)}…` : one)));
     if (chosen) tenants.value = chosen;
@@ -222,10 +263,7 @@ class Page {
     this.banner?.remove();
     this.banner = null;
     if (!problem) return;
-    this.banner = trouble(problem, () => {
-      this.declined = false;
-      this.show(null);
-    });
+    this.banner = trouble(problem, () => (this.view ? this.#retry() : this.#again()));
     if (this.shown && this.view?.root.querySelector(".line, .facts")) this.banner.prepend(h("p", { class: "hint" }, `What is below was so at ${clock(this.shown * 1000)}.`));
     // What is still being loaded never comes.
     for (const one of main.querySelectorAll(".loading")) one.remove();
@@ -253,7 +291,7 @@ class Page {
   }
 
   #changed(changes, more = true) {
-    if (!this.place || document.hidden) return;
+    if (!this.place || !this.view || document.hidden) return;
     const kinds = changes === null ? null : new Set(changes.map((one) => one.kind));
     this.pending = this.pending === null || kinds === null ? null : new Set([...(this.pending ?? []), ...kinds]);
     this.#schedule(Math.max(50, LEAST_MS - (performance.now() - this.lastShow)));

@@ -1,0 +1,33 @@
+// Messages from their records: a decision, then what became of it, all under one id.
+
+import { badge } from "./parts.js";
+
+const OUTCOMES = { delivered: "good", failed: "bad" };
+
+export const outcome = (name) => badge(name, OUTCOMES[name] ?? "");
+
+/** One entry a message, newest first: why it was decided, and what became of it last. `records` come newest first. */
+export function messagesOf(records) {
+  const found = new Map();
+  for (const one of records) {
+    const entry = found.get(one.id) ?? { ...one, title: null };
+    entry.title ??= titleOf(one);
+    // The oldest record says why; one that failed says that itself.
+    if (entry.outcome !== "failed") entry.reason = one.reason;
+    found.set(one.id, entry);
+  }
+  const titles = new Map([...found.values()].filter((one) => one.title).map((one) => [one.incident_id, one.title]));
+  // What was held back has no body; another message about the same incident tells its title.
+  for (const one of found.values()) one.title ??= titles.get(one.incident_id) ?? null;
+  return [...found.values()];
+}
+
+/** The title of the incident that a message tells; its body is JSON of ours, with texts from telemetry in it. */
+function titleOf(record) {
+  try {
+    const title = JSON.parse(record.body)?.data?.incident?.title;
+    return typeof title === "string" ? title : null;
+  } catch {
+    return null;
+  }
+}
