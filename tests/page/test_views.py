@@ -51,6 +51,7 @@ async def test_an_incident_shows_its_anomalies_its_messages_and_why_each_was_sen
     await expect(
         page.get_by_role("region").or_(page.locator("section")).filter(has_text="Anomalies").locator(".line").first
     ).to_be_visible()
+    await expect(page.locator("figcaption")).to_contain_text("time to first token of chat-assistant/heron-large")
     line = page.locator(".timeline")
     for what in ("Opened", "on-call delivered escalated", "team-chat failed server fault", "suppressed updated"):
         await expect(line).to_contain_text(what)

@@ -114,8 +114,8 @@ export class Chart {
       seen = Math.max(seen, one.observed ?? 0, one.expected ?? 0);
       band = Math.max(band, one.high ?? 0);
     }
-    // A band that is very wide at first would press everything else flat.
-    return [0, Math.max(seen, Math.min(band, 3 * seen)) * 1.08 || 1];
+    // A band that is very wide, as at first and in buckets of few calls, would press everything else flat.
+    return [0, Math.max(seen, Math.min(band, 1.5 * seen)) * 1.08 || 1];
   }
 
   #drawMarks(plot, ink) {

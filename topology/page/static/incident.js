@@ -5,7 +5,7 @@ import { cut, h, Region } from "./dom.js";
 import { messagesOf, outcome } from "./messages.js";
 import { anomalyHref, anomalyLine, badge, empty, facts, link, loading, names, section, severity } from "./parts.js";
 import { SeriesFigure } from "./series.js";
-import { duration, metricName, METRICS, time } from "./units.js";
+import { duration, metricName, METRICS, SEVERITIES, time } from "./units.js";
 
 const MESSAGES = 100;
 const BEFORE_US = 600e6;
@@ -53,7 +53,7 @@ export class IncidentView {
     await this.#showSeries(incident, anomalies.items, ask);
   }
 
-  /** The series that most of its anomalies are about. */
+  /** The series that its gravest anomaly is about; of several the one with the most anomalies. */
   async #showSeries(incident, anomalies, ask) {
     const counts = new Map();
     for (const one of anomalies) {
@@ -61,7 +61,7 @@ export class IncidentView {
       const name = JSON.stringify([one.application, one.model, one.metric]);
       counts.set(name, [...(counts.get(name) ?? []), one]);
     }
-    const [name, own] = [...counts].sort((a, b) => b[1].length - a[1].length)[0] ?? [];
+    const [name, own] = [...counts].sort((a, b) => rank(a[1]) - rank(b[1]) || b[1].length - a[1].length)[0] ?? [];
     this.picture.hidden = !name;
     if (!name) return;
     const [application, model, metric] = JSON.parse(name);
@@ -76,6 +76,8 @@ export class IncidentView {
     this.figure.close();
   }
 }
+
+const rank = (anomalies) => Math.min(...anomalies.map((one) => SEVERITIES.indexOf(one.severity)));
 
 function headOf(one, page) {
   const over = one.state === "resolved";
@@ -127,7 +129,7 @@ function messageTable(items, isCut) {
         time(one.at),
         ` · revision ${one.incident_revision}`,
         one.attempt ? ` · try ${one.attempt}` : null,
-        one.status_code === null ? null : ` · HTTP ${one.status_code}`,
+        one.status_code === null || one.detail.includes(String(one.status_code)) ? null : ` · HTTP ${one.status_code}`,
         one.detail ? [" · ", cut(one.detail, 160)] : null,
       ),
       one.body ? h("details", { "data-key": `${one.id} ${one.outcome} ${one.attempt}` }, h("summary", {}, "The message"), h("pre", { tabindex: "0" }, cut(one.body, 2000))) : null,

@@ -15,6 +15,8 @@ const COUNTED = [
   ["delivered", "Messages delivered"],
   ["failed", "Failed attempts to deliver"],
 ];
+/** Counts that are shown also when they are zero, by stage. */
+const ALWAYS = { records: ["detect", "correlate", "alert"], bad: ["detect", "correlate", "alert"], delivered: ["alert"], failed: ["alert"] };
 const WORRYING = new Set(["bad", "failed"]);
 
 export class PipelineView {
@@ -75,7 +77,7 @@ function whole(workers) {
 }
 
 function workerOf(one) {
-  const counts = COUNTED.filter(([name]) => one.totals[name] > 0 || (one.up && (name === "records" || (WORRYING.has(name) && one.stage !== "sink"))));
+  const counts = COUNTED.filter(([name]) => one.totals[name] > 0 || (one.up && ALWAYS[name]?.includes(one.stage)));
   const shown = one.lanes.slice(0, MOST_LANES);
   const rows = shown.map((lane) =>
     h(
