@@ -4,7 +4,13 @@ import ast
 import re
 from collections.abc import Iterator
 
-from streams import ending
+import pytest
+
+from agents.alerting.reasons import Attempt, Reason
+from agents.detection import intake
+from schemas.errors import Reason as BadReason
+from schemas.records import NotificationOutcome
+from streams import command_log, ending
 from streams.settings import Lanes
 from streams.topics import TopicNames, specs
 from tests.deploy.files import series
@@ -35,8 +41,9 @@ def _section(heading: str) -> str:
     return PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
-def _rows(section: str) -> list[list[str]]:
-    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| `.*\|$", section, re.MULTILINE)]
+def _rows(section: str, begin: str = "`") -> list[list[str]]:
+    rows = re.findall(rf"^\| {begin}.*\|$", section, re.MULTILINE)
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
 
 
 def test_every_metric_is_described_and_every_described_metric_is_there() -> None:
@@ -47,7 +54,7 @@ def test_every_metric_is_described_and_every_described_metric_is_there() -> None
 
 def test_every_line_of_the_log_is_described_with_its_level() -> None:
     """No line without a row, no row without a line."""
-    described = {(row[1], row[0].strip("`")) for row in _rows(_section("Log lines"))}
+    described = {(row[1], row[0].strip("`")) for row in _rows(_section("Log lines")) if len(row) == 4}
     assert described == set(_lines())
 
 
@@ -67,3 +74,38 @@ def test_every_topic_is_described() -> None:
     """What `sentinel topics create` makes, and no others."""
     described = {name for row in _rows(_section("First start")) for name in re.findall(r"`([\w-]+)`", row[0])}
     assert described == {spec.name for spec in specs(TopicNames(""), Lanes())}
+
+
+@pytest.mark.parametrize("heading", ["Why a record is in dead letters", "How an attempt to deliver ends", "Messages"])
+def test_every_reason_is_described(heading: str) -> None:
+    """Why a record is bad, how an attempt ends, and why it was decided so: all of the words, and none that is not one."""
+    words = {
+        "Why a record is in dead letters": {
+            *BadReason,
+            *(intake.AHEAD, intake.UNSIGNED, intake.SKIPPED),
+            *(command_log.UNSIGNED, command_log.OTHER_TENANT, "refused by the store:"),
+        },
+        "How an attempt to deliver ends": {*Attempt, Reason.RECEIVER_GONE},
+        "Messages": {*Reason, *NotificationOutcome} - {Reason.RECEIVER_GONE},
+    }[heading]
+    section = PAGE.split(f" {heading}\n")[1].split("\n##")[0]
+    column = 1 if heading == "Messages" else 0
+    rows = [row for row in _rows(section) if row[0].startswith("`")] + _rows(section, "none")
+    described = {word for row in rows for cell in row[: column + 1] for word in re.findall(r"`([^`]+)`", cell)}
+    assert described == {str(word) for word in words}
+
+
+def test_what_a_worker_says_last_stands_in_the_source() -> None:
+    """Each quoted part of a line is one that some module writes."""
+    written = " ".join(
+        part.value
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for part in ast.walk(ast.parse(path.read_text()))
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    )
+    quoted = [
+        quote for row in _rows(_section("Log lines")) if len(row) == 3 for quote in re.findall(r"`([^`]+)`", row[0])
+    ]
+    assert len(quoted) > 10
+    assert [quote for quote in quoted if quote not in written] == []
