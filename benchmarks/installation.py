@@ -26,9 +26,10 @@ from streams.topics import TopicNames
 from tests.servers.kafka import CannotStartKafka, KafkaServer
 from topology.memory import shared_out_mb
 from topology.orphans import PARENT
+from topology.ports import free_port
 from topology.publishing import publish
 from topology.standalone import make_topics
-from topology.supervisor import free_port, sentinel
+from topology.supervisor import sentinel
 from topology.traces.outbox import load_config
 
 PARTITIONS: Final = 4

@@ -22,7 +22,7 @@ from benchmarks.scraping import is_ready
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from streams.topics import STAGES
 from topology.memory import shared_out_mb
-from topology.supervisor import free_port
+from topology.ports import free_port
 
 GOAL_MB: Final = 600
 _READY_S: Final = 120.0

@@ -6,6 +6,7 @@ from aiohttp import web
 from prometheus_client import generate_latest
 
 from streams import metrics
+from streams.position import Refused
 
 
 class HealthServer:
@@ -21,10 +22,15 @@ class HealthServer:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> None:
-        """Binds. Raises OSError when the port is taken."""
+        """Binds. Raises Refused when it cannot."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self.port)
-        await site.start()
+        try:
+            await web.TCPSite(self._runner, self._host, self.port).start()
+        except OSError as fault:
+            raise Refused(
+                f"health and metrics cannot be served on {self._host}:{self.port} ({fault.strerror}); "
+                "set worker.health_host and worker.health_port"
+            ) from fault
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:

@@ -15,8 +15,9 @@ from streams.settings import Broker
 from streams.topics import EMBEDDED_PARTITIONS, STAGES
 from topology.demo_receiver import WebhookInbox
 from topology.embedded import EmbeddedBroker
+from topology.ports import free_port
 from topology.standalone import api_process, stage_processes
-from topology.supervisor import Child, free_port
+from topology.supervisor import Child
 
 WORKERS: Final = (*STAGES, "sink")
 

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -187,10 +186,3 @@ class Supervisor:
 def sentinel(*arguments: str) -> list[str]:
     """The command line of another `sentinel` in the same Python, wherever the script is installed."""
     return [sys.executable, "-m", "topology", *arguments]
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on, for a child's health."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

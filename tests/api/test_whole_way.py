@@ -8,7 +8,7 @@ from typing import Any
 from tests.detection.log import good
 from tests.stages.standalone import standalone
 from tests.stages.workers import Installation, until
-from topology.supervisor import free_port
+from topology.ports import free_port
 
 
 def asked(port: int, path: str) -> list[dict[str, Any]]:

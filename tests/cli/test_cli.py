@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from schemas.records import Anomaly, Direction, Evidence, Severity
 from streams.brokers import producer_config
 from streams.settings import Broker
-from tests.servers.kafka import free_port
 from topology.cli import app
 from topology.embedded import EmbeddedBroker
+from topology.ports import free_port
 
 COMMANDS = [
     ("worker",),

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.kafka import free_port
 from tests.servers.tls import SecuredKafka, secured_kafka
+from topology.ports import free_port
 
 
 @pytest.fixture(scope="module")

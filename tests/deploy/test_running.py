@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.files import OURS, ROOT, SERVICES
-from tests.servers.kafka import KafkaServer, free_port
+from tests.servers.kafka import KafkaServer
 from tests.stages.workers import until
+from topology.ports import free_port
 
 SECRET = "of sixteen characters or more"
 NETWORK = re.compile(r"listener|quorum\.voters|log\.dirs")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.docs.pages import Block, blocks
 from tests.docs.terminal import Terminal, terminal
-from tests.servers.kafka import free_port
+from topology.ports import free_port
 
 PAGE = "docs/quick-start.md"
 SHOWS = {

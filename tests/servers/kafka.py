@@ -25,6 +25,8 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from topology.ports import free_port
+
 LIBS = Path(__file__).parents[2] / ".servers" / "kafka" / "libs"
 
 SMALL_BROKER: Mapping[str, str] = {
@@ -209,13 +211,6 @@ class KafkaServer:
             time.sleep(0.1)
         log = (self._folder / "server.log").read_text(errors="replace")
         raise CannotStartKafka(f"no answer from {self.address} within {timeout_s:g} s: {_last_lines(log)}")
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _accepts(port: int) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
-from tests.servers.kafka import KafkaServer, free_port
+from tests.servers.kafka import KafkaServer
+from topology.ports import free_port
 
 _KEYSTORE_PASSWORD = "only-for-tests"
 

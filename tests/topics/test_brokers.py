@@ -19,8 +19,8 @@ from streams.brokers import (
     reach,
 )
 from streams.settings import Broker
-from tests.servers.kafka import free_port
 from tests.servers.tls import SecuredKafka, secured_kafka
+from topology.ports import free_port
 
 USER = Broker(username="sentinel", password=Secret("geheim"), tls=True)
 

@@ -72,8 +72,9 @@ def _supervise(config: Path | None) -> None:
 
     from streams.topics import STAGES
     from topology.condemning import Condemner
+    from topology.ports import free_port
     from topology.standalone import api_process, make_topics, stage_processes
-    from topology.supervisor import Supervisor, free_port
+    from topology.supervisor import Supervisor
 
     settings = settings_from(config)
     make_topics(settings.broker, settings.lanes)
