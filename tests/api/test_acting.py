@@ -1,5 +1,6 @@
 """Silences and acknowledgements through the API: signed commands on the topic, of whom may say so."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from streams.settings import Broker
 from streams.topics import TopicNames
 from tests.api.conftest import KEY
 from tests.store.documents import incident, of
+from topology import commanding
+from topology.api import acting
 from topology.api.settings import TenantToken
 from topology.reading import whole
 
@@ -98,3 +101,23 @@ async def test_who_may_only_read_changes_nothing(served: Any, broker: Broker) ->
     status, problem = await mute("/api/v1/silences", "POST", SILENCE, **AS_OPERATOR)
     assert (status, "control_key" in problem["detail"]) == (403, True)
     assert commands(broker) == []
+
+
+async def test_the_topic_is_read_once_for_all_who_ask_at_a_time(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sees its own; what is said here is seen at once."""
+    reads: list[object] = []
+    read = commanding.silences
+
+    def counted(*given: Any) -> Any:
+        reads.append(given)
+        return read(*given)
+
+    monkeypatch.setattr(commanding, "silences", counted)
+    monkeypatch.setattr(acting, "KEPT_S", 3600.0)
+    ask = await served(**TOKENS)
+    await asyncio.gather(*[ask(f"/api/v1/silences?tenant={tenant}", **AS_OPERATOR) for tenant in ("acme", "other") * 9])
+    assert len(reads) == 1
+    _, made = await ask("/api/v1/silences", "POST", SILENCE, **AS_OPERATOR)
+    assert (await ask("/api/v1/silences", **AS_ACME))[1]["items"] == [made]
+    assert (await ask("/api/v1/silences?tenant=other", **AS_OPERATOR))[1]["items"] == []
+    assert len(reads) == 2

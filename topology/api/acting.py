@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from aiohttp import web
@@ -24,13 +24,32 @@ from topology.api.shapes import Me, NewSilence, Saying, Silence
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+KEPT_S: Final = 2.0
+"""For so long the same silences are told to everybody: to read them is to read the topic, and each open page asks."""
+
+
+@dataclass(slots=True)
 class Commands:
     """The topic of commands."""
 
     broker: Broker
     key: Secret
     """Signs them."""
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _known: tuple[float, list[commanding.Standing]] | None = None
+
+    async def publish(self, command: Command) -> None:
+        """Returns when it is durable. Raises Problem."""
+        await _in_thread(lambda: commanding.publish(self.broker, command, self.key))
+        self._known = None
+
+    async def silences(self, tenant: str) -> list[commanding.Standing]:
+        """The tenant's silences that are not past their end, in the order in which they end. Raises Problem."""
+        async with self._lock:
+            if self._known is None or time.monotonic() - self._known[0] > KEPT_S:
+                found = await _in_thread(lambda: commanding.silences(self.broker, self.key, _now_us()))
+                self._known = time.monotonic(), found
+            return [one for one in self._known[1] if one.command.tenant == tenant]
 
 
 COMMANDS: Final = web.AppKey("commands", Commands)
@@ -46,8 +65,7 @@ async def me(request: web.Request) -> Me:
 async def silences(request: web.Request) -> Mapping[str, object]:
     """Silences that are not past their end, in the order in which they end."""
     query = queries.asked(request, queries.OfTenant)
-    commands = request.app[COMMANDS]
-    standing = await _in_thread(lambda: commanding.silences(commands.broker, commands.key, _now_us(), query.tenant))
+    standing = await request.app[COMMANDS].silences(query.tenant)
     return {"items": [_shown(one.command, one.expired_by) for one in standing], "next": None}
 
 
@@ -68,7 +86,7 @@ async def add_silence(request: web.Request) -> Silence:
         now=now,
         ends_at=now + round(given.for_s * 1e6),
     )
-    await _publish(request, command)
+    await request.app[COMMANDS].publish(command)
     return _shown(command, "")
 
 
@@ -77,11 +95,10 @@ async def end_silence(request: web.Request) -> Mapping[str, object]:
     asker = _who_may_act(request)
     query = queries.asked(request, queries.OfTenant)
     given = await queries.asked_in_body(request, Saying)
-    commands, named = request.app[COMMANDS], request.match_info["id"]
-    standing = await _in_thread(lambda: commanding.silences(commands.broker, commands.key, _now_us(), query.tenant))
-    if not any(one.command.id == named for one in standing):
+    named = request.match_info["id"]
+    if not any(one.command.id == named for one in await request.app[COMMANDS].silences(query.tenant)):
         raise Problem(404, f"tenant {query.tenant} has no silence {named[:100]} that has not ended")
-    await _publish(request, _about(CommandKind.EXPIRE, query.tenant, named, given, asker))
+    await request.app[COMMANDS].publish(_about(CommandKind.EXPIRE, query.tenant, named, given, asker))
     return {}
 
 
@@ -93,7 +110,7 @@ async def acknowledge(request: web.Request) -> Mapping[str, object]:
     incident = await found(request, Kind.INCIDENT)
     if incident.body["state"] == IncidentState.RESOLVED:
         raise Problem(409, "the incident is resolved already")
-    await _publish(request, _about(CommandKind.ACKNOWLEDGE, query.tenant, incident.id, given, asker))
+    await request.app[COMMANDS].publish(_about(CommandKind.ACKNOWLEDGE, query.tenant, incident.id, given, asker))
     return {}
 
 
@@ -117,11 +134,6 @@ def _author(given: Saying, asker: Asker) -> str:
 
 def _about(kind: CommandKind, tenant: str, target: str, given: Saying, asker: Asker) -> Command:
     return commanding.about(kind, tenant, target, author=_author(given, asker), comment=given.comment, now=_now_us())
-
-
-async def _publish(request: web.Request, command: Command) -> None:
-    commands = request.app[COMMANDS]
-    await _in_thread(lambda: commanding.publish(commands.broker, command, commands.key))
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
