@@ -188,7 +188,7 @@ def test_the_commands_of_readme_and_operations_run(kafka: str, topic_prefix: str
                 if line.startswith(("sentinel standalone", "sentinel worker")):
                     shell.run(f"{line} > log 2>&1 &")
                     shell.until("cat log", "worker.started")
-                    status, said = shell.run("kill $!; wait $!")
+                    status, said = shell.run("kill $!; wait $!; cat log")
                 else:
                     status, said = shell.run(line)
                 assert status == 0, f"{page}: {line}\n{said}"
