@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from schemas.records import Anomaly, Direction
+from schemas.units import number, quantity
 
 MAX_TITLE: Final = 200
 """Most characters of a title; names in records may be long."""
@@ -13,7 +14,7 @@ _NAMED: Final = 3
 
 
 def sentence(anomaly: Anomaly) -> str:
-    """What one anomaly says, as a phrase without a full stop: "error rate of chat-api/gpt-4o at 0.2 instead of 0"."""
+    """What one anomaly says, as a phrase without a full stop: "error rate of chat-api/gpt-4o at 20 % instead of 0 %"."""
     return f"{_words(anomaly.metric)} of {_subject(anomaly)} {_amount(anomaly)}"
 
 
@@ -32,20 +33,6 @@ def title(lead: str, others: Sequence[str]) -> str:
     return whole if len(whole) <= MAX_TITLE else whole[: MAX_TITLE - 1] + "…"
 
 
-def number(value: float) -> str:
-    """Three significant digits without an exponent where people would not write one.
-
-    >>> number(3.14159), number(12_345.0), number(0.0002), number(2.5e12)
-    ('3.14', '12,300', '0.0002', '2.5e+12')
-    """
-    if not math.isfinite(value) or value == 0:
-        return f"{value:g}"
-    rounded = float(f"{value:.3g}")
-    if abs(rounded) >= 1e9 or abs(rounded) < 1e-4:
-        return f"{rounded:g}"
-    return f"{rounded:,.0f}" if abs(rounded) >= 1000 else f"{rounded:g}"
-
-
 def _words(metric: str) -> str:
     return metric.replace("_", " ")
 
@@ -57,12 +44,13 @@ def _subject(anomaly: Anomaly) -> str:
 
 def _amount(anomaly: Anomaly) -> str:
     observed, expected = anomaly.observed, anomaly.expected
-    if anomaly.rule is not None:
-        limit = "" if expected is None else f", {anomaly.direction} {number(expected)}"
-        return f"at {number(observed)}{limit} (rule {anomaly.rule})"
+    seen = quantity(anomaly.metric, observed)
     if expected is None:
-        return f"at {number(observed)}"
-    return _compared(observed, expected, anomaly.direction) or f"at {number(observed)} instead of {number(expected)}"
+        return f"at {seen}" + (f" (rule {anomaly.rule})" if anomaly.rule is not None else "")
+    limit = quantity(anomaly.metric, expected)
+    if anomaly.rule is not None:
+        return f"at {seen}, {anomaly.direction} {limit} (rule {anomaly.rule})"
+    return _compared(observed, expected, anomaly.direction) or f"at {seen} instead of {limit}"
 
 
 def _compared(observed: float, expected: float, direction: Direction) -> str | None:

@@ -11,6 +11,7 @@ from agents.detectors.residuals import count_residual, share_residual, size_resi
 from agents.detectors.series_judging import Judged
 from agents.detectors.series_state import COUNT, METRICS, SHARE, Bucket, SeriesState, in_units
 from schemas.records import Direction, Severity
+from schemas.units import quantity
 
 _STEPS: Final = ((5.0, Severity.CRITICAL), (2.5, Severity.HIGH), (1.5, Severity.MEDIUM))
 """Effect in least effects from which an anomaly is so grave; below the last it is low."""
@@ -113,4 +114,6 @@ def _told(metric: int, value: float, bucket_s: float) -> float:
 
 def _reason(metric: str, above: bool, drifting: bool, seen: float, usual: float, score: float) -> str:
     how = ("has drifted" if drifting else "is") + (" above" if above else " below")
-    return f"{metric} {how} what is usual: {seen:.6g} against {usual:.6g}, score {score:.3g}"
+    return (
+        f"{metric} {how} what is usual: {quantity(metric, seen)} against {quantity(metric, usual)}, score {score:.3g}"
+    )

@@ -12,6 +12,7 @@ from agents.detectors.profile_learning import crowds_learnt, users_learnt
 from agents.detectors.profile_state import CROWD_ROW, METRICS, USER_ROW, Crowds, Users, read_crowds, read_users, write
 from agents.detectors.settings import Profile
 from schemas.records import Direction, Severity
+from schemas.units import quantity
 from streams.tables import TableSpec
 
 _FORGOTTEN: Final = 25
@@ -125,6 +126,7 @@ class ProfileDetector:
             severity=next((grade for least, grade in _STEPS if size >= least), Severity.MEDIUM),
             confidence=confidence(score),
             direction=Direction.ABOVE,
-            reason=f"{metric} over about {minutes:.3g} min: {volume:.6g}, where {usual:.6g} {whose}, score {score:.3g}",
+            reason=f"{metric} over about {minutes:.3g} min: {quantity(metric, volume)}, "
+            f"where {quantity(metric, usual)} {whose}, score {score:.3g}",
             evidence=tuple(numbers.items()),
         )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from agents.detectors.contract import Events, Finding, Float64s, Int64s, Kind, Names, Tables, significant
 from agents.detectors.settings import MOST_RULES, Comparison, Rule
 from schemas.records import Direction
+from schemas.units import quantity
 from streams.tables import Table, TableSpec
 
 _BROKEN: Final[Mapping[Comparison, Callable[[Float64s, float], npt.NDArray[np.bool_]]]] = {
@@ -137,7 +138,8 @@ def _finding(rule: Rule, value: float, position: int, events: Events) -> Finding
         severity=rule.severity,
         confidence=1.0,
         direction=Direction.ABOVE if above else Direction.BELOW,
-        reason=f"rule {rule.name}: {rule.metric} {value:.6g} {rule.comparison} {rule.threshold:.6g}",
+        reason=f"rule {rule.name}: {rule.metric} {quantity(rule.metric, value, 6)} {rule.comparison} "
+        f"{quantity(rule.metric, rule.threshold, 6)}",
         evidence=(("value", value), ("threshold", rule.threshold)),
         rule=rule.name,
         position=position,

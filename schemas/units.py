@@ -1,0 +1,47 @@
+"""Values of our metrics as people read them. On the wire they are in small whole units: µs, 1e-9 of a currency unit, shares."""
+
+import math
+from typing import Final
+
+_LENGTHS: Final = ((60e6, 120e6, "min"), (1e6, 1e6, "s"), (1e3, 1e3, "ms"), (1.0, 0.0, "µs"))
+"""How many µs a unit is, and from how many on it is used."""
+
+
+def quantity(metric: str, value: float, digits: int = 3) -> str:
+    """The value of a metric, by the metric's name, to so many significant digits, with its unit where that is known.
+
+    >>> quantity("latency", 6_234_290.0), quantity("latency_us", 1500.0), quantity("time_to_first_token", 0.0)
+    ('6.23 s', '1.5 ms', '0 s')
+    >>> quantity("cost", 2.5e9), quantity("error_rate", 0.125), quantity("request_rate", 3.2)
+    ('2.5 currency units', '12.5 %', '3.2/s')
+    >>> quantity("tokens", 12_345.0), quantity("quality.groundedness", 0.25)
+    ('12,300', '0.25')
+    """
+    if metric.endswith("_us") or metric in ("latency", "time_to_first_token"):
+        return _length(value, digits)
+    if metric in ("cost", "cost_nano"):
+        return f"{number(value / 1e9, digits)} currency units"
+    if metric == "error_rate":
+        return f"{number(value * 100, digits)} %"
+    return f"{number(value, digits)}/s" if metric == "request_rate" else number(value, digits)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """So many significant digits, without an exponent where people would not write one.
+
+    >>> number(3.14159), number(12_345.0), number(12_345.0, 6), number(0.0002), number(2.5e12)
+    ('3.14', '12,300', '12,345', '0.0002', '2.5e+12')
+    """
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    rounded = float(f"{value:.{digits}g}")
+    if abs(rounded) >= 1e9 or abs(rounded) < 1e-4:
+        return f"{rounded:.{digits}g}"
+    return f"{rounded:,.{digits}g}" if abs(rounded) < 10**digits else f"{rounded:,.0f}"
+
+
+def _length(us: float, digits: int) -> str:
+    if not math.isfinite(us) or us == 0:
+        return f"{us:g} s"
+    unit, name = next((unit, name) for unit, least, name in _LENGTHS if abs(us) >= least)
+    return f"{number(us / unit, digits)} {name}"
