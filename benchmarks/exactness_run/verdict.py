@@ -71,6 +71,11 @@ class Verdict:
         }
 
     @property
+    def differing(self) -> list[Tally]:
+        """The comparisons that found something, with examples."""
+        return [tally for tally in self.tallies if tally.errors]
+
+    @property
     def is_exact(self) -> bool:
         """Whether nothing differs."""
         numbers = self.numbers

@@ -45,7 +45,7 @@ def test_nothing_differs_after_a_kill_of_every_stage(done: Done) -> None:
     """Every bucket, anomaly, incident, message and row of state is what it would have been; and there were some of each."""
     verdict = judged(done.plan, done.ran, done.references)
     numbers = verdict.numbers
-    assert verdict.is_exact, (numbers, [tally.examples for tally in verdict.tallies], done.said)
+    assert verdict.is_exact, "\n".join([str(numbers), *map(str, verdict.differing), *done.said])
     assert done.ran.kills == {"detect": 1, "correlate": 1, "alert": 1}
     assert "a second worker of detect has joined" in done.said
     assert all(tally.compared for tally in verdict.tallies), verdict.tallies
