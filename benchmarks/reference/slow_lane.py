@@ -15,6 +15,7 @@ from benchmarks.reference.sums import Subject, Sums
 from schemas.errors import BadRecord
 from schemas.ids import record_id
 from schemas.records import Aggregate, Anomaly, Direction, Evidence, Status, TelemetryEvent
+from schemas.units import quantity
 
 _WHOLE: Final = (
     "latency_us",
@@ -165,7 +166,8 @@ class SlowLane:
             severity=rule.severity,
             confidence=1.0,
             direction=Direction.ABOVE if above else Direction.BELOW,
-            reason=f"rule {rule.name}: {rule.metric} {value:.6g} {rule.comparison} {rule.threshold:.6g}",
+            reason=f"rule {rule.name}: {rule.metric} {quantity(rule.metric, value, 6)} {rule.comparison} "
+            f"{quantity(rule.metric, rule.threshold, 6)}",
             evidence=(Evidence("value", value), Evidence("threshold", rule.threshold)),
             sample_event_ids=(event.event_id,),
             lane=self._partition,
