@@ -101,8 +101,9 @@ servers: .servers/browser .servers/axe/.fetched .servers/kafka/.fetched .servers
 demo: setup
 	@$(BIN)/sentinel demo $$([ -t 1 ] || echo --exit-when-done)
 
+# Two at a time: most tests wait for servers, not for a core. A file's tests stay together.
 test: setup servers
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from schemas.documents import Kind
 from tests.detection.log import good
 from tests.stages.standalone import standalone
 from tests.stages.workers import Installation, until
@@ -26,7 +27,12 @@ def test_a_broken_rule_is_an_incident_that_the_api_tells_of(kafka: str, topic_pr
     rule = {"name": "any", "metric": "latency_us", "comparison": ">", "threshold": -1, "severity": "high"}
     port = free_port()
     sections: dict[str, dict[str, object]] = {
-        "store": {"kind": "embedded", "path": str(tmp_path / "s.db")},
+        # For ever: the event is of times past.
+        "store": {
+            "kind": "embedded",
+            "path": str(tmp_path / "s.db"),
+            "retention": {f"{kind}_days": None for kind in Kind},
+        },
         "api": {"port": port},
         "detection": {"rules": [rule]},
         "alerting": {"receivers": [{"name": "log", "kind": "log"}]},
