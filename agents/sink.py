@@ -80,6 +80,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._kinds = kinds_of(self._names, settings)
         self._client, self._broker = client, broker
         self._consumer: AIOKafkaConsumer | None = None
+        self._settled: dict[tuple[str, int], int] = {}
+        self._committing: asyncio.Task[None] | None = None
         self.moves = 0
         """Grows with every look for records."""
         self.ready = False
@@ -114,7 +116,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             await consumer.stop()
 
     def check(self) -> None:
-        """Raises what the client's own tasks failed with: with a dead one it would wait for ever, alive."""
+        """Raises what a commit, or the client's own tasks failed with: with a dead one it would wait for ever, alive."""
+        if self._committing is not None and self._committing.done() and not self._committing.cancelled():
+            self._committing.result()
         consumer = self._consumer
         if consumer is None or consumer._fetcher is None:
             return
@@ -154,6 +158,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         finally:
             if writing is not None:
                 await _ended(writing)
+            if self._committing is not None:
+                await _ended(self._committing)
 
     def _take(self, batch: Batch, block: blocks.Block) -> None:
         kind = self._kinds[block.topic]
@@ -172,7 +178,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         return asyncio.create_task(self._settle(consumer, batch))
 
     async def _settle(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
-        """Stores a batch, sends what cannot be stored to dead-letters, and commits."""
+        """Stores a batch, sends what cannot be stored to dead-letters, and begins to commit."""
         began = time.perf_counter()
         refused = await self._store.write(batch.documents) if batch.documents else []
         if batch.documents:
@@ -182,8 +188,23 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._settings.events is EventsKept.SAMPLED:
             # Before the anomalies' position is committed: what they cite is as durable as they are.
             await self._keep_cited(batch.documents)
-        await self._commit(consumer, batch.positions)
+        self._settled |= batch.positions
+        await self._begin_to_commit(consumer)
         self.moves += 1
+
+    async def _begin_to_commit(self, consumer: AIOKafkaConsumer) -> None:
+        """Commits what is settled beside the next write: the store does not wait for the broker. Raises what the commit before raised."""
+        if self._committing is not None:
+            if not self._committing.done():
+                # It goes on with what was settled meanwhile.
+                return
+            await self._committing
+        self._committing = asyncio.create_task(self._commit_settled(consumer))
+
+    async def _commit_settled(self, consumer: AIOKafkaConsumer) -> None:
+        while self._settled:
+            positions, self._settled = self._settled, {}
+            await self._commit(consumer, positions)
 
     async def _keep_cited(self, documents: Sequence[Document]) -> None:
         found = await cited(documents, self._log, self._settings.cited_within)

@@ -3,7 +3,6 @@
 This stands below both who writes documents (the sink) and what keeps them (the stores).
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -135,10 +134,11 @@ def _part(body: Mapping[str, object], name: str) -> str | int:
 def _finite(body: dict[str, object]) -> dict[str, object]:
     """No store and no JSON holds infinities; NaN means not known on the wire too."""
     for name, value in body.items():
-        if isinstance(value, float):
-            if not math.isfinite(value):
+        if type(value) is float:
+            # Neither an infinity nor NaN gives 0; this is asked of every number that is stored.
+            if value - value != 0.0:
                 body[name] = None
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
+        elif type(value) is list and value and type(value[0]) is dict:
             for item in value:
                 _finite(item)
     return body

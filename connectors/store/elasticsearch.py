@@ -1,5 +1,6 @@
 """Documents in Elasticsearch 9, through the official client."""
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -18,9 +19,10 @@ from schemas.documents import Document, Kind, Refused, StoreRefused, StoreUnavai
 
 T = TypeVar("T")
 
-BULK_BYTES: Final = 4_000_000
-"""Largest bulk request: enough that requests cost little, few enough that one is over in well under a second."""
+BULK_BYTES: Final = 1_000_000
+"""Largest bulk request: enough that requests cost little, few enough that the next is ready by the time that one is done."""
 
+_AT_A_TIME: Final = 2
 _BLOCKED: Final = "cluster_block_exception"
 _LATER: Final = frozenset({429, 500, 502, 503, 504})
 _REASON_CHARS: Final = 400
@@ -41,11 +43,18 @@ class ElasticStore:
             await self._do(partial(self._prepare, kind=kind))
 
     async def write(self, documents: Sequence[Document]) -> list[Refused]:
-        """Bulk requests of at most BULK_BYTES; each item's own answer counts."""
+        """Bulk requests of at most BULK_BYTES, two at a time; each item's own answer counts."""
         refused: list[Refused] = []
-        lines = [bulk_lines(self._prefix, given) for given in documents]
-        for chunk in _chunks(lines):
-            await self._do(partial(_bulk, lines=lines, left=chunk, refused=refused))
+        requests = _requests(self._prefix, documents)
+
+        async def send() -> None:
+            for lines in requests:
+                await self._do(partial(_bulk, lines=lines, refused=refused))
+
+        # Elasticsearch works on each request in one thread. In which order they end does not matter: the highest revision wins.
+        for fault in await asyncio.gather(*[send() for _ in range(_AT_A_TIME)], return_exceptions=True):
+            if fault is not None:
+                raise fault
         return sorted(refused, key=lambda each: each.index)
 
     async def search(self, search: Search) -> Page:
@@ -198,18 +207,18 @@ async def _delete(client: AsyncElasticsearch, index: str) -> None:
     await client.indices.delete(index=index, ignore_unavailable=True)
 
 
-async def _bulk(client: AsyncElasticsearch, lines: Sequence[bytes], left: list[int], refused: list[Refused]) -> None:
-    """Sends what is left, and takes from it what is done or refused. Raises StoreUnavailable when something is left."""
-    operations: Any = b"".join([lines[index] for index in left])
+async def _bulk(client: AsyncElasticsearch, lines: dict[int, bytes], refused: list[Refused]) -> None:
+    """Sends the lines, and takes from them what is done or refused. Raises StoreUnavailable when something is left."""
+    operations: Any = b"".join(lines.values())
     answer = await client.bulk(
         operations=operations,
         filter_path="items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason",
         # What people wrote is not to come back in error texts, which are logged.
         include_source_on_error=False,
     )
-    again: list[int] = []
+    again: set[int] = set()
     why = ""
-    for index, item in zip(left, answer["items"], strict=True):
+    for index, item in zip(lines, answer["items"], strict=True):
         (told,) = item.values()
         status = told["status"]
         # 409: it is there already, or a newer revision of it.
@@ -217,14 +226,14 @@ async def _bulk(client: AsyncElasticsearch, lines: Sequence[bytes], left: list[i
             continue
         kind, reason = told["error"]["type"], _reason(told["error"])
         if status in _LATER or kind == _BLOCKED:
-            again.append(index)
+            again.add(index)
             why = reason
         elif status in (401, 403, 404):
-            left[:] = []
             raise StoreRefused(f"Elasticsearch does not let us write: {reason}")
         else:
             refused.append(Refused(index, reason))
-    left[:] = again
+    for index in lines.keys() - again:
+        del lines[index]
     if again:
         raise StoreUnavailable(f"Elasticsearch does not take {len(again)} of the documents now: {why}")
 
@@ -235,17 +244,19 @@ def _reason(error: Any) -> str:
     return " ".join(whole.split())[:_REASON_CHARS]
 
 
-def _chunks(lines: Sequence[bytes]) -> Iterator[list[int]]:
-    chunk: list[int] = []
+def _requests(prefix: str, documents: Sequence[Document]) -> Iterator[dict[int, bytes]]:
+    """The lines of each request, by index of the document. They are made when they are asked for, while other requests are under way."""
+    lines: dict[int, bytes] = {}
     held = 0
-    for index, line in enumerate(lines):
-        if chunk and held + len(line) > BULK_BYTES:
-            yield chunk
-            chunk, held = [], 0
-        chunk.append(index)
+    for index, given in enumerate(documents):
+        line = bulk_lines(prefix, given)
+        if lines and held + len(line) > BULK_BYTES:
+            yield lines
+            lines, held = {}, 0
+        lines[index] = line
         held += len(line)
-    if chunk:
-        yield chunk
+    if lines:
+        yield lines
 
 
 def _told(settings: StoreSettings, fault: Exception) -> Exception:
