@@ -37,7 +37,11 @@ async def test_a_silence_is_made_listed_and_ended(served: Any, broker: Broker) -
     """Each by a signed command with its author."""
     ask = await served(**TOKENS)
     status, made = await ask("/api/v1/silences", "POST", {**SILENCE, "comment": "deploying"}, **AS_OPERATOR)
-    assert (status, made["matchers"], made["author"]) == (201, ["application=shop", "severity<=medium"], "ann")
+    assert (status, made["matchers"], made["author"]) == (
+        201,
+        ["application=shop", "severity<=medium"],
+        "ann (api:operator)",
+    )
     assert made["ends_at"] - made["starts_at"] == 60_000_000
     (command,) = commands(broker)
     assert (command.id, command.tenant, command.comment) == (made["id"], "acme", "deploying")
@@ -46,7 +50,8 @@ async def test_a_silence_is_made_listed_and_ended(served: Any, broker: Broker) -
     ending = f"/api/v1/silences/{made['id']}"
     assert (await ask(f"{ending}?tenant=other", "DELETE", {}, **AS_OPERATOR))[0] == 404
     assert (await ask(ending, "DELETE", {"author": "bob"}, **AS_ACME))[0] == 202
-    assert [one["expired_by"] for one in (await ask("/api/v1/silences", **AS_ACME))[1]["items"]] == ["bob"]
+    assert [one["expired_by"] for one in (await ask("/api/v1/silences", **AS_ACME))[1]["items"]] == ["bob (api:acme)"]
+    assert (await ask(ending, "DELETE", {}, **AS_ACME))[0] == 404
 
 
 async def test_an_incident_is_acknowledged_as_long_as_it_is_open(

@@ -182,7 +182,7 @@ async def test_an_incident_is_silenced_and_the_silence_ended(guarded: Site, open
     assert (command.kind, command.tenant, command.author, command.comment) == (
         CommandKind.SILENCE,
         "acme",
-        "ann",
+        "ann (api:operator)",
         "deploying",
     )
     assert command.matchers == ("application=chat-assistant", "severity<=high")
@@ -193,7 +193,7 @@ async def test_an_incident_is_silenced_and_the_silence_ended(guarded: Site, open
     await page.get_by_role("dialog").get_by_role("button", name="End it").click()
     await expect(page.get_by_text("severity<=high")).to_have_count(0)
     last = (await asyncio.to_thread(_commands, guarded))[-1]
-    assert (last.kind, last.target, last.author) == (CommandKind.EXPIRE, command.id, "ann")
+    assert (last.kind, last.target, last.author) == (CommandKind.EXPIRE, command.id, "ann (api:operator)")
 
 
 async def test_an_incident_is_acknowledged(guarded: Site, opened: Open) -> None:
@@ -206,7 +206,7 @@ async def test_an_incident_is_acknowledged(guarded: Site, opened: Open) -> None:
     await page.keyboard.press("Enter")
     await expect(page.locator("#said")).to_contain_text("Acknowledged")
     last = (await asyncio.to_thread(_commands, guarded))[-1]
-    assert (last.kind, last.author, last.comment) == (CommandKind.ACKNOWLEDGE, "bob", "on it")
+    assert (last.kind, last.author, last.comment) == (CommandKind.ACKNOWLEDGE, "bob (api:operator)", "on it")
     assert filled.OPEN_PATH.endswith(last.target)
 
 

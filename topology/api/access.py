@@ -86,7 +86,8 @@ def _hostname(url: str) -> str | None:
 
 
 def _same(token: str, secret: Secret) -> bool:
-    return hmac.compare_digest(token.encode(), secret.reveal().encode())
+    # Headers may hold bytes that are no text.
+    return hmac.compare_digest(token.encode(errors="surrogateescape"), secret.reveal().encode())
 
 
 def _owner(token: str, tenants: Iterable[tuple[str, Secret]]) -> str | None:

@@ -36,7 +36,7 @@ class Commands:
     key: Secret
     """Signs them."""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _known: tuple[float, list[commanding.Standing]] | None = None
+    _known: tuple[float, list[commanding.Standing] | Problem] | None = None
 
     async def publish(self, command: Command) -> None:
         """Returns when it is durable. Raises Problem."""
@@ -47,9 +47,18 @@ class Commands:
         """The tenant's silences that are not past their end, in the order in which they end. Raises Problem."""
         async with self._lock:
             if self._known is None or time.monotonic() - self._known[0] > KEPT_S:
-                found = await _in_thread(lambda: commanding.silences(self.broker, self.key, _now_us()))
+                try:
+                    found: list[commanding.Standing] | Problem = await _in_thread(
+                        lambda: commanding.silences(self.broker, self.key, _now_us())
+                    )
+                except Problem as problem:
+                    # Told to all who wait, or each would wait for the broker in turn.
+                    found = problem
                 self._known = time.monotonic(), found
-            return [one for one in self._known[1] if one.command.tenant == tenant]
+            known = self._known[1]
+        if isinstance(known, Problem):
+            raise known
+        return [one for one in known if one.command.tenant == tenant]
 
 
 COMMANDS: Final = web.AppKey("commands", Commands)
@@ -96,7 +105,8 @@ async def end_silence(request: web.Request) -> Mapping[str, object]:
     query = queries.asked(request, queries.OfTenant)
     given = await queries.asked_in_body(request, Saying)
     named = request.match_info["id"]
-    if not any(one.command.id == named for one in await request.app[COMMANDS].silences(query.tenant)):
+    standing = await request.app[COMMANDS].silences(query.tenant)
+    if not any(one.command.id == named and not one.expired_by for one in standing):
         raise Problem(404, f"tenant {query.tenant} has no silence {named[:100]} that has not ended")
     await request.app[COMMANDS].publish(_about(CommandKind.EXPIRE, query.tenant, named, given, asker))
     return {}
@@ -129,7 +139,9 @@ def _who_may_act(request: web.Request) -> Asker:
 
 
 def _author(given: Saying, asker: Asker) -> str:
-    return given.author.strip() or f"api:{asker.tenant or 'operator'}"
+    """Whose token it was is always told: the name is only what somebody wrote."""
+    credential = f"api:{asker.tenant or 'operator'}"
+    return f"{given.author.strip()} ({credential})" if given.author.strip() else credential
 
 
 def _about(kind: CommandKind, tenant: str, target: str, given: Saying, asker: Asker) -> Command:

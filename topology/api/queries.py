@@ -13,11 +13,13 @@ from topology.api.access import ASKER
 from topology.api.problems import Problem
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST = 18
+"""Digits of a moment: more are tens of thousands of years, and no 64-bit number."""
 
 
 def _moment(given: object) -> int:
     text = str(given)
-    if text.lstrip("-").isdigit():
+    if text.isascii() and text.removeprefix("-").isdigit() and len(text) <= _LONGEST:
         return int(text)
     try:
         moment = datetime.fromisoformat(text)

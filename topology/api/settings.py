@@ -57,6 +57,11 @@ class ApiSettings:
             raise ValueError("live_clients must be 1 or more")
         if self.token:
             _check_length(self.token, "token")
+        elif self.tenant_tokens or self.allowed_hosts:
+            raise ValueError(
+                "tenant_tokens and allowed_hosts are for others than this machine's users; give token_file too, "
+                "or whoever gives no token is taken for an operator"
+            )
         elif not is_loopback(self.host):
             raise ValueError(
                 f"host {self.host} can be reached from other machines; give token_file, or listen on 127.0.0.1"

@@ -56,6 +56,7 @@ export async function ask(path, query, signal, options = {}) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
+    if (error.name === "TimeoutError") throw new Problem(0, "No answer in time", "Sentinel's API takes too long. The page asks again by itself.");
     throw new Problem(0, "No answer", "Sentinel's API does not answer. Is it running, and is the network there?");
   }
   const body = await answer.json().catch(() => null);

@@ -147,10 +147,11 @@ function timeLine(incident, anomalies, messages) {
   ];
   if (incident.resolved_at !== null) happened.push({ at: incident.resolved_at, kind: "resolved", what: ["Resolved"] });
   happened.sort((a, b) => a.at - b.at);
-  const shown = happened.slice(0, 80);
+  // The newest, which is how it stands.
+  const shown = happened.slice(-80);
   return [
     h("ol", { class: "timeline" }, shown.map((one) => h("li", { class: `on-${one.kind}` }, h("span", { class: "at" }, time(one.at)), h("div", {}, one.what)))),
-    happened.length > shown.length ? h("p", { class: "hint" }, `and ${happened.length - shown.length} more`) : null,
+    happened.length > shown.length ? h("p", { class: "hint" }, `and ${happened.length - shown.length} earlier`) : null,
     h("p", { class: "hint" }, "Anomalies stand at event time, messages at the wall clock's."),
   ];
 }

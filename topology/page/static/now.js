@@ -22,7 +22,7 @@ export class NowView {
     this.page = page;
     this.burningAt = 0;
     this.count = h("span", { class: "hint", role: "status" });
-    this.filters = filters((query) => page.go(address("/", query)));
+    this.filters = filters((query) => page.go(address("/", { tenant: page.place?.tenant, ...query })));
     const list = h("div", {}, loading("incidents"));
     const side = ["what burns", "stages", "messages"].map((what) => h("div", {}, loading(what)));
     const silences = h("div");
@@ -57,12 +57,12 @@ export class NowView {
     const changed = (...names) => kinds === null || names.some((name) => kinds.has(name));
     if (kinds === null) this.filters.set(query);
     const parts = [];
-    if (changed("incident")) parts.push(this.#showIncidents(place, ask));
+    if (changed("incident", "slow")) parts.push(this.#showIncidents(place, ask));
     if (kinds === null || (changed("anomaly", "slow") && performance.now() - this.burningAt > BURNING_EVERY_MS)) {
       this.burningAt = performance.now();
       parts.push(ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) => this.#showAnomalies(tenant, told.items, ask)));
     }
-    if (changed("notification")) {
+    if (changed("notification", "slow")) {
       parts.push(ask("/notifications", { tenant, limit: 3 * MESSAGES }).then((told) => this.messages.show(tenant, told.items)));
     }
     if (changed("slow")) {

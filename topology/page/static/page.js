@@ -24,6 +24,7 @@ const TENANT = "sentinel.tenant";
 const LEAST_MS = 1000;
 /** The store may lag behind the topic that the change was told from. */
 const ONCE_MORE_MS = 1500;
+const ANSWER_MS = 20_000;
 const SLOW_MS = 15_000;
 /** How often an empty store is asked whether it still is. */
 const WAIT_MS = 2000;
@@ -129,14 +130,18 @@ class Page {
     const { place, view } = this;
     try {
       if (!view) throw new Problem(404, "No such view", `Nothing is at ${location.pathname}.`);
-      await view.show(place, (path, query) => ask(path, query, mine.signal), kinds);
+      // After something failed, everything is asked for until all of it came.
+      const asked = this.failed ? null : kinds;
+      await view.show(place, (path, query) => ask(path, query, AbortSignal.any([mine.signal, AbortSignal.timeout(ANSWER_MS)])), asked);
       if (mine.signal.aborted) return;
+      this.failed = false;
       this.shown = Date.now();
       this.#wrong(null);
       document.title = `${visible(view.title).slice(0, 80)} · Sentinel`;
       document.body.dataset.ready = place.name;
     } catch (problem) {
       if (mine.signal.aborted || problem.name === "AbortError") return;
+      this.failed = true;
       await this.#failed(problem);
     } finally {
       if (this.busy === mine) {
@@ -295,11 +300,21 @@ class Page {
     const kinds = changes === null ? null : new Set(changes.map((one) => one.kind));
     this.pending = this.pending === null || kinds === null ? null : new Set([...(this.pending ?? []), ...kinds]);
     this.#schedule(Math.max(50, LEAST_MS - (performance.now() - this.lastShow)));
-    if (!more || this.again) return;
-    this.again = setTimeout(() => {
-      this.again = 0;
-      this.#changed(changes, false);
-    }, ONCE_MORE_MS);
+    if (!more) return;
+    // The store may lag behind what was told: all that changed is asked for once more.
+    this.late = this.late === null || kinds === null ? null : new Set([...(this.late ?? []), ...kinds]);
+    this.toldAt = performance.now();
+    this.again ||= setTimeout(() => this.#onceMore(), ONCE_MORE_MS);
+  }
+
+  #onceMore() {
+    const { late } = this;
+    const since = performance.now() - this.toldAt;
+    // What came last was told a moment ago: it has a turn of its own.
+    const isLast = since > ONCE_MORE_MS - 50;
+    this.again = isLast ? 0 : setTimeout(() => this.#onceMore(), ONCE_MORE_MS - since);
+    if (isLast) this.late = undefined;
+    this.#changed(late === null ? null : [...late].map((kind) => ({ kind })), false);
   }
 
   #schedule(ms) {
