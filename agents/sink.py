@@ -20,6 +20,7 @@ from agents.sinking.sampling import LooksBack, cited, sampled
 from agents.sinking.settings import EventsKept, SinkSettings
 from schemas.documents import Document, Kind, Refused, StoreUnavailable
 from streams import blocks, metrics
+from streams.fetching import check_fetching
 from streams.outgoing import Outgoing, dead_letter
 from streams.settings import Broker
 from streams.topics import TopicNames
@@ -87,9 +88,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self.ready = False
         """Whether the group has told what is read here."""
 
-    def behind(self) -> list[int]:
+    def behind(self) -> dict[int, int]:
         """None: whoever waits for the store is not helped by a new start; the store's own deadline ends that."""
-        return []
+        return {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop; then the write under way is waited for a little. Raises what broker and store raise."""
@@ -113,6 +114,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._until(consumer, stop)
         finally:
             self.ready = False
+            self._consumer = None
             await consumer.stop()
 
     def check(self) -> None:
@@ -120,13 +122,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._committing is not None and self._committing.done() and not self._committing.cancelled():
             self._committing.result()
         consumer = self._consumer
-        if consumer is None or consumer._fetcher is None:
-            return
-        if consumer._coordinator is not None:
-            consumer._coordinator.check_errors()
-        fetching = consumer._fetcher.error_future
-        if fetching.done() and not fetching.cancelled():
-            fetching.result()
+        if consumer is not None:
+            check_fetching(consumer)
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """The group has told."""

@@ -1,13 +1,14 @@
-"""Kill -9 of any stage, the sink or the API, ten times at random while the demo plays: is anything missing, doubled or different?
+"""Kill -9 of any stage, the sink, the API or the store, ten times at random while the demo plays: is anything missing, doubled or different?
 
-    python -m benchmarks.killed_demo [--json] [--kills 10] [--speed 60] [--seed 1] [--kafka host:port]
+    python -m benchmarks.killed_demo [--json] [--store embedded|elasticsearch] [--kills 10] [--speed 60] [--seed 1] [--kafka host:port]
 
-Plays the demo's hour twice on a real Kafka with the embedded store: once in quiet, as fast as it goes, once while processes are killed in an order
-that a seeded lot decides. Compared are what the store has with what the topics hold (each document by id, to the byte), and with the quiet run:
-what each incident came to in the end, the steps on the way that are told (opened, escalated, resolved), and the messages. Steps between (`updated`)
-and the numbers of all steps are no part of it: two quiet runs differ there as well, since they depend on which of detect's lanes is heard first;
-`python -m benchmarks.exactness` holds them to the byte against one log. `delivered_again` counts messages that came once more under their id, as
-when alert dies between the answer and its record of it: a receiver knows them by the id. Exit status 0 only when nothing else differs.
+Plays the demo's hour twice on a real Kafka, with the embedded store or with a real Elasticsearch, which then is killed too: once in quiet, as fast
+as it goes, once while processes are killed in an order that a seeded lot decides. Compared are what the store has with what the topics hold (each
+document by id, to the byte), and with the quiet run: what each incident came to in the end, the steps on the way that are told (opened, escalated,
+resolved), and the messages. Steps between (`updated`) and the numbers of all steps are no part of it: two quiet runs differ there as well, since
+they depend on which of detect's lanes is heard first; `python -m benchmarks.exactness` holds them to the byte against one log. `delivered_again`
+counts messages that came once more under their id, as when alert dies between the answer and its record of it: a receiver knows them by the id.
+Exit status 0 only when nothing else differs.
 """
 
 import argparse
@@ -20,10 +21,11 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.killed_demo_run import Left, Play, run
+from benchmarks.killed_demo_run import ELASTICSEARCH, Left, Play, run
 from benchmarks.machine import machine
 from benchmarks.showing import Json, Screen, Sheet, end_in_order
 from schemas.records import Incident, IncidentChange
+from tests.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
 from tests.servers.kafka import CannotStartKafka, KafkaServer
 from topology.commands.options import UserError
 from topology.traces.scenario import DURATION_S
@@ -105,6 +107,15 @@ def _kafka(given: str | None) -> Iterator[str]:
         yield server.address
 
 
+@contextmanager
+def _elastic(store: str) -> Iterator[ElasticServer | None]:
+    if store != ELASTICSEARCH:
+        yield None
+        return
+    with ElasticServer() as server:
+        yield server
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     options = _options(arguments)
@@ -115,16 +126,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     end_in_order()
     try:
-        with _kafka(options.kafka) as kafka:
+        with _kafka(options.kafka) as kafka, _elastic(options.store) as elastic:
             # On a whole minute, so that buckets fall alike every time; the hour ended a while ago, so that no event is ahead of its arrival.
             start = (time.time_ns() // 60_000_000_000 - DURATION_S // 60 - 3) * 60_000_000
             say("the quiet run")
-            quiet = asyncio.run(run(Play(kafka, start, options.seed), say))
+            quiet = asyncio.run(run(Play(kafka, start, options.seed, elastic=elastic), say))
             if quiet.deaths or not quiet.incidents:
                 raise UserError(f"the quiet run was not quiet: {'; '.join(quiet.deaths) or 'no incident'}")
             say(f"{len(quiet.incidents)} states of incidents, {len(quiet.messages)} messages; the run with kills")
-            killed = asyncio.run(run(Play(kafka, start, options.seed, options.speed, options.kills), say))
-    except (UserError, CannotStartKafka) as why:
+            killed = asyncio.run(run(Play(kafka, start, options.seed, options.speed, options.kills, elastic), say))
+    except (UserError, CannotStartKafka, CannotStartElasticsearch) as why:
         sys.stderr.write(f"killed_demo: {why}\n")
         return 2
     told = {**numbers(quiet, killed), "wall_s": round(time.monotonic() - began, 1)}
@@ -137,6 +148,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.killed_demo", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
+    parser.add_argument("--store", choices=("embedded", ELASTICSEARCH), default="embedded", help="(embedded)")
     parser.add_argument("--kills", type=int, default=10, help="SIGKILLs (10)")
     parser.add_argument("--speed", type=float, default=60.0, help="times real time, of the run with kills (60)")
     parser.add_argument("--seed", type=int, default=1, help="of the hour and of the kills (1)")

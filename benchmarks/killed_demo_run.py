@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import random
+import secrets
 import signal
 import threading
 import time
@@ -16,12 +18,14 @@ from typing import Final
 import orjson
 from confluent_kafka import Producer
 
-from connectors.store.embedded import EmbeddedStore
-from connectors.store.port import MAX_PAGE, Search
+from connectors.store.opening import store_of
+from connectors.store.port import MAX_PAGE, Search, Store
+from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Document, Kind, document
 from schemas.records import Incident, TelemetryEvent
 from streams.settings import Broker, Lanes
 from streams.topics import EMBEDDED_PARTITIONS, TopicNames
+from tests.servers.elasticsearch import ElasticServer
 from topology.demo_installation import WORKERS, Installation, installed
 from topology.demo_receiver import Message, WebhookInbox
 from topology.demo_watching import Found, followed, until_answering, until_worked_off
@@ -34,6 +38,7 @@ from topology.traces.playing import play
 from topology.traces.scenario import DURATION_S, events
 
 KILLED: Final = (*WORKERS, "api")
+ELASTICSEARCH: Final = "elasticsearch"
 _STORED_S: Final = 60.0
 _LOOK_S: Final = 0.5
 _KINDS: Final = (Kind.ANOMALY, Kind.INCIDENT, Kind.NOTIFICATION, Kind.AGGREGATE)
@@ -54,6 +59,13 @@ class Play:
     speed: float | None = None
     """Times real time; None as fast as the broker takes it."""
     kills: int = 0
+    elastic: ElasticServer | None = None
+    """The store, which is killed too; None means the embedded one."""
+
+    @property
+    def victims(self) -> tuple[str, ...]:
+        """Who is killed."""
+        return KILLED if self.elastic is None else (*KILLED, ELASTICSEARCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +86,27 @@ class Left:
     """What the supervisor said of those that died by themselves."""
 
 
-def schedule(kills: int, seconds: float, seed: int) -> list[tuple[float, str]]:
-    """Who dies, and after how many seconds, in order; with as many kills as processes each dies once.
+def schedule(victims: Sequence[str], kills: int, seconds: float, seed: int) -> list[tuple[float, str]]:
+    """Who dies, and after how many seconds, in order; with as many kills as victims each dies once.
 
-    >>> schedule(5, 60.0, 1) == schedule(5, 60.0, 1), sorted(name for _, name in schedule(5, 60.0, 1))
-    (True, ['alert', 'api', 'correlate', 'detect', 'sink'])
+    >>> schedule("abc", 3, 60.0, 1) == schedule("abc", 3, 60.0, 1), sorted(name for _, name in schedule("abc", 3, 60.0, 1))
+    (True, ['a', 'b', 'c'])
     """
     rng = random.Random(seed)
-    names = [name for name, _ in zip(cycle(KILLED), range(kills), strict=False)]
+    names = [name for name, _ in zip(cycle(victims), range(kills), strict=False)]
     rng.shuffle(names)
     return list(zip(sorted(rng.uniform(0.0, seconds) for _ in names), names, strict=True))
 
 
 async def run(plan: Play, say: Say) -> Left:
     """Plays it all. Raises UserError when something does not start or come back."""
-    with installed(plan.kafka) as here:
+    store, environment = _other_store(plan.elastic)
+    with installed(plan.kafka, environment) as here:
         await asyncio.to_thread(make_topics, here.broker, Lanes(partitions=EMBEDDED_PARTITIONS))
         with here.log.open("ab") as log:
             async with WebhookInbox(lambda message: None) as inbox:
-                left = await _supervised(plan, here, inbox, log.fileno(), say)
+                held = store or StoreSettings(StoreKind.EMBEDDED, path=str(here.folder / "sentinel.db"))
+                left = await _supervised(plan, here, held, inbox, log.fileno(), say)
         if left.deaths:
             say(f"some died by themselves; the log is {here.log}")
         else:
@@ -100,14 +114,26 @@ async def run(plan: Play, say: Say) -> Left:
         return left
 
 
-async def _supervised(plan: Play, here: Installation, inbox: WebhookInbox, log: int, say: Say) -> Left:
-    killing = _Killing(say)
+def _other_store(server: ElasticServer | None) -> tuple[StoreSettings | None, dict[str, str]]:
+    """The store, and the environment that names it, where it is not the embedded one. Each playing has indices of its own."""
+    if server is None:
+        return None, {}
+    prefix = f"killed-{secrets.token_hex(4)}-"
+    store = StoreSettings(StoreKind.ELASTICSEARCH, urls=(server.url,), index_prefix=prefix, replicas=0)
+    environment = {"KIND": ELASTICSEARCH, "URLS": json.dumps([server.url]), "INDEX_PREFIX": prefix, "REPLICAS": "0"}
+    return store, {f"SENTINEL_STORE__{name}": value for name, value in environment.items()}
+
+
+async def _supervised(
+    plan: Play, here: Installation, held: StoreSettings, inbox: WebhookInbox, log: int, say: Say
+) -> Left:
+    killing = _Killing(say, plan.elastic)
     supervisor = Supervisor(here.children(inbox), killing.told, output=log)
     running = asyncio.create_task(supervisor.run())
     try:
         await _until_ready(here)
         await _played(plan, here, supervisor, killing)
-        in_store = await _stored(here)
+        in_store = await _stored(here, held)
     finally:
         supervisor.stop()
         await asyncio.gather(running, return_exceptions=True)
@@ -129,6 +155,7 @@ class _Killing:
     """Kills on schedule, and knows which deaths those were."""
 
     say: Say
+    elastic: ElasticServer | None = None
     killed: Counter[str] = field(default_factory=Counter)
     deaths: list[str] = field(default_factory=list)
 
@@ -142,11 +169,17 @@ class _Killing:
         began = time.monotonic()
         for after_s, name in kills:
             await asyncio.sleep(max(began + after_s - time.monotonic(), 0.0))
-            pid = await _pid(supervisor, name)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            if self.elastic is not None and name == ELASTICSEARCH:
+                await asyncio.to_thread(self.elastic.kill)
+            else:
+                pid = await _pid(supervisor, name)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.killed[name] += 1
             self.say(f"killed {name} after {after_s:.1f} s")
+            if self.elastic is not None and name == ELASTICSEARCH:
+                # Nobody else starts it again.
+                await asyncio.to_thread(self.elastic.start)
 
 
 async def _pid(supervisor: Supervisor, name: str) -> int:
@@ -164,7 +197,7 @@ async def _played(plan: Play, here: Installation, supervisor: Supervisor, killin
     following = asyncio.create_task(asyncio.to_thread(followed, here.broker, found, ended))
     seconds = 20.0 if plan.speed is None else DURATION_S / plan.speed
     try:
-        dying = asyncio.create_task(killing.run(supervisor, schedule(plan.kills, seconds, plan.seed)))
+        dying = asyncio.create_task(killing.run(supervisor, schedule(plan.victims, plan.kills, seconds, plan.seed)))
         await asyncio.to_thread(_send, here.broker, hour, plan.speed)
         await dying
         await _until_ready(here)
@@ -185,9 +218,10 @@ async def _until_ready(here: Installation) -> None:
         await until_answering(f"http://127.0.0.1:{port}/ready", f"the stage {worker}", here.log)
 
 
-async def _stored(here: Installation) -> Documents:
+async def _stored(here: Installation, held: StoreSettings) -> Documents:
     """The store's documents, when they are as many as the topics', or no more time is given."""
-    store = EmbeddedStore(str(here.folder / "sentinel.db"))
+    store = store_of(held)
+    assert store is not None
     await store.start()
     try:
         deadline = time.monotonic() + _STORED_S
@@ -204,7 +238,7 @@ async def _stored(here: Installation) -> Documents:
         await store.close()
 
 
-async def _pages(store: EmbeddedStore, kind: Kind) -> AsyncIterator[Document]:
+async def _pages(store: Store, kind: Kind) -> AsyncIterator[Document]:
     cursor: str | None = None
     while True:
         page = await store.search(Search(kind, TENANT, limit=MAX_PAGE, cursor=cursor))

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
 from streams.blocks import Block
+from streams.fetching import check_fetching
 
 Rows = Iterable[tuple[bytes, bytes | None]]
 
@@ -104,6 +105,7 @@ async def read_back(
         await consumer.seek_to_beginning(*tps)
         left = {tp for tp in tps if ends[tp] > await consumer.position(tp)}
         while left:
+            check_fetching(consumer)
             for blocks in (await consumer.getmany(*left, timeout_ms=200)).values():
                 for block in blocks:
                     _apply(block, tables[block.partition])

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from streams.ending import ends_process
+from streams.fetching import check_fetching
 
 
 class FollowedTopic(ABC):
@@ -64,6 +65,7 @@ class FollowedTopic(ABC):
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         while True:
+            check_fetching(consumer)
             for tp, blocks in (await consumer.getmany(timeout_ms=1000)).items():
                 for block in blocks:
                     for record in block.records():

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 import aiokafka
 import faust
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
@@ -24,6 +24,7 @@ from streams import metrics
 from streams.blocks import Coalesce, install
 from streams.brokers import aiokafka_config
 from streams.ending import end_process, ends_process
+from streams.fetching import check_fetching
 from streams.lanes import LaneSet
 from streams.patches import check_sources
 from streams.settings import Broker
@@ -34,6 +35,8 @@ _EMBEDDED_FETCH_WAIT_MS = 20
 """The embedded broker does not wake a fetch that waits."""
 _FETCH_WAIT_MS = 500
 _METADATA_AGE_MS = 5_000
+_REBALANCE_MS = 20_000
+"""How long the group waits for a member that does not come: one that is alive only has to end a step and flush."""
 
 
 class LaneConsumerThread(AIOKafkaConsumerThread):
@@ -60,7 +63,7 @@ class LaneConsumerThread(AIOKafkaConsumerThread):
             fetch_max_wait_ms=_EMBEDDED_FETCH_WAIT_MS if broker.embedded else _FETCH_WAIT_MS,
             session_timeout_ms=int(broker.session_timeout_s * 1000),
             heartbeat_interval_ms=int(broker.heartbeat_interval_s * 1000),
-            rebalance_timeout_ms=60_000,
+            rebalance_timeout_ms=_REBALANCE_MS,
             isolation_level="read_committed",
             # What the embedded broker's transactions wrote reads back with a wrong checksum.
             check_crcs=not broker.embedded,
@@ -205,6 +208,8 @@ class LaneApp(faust.App):
         self.watch: Callable[[], Coroutine[Any, Any, None]] | None = None
         """Runs from the start on, also while lanes are recovered, until the worker is told to stop."""
         self._watching: asyncio.Future[None] | None = None
+        self.ends: Mapping[int, int] = {}
+        """Ends of the lanes' logs as the broker last told them, by partition."""
         super().__init__(
             lane_set.stage.group,
             broker=[f"kafka://{server}" for server in broker.bootstrap_servers.split(",")],
@@ -273,6 +278,18 @@ class LaneApp(faust.App):
         if thread._consumer is not None:
             await thread.call_thread(_check_errors, thread._consumer)
 
+    async def look_at_ends(self) -> None:
+        """Asks the broker where the lanes' logs end, without what open transactions hold back: a fetch tells it too, but a lane that is no longer
+        fetched would seem to have nothing before it. Raises what aiokafka raises."""
+        thread = cast(LaneConsumer, self.consumer)._thread
+        if thread._consumer is not None:
+            try:
+                self.ends = await thread.call_thread(_ends, thread._consumer, self.lane_topic)
+            except KafkaError as fault:
+                # The broker is away for a while; what that means for the lanes, their own requests tell.
+                if not fault.retriable:
+                    raise
+
     def log_end(self, partition: int) -> int | None:
         """End of a lane's log as the last fetch told it, without what open transactions hold back; None before the first."""
         consumer = cast(LaneConsumer, self.consumer)._thread._consumer
@@ -285,11 +302,13 @@ class LaneApp(faust.App):
 
 async def _check_errors(consumer: aiokafka.AIOKafkaConsumer) -> None:
     await asyncio.sleep(0)
-    if consumer._coordinator is not None:
-        consumer._coordinator.check_errors()
-    fetching = consumer._fetcher.error_future
-    if fetching.done() and not fetching.cancelled():
-        fetching.result()
+    check_fetching(consumer)
+
+
+async def _ends(consumer: aiokafka.AIOKafkaConsumer, topic: str) -> dict[int, int]:
+    """In the consumer's thread."""
+    ends = await consumer.end_offsets([tp for tp in consumer.assignment() if tp.topic == topic])
+    return {tp.partition: end for tp, end in ends.items()}
 
 
 def _ours(app: Any) -> LaneApp:

@@ -189,9 +189,9 @@ class LaneSet:
         """Makes every lane durable."""
         await asyncio.gather(*[self._flush_locked(lane) for lane in self._lanes.values() if lane.unflushed])
 
-    def behind(self) -> list[int]:
-        """Partitions of lanes that have records before them, as far as the last fetch told."""
-        return [partition for partition, lane in list(self._lanes.items()) if lane.lag > 0]
+    def behind(self) -> dict[int, int]:
+        """Positions of lanes that have records before them, as far as the broker told, by partition."""
+        return {partition: lane.position.offset for partition, lane in list(self._lanes.items()) if lane.lag > 0}
 
     def quiet(self) -> list[int]:
         """Partitions that had no record for a while and whose lane needs to know that time passes."""

@@ -8,7 +8,7 @@ import asyncio
 import faulthandler
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from streams.ending import end_process
@@ -16,11 +16,15 @@ from streams.position import Displaced
 
 LOOK_S: Final = 1.0
 
-MOVING: Final = 30
-"""Looks at lanes that have records and do not move until the worker is not live. As many again, and it ends."""
+MOVING: Final = 10
+"""Looks at a lane that has records and does not move until the worker is not live. As many again, and it ends: with the session timeout and a new
+start that is less than half a minute."""
 
-READY: Final = 90
-"""The same for a worker that is not assigned and recovered and does not restore: a group waits up to 60 s for a member that is stuck."""
+READY: Final = 30
+"""The same for a worker that is not assigned and recovered and does not restore: a group waits up to 20 s for a member that is stuck."""
+
+_LOOP: Final = "the event loop does not run"
+_NOT_READY: Final = "the worker is not assigned and recovered"
 
 
 class Stalled(Displaced):
@@ -32,26 +36,24 @@ class Watched(Protocol):
 
     @property
     def moves(self) -> int:
-        """Grows with everything that a lane does, restoring included."""
+        """Grows with everything that is done, restoring included."""
         ...
 
-    def behind(self) -> list[int]:
-        """Partitions of lanes that have records before them."""
+    def behind(self) -> Mapping[int, int]:
+        """Positions of the lanes that have records before them, by partition."""
         ...
 
 
 class Watchdog:
-    """Counts how long a worker stands still. The event loop is to call `beat` more often than once a second."""
+    """Counts how long a worker, or a single lane of it, stands still. The event loop is to call `beat` more often than once a second."""
 
     def __init__(
         self, watched: Watched, is_ready: Callable[[], bool], end: Callable[[BaseException], None] = end_process
     ) -> None:
         self._watched, self._is_ready, self._end = watched, is_ready, end
         self._beats = self._seen_beats = 0
-        self._seen_moves = -1
-        self._stands = 0
-        self._why = ""
-        self._limit = MOVING
+        self._stands: dict[str | int, tuple[int, int]] = {}
+        """What does not move, a lane or a whole worker: where it stood, and for how many looks."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sentinel-watchdog", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -71,29 +73,42 @@ class Watchdog:
 
     def stalled(self) -> str | None:
         """What stands still, and for how long, if it is too long."""
-        return f"{self._why} for {self._stands * LOOK_S:g} s" if self._stands >= self._limit else None
+        return self._told(1)
 
     def look(self) -> None:
-        """Counts; ends the process when it stood for twice as long as a live worker may."""
-        moves, beats = self._watched.moves, self._beats
-        self._limit, why = self._waits(beats)
-        if not why or moves != self._seen_moves or why != self._why:
-            self._stands = 0
-        else:
-            self._stands += 1
-        self._seen_moves, self._seen_beats, self._why = moves, beats, why
-        if self._stands >= 2 * self._limit:
-            self._say_where()
-            self._end(Stalled(f"{self.stalled()}; ending, to be started again"))
+        """Counts; ends the process when something stood for twice as long as in a live worker."""
+        seen = self._seen()
+        self._stands = {what: (at, self._looks(what, at)) for what, at in seen.items()}
+        self._seen_beats = self._beats
+        if (told := self._told(2)) is not None:
+            try:
+                self._say_where()
+            finally:
+                # Whatever comes of saying it: it ends.
+                self._end(Stalled(f"{told}; ending, to be started again"))
 
-    def _waits(self, beats: int) -> tuple[int, str]:
+    def _seen(self) -> dict[str | int, int]:
         if not self._is_ready():
-            return READY, "the worker is not assigned and recovered"
-        if beats == self._seen_beats:
-            return MOVING, "the event loop does not run"
-        if behind := self._watched.behind():
-            return MOVING, f"lanes {sorted(behind)} have records and did not move"
-        return MOVING, ""
+            return {_NOT_READY: self._watched.moves}
+        if self._beats == self._seen_beats:
+            return {_LOOP: self._beats}
+        return dict(self._watched.behind().items())
+
+    def _looks(self, what: str | int, at: int) -> int:
+        before, looks = self._stands.get(what, (None, 0))
+        return looks + 1 if before == at else 0
+
+    def _told(self, times: int) -> str | None:
+        standing = {
+            what: looks
+            for what, (_, looks) in list(self._stands.items())
+            if looks >= times * (READY if what == _NOT_READY else MOVING)
+        }
+        if not standing:
+            return None
+        lanes = sorted(what for what in standing if isinstance(what, int))
+        what = f"lanes {lanes} have records and did not move" if lanes else next(iter(standing))
+        return f"{what} for {max(standing.values()) * LOOK_S:g} s"
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_S):
@@ -103,4 +118,8 @@ class Watchdog:
         """On standard error, where each thread and task waits: nobody could tell afterwards."""
         faulthandler.dump_traceback(sys.stderr)
         for task in asyncio.all_tasks(self._loop) if self._loop is not None else ():
-            task.print_stack(file=sys.stderr)
+            sys.stderr.write(f"Task {task.get_name()}:\n")
+            # Not print_stack: it looks for the lines' text, and fails where compiled code has none.
+            for frame in task.get_stack():
+                code = frame.f_code
+                sys.stderr.write(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}\n')

@@ -23,6 +23,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 _FLUSH_CHECK_S: Final = 0.25
 _WATCH_S: Final = 0.5
+_ENDS_S: Final = 5.0
 
 
 class Followed(Protocol):
@@ -95,9 +96,9 @@ def build(worker: Worker) -> LaneApp:
             await feeder.put(event.message.value)
 
     app.agent(topic, name=f"sentinel-{stage.name}")(take)
-    for name, work in _rounds(worker, lanes, sender).items():
+    for name, work in _rounds(worker, app, sender).items():
         app.task(_named(f"sentinel-{stage.name}-{name}", ends_process(work)))
-    app.watch = ends_process(lambda: _every(_WATCH_S, lambda: _watch(app, lanes, watchdog)))
+    app.watch = ends_process(lambda: _every(_WATCH_S, lambda: _watch(app, watchdog)))
     return app
 
 
@@ -125,11 +126,13 @@ class _Surroundings:
         self.watchdog.stop()
 
 
-def _rounds(worker: Worker, lanes: LaneSet, sender: KafkaSender) -> dict[str, Work]:
+def _rounds(worker: Worker, app: LaneApp, sender: KafkaSender) -> dict[str, Work]:
     """What a worker does besides taking records, once it is recovered, by name."""
+    lanes = app.lane_set
     rounds: dict[str, Work] = {
         "flush": lambda: _every(_FLUSH_CHECK_S, lanes.flush_due),
         "tick": lambda: _every(worker.limits.tick_after_s / 2, lambda: _tick(lanes, sender)),
+        "ends": lambda: _every(_ENDS_S, app.look_at_ends),
     }
     if worker.companion is not None:
         companion = worker.companion
@@ -156,9 +159,10 @@ async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
             metrics.TICKS.labels(lanes.stage.name, partition).inc()
 
 
-async def _watch(app: LaneApp, lanes: LaneSet, watchdog: Watchdog) -> None:
+async def _watch(app: LaneApp, watchdog: Watchdog) -> None:
     watchdog.beat()
     await app.check_group()
+    lanes = app.lane_set
     for partition, lane in lanes.lanes.items():
         end = app.log_end(partition)
         if end is not None and end >= 0:
@@ -166,5 +170,5 @@ async def _watch(app: LaneApp, lanes: LaneSet, watchdog: Watchdog) -> None:
                 raise Displaced(
                     f"lane {lanes.stage.name}/{partition}: its log ends before its position now; starting again"
                 )
-            lane.lag = max(end - lane.position.offset, 0)
+            lane.lag = max(end - lane.position.offset, app.ends.get(partition, 0) - lane.position.offset, 0)
             metrics.LAG.labels(lanes.stage.name, partition).set(lane.lag)

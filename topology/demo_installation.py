@@ -40,6 +40,8 @@ class Installation:
     token: Secret = field(default_factory=lambda: Secret(secrets.token_urlsafe(24)))
     """Operators' token of the API."""
     control_key: Secret = field(default_factory=lambda: Secret(secrets.token_hex(32)))
+    other_store: Mapping[str, str] = field(default_factory=dict)
+    """Settings of another store than one file in `folder`, as environment variables."""
 
     @property
     def page(self) -> str:
@@ -77,10 +79,12 @@ class Installation:
             "SENTINEL_ALERTING__PAGE_URL": self.page,
             # The hour's incidents are an hour old when they are told.
             "SENTINEL_ALERTING__ALERT_MAX_AGE_S": str(86_400),
-            "SENTINEL_STORE__KIND": "embedded",
-            "SENTINEL_STORE__PATH": str(self.folder / "sentinel.db"),
             "SENTINEL_WORKER__CONTROL_KEY": self.control_key.reveal(),
+            **(self.other_store or self._file()),
         }
+
+    def _file(self) -> dict[str, str]:
+        return {"SENTINEL_STORE__KIND": "embedded", "SENTINEL_STORE__PATH": str(self.folder / "sentinel.db")}
 
     def _api_environment(self) -> dict[str, str]:
         token = self.folder / "token"
@@ -93,7 +97,7 @@ class Installation:
 
 
 @contextlib.contextmanager
-def installed(kafka: str | None) -> Iterator[Installation]:
+def installed(kafka: str | None, other_store: Mapping[str, str] | None = None) -> Iterator[Installation]:
     """An installation on this broker (`host:port`; None starts the embedded one), of which nothing but the broker runs yet."""
     # The demo's settings are its own: nothing of an installation's environment must reach it.
     for name in [name for name in os.environ if name.startswith("SENTINEL_")]:
@@ -101,7 +105,7 @@ def installed(kafka: str | None) -> Iterator[Installation]:
     with _broker(kafka) as (broker, pids), tempfile.TemporaryDirectory(prefix="sentinel-demo-") as folder:
         handle, log = tempfile.mkstemp(prefix="sentinel-demo-", suffix=".log")
         os.close(handle)
-        yield Installation(broker, (os.getpid(), *pids), Path(folder), Path(log))
+        yield Installation(broker, (os.getpid(), *pids), Path(folder), Path(log), other_store=other_store or {})
 
 
 @contextlib.contextmanager

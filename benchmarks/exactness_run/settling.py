@@ -77,5 +77,9 @@ async def _moving(look: Callable[[], tuple[bool, object]], group: Group, stage: 
             member.check()
         last, unchanged = seen, unchanged + 1 if seen == last else 0
         if unchanged > _STANDSTILL:
-            raise BenchmarkFailed(f"{what}, but stands at {seen} for {unchanged * _LOOK_S:g} s")
+            logs = "".join(
+                f"\n--- {member.name}, deaths {dict(member.deaths)}\n{member.tail()}"
+                for member in group.of_stage(stage)
+            )
+            raise BenchmarkFailed(f"{what}, but stands at {seen} for {unchanged * _LOOK_S:g} s{logs}")
         await asyncio.sleep(_LOOK_S)

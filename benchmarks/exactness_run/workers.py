@@ -21,6 +21,7 @@ _POLICY: Final = RestartPolicy(cap_s=0.2)
 """Here it is not the program's fault that it dies again and again."""
 
 _LOOK_S: Final = 0.05
+_TAIL: Final = 20_000
 _MOST_DEATHS: Final = 5
 """Deaths of a worker that nobody killed after which the run is given up."""
 
@@ -52,6 +53,10 @@ class Member:
     def log(self) -> Path:
         """Its output."""
         return self.folder / f"{self.name}.log"
+
+    def tail(self) -> str:
+        """The end of its log: where its tasks stood, if it was ended because it did not move."""
+        return self.log.read_text(errors="replace")[-_TAIL:]
 
     @property
     def unexpected(self) -> dict[int, int]:

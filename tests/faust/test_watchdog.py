@@ -37,11 +37,11 @@ class Standing:
     """A worker as a watchdog sees it."""
 
     def __init__(self) -> None:
-        self.moves, self.ready, self.lag = 0, True, [3]
+        self.moves, self.ready, self.lag = 0, True, {3: 100}
         self.ended: list[BaseException] = []
         self.dog = Watchdog(self, lambda: self.ready, self.ended.append)
 
-    def behind(self) -> list[int]:
+    def behind(self) -> dict[int, int]:
         return self.lag
 
     def looks(self, count: int, beats: bool = True) -> str | None:
@@ -58,17 +58,40 @@ def test_a_lane_with_records_that_does_not_move_is_not_live_and_then_ends() -> N
     worker = Standing()
     assert worker.looks(MOVING) is None
     assert worker.looks(1) == f"lanes [3] have records and did not move for {MOVING} s"
-    worker.moves += 1
+    worker.lag = {3: 101}
     assert worker.looks(MOVING) is None
     assert worker.ended == []
     worker.looks(MOVING + 1)
     assert [type(error) for error in worker.ended] == [Stalled]
 
 
+def test_one_lane_that_stands_is_seen_while_others_move() -> None:
+    """A worker whose other lanes work is no better for this one."""
+    worker = Standing()
+    for position in range(MOVING + 1):
+        worker.moves += 1
+        worker.lag = {3: 100, 4: position}
+        told = worker.looks(1)
+    assert told == f"lanes [3] have records and did not move for {MOVING} s"
+
+
+def test_it_ends_even_when_it_cannot_say_where_it_stood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says is a help; that it ends is the promise."""
+
+    def fails(dog: Watchdog) -> None:
+        raise TypeError("no such line")
+
+    monkeypatch.setattr(Watchdog, "_say_where", fails)
+    worker = Standing()
+    with pytest.raises(TypeError):
+        worker.looks(2 * MOVING + 1)
+    assert [type(error) for error in worker.ended] == [Stalled]
+
+
 def test_a_lane_without_records_may_stand_for_ever_but_not_without_its_event_loop() -> None:
     """Nothing to do is no reason to end."""
     worker = Standing()
-    worker.lag = []
+    worker.lag = {}
     assert worker.looks(3 * READY) is None
     assert worker.looks(MOVING + 2, beats=False) is not None
 
