@@ -101,15 +101,16 @@ async def read_back(
     await consumer.start()
     try:
         consumer.assign(tps)
-        ends = await consumer.end_offsets(tps)
-        await consumer.seek_to_beginning(*tps)
-        left = {tp for tp in tps if ends[tp] > await consumer.position(tp)}
+        begins, ends = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
+        for tp in tps:
+            consumer.seek(tp, begins[tp])
+        left = {tp for tp in tps if ends[tp] > begins[tp]}
         while left:
-            check_fetching(consumer)
             for blocks in (await consumer.getmany(*left, timeout_ms=200)).values():
                 for block in blocks:
                     _apply(block, tables[block.partition])
                     moved()
+            check_fetching(consumer)
             # By position: the last offset is a transaction's marker, which no record shows.
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:

@@ -27,10 +27,16 @@ WHERE: dict[str, tuple[type, str]] = {
     "stop": (LaneSet, "close"),
     "group": (CoordinatorGroupRebalance, "perform_group_join"),
     "fetch": (Fetcher, "_get_actions_per_node"),
+    "fetch-settings": (Fetcher, "_get_actions_per_node"),
+    "fetch-state": (Fetcher, "_get_actions_per_node"),
 }
-"""Whose method raises instead of what it does. `group` and `fetch` are no callbacks of ours: bugs in the client's own tasks, which nobody awaits."""
+"""Whose method raises instead of what it does. `group` and those that fetch are no callbacks of ours: bugs in the client's own tasks, which nobody
+awaits."""
 
-_PLAIN = {"tick", "fetch"}
+_FETCHED = {"fetch": "telemetry", "fetch-settings": "settings", "fetch-state": "detect-state"}
+"""Which topic's fetching raises."""
+
+_PLAIN = {"tick", *_FETCHED}
 """Where the method is no coroutine."""
 
 
@@ -44,7 +50,7 @@ def break_it(where: str) -> None:
     stock: Callable[..., Any] = getattr(kind, name)
 
     def raises(*args: Any, **kwargs: Any) -> Any:
-        if where == "fetch" and not _feeds_lanes(*args):
+        if where in _FETCHED and not _fetches(_FETCHED[where], *args):
             return stock(*args, **kwargs)
         raise Raised(f"in {where}")
 
@@ -55,9 +61,9 @@ def break_it(where: str) -> None:
     assert getattr(kind, name) is not stock
 
 
-def _feeds_lanes(fetcher: Any, assignment: Any) -> bool:
-    """Whether it is the stage's own consumer; others read the committed offset and the settings."""
-    return fetcher._isolation_level == READ_COMMITTED and any(tp.topic.endswith("telemetry") for tp in assignment.tps)
+def _fetches(topic: str, fetcher: Any, assignment: Any) -> bool:
+    """Whether it is the consumer that reads the topic; another one only asks for the committed offset."""
+    return fetcher._isolation_level == READ_COMMITTED and any(tp.topic.endswith(topic) for tp in assignment.tps)
 
 
 if __name__ == "__main__":
