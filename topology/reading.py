@@ -1,10 +1,11 @@
 """Reading our own topics from outside the stages: whole, or whole and then on."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.brokers import librdkafka_config
 from streams.settings import Broker
@@ -31,7 +32,7 @@ def whole(broker: Broker, topics: Sequence[str], timeout_s: float = 10.0) -> Ite
         ranges = {}
         for part in _partitions(consumer, topics, timeout_s):
             ranges[part.topic, part.partition] = consumer.get_watermark_offsets(part, timeout=timeout_s)
-        yield from _until_ends(consumer, ranges)
+        yield from _until_ends(consumer, ranges, timeout_s)
     finally:
         consumer.close()
 
@@ -41,35 +42,58 @@ def span(broker: Broker, topic: str, partition: int, start: int, end: int, timeo
     consumer = _consumer(broker)
     try:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
-        for record in _until_ends(consumer, {(topic, partition): (max(low, start), min(high, end))}):
+        for record in _until_ends(consumer, {(topic, partition): (max(low, start), min(high, end))}, timeout_s):
             if record.offset < end:
                 yield record
     finally:
         consumer.close()
 
 
-def _until_ends(consumer: Consumer, ranges: Mapping[tuple[str, int], tuple[int, int]]) -> Iterator[Read]:
+def _until_ends(
+    consumer: Consumer, ranges: Mapping[tuple[str, int], tuple[int, int]], silence_s: float
+) -> Iterator[Read]:
+    """Raises KafkaException when the broker says nothing for so long."""
     ends = {place: end for place, (start, end) in ranges.items() if start < end}
     consumer.assign([TopicPartition(*place, ranges[place][0]) for place in ends])
+    before: dict[tuple[str, int], int] = {}
+    heard = time.monotonic()
     while ends:
         for message in consumer.consume(500, _WAIT_S):
             if read := _read(message):
                 yield read
         # Control records and aborted ones are never handed out, but the position moves past them.
+        positions = {}
         for at in consumer.position([TopicPartition(*place) for place in ends]):
+            positions[at.topic, at.partition] = at.offset
             if at.offset >= ends[at.topic, at.partition]:
                 del ends[at.topic, at.partition]
+        now = time.monotonic()
+        if positions != before:
+            before, heard = positions, now
+        elif now - heard > silence_s:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"no record came for {silence_s:g} s"))
 
 
 def follow(
-    broker: Broker, topics: Sequence[str], stop: Callable[[], bool], timeout_s: float = 10.0, *, from_now: bool = False
+    broker: Broker,
+    topics: Sequence[str],
+    stop: Callable[[], bool],
+    timeout_s: float = 10.0,
+    *,
+    from_now: Callable[[], object] | None = None,
 ) -> Iterator[Read]:
-    """Every record of the topics, from the first or from now on, as they come, until `stop()` says so. Raises KafkaException."""
-    begin = OFFSET_END if from_now else OFFSET_BEGINNING
+    """Every record of the topics as they come, until `stop()` says so: from the first, or from those that come after `from_now` was called.
+
+    Raises KafkaException.
+    """
     consumer = _consumer(broker)
     try:
         parts = _partitions(consumer, topics, timeout_s)
-        consumer.assign([TopicPartition(part.topic, part.partition, begin) for part in parts])
+        if from_now is not None:
+            for part in parts:
+                _, part.offset = consumer.get_watermark_offsets(part, timeout=timeout_s)
+            from_now()
+        consumer.assign(parts)
         while not stop():
             for message in consumer.consume(500, _WAIT_S):
                 if read := _read(message):
@@ -98,7 +122,7 @@ def _partitions(consumer: Consumer, topics: Sequence[str], timeout_s: float) -> 
         metadata = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
         if metadata.error is not None:
             raise KafkaException(metadata.error)
-        parts += [TopicPartition(topic, partition) for partition in metadata.partitions]
+        parts += [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in metadata.partitions]
     return parts
 
 

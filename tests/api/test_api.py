@@ -130,13 +130,29 @@ async def test_without_a_valid_token_nothing_is_told(served: Any, given: dict[st
     assert (await ask("/live"))[0] == 200
 
 
+OTHER_PORT = {"Origin": "http://localhost:3000"}
+"""Another server of this machine: its pages are somebody else's."""
+TUNNEL = {"Origin": "http://localhost:9000", "Host": "localhost:9000"}
+
+
 async def test_pages_of_other_names_do_not_reach_it(served: Any) -> None:
     """A foreign Host is how a page of the web asks by DNS rebinding, a foreign Origin how its script does."""
     ask = await served(token=Secret(OPERATOR), allowed_hosts=("sentinel.example",))
     path, token = "/api/v1/anomalies?tenant=acme", {"Authorization": f"Bearer {OPERATOR}"}
-    for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "["}):
+    for headers in (
+        {"Host": "evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Host": "["},
+        OTHER_PORT,
+    ):
         assert (await ask(path, **headers, **token))[0] == 403, headers
-    for headers in ({"Host": "sentinel.example:443"}, {"Origin": "https://sentinel.example"}, {"Host": "LOCALHOST"}):
+    for headers in (
+        {"Host": "sentinel.example:443"},
+        {"Origin": "https://sentinel.example"},
+        {"Host": "LOCALHOST"},
+        TUNNEL,
+    ):
         assert (await ask(path, **headers, **token))[0] == 200, headers
 
 

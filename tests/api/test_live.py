@@ -61,13 +61,20 @@ def publish(broker: Broker, *records: Anomaly | Incident) -> None:
     assert producer.flush(PATIENCE_S) == 0
 
 
+async def changes(socket: aiohttp.ClientWebSocketResponse, timeout: float | None = None) -> Any:
+    """The next message that names what changed: when the API begins to read, all are told once to look at everything."""
+    while "changes" not in (message := await socket.receive_json(timeout=timeout)):
+        pass
+    return message
+
+
 async def told(socket: aiohttp.ClientWebSocketResponse, broker: Broker, *records: Anomaly | Incident) -> Any:
     """The first message after these, which are published again until the API, which reads from when it started on, has seen them."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             await asyncio.to_thread(publish, broker, *records)
             try:
-                return await socket.receive_json(timeout=1.0)
+                return await changes(socket, timeout=1.0)
             except TimeoutError:
                 continue
 
@@ -79,10 +86,10 @@ async def test_a_page_is_told_what_changed_of_its_tenant(
     url = await address()
     async with client.ws_connect(f"{url}/api/v1/live?tenant=acme") as socket:
         message = await told(socket, broker, incident(1, 1, "other"), incident(1, 2), anomaly(7))
-        changes = {(one["kind"], one["id"], one["revision"]) for one in message["changes"]}
+        named = {(one["kind"], one["id"], one["revision"]) for one in message["changes"]}
         # Two topics: what of the second was read after a message went is in the next.
-        assert changes <= {("incident", f"{1:032x}", 2), ("anomaly", f"{7:032x}", 0)}
-        assert changes
+        assert named <= {("incident", f"{1:032x}", 2), ("anomaly", f"{7:032x}", 0)}
+        assert named
 
 
 async def test_a_token_comes_as_a_subprotocol(address: Start, client: aiohttp.ClientSession, broker: Broker) -> None:
@@ -121,7 +128,7 @@ async def test_a_thousand_pages_are_told_while_some_are_stuck(address: Start, br
             hub.note(Change(Kind.ANOMALY, "acme", str(number), 0))
             hub.tell()
             async with asyncio.timeout(PATIENCE_S):
-                told = await asyncio.gather(*[socket.receive_json() for socket in sockets])
+                told = await asyncio.gather(*[changes(socket) for socket in sockets])
             assert told == [{"changes": [{"kind": "anomaly", "id": str(number), "revision": 0}]}] * 980
         await asyncio.gather(*[socket.close() for socket in sockets])
     for each in stuck:
@@ -147,7 +154,7 @@ async def test_a_page_that_takes_nothing_is_cut_off_and_others_are_told(
                     number += 1
                     hub.note(Change(Kind.ANOMALY, "acme", f"{number:0200x}", 0))
                 hub.tell()
-                assert "changes" in await socket.receive_json()
+                assert (await changes(socket))["changes"]
         assert hub.clients == 1
     stuck.close()
 
@@ -181,6 +188,23 @@ def test_each_page_is_told_of_its_own_tenant() -> None:
         return f'{{"changes":[{{"kind":"incident","id":"i","revision":{revision}}}]}}'
 
     assert asyncio.run(told()) == [[message(2)], [message(1)], []]
+
+
+def test_a_page_that_is_told_nothing_hears_that_it_is_still_told() -> None:
+    """Or it could not know of a connection that is gone; one that has something waiting hears that."""
+
+    async def quiet() -> list[list[str]]:
+        hub = Live(10)
+        clients = [live._Client("acme"), live._Client("other")]
+        hub._clients.update(clients)
+        hub.note(Change(Kind.INCIDENT, "acme", "i", 1))
+        hub.tell()
+        hub.still_here()
+        return [[one.waiting.get_nowait() for _ in range(one.waiting.qsize())] for one in clients]
+
+    (told,), (heard,) = asyncio.run(quiet())
+    assert "changes" in told
+    assert heard == "{}"
 
 
 def test_a_slow_page_is_told_to_look_at_everything_again() -> None:

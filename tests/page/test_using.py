@@ -143,6 +143,29 @@ async def test_a_token_in_the_address_is_taken_out_of_it(guarded: Site, opened: 
     await expect(page.locator(".incidents .line")).to_have_count(4)
 
 
+async def test_a_token_that_is_given_to_an_open_page_is_taken(guarded: Site, opened: Open) -> None:
+    """As a link from a message that is opened in the same tab does."""
+    window = await opened(guarded)
+    await window.page.goto("/")
+    await expect(window.page.get_by_role("dialog")).to_be_visible()
+    await window.page.keyboard.press("Escape")
+    await window.page.evaluate(f"location.hash = 'token={OPERATOR}'")
+    await expect(window.page.locator(".incidents .line")).to_have_count(4)
+    assert OPERATOR not in window.page.url
+    window.forgive("401")
+
+
+async def test_a_wrong_token_does_not_shut_out_where_none_is_needed(site: Site, opened: Open) -> None:
+    """Who gives up on it goes on as before."""
+    window = await opened(site)
+    await window.page.goto("/#token=mistyped-mistyped")
+    await expect(window.page.get_by_role("dialog")).to_be_visible()
+    await window.page.keyboard.press("Escape")
+    await window.page.get_by_role("button", name="Ask again").click()
+    await expect(window.page.locator(".incidents .line")).to_have_count(4)
+    window.forgive("401")
+
+
 async def test_a_tenants_token_shows_that_tenant(guarded: Site, opened: Open) -> None:
     """Nothing fails because the stages are for operators only."""
     page = await (await opened(guarded)).show(f"/#token={ACME}")

@@ -54,8 +54,13 @@ class Gate:
         if _hostname(f"//{request.headers.get('Host', '')}") not in self._hosts:
             raise Problem(403, "this Host is not served; api.allowed_hosts names those that are")
         origin = request.headers.get("Origin")
-        if origin is not None and _hostname(origin) not in self._hosts:
+        if origin is not None and not self._is_ours(origin, request.headers["Host"]):
             raise Problem(403, "pages of this Origin may not ask; api.allowed_hosts names those that may")
+
+    def _is_ours(self, origin: str, host: str) -> bool:
+        """Whether the page came from here: another port of this machine may be anybody's. A proxy's name may have any port."""
+        name = _hostname(origin)
+        return name in self._hosts - _LOCAL or (name in self._hosts and urlsplit(origin).netloc.lower() == host.lower())
 
     def _asker(self, request: web.Request) -> Asker:
         given = _token(request)

@@ -41,7 +41,9 @@ class Commands:
     async def publish(self, command: Command) -> None:
         """Returns when it is durable. Raises Problem."""
         await _in_thread(lambda: commanding.publish(self.broker, command, self.key))
-        self._known = None
+        async with self._lock:
+            # Whoever reads them just now may not have seen it.
+            self._known = None
 
     async def silences(self, tenant: str) -> list[commanding.Standing]:
         """The tenant's silences that are not past their end, in the order in which they end. Raises Problem."""

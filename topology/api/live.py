@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import orjson
@@ -34,6 +35,8 @@ _ANSWER_S: Final = 2.0
 """For the broker to name partitions; short, since the process does not end meanwhile."""
 _AGAIN_S: Final = 5.0
 _RESYNC: Final = '{"resync":true}'
+_STILL_HERE: Final = "{}"
+"""Told every HEARTBEAT_S: of a connection that is gone, a browser may hear nothing, and it answers pings without telling the page."""
 
 _log = structlog.get_logger("sentinel.api")
 
@@ -97,13 +100,23 @@ class Live:
             if client.tenant in messages:
                 client.give(messages[client.tenant])
 
+    def still_here(self) -> None:
+        """Says to all whom nothing waits for that they are told."""
+        for client in self._clients:
+            if client.waiting.empty():
+                client.give(_STILL_HERE)
+
     async def told(self, app: web.Application) -> AsyncIterator[None]:
         """While the app runs, pages are told every GATHER_S."""
 
         async def tell_always() -> None:
+            rounds = 0
             while True:
                 await asyncio.sleep(GATHER_S)
                 self.tell()
+                rounds += 1
+                if rounds % round(HEARTBEAT_S / GATHER_S) == 0:
+                    self.still_here()
 
         task = asyncio.create_task(tell_always())
         yield
@@ -197,14 +210,14 @@ class Following:
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.is_set():
             try:
-                for record in follow(self._broker, list(self._kinds), self._stop.is_set, _ANSWER_S, from_now=True):
+                # What came before it read, nobody was told.
+                ready = partial(loop.call_soon_threadsafe, self._live.resync)
+                for record in follow(self._broker, list(self._kinds), self._stop.is_set, _ANSWER_S, from_now=ready):
                     if record.value is not None and self._live.clients:
                         self._note(self._kinds[record.topic], record.value)
             except KafkaException as fault:
                 _log.warning("api.live_interrupted", reason=str(fault.args[0]))
                 self._stop.wait(_AGAIN_S)
-                if not self._stop.is_set():
-                    loop.call_soon_threadsafe(self._live.resync)
 
     def _note(self, kind: Kind, value: bytes) -> None:
         try:

@@ -44,7 +44,8 @@ class Workers:
         """All of them at once."""
         async with self._lock:
             if self._newest is None or time.monotonic() - self._newest[0] > KEPT_S:
-                places = [place for url in self._urls for place in await _places(url)]
+                found = await asyncio.gather(*[_places(url) for url in self._urls])
+                places = [place for each in found for place in each]
                 workers = await asyncio.gather(*[self._one(place) for place in places])
                 self._newest = (time.monotonic(), Pipeline(time.time_ns() // 1000, tuple(workers)))
             return self._newest[1]
@@ -93,8 +94,9 @@ async def _places(url: str) -> list[str]:
         # Its certificate is for the name.
         return [url]
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    except OSError:
+        async with asyncio.timeout(TIMEOUT_S):
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError):
         return [url]
     hosts = dict.fromkeys(str(each[4][0]) for each in found)
     # localhost is one worker under two addresses.

@@ -12,12 +12,13 @@ export class Problem extends Error {
   }
 }
 
-/** Takes the token out of the address (#token=…), where messages and the terminal put it. */
+/** Takes the token out of the address (#token=…), where messages and the terminal put it; whether there was one. */
 export function takeToken() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given === null) return;
+  if (given === null) return false;
   setToken(given);
   history.replaceState(history.state, "", location.pathname + location.search);
+  return true;
 }
 
 export function token() {

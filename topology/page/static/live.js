@@ -4,6 +4,8 @@ import { address, token } from "./api.js";
 
 const FIRST_MS = 500;
 const MOST_MS = 30_000;
+/** The server says something at least every 30 s; of a connection that is gone a browser may hear nothing. */
+const SILENCE_MS = 75_000;
 
 export class Live {
   /** `state(name)` is told "live" and "reconnecting". */
@@ -14,6 +16,7 @@ export class Live {
     this.socket = null;
     this.timer = 0;
     this.failures = 0;
+    this.silent = 0;
   }
 
   /** Follows a tenant; once more is fine. */
@@ -28,9 +31,18 @@ export class Live {
   stop() {
     clearTimeout(this.timer);
     this.timer = 0;
+    clearTimeout(this.silent);
     const socket = this.socket;
     this.socket = null;
     socket?.close();
+  }
+
+  #heard() {
+    clearTimeout(this.silent);
+    this.silent = setTimeout(() => {
+      this.stop();
+      this.#later();
+    }, SILENCE_MS);
   }
 
   #connect() {
@@ -50,15 +62,18 @@ export class Live {
       // What came while nobody listened is not told again.
       const missed = this.failures > 0;
       this.failures = 0;
+      this.#heard();
       this.state("live");
       if (missed) this.changed(null);
     });
     socket.onmessage = mine((event) => {
+      this.#heard();
       const told = read(event.data);
-      if (told) this.changed(told.resync ? null : (told.changes ?? []));
+      if (told?.resync) this.changed(null);
+      else if (told?.changes) this.changed(told.changes);
     });
     socket.onclose = mine(() => {
-      this.socket = null;
+      this.stop();
       this.#later();
     });
   }

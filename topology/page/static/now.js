@@ -78,7 +78,7 @@ export class NowView {
   }
 
   async #showAnomalies(tenant, items, ask) {
-    this.pulse.show(pulse(items));
+    this.pulse.show(pulse(items, LOOKED_AT));
     this.burning.show(tenant, burning(items));
     const worst = gravest(items);
     this.gravest.hidden = !worst;

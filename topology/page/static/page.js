@@ -175,10 +175,22 @@ class Page {
     return Boolean(this.me?.can_act);
   }
 
+  /** Back, forward, or another address in this tab, which may bring a token. */
+  async #moved() {
+    if (takeToken()) {
+      this.declined = false;
+      this.live.stop();
+      await this.#meet();
+      this.view?.close();
+      this.view = null;
+    }
+    await this.arrive();
+  }
+
   async start() {
     takeToken();
     await this.#meet();
-    addEventListener("popstate", () => this.arrive());
+    addEventListener("popstate", () => this.#moved());
     document.addEventListener("click", (event) => {
       const to = event.target.closest?.("a[data-go]");
       if (!to || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
@@ -281,6 +293,8 @@ class Page {
     const given = await askToken(why).finally(() => (this.asking = false));
     if (given === null) {
       this.declined = true;
+      // One that is not taken would shut out also where none is needed.
+      setToken(null);
       this.#wrong(new Problem(401, "A token is needed", why));
       document.body.dataset.ready = "problem";
       return;

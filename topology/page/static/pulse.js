@@ -9,8 +9,8 @@ const HEIGHT = 52;
 /** Least height of a full column, in anomalies: one of them alone is no alarm. */
 const LEAST = 4;
 
-/** From anomalies, newest first: counts by minute and severity up to the newest. */
-export function pulse(anomalies) {
+/** From anomalies, newest first, of which there may be more than `most`: counts by minute and severity up to the newest. */
+export function pulse(anomalies, most) {
   if (!anomalies.length) return null;
   const newest = anomalies[0].event_time;
   const within = anomalies.filter((one) => one.event_time > newest - MINUTES * MINUTE_US);
@@ -20,7 +20,7 @@ export function pulse(anomalies) {
     minutes[minute][SEVERITIES.indexOf(one.severity)] += 1;
   }
   const totals = SEVERITIES.map((_, rank) => minutes.reduce((sum, counts) => sum + counts[rank], 0));
-  return { newest, count: within.length, applications: new Set(within.map((one) => one.application)).size, minutes, totals };
+  return { newest, cut: within.length === most, count: within.length, applications: new Set(within.map((one) => one.application)).size, minutes, totals };
 }
 
 /** The picture of it, with the same in words. */
@@ -28,7 +28,8 @@ export function pulseCard(told) {
   if (!told) return null;
   const start = told.newest - MINUTES * MINUTE_US;
   const graded = SEVERITIES.map((name, rank) => [name, told.totals[rank]]).filter(([, count]) => count);
-  const words = `Anomalies a minute from ${clock(start)} to ${clock(told.newest)}: ${graded.map(([name, count]) => `${count} ${name}`).join(", ")}.`;
+  const number = (count) => `${count.toLocaleString("en")}${told.cut ? "+" : ""}`;
+  const words = `${told.cut ? `The newest ${told.count} anomalies` : "Anomalies"} a minute from ${clock(start)} to ${clock(told.newest)}: ${graded.map(([name, count]) => `${count} ${name}`).join(", ")}.`;
   return h(
     "section",
     { class: "card pulse", "aria-label": "The newest hour" },
@@ -36,9 +37,9 @@ export function pulseCard(told) {
       "dl",
       { class: "counts" },
       [
-        ["Anomalies in the hour", told.count.toLocaleString("en")],
-        ["Critical or high", (told.totals[0] + told.totals[1]).toLocaleString("en")],
-        ["Applications", told.applications.toLocaleString("en")],
+        ["Anomalies in the hour", number(told.count)],
+        ["Critical or high", number(told.totals[0] + told.totals[1])],
+        ["Applications", number(told.applications)],
         ["Newest", time(told.newest, true)],
       ].map(([term, what]) => h("div", {}, h("dt", {}, term), h("dd", {}, what))),
     ),
