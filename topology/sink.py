@@ -18,6 +18,7 @@ from connectors.store.port import Store
 from connectors.store.settings import Retention
 from schemas.documents import Kind, StoreUnavailable
 from streams import metrics
+from streams.allocation import settle
 from streams.brokers import aiokafka_config
 from streams.ending import ends_process
 from streams.health import HealthServer
@@ -63,6 +64,7 @@ def run_sink(settings: Settings) -> int:
     if store is None:
         raise Refused("the sink has no store to write to: set store.kind to embedded or elasticsearch")
     check_topics(settings)
+    settle()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(ends_process(_run)(settings, store))
     return 0
