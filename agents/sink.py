@@ -7,7 +7,7 @@ twice is stored once, since every document has an id of its own (docs/decisions/
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import structlog
@@ -141,10 +141,11 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
                 fetched = await consumer.getmany(timeout_ms=_FETCH_WAIT_MS if writing is None else _BUSY_WAIT_MS)
                 self.moves += 1
                 for block in (block for each in fetched.values() for block in each):
-                    self._take(batch, block)
+                    for _ in self._take(batch, block):
+                        # The write under way goes on.
+                        await asyncio.sleep(0)
                     if batch.is_full and writing is not None:
                         await writing
-                    # Between two blocks the write under way goes on.
                     await asyncio.sleep(0)
                     if writing is None or writing.done():
                         writing, batch = await self._after(writing, consumer, batch), Batch()
@@ -158,13 +159,12 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             if self._committing is not None:
                 await _ended(self._committing)
 
-    def _take(self, batch: Batch, block: blocks.Block) -> None:
+    def _take(self, batch: Batch, block: blocks.Block) -> Iterator[None]:
         kind = self._kinds[block.topic]
         if kind is Kind.EVENT and self._settings.events is EventsKept.SAMPLED:
             chosen = sampled(block.partition, block.offsets(), self._settings.sampled_share)
-            batch.take(block, kind, chosen.tolist())
-        else:
-            batch.take(block, kind)
+            return batch.take(block, kind, chosen.tolist())
+        return batch.take(block, kind)
 
     async def _after(
         self, writing: "asyncio.Task[None] | None", consumer: AIOKafkaConsumer, batch: Batch

@@ -13,6 +13,9 @@ from schemas.errors import BadRecord
 BATCH_DOCUMENTS: Final = 4_000
 """Documents after which a batch is closed; a block is never cut."""
 
+_STRETCH: Final = 100
+"""Records that are decoded in one go, a few milliseconds: requests that are ready meanwhile do not wait longer."""
+
 _PRIVATE: Final = ("prompt_text", "response_text")
 """Never stored: nobody has masked them here."""
 
@@ -55,12 +58,13 @@ class Batch:
     """Topic and partition, each with the offset to go on from."""
     records: int = 0
 
-    def take(self, records: Records, kind: Kind, chosen: Sequence[bool] | None = None) -> None:
-        """Adds the records that are `chosen` (None: all), in order; `kind` is what their topic holds.
+    def take(self, records: Records, kind: Kind, chosen: Sequence[bool] | None = None) -> Iterator[None]:
+        """Adds the records that are `chosen` (None: all), in order; `kind` is what their topic holds. Yields now and then, so that something else
+        may be done between; to be gone through to its end.
 
         Records without a value are ticks and watermarks: they are passed over. So are bad events, which `detect` sends to dead-letters.
         """
-        _take(self, records, kind, chosen)
+        return _take(self, records, kind, chosen)
 
     @property
     def is_full(self) -> bool:
@@ -68,8 +72,10 @@ class Batch:
         return len(self.documents) >= BATCH_DOCUMENTS
 
 
-def _take(batch: Batch, records: Records, kind: Kind, chosen: Sequence[bool] | None) -> None:
+def _take(batch: Batch, records: Records, kind: Kind, chosen: Sequence[bool] | None) -> Iterator[None]:
     for index, value in enumerate(records.values):
+        if index % _STRETCH == _STRETCH - 1:
+            yield
         if value is None or not (chosen is None or chosen[index]):
             continue
         try:

@@ -22,7 +22,8 @@ T = TypeVar("T")
 BULK_BYTES: Final = 1_000_000
 """Largest bulk request: enough that requests cost little, few enough that the next is ready by the time that one is done."""
 
-_AT_A_TIME: Final = 2
+_AT_A_TIME: Final = 3
+"""Two are worked on by two cores, and the next is there when one is done."""
 _BLOCKED: Final = "cluster_block_exception"
 _LATER: Final = frozenset({429, 500, 502, 503, 504})
 _REASON_CHARS: Final = 400
@@ -43,7 +44,7 @@ class ElasticStore:
             await self._do(partial(self._prepare, kind=kind))
 
     async def write(self, documents: Sequence[Document]) -> list[Refused]:
-        """Bulk requests of at most BULK_BYTES, two at a time; each item's own answer counts."""
+        """Bulk requests of at most BULK_BYTES, a few at a time; each item's own answer counts."""
         refused: list[Refused] = []
         requests = _requests(self._prefix, documents)
 
