@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import structlog
 from aiokafka.partitioner import murmur2
 
 from agents.alerting.alerter import Alerter
@@ -20,6 +21,8 @@ from streams.command_log import Arrived
 from streams.outgoing import Step, dead_letter
 from streams.stage import LaneProgram, Stage
 from streams.topics import TopicNames
+
+_log = structlog.get_logger("sentinel.alert")
 
 Now = Callable[[], int]
 """The wall clock, µs."""
@@ -83,12 +86,16 @@ class AlertLane:
         """Deliveries begun before the lane came here, to be begun again under the same ids."""
         return self._alerter.pending()
 
+    def is_pending(self, notification_id: str) -> bool:
+        """Whether this delivery was begun and its fate is not known."""
+        return self._alerter.is_pending(notification_id)
+
     def is_due(self) -> bool:
         """Whether time has come for something, or a command."""
         due = self._alerter.next_wake()
         ends = self._shared.commands.ends()
         return (due is not None and due <= self._now()) or any(
-            end > self._alerter.commands_from(partition) for partition, end in ends.items()
+            end != self._alerter.commands_from(partition) for partition, end in ends.items()
         )
 
     def step(self, block: Block) -> Step:
@@ -120,7 +127,11 @@ class AlertLane:
         return step
 
     def _obey(self, step: Step, now: int) -> None:
-        for partition in self._shared.commands.ends():
+        for partition, end in self._shared.commands.ends().items():
+            if end < self._alerter.commands_from(partition):
+                # Offsets only grow, and all that there was at the start has been read.
+                _log.error("commands.made_anew", lane=self.partition, partition=partition, end=end)
+                self._alerter.commands_made_anew(partition)
             for record in self._shared.commands.since(partition, self._alerter.commands_from(partition)):
                 if record.command is not None:
                     asked = Asked(record.command, partition, record.offset, self._answers(record.command, partition))

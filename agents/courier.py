@@ -50,7 +50,8 @@ class Courier:
                 while True:
                     lane, delivery = await self._waiting.get()
                     place = (id(lane), delivery.notification_id)
-                    if place not in self._under_way:
+                    # It may come twice to be begun, the second time when its fate is known already.
+                    if place not in self._under_way and lane.is_pending(delivery.notification_id):
                         self._under_way.add(place)
                         place_of = slots.get(delivery.receiver) or asyncio.Semaphore()
                         group.create_task(self._carry(lanes, lane, delivery, place_of))

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 
 from agents.sinking.batches import Batch, Origin
@@ -33,6 +33,7 @@ _BUSY_WAIT_MS: Final = 20
 _FETCH_BYTES: Final = 524_288
 """Of one partition at once: four topics of many partitions are held in memory twice, fetched and decoded."""
 _MOST_FETCH_BYTES: Final = 4_194_304
+_MOST_POLL_MS: Final = 900_000
 _LAST_WRITE_S: Final = 5.0
 """How long a worker that is told to end waits for the write under way; what is not done then is done again by another."""
 
@@ -82,6 +83,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._client, self._broker = client, broker
         self._consumer: AIOKafkaConsumer | None = None
         self._settled: dict[tuple[str, int], int] = {}
+        self._committed: dict[TopicPartition, int] = {}
         self._committing: asyncio.Task[None] | None = None
         self.moves = 0
         """Grows with every look for records."""
@@ -107,6 +109,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=int(self._broker.heartbeat_interval_s * 1000),
             fetch_max_bytes=_MOST_FETCH_BYTES,
             max_partition_fetch_bytes=_FETCH_BYTES,
+            # While the store takes its time nothing is asked for; how long that may be, the store's own deadline says.
+            max_poll_interval_ms=_MOST_POLL_MS,
         )
         consumer.subscribe(sorted(self._kinds), listener=self)
         await consumer.start()
@@ -131,11 +135,34 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Nothing to hand over: what was not committed is read again by the heir, and stored once."""
+        for tp in revoked:
+            self._committed.pop(tp, None)
+            metrics.forget_sink_lag(tp.topic, tp.partition)
+
+    async def tell_lag(self) -> None:
+        """Sets how far behind the logs' ends is what was committed; asked of the broker, since nothing is fetched while the store takes nothing."""
+        consumer = self._consumer
+        if consumer is None or not self.ready:
+            return
+        owned = consumer.assignment()
+        try:
+            ends = await consumer.end_offsets(owned)
+            begins = await consumer.beginning_offsets(owned - self._committed.keys())
+            for tp, begin in begins.items():
+                committed = await consumer.committed(tp)
+                self._committed.setdefault(tp, begin if committed is None else committed)
+        except (KafkaError, IllegalStateError) as fault:
+            # Asked again in a moment; what a broker that is away means for the sink, its own requests tell.
+            _log.info("sink.lag_unknown", reason=str(fault))
+            return
+        for tp in owned & self._committed.keys() & consumer.assignment():
+            metrics.SINK_LAG.labels(tp.topic, tp.partition).set(max(ends[tp] - self._committed[tp], 0))
 
     async def _until(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         """What comes while a batch is stored makes up the next one: a lone document waits for nothing, and a backlog goes in large batches."""
         writing: asyncio.Task[None] | None = None
         batch = Batch()
+        stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
                 fetched = await consumer.getmany(timeout_ms=_FETCH_WAIT_MS if writing is None else _BUSY_WAIT_MS)
@@ -144,16 +171,18 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
                     for _ in self._take(batch, block):
                         # The write under way goes on.
                         await asyncio.sleep(0)
-                    if batch.is_full and writing is not None:
-                        await writing
+                    if batch.is_full and writing is not None and not await _over(writing, stopping):
+                        return
                     await asyncio.sleep(0)
                     if writing is None or writing.done():
                         writing, batch = await self._after(writing, consumer, batch), Batch()
                 if not fetched and writing is not None:
-                    await writing
+                    if not await _over(writing, stopping):
+                        return
                     writing = await self._after(writing, consumer, batch) if batch.positions else None
                     batch = Batch()
         finally:
+            stopping.cancel()
             if writing is not None:
                 await _ended(writing)
             if self._committing is not None:
@@ -251,10 +280,15 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             # A rebalance is under way: others read these again, and nothing is stored twice.
             _log.info("sink.not_committed", reason=str(lost))
             return
-        for tp in offsets:
-            end = consumer.highwater(tp) if tp in consumer.assignment() else None
-            if end is not None:
-                metrics.SINK_LAG.labels(tp.topic, tp.partition).set(max(end - offsets[tp], 0))
+        self._committed |= {tp: offset for tp, offset in offsets.items() if tp in consumer.assignment()}
+
+
+async def _over(writing: "asyncio.Task[None]", stopping: "asyncio.Task[bool]") -> bool:
+    """Whether the write under way is over; false when it is to be given up soon. Raises what it raised."""
+    await asyncio.wait({writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if writing.done():
+        writing.result()
+    return writing.done()
 
 
 async def _ended(writing: "asyncio.Task[None]") -> None:

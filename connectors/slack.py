@@ -25,7 +25,7 @@ _MOST_LISTED: Final = 20
 _WORDS: Final = {
     "incident.opened": "Open",
     "incident.escalated": "Worse",
-    "incident.updated": "More of it",
+    "incident.extended": "More of it",
     "incident.repeated": "Still open",
     "incident.acknowledged": "Acknowledged",
     "incident.resolved": "Over",

@@ -77,6 +77,8 @@ def retry_after_s(value: str | None, now: int) -> float | None:
 
     >>> retry_after_s("120", 0), retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", 10_000_000), retry_after_s("soon", 0)
     (120.0, 50.0, None)
+    >>> retry_after_s("Thu, 01 Jan 1970 00:01:00 +99999999999999", 0) is None
+    True
     """
     if value is None:
         return None
@@ -84,8 +86,8 @@ def retry_after_s(value: str | None, now: int) -> float | None:
         return float(value[:9])
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, date.timestamp() - now / 1e6)
+    except (ValueError, OverflowError):
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, date.timestamp() - now / 1e6)

@@ -105,7 +105,8 @@ def document(kind: Kind, value: bytes) -> Document:
     """The document of one framed record.
 
     Raises:
-        BadRecord: it does not decode, a time is not within the years 2000 to 2099, or tenant or id are empty or too long.
+        BadRecord: it does not decode, a time is not within the years 2000 to 2099, or tenant or id are empty or too long, or a
+            revision is negative.
     """
     source = _SOURCES[kind]
     body = coding.read(source.record, value)
@@ -118,6 +119,8 @@ def document(kind: Kind, value: bytes) -> Document:
     revision = body[source.revision] if source.revision else 0
     assert isinstance(own_id, str)
     assert isinstance(revision, int)
+    if revision < 0:
+        raise BadRecord(Reason.OUT_OF_RANGE, source.revision)
     return Document(kind, own_id, str(_part(body, "tenant")), time, _finite(body), revision)
 
 

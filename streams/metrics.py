@@ -71,7 +71,7 @@ SINK_WRITE_SECONDS = Histogram(
 )
 SINK_LAG = Gauge(
     "sentinel_sink_lag",
-    "Offsets between what the store has and the end of the partition at the last commit.",
+    "Offsets between what was committed after it was stored and the end of the partition.",
     ("topic", "partition"),
     registry=REGISTRY,
 )
@@ -82,3 +82,8 @@ def forget_lane(stage: str, lane: int) -> None:
     """Takes back where a lane stands, when another worker goes on with it: what this one says of it would never change again."""
     for gauge in (POSITION, DURABLE, LAG, PROGRESS):
         gauge.remove(stage, lane)
+
+
+def forget_sink_lag(topic: str, partition: int) -> None:
+    """The same for a partition that another sink stores from now on."""
+    SINK_LAG.remove(topic, partition)

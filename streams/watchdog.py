@@ -90,9 +90,11 @@ class Watchdog:
     def _seen(self) -> dict[str | int, int]:
         if not self._is_ready():
             return {_NOT_READY: self._watched.moves}
+        # Lanes are counted on in a look at which the loop is busy.
+        seen: dict[str | int, int] = dict(self._watched.behind().items())
         if self._beats == self._seen_beats:
-            return {_LOOP: self._beats}
-        return dict(self._watched.behind().items())
+            seen[_LOOP] = self._beats
+        return seen
 
     def _looks(self, what: str | int, at: int) -> int:
         before, looks = self._stands.get(what, (None, 0))
@@ -107,7 +109,8 @@ class Watchdog:
         if not standing:
             return None
         lanes = sorted(what for what in standing if isinstance(what, int))
-        what = f"lanes {lanes} have records and did not move" if lanes else next(iter(standing))
+        whole = next((what for what in standing if isinstance(what, str)), None)
+        what = whole or f"lanes {lanes} have records and did not move"
         return f"{what} for {max(standing.values()) * LOOK_S:g} s"
 
     def _run(self) -> None:

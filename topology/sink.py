@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import uvloop
 from aiokafka.errors import RequestTimedOutError
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from agents.sink import NAME, Sink
 from agents.sinking.sampling import LoggedEvent
@@ -33,7 +33,9 @@ from topology.reading import span
 from topology.settings import Settings
 
 _BEAT_S: Final = 0.5
+_LAG_EVERY_S: Final = 5.0
 _PURGE_EVERY_S: Final = 3600.0
+_NO_SUCH_LANE: Final = (KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART)
 _DAY_US: Final = 86_400_000_000
 
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
@@ -50,6 +52,9 @@ class TelemetryLog:
         try:
             return await asyncio.to_thread(self._read, partition, start, end)
         except KafkaException as fault:
+            if fault.args[0].code() in _NO_SUCH_LANE:
+                # Whatever the anomaly says.
+                return []
             raise RequestTimedOutError(f"telemetry cannot be read again: {fault.args[0]}") from fault
 
     def _read(self, partition: int, start: int, end: int) -> list[LoggedEvent]:
@@ -83,7 +88,7 @@ async def _run(settings: Settings, store: Store) -> None:
     await health.start()
     watchdog.start()
     log_for("sentinel.worker").info("worker.started", stage=NAME, health_port=health.port, pid=os.getpid())
-    rounds = (_watch(sink, watchdog), _retain(settings, store, started))
+    rounds = (_watch(sink, watchdog), _tell_lag(sink), _retain(settings, store, started))
     beside = [asyncio.create_task(ends_process(each)()) for each in rounds]
     working = asyncio.create_task(_work(sink, store, sender, started, stop))
     stopping = asyncio.create_task(stop.wait())
@@ -125,6 +130,15 @@ def _watch(sink: Sink, watchdog: Watchdog) -> Work:
             await asyncio.sleep(_BEAT_S)
 
     return watch
+
+
+def _tell_lag(sink: Sink) -> Work:
+    async def tell() -> None:
+        while True:
+            await sink.tell_lag()
+            await asyncio.sleep(_LAG_EVERY_S)
+
+    return tell
 
 
 def _retain(settings: Settings, store: Store, started: asyncio.Event) -> Work:

@@ -104,6 +104,11 @@ class Alerter:
         self._touched.add(commands_key(partition))
         return True
 
+    def commands_made_anew(self, partition: int) -> None:
+        """The partition of `commands` is another one now, whose records are all new."""
+        self._commands[partition] = 0
+        self._touched.add(commands_key(partition))
+
     def commands_from(self, partition: int) -> int:
         """Offset of the first record of this partition of `commands` that is not dealt with."""
         return self._commands.get(partition, 0)
@@ -136,6 +141,10 @@ class Alerter:
         if self._repeat_us:
             times += [self._repeat_at(talk) for talk in self._talks.values()]
         return min((time for time in times if time is not None), default=None)
+
+    def is_pending(self, notification_id: str) -> bool:
+        """Whether this delivery was begun and its fate is not known."""
+        return self._queues.is_pending(notification_id)
 
     def pending(self) -> list[Delivery]:
         """The deliveries that were begun and have no outcome yet, oldest first.
@@ -224,7 +233,7 @@ class Alerter:
     def _repeat_at(self, talk: Conversation) -> int | None:
         """When the receiver is to be told again that the incident is open; None while that is not for time to decide."""
         known = self._standing.get(talk.incident_id)
-        waits = talk.queue or talk.held or talk.summary or talk.resolved or not talk.singly
+        waits = talk.queue or talk.held or talk.summaries or talk.resolved or not talk.singly
         if (
             not self._repeat_us
             or known is None
@@ -282,11 +291,11 @@ class Alerter:
                 return [self._queues.listed(incident, receiver.name, Reason.LISTED_OLD, now)]
             return [self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
         talk.resolved, held, talk.held = True, talk.held, ""
-        if held and not (talk.singly or talk.told or talk.summary):
+        if held and not (talk.singly or talk.told or talk.summaries):
             del self._talks[key]
             self._touched.add(key)
             return [self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
-        collecting = talk.summary and talk.summary == self._summaries.collecting(incident.tenant, receiver.name)
+        collecting = self._summaries.collecting(incident.tenant, receiver.name) in talk.summaries
         if not talk.singly and (collecting or (self._is_old(incident, now) and receiver.send_resolved)):
             return [self._queues.listed(incident, receiver.name, Reason.LISTED_AGAIN, now)]
         self._summaries.refresh(incident, receiver.name)

@@ -9,8 +9,8 @@ from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Reason
 from streams.pages import seal, unseal
 
-_VERSION: Final = 2
-"""2 added `held` and what follows it: a row of version 1 has their defaults."""
+_VERSION: Final = 3
+"""2 added `held` and what follows it: a row of version 1 has their defaults. 3 has `summaries` for what was one `summary`."""
 
 ANSWERS: Final = (Reason.ACKNOWLEDGED, Reason.RESOLVED)
 """What is only told to those who took a message that the incident is open."""
@@ -30,8 +30,8 @@ class Conversation:
     """Whether the receiver has taken a message, or a summary, that says that it is open."""
     singly: bool = False
     """Whether a message of its own was decided; otherwise a summary alone tells of it."""
-    summary: str = ""
-    """Id of the summary that lists it and whose outcome is not known yet; empty when there is none."""
+    summaries: list[str] = field(default_factory=list)
+    """Ids of the summaries that list it and whose outcome is not known yet: one under way, one that collects."""
     resolved: bool = False
     """Whether the incident is over: nothing more will come."""
     sending: bool = False
@@ -48,11 +48,12 @@ class Conversation:
     """Messages without an outcome, in order; few, since repeats and extensions wait until none is queued."""
 
     def next(self) -> Delivery | None:
-        """The message to be begun now, if one can be: none is being delivered, and an end waits for the summary that told of the start."""
+        """The message to be begun now, if one can be: none is being delivered, and an end waits for the summary that is to tell of the start,
+        if nothing else told of it."""
         if self.sending or not self.queue:
             return None
         head = self.queue[0]
-        return None if head.reason in ANSWERS and self.summary else head
+        return None if head.reason in ANSWERS and self.summaries and not self.told else head
 
     @property
     def is_over(self) -> bool:
@@ -67,6 +68,8 @@ class Conversation:
     def from_row(cls, value: bytes) -> Self:
         """What `row` gave. Raises NewerState."""
         fields = orjson.loads(unseal(value, _VERSION, "conversations")[1])
+        if "summary" in fields:
+            fields["summaries"] = [one for one in (fields.pop("summary"),) if one]
         fields["queue"] = [delivery_of(item) for item in fields["queue"]]
         return cls(**fields)
 

@@ -79,9 +79,9 @@ def message_id(incident: Incident, receiver: str, *which: str | int) -> str:
     return record_id(incident.tenant, incident.id, incident.revision, receiver, *which)
 
 
-def summary_id(incident: Incident, receiver: str) -> str:
-    """The id of the summary that this incident's revision began."""
-    return record_id(incident.tenant, incident.id, incident.revision, receiver, "summary")
+def summary_id(incident: Incident, receiver: str, first_at: int) -> str:
+    """The id of the summary that this incident's revision began at this time: it may begin another one, when it is told again."""
+    return record_id(incident.tenant, incident.id, incident.revision, receiver, "summary", first_at)
 
 
 def incident_message(incident: Incident, reason: Reason, page_url: str | None = None, acknowledged_by: str = "") -> str:

@@ -103,7 +103,8 @@ class Queues:
             talk = self._talks[key] = Conversation(incident.tenant, incident.id, receiver)
         if talk is not None:
             talk.held = ""
-            talk.summary = listed_in or talk.summary
+            if listed_in is not None and listed_in not in talk.summaries:
+                talk.summaries.append(listed_in)
             if talk.is_over:
                 del self._talks[key]
         return self._ledger.unsent(incident, receiver, NotificationOutcome.SUMMARISED, reason, now)
@@ -129,6 +130,10 @@ class Queues:
         self._touched.add(LEDGER_KEY)
         ended = self._ledger.ended(delivery, outcome, status=status, attempt=attempt, now=now)
         return [ended, *self.advance(key, now)]
+
+    def is_pending(self, notification_id: str) -> bool:
+        """Whether this delivery was begun and its fate is not known."""
+        return notification_id in self._in_flight or self._summaries.is_sending(notification_id)
 
     def pending(self) -> list[Delivery]:
         """As `Alerter.pending`."""
@@ -158,8 +163,8 @@ class Queues:
         self._touched.add(LEDGER_KEY)
         decisions = [self._ledger.ended(summary, outcome, status=status, attempt=attempt, now=now)]
         for key, talk in sorted(self._talks.items()):
-            if talk.summary == summary.notification_id:
-                talk.summary = ""
+            if summary.notification_id in talk.summaries:
+                talk.summaries.remove(summary.notification_id)
                 talk.told |= isinstance(outcome, Delivered)
                 decisions += self.advance(key, now)
         return decisions

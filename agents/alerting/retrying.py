@@ -9,6 +9,7 @@ from agents.alerting.reasons import Attempt
 from agents.alerting.settings import RetrySettings
 
 _ASKS_TO_WAIT: Final = (429, 503)
+_TIMED_OUT: Final = 408
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def _reason(answer: DeliveryAnswer) -> Attempt:
         return Attempt.DELIVERED if answer.error is None else Attempt.REJECTED
     if status == 429:
         return Attempt.TOO_MANY_REQUESTS
-    if status >= 500:
+    if status >= 500 or status == _TIMED_OUT:
         return Attempt.SERVER_FAULT
     if status == 410:
         return Attempt.GONE

@@ -89,7 +89,7 @@ class Summaries:
         self._touched.add(key)
         if place.collected is None:
             place.collected = _Collected(
-                summary_id(incident, receiver),
+                summary_id(incident, receiver, now),
                 incident.id,
                 incident.revision,
                 first_at=now,
@@ -147,6 +147,10 @@ class Summaries:
     def sending(self) -> list[Delivery]:
         """The summaries that are being delivered."""
         return [place.sending for _, place in sorted(self._places.items()) if place.sending is not None]
+
+    def is_sending(self, notification_id: str) -> bool:
+        """Whether this summary is being delivered."""
+        return any(p.sending and p.sending.notification_id == notification_id for p in self._places.values())
 
     def settle(self, notification_id: str) -> Delivery | None:
         """A summary's outcome is known: forget it. None when no summary of this id is being delivered."""

@@ -11,7 +11,7 @@ from schemas.documents import Document, Kind, document
 from schemas.errors import BadRecord
 
 BATCH_DOCUMENTS: Final = 4_000
-"""Documents after which a batch is closed; a block is never cut."""
+"""Documents and bad records after which a batch is closed; a block is never cut."""
 
 _STRETCH: Final = 100
 """Records that are decoded in one go, a few milliseconds: requests that are ready meanwhile do not wait longer."""
@@ -69,7 +69,7 @@ class Batch:
     @property
     def is_full(self) -> bool:
         """Whether it should grow no further."""
-        return len(self.documents) >= BATCH_DOCUMENTS
+        return len(self.documents) + len(self.bad) >= BATCH_DOCUMENTS
 
 
 def _take(batch: Batch, records: Records, kind: Kind, chosen: Sequence[bool] | None) -> Iterator[None]:

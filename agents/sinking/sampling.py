@@ -15,6 +15,8 @@ from schemas.errors import BadRecord
 _FIRST_LOOK: Final = 1_000
 """Records that are looked at first: most cited events are the record that completed the anomaly."""
 _GROWS: Final = 10
+_LONGEST: Final = 10_000
+"""Records between the first and the last anomaly that are looked back from together."""
 
 
 def sampled(partition: int, offsets: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.bool_]:
@@ -59,14 +61,15 @@ class Cited:
 
 
 async def cited(documents: Sequence[Document], log: LooksBack, within: int) -> list[Cited]:
-    """The events that the anomalies among the documents cite, as far as they are among the `within` records before each. Each once."""
+    """The events that the anomalies among the documents cite, as far as they are among the `within` records before each (or, of those
+    that near records completed, before the first of them). Each once."""
     found: list[Cited] = []
-    for partition, end, wanted in _wanted(documents):
-        begin, look = end, min(_FIRST_LOOK, within)
-        while wanted and begin > max(end - within, 0):
-            start = max(end - look, 0)
-            for record in await log.read(partition, start, begin):
-                one = _matching(record, wanted)
+    for stretch in _wanted(documents):
+        wanted, begin, look = stretch.wanted, stretch.last, min(_FIRST_LOOK, within)
+        while wanted and begin > max(stretch.first - within, 0):
+            start = max(stretch.first - look, 0)
+            for record in await log.read(stretch.partition, start, begin):
+                one = _matching(record, wanted) if wanted else None
                 if one is not None:
                     wanted.discard((one.tenant, one.id))
                     found.append(Cited(one, record))
@@ -74,8 +77,19 @@ async def cited(documents: Sequence[Document], log: LooksBack, within: int) -> l
     return found
 
 
-def _wanted(documents: Sequence[Document]) -> Iterator[tuple[int, int, set[tuple[str, str]]]]:
-    """For each place (partition, offset after the record that completed an anomaly): tenant and id of each event cited there."""
+@dataclass(slots=True)
+class _Stretch:
+    """Anomalies that near records of a partition completed, looked back from together: a log is opened once for many."""
+
+    partition: int
+    first: int
+    """Offset after the record that completed the first of them."""
+    last: int
+    wanted: set[tuple[str, str]]
+    """Tenant and id of each event that they cite."""
+
+
+def _wanted(documents: Sequence[Document]) -> Iterator[_Stretch]:
     places: dict[tuple[int, int], set[tuple[str, str]]] = {}
     for each in documents:
         if each.kind is Kind.ANOMALY:
@@ -83,9 +97,22 @@ def _wanted(documents: Sequence[Document]) -> Iterator[tuple[int, int, set[tuple
             assert isinstance(lane, int)
             assert isinstance(offset, int)
             assert isinstance(ids, list)
-            if ids:
+            if ids and lane >= 0 and offset >= 0:
                 places.setdefault((lane, offset + 1), set()).update((each.tenant, id) for id in ids)
-    return ((*place, wanted) for place, wanted in places.items())
+    made: list[_Stretch] = []
+    for (lane, end), wanted in sorted(places.items()):
+        near = made[-1] if made else None
+        if (
+            near is not None
+            and near.partition == lane
+            and end - near.last <= _FIRST_LOOK
+            and end - near.first <= _LONGEST
+        ):
+            near.last = end
+            near.wanted |= wanted
+        else:
+            made.append(_Stretch(lane, end, end, wanted))
+    return iter(made)
 
 
 def _matching(record: LoggedEvent, wanted: set[tuple[str, str]]) -> Document | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -45,6 +45,8 @@ _RUSH_AT_KILL: Final = 0.04
 """Shares of all events that are sent at once before."""
 
 Say = Callable[[str], None]
+Disturb = Callable[[Plan, "Group", Sender, Inbox, Say], Awaitable[None]]
+"""Does harm to a run while events flow; when it returns, everything that there should be runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class Disturber:
             if number == leaves:
                 await self._leave()
             if hit is not None and not hit.has_left and not kill.early:
-                await _works(hit)
+                await works(hit)
             hit = rng.choice(self.group.of_stage(kill.stage))
             await asyncio.sleep(kill.pause_s)
             if kill.rushed:
@@ -135,7 +137,7 @@ class Disturber:
             how = ", early" if kill.early else ", idle" if not busy else ", with a backlog" if kill.rushed else ""
             self.say(f"kill {number + 1} of {len(kills)}: {hit.name}{how}")
         for member in [member for stage in STAGES for member in self.group.of_stage(stage)]:
-            await _works(member)
+            await works(member)
         if len(kills) <= leaves:
             await self._leave()
 
@@ -143,22 +145,22 @@ class Disturber:
         second = self.group.add(_SECOND, "detect")
         await until(second.is_up, _READY_S, f"{_SECOND} does not start")
         self.sender.rush(_RUSH_AT_REBALANCE)
-        await _works(second)
+        await works(second)
         self.say("a second worker of detect has joined")
         if self.plan.freezes:
             await self._freeze(self.group.members["detect"], self.group.members[_SECOND])
 
     async def _leave(self) -> None:
         """Once it works: one that is told to end while it starts just ends."""
-        await _works(self.group.members[_SECOND])
-        await _works(self.group.members["detect"])
+        await works(self.group.members[_SECOND])
+        await works(self.group.members["detect"])
         self.sender.rush(_RUSH_AT_REBALANCE)
         await self.group.members[_SECOND].leave()
         self.say("the second worker of detect has left")
 
     async def _freeze(self, frozen: Member, other: Member) -> None:
         """Stops a worker in the middle of whatever it does until another has its lanes and goes on with them; then it wakes, and knows of nothing."""
-        await _works(frozen)
+        await works(frozen)
         deaths = frozen.deaths.total()
         self.sender.rush(_RUSH_AT_KILL)
         await self._is_busy(frozen)
@@ -174,7 +176,7 @@ class Disturber:
             return frozen.deaths.total() > deaths or await self._are_two()
 
         await until(has_noticed, _READY_S, "the frozen worker does not come back")
-        await _works(frozen)
+        await works(frozen)
         fenced = "ended, fenced, and was started again" if frozen.deaths.total() > deaths else "joined again"
         self.say(f"detect was frozen until the second worker had its lanes, and then {fenced}")
 
@@ -194,12 +196,17 @@ class Disturber:
         return await asyncio.to_thread(_members, self.plan.broker, f"{self.plan.prefix}detect") == 2
 
 
+async def killed(plan: Plan, group: Group, sender: Sender, inbox: Inbox, say: Say) -> None:
+    """The kills of the plan, and a second worker that joins and leaves."""
+    await Disturber(plan, group, sender, inbox, say).run()
+
+
 def _members(broker: Broker, group: str) -> int:
     admin = AdminClient({**librdkafka_config(broker), "log_level": 0})
     return len(admin.describe_consumer_groups([group], request_timeout=10.0)[group].result().members)
 
 
-async def _works(member: Member) -> None:
+async def works(member: Member) -> None:
     """Until it is ready, and, if its stage always has something to do, has made something durable since it started."""
     await until(member.is_ready, _READY_S, f"{member.name} is not ready")
     if member.stage == "detect":

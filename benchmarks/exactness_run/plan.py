@@ -43,6 +43,10 @@ class Plan:
     """Whether the deviation and the profile detector are on, beside the rules."""
     freezes: bool = True
     """Whether a worker is also frozen for longer than its group waits, so that it wakes as one whose lanes are another's."""
+    seconds: float | None = None
+    """How long the paced part of the traffic takes; None lets it follow from the number of kills."""
+    proxied: str = ""
+    """Where the workers reach the broker, if it is not `bootstrap`: through something that disturbs the network, say."""
     control_key: Secret = field(default_factory=lambda: Secret(secrets.token_hex(32)))
     start: int = field(default_factory=lambda: time.time_ns() // 1000 - SPAN_US)
     """Event time of the first event, µs: the last one's is about now."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import yaml
 
-from benchmarks.exactness_run.disturbing import Disturber, Group, Say
+from benchmarks.exactness_run.disturbing import Disturb, Group, Say, killed
 from benchmarks.exactness_run.inbox import Inbox
 from benchmarks.exactness_run.plan import CORRELATION, PARTITIONS, Plan
 from benchmarks.exactness_run.sending import HELD_BACK, RUSHED, Sender
@@ -46,15 +46,18 @@ class Ran:
     refused: int
 
 
-async def run(plan: Plan, say: Say) -> Ran:
-    """Runs the plan. However it is left, no process of it is left behind. Raises BenchmarkFailed, and what the broker's clients raise."""
+async def run(plan: Plan, say: Say, disturb: Disturb = killed) -> Ran:
+    """Runs the plan, while `disturb` does harm and, before it returns, heals it. However it is left, no process of it is left behind.
+
+    Raises BenchmarkFailed, and what the broker's clients raise.
+    """
     await asyncio.to_thread(make_topics, plan.broker, plan.lanes)
     await asyncio.to_thread(publish, plan.broker, plan.lanes, plan.first, plan.control_key, "exactness")
     with tempfile.TemporaryDirectory(prefix="sentinel-exactness-") as name:
         async with Inbox() as inbox:
             group = Group.of(STAGES, _config(plan, inbox, Path(name)), Path(name))
             try:
-                sent = await _disturbed(plan, group, inbox, say)
+                sent = await _disturbed(plan, group, inbox, say, disturb)
                 await settle(plan, group, say)
             finally:
                 await group.drop()
@@ -70,9 +73,10 @@ async def run(plan: Plan, say: Say) -> Ran:
         return Ran(sent, kills, dict(unexpected), words, stale, inbox.posts, inbox.forged, inbox.refused)
 
 
-async def _disturbed(plan: Plan, group: Group, inbox: Inbox, say: Say) -> int:
-    """Sends and kills at the same time; returns when everything is sent."""
-    rate = (1 - HELD_BACK - RUSHED) * plan.events / max(plan.kills * _KILL_S, 10.0)
+async def _disturbed(plan: Plan, group: Group, inbox: Inbox, say: Say, disturb: Disturb) -> int:
+    """Sends and disturbs at the same time; returns when everything is sent."""
+    seconds = max(plan.kills * _KILL_S, 10.0) if plan.seconds is None else plan.seconds
+    rate = (1 - HELD_BACK - RUSHED) * plan.events / seconds
     sender = Sender(plan, rate)
     sending = asyncio.create_task(asyncio.to_thread(sender.run))
     try:
@@ -83,7 +87,7 @@ async def _disturbed(plan: Plan, group: Group, inbox: Inbox, say: Say) -> int:
         say(f"all stages are ready; sending {plan.events:,} events, at first {rate:,.0f} a second")
         sender.go.set()
         changing = asyncio.create_task(_change_settings(plan, sender, say))
-        await Disturber(plan, group, sender, inbox, say).run()
+        await disturb(plan, group, sender, inbox, say)
         sender.calm.set()
         await changing
         return await sending
@@ -117,7 +121,7 @@ def _config(plan: Plan, inbox: Inbox, folder: Path) -> Path:
         "min_severity": "info",
     }
     sections = {
-        "broker": {"bootstrap_servers": plan.bootstrap, "topic_prefix": plan.prefix},
+        "broker": {"bootstrap_servers": plan.proxied or plan.bootstrap, "topic_prefix": plan.prefix},
         "lanes": {"partitions": PARTITIONS},
         "correlation": {"quiet_s": CORRELATION.quiet_s},
         "alerting": {

@@ -24,6 +24,12 @@ BULK_BYTES: Final = 1_000_000
 
 _AT_A_TIME: Final = 3
 """Two are worked on by two cores, and the next is there when one is done."""
+_POISON: Final = frozenset(
+    {"document_parsing_exception", "mapper_parsing_exception", "strict_dynamic_mapping_exception"}
+)
+"""What is wrong with a document itself. Elasticsearch answers 400 to an item for faults of the cluster too: no more shards, a closed index."""
+_IMMENSE: Final = "immense term"
+"""In the reason of an illegal_argument_exception that is about a document's text."""
 _BLOCKED: Final = "cluster_block_exception"
 _LATER: Final = frozenset({429, 500, 502, 503, 504})
 _REASON_CHARS: Final = 400
@@ -226,13 +232,13 @@ async def _bulk(client: AsyncElasticsearch, lines: dict[int, bytes], refused: li
         if status < 300 or status == 409:
             continue
         kind, reason = told["error"]["type"], _reason(told["error"])
-        if status in _LATER or kind == _BLOCKED:
-            again.add(index)
-            why = reason
-        elif status in (401, 403, 404):
+        if kind in _POISON or _IMMENSE in reason:
+            refused.append(Refused(index, reason))
+        elif status in (401, 403, 404) and kind != _BLOCKED:
             raise StoreRefused(f"Elasticsearch does not let us write: {reason}")
         else:
-            refused.append(Refused(index, reason))
+            again.add(index)
+            why = reason
     for index in lines.keys() - again:
         del lines[index]
     if again:

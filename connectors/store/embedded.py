@@ -140,19 +140,24 @@ class EmbeddedStore:
 
     def _open(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == VERSION:
-            return
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if version != 0 or tables:
-            raise StoreRefused(
-                f"the store {self._path} holds version {version}, this program keeps version {VERSION}; "
-                "give another store.path, or the program that wrote it"
-            )
+        if version != VERSION:
+            self._create(connection)
         connection.execute("PRAGMA journal_mode = WAL")
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        # Whoever else opens the new file at this moment looks before or after.
         with _transaction(connection):
-            for kind in Kind:
-                _create(connection, kind)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if version == 0 and not tables:
+                for kind in Kind:
+                    _create(connection, kind)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+            elif version != VERSION:
+                raise StoreRefused(
+                    f"the store {self._path} holds version {version}, this program keeps version {VERSION}; "
+                    "give another store.path, or the program that wrote it"
+                )
 
 
 class _transaction:

@@ -1,15 +1,19 @@
 """What is too old, or too much, is told in one message."""
 
+from dataclasses import replace
+
 import orjson
 
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, ReceiverSettings
+from agents.alerting.summaries import Summaries
 from schemas.records import IncidentChange, NotificationOutcome, Severity
 from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, outcomes, reasons
 
 OPENED, ESCALATED, UPDATED, RESOLVED = IncidentChange
 HOUR = 3600.0
 SUMMING = AlertSettings(receivers=(PAGER,), summary_wait_s=15, summary_max_wait_s=120, summary_listed=50)
+CAPPED = AlertSettings(receivers=(replace(PAGER, pages_per_hour=1),), summary_wait_s=15, summary_max_wait_s=120)
 
 
 def test_backlog_of_an_outage_is_one_message() -> None:
@@ -81,6 +85,39 @@ def test_end_of_a_listed_incident_is_told_after_its_summary() -> None:
         assert ended is (Reason.DELIVERED if arrives else Reason.FAILED)
         assert then is (Reason.RESOLVED if arrives else Reason.RESOLVED_NOT_SENT)
         assert len(deliveries(made)) == arrives
+
+
+def test_an_end_waits_for_no_summary_when_something_else_told_of_the_start() -> None:
+    """Of what was told singly, a rise that the cap put into a summary holds back nothing: nobody looks at what is over for an hour."""
+    desk = Desk(CAPPED)
+    desk.delivered(deliveries(desk.at(0, incident("i1", OPENED, 0)))[0])
+    assert reasons(desk.at(60, incident("i1", ESCALATED, 60))) == [Reason.LISTED_CAP]
+    assert reasons(desk.at(120, incident("i1", RESOLVED, 120))) == [Reason.RESOLVED]
+
+
+def test_an_end_is_told_when_an_earlier_summary_told_of_the_start() -> None:
+    """Also when a later one, which lists the incident again, is never taken."""
+    desk = Desk(SUMMING)
+    desk.at(HOUR, incident("i1", OPENED, 0))
+    [first] = deliveries(desk.pass_to(HOUR + 20))
+    assert reasons(desk.at(HOUR + 30, incident("i1", ESCALATED, 30))) == [Reason.LISTED_OLD]
+    desk.delivered(first)
+    [second] = deliveries(desk.pass_to(HOUR + 200))
+    desk.failed(second)
+    assert reasons(desk.at(HOUR + 300, incident("i1", RESOLVED, HOUR + 300))) == [Reason.RESOLVED]
+
+
+def test_each_summary_has_an_id_of_its_own() -> None:
+    """Also two that one revision of an incident began, as repeats do: a receiver folds together what has one id."""
+    summaries = Summaries(SUMMING)
+    opened = incident("i1", OPENED, 0)
+    ids = []
+    for hour in (1, 2):
+        summaries.add(opened, PAGER.name, is_first=True, now=micros(hour * HOUR))
+        [summary] = summaries.take_due(micros(hour * HOUR + 1000))
+        assert summaries.settle(summary.notification_id) == summary
+        ids.append(summary.notification_id)
+    assert ids[0] != ids[1]
 
 
 def test_fresh_rise_of_a_listed_incident_is_paged() -> None:

@@ -75,6 +75,16 @@ def test_one_lane_that_stands_is_seen_while_others_move() -> None:
     assert told == f"lanes [3] have records and did not move for {MOVING} s"
 
 
+def test_a_busy_loop_hides_no_lane_that_stands() -> None:
+    """Looks at which the loop was busy count too."""
+    worker = Standing()
+    told = None
+    for _ in range(MOVING):
+        told = worker.looks(3) or worker.looks(1, beats=False)
+    assert told is not None
+    assert told.startswith("lanes [3]")
+
+
 def test_it_ends_even_when_it_cannot_say_where_it_stood(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it says is a help; that it ends is the promise."""
 

@@ -58,6 +58,18 @@ def test_cited_events_are_found_from_the_anomaly_back() -> None:
     assert log.reads == []
 
 
+def test_anomalies_of_near_records_are_looked_back_from_together() -> None:
+    """An outage makes thousands at once: the log is read once for them all, and not at all for places that no log has."""
+    log = Log([event(number, 0, tenant="acme").to_bytes() for number in range(5000)])
+    cites = [(at, event(at - 5, 0, tenant="acme").event_id) for at in range(3000, 3600, 3)]
+    documents = [of(Kind.ANOMALY, anomaly(at, offset=at, sample_event_ids=(id,))) for at, id in cites]
+    documents += [of(Kind.ANOMALY, anomaly(9000, lane=-1, offset=5, sample_event_ids=("x",)))]
+    documents += [of(Kind.ANOMALY, anomaly(9001, offset=-5, sample_event_ids=("x",)))]
+    found = asyncio.run(cited(documents, log, 4000))
+    assert sorted(one.document.id for one in found) == sorted(id for _, id in cites)
+    assert log.reads == [(2001, 3598)]
+
+
 def test_an_event_of_another_tenant_is_not_the_one_that_is_cited() -> None:
     """Though its id is; nor is a record that only mentions the id."""
     meant = event(1, 0, tenant="acme")

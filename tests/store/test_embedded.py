@@ -1,5 +1,6 @@
 """What only the embedded store can meet: its file."""
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
@@ -48,6 +49,14 @@ async def test_another_program_s_file_is_not_touched(tmp_path: Path) -> None:
             async with started(EmbeddedStore(str(path), IMPATIENT_S)):
                 pass
     assert (foreign.read_bytes(), text.read_bytes()) == before
+
+
+async def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
+    """As sink and API do when an installation starts for the first time: one makes it, nobody refuses it."""
+    for number in range(20):
+        stores = [EmbeddedStore(str(tmp_path / f"{number}.db"), 5.0) for _ in range(8)]
+        await asyncio.gather(*[each.start() for each in stores])
+        await asyncio.gather(*[each.close() for each in stores])
 
 
 async def test_readers_are_not_held_up_by_a_writer(store: EmbeddedStore, tmp_path: Path) -> None:
