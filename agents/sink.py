@@ -76,11 +76,13 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         store: Keeps,
         sender: Sends,
         log: LooksBack,
+        max_ahead_s: float,
     ) -> None:
         self._store, self._sender, self._log, self._settings = store, sender, log, settings
         self._names = TopicNames(broker.topic_prefix)
         self._kinds = kinds_of(self._names, settings)
         self._client, self._broker = client, broker
+        self._max_ahead_us = int(max_ahead_s * 1_000_000)
         self._consumer: AIOKafkaConsumer | None = None
         self._settled: dict[tuple[str, int], int] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -190,10 +192,13 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _take(self, batch: Batch, block: blocks.Block) -> Iterator[None]:
         kind = self._kinds[block.topic]
-        if kind is Kind.EVENT and self._settings.events is EventsKept.SAMPLED:
-            chosen = sampled(block.partition, block.offsets(), self._settings.sampled_share)
-            return batch.take(block, kind, chosen.tolist())
-        return batch.take(block, kind)
+        if kind is not Kind.EVENT:
+            return batch.take(block, kind)
+        latest = (block.append_times() + self._max_ahead_us).tolist()
+        if self._settings.events is EventsKept.ALL:
+            return batch.take(block, kind, None, latest)
+        chosen = sampled(block.partition, block.offsets(), self._settings.sampled_share)
+        return batch.take(block, kind, chosen.tolist(), latest)
 
     async def _after(
         self, writing: "asyncio.Task[None] | None", consumer: AIOKafkaConsumer, batch: Batch

@@ -78,7 +78,9 @@ def run_sink(settings: Settings) -> int:
 async def _run(settings: Settings, store: Store) -> None:
     client = aiokafka_config(settings.broker)
     sender = KafkaSender(client, NAME)
-    sink = Sink(client, settings.broker, settings.sink, store, sender, TelemetryLog(settings.broker))
+    sink = Sink(
+        client, settings.broker, settings.sink, store, sender, TelemetryLog(settings.broker), settings.lanes.max_ahead_s
+    )
     started = asyncio.Event()
     watchdog = Watchdog(sink, lambda: sink.ready or not started.is_set())
     health = HealthServer(

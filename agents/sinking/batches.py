@@ -58,13 +58,17 @@ class Batch:
     """Topic and partition, each with the offset to go on from."""
     records: int = 0
 
-    def take(self, records: Records, kind: Kind, chosen: Sequence[bool] | None = None) -> Iterator[None]:
-        """Adds the records that are `chosen` (None: all), in order; `kind` is what their topic holds. Yields now and then, so that something else
+    def take(
+        self, records: Records, kind: Kind, chosen: Sequence[bool] | None = None, latest: Sequence[int] | None = None
+    ) -> Iterator[None]:
+        """Adds the records that are `chosen` (None: all), in order; `kind` is what their topic holds. `latest`, µs, is for each the time after which
+        it is not stored. Yields now and then, so that something else
         may be done between; to be gone through to its end.
 
-        Records without a value are ticks and watermarks: they are passed over. So are bad events, which `detect` sends to dead-letters.
+        Records without a value are ticks and watermarks: they are passed over. So are bad events and those of a clock that is
+        ahead, which `detect` sends to dead-letters.
         """
-        return _take(self, records, kind, chosen)
+        return _take(self, records, kind, chosen, latest)
 
     @property
     def is_full(self) -> bool:
@@ -72,7 +76,9 @@ class Batch:
         return len(self.documents) + len(self.bad) >= BATCH_DOCUMENTS
 
 
-def _take(batch: Batch, records: Records, kind: Kind, chosen: Sequence[bool] | None) -> Iterator[None]:
+def _take(
+    batch: Batch, records: Records, kind: Kind, chosen: Sequence[bool] | None, latest: Sequence[int] | None
+) -> Iterator[None]:
     for index, value in enumerate(records.values):
         if index % _STRETCH == _STRETCH - 1:
             yield
@@ -83,6 +89,8 @@ def _take(batch: Batch, records: Records, kind: Kind, chosen: Sequence[bool] | N
         except BadRecord as error:
             if kind is not Kind.EVENT:
                 batch.bad.append((Origin(records, index), error))
+            continue
+        if latest is not None and made.time > latest[index]:
             continue
         batch.documents.append(without_texts(made) if kind is Kind.EVENT else made)
         batch.origins.append(Origin(records, index))

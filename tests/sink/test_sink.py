@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,10 +126,11 @@ def test_bad_records_and_refused_documents_go_to_dead_letters(installation: Inst
 
 
 def test_events_are_stored_on_request_without_what_people_wrote(installation: Installation, tmp_path: Path) -> None:
-    """Bad ones are detect's to tell of."""
+    """Bad ones are detect's to tell of, and so are those of a clock that is ahead, which would make an index for each day of it."""
     store = StoreSettings(StoreKind.EMBEDDED, path=str(tmp_path / "store.db"))
     told = event(1, 0, tenant="acme", prompt_text="my secret", response_text="yours")
-    installation.send(installation.names.telemetry, 0, [b"nonsense", None, told.to_bytes()])
+    ahead = replace(event(2, 0, tenant="acme"), event_time=time.time_ns() // 1000 + 3_600_000_000)
+    installation.send(installation.names.telemetry, 0, [b"nonsense", None, ahead.to_bytes(), told.to_bytes()])
     with installation.worker("sink", store=section(store), sink={"events": str(EventsKept.ALL)}) as worker:
         until(lambda: stored(store, Kind.EVENT), "the event is stored", worker=worker.ready())
     (kept,) = stored(store, Kind.EVENT)
