@@ -8,11 +8,12 @@ PYTHONS := python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup servers demo test lint docs picture clean
+.PHONY: help setup servers demo test faults lint docs picture clean
 
 help:
 	@echo "make demo     play an hour of real LLM traffic with known faults, show on a page what is found, and sum up"
 	@echo "make test     run all tests, on a real Kafka too"
+	@echo "make faults   everything that can go wrong, in its long form: an hour or so"
 	@echo "make lint     ruff, mypy, the layers between packages, purity of the pure modules"
 	@echo "make setup    environment and packages in .venv"
 	@echo "make servers  the servers that tests run, in .servers"
@@ -104,6 +105,9 @@ demo: setup
 # Two at a time: most tests wait for servers, not for a core. A file's tests stay together.
 test: setup servers
 	$(BIN)/pytest -n 2 --dist loadfile
+
+faults: setup servers
+	$(BIN)/python -m tests.faults --long
 
 lint: setup
 	$(BIN)/ruff check .

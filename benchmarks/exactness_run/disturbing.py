@@ -123,9 +123,9 @@ class Disturber:
         hit: Member | None = None
         for number, kill in enumerate(kills):
             if number == joins:
-                await self._join()
+                await self.join()
             if number == leaves:
-                await self._leave()
+                await self.leave()
             if hit is not None and not hit.has_left and not kill.early:
                 await works(hit)
             hit = rng.choice(self.group.of_stage(kill.stage))
@@ -139,26 +139,27 @@ class Disturber:
         for member in [member for stage in STAGES for member in self.group.of_stage(stage)]:
             await works(member)
         if len(kills) <= leaves:
-            await self._leave()
+            await self.leave()
 
-    async def _join(self) -> None:
+    async def join(self) -> None:
+        """A second worker of detect joins while there is a backlog, and, if the plan says so, the first is then frozen."""
         second = self.group.add(_SECOND, "detect")
         await until(second.is_up, _READY_S, f"{_SECOND} does not start")
         self.sender.rush(_RUSH_AT_REBALANCE)
         await works(second)
         self.say("a second worker of detect has joined")
         if self.plan.freezes:
-            await self._freeze(self.group.members["detect"], self.group.members[_SECOND])
+            await self.freeze(self.group.members["detect"], self.group.members[_SECOND])
 
-    async def _leave(self) -> None:
-        """Once it works: one that is told to end while it starts just ends."""
+    async def leave(self) -> None:
+        """The second worker leaves. Once it works: one that is told to end while it starts just ends."""
         await works(self.group.members[_SECOND])
         await works(self.group.members["detect"])
         self.sender.rush(_RUSH_AT_REBALANCE)
         await self.group.members[_SECOND].leave()
         self.say("the second worker of detect has left")
 
-    async def _freeze(self, frozen: Member, other: Member) -> None:
+    async def freeze(self, frozen: Member, other: Member) -> None:
         """Stops a worker in the middle of whatever it does until another has its lanes and goes on with them; then it wakes, and knows of nothing."""
         await works(frozen)
         deaths = frozen.deaths.total()
@@ -207,7 +208,7 @@ def _members(broker: Broker, group: str) -> int:
 
 
 async def works(member: Member) -> None:
-    """Until it is ready, and, if its stage always has something to do, has made something durable since it started."""
+    """Returns when it is ready, and, if its stage always has something to do, has made something durable since it started."""
     await until(member.is_ready, _READY_S, f"{member.name} is not ready")
     if member.stage == "detect":
         await until(member.has_flushed, _READY_S, f"{member.name} flushes nothing")

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -14,6 +15,8 @@ _TAKES_S: Final = 0.15
 
 _REFUSED_AT_FIRST: Final = 8
 """One in so many messages is answered 503 the first time it comes."""
+
+Mood = Callable[[web.Request], Awaitable[web.Response | None]]
 
 
 @dataclass(slots=True)
@@ -28,6 +31,8 @@ class Inbox:
     """Posts that wait for their answer now."""
     forged: int = 0
     refused: int = 0
+    mood: Mood | None = None
+    """Asked first about each post whose signature is good: an answer of its own, or None for the usual one."""
     _refused_ids: set[str] = field(default_factory=set)
     _runner: web.AppRunner | None = None
 
@@ -51,6 +56,8 @@ class Inbox:
         except WebhookVerificationError:
             self.forged += 1
             return web.Response(status=401)
+        if self.mood is not None and (answer := await self.mood(request)) is not None:
+            return answer
         name = request.headers["webhook-id"]
         if int(name[:8], 16) % _REFUSED_AT_FIRST == 0 and name not in self._refused_ids:
             self._refused_ids.add(name)

@@ -178,6 +178,10 @@ class Member:
             self._supervisor.stop()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    def gone(self) -> None:
+        """It was dropped, and nobody waits for it any more."""
+        self._ended_well = True
+
     def check(self) -> None:
         """Raises BenchmarkFailed when it died by itself too often."""
         if sum(self.unexpected.values()) > _MOST_DEATHS:

@@ -74,11 +74,17 @@ class KafkaServer:
         overrides: broker settings that take precedence over `SMALL_BROKER`.
         heap_mb: most heap of the Java process, megabytes.
         extra_listeners: further `PROTOCOL://host:port` beside the plain-text one.
+        advertised: by listener's name the `host:port` that clients are told, where it is another one: of a proxy before it.
     """
 
     def __init__(
-        self, overrides: Mapping[str, str] | None = None, heap_mb: int = 768, extra_listeners: Sequence[str] = ()
+        self,
+        overrides: Mapping[str, str] | None = None,
+        heap_mb: int = 768,
+        extra_listeners: Sequence[str] = (),
+        advertised: Mapping[str, str] | None = None,
     ) -> None:
+        self._advertised = dict(advertised or {})
         self._overrides = dict(overrides or {})
         self._extra_listeners = tuple(extra_listeners)
         self._heap_mb = heap_mb
@@ -177,11 +183,15 @@ class KafkaServer:
 
     def _format(self, folder: Path) -> None:
         broker, controller = self._ports
-        open_to_clients = ",".join((f"PLAINTEXT://127.0.0.1:{broker}", *self._extra_listeners))
+        listeners = (f"PLAINTEXT://127.0.0.1:{broker}", *self._extra_listeners)
+        told = [
+            each if (name := each.partition(":")[0]) not in self._advertised else f"{name}://{self._advertised[name]}"
+            for each in listeners
+        ]
         settings = {
             **SMALL_BROKER,
-            "listeners": f"{open_to_clients},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": open_to_clients,
+            "listeners": ",".join((*listeners, f"CONTROLLER://127.0.0.1:{controller}")),
+            "advertised.listeners": ",".join(told),
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "log.dirs": str(folder / "log"),
             **self._overrides,

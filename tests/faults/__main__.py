@@ -1,0 +1,119 @@
+"""Everything that can go wrong, one after the other, on a real Kafka: is anything lost, wrong, told twice or hung?
+
+    python -m tests.faults [--json] [--only NAME,NAME] [--long] [--events 20000] [--seed 1] [--list]
+
+Each fault happens while all stages work on a stream whose right outcome a slow, separate reference computes afterwards from the log as re-read.
+Compared are buckets, anomalies, incidents, dead letters, state to the byte, and what the receivers got. Exit status 0 only if every invariant holds:
+no event lost, state equal, each page once after its id, no lane that has records stands still for longer than 30 s once the harm is over, memory and
+open files bounded.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from benchmarks.machine import machine
+from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
+from tests.faults.catalogue import FAULTS, Fault
+from tests.faults.running import Figures, place, suffer
+from tests.servers.kafka import CannotStartKafka
+
+_SHOWN = (
+    "lost",
+    "wrong_state",
+    "missing",
+    "duplicates",
+    "unequal",
+    "duplicate_pages",
+    "longest_gap_s",
+    "recovery_s",
+    "drain_s",
+    "most_memory_mb",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    options = _options(arguments)
+    if options.list:
+        sys.stdout.writelines(f"{fault.name:22} {fault.what}\n" for fault in FAULTS.values())
+        return 0
+    screen, began = Screen(options.json), time.monotonic()
+
+    def say(line: str) -> None:
+        screen.note(f"{time.monotonic() - began:6.1f} s  {line}")
+
+    end_in_order()
+    described = machine()
+    told: dict[str, Json] = {}
+    try:
+        with place() as at:
+            for fault in options.only:
+                say(f"--- {fault.name}: {fault.what}")
+                try:
+                    figures = suffer(fault, at, events=options.events, seed=options.seed, long=options.long, say=say)
+                except BenchmarkFailed as why:
+                    say(f"{fault.name} BROKEN: {why}")
+                    told[fault.name] = {"broken": [str(why)]}
+                    continue
+                told[fault.name] = figures.numbers
+                say(_line(figures))
+    except CannotStartKafka as why:
+        sys.stderr.write(f"faults: {why}\n")
+        return 2
+    broken = [name for name, numbers in told.items() if isinstance(numbers, dict) and numbers["broken"]]
+    screen.results(described, [_sheet(told)], {"faults": told, "broken": [*broken]})
+    return 1 if broken else 0
+
+
+def _line(figures: Figures) -> str:
+    state = "; ".join(figures.broken) or "every invariant holds"
+    return f"{figures.fault.name}: {state}" + "".join(
+        f"\n           {tally.what}: {example}" for tally in figures.verdict.differing for example in tally.examples
+    )
+
+
+def _sheet(told: dict[str, Json]) -> Sheet:
+    rows = [
+        (
+            name,
+            *(str(numbers.get(each, "-")) for each in _SHOWN),
+            "; ".join(map(str, _list(numbers["broken"]))) or "holds",
+        )
+        for name, numbers in told.items()
+        if isinstance(numbers, dict)
+    ]
+    return Sheet("Faults", ("fault", *_SHOWN, "invariants"), rows)
+
+
+def _list(found: Json) -> list[Json]:
+    return list(found) if isinstance(found, list) else []
+
+
+def _faults(names: str) -> list[Fault]:
+    unknown = [name for name in names.split(",") if name not in FAULTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such fault: {', '.join(unknown)}; --list names them all")
+    return [FAULTS[name] for name in names.split(",")]
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults",
+        description=(__doc__ or "").split("\n")[0],
+        epilog="example: python -m tests.faults --only zombie,broker-killed",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one object, with one for each fault, instead of a table"
+    )
+    parser.add_argument("--only", type=_faults, default=list(FAULTS.values()), metavar="NAMES", help="(all)")
+    parser.add_argument("--long", action="store_true", help="the long form: minutes for each fault")
+    parser.add_argument("--events", type=int, default=20_000, help="events for each fault (20,000)")
+    parser.add_argument("--seed", type=int, default=1, help="of traffic and faults (1)")
+    parser.add_argument("--list", action="store_true", help="name the faults, and end")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What happens to the broker, and to the network before it."""
+
+import asyncio
+from typing import Final
+
+from tests.faults.scene import Scene
+
+_PAUSE_S: Final = 8.0
+_LONG_PAUSE_S: Final = 45.0
+_HOLE_S: Final = 10.0
+_SLOW_S: Final = 10.0
+_RESETS: Final = 5
+
+
+async def paused(scene: Scene) -> None:
+    """The broker stands still for longer than sessions last, connections open."""
+    await scene.flow()
+    async with scene.harm("the broker is paused"):
+        scene.kafka.pause()
+        try:
+            await asyncio.sleep(_LONG_PAUSE_S if scene.long else _PAUSE_S)
+        finally:
+            scene.kafka.resume()
+    await scene.all_work()
+
+
+async def died(scene: Scene) -> None:
+    """SIGKILL of the only broker, and a new start on the same log."""
+    for _ in range(3 if scene.long else 1):
+        await scene.flow()
+        async with scene.harm("the broker is killed"):
+            scene.kafka.kill()
+            await asyncio.sleep(1.0)
+            # Not in another thread: the server is bound to the one that starts it, and ends with that.
+            scene.kafka.start()
+        await scene.all_work()
+
+
+async def bounced(scene: Scene) -> None:
+    """The only broker is ended in order, and started again."""
+    for _ in range(3 if scene.long else 1):
+        await scene.flow()
+        async with scene.harm("the broker is bounced"):
+            await asyncio.to_thread(scene.kafka.stop)
+            scene.kafka.start()
+        await scene.all_work()
+
+
+async def delayed(scene: Scene) -> None:
+    """Every answer of the broker comes 200 ms later."""
+    scene.wire.delay_s = 0.1
+    try:
+        for _ in range(10 if scene.long else 3):
+            await scene.flow(0.03, _SLOW_S / 3)
+    finally:
+        scene.wire.delay_s = 0.0
+    await scene.all_work()
+
+
+async def throttled(scene: Scene) -> None:
+    """A line of 128 kB a second, for each connection."""
+    scene.wire.bytes_per_s = 128_000.0
+    try:
+        for _ in range(10 if scene.long else 3):
+            await scene.flow(0.03, _SLOW_S / 3)
+    finally:
+        scene.wire.bytes_per_s = None
+    await scene.all_work()
+
+
+async def swallowed(scene: Scene) -> None:
+    """Nothing comes through for longer than sessions last, and nobody is told: a black hole."""
+    await scene.flow()
+    async with scene.harm("the network swallows everything"):
+        scene.wire.passes.clear()
+        await asyncio.sleep(_LONG_PAUSE_S if scene.long else _HOLE_S)
+        scene.wire.passes.set()
+    await scene.all_work()
+
+
+async def reset(scene: Scene) -> None:
+    """All connections are broken off at once, several times, in the middle of whatever is said."""
+    for _ in range(5 * _RESETS if scene.long else _RESETS):
+        await scene.flow(0.03, scene.rng.uniform(0.2, 2.0))
+        scene.wire.reset()
+    await scene.all_work()
+
+
+async def half_closed(scene: Scene) -> None:
+    """One direction of every connection ends, several times."""
+    for _ in range(5 * _RESETS if scene.long else _RESETS):
+        await scene.flow(0.03, scene.rng.uniform(0.2, 2.0))
+        scene.wire.half_close()
+    await scene.all_work()

@@ -1,0 +1,46 @@
+"""The faults, by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from tests.faults import brokers, processes, receivers
+from tests.faults.scene import Does
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong while events flow."""
+
+    name: str
+    does: Does
+    through_wire: bool = False
+    """Whether workers reach the broker through a network that can be disturbed."""
+
+    @property
+    def what(self) -> str:
+        """In one line."""
+        return (self.does.__doc__ or "").splitlines()[0]
+
+
+_ALL: Final = (
+    Fault("kills", processes.killed),
+    Fault("zombie", processes.frozen),
+    Fault("rebalance-storm", processes.storm),
+    Fault("scale", processes.scaled),
+    Fault("relief", processes.relieved),
+    Fault("broker-paused", brokers.paused),
+    Fault("broker-killed", brokers.died),
+    Fault("broker-bounced", brokers.bounced),
+    Fault("network-delay", brokers.delayed, through_wire=True),
+    Fault("network-throttled", brokers.throttled, through_wire=True),
+    Fault("network-black-hole", brokers.swallowed, through_wire=True),
+    Fault("network-reset", brokers.reset, through_wire=True),
+    Fault("network-half-closed", brokers.half_closed, through_wire=True),
+    Fault("receiver-slow", receivers.slow),
+    Fault("receiver-breaks-off", receivers.breaking_off),
+    Fault("receiver-redirects", receivers.redirecting),
+)
+
+FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({fault.name: fault for fault in _ALL})

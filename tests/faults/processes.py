@@ -1,0 +1,75 @@
+"""What happens to workers: they die, are frozen, come and go."""
+
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+from benchmarks.exactness_run.disturbing import killed as dies
+from benchmarks.exactness_run.disturbing import works
+from tests.faults.scene import Scene
+
+_STORM_S: Final = 25.0
+_LONG_STORM_S: Final = 180.0
+_STAYS_S: Final = (0.0, 0.5, 2.0, 6.0)
+
+
+async def killed(scene: Scene) -> None:
+    """SIGKILL of any stage at random, some before the one before is back; a second worker of detect joins and leaves."""
+    await dies(scene.plan, scene.group, scene.sender, scene.inbox, scene.say)
+
+
+async def frozen(scene: Scene) -> None:
+    """SIGSTOP of one of two workers for longer than the group waits: it wakes as one whose lanes are another's, and must neither write nor page."""
+    disturber = replace(scene.disturber, plan=replace(scene.plan, freezes=True))
+    await disturber.join()
+    await disturber.leave()
+
+
+async def storm(scene: Scene) -> None:
+    """Two more workers of detect join and leave again and again, also while they start, under load."""
+    rng, number = scene.rng, 1
+    end = asyncio.get_running_loop().time() + (_LONG_STORM_S if scene.long else _STORM_S)
+    there: list[str] = []
+    while asyncio.get_running_loop().time() < end:
+        if len(there) < 2 and (not there or rng.random() < 0.6):
+            number += 1
+            there.append(f"detect-{number}")
+            scene.group.add(there[-1], "detect")
+            scene.say(f"{there[-1]} joins")
+        else:
+            name = there.pop(rng.randrange(len(there)))
+            member = scene.group.members[name]
+            if rng.random() < 0.5:
+                await works(member)
+                await member.leave()
+                scene.say(f"{name} left in order")
+            else:
+                await member.drop()
+                member.gone()
+                scene.say(f"{name} is gone at once")
+        await scene.flow(0.02, rng.choice(_STAYS_S))
+    for name in there:
+        await works(scene.group.members[name])
+        await scene.group.members[name].leave()
+
+
+async def scaled(scene: Scene) -> None:
+    """One worker of detect, two, four, and one again."""
+    names = [f"detect-{number}" for number in (2, 3, 4)]
+    for few in (names[:1], names[1:]):
+        for name in few:
+            scene.group.add(name, "detect")
+        await scene.all_work()
+        await scene.flow(0.05, 3.0)
+    for name in names:
+        await scene.group.members[name].leave()
+        await scene.flow(0.02, 1.0)
+
+
+async def relieved(scene: Scene) -> None:
+    """Every stage is ended in order while it works, and another worker takes its place."""
+    for stage in ("detect", "correlate", "alert"):
+        heir = scene.group.add(f"{stage}-heir", stage)
+        await works(heir)
+        await scene.flow(0.05, 0.5)
+        await scene.group.members[stage].leave()

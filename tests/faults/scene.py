@@ -1,0 +1,65 @@
+"""Where a fault happens: all stages at work on a real broker, traffic, and somebody who looks."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from benchmarks.exactness_run.disturbing import Disturber, Group, Say, works
+from benchmarks.exactness_run.inbox import Inbox
+from benchmarks.exactness_run.plan import Plan
+from benchmarks.exactness_run.sending import Sender
+from tests.faults.watching import Watch
+from tests.faults.wire import Wire
+from tests.servers.kafka import KafkaServer
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a fault can lay hands on."""
+
+    plan: Plan
+    group: Group
+    sender: Sender
+    inbox: Inbox
+    say: Say
+    kafka: KafkaServer
+    wire: Wire
+    watch: Watch
+    long: bool
+    """Whether it may take minutes."""
+
+    @property
+    def rng(self) -> random.Random:
+        """The same for the same plan."""
+        return random.Random(self.plan.seed)
+
+    @property
+    def disturber(self) -> Disturber:
+        """Of the workers of detect."""
+        return Disturber(self.plan, self.group, self.sender, self.inbox, self.say)
+
+    @contextlib.asynccontextmanager
+    async def harm(self, what: str) -> AsyncIterator[None]:
+        """Meanwhile nobody can be asked to work; afterwards all have to, soon."""
+        self.say(what)
+        self.watch.harmed()
+        try:
+            yield
+        finally:
+            self.watch.healed()
+
+    async def all_work(self) -> None:
+        """Returns when every worker that has not left is ready. Raises BenchmarkFailed when that takes too long."""
+        for stage in ("detect", "correlate", "alert"):
+            for member in self.group.of_stage(stage):
+                await works(member)
+
+    async def flow(self, share: float = 0.05, seconds: float = 1.0) -> None:
+        """More events than usual come for a while."""
+        self.sender.rush(share)
+        await asyncio.sleep(seconds)
+
+
+Does = Callable[[Scene], Awaitable[None]]
