@@ -1,0 +1,237 @@
+"""The protections, each with how it is taken away and the tests that must notice."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One protection that is taken away: in `file`, `old` becomes `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    """What pytest is given. One of them must fail."""
+
+
+_LANE_SET: Final = ("tests/streams/test_lane_set.py",)
+_WATCHDOG: Final = ("tests/faust/test_watchdog.py", "-k", "not ends_to_be_started")
+_STOCK: Final = ("tests/faust/test_stock.py",)
+_ENDINGS: Final = "tests/faust/test_endings.py"
+_FLUSH: Final = "        await lane.changelog.commit(rows, others)\n        lane.durable = lane.position.offset\n"
+
+MUTATIONS: Final = (
+    Mutation(
+        "outputs are awaited before the position moves on",
+        "streams/lanes.py",
+        "            await self._sender.send(step.now)\n",
+        "            self.sending = asyncio.create_task(self._sender.send(step.now))\n",
+        _LANE_SET,
+    ),
+    Mutation(
+        "what is committed is durable first",
+        "streams/lanes.py",
+        _FLUSH,
+        "        lane.durable = lane.position.offset\n        await lane.changelog.commit(rows, others)\n",
+        _LANE_SET,
+    ),
+    Mutation(
+        "the position is part of the state's transaction",
+        "streams/lanes.py",
+        "        rows.append((KEY, lane.position.to_bytes()))\n",
+        "",
+        _LANE_SET,
+    ),
+    Mutation(
+        "the position is set before the first block is taken",
+        "streams/lanes.py",
+        "        if start.first or start.jumped:\n",
+        "        if start.jumped:\n",
+        _LANE_SET,
+    ),
+    Mutation(
+        "stale blocks are dropped",
+        "streams/lanes.py",
+        "            if block.start > offset or self._suspended:\n",
+        "            if self._suspended:\n",
+        _LANE_SET,
+    ),
+    Mutation(
+        "a suspended lane takes nothing",
+        "streams/lanes.py",
+        "        if lane is None or self._suspended:\n            self._drop(block)\n",
+        "        if lane is None:\n            self._drop(block)\n",
+        _LANE_SET,
+    ),
+    Mutation(
+        "records that were taken already are cut off",
+        "streams/lanes.py",
+        "                await self._step(lane, block.from_offset(offset))\n",
+        "                await self._step(lane, block)\n",
+        _LANE_SET,
+    ),
+    Mutation(
+        "lanes are flushed before a rebalance",
+        "streams/lanes.py",
+        "        self._suspended = True\n        await self.flush()\n",
+        "        self._suspended = True\n",
+        _LANE_SET,
+    ),
+    Mutation(
+        "a restored lane knows the newest settings",
+        "streams/lanes.py",
+        "            await self._settings.catch_up()\n",
+        "",
+        _LANE_SET,
+    ),
+    Mutation(
+        "settings that a block names are waited for",
+        "streams/lanes.py",
+        "        await self._settings_for(block)\n",
+        "",
+        _LANE_SET,
+    ),
+    Mutation(
+        "a lane whose next records are gone ends the worker",
+        "streams/lanes.py",
+        "                self._refuse_to_wait(lane)\n",
+        "",
+        _LANE_SET,
+    ),
+    Mutation(
+        "a lane is fenced before it is read",
+        "streams/changelog.py",
+        "        await self._producer.start()\n\n    async def close",
+        "        self._producer._txn_manager = None\n        await self._producer.start()\n\n    async def close",
+        ("tests/streams/test_changelog.py",),
+    ),
+    Mutation(
+        "state is written in transactions",
+        "streams/changelog.py",
+        "        async with producer.transaction():\n",
+        "        await producer.begin_transaction()\n        if True:\n",
+        ("tests/streams/test_changelog.py",),
+    ),
+    Mutation(
+        "only committed state is read back",
+        "streams/changelog.py",
+        '        isolation_level="read_committed",\n',
+        "",
+        ("tests/streams/test_changelog.py",),
+    ),
+    Mutation(
+        "commits do not pass events in flight",
+        "streams/hardened.py",
+        "    def _new_offset(self, tp: TP)",
+        "    def _no_new_offset(self, tp: TP)",
+        _STOCK,
+    ),
+    Mutation(
+        "reading goes on where the state is",
+        "streams/hardened.py",
+        "    async def perform_seek(self)",
+        "    async def perform_no_seek(self)",
+        _STOCK,
+    ),
+    Mutation(
+        "aborted records are not read",
+        "streams/hardened.py",
+        '            isolation_level="read_committed",\n',
+        "",
+        _STOCK,
+    ),
+    Mutation(
+        "other code underneath is refused",
+        "streams/patches.py",
+        "        if source_hash(patched) != HASHES.get(name):\n",
+        "        if name not in HASHES:\n",
+        _STOCK,
+    ),
+    Mutation(
+        "an exception in a callback ends the process",
+        "streams/ending.py",
+        "            end_process(error)\n            raise\n\n    return guarded",
+        "            raise\n\n    return guarded",
+        (_ENDINGS, "-k", "companion or flush or tick"),
+    ),
+    Mutation(
+        "a settings client that fetches no longer is noticed",
+        "streams/followed.py",
+        "            check_fetching(consumer)\n",
+        "",
+        (_ENDINGS, "-k", "fetch-settings"),
+    ),
+    Mutation(
+        "a lane's client that fetches no longer is noticed",
+        "streams/hardened.py",
+        "    await asyncio.sleep(0)\n    check_fetching(consumer)\n",
+        "    await asyncio.sleep(0)\n",
+        (_ENDINGS, "-k", "[fetch] or group"),
+    ),
+    Mutation(
+        "what stands still ends",
+        "streams/watchdog.py",
+        '                self._end(Stalled(f"{told}; ending, to be started again"))\n',
+        "                pass\n",
+        _WATCHDOG,
+    ),
+    Mutation(
+        "it ends whatever saying where comes to",
+        "streams/watchdog.py",
+        "            finally:\n",
+        "            except ArithmeticError:\n                pass\n            else:\n",
+        _WATCHDOG,
+    ),
+    Mutation(
+        "a position past the log's end is refused",
+        "streams/position.py",
+        "    if stored.offset > log.end:\n",
+        "    if False:\n",
+        ("tests/streams/test_position.py",),
+    ),
+    Mutation(
+        "another topic under the name is refused",
+        "streams/position.py",
+        "and stored.topic_id != log.topic_id:\n",
+        "and False:\n",
+        ("tests/streams/test_position.py",),
+    ),
+    Mutation(
+        "control records count only with our signature",
+        "streams/settings_log.py",
+        "        if not is_signed(self._key, headers, SKIP if skip else SETTINGS, key, value):\n",
+        "        if False:\n",
+        ("tests/streams/test_control.py",),
+    ),
+    Mutation(
+        "a decision is durable before its message is sent",
+        "agents/alert.py",
+        "            step.flush = True\n            step.then",
+        "            step.then",
+        ("tests/stages/test_messages.py", "tests/alerting"),
+    ),
+    Mutation(
+        "a message whose fate is unknown is begun again",
+        "agents/courier.py",
+        "                    self.begin(lane, lane.pending())\n",
+        "",
+        ("tests/stages/test_messages.py",),
+    ),
+    Mutation(
+        "the sink commits what is stored and no more",
+        "agents/sink.py",
+        "        refused = await self._store.write(batch.documents) if batch.documents else []\n",
+        "        self._settled |= batch.positions\n        await self._begin_to_commit(consumer)\n"
+        "        refused = await self._store.write(batch.documents) if batch.documents else []\n",
+        ("tests/sink/test_sink.py", "-k", "stays_away or hangs"),
+    ),
+    Mutation(
+        "faults of a cluster bury no document",
+        "connectors/store/elasticsearch.py",
+        "        if kind in _POISON or _IMMENSE in reason:\n",
+        "        if status == 400:\n",
+        ("tests/store/test_elasticsearch.py",),
+    ),
+)
