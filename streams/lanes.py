@@ -162,7 +162,7 @@ class LaneSet:
         """Carries a block through: step, outputs awaited, position moved. To be called for one block of a partition at a time."""
         await self._settings_for(block)
         lane = self._lanes.get(block.partition)
-        if lane is None or self._suspended:
+        if lane is None:
             self._drop(block)
             return
         async with lane.lock:

@@ -61,8 +61,8 @@ MUTATIONS: Final = (
     Mutation(
         "a suspended lane takes nothing",
         "streams/lanes.py",
-        "        if lane is None or self._suspended:\n            self._drop(block)\n",
-        "        if lane is None:\n            self._drop(block)\n",
+        "            if block.start > offset or self._suspended:\n",
+        "            if block.start > offset:\n",
         _LANE_SET,
     ),
     Mutation(

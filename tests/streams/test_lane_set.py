@@ -110,6 +110,14 @@ async def test_blocks_between_suspension_and_assignment_are_dropped(machine: Mac
     assert machine.sender.sent == list(range(20))
 
 
+async def test_before_a_rebalance_everything_is_made_durable(machine: Machine) -> None:
+    """Or whoever gets the lane would do it all again."""
+    lanes = await assigned(machine, 3, 4)
+    await lanes.take(block(0, 10))
+    await lanes.suspend()
+    assert machine.topics.position(3) == 10
+
+
 async def test_a_block_of_a_lane_that_is_not_ours_is_dropped(machine: Machine) -> None:
     """It was assigned to somebody else while it waited."""
     lanes = await assigned(machine, 4)
