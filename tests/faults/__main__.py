@@ -69,9 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _line(figures: Figures) -> str:
     state = "; ".join(figures.broken) or "every invariant holds"
-    return f"{figures.fault.name}: {state}" + "".join(
-        f"\n           {tally.what}: {example}" for tally in figures.verdict.differing for example in tally.examples
-    )
+    wrong = [f"{tally.what}: {example}" for tally in figures.verdict.differing for example in tally.examples]
+    return "\n           ".join([f"{figures.fault.name}: {state}", *wrong, *figures.verdict.ran.last_words])
 
 
 def _sheet(told: dict[str, Json]) -> Sheet:
