@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError, KafkaTimeoutError, ProducerFenced
 
 from schemas.documents import StoreRefused, StoreUnavailable
 from streams.pages import NewerState
@@ -40,6 +40,11 @@ def end_process(error: BaseException) -> None:
     os._exit(status)
 
 
+def is_temporary(error: KafkaError) -> bool:
+    """Whether it passes by itself: the broker is away, or did not answer in time, which the client does not count among the retriable."""
+    return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
+
+
 def _told(error: BaseException) -> tuple[int, str]:
     if isinstance(error, Refused | NewerState | StoreRefused):
         return REFUSED, str(error)
@@ -49,8 +54,10 @@ def _told(error: BaseException) -> tuple[int, str]:
         return AGAIN, str(error)
     if isinstance(error, StoreUnavailable):
         return AGAIN, f"{error}; ending, to be started again"
-    if isinstance(error, KafkaError) and error.retriable:
+    if isinstance(error, KafkaError) and is_temporary(error):
         return AGAIN, f"the broker did not answer in time ({type(error).__name__}); ending, to be started again"
+    if isinstance(error, asyncio.CancelledError):
+        return AGAIN, "the Kafka client was broken off in the middle of something; ending, to be started again"
     return BUG, f"ending, since {type(error).__name__}: {error}"
 
 

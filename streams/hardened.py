@@ -23,7 +23,7 @@ from faust.types import TP
 from streams import metrics
 from streams.blocks import Coalesce, install
 from streams.brokers import aiokafka_config
-from streams.ending import end_process, ends_process
+from streams.ending import end_process, ends_process, is_temporary
 from streams.fetching import check_fetching
 from streams.lanes import LaneSet
 from streams.patches import check_sources
@@ -251,6 +251,12 @@ class LaneApp(faust.App):
         await self.lane_set.close()
         await self._surroundings.close()
 
+    def _crash(self, reason: BaseException) -> None:
+        """A service of Faust's has crashed, in whichever thread. Stock ends in order then, commits on its way out, and tells status 1."""
+        if not self.should_stop:
+            end_process(reason)
+        super()._crash(reason)
+
     def _create_directories(self) -> None:
         """Stock makes folders for tables, which we do not have, where the worker was started."""
 
@@ -287,7 +293,7 @@ class LaneApp(faust.App):
                 self.ends = await thread.call_thread(_ends, thread._consumer, self.lane_topic)
             except KafkaError as fault:
                 # The broker is away for a while; what that means for the lanes, their own requests tell.
-                if not fault.retriable:
+                if not is_temporary(fault):
                     raise
 
     def log_end(self, partition: int) -> int | None:

@@ -191,7 +191,9 @@ class Member:
         self.deaths[status] += 1
         self._stale_before, self._stale = self.stale_blocks, 0
         if status != -signal.SIGKILL:
-            self.last_words.append(f"{self.name}, status {status}: {last_words(self.log)}")
+            # Where its tasks stood, if it stood still.
+            words = self.tail() if "did not move" in last_words(self.log) else last_words(self.log)
+            self.last_words.append(f"{self.name}, status {status}: {words}")
 
     def _say(self, line: str) -> None:
         self._last_said = line
