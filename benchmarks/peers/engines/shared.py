@@ -4,7 +4,9 @@ Every engine gets its orders in environment variables, prints `SEEN n` now and t
 """
 
 import json
+import math
 import os
+import sys
 from pathlib import Path
 
 BROKER = os.environ["PEER_BROKER"]
@@ -45,8 +47,9 @@ class Seen:
         """So many more."""
         self.count += events
         if self.count >= self._next:
-            self._next = self.count + self._step if self.count + self._step <= EVENTS else max(EVENTS, self.count + 1)
-            print(f"SEEN {self.count}", flush=True)
+            # Not sys.stdout: Faust puts a logger in its place.
+            print(f"SEEN {self.count}", flush=True, file=sys.__stdout__)
+            self._next = min(self.count + self._step, EVENTS) if self.count < EVENTS else math.inf
 
 
 def empty():

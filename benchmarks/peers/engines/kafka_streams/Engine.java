@@ -79,8 +79,7 @@ public final class Engine {
 
         void add() {
             if (++count < next) return;
-            long step = Math.max(1, events / REPORTS);
-            next = count + step <= events ? count + step : Math.max(events, count + 1);
+            next = count < events ? Math.min(count + Math.max(1, events / REPORTS), events) : Long.MAX_VALUE;
             if (tells) System.out.println("SEEN " + count);
             if (count >= events) all.countDown();
         }
