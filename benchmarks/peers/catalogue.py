@@ -47,6 +47,10 @@ def _python(name: str) -> Path:
     return INSTALLED / name / "bin" / "python"
 
 
+def _installed(name: str) -> Path:
+    return INSTALLED / name / ".installed"
+
+
 def _script(name: str) -> str:
     return str(ENGINES / f"{name}_engine.py")
 
@@ -61,25 +65,33 @@ def catalogue(our_python: str) -> dict[str, Engine]:
         Engine(SENTINEL),
         Engine(
             "kafka_streams",
-            ("java", "-Xmx2g", *_QUIET, "-cp", f"{_JAVA / 'libs'}/*:{_JAVA / 'classes'}", "Engine"),
+            (
+                "java",
+                "-Xmx2g",
+                "-XX:+UseParallelGC",
+                *_QUIET,
+                "-cp",
+                f"{_JAVA / 'libs'}/*:{_JAVA / 'classes'}",
+                "Engine",
+            ),
             reads_keyed=True,
-            needs=_JAVA / "classes" / "Engine.class",
+            needs=_JAVA / ".built",
         ),
         Engine(
             "quix",
             (str(_python("quix")), _script("quix")),
             reads_keyed=True,
             most_events=600_000,
-            needs=_python("quix"),
+            needs=_installed("quix"),
         ),
         Engine(
             "bytewax",
             (str(_python("bytewax")), "-m", "bytewax.run", f"{_script('bytewax')}:flow", *_RECOVERY),
             prepare=(str(_python("bytewax")), "-m", "bytewax.recovery", "{STATE}", "1"),
             most_events=400_000,
-            needs=_python("bytewax"),
+            needs=_installed("bytewax"),
         ),
-        Engine("faust", (str(_python("faust")), _script("faust")), most_events=360_000, needs=_python("faust")),
+        Engine("faust", (str(_python("faust")), _script("faust")), most_events=360_000, needs=_installed("faust")),
     )
     return {engine.name: engine for engine in engines}
 

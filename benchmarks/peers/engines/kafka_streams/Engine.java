@@ -17,6 +17,7 @@ import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
+import org.apache.kafka.streams.KeyValue;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Grouped;
@@ -29,7 +30,7 @@ import org.apache.kafka.streams.state.Stores;
 /**
  * Kafka Streams on the copy that is keyed by application and model, so that no repartition topic is needed.
  *
- * <p>One thread; a window store with its changelog behind the record cache; windows leave once, when they close. The work is done twice in one JVM,
+ * <p>One thread; a window store in memory with its changelog, behind the record cache; windows leave once, when they close. The work is done twice in one JVM,
  * by two applications: the first warms the compiler and is not counted.
  */
 public final class Engine {
@@ -121,11 +122,7 @@ public final class Engine {
         Duration window = Duration.ofSeconds(Long.parseLong(told("WINDOW_S")));
         Duration grace = Duration.ofSeconds(Long.parseLong(told("GRACE_S")));
         Serde<GenericRecord> events = Serdes.serdeFrom((topic, event) -> { throw new IllegalStateException("nothing is repartitioned"); }, new Telemetry(seen));
-        boolean memory = System.getenv().getOrDefault("PEER_STORE", "memory").equals("memory");
-        String store = "windows";
-        var supplier = memory
-            ? Stores.inMemoryWindowStore(store, window.plus(grace).multipliedBy(2), window, false)
-            : Stores.persistentWindowStore(store, window.plus(grace).multipliedBy(2), window, false);
+        var supplier = Stores.inMemoryWindowStore("windows", window.plus(grace).multipliedBy(2), window, false);
         var builder = new StreamsBuilder();
         builder.stream(told("TOPIC"), Consumed.with(Serdes.String(), events)
                 .withTimestampExtractor((record, before) -> (Long) ((GenericRecord) record.value()).get("event_time") / 1000))
@@ -137,7 +134,7 @@ public final class Engine {
                 Materialized.<String, long[]>as(supplier).withKeySerde(Serdes.String()).withValueSerde(NUMBERS).withCachingEnabled())
             .suppress(Suppressed.untilWindowCloses(Suppressed.BufferConfig.unbounded()))
             .toStream()
-            .map((key, numbers) -> new org.apache.kafka.streams.KeyValue<>(key.key(), closed(key.window().start(), numbers)))
+            .map((key, numbers) -> new KeyValue<>(key.key(), closed(key.window().start(), numbers)))
             .to(out, Produced.with(Serdes.String(), Serdes.String()));
         var settings = new Properties();
         settings.put("application.id", application);
