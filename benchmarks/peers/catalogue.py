@@ -56,6 +56,14 @@ def _script(name: str) -> str:
 
 
 _JAVA: Final = INSTALLED / "kafka_streams"
+_JVM: Final = (
+    "-Xmx2g",
+    "-XX:+UseParallelGC",
+    "-Dorg.apache.avro.fastread=true",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+)
+_RECOVERY: Final = ("-r", "{STATE}", "-s", "5", "-b", "0")
+"""Of Bytewax: snapshots each five seconds, none kept back."""
 
 
 def catalogue(our_python: str) -> dict[str, Engine]:
@@ -65,15 +73,7 @@ def catalogue(our_python: str) -> dict[str, Engine]:
         Engine(SENTINEL),
         Engine(
             "kafka_streams",
-            (
-                "java",
-                "-Xmx2g",
-                "-XX:+UseParallelGC",
-                *_QUIET,
-                "-cp",
-                f"{_JAVA / 'libs'}/*:{_JAVA / 'classes'}",
-                "Engine",
-            ),
+            ("java", *_JVM, "-cp", f"{_JAVA / 'libs'}/*:{_JAVA / 'classes'}", "Engine"),
             reads_keyed=True,
             needs=_JAVA / ".built",
         ),
@@ -94,10 +94,6 @@ def catalogue(our_python: str) -> dict[str, Engine]:
         Engine("faust", (str(_python("faust")), _script("faust")), most_events=360_000, needs=_installed("faust")),
     )
     return {engine.name: engine for engine in engines}
-
-
-_QUIET: Final = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.apache.avro.fastread=true")
-_RECOVERY: Final = ("-r", "{STATE}", "-s", "5", "-b", "0")
 
 
 def chosen(names: str, our_python: str) -> list[Engine]:

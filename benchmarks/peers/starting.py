@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -46,10 +47,12 @@ def started(installation: Installation, engine: Engine, out: str, events: int) -
     state.mkdir()
     log = installation.folder / f"{engine.name}.log"
     if engine.prepare:
-        subprocess.run(_filled_in(engine.prepare, state), check=True, stdin=subprocess.DEVNULL)
+        _prepare(_filled_in(engine.prepare, state))
+    # setpriv: when the benchmark is killed, the engine goes too.
+    guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            _filled_in(engine.command, state),
+            [*guard, *_filled_in(engine.command, state)],
             env={**os.environ, **_orders(installation, engine, state, out, events)},
             cwd=ENGINES,
             stdin=subprocess.DEVNULL,
@@ -65,6 +68,12 @@ def started(installation: Installation, engine: Engine, out: str, events: int) -
         yield Started(listener, log, process)
     finally:
         _end(process)
+
+
+def _prepare(command: Sequence[str]) -> None:
+    done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BenchmarkFailed(f"{' '.join(command)} ended with status {done.returncode}: {done.stderr.strip()[-200:]}")
 
 
 def _filled_in(command: Sequence[str], state: Path) -> list[str]:

@@ -30,8 +30,9 @@ import org.apache.kafka.streams.state.Stores;
 /**
  * Kafka Streams on the copy that is keyed by application and model, so that no repartition topic is needed.
  *
- * <p>One thread; a window store in memory with its changelog, behind the record cache; windows leave once, when they close. The work is done twice in one JVM,
- * by two applications: the first warms the compiler and is not counted.
+ * <p>One thread; a window store in memory with its changelog, behind the record cache; windows leave once, when they close.
+ *
+ * <p>The work is done twice in one JVM, by two applications: the first warms the compiler and is not counted.
  */
 public final class Engine {
     private static final int PREFIX_BYTES = 5;
@@ -121,7 +122,8 @@ public final class Engine {
     private static KafkaStreams streams(String application, String out, Seen seen) {
         Duration window = Duration.ofSeconds(Long.parseLong(told("WINDOW_S")));
         Duration grace = Duration.ofSeconds(Long.parseLong(told("GRACE_S")));
-        Serde<GenericRecord> events = Serdes.serdeFrom((topic, event) -> { throw new IllegalStateException("nothing is repartitioned"); }, new Telemetry(seen));
+        Serde<GenericRecord> events = Serdes.serdeFrom(
+            (topic, event) -> { throw new IllegalStateException("nothing is repartitioned"); }, new Telemetry(seen));
         var supplier = Stores.inMemoryWindowStore("windows", window.plus(grace).multipliedBy(2), window, false);
         var builder = new StreamsBuilder();
         builder.stream(told("TOPIC"), Consumed.with(Serdes.String(), events)
