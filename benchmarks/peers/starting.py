@@ -24,6 +24,8 @@ COMMIT_S: Final = 5.0
 """Seconds between commits of an engine that lets one choose; Sentinel flushes every one to ten seconds by its load."""
 
 _END_S: Final = 30.0
+_LOG_LINES: Final = 15
+"""Of an engine that failed: what went wrong stands some lines before what its framework says of it at last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Started:
     def check(self) -> None:
         """Raises BenchmarkFailed when it has ended."""
         if (status := self._process.poll()) is not None:
-            raise BenchmarkFailed(f"ended with status {status}: {last_words(self.log)}")
+            raise BenchmarkFailed(f"ended with status {status}: {last_words(self.log, _LOG_LINES)}")
 
 
 @contextlib.contextmanager
