@@ -8,7 +8,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup servers demo test faults lint docs picture clean
+.PHONY: help setup servers peers demo test faults lint docs picture clean
 
 help:
 	@echo "make demo     play an hour of real LLM traffic with known faults, show on a page what is found, and sum up"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint     ruff, mypy, the layers between packages, purity of the pure modules"
 	@echo "make setup    environment and packages in .venv"
 	@echo "make servers  the servers that tests run, in .servers"
+	@echo "make peers    what python -m benchmarks.peers measures Sentinel against, in .servers/peers"
 	@echo "make docs     docs/settings.md from the source"
 	@echo "make picture  docs/images/now.png, the page in the tests' browser"
 
@@ -98,6 +99,27 @@ servers: .servers/browser .servers/axe/.fetched .servers/kafka/.fetched .servers
 	@mkdir -p $(@D)
 	@GOBIN="$(CURDIR)/$(@D)" GOFLAGS=-trimpath CGO_ENABLED=0 go install -ldflags="-s -w" $(COMPOSE) >$(@D)/log 2>&1 && \
 	  mv $(@D)/cmd $@ || echo "sentinel: $(COMPOSE) was not built ($(@D)/log); the test that needs it is skipped"
+
+# The peers of benchmarks.peers, each in an environment of its own. No test needs them.
+PEERS := benchmarks/peers/engines
+PYTHON_PEERS := quix bytewax faust
+
+peers: $(PYTHON_PEERS:%=.servers/peers/%/.installed) .servers/peers/kafka_streams/.built
+
+.servers/peers/%/.installed: $(PEERS)/%.txt | .venv/.synced
+	@rm -rf $(@D)
+	@$(BIN)/uv venv -q --python "$$(readlink -f $(BIN)/python)" $(@D) && \
+	  VIRTUAL_ENV="$(CURDIR)/$(@D)" $(BIN)/uv pip install -q --no-deps -r $< || \
+	  { echo "sentinel: $* cannot be installed for $$($(BIN)/python -V); leave it out with --engines"; exit 1; }
+	@touch $@
+
+.servers/peers/kafka_streams/.built: $(PEERS)/kafka_streams/pom.xml $(PEERS)/kafka_streams/Engine.java
+	@command -v mvn >/dev/null && command -v javac >/dev/null || \
+	  { echo "sentinel: Kafka Streams needs Maven and a Java compiler; on Debian: apt install maven default-jdk-headless"; exit 1; }
+	@rm -rf $(@D) && mkdir -p $(@D)/classes
+	@mvn -q -B -Dstyle.color=never -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$(CURDIR)/$(@D)/libs"
+	@javac -cp "$(@D)/libs/*" -d $(@D)/classes $(PEERS)/kafka_streams/Engine.java
+	@touch $@
 
 demo: setup
 	@$(BIN)/sentinel demo $$([ -t 1 ] || echo --exit-when-done)

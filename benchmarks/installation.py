@@ -228,7 +228,7 @@ def wait_until(
         time.sleep(every_s)
 
 
-def last_words(log: Path) -> str:
-    """The end of a log, on one line."""
+def last_words(log: Path, most: int = _LOG_LINES) -> str:
+    """The end of a log, at most so many of its lines, on one line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return " | ".join(lines[-_LOG_LINES:]) or "it said nothing"
+    return " | ".join(lines[-most:]) or "it said nothing"
