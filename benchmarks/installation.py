@@ -176,24 +176,29 @@ class Installation:
         """Lets detection settings take effect in every lane from here on; the version's id."""
         return publish(self.broker, self.lanes, detection, self.control_key, "benchmark")
 
-    def load_producer(self, linger_ms: int | None = None, compression: str = "lz4") -> Producer:
-        """A producer that makes load, compressing as our own producers do."""
-        return Producer({**load_config(self.broker, linger_ms, compression), "log_level": 0})
+    def load_producer(
+        self, linger_ms: int | None = None, compression: str = "lz4", batch_records: int | None = None
+    ) -> Producer:
+        """A producer that makes load, compressing as our own producers do; `batch_records` None means as many as they batch."""
+        few = {} if batch_records is None else {"batch.num.messages": batch_records}
+        return Producer({**load_config(self.broker, linger_ms, compression), **few, "log_level": 0})
 
 
 @contextlib.contextmanager
-def installed(sections: Sections | None = None) -> Iterator[Installation]:
+def installed(
+    sections: Sections | None = None, partitions: int = PARTITIONS, broker_overrides: Mapping[str, str] | None = None
+) -> Iterator[Installation]:
     """Starts everything but workers, and removes it afterwards. Raises BenchmarkFailed where Kafka cannot be started."""
     # Workers start as they do in service, with their modules compiled once and not at every start.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    with tempfile.TemporaryDirectory(prefix="sentinel-benchmark-") as name, _kafka() as server:
+    with tempfile.TemporaryDirectory(prefix="sentinel-benchmark-") as name, _kafka(broker_overrides) as server:
         folder = Path(name)
-        broker, lanes = Broker(bootstrap_servers=server.address), Lanes(partitions=PARTITIONS)
+        broker, lanes = Broker(bootstrap_servers=server.address), Lanes(partitions=partitions)
         key = secrets.token_hex(32)
         config = folder / "sentinel.yaml"
         given = {section: dict(values) for section, values in (sections or {}).items()}
         given.setdefault("broker", {})["bootstrap_servers"] = server.address
-        given.setdefault("lanes", {})["partitions"] = PARTITIONS
+        given.setdefault("lanes", {})["partitions"] = partitions
         given.setdefault("worker", {}).update(control_key=key, log_level="warning")
         config.touch(mode=0o600)
         config.write_text(yaml.safe_dump(given))
@@ -202,9 +207,9 @@ def installed(sections: Sections | None = None) -> Iterator[Installation]:
 
 
 @contextlib.contextmanager
-def _kafka() -> Iterator[KafkaServer]:
+def _kafka(overrides: Mapping[str, str] | None) -> Iterator[KafkaServer]:
     try:
-        server = KafkaServer()
+        server = KafkaServer(overrides)
         server.start()
     except CannotStartKafka as why:
         raise BenchmarkFailed(str(why)) from why
