@@ -1,16 +1,22 @@
 """A backlog of events, and real detect workers that work it off: what each event costs them."""
 
 import contextlib
+import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from agents.detectors.settings import DetectionSettings
 from benchmarks.installation import PARTITIONS, Installation, Usage, WorkerProcess, installed
 from benchmarks.scraping import Scrape
 from benchmarks.showing import BenchmarkFailed, Screen
+from streams.brokers import reach
+from streams.inspection import lanes
 from topology.traces.ordinary import Population, ordinary_events
 from topology.traces.playing import Played, fill
 from topology.traces.templates import Templates
@@ -47,8 +53,21 @@ class Case:
     batch_records: int | None = None
     """Records of a producer's batch, each of which is then fetched alone: so many are a step. None means as in service."""
 
+    text: int = 0
+    """Characters of a prompt's text in each record, which nobody reads; 0 means that there is none."""
+
     warm_up: int = 0
     """Events at the begin that are not measured: those that show each subject for the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a topic takes on disk."""
+
+    offsets: int
+    """Records, and markers of transactions."""
+    bytes: int
+    """As compressed as they are, without indexes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +94,8 @@ class Rate:
     state_rows: int
     state_bytes: int
     """Live state of all lanes at the end, uncompressed."""
-    disk_bytes: Mapping[str, int]
-    """What topics take on disk at the end, as compressed as they are, by their names without a prefix."""
+    topics: Mapping[str, "Kept"]
+    """By the topics' names without a prefix, at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +116,10 @@ class _Look:
         return all(scrape["sentinel_events_total"] for scrape in self.each)
 
 
-def measured(case: Case, events: int, screen: Screen, templates: Templates | None = None) -> Rate:
-    """Fill, run, measure. `templates` None means ordinary events of the case's population. Raises BenchmarkFailed."""
-    if templates is None:
-        templates = templates_of(case.population)
+def measured(case: Case, events: int, screen: Screen) -> Rate:
+    """Fill, run, measure. Raises BenchmarkFailed."""
+    screen.note(f"{case.name}: making events")
+    templates = _templates(case)
     few = {} if case.batch_records is None else {"lanes": {"max_fetch_bytes": 1}}
     together = {"group.initial.rebalance.delay.ms": str(_TOGETHER_MS)} if case.workers > 1 else None
     with installed(few, case.partitions, together) as installation:
@@ -118,10 +137,20 @@ def measured(case: Case, events: int, screen: Screen, templates: Templates | Non
     return rate
 
 
-def templates_of(population: Population) -> Templates:
+def _templates(case: Case) -> Templates:
     """Of ordinary events: as many as show everybody a few times, or of more subjects than that can be made, each once."""
-    count = min(population.templates_needed(), max(MOST_TEMPLATES, population.subjects))
-    return Templates(ordinary_events(population, seed=1, count=count))
+    wanted = case.population.templates_needed()
+    count = min(wanted, max(MOST_TEMPLATES, case.population.subjects))
+    events = ordinary_events(case.population, seed=1, count=count)
+    if case.text:
+        letters = random.Random(1)
+        events = [replace(event, prompt_text=_text(letters, case.text)) for event in events]
+    return Templates(events)
+
+
+def _text(letters: random.Random, length: int) -> str:
+    """Words of random letters, which compress about as text does."""
+    return "".join(letters.choices("etaoin shrdlu", k=length))
 
 
 def _filled(installation: Installation, case: Case, events: int, templates: Templates) -> Played:
@@ -206,15 +235,13 @@ def _rate(
         record_bytes=round(templates.mean_bytes),
         state_rows=state["rows"],
         state_bytes=state["bytes"],
-        disk_bytes=dict(_on_disk(installation)),
+        topics=dict(_kept(installation)),
     )
 
 
 def _state(installation: Installation) -> Counter[str]:
     """Rows and bytes of all lanes. The workers ended in order: their lanes are durable to the end of the log, or what was
     measured was not the whole work. Each may have appended a tick at the end that it did not read any more."""
-    from streams.inspection import lanes
-
     state: Counter[str] = Counter()
     for lane in lanes(installation.broker, "detect"):
         if lane.behind > 1:
@@ -223,7 +250,11 @@ def _state(installation: Installation) -> Counter[str]:
     return state
 
 
-def _on_disk(installation: Installation) -> Iterator[tuple[str, int]]:
-    names = installation.names
+def _kept(installation: Installation) -> Iterator[tuple[str, Kept]]:
+    names, latest = installation.names, OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    admin, _ = reach(installation.broker)
     for topic in (names.telemetry, names.aggregates, names.anomalies, names.state("detect")):
-        yield topic.removeprefix(names.prefix), installation.server.log_bytes(topic)
+        partitions = [TopicPartition(topic, number) for number in range(installation.lanes.partitions)]
+        ends = admin.list_offsets(dict.fromkeys(partitions, latest)).values()
+        offsets = sum(end.result(_STALLED_S).offset for end in ends)
+        yield topic.removeprefix(names.prefix), Kept(offsets, installation.server.log_bytes(topic))

@@ -21,14 +21,14 @@ from agents.detectors.settings import DetectionSettings
 from benchmarks.scraping import Scrape, is_ready, scrape
 from benchmarks.showing import BenchmarkFailed
 from schemas.secrets import Secret
+from streams.brokers import reach
 from streams.settings import Broker, Lanes
-from streams.topics import TopicNames
+from streams.topics import TopicNames, create, specs
 from tests.servers.kafka import CannotStartKafka, KafkaServer
 from topology.memory import shared_out_mb
 from topology.orphans import PARENT
 from topology.ports import free_port
 from topology.publishing import publish
-from topology.standalone import make_topics
 from topology.supervisor import sentinel
 from topology.traces.outbox import load_config
 
@@ -36,6 +36,9 @@ PARTITIONS: Final = 4
 """Of every topic; the number that the goals are stated for."""
 
 _READY_S: Final = 120.0
+_TOPICS_S: Final = 120.0
+"""A small broker needs a while for 64 partitions of every topic."""
+
 _LOG_LINES: Final = 3
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -202,7 +205,8 @@ def installed(
         given.setdefault("worker", {}).update(control_key=key, log_level="warning")
         config.touch(mode=0o600)
         config.write_text(yaml.safe_dump(given))
-        make_topics(broker, lanes)
+        admin, _ = reach(broker)
+        create(admin, specs(TopicNames(broker.topic_prefix), lanes), timeout_s=_TOPICS_S)
         yield Installation(server, folder, broker, lanes, config, Secret(key))
 
 
