@@ -4,18 +4,14 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin._listoffsets import OffsetSpec
-
 from agents.detectors.settings import DetectionSettings
-from benchmarks.installation import PARTITIONS, Installation, Usage, WorkerProcess, installed
+from benchmarks.installation import PARTITIONS, Installation, Kept, Usage, WorkerProcess, installed, kept
 from benchmarks.scraping import Scrape
 from benchmarks.showing import BenchmarkFailed, Screen
-from streams.brokers import reach
 from streams.inspection import lanes
 from topology.traces.ordinary import Population, ordinary_events
 from topology.traces.playing import Played, fill
@@ -61,16 +57,6 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What a topic takes on disk."""
-
-    offsets: int
-    """Records, and markers of transactions."""
-    bytes: int
-    """As compressed as they are, without indexes."""
-
-
-@dataclass(frozen=True, slots=True)
 class Rate:
     """What one run gave. `events` were taken while CPU and wall time ran; before that, the workers were starting."""
 
@@ -94,7 +80,7 @@ class Rate:
     state_rows: int
     state_bytes: int
     """Live state of all lanes at the end, uncompressed."""
-    topics: Mapping[str, "Kept"]
+    topics: Mapping[str, Kept]
     """By the topics' names without a prefix, at the end."""
 
 
@@ -235,7 +221,7 @@ def _rate(
         record_bytes=round(templates.mean_bytes),
         state_rows=state["rows"],
         state_bytes=state["bytes"],
-        topics=dict(_kept(installation)),
+        topics={name: kept(installation, name) for name in ("telemetry", "aggregates", "anomalies", "detect-state")},
     )
 
 
@@ -248,13 +234,3 @@ def _state(installation: Installation) -> Counter[str]:
             raise BenchmarkFailed(f"the worker ended {lane.behind:,} records before the end of the log")
         state.update(rows=lane.rows, bytes=lane.state_bytes)
     return state
-
-
-def _kept(installation: Installation) -> Iterator[tuple[str, Kept]]:
-    names, latest = installation.names, OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    admin, _ = reach(installation.broker)
-    for topic in (names.telemetry, names.aggregates, names.anomalies, names.state("detect")):
-        partitions = [TopicPartition(topic, number) for number in range(installation.lanes.partitions)]
-        ends = admin.list_offsets(dict.fromkeys(partitions, latest)).values()
-        offsets = sum(end.result(_STALLED_S).offset for end in ends)
-        yield topic.removeprefix(names.prefix), Kept(offsets, installation.server.log_bytes(topic))

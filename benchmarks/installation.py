@@ -15,7 +15,8 @@ from typing import Final, Self
 
 import psutil
 import yaml
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from agents.detectors.settings import DetectionSettings
 from benchmarks.scraping import Scrape, is_ready, scrape
@@ -185,6 +186,25 @@ class Installation:
         """A producer that makes load, compressing as our own producers do; `batch_records` None means as many as they batch."""
         few = {} if batch_records is None else {"batch.num.messages": batch_records}
         return Producer({**load_config(self.broker, linger_ms, compression), **few, "log_level": 0})
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a topic takes on disk."""
+
+    offsets: int
+    """Records, and markers of transactions."""
+    bytes: int
+    """As compressed as they are, without indexes."""
+
+
+def kept(installation: Installation, topic: str) -> Kept:
+    """What a topic takes now, by its name without a prefix."""
+    name, latest = f"{installation.names.prefix}{topic}", OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    admin, _ = reach(installation.broker)
+    partitions = [TopicPartition(name, number) for number in range(installation.lanes.partitions)]
+    ends = admin.list_offsets(dict.fromkeys(partitions, latest)).values()
+    return Kept(sum(end.result(_READY_S).offset for end in ends), installation.server.log_bytes(name))
 
 
 @contextlib.contextmanager
