@@ -13,6 +13,7 @@ from benchmarks.installation import PARTITIONS, Installation, Kept, Usage, Worke
 from benchmarks.scraping import Scrape
 from benchmarks.showing import BenchmarkFailed, Screen
 from streams.inspection import lanes
+from topology.reading import span
 from topology.traces.ordinary import Population, ordinary_events
 from topology.traces.playing import Played, fill
 from topology.traces.templates import Templates
@@ -226,11 +227,12 @@ def _rate(
 
 
 def _state(installation: Installation) -> Counter[str]:
-    """Rows and bytes of all lanes. The workers ended in order: their lanes are durable to the end of the log, or what was
-    measured was not the whole work. Each may have appended a tick at the end that it did not read any more."""
+    """Rows and bytes of all lanes. The workers ended in order: their lanes are durable to the last event of the log, after which
+    there may be ticks, or what was measured was not the whole work."""
     state: Counter[str] = Counter()
     for lane in lanes(installation.broker, "detect"):
-        if lane.behind > 1:
-            raise BenchmarkFailed(f"the worker ended {lane.behind:,} records before the end of the log")
+        left = span(installation.broker, installation.names.telemetry, lane.lane, lane.position, lane.log_end)
+        if behind := sum(record.value is not None for record in left):
+            raise BenchmarkFailed(f"the worker ended {behind:,} events before the end of lane {lane.lane}")
         state.update(rows=lane.rows, bytes=lane.state_bytes)
     return state

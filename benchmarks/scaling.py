@@ -126,21 +126,24 @@ def events_of(case: Case, events: int) -> int:
     return events
 
 
-def run(plan: Plan, events: int, repeat: int, screen: Screen) -> dict[str, dict[str, Rate]]:
-    """Every case of the plan; one that stands on several axes runs once. Raises BenchmarkFailed."""
+def run(plan: Plan, events: int, repeat: int, screen: Screen) -> tuple[dict[str, dict[str, Rate]], list[str]]:
+    """Every case of the plan, one that stands on several axes once; and why those failed that are not there."""
     known: dict[Case, Rate] = {}
-    found: dict[str, dict[str, Rate]] = {}
-    total = sum(map(len, plan.values()))
-    for axis, cases in plan.items():
-        for case in cases:
-            same = replace(case, name="")
+    found: dict[str, dict[str, Rate]] = {axis: {} for axis in plan}
+    failed: list[str] = []
+    cases = [(axis, case) for axis in plan for case in plan[axis]]
+    for done, (axis, case) in enumerate(cases, 1):
+        same, named = replace(case, name=""), replace(case, name=f"{axis} {case.name}")
+        try:
             if same not in known:
-                named = replace(case, name=f"{axis} {case.name}")
-                runs = [measured(named, events_of(case, events), screen) for _ in range(repeat)]
-                known[same] = middle(runs)
-            found.setdefault(axis, {})[case.name] = known[same]
-            screen.note(f"{sum(map(len, found.values()))} of {total} cases")
-    return found
+                known[same] = middle([measured(named, events_of(case, events), screen) for _ in range(repeat)])
+            found[axis][case.name] = known[same]
+        except BenchmarkFailed as why:
+            # The others took minutes, and are worth telling.
+            failed.append(f"{named.name}: {why}")
+            screen.note(failed[-1])
+        screen.note(f"{done} of {len(cases)} cases")
+    return found, failed
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -165,11 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     end_in_order()
     if len(packaged.ids_of("TelemetryEvent")) == 1:
         screen.note("schema_versions: the package has one version of TelemetryEvent, so there is nothing to mix")
-    try:
-        found = run(plan, options.events, options.repeat, screen)
-    except BenchmarkFailed as why:
-        sys.exit(f"benchmarks.scaling: {why}")
+    found, failed = run(plan, options.events, options.repeat, screen)
     screen.results(described, [_sheet(axis, rates) for axis, rates in found.items()], _whole(found, options.events))
+    if failed:
+        sys.exit("\n".join(f"benchmarks.scaling: {why}" for why in failed))
 
 
 def _whole(found: Mapping[str, Mapping[str, Rate]], events: int) -> dict[str, Json]:
