@@ -4,7 +4,8 @@
 
 A real Kafka with four partitions and one real worker, all detectors on, that is watched from the first event to the last. Meanwhile events come at
 `--rate` a second; every 20 s all applications, models and users are replaced by ones with other names, and who was not seen for a minute of event
-time is forgotten; and a second worker joins for 20 s and leaves for 20 s, in order and by SIGKILL in turn, so lanes come and go.
+time is forgotten (buckets are of one second here, since a lane looks for those every sixty buckets); and a second worker joins for 20 s and leaves
+for 20 s, in order and by SIGKILL in turn, so lanes come and go.
 
 The first third of the time is warm-up. Then the medians of the second and the last third are compared, and the run is bounded when
 PSS and RSS have grown by at most 5 % and 5 MB, open files and threads by at most 2, and the queue (records that wait in the log) was worked off:
@@ -38,6 +39,7 @@ from topology.traces.outbox import load_config
 from topology.traces.playing import send_at_rate
 
 EXPIRY_S: Final = 60
+BUCKET_S: Final = 1
 ROUND_S: Final = 20.0
 """How long the same subjects send; and how long the second worker stays, and stays away."""
 
@@ -129,7 +131,7 @@ def unbounded(found: Mapping[str, Course], rate: float) -> list[str]:
 
 def run(minutes: float, rate: float, screen: Screen) -> tuple[list[Look], int]:
     """What was seen, and how often the other worker came. Raises BenchmarkFailed."""
-    with installed({"lanes": {"subject_expiry_s": EXPIRY_S}}) as installation:
+    with installed({"lanes": {"subject_expiry_s": EXPIRY_S, "bucket_s": BUCKET_S}}) as installation:
         installation.publish(DETECTORS)
         with installation.worker("detect") as worker, _churn(installation, rate) as sender:
             worker.wait_ready()
