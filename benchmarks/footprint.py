@@ -13,6 +13,7 @@ traffic.
 import argparse
 import contextlib
 import sqlite3
+import statistics
 import sys
 import tempfile
 import time
@@ -125,8 +126,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         topics, documents = measured(options.store, screen)
     except (BenchmarkFailed, CannotStartElasticsearch) as why:
         sys.exit(f"benchmarks.footprint: {why}")
+    raw = statistics.fmean(len(event.to_bytes()) for event in scenario.events(1, _AGO_US))
     sheets = [_sheet("topic", topics), _sheet(f"document in {options.store}", documents)]
-    screen.results(described, sheets, {"topics": _told(topics), "documents": _told(documents), "store": options.store})
+    whole: dict[str, Json] = {
+        "topics": _told(topics),
+        "documents": _told(documents),
+        "store": options.store,
+        "record_bytes": round(raw),
+    }
+    screen.results(described, sheets, whole)
 
 
 def _told(sizes: Sizes) -> dict[str, Json]:

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.scaling import AXES, events_of, planned
 from tests.benchmarks.running import ROOT, run
+from topology.capacity.measured import USUAL_RECORD
 
 
 @pytest.mark.usefixtures("kafka_jars")
@@ -36,6 +37,7 @@ def test_the_recorded_hour_has_a_size_in_each_topic_and_in_the_store() -> None:
     """Nothing is free, and each event was stored."""
     result = run("footprint")
     assert result["documents"]["event"]["count"] > 28_000
+    assert result["record_bytes"] == USUAL_RECORD.value
     assert result["topics"]["telemetry"]["count"] >= result["documents"]["event"]["count"]
     for sizes in (result["topics"], result["documents"]):
         assert all(one["bytes"] > 0 for one in sizes.values())

@@ -48,6 +48,13 @@ def test_more_subjects_never_take_less(demand: Demand, times: float) -> None:
     _is_no_less(planned(replace(demand, subjects=int(demand.subjects * min(times, 1.7)))), planned(demand))
 
 
+@given(DEMANDS, st.floats(min_value=50, max_value=2_000), MORE)
+def test_larger_records_never_take_less(demand: Demand, size: float, times: float) -> None:
+    """Workers, partitions and every line of disk."""
+    less = replace(demand, events_per_s=min(demand.events_per_s, 1e5), record_bytes=size)
+    _is_no_less(planned(replace(less, record_bytes=size * times)), planned(less))
+
+
 @given(DEMANDS, st.sampled_from(sorted(DAYS)), st.floats(min_value=0.0, max_value=365.0))
 def test_longer_retention_takes_more_disk_and_nothing_else(demand: Demand, what: str, days: float) -> None:
     """A day more of anything is seen on disk alone."""
@@ -110,6 +117,7 @@ def test_the_whole_is_its_parts_with_headroom() -> None:
         (Demand(10, 10, store="paper"), "no store 'paper'"),
         (Demand(10, 10, stored_share=1.5), "0 to 1"),
         (Demand(10, 10, replicas=0), "at least one copy"),
+        (Demand(10, 10, record_bytes=0), "a record is 50 to"),
         (Demand(10, 10, days={**DAYS, "telemetry": -1.0}), "telemetry cannot be kept"),
         (Demand(1e5, 10, stored_share=1.0), "smaller share"),
     ],

@@ -68,6 +68,27 @@ WITH_DETECTORS: Final = Curve(
     "the same with three rules, deviation and profile on, and 20,000 users; other programs took most of the machine",
 )
 
+SMALL_RECORD: Final = Constant(
+    154.0,
+    "bytes of a record's value",
+    "python -m benchmarks.scaling --only subjects",
+    "the records that the numbers above were measured with: ids, numbers, short names, no text",
+)
+
+LARGER_RECORD_CPU: Final = Constant(
+    3.67,
+    "µs of CPU per kB that a record is larger",
+    "python -m benchmarks.scaling --only record_bytes",
+    "8 kB beside 154 bytes; 3.1 at 500 bytes, 3.0 at 2 kB; other programs took most of the machine",
+)
+
+USUAL_RECORD: Final = Constant(
+    351.0,
+    "bytes of a record's value",
+    "python -m benchmarks.footprint",
+    "mean of the recorded hour, before compression",
+)
+
 MEMORY: Final = Curve(
     ((100, 281.0), (3_000, 281.0), (50_000, 534.0), (1_000_000, 1_699.0)),
     "MB of a worker",
@@ -86,7 +107,7 @@ TWO_WORKERS: Final = Constant(
     1.0,
     "of a lone worker's events per CPU second",
     "python -m benchmarks.scaling --only workers",
-    "each of two workers on one machine, beside one; a short run showed more, which is not counted on",
+    "each of two workers on one machine, beside one; 1.02 was seen, more than one is not counted on",
 )
 
 STATE_PER_SUBJECT: Final = Constant(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from schemas.limits import MAX_RECORD_BYTES
 from schemas.units import number
 from topology.capacity import measured
 from topology.capacity.measured import Constant, Curve
@@ -60,6 +61,8 @@ class Demand:
     """Series: applications times their models."""
     users: int = 0
     """Users with a profile of their own."""
+    record_bytes: float = measured.USUAL_RECORD.value
+    """Of an event's record, before compression."""
     detectors: bool = True
     """False: windows only."""
     store: str = "elasticsearch"
@@ -143,7 +146,7 @@ def share_of(workers: int) -> float:
 def busy(demand: Demand, workers: int) -> float:
     """Share of a core that the busiest of so many detect workers needs. Raises ValueError beyond what was measured."""
     share, partitions = share_of(workers), partitions_of(workers)
-    cost_us = _curve(demand).at(demand.subjects * share)
+    cost_us = _cost_us(demand, share)
     if workers > 1:
         cost_us /= measured.TWO_WORKERS.value
     # Each lane tells each partition of anomalies how far it is, once a bucket.
@@ -165,6 +168,16 @@ def _detect_workers(demand: Demand) -> int:
         f"measured beyond {measured.MOST_PARTITIONS.value:.0f} partitions: plan several installations, each with a part of the "
         "applications (broker.topic_prefix)"
     )
+
+
+def _cost_us(demand: Demand, share: float) -> float:
+    """CPU of an event, where a worker has this share of the lanes."""
+    return _curve(demand).at(demand.subjects * share) + _larger_kb(demand) * measured.LARGER_RECORD_CPU.value
+
+
+def _larger_kb(demand: Demand) -> float:
+    """How much larger records are than those that were measured most."""
+    return max(0.0, demand.record_bytes - measured.SMALL_RECORD.value) / 1000
 
 
 def _fits(demand: Demand, share: float) -> bool:
@@ -198,8 +211,9 @@ def _told_workers(demand: Demand, workers: Mapping[str, int], partitions: int) -
         "detect",
         detect,
         "processes, a core each",
-        f"{demand.events_per_s * share_of(detect):,.0f} events/s of the busiest at {curve.at(subjects):.2f} µs of CPU ({subjects:,.0f} "
-        f"subjects; {curve.command}) are {busy(demand, detect):.0%} of a core, at most {measured.BUSY.value:.0%}",
+        f"{demand.events_per_s * share_of(detect):,.0f} events/s of the busiest at {_cost_us(demand, share_of(detect)):.2f} µs of CPU "
+        f"({subjects:,.0f} subjects: {curve.command}; {demand.record_bytes:,.0f} bytes a record: {measured.LARGER_RECORD_CPU.command}) "
+        f"are {busy(demand, detect):.0%} of a core, at most {measured.BUSY.value:.0%}",
     )
     if "sink" in workers:
         yield Line(
@@ -246,7 +260,7 @@ def _told_memory(demand: Demand, workers: Mapping[str, int]) -> Iterator[Line]:
 
 def _told_disk(demand: Demand, partitions: int) -> Iterator[Line]:
     topics = [
-        _topic(demand, partitions, "telemetry", demand.events_per_s, measured.TELEMETRY_RECORD),
+        _topic(demand, partitions, "telemetry", demand.events_per_s, measured.TELEMETRY_RECORD, scale=_scale(demand)),
         _topic(demand, partitions, "aggregates", _aggregates_per_s(demand), measured.AGGREGATE_RECORD),
         _anomalies(demand, partitions),
         _state(demand),
@@ -264,12 +278,22 @@ def _told_disk(demand: Demand, partitions: int) -> Iterator[Line]:
     )
 
 
-def _topic(demand: Demand, partitions: int, name: str, per_s: float, record: Constant, besides: float = 0.0) -> Line:
-    """A topic with time-limited retention: so many records a second, and bytes a second besides them."""
-    bytes_per_s, days = per_s * record.value + besides, demand.days[name]
+def _scale(demand: Demand) -> float:
+    """How much larger telemetry is on disk than the recorded hour: what is larger compresses as well as that."""
+    return demand.record_bytes / measured.USUAL_RECORD.value
+
+
+def _topic(
+    demand: Demand, partitions: int, name: str, per_s: float, record: Constant, besides: float = 0.0, scale: float = 1.0
+) -> Line:
+    """A topic with time-limited retention: so many records a second, `scale` times as large, and bytes a second besides them."""
+    bytes_per_s, days = per_s * record.value * scale + besides, demand.days[name]
     kept = bytes_per_s * days * _DAY_S
     open_segments = min(measured.SEGMENT.value * partitions, bytes_per_s * measured.SEGMENT_DAYS.value * _DAY_S)
-    said = f"{number(per_s)}/s x {_said(record)}" + (f" + {besides:,.0f} bytes/s of watermarks" if besides else "")
+    larger = f" x {number(scale)} for their size" if scale != 1 else ""
+    said = f"{number(per_s)}/s x {_said(record)}{larger}" + (
+        f" + {besides:,.0f} bytes/s of watermarks" if besides else ""
+    )
     return Line(
         "disk",
         f"topic {name}",
@@ -377,6 +401,10 @@ def _check(demand: Demand) -> None:
         raise CapacityRefused(
             f"{demand.events_per_s:g} events a second are {demand.events_per_s * _DAY_S:,.0f} a day, fewer than "
             f"{max(demand.subjects, demand.users):,} subjects or users: who has none in a day is forgotten (lanes.subject_expiry_s)"
+        )
+    if not 50 <= demand.record_bytes <= MAX_RECORD_BYTES:
+        raise CapacityRefused(
+            f"a record is 50 to {MAX_RECORD_BYTES:,} bytes (lanes.max_record_bytes), not {demand.record_bytes:,.0f}"
         )
     if demand.store not in STORES:
         raise CapacityRefused(f"there is no store {demand.store!r}, only {', '.join(STORES)}")

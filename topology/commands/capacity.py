@@ -16,6 +16,12 @@ def capacity(
     ],
     subjects: Annotated[int, typer.Option(help="Applications times their models.", show_default=False)],
     users: Annotated[int, typer.Option(help="Users that events name, each with a profile.")] = 0,
+    record_bytes: Annotated[
+        float | None,
+        typer.Option(
+            help="Bytes of an event's record before compression. Default: those of recorded traffic without texts."
+        ),
+    ] = None,
     detectors: Annotated[
         bool, typer.Option("--detectors/--windows-only", help="All detectors, or windows and aggregates alone.")
     ] = True,
@@ -33,11 +39,13 @@ def capacity(
     as_json: Annotated[bool, typer.Option("--json", help="Print one object, with every constant.")] = False,
 ) -> None:
     """Turn events a second, subjects and retention into workers, partitions, memory and disk, each with its reason and its headroom."""
+    from topology.capacity.measured import USUAL_RECORD
     from topology.capacity.planning import DAYS, CapacityRefused, Demand, planned
 
     try:
         days = {**DAYS, **dict(map(_days, retention_days or ()))}
-        plan = planned(Demand(events_per_s, subjects, users, detectors, store, stored_share, replicas, days))
+        size = USUAL_RECORD.value if record_bytes is None else record_bytes
+        plan = planned(Demand(events_per_s, subjects, users, size, detectors, store, stored_share, replicas, days))
     except CapacityRefused as why:
         raise UserError(str(why)) from why
     if as_json:
