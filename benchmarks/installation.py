@@ -15,20 +15,21 @@ from typing import Final, Self
 
 import psutil
 import yaml
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from agents.detectors.settings import DetectionSettings
 from benchmarks.scraping import Scrape, is_ready, scrape
 from benchmarks.showing import BenchmarkFailed
 from schemas.secrets import Secret
+from streams.brokers import reach
 from streams.settings import Broker, Lanes
-from streams.topics import TopicNames
+from streams.topics import TopicNames, create, specs
 from tests.servers.kafka import CannotStartKafka, KafkaServer
 from topology.memory import shared_out_mb
 from topology.orphans import PARENT
 from topology.ports import free_port
 from topology.publishing import publish
-from topology.standalone import make_topics
 from topology.supervisor import sentinel
 from topology.traces.outbox import load_config
 
@@ -36,6 +37,9 @@ PARTITIONS: Final = 4
 """Of every topic; the number that the goals are stated for."""
 
 _READY_S: Final = 120.0
+_TOPICS_S: Final = 120.0
+"""A small broker needs a while for 64 partitions of every topic."""
+
 _LOG_LINES: Final = 3
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -176,35 +180,60 @@ class Installation:
         """Lets detection settings take effect in every lane from here on; the version's id."""
         return publish(self.broker, self.lanes, detection, self.control_key, "benchmark")
 
-    def load_producer(self, linger_ms: int | None = None, compression: str = "lz4") -> Producer:
-        """A producer that makes load, compressing as our own producers do."""
-        return Producer({**load_config(self.broker, linger_ms, compression), "log_level": 0})
+    def load_producer(
+        self, linger_ms: int | None = None, compression: str = "lz4", batch_records: int | None = None
+    ) -> Producer:
+        """A producer that makes load, compressing as our own producers do; `batch_records` None means as many as they batch."""
+        few = {} if batch_records is None else {"batch.num.messages": batch_records}
+        return Producer({**load_config(self.broker, linger_ms, compression), **few, "log_level": 0})
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a topic takes on disk."""
+
+    offsets: int
+    """Records, and markers of transactions."""
+    bytes: int
+    """As compressed as they are, without indexes."""
+
+
+def kept(installation: Installation, topic: str) -> Kept:
+    """What a topic takes now, by its name without a prefix."""
+    name, latest = f"{installation.names.prefix}{topic}", OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    admin, _ = reach(installation.broker)
+    partitions = [TopicPartition(name, number) for number in range(installation.lanes.partitions)]
+    ends = admin.list_offsets(dict.fromkeys(partitions, latest)).values()
+    return Kept(sum(end.result(_READY_S).offset for end in ends), installation.server.log_bytes(name))
 
 
 @contextlib.contextmanager
-def installed(sections: Sections | None = None) -> Iterator[Installation]:
+def installed(
+    sections: Sections | None = None, partitions: int = PARTITIONS, broker_overrides: Mapping[str, str] | None = None
+) -> Iterator[Installation]:
     """Starts everything but workers, and removes it afterwards. Raises BenchmarkFailed where Kafka cannot be started."""
     # Workers start as they do in service, with their modules compiled once and not at every start.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    with tempfile.TemporaryDirectory(prefix="sentinel-benchmark-") as name, _kafka() as server:
+    with tempfile.TemporaryDirectory(prefix="sentinel-benchmark-") as name, _kafka(broker_overrides) as server:
         folder = Path(name)
-        broker, lanes = Broker(bootstrap_servers=server.address), Lanes(partitions=PARTITIONS)
+        broker, lanes = Broker(bootstrap_servers=server.address), Lanes(partitions=partitions)
         key = secrets.token_hex(32)
         config = folder / "sentinel.yaml"
         given = {section: dict(values) for section, values in (sections or {}).items()}
         given.setdefault("broker", {})["bootstrap_servers"] = server.address
-        given.setdefault("lanes", {})["partitions"] = PARTITIONS
+        given.setdefault("lanes", {})["partitions"] = partitions
         given.setdefault("worker", {}).update(control_key=key, log_level="warning")
         config.touch(mode=0o600)
         config.write_text(yaml.safe_dump(given))
-        make_topics(broker, lanes)
+        admin, _ = reach(broker)
+        create(admin, specs(TopicNames(broker.topic_prefix), lanes), timeout_s=_TOPICS_S)
         yield Installation(server, folder, broker, lanes, config, Secret(key))
 
 
 @contextlib.contextmanager
-def _kafka() -> Iterator[KafkaServer]:
+def _kafka(overrides: Mapping[str, str] | None) -> Iterator[KafkaServer]:
     try:
-        server = KafkaServer()
+        server = KafkaServer(overrides)
         server.start()
     except CannotStartKafka as why:
         raise BenchmarkFailed(str(why)) from why

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from topology.commands.api import api
+from topology.commands.capacity import capacity
 from topology.commands.demo import demo
 from topology.commands.explain import explain
 from topology.commands.lanes import lanes
@@ -43,6 +44,9 @@ app.command(
 )(silence)
 app.command(epilog="Example: sentinel acknowledge 4f1c0a... --tenant acme --config sentinel.yaml")(acknowledge)
 app.command("notify-test", epilog="Example: sentinel notify-test on-call --dry-run --config sentinel.yaml")(notify_test)
+app.command(epilog="Example: sentinel capacity --events-per-s 100000 --subjects 50000 --retention-days telemetry=3")(
+    capacity
+)
 app.command()(produce)
 app.command()(explain)
 app.command()(demo)

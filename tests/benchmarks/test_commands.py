@@ -1,33 +1,10 @@
 """Every benchmark runs, small: it measures something, and prints the one object that it promises."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
 
+from tests.benchmarks.running import run
 from tests.conftest import without
 from tests.page.browser import missing
-
-ROOT = Path(__file__).parents[2]
-
-
-def run(command: str, *options: str) -> dict[str, Any]:
-    """The object that the command prints; standard output holds nothing else."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{command}", "--json", *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    result: dict[str, Any] = json.loads(done.stdout)
-    assert "cores" in result["machine"]
-    return result
 
 
 @pytest.mark.usefixtures("kafka_jars")

@@ -33,6 +33,7 @@ COMMANDS = [
     ("lanes",),
     ("lanes", "show"),
     ("lanes", "reset"),
+    ("capacity",),
     ("produce",),
     ("explain",),
     ("demo",),

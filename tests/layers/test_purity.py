@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("agents/alerting", "agents/correlation", "agents/detectors")
+FOLDERS = ("agents/alerting", "agents/correlation", "agents/detectors", "topology/capacity")
 MODULES = tuple(f"streams/{name}.py" for name in ("pages", "sketch", "subjects", "tables", "watermark", "windows"))
 FRAMEWORKS = ("faust", "mode", "aiokafka", "confluent_kafka", "aiohttp", "uvloop")
 IMPURE = frozenset({"time", "random", "secrets", "os", "socket", "subprocess", "threading", "asyncio", "logging"})

@@ -9,6 +9,7 @@ log in a folder of its own, which goes when the server is closed.
 
 import base64
 import contextlib
+import glob
 import os
 import shutil
 import signal
@@ -103,6 +104,13 @@ class KafkaServer:
     def pid(self) -> int:
         """Process id of the running server, for measuring its CPU and memory."""
         return self._running().pid
+
+    def log_bytes(self, topic: str) -> int:
+        """What the records of a topic take on disk now, all partitions, without indexes."""
+        if self._folder is None:
+            raise CannotStartKafka("not started")
+        segments = self._folder.glob(f"log/{glob.escape(topic)}-*/*.log")
+        return sum(path.stat().st_size for path in segments if path.parent.name.rpartition("-")[0] == topic)
 
     def start(self, timeout_s: float = 60.0) -> str:
         """Start, wait until it answers, and return the address. Raises CannotStartKafka with the log's end."""

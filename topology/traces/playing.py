@@ -31,6 +31,9 @@ BLOCK_S: Final = 0.02
 LEAD_S: Final = 0.1
 """How long after its call the schedule of `send_at_rate` begins, seconds."""
 
+LATE_US: Final = 600_000_000
+"""How much too old the event time of a late record is, µs: ten minutes, which no sensible lateness allows."""
+
 FILL: Final = 20_000
 """Records that `backlog` makes at a time."""
 
@@ -200,6 +203,21 @@ def backlog(
     give the same records. Raises NotDelivered.
     """
     templates = Templates(ordinary_events(population, seed))
+    return fill(producer, topic, templates, count, event_rate, start, progress=progress, clock=clock)
+
+
+def fill(
+    producer: Producer,
+    topic: str,
+    templates: Templates,
+    count: int,
+    event_rate: float = 20_000.0,
+    start: int | None = None,
+    late_share: float = 0.0,
+    progress: Progress = silent,
+    clock: Clock = REAL,
+) -> Played:
+    """`backlog`, of whatever templates; `late_share` of the records, evenly spread, carry an event time `LATE_US` too old."""
     outbox = Outbox(producer, topic)
     if start is None:
         start = clock.wall_us() - round(count / event_rate * 1e6)
@@ -209,8 +227,9 @@ def backlog(
     for first in range(0, count, FILL):
         numbers = np.arange(first, min(first + FILL, count))
         times = start + np.rint(numbers * (1e6 / event_rate)).astype(np.int64)
-        outbox.put(*templates.records(run, first, times))
         last = int(times[-1])
+        times[np.floor((numbers + 1) * late_share) > np.floor(numbers * late_share)] -= LATE_US
+        outbox.put(*templates.records(run, first, times))
         progress(outbox.sent, last)
     outbox.close(600.0)
     return Played(count, start, last, clock.monotonic() - wall, time.process_time() - cpu)

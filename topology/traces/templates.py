@@ -43,6 +43,11 @@ class Templates:
     def __len__(self) -> int:
         return len(self._keys)
 
+    @property
+    def mean_bytes(self) -> float:
+        """Of a record's value, framing included."""
+        return len(self._bytes) / len(self)
+
     def records(self, run: str, first: int, times: Times) -> tuple[list[bytes], list[bytes]]:
         """Keys and values of the records number `first`, `first + 1` and so on, one for each event time (µs).
 
