@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         topics, documents = measured(options.store, screen)
     except (BenchmarkFailed, CannotStartElasticsearch) as why:
         sys.exit(f"benchmarks.footprint: {why}")
-    raw = statistics.fmean(len(event.to_bytes()) for event in scenario.events(1, _AGO_US))
+    raw = statistics.fmean(len(event.to_bytes()) for event in scenario.events(1, time.time_ns() // 1000))
     sheets = [_sheet("topic", topics), _sheet(f"document in {options.store}", documents)]
     whole: dict[str, Json] = {
         "topics": _told(topics),
