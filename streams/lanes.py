@@ -75,6 +75,7 @@ class Lane:
     pending: int = 0
     """Records in `with_state`."""
     flush_cost_s: float = 0.0
+    flushes: int = 0
     strayed_at: float | None = None
     """Since when only blocks behind the position's next record have come."""
     lag: int = 0
@@ -190,8 +191,9 @@ class LaneSet:
         await asyncio.gather(*[self._flush_locked(lane) for lane in self._lanes.values() if lane.unflushed])
 
     def behind(self) -> dict[int, int]:
-        """Positions of lanes that have records before them, as far as the broker told, by partition."""
-        return {partition: lane.position.offset for partition, lane in list(self._lanes.items()) if lane.lag > 0}
+        """Lanes that have records before them, as far as the broker told, by partition, each with a number that grows with its steps and flushes."""
+        lanes = list(self._lanes.items())
+        return {partition: lane.position.offset + lane.flushes for partition, lane in lanes if lane.lag > 0}
 
     def quiet(self) -> list[int]:
         """Partitions that had no record for a while and whose lane needs to know that time passes."""
@@ -327,6 +329,7 @@ class LaneSet:
         await lane.changelog.commit(rows, others)
         lane.durable = lane.position.offset
         lane.unflushed = False
+        lane.flushes += 1
         lane.flushed_at = self._monotonic()
         lane.flush_cost_s = self._cpu_time() - self._stepped_s - cpu
         metrics.DURABLE.labels(self.stage.name, lane.partition).set(lane.durable)

@@ -16,9 +16,9 @@ from streams.position import Displaced
 
 LOOK_S: Final = 1.0
 
-MOVING: Final = 10
-"""Looks at a lane that has records and does not move until the worker is not live. As many again, and it ends: with the session timeout and a new
-start that is less than half a minute."""
+MOVING: Final = 15
+"""Looks at a lane that has records and neither steps nor flushes until the worker is not live. As many again, and it ends. Of a lane with a million
+series on a busy machine a flush takes ten seconds."""
 
 READY: Final = 30
 """The same for a worker that is not assigned and recovered and does not restore: a group waits up to 20 s for a member that is stuck."""
@@ -40,7 +40,7 @@ class Watched(Protocol):
         ...
 
     def behind(self) -> Mapping[int, int]:
-        """Positions of the lanes that have records before them, by partition."""
+        """The lanes that have records before them, by partition, each with a number that changes whenever it moves."""
         ...
 
 

@@ -17,7 +17,7 @@ def at() -> Iterator[Place]:
         yield made
 
 
-@pytest.mark.parametrize("name", ["broker-paused", "broker-killed", "network-black-hole", "network-reset"])
+@pytest.mark.parametrize("name", ["broker-paused", "broker-killed", "network-black-hole", "network-half-closed"])
 def test_nothing_is_lost_wrong_or_told_twice(at: Place, name: str) -> None:
     """And no lane that has records stands still."""
     said: list[str] = []
