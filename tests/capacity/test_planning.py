@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from benchmarks.scaling import AXES
 from tests.docs.pages import ROOT
 from topology.capacity import measured
+from topology.capacity.demand import DAYS, STORES, CapacityRefused, Demand
 from topology.capacity.measured import CONSTANTS, Constant, Curve
-from topology.capacity.planning import DAYS, STORES, CapacityRefused, Demand, Plan, busy, planned, share_of
+from topology.capacity.planning import Plan, busy, planned, share_of
 
 RATES = st.floats(min_value=10.0, max_value=3e5)
 SUBJECTS = st.integers(min_value=1, max_value=500_000)

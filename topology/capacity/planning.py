@@ -5,32 +5,13 @@ Pure: the same demand gives the same plan. What is rested on stands in `measured
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Final
 
-from schemas.limits import MAX_RECORD_BYTES
-from schemas.units import number
 from topology.capacity import measured
-from topology.capacity.measured import Constant, Curve
-
-DAYS: Final = MappingProxyType(
-    {
-        "telemetry": 7.0,
-        "aggregates": 90.0,
-        "anomalies": 90.0,
-        "stored-events": 7.0,
-        "stored-aggregates": 90.0,
-        "stored-anomalies": 90.0,
-    }
-)
-"""Days for which each thing is kept unless told otherwise: topics as `sentinel topics create` makes them, `stored-` as `store.retention` has it.
-Incidents and notifications, a handful, count as anomalies."""
-
-BUCKET_S: Final = 10.0
-"""`lanes.bucket_s` as it is by default."""
-
-STORES: Final = ("none", "embedded", "elasticsearch")
+from topology.capacity.demand import BUCKET_S, CapacityRefused, Demand, Line, aggregates_per_s, check, said
+from topology.capacity.disk import told_disk
+from topology.capacity.measured import Curve
 
 LEAST_PARTITIONS: Final = 12
 """`lanes.partitions` as it is by default."""
@@ -38,53 +19,8 @@ LEAST_PARTITIONS: Final = 12
 LANES_PER_WORKER: Final = 2
 """Partitions for each worker that is needed, so that their number can double: partitions cannot grow."""
 
-_DAY_S: Final = 86_400.0
-_LAG_S: Final = 600.0
-"""`min.compaction.lag.ms` of state topics."""
 _SESSION_S: Final = 6.0
 """`broker.session_timeout_s` as it is by default."""
-_STORE_COPIES: Final = {"embedded": 1, "elasticsearch": 2}
-"""`store.replicas` is 1 by default, beside the first."""
-
-
-class CapacityRefused(ValueError):
-    """A demand that cannot be, or that nothing was measured for; the text is one line that says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What is asked of an installation."""
-
-    events_per_s: float
-    """Of all producers, when most comes."""
-    subjects: int
-    """Series: applications times their models."""
-    users: int = 0
-    """Users with a profile of their own."""
-    record_bytes: float = measured.USUAL_RECORD.value
-    """Of an event's record, before compression."""
-    detectors: bool = True
-    """False: windows only."""
-    store: str = "elasticsearch"
-    """One of `STORES`."""
-    stored_share: float = 0.0
-    """Share of the events that the store keeps, 0 to 1."""
-    replicas: int = 1
-    """Copies of each topic."""
-    days: Mapping[str, float] = field(default_factory=lambda: DAYS)
-    """As `DAYS`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One number of a plan, and where it comes from."""
-
-    group: str
-    """workers, partitions, memory, disk or time."""
-    name: str
-    value: float
-    unit: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +40,7 @@ class Plan:
 
 def planned(demand: Demand) -> Plan:
     """The plan. More events or subjects never give fewer workers, partitions or bytes on disk. Raises CapacityRefused."""
-    _check(demand)
+    check(demand)
     detect = _detect_workers(demand)
     partitions = partitions_of(detect)
     workers = {"detect": detect, "correlate": 1, "alert": 1, "api": 1}
@@ -118,7 +54,7 @@ def planned(demand: Demand) -> Plan:
     sections = (
         _told_workers(demand, workers, partitions),
         _told_memory(demand, workers),
-        _told_disk(demand, partitions),
+        told_disk(demand, partitions),
         _told_time(demand, detect),
     )
     return Plan(demand, workers, partitions, tuple(line for section in sections for line in section))
@@ -194,13 +130,8 @@ def _curve(demand: Demand) -> Curve:
     return measured.WITH_DETECTORS if demand.detectors else measured.WINDOWS_ONLY
 
 
-def _aggregates_per_s(demand: Demand) -> float:
-    """One for each subject that had an event in the bucket."""
-    return min(float(demand.subjects), demand.events_per_s * BUCKET_S) / BUCKET_S
-
-
 def _documents_per_s(demand: Demand) -> float:
-    return _aggregates_per_s(demand) + demand.events_per_s * demand.stored_share
+    return aggregates_per_s(demand) + demand.events_per_s * demand.stored_share
 
 
 def _told_workers(demand: Demand, workers: Mapping[str, int], partitions: int) -> Iterator[Line]:
@@ -221,7 +152,7 @@ def _told_workers(demand: Demand, workers: Mapping[str, int], partitions: int) -
             "sink",
             workers["sink"],
             "processes",
-            f"{_aggregates_per_s(demand):,.0f} aggregates and {demand.events_per_s * demand.stored_share:,.0f} events to store a second; "
+            f"{aggregates_per_s(demand):,.0f} aggregates and {demand.events_per_s * demand.stored_share:,.0f} events to store a second; "
             f"a sink stores {measured.SINK.value:,.0f} ({measured.SINK.command}), {measured.BUSY.value:.0%} of it planned",
         )
     for stage in ("correlate", "alert", "api"):
@@ -252,106 +183,10 @@ def _told_memory(demand: Demand, workers: Mapping[str, int]) -> Iterator[Line]:
         if stage in workers:
             of_each[stage] = at_rest.value / (1 - measured.FREE.value)
             yield Line(
-                "memory", stage, _up(of_each[stage]), "MB each", f"{_said(at_rest)}, {measured.FREE.value:.0%} free"
+                "memory", stage, _up(of_each[stage]), "MB each", f"{said(at_rest)}, {measured.FREE.value:.0%} free"
             )
     total = sum(_up(mb) * workers[stage] for stage, mb in of_each.items())
     yield Line("memory", "all", total, "MB", "all processes together; broker and store are not in it")
-
-
-def _told_disk(demand: Demand, partitions: int) -> Iterator[Line]:
-    topics = [
-        _topic(demand, partitions, "telemetry", demand.events_per_s, measured.TELEMETRY_RECORD, scale=_scale(demand)),
-        _topic(demand, partitions, "aggregates", _aggregates_per_s(demand), measured.AGGREGATE_RECORD),
-        _anomalies(demand, partitions),
-        _state(demand),
-    ]
-    yield from topics
-    stored = list(_stored(demand)) if demand.store != "none" else []
-    yield from stored
-    total = sum(line.value for line in (*topics, *stored)) / (1 - measured.FREE.value)
-    yield Line(
-        "disk",
-        "all",
-        total,
-        "GB",
-        f"with {measured.FREE.value:.0%} free; Kafka {_gb(topics)} GB, store {_gb(stored)} GB",
-    )
-
-
-def _scale(demand: Demand) -> float:
-    """How much larger telemetry is on disk than the recorded hour: what is larger compresses as well as that."""
-    return demand.record_bytes / measured.USUAL_RECORD.value
-
-
-def _topic(
-    demand: Demand, partitions: int, name: str, per_s: float, record: Constant, besides: float = 0.0, scale: float = 1.0
-) -> Line:
-    """A topic with time-limited retention: so many records a second, `scale` times as large, and bytes a second besides them."""
-    bytes_per_s, days = per_s * record.value * scale + besides, demand.days[name]
-    kept = bytes_per_s * days * _DAY_S
-    open_segments = min(measured.SEGMENT.value * partitions, bytes_per_s * measured.SEGMENT_DAYS.value * _DAY_S)
-    larger = f" x {number(scale)} for their size" if scale != 1 else ""
-    said = f"{number(per_s)}/s x {_said(record)}{larger}" + (
-        f" + {besides:,.0f} bytes/s of watermarks" if besides else ""
-    )
-    return Line(
-        "disk",
-        f"topic {name}",
-        (kept + open_segments) * demand.replicas / 1e9,
-        "GB",
-        f"{said}, {days:g} days, and up to a segment more in each partition{_times(demand.replicas)}",
-    )
-
-
-def _anomalies(demand: Demand, partitions: int) -> Line:
-    """Each lane tells its watermark to each partition of anomalies, once a bucket."""
-    watermarks = partitions**2 / BUCKET_S * measured.WATERMARK_RECORD.value
-    per_s = measured.ANOMALIES_PER_HOUR.value / 3600
-    return _topic(demand, partitions, "anomalies", per_s, measured.VERDICT_RECORDS, watermarks)
-
-
-def _state(demand: Demand) -> Line:
-    live = demand.subjects * measured.STATE_PER_SUBJECT.value
-    if demand.detectors:
-        live += demand.users * measured.STATE_PER_USER.value
-    written = live * measured.STATE_ON_DISK.value
-    return Line(
-        "disk",
-        "topic detect-state",
-        written * _LAG_S * demand.replicas / 1e9,
-        "GB",
-        f"at most: {live / 1e6:,.1f} MB of state ({_said(measured.STATE_PER_SUBJECT)}), {measured.STATE_ON_DISK.value:g} of it on disk, "
-        f"written whole once a second until compaction may begin ({_LAG_S:.0f} s){_times(demand.replicas)}",
-    )
-
-
-def _stored(demand: Demand) -> Iterator[Line]:
-    embedded, copies = demand.store == "embedded", _STORE_COPIES[demand.store]
-    for name, per_s, document in (
-        (
-            "stored-events",
-            demand.events_per_s * demand.stored_share,
-            measured.EMBEDDED_EVENT if embedded else measured.ELASTIC_EVENT,
-        ),
-        (
-            "stored-aggregates",
-            _aggregates_per_s(demand),
-            measured.EMBEDDED_AGGREGATE if embedded else measured.ELASTIC_AGGREGATE,
-        ),
-        (
-            "stored-anomalies",
-            measured.ANOMALIES_PER_HOUR.value / 3600,
-            measured.EMBEDDED_VERDICT if embedded else measured.ELASTIC_VERDICT,
-        ),
-    ):
-        size = per_s * document.value * demand.days[name] * _DAY_S * copies / 1e9
-        yield Line(
-            "disk",
-            name,
-            size,
-            "GB",
-            f"{number(per_s)}/s x {_said(document)}, {demand.days[name]:g} days{_times(copies)}",
-        )
 
 
 def _told_time(demand: Demand, detect: int) -> Iterator[Line]:
@@ -362,7 +197,7 @@ def _told_time(demand: Demand, detect: int) -> Iterator[Line]:
         "after a kill",
         _SESSION_S + restore,
         "s",
-        f"broker.session_timeout_s, then {subjects:,.0f} subjects x {_said(measured.RESTORE)}",
+        f"broker.session_timeout_s, then {subjects:,.0f} subjects x {said(measured.RESTORE)}",
     )
     yield Line(
         "time",
@@ -373,45 +208,6 @@ def _told_time(demand: Demand, detect: int) -> Iterator[Line]:
     )
 
 
-def _said(constant: Constant) -> str:
-    return f"{number(constant.value, 4)} {constant.unit} ({constant.command})"
-
-
-def _times(copies: int) -> str:
-    return f", {copies} copies" if copies > 1 else ""
-
-
-def _gb(lines: list[Line]) -> str:
-    return f"{sum(line.value for line in lines):,.1f}"
-
-
 def _up(mb: float) -> int:
     """To whole tens."""
     return math.ceil(mb / 10) * 10
-
-
-def _check(demand: Demand) -> None:
-    if not (math.isfinite(demand.events_per_s) and demand.events_per_s > 0):
-        raise CapacityRefused(f"{demand.events_per_s:g} events a second are nothing to plan for; give more than 0")
-    if demand.subjects < 1:
-        raise CapacityRefused(f"there is at least one subject, not {demand.subjects:,}")
-    if demand.users < 0:
-        raise CapacityRefused(f"there cannot be {demand.users:,} users")
-    if max(demand.subjects, demand.users) > demand.events_per_s * _DAY_S:
-        raise CapacityRefused(
-            f"{demand.events_per_s:g} events a second are {demand.events_per_s * _DAY_S:,.0f} a day, fewer than "
-            f"{max(demand.subjects, demand.users):,} subjects or users: who has none in a day is forgotten (lanes.subject_expiry_s)"
-        )
-    if not 50 <= demand.record_bytes <= MAX_RECORD_BYTES:
-        raise CapacityRefused(
-            f"a record is 50 to {MAX_RECORD_BYTES:,} bytes (lanes.max_record_bytes), not {demand.record_bytes:,.0f}"
-        )
-    if demand.store not in STORES:
-        raise CapacityRefused(f"there is no store {demand.store!r}, only {', '.join(STORES)}")
-    if not 0 <= demand.stored_share <= 1:
-        raise CapacityRefused(f"a share is 0 to 1, not {demand.stored_share:g}")
-    if demand.replicas < 1:
-        raise CapacityRefused(f"a topic has at least one copy, not {demand.replicas}")
-    for name, days in demand.days.items():
-        if not (math.isfinite(days) and days >= 0):
-            raise CapacityRefused(f"{name} cannot be kept for {days:g} days")

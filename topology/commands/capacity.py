@@ -7,7 +7,8 @@ import typer
 from topology.commands.options import UserError, show_table
 
 if TYPE_CHECKING:
-    from topology.capacity.planning import Demand, Plan
+    from topology.capacity.demand import Demand
+    from topology.capacity.planning import Plan
 
 
 def capacity(
@@ -39,8 +40,9 @@ def capacity(
     as_json: Annotated[bool, typer.Option("--json", help="Print one object, with every constant.")] = False,
 ) -> None:
     """Turn events a second, subjects and retention into workers, partitions, memory and disk, each with its reason and its headroom."""
+    from topology.capacity.demand import DAYS, CapacityRefused, Demand
     from topology.capacity.measured import USUAL_RECORD
-    from topology.capacity.planning import DAYS, CapacityRefused, Demand, planned
+    from topology.capacity.planning import planned
 
     try:
         days = {**DAYS, **dict(map(_days, retention_days or ()))}
@@ -55,7 +57,7 @@ def capacity(
 
 
 def _days(word: str) -> tuple[str, float]:
-    from topology.capacity.planning import DAYS
+    from topology.capacity.demand import DAYS
 
     what, _, days = word.partition("=")
     if what not in DAYS:
