@@ -5,7 +5,7 @@ import pytest
 from tests.faults.conftest import Holds
 
 
-@pytest.mark.parametrize("name", ["broker-paused", "broker-killed", "network-black-hole", "network-half-closed"])
+@pytest.mark.parametrize("name", ["broker-paused", "broker-killed", "network-black-hole"])
 def test_nothing_is_lost_wrong_or_told_twice(holds: Holds, name: str) -> None:
     """And no lane that has records stands still once the harm is over."""
     holds(name)
