@@ -120,7 +120,7 @@ CHECKED: Final[tuple[tuple[str, Callable[[str], None], str], ...]] = (
     ),
     (r"pytest .*", _is_there, "they are tests of this same run"),
     (r"lint-imports|python -m topology\.settings_reference", _runs_here, "short"),
-    (r"python -m benchmarks\.\w+.*", _has_help, "minutes of a whole machine; tests/benchmarks runs them small"),
+    (r"python -m (benchmarks|tests)\.\w+.*", _has_help, "minutes of a whole machine; tests run them small"),
     (r"docker compose .*", _composed, "there may be no Docker; compose's own parser reads it"),
     (
         r"sh deploy/compose/make-secrets|\.ci/run",

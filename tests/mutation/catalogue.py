@@ -210,7 +210,7 @@ MUTATIONS: Final = (
         "agents/alert.py",
         "            step.flush = True\n            step.then",
         "            step.then",
-        ("tests/stages/test_messages.py", "tests/alerting"),
+        ("tests/alerting/test_lane.py",),
     ),
     Mutation(
         "a message whose fate is unknown is begun again",

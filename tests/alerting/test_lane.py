@@ -1,0 +1,39 @@
+"""The lane of alert: what it asks of those who carry its steps out."""
+
+from dataclasses import replace
+
+from agents.alert import AlertLane, Surroundings
+from agents.alerting.messages import Delivery
+from agents.alerting.settings import AlertSettings
+from schemas.records import IncidentChange
+from streams.topics import TopicNames
+from tests.alerting.timeline import PAGER, incident, micros
+from tests.detection.log import Rec, block
+
+
+class NoCommands:
+    """Nobody asks for anything."""
+
+    def ends(self) -> dict[int, int]:
+        return {}
+
+    def since(self, partition: int, offset: int) -> "list[object]":
+        return []
+
+
+def test_a_decision_is_durable_before_its_message_is_begun() -> None:
+    """Sent first, it would be sent again by whoever finds no decision, when its time or its revision has passed."""
+    begun: list[Delivery] = []
+    settings = AlertSettings(receivers=(PAGER,))
+
+    def begin(lane: AlertLane, deliveries: list[Delivery]) -> None:
+        begun.extend(deliveries)
+
+    lane = AlertLane(0, Surroundings(TopicNames("t."), settings, 1, lambda: micros(1), begin, NoCommands()))
+    opened = replace(incident("i1", IncidentChange.OPENED, 0), offset=0, ordinal=0)
+    step = lane.step(block([Rec(0, micros(0) // 1000, opened.to_bytes())]))
+    assert step.flush
+    assert begun == []
+    for follow in step.then:
+        follow()
+    assert [delivery.incident_id for delivery in begun] == ["i1"]
