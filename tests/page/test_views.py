@@ -1,5 +1,7 @@
 """Each view in a real browser: it shows what is stored, to everybody, and says so when there is nothing."""
 
+import asyncio
+
 import pytest
 from playwright.async_api import expect
 
@@ -178,8 +180,11 @@ async def test_the_page_is_light(site: Site, opened: Open) -> None:
         if "/api/" not in url and response.status == 200:  # type: ignore[attr-defined]
             sizes[url] = len(await response.body())  # type: ignore[attr-defined]
 
-    window.page.on("response", weigh)
+    weighed: list[asyncio.Task[None]] = []
+    window.page.on("response", lambda response: weighed.append(asyncio.create_task(weigh(response))))
     for view in VIEWS.values():
         await window.show(view)
+        # Of a page that was left, the browser no longer has the bodies.
+        await asyncio.gather(*weighed)
     assert any("uPlot" in url for url in sizes)
     assert sum(sizes.values()) <= 500_000, sizes
