@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from playwright.async_api import Browser, BrowserContext, Page, Response
+from playwright.async_api import Browser, BrowserContext, Page
 
 from benchmarks.machine import machine
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
@@ -233,17 +233,12 @@ async def _context(chromium: Browser, address: str, scheme: str) -> BrowserConte
 async def _look_first(chromium: Browser, address: str, seen: Seen) -> None:
     context = await _context(chromium, address, "light")
     page = await context.new_page()
-    sizes: dict[str, int] = {}
-
-    async def weigh(response: Response) -> None:
-        if "/api/" not in response.url and response.status == 200:
-            sizes[response.url] = len(await response.body())
-
-    page.on("response", weigh)
+    scale = browser.Scale(page)
     seen.first_view_ms = await _timed(page, "/")
+    await scale.read()
     # The charts' library comes with the first chart.
     await _timed(page, "/explore")
-    seen.bytes = sum(sizes.values())
+    seen.bytes = sum((await scale.read()).values())
     await context.close()
 
 

@@ -62,8 +62,7 @@ class Batch:
         self, records: Records, kind: Kind, chosen: Sequence[bool] | None = None, latest: Sequence[int] | None = None
     ) -> Iterator[None]:
         """Adds the records that are `chosen` (None: all), in order; `kind` is what their topic holds. `latest`, µs, is for each the time after which
-        it is not stored. Yields now and then, so that something else
-        may be done between; to be gone through to its end.
+        it is not stored. Yields now and then, so that something else may be done between; to be gone through to its end.
 
         Records without a value are ticks and watermarks: they are passed over. So are bad events and those of a clock that is
         ahead, which `detect` sends to dead-letters.

@@ -1,7 +1,7 @@
 """Which events are stored when not all are: a share of them by their place in the log, and those that an anomaly cites."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -89,7 +89,7 @@ class _Stretch:
     """Tenant and id of each event that they cite."""
 
 
-def _wanted(documents: Sequence[Document]) -> Iterator[_Stretch]:
+def _wanted(documents: Sequence[Document]) -> list[_Stretch]:
     places: dict[tuple[int, int], set[tuple[str, str]]] = {}
     for each in documents:
         if each.kind is Kind.ANOMALY:
@@ -112,7 +112,7 @@ def _wanted(documents: Sequence[Document]) -> Iterator[_Stretch]:
             near.wanted |= wanted
         else:
             made.append(_Stretch(lane, end, end, wanted))
-    return iter(made)
+    return made
 
 
 def _matching(record: LoggedEvent, wanted: set[tuple[str, str]]) -> Document | None:

@@ -1,6 +1,7 @@
 """What happens to the broker, and to the network before it."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from tests.faults.scene import Scene
@@ -26,22 +27,20 @@ async def paused(scene: Scene) -> None:
 
 async def died(scene: Scene) -> None:
     """SIGKILL of the only broker, and a new start on the same log."""
-    for _ in range(3 if scene.long else 1):
-        await scene.flow()
-        async with scene.harm("the broker is killed"):
-            scene.kafka.kill()
-            await asyncio.sleep(1.0)
-            # Not in another thread: the server is bound to the one that starts it, and ends with that.
-            scene.kafka.start()
-        await scene.all_work()
+    await _started_again(scene, "the broker is killed", scene.kafka.kill)
 
 
 async def bounced(scene: Scene) -> None:
     """The only broker is ended in order, and started again."""
+    await _started_again(scene, "the broker is bounced", scene.kafka.stop)
+
+
+async def _started_again(scene: Scene, what: str, end: Callable[[], None]) -> None:
     for _ in range(3 if scene.long else 1):
         await scene.flow()
-        async with scene.harm("the broker is bounced"):
-            await asyncio.to_thread(scene.kafka.stop)
+        async with scene.harm(what):
+            await asyncio.to_thread(end)
+            # Not in another thread: the server is bound to the one that starts it, and ends with that.
             scene.kafka.start()
         await scene.all_work()
 
@@ -50,22 +49,23 @@ async def delayed(scene: Scene) -> None:
     """Every answer of the broker comes 200 ms later."""
     scene.wire.delay_s = 0.1
     try:
-        for _ in range(10 if scene.long else 3):
-            await scene.flow(0.03, _SLOW_S / 3)
+        await _flows(scene)
     finally:
         scene.wire.delay_s = 0.0
-    await scene.all_work()
 
 
 async def throttled(scene: Scene) -> None:
     """A line of 128 kB a second, for each connection."""
     scene.wire.bytes_per_s = 128_000.0
     try:
-        for _ in range(10 if scene.long else 3):
-            await scene.flow(0.03, _SLOW_S / 3)
+        await _flows(scene)
     finally:
         scene.wire.bytes_per_s = None
-    await scene.all_work()
+
+
+async def _flows(scene: Scene) -> None:
+    for _ in range(10 if scene.long else 3):
+        await scene.flow(0.03, _SLOW_S / 3)
 
 
 async def swallowed(scene: Scene) -> None:
@@ -80,15 +80,16 @@ async def swallowed(scene: Scene) -> None:
 
 async def reset(scene: Scene) -> None:
     """All connections are broken off at once, several times, in the middle of whatever is said."""
-    for _ in range(5 * _RESETS if scene.long else _RESETS):
-        await scene.flow(0.03, scene.rng.uniform(0.2, 2.0))
-        scene.wire.reset()
-    await scene.all_work()
+    await _hit(scene, scene.wire.reset)
 
 
 async def half_closed(scene: Scene) -> None:
     """One direction of every connection ends, several times."""
+    await _hit(scene, scene.wire.half_close)
+
+
+async def _hit(scene: Scene, how: Callable[[], None]) -> None:
     for _ in range(5 * _RESETS if scene.long else _RESETS):
         await scene.flow(0.03, scene.rng.uniform(0.2, 2.0))
-        scene.wire.half_close()
+        how()
     await scene.all_work()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.exactness_run.disturbing import Disturber, Group, Say, works
 from benchmarks.exactness_run.inbox import Inbox
@@ -29,11 +29,11 @@ class Scene:
     watch: Watch
     long: bool
     """Whether it may take minutes."""
+    rng: random.Random = field(init=False)
+    """Seeded by the plan."""
 
-    @property
-    def rng(self) -> random.Random:
-        """The same for the same plan."""
-        return random.Random(self.plan.seed)
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.plan.seed)
 
     @property
     def disturber(self) -> Disturber:

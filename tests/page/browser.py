@@ -1,5 +1,6 @@
 """The browser of the tests: Debian's Chromium, driven by playwright, and axe-core inside it."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -7,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, Response, async_playwright
 
 ROOT: Final = Path(__file__).parent.parent.parent
 AXE: Final = ROOT / ".servers" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
@@ -58,6 +59,27 @@ async def show(page: Page, path: str) -> None:
 async def ready(page: Page) -> None:
     """Waits until the view has what it shows."""
     await page.wait_for_selector("body[data-ready]", state="attached", timeout=READY_MS)
+
+
+class Scale:
+    """Weighs what a page fetches from now on besides the API's answers: bytes by address, uncompressed.
+
+    To be read before the page is left: afterwards the browser has the bodies no longer.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._sizes: dict[str, int] = {}
+        self._weighing: list[asyncio.Task[None]] = []
+        page.on("response", lambda response: self._weighing.append(asyncio.create_task(self._weigh(response))))
+
+    async def read(self) -> dict[str, int]:
+        """Everything that came so far."""
+        await asyncio.gather(*self._weighing)
+        return self._sizes
+
+    async def _weigh(self, response: Response) -> None:
+        if "/api/" not in response.url and response.status == 200:
+            self._sizes[response.url] = len(await response.body())
 
 
 async def violations(page: Page) -> list[dict[str, Any]]:

@@ -1,7 +1,5 @@
 """Each view in a real browser: it shows what is stored, to everybody, and says so when there is nothing."""
 
-import asyncio
-
 import pytest
 from playwright.async_api import expect
 
@@ -173,18 +171,9 @@ async def test_everybody_can_use_it(site: Site, opened: Open, view: str, scheme:
 async def test_the_page_is_light(site: Site, opened: Open) -> None:
     """At most 500 kB, uncompressed, in all views together."""
     window = await opened(site)
-    sizes: dict[str, int] = {}
-
-    async def weigh(response: object) -> None:
-        url = response.url  # type: ignore[attr-defined]
-        if "/api/" not in url and response.status == 200:  # type: ignore[attr-defined]
-            sizes[url] = len(await response.body())  # type: ignore[attr-defined]
-
-    weighed: list[asyncio.Task[None]] = []
-    window.page.on("response", lambda response: weighed.append(asyncio.create_task(weigh(response))))
+    scale = browser.Scale(window.page)
     for view in VIEWS.values():
         await window.show(view)
-        # Of a page that was left, the browser no longer has the bodies.
-        await asyncio.gather(*weighed)
+        sizes = await scale.read()
     assert any("uPlot" in url for url in sizes)
     assert sum(sizes.values()) <= 500_000, sizes

@@ -46,6 +46,9 @@ class Page {
     this.shown = 0;
     this.busy = null;
     this.pending = undefined;
+    this.late = undefined;
+    this.toldAt = 0;
+    this.failed = false;
     this.timer = 0;
     this.again = 0;
     this.lastShow = 0;
