@@ -4,8 +4,9 @@ Each override names what stock Faust does instead; `streams.patches` refuses to 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast
 
 import aiokafka
 import faust
@@ -29,6 +30,8 @@ from streams.lanes import LaneSet
 from streams.patches import check_sources
 from streams.settings import Broker
 from streams.settings import Lanes as Limits
+
+T = TypeVar("T")
 
 _BLOCKS_PER_POLL = 512
 _EMBEDDED_FETCH_WAIT_MS = 20
@@ -205,9 +208,9 @@ class LaneApp(faust.App):
         self.lane_topic = lane_set.stage.topic
         self.broker, self.limits = broker, limits
         self.lanes_ready = False
-        self.watch: Callable[[], Coroutine[Any, Any, None]] | None = None
-        """Runs from the start on, also while lanes are recovered, until the worker is told to stop."""
-        self._watching: asyncio.Future[None] | None = None
+        self.watches: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+        """Run from the start on, also while lanes are recovered, until the worker is told to stop."""
+        self._watching: Sequence[asyncio.Future[None]] = ()
         self.ends: Mapping[int, int] = {}
         """Ends of the lanes' logs as the broker last told them, by partition."""
         super().__init__(
@@ -236,16 +239,15 @@ class LaneApp(faust.App):
         """Faust's hook, before its consumer starts."""
         await self._surroundings.open()
         await super().on_start()
-        if self.watch is not None:
-            # Not one of Faust's tasks: they begin after the first recovery, which an error of the group keeps from ever coming.
-            self._watching = self.add_future(self.watch())
+        # Not Faust's tasks: they begin after the first recovery, which an error of the group keeps from ever coming, and run on while it stops.
+        self._watching = [self.add_future(watch()) for watch in self.watches]
 
     @ends_process
     async def on_stop(self) -> None:
         """Faust's hook: lanes are flushed, then Faust commits and leaves the group, then the lanes are let go."""
-        if self._watching is not None:
-            # The consumer that it looks at goes away.
-            self._watching.cancel()
+        for watch in self._watching:
+            # The consumer that it looks at goes away, and its thread's loop.
+            watch.cancel()
         await self.lane_set.suspend()
         await super().on_stop()
         await self.lane_set.close()
@@ -280,21 +282,28 @@ class LaneApp(faust.App):
     async def check_group(self) -> None:
         """Raises what the client's own tasks failed with, the coordinator's and the fetcher's; stock hangs for ever, alive, on an error of SyncGroup
         or when nothing fetches any more."""
-        thread = cast(LaneConsumer, self.consumer)._thread
-        if thread._consumer is not None:
-            await thread.call_thread(_check_errors, thread._consumer)
+        await self._in_thread(_check_errors)
 
     async def look_at_ends(self) -> None:
         """Asks the broker where the lanes' logs end, without what open transactions hold back: a fetch tells it too, but a lane that is no longer
         fetched would seem to have nothing before it. Raises what aiokafka raises."""
+        try:
+            self.ends = await self._in_thread(partial(_ends, self.lane_topic)) or {}
+        except KafkaError as fault:
+            # The broker is away for a while; what that means for the lanes, their own requests tell.
+            if not is_temporary(fault):
+                raise
+
+    async def _in_thread(self, look: Callable[[aiokafka.AIOKafkaConsumer], Coroutine[Any, Any, T]]) -> T | None:
+        """Looks at the client where it runs; None before there is one.
+
+        Not by Faust's `call_thread`: two of its calls are under way at a time, and one that
+        waits for a broker would leave the fetches to wait for it.
+        """
         thread = cast(LaneConsumer, self.consumer)._thread
-        if thread._consumer is not None:
-            try:
-                self.ends = await thread.call_thread(_ends, thread._consumer, self.lane_topic)
-            except KafkaError as fault:
-                # The broker is away for a while; what that means for the lanes, their own requests tell.
-                if not is_temporary(fault):
-                    raise
+        if thread._consumer is None:
+            return None
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(look(thread._consumer), thread.thread_loop))
 
     def log_end(self, partition: int) -> int | None:
         """End of a lane's log as the last fetch told it, without what open transactions hold back; None before the first."""
@@ -307,11 +316,11 @@ class LaneApp(faust.App):
 
 
 async def _check_errors(consumer: aiokafka.AIOKafkaConsumer) -> None:
-    await asyncio.sleep(0)
+    """In the consumer's thread."""
     check_fetching(consumer)
 
 
-async def _ends(consumer: aiokafka.AIOKafkaConsumer, topic: str) -> dict[int, int]:
+async def _ends(topic: str, consumer: aiokafka.AIOKafkaConsumer) -> dict[int, int]:
     """In the consumer's thread."""
     ends = await consumer.end_offsets([tp for tp in consumer.assignment() if tp.topic == topic])
     return {tp.partition: end for tp, end in ends.items()}

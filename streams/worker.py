@@ -98,7 +98,10 @@ def build(worker: Worker) -> LaneApp:
     app.agent(topic, name=f"sentinel-{stage.name}")(take)
     for name, work in _rounds(worker, app, sender).items():
         app.task(_named(f"sentinel-{stage.name}-{name}", ends_process(work)))
-    app.watch = ends_process(lambda: _every(_WATCH_S, lambda: _watch(app, watchdog)))
+    app.watches = (
+        ends_process(lambda: _every(_WATCH_S, lambda: _watch(app, watchdog))),
+        ends_process(lambda: _every(_ENDS_S, app.look_at_ends)),
+    )
     return app
 
 
@@ -132,7 +135,6 @@ def _rounds(worker: Worker, app: LaneApp, sender: KafkaSender) -> dict[str, Work
     rounds: dict[str, Work] = {
         "flush": lambda: _every(_FLUSH_CHECK_S, lanes.flush_due),
         "tick": lambda: _every(worker.limits.tick_after_s / 2, lambda: _tick(lanes, sender)),
-        "ends": lambda: _every(_ENDS_S, app.look_at_ends),
     }
     if worker.companion is not None:
         companion = worker.companion

@@ -5,6 +5,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,12 @@ def test_an_exception_ends_the_process_with_status_70(workers: Workers, where: s
     assert worker.ends() == BUG, worker.said()
     assert f"in {where}" in worker.said()
     assert "Traceback" in worker.said()
+
+
+def test_a_worker_that_is_told_to_stop_ends_in_order_whatever_it_looks_at(kafka: str, tmp_path: Path) -> None:
+    """Its looks at the client end before the client does: its thread and loop are gone while the rest is let go."""
+    installation = Installation(kafka, f"stop{uuid.uuid4().hex[:8]}.", tmp_path, partitions=1)
+    create(installation.admin, list(specs(installation.names, installation.lanes)), timeout_s=60)
+    with installation.worker("detect", sys.executable, "-m", "tests.faust.stopping") as worker:
+        worker.ready().signal(signal.SIGTERM)
+        assert worker.ends() == 0, worker.said()
