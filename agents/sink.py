@@ -19,7 +19,7 @@ from agents.sinking.batches import Batch, Origin
 from agents.sinking.sampling import LooksBack, cited, sampled
 from agents.sinking.settings import EventsKept, SinkSettings
 from schemas.documents import Document, Kind, Refused, StoreUnavailable
-from streams import blocks, metrics
+from streams import blocks, connections, metrics
 from streams.fetching import check_fetching
 from streams.outgoing import Outgoing, dead_letter
 from streams.settings import Broker
@@ -99,6 +99,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop; then the write under way is waited for a little. Raises what broker and store raise."""
         blocks.install()
+        connections.install()
         consumer = self._consumer = AIOKafkaConsumer(
             **self._client,
             group_id=f"{self._names.prefix}{NAME}",

@@ -21,8 +21,8 @@ from faust.transport.drivers.aiokafka import Producer as AiokafkaProducer
 from faust.transport.drivers.aiokafka import Transport as AiokafkaTransport
 from faust.types import TP
 
-from streams import metrics
-from streams.blocks import Coalesce, install
+from streams import blocks, connections, metrics
+from streams.blocks import Coalesce
 from streams.brokers import aiokafka_config
 from streams.ending import end_process, ends_process, is_temporary
 from streams.fetching import check_fetching
@@ -202,7 +202,8 @@ class LaneApp(faust.App):
 
     def __init__(self, lane_set: LaneSet, broker: Broker, limits: Limits, surroundings: Surroundings) -> None:
         check_sources()
-        install()
+        blocks.install()
+        connections.install()
         self._surroundings = surroundings
         self.lane_set = lane_set
         self.lane_topic = lane_set.stage.topic

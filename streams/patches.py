@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import aiokafka.consumer.fetcher as fetcher
+from aiokafka import conn
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.app.base import App
 from faust.tables.manager import TableManager
@@ -20,6 +21,10 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from streams.position import Refused
 
 PATCHED: Final[tuple[Callable[..., Any] | type, ...]] = (
+    conn.create_conn,
+    conn.AIOKafkaConnection.send,
+    conn.AIOKafkaConnection._send_sasl_token,
+    conn.AIOKafkaConnection.close,
     fetcher.PartitionRecords,
     fetcher.FetchResult,
     fetcher.Fetcher._fetch_requests_routine,
@@ -45,6 +50,10 @@ PATCHED: Final[tuple[Callable[..., Any] | type, ...]] = (
 )
 
 HASHES: Final[dict[str, str]] = {
+    "aiokafka.conn.create_conn": "673276cbddb4dc7c",
+    "aiokafka.conn.AIOKafkaConnection.send": "5909ea32f4efca49",
+    "aiokafka.conn.AIOKafkaConnection._send_sasl_token": "7a3d948fc526c953",
+    "aiokafka.conn.AIOKafkaConnection.close": "28f164aa1e4f0bbc",
     "aiokafka.consumer.fetcher.PartitionRecords": "94aa0da0dbec8d1b",
     "aiokafka.consumer.fetcher.FetchResult": "d7db13f06de8248c",
     "aiokafka.consumer.fetcher.Fetcher._fetch_requests_routine": "2a8ec5932644c9b0",
