@@ -20,6 +20,7 @@ from agents.sinking.sampling import LooksBack, cited, sampled
 from agents.sinking.settings import EventsKept, SinkSettings
 from schemas.documents import Document, Kind, Refused, StoreUnavailable
 from streams import blocks, connections, metrics
+from streams.ending import is_temporary
 from streams.fetching import check_fetching
 from streams.outgoing import Outgoing, dead_letter
 from streams.settings import Broker
@@ -154,7 +155,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             for tp, begin in begins.items():
                 committed = await consumer.committed(tp)
                 self._committed.setdefault(tp, begin if committed is None else committed)
-        except (KafkaError, IllegalStateError) as fault:
+        except KafkaError as fault:
+            if not (is_temporary(fault) or isinstance(fault, IllegalStateError)):
+                raise
             # Asked again in a moment; what a broker that is away means for the sink, its own requests tell.
             _log.info("sink.lag_unknown", reason=str(fault))
             return

@@ -171,6 +171,20 @@ MUTATIONS: Final = (
         (_ENDINGS, "-k", "[fetch] or group"),
     ),
     Mutation(
+        "a write to a connection that has ended is a broken connection",
+        "streams/connections.py",
+        "    aiokafka.conn.AIOKafkaConnection = Connection\n",
+        "    pass\n",
+        ("tests/faust/test_connections.py",),
+    ),
+    Mutation(
+        "looks at a client end before the client",
+        "streams/hardened.py",
+        "            watch.cancel()\n",
+        "            pass\n",
+        (_ENDINGS, "-k", "told_to_stop"),
+    ),
+    Mutation(
         "what stands still ends",
         "streams/watchdog.py",
         '                self._end(Stalled(f"{told}; ending, to be started again"))\n',
