@@ -85,9 +85,7 @@ class BlockReader:
             return None
         wanted = [name for name in names if name in self._present and name not in shared.constants]
         frame = self._read(shared.head, values, values_bytes, [*wanted, *shared.contents])
-        if frame is None or not all(
-            frame.select((pl.col(run) == pl.lit(content)).all()).item() for run, content in shared.contents.items()
-        ):
+        if frame is None or not all((frame[run] == content).all() for run, content in shared.contents.items()):
             self._forget()
             return None
         self._patience = max(self._patience - 1, 1)
@@ -113,7 +111,8 @@ class BlockReader:
         ]
         hidden = {name for run in runs.values() for name in run.fields}
         constants = {name: frame[name].head(1) for name in frame.columns if name in hidden}
-        self._shared = _Shared(_head(fields), {name: run.content for name, run in runs.items()}, constants)
+        contents = {name: pl.Series([run.content]) for name, run in runs.items()}
+        self._shared = _Shared(_head(fields), contents, constants)
 
     def _forget(self) -> None:
         """Learns again later, and later each time that it did not hold."""
@@ -152,7 +151,8 @@ class _Shared:
     """What the records of a batch share: a block's head with runs in it, the runs' bytes, and the values of the fields in them."""
 
     head: bytes
-    contents: dict[str, bytes]
+    contents: dict[str, pl.Series]
+    """Of one value each."""
     constants: dict[str, pl.Series]
 
 

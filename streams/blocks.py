@@ -4,10 +4,10 @@
 batch is handed over as one `Block`, and that a batch without records (a transaction's marker) is an empty `Block`, since it moves the position.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiokafka.consumer.fetcher as fetcher
 import numpy as np
@@ -80,18 +80,41 @@ class _Part:
         raise CorruptRecordException(f"no batch has offset {first}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What is in the records of a block."""
+
+    values: list[bytes | None]
+    headed: dict[int, Any]
+    parts: list[_Part]
+
+    @staticmethod
+    def joined(contents: Iterable["_Content"]) -> "_Content":
+        values: list[bytes | None] = []
+        headed: dict[int, Any] = {}
+        parts: list[_Part] = []
+        for content in contents:
+            for index, record in content.headed.items():
+                headed[len(values) + index] = record
+            values += content.values
+            parts += content.parts
+        return _Content(values, headed, parts)
+
+
 class Block:
     """Neighbouring records of one partition. `start` is the offset that their fetch asked for, `next_offset` the one to ask for next: logs have
-    gaps, so neither need be a record's. `headed` are the records that have headers, by index: ticks and control records are among them.
+    gaps, so neither need be a record's. `held` is how many records there are, as far as is known before they are read: where a log was compacted,
+    some less. They are read when first looked at, a step's at a time: what waits takes the memory of its compressed bytes.
 
     The other attributes are the least that Faust reads of a consumed record.
     """
 
     __slots__ = (
-        "_parts",
+        "_content",
+        "_read",
         "checksum",
-        "headed",
         "headers",
+        "held",
         "key",
         "next_offset",
         "offset",
@@ -102,7 +125,6 @@ class Block:
         "timestamp",
         "timestamp_type",
         "topic",
-        "values",
     )
 
     def __init__(
@@ -116,12 +138,49 @@ class Block:
     ) -> None:
         self.topic, self.partition = place
         self.start, self.next_offset = start, next_offset
-        self.values, self.headed, self._parts = values, headed, parts
+        self._content: _Content | None = _Content(values, headed, parts)
+        self._read: Callable[[], _Content] | None = None
+        self.held = len(values)
         self.offset = next_offset - 1
         self.timestamp, self.timestamp_type = 0, _LOG_APPEND_TIME
         self.headers: tuple[()] = ()
         self.key = self.checksum = None
         self.serialized_key_size = self.serialized_value_size = 0
+
+    @classmethod
+    def unread(
+        cls, place: tuple[str, int], start: int, next_offset: int, held: int, read: Callable[[], _Content]
+    ) -> "Block":
+        """A block whose records are read by `read`, once, when they are looked at."""
+        block = cls(place, start, next_offset, [], {}, [])
+        block._content, block._read, block.held = None, read, held
+        return block
+
+    @property
+    def values(self) -> list[bytes | None]:
+        """Of each record."""
+        return self._contents().values
+
+    @property
+    def headed(self) -> dict[int, Any]:
+        """The records that have headers, by index: ticks and control records are among them."""
+        return self._contents().headed
+
+    @property
+    def _parts(self) -> list[_Part]:
+        return self._contents().parts
+
+    def _contents(self) -> _Content:
+        self._content = content = self._taken()
+        self._read = None
+        return content
+
+    def _taken(self) -> _Content:
+        """The content, which does not stay here if it has not been read before."""
+        if self._content is not None:
+            return self._content
+        assert self._read is not None
+        return self._read()
 
     @property
     def value(self) -> "Block":
@@ -196,14 +255,13 @@ class Block:
         if len(blocks) == 1:
             return blocks[0]
         first, last = blocks[0], blocks[-1]
-        values: list[bytes | None] = []
-        headed: dict[int, Any] = {}
-        for block in blocks:
-            for index, record in block.headed.items():
-                headed[len(values) + index] = record
-            values += block.values
-        parts = [part for block in blocks for part in block._parts]
-        return Block((first.topic, first.partition), first.start, last.next_offset, values, headed, parts)
+        return Block.unread(
+            (first.topic, first.partition),
+            first.start,
+            last.next_offset,
+            sum(block.held for block in blocks),
+            lambda: _Content.joined(block._taken() for block in blocks),
+        )
 
 
 class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
@@ -239,9 +297,14 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 def _block_of(place: tuple[str, int], data: bytes, batch: Any, next_offset: int) -> Block:
-    base: int = batch.base_offset
-    if batch.last_offset_delta < _FEW:
+    held = batch.last_offset_delta + 1
+    if held <= _FEW:
         return _block_of_few(place, list(batch), batch, next_offset)
+    return Block.unread(place, batch.base_offset, next_offset, held, lambda: _content_of(data, batch, next_offset))
+
+
+def _content_of(data: bytes, batch: Any, next_offset: int) -> _Content:
+    base: int = batch.base_offset
     headed: dict[int, Any] = {}
     values: list[bytes | None] = []
 
@@ -264,7 +327,7 @@ def _block_of(place: tuple[str, int], data: bytes, batch: Any, next_offset: int)
         offsets = [record.offset for record in _Part(1, [base], None, [], data).records()]
     if headed:
         headed = {offsets.index(offset): record for offset, record in headed.items()}
-    return Block(place, base, next_offset, values, headed, [_Part(len(values), offsets, stamped, times, data)])
+    return _Content(values, headed, [_Part(len(values), offsets, stamped, times, data)])
 
 
 def _block_of_few(place: tuple[str, int], records: list[Any], batch: Any, next_offset: int) -> Block:
@@ -280,21 +343,22 @@ class Coalesce(DefaultSchedulingStrategy):
     """Faust's order of records, after what one fetch brought for a partition was joined to few blocks."""
 
     def iterate(self, records: Mapping[TP, list[Block]]) -> Iterator[tuple[TP, Any]]:
-        """Blocks of a size that a step is cheapest at, round robin over topics and partitions."""
-        return super().iterate({tp: _joined_in_steps(blocks) for tp, blocks in records.items() if blocks})
+        """Blocks of a size that a step is cheapest at, round robin over topics and partitions. The lists are emptied on the way: whoever fetched
+        them holds them until the last is handed on, with whatever of them has been read meanwhile."""
+        steps = {tp: _joined_in_steps(blocks) for tp, blocks in records.items() if blocks}
+        return super().iterate(cast("Mapping[TP, list[Block]]", steps))
 
 
-def _joined_in_steps(blocks: list[Block]) -> list[Block]:
+def _joined_in_steps(blocks: list[Block]) -> Iterator[Block]:
     """Neighbouring blocks joined up to about `STEP_RECORDS`; never cut."""
-    steps: list[list[Block]] = [[]]
-    held = 0
-    for block in blocks:
-        if held and held + len(block) > STEP_RECORDS:
-            steps.append([])
-            held = 0
-        steps[-1].append(block)
-        held += len(block)
-    return [Block.joined(step) for step in steps]
+    blocks.reverse()
+    while blocks:
+        step = [blocks.pop()]
+        held = step[0].held
+        while blocks and held + blocks[-1].held <= STEP_RECORDS:
+            step.append(blocks.pop())
+            held += step[-1].held
+        yield Block.joined(step)
 
 
 def install() -> None:

@@ -41,12 +41,14 @@ class Feeder:
         kept: Block | None = None
         while True:
             blocks = [await queue.get() if kept is None else kept]
-            kept, held = None, len(blocks[0])
+            kept, held = None, blocks[0].held
             while kept is None and not queue.empty():
                 block = queue.get_nowait()
-                held += len(block)
+                held += block.held
                 if block.start == blocks[-1].next_offset and held <= STEP_RECORDS:
                     blocks.append(block)
                 else:
                     kept = block
             await self._take(Block.joined(blocks))
+            # Not kept while it waits for the next: it has been read.
+            blocks.clear()

@@ -100,5 +100,5 @@ class Lanes:
     max_record_bytes: int = 262_144
     """Largest telemetry record that is decoded, bytes; larger ones go to dead-letters."""
 
-    max_fetch_bytes: int = 4_194_304
+    max_fetch_bytes: int = 2_097_152
     """Most bytes fetched from one partition at once. Larger means more records per step and more memory."""

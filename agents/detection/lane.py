@@ -150,20 +150,18 @@ class DetectLane:
         places = np.arange(start, end) if on_time is None else start + np.flatnonzero(on_time[start:end])
         if not len(places):
             return
-        at = places + base
-        whole = len(at) == len(taken.offsets)
-        frame = columns.frame if whole else columns.frame[at]
+        at: slice | Int64s = slice(base + start, base + end) if on_time is None else places + base
+        frame = columns.frame[at]
         series = self._state.series.rows_of(frame)
         segment = Segment(
             columns=columns,
-            places=at,
+            at=at,
             names=self._state.series.subjects,
             offsets=taken.offsets[at],
             times=taken.times[at],
             buckets=buckets[places],
             series=series,
             bucket_us=self._bucket_us,
-            whole=whole,
         )
         self._at_once(segment, step)
         self._count(segment, frame)
@@ -223,7 +221,7 @@ class DetectLane:
         step: Step,
     ) -> None:
         def sample(position: int) -> str:
-            return "" if segment is None else str(segment.columns.frame["event_id"][int(segment.places[position])])
+            return "" if segment is None else str(segment.frame["event_id"][position])
 
         told = anomaly(
             finding,

@@ -89,35 +89,30 @@ class Columns:
 
 @dataclass
 class Segment:
-    """Events of one block between two closes: those at `places`, all good and not late, in offset order (contract: `Events`)."""
+    """Events of one block between two closes: those at `at`, all good and not late, in offset order (contract: `Events`)."""
 
     columns: Columns
-    places: Int64s
+    at: slice | Int64s
+    """A stretch where no event between is left out, which copies nothing."""
     names: Names
     offsets: Int64s
     times: Int64s
     buckets: Int64s
     series: Int64s
     bucket_us: int
-    whole: bool
-    """Whether `places` are all events of the block: then nothing needs to be picked."""
 
     def integers(self, column: str) -> Int64s:
         """Of the segment's events; see `Columns.integers`."""
-        return self._picked(self.columns.integers(column))
+        return self.columns.integers(column)[self.at]
 
     def numbers(self, metric: str) -> Float64s:
         """Of the segment's events; see `Columns.numbers`."""
-        values = self.columns.numbers(metric)
-        return values if self.whole else values[self.places]
+        return self.columns.numbers(metric)[self.at]
 
     @cached_property
     def frame(self) -> pl.DataFrame:
         """The segment's rows."""
-        return self.columns.frame if self.whole else self.columns.frame[self.places]
-
-    def _picked(self, values: Int64s) -> Int64s:
-        return values if self.whole else values[self.places]
+        return self.columns.frame[self.at]
 
 
 def closes(buckets: Int64s, closed_to: int) -> list[tuple[int, int]]:

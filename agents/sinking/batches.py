@@ -26,7 +26,11 @@ class Records(Protocol):
     topic: str
     partition: int
     next_offset: int
-    values: list[bytes | None]
+
+    @property
+    def values(self) -> list[bytes | None]:
+        """Of each record."""
+        ...
 
     def offsets(self) -> npt.NDArray[np.int64]:
         """The records' offsets, ascending; shape (n,)."""

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ import uvloop
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams import connections
-from streams.connections import Connection
+from streams.connections import _SMALL, Connection, _Frames
 
 Write = Callable[[AIOKafkaConnection], Awaitable[Any]]
 
@@ -72,3 +75,33 @@ def test_every_client_of_a_process_that_hands_over_blocks_connects_so(monkeypatc
 
     asyncio.run(create_conn("127.0.0.1", 1))
     assert made == [Connection]
+
+
+class Asking:
+    """Takes answers as a connection does."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+
+    def take(self, answer: bytes | bytearray) -> None:
+        """One answer."""
+        self.answers.append(bytes(answer))
+
+
+@given(
+    st.lists(st.sampled_from((0, 1, 5, 300, _SMALL - 5, _SMALL - 4, _SMALL - 3, 3 * _SMALL)), max_size=6),
+    st.lists(st.integers(1, 2 * _SMALL), max_size=12),
+)
+def test_answers_come_whole_however_they_are_cut(sizes: list[int], reads: list[int]) -> None:
+    """Several at once, one in many parts, small ones and large ones, sizes cut in two."""
+    asking = Asking()
+    frames = _Frames(asking, None)  # type: ignore[arg-type]
+    answers = [bytes((index + at) % 251 for at in range(size)) for index, size in enumerate(sizes)]
+    stream = b"".join(len(answer).to_bytes(4, "big") + answer for answer in answers)
+    lengths = cycle(reads or [_SMALL])
+    while stream:
+        buffer = frames.get_buffer(-1)
+        count = min(next(lengths), len(buffer), len(stream))
+        buffer[:count], stream = stream[:count], stream[count:]
+        frames.buffer_updated(count)
+    assert asking.answers == answers

@@ -10,10 +10,11 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
+from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.blocks import Block, ColumnRecords, FetchedBytes
+from streams.blocks import Block, Coalesce, ColumnRecords, FetchedBytes
 
 PLACE = TopicPartition("t", 3)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -141,3 +142,24 @@ def test_faust_finds_the_block_where_it_looks_for_a_value() -> None:
     (block,) = blocks(batch(5, range(2)), 5)
     assert block.value is block
     assert (block.topic, block.offset, block.headers, block.key) == ("t", 6, (), None)
+
+
+def test_what_waits_is_not_read_and_what_was_read_is_kept_by_nobody_else() -> None:
+    """A fetch of megabytes of compressed records would be ten times as large, all of it, until its last record is taken."""
+    data = b"".join(batch(base, range(9_000), CODECS["lz4"]) for base in range(0, 45_000, 9_000))
+    fetched = {TP("t", 3): blocks(data, 0)}
+    alone = list(fetched[TP("t", 3)])
+    steps = Coalesce().iterate(fetched)
+    _, first = next(steps)
+    assert len(fetched[TP("t", 3)]) == 3
+    assert first._content is None
+    assert first.held == len(first) == len(first.values) == 18_000
+    assert first._content is not None
+    assert [block._content for block in alone] == [None] * 5
+    assert sum(len(block) for _, block in steps) == 27_000
+
+
+def test_a_blocks_records_are_read_once() -> None:
+    """Whoever looks at it again sees the same list."""
+    (block,) = blocks(batch(0, range(500), CODECS["zstd"]), 0)
+    assert block.values is block.values
