@@ -17,7 +17,7 @@ from streams.position import KEY, Displaced, Log, Position, start_of
 from streams.settings import Lanes as Limits
 from streams.stage import LaneProgram, Stage
 
-_MOST_PENDING: Final = 50_000
+_MOST_PENDING: Final = 20_000
 """Records that wait for a flush's transaction before one is made early; bounds memory."""
 
 _REBALANCE_LOOK_S: Final = 0.1

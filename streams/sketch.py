@@ -71,12 +71,11 @@ def quantiles(bins: npt.NDArray[np.uint32], shares: tuple[float, ...]) -> Float6
     """
     found = np.empty((len(bins), len(shares)), np.float64)
     for start in range(0, len(bins), _ROWS):
-        summed = np.cumsum(bins[start : start + _ROWS], axis=1, dtype=np.int64)
+        summed = np.cumsum(bins[start : start + _ROWS], axis=1, dtype=np.uint32)
         total = summed[:, -1]
         for column, share in enumerate(shares):
-            rank = np.maximum(np.ceil(share * total), 1).astype(np.int64)
-            # The first bin at which the running count reaches the rank: as many bins as lie below it.
-            below = np.count_nonzero(summed < rank[:, None], axis=1)
-            found[start : start + _ROWS, column] = MIDDLES[np.minimum(below, BINS - 1)]
+            rank = np.maximum(np.ceil(share * total), 1).astype(np.uint32)
+            # The first bin at which the running count reaches the rank. Of an empty sketch there is none.
+            found[start : start + _ROWS, column] = MIDDLES[np.argmax(summed >= rank[:, None], axis=1)]
         found[start : start + _ROWS][total == 0] = np.nan
     return found

@@ -83,15 +83,19 @@ class Population:
             rows = rows[place[rows] >= 0]
         at = place[rows]
         absent = at < 0
+        some = bool(absent.any())
         if len(taken.subjects):
-            numbers = np.where(absent[:, None], 0, taken.numbers[at])
+            numbers = taken.numbers[at]
+            if some:
+                numbers[absent] = 0
         else:
             numbers = np.zeros((len(rows), len(spec.sums) + len(spec.maxima)), np.int64)
         sketches = {}
         for name, bins in taken.sketches.items():
             if len(bins):
                 filled = bins[at]
-                filled[absent] = 0
+                if some:
+                    filled[absent] = 0
             else:
                 filled = np.zeros((len(rows), bins.shape[1]), np.uint32)
             sketches[name] = filled
