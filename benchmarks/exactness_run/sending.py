@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
@@ -39,6 +40,8 @@ class Sender:
     _rush_until: int = 0
     _rushed: int = 0
     _faults: list[str] = field(default_factory=list)
+    _too: deque[Chunk] = field(default_factory=deque)
+    _sent_too: int = 0
 
     def run(self) -> int:
         """Sends everything; returns how many records the broker acknowledged. Raises BenchmarkFailed when it did not take all."""
@@ -55,11 +58,18 @@ class Sender:
             if self.given_up.is_set():
                 break
             self._put(producer, chunk)
+            self.sent += len(chunk.keys)
+            self._put_too(producer)
+        self._put_too(producer)
         if producer.flush(_FLUSH_S):
             raise BenchmarkFailed(f"the broker did not acknowledge everything within {_FLUSH_S:g} s")
         if self._faults:
             raise BenchmarkFailed(f"the broker did not take {len(self._faults)} records: {self._faults[0]}")
-        return self.sent
+        return self.sent + self._sent_too
+
+    def send_too(self, chunk: Chunk) -> None:
+        """Sends these between two chunks of the traffic, at the latest after its last; from any thread, until `calm`."""
+        self._too.append(chunk)
 
     def rush(self, share: float) -> None:
         """Sends this share of the events as fast as the broker takes them, as long as there are some kept for it: workers fall behind."""
@@ -81,8 +91,13 @@ class Sender:
                     break
                 except BufferError:
                     producer.poll(_LOOK_S)
-            self.sent += 1
         producer.poll(0)
+
+    def _put_too(self, producer: Producer) -> None:
+        while self._too:
+            chunk = self._too.popleft()
+            self._put(producer, chunk)
+            self._sent_too += len(chunk.keys)
 
     def _on_failure(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

@@ -186,6 +186,8 @@ def _read(record: Stored, max_ahead: int) -> TelemetryEvent:
     """The event. Raises BadRecord for what belongs to dead-letters."""
     if record.value is None:
         raise BadRecord("no value")
+    if len(record.value) > 262_144:
+        raise BadRecord("record too large")
     event = TelemetryEvent.from_bytes(record.value)
     if not all((event.event_id, event.tenant, event.application, event.model)):
         raise BadRecord("empty text")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from tests.faults import brokers, processes, receivers
+from tests.faults import brokers, processes, receivers, records
 from tests.faults.scene import Does
 
 
@@ -38,6 +38,9 @@ _ALL: Final = (
     Fault("network-black-hole", brokers.swallowed, through_wire=True),
     Fault("network-reset", brokers.reset, through_wire=True),
     Fault("network-half-closed", brokers.half_closed, through_wire=True),
+    Fault("records-bad", records.bad),
+    Fault("records-large", records.large),
+    Fault("records-disordered", records.disordered),
     Fault("receiver-slow", receivers.slow),
     Fault("receiver-breaks-off", receivers.breaking_off),
     Fault("receiver-redirects", receivers.redirecting),

@@ -7,7 +7,7 @@ from aiokafka.errors import ProducerFenced
 
 from streams import metrics
 from streams.blocks import Block
-from streams.lanes import LaneSet
+from streams.lanes import _MOST_PENDING, LaneSet
 from streams.outgoing import Step
 from streams.position import Displaced, Log, Refused
 from streams.settings import Lanes
@@ -231,9 +231,9 @@ async def test_a_step_that_asks_for_it_is_durable_before_what_follows(machine: M
 async def test_a_flush_is_made_early_when_much_is_pending(machine: Machine) -> None:
     """Records that wait for a transaction are bounded."""
     lanes = await assigned(machine)
-    for start in range(0, 60_000, 20_000):
-        await lanes.take(block(start, 20_000))
-    assert machine.topics.position(3) == 60_000
+    for start in range(0, 3 * _MOST_PENDING, _MOST_PENDING):
+        await lanes.take(block(start, _MOST_PENDING))
+    assert machine.topics.position(3) == 2 * _MOST_PENDING
 
 
 async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(machine: Machine) -> None:
