@@ -8,12 +8,21 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+import structlog
+
 from connectors.answers import ReceiverAnswer
-from connectors.outbound import ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from connectors.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
 from schemas.secrets import Secret
 
 _PREFIX: Final = "whsec_"
 _LIMITS: Final = OutboundLimits()
+
+_REFUSALS: Final = frozenset({400, 401, 403})
+"""Statuses with which receivers answer a signature that is not of their time."""
+_TOLERANCE_US: Final = 60_000_000
+"""How far two clocks may be apart, µs. Receivers take signatures that are up to five minutes old."""
+
+_log = structlog.get_logger("sentinel.webhook")
 
 
 class WebhookSigner:
@@ -55,17 +64,37 @@ class WebhookReceiver:
     ) -> None:
         self._target: Final = OutboundTarget(url, allow_private=allow_private, limits=limits)
         self._signer: Final = WebhookSigner(secret)
+        self._ahead_us = 0
+        """How far the receiver's clock is ahead of ours, when they are too far apart."""
 
     async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
-        """One attempt. A status counts as soon as it came, whatever becomes of the rest of the answer."""
-        headers = {"content-type": "application/json", **self._signer.headers(notification_id, body, now)}
+        """One attempt. A status counts as soon as it came, whatever becomes of the rest of the answer.
+
+        A receiver that refuses the signature while its clock is another than ours is asked once more, by its own clock: a page must not be lost
+        because this machine's is wrong.
+        """
+        # Of this attempt: others may learn of the receiver's clock meanwhile.
+        ahead_us = self._ahead_us
         try:
-            answer = await self._target.post(body, headers)
+            answer = await self._post(notification_id, body, now + ahead_us)
+            theirs = _ahead_us(answer, now)
+            if answer.status in _REFUSALS and theirs is not None and abs(theirs - ahead_us) > _TOLERANCE_US:
+                self._sets_clock(theirs)
+                answer = await self._post(notification_id, body, now + self._ahead_us)
         except ForbiddenTarget as error:
             return ReceiverAnswer(fault=str(error), refused=True)
         except NoAnswer as error:
             return ReceiverAnswer(fault=error.fault)
         return ReceiverAnswer(answer.status, retry_after_s=retry_after_s(answer.headers.get("Retry-After"), now))
+
+    async def _post(self, notification_id: str, body: bytes, at: int) -> Answer:
+        signed = self._signer.headers(notification_id, body, at)
+        return await self._target.post(body, {"content-type": "application/json", **signed})
+
+    def _sets_clock(self, ahead_us: int) -> None:
+        if abs(ahead_us - self._ahead_us) > _TOLERANCE_US:
+            _log.warning("webhook.clock_off", receiver_ahead_s=round(ahead_us / 1e6))
+        self._ahead_us = ahead_us if abs(ahead_us) > _TOLERANCE_US else 0
 
     async def close(self) -> None:
         """Close the connections."""
@@ -84,10 +113,20 @@ def retry_after_s(value: str | None, now: int) -> float | None:
         return None
     if value.isascii() and value.isdigit():
         return float(value[:9])
+    seconds = _seconds(value)
+    return None if seconds is None else max(0.0, seconds - now / 1e6)
+
+
+def _ahead_us(answer: Answer, now: int) -> int | None:
+    """How far the clock of who answered is ahead, if it is told."""
+    seconds = _seconds(answer.headers.get("Date") or "")
+    return None if seconds is None else int(seconds * 1e6) - now
+
+
+def _seconds(date: str) -> float | None:
+    """Of a header's date, since 1970."""
     try:
-        date = parsedate_to_datetime(value)
-        if date.tzinfo is None:
-            date = date.replace(tzinfo=UTC)
-        return max(0.0, date.timestamp() - now / 1e6)
+        parsed = parsedate_to_datetime(date)
+        return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -18,6 +18,7 @@ from benchmarks.showing import BenchmarkFailed
 from streams.brokers import librdkafka_config
 from streams.settings import Broker
 from streams.topics import STAGES
+from topology.supervisor import sentinel
 
 _STAGES: Final = ("detect", "correlate", "alert", "detect", "detect")
 """Who dies, in turn, before the order is drawn. Detect dies more often than the others together: it has most to lose."""
@@ -90,9 +91,11 @@ class Group:
             config, folder, {stage: Member(stage, stage, config, folder, own.get(stage, {})) for stage in stages}
         )
 
-    def add(self, name: str, stage: str) -> Member:
+    def add(self, name: str, stage: str, program: Sequence[str] | None = None) -> Member:
         """One more worker of a stage, started."""
-        member = self.members[name] = Member(name, stage, self.config, self.folder)
+        member = self.members[name] = Member(
+            name, stage, self.config, self.folder, program=sentinel() if program is None else program
+        )
         member.start()
         return member
 

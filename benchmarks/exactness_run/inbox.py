@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -10,6 +11,8 @@ from typing import Final, Self
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+_TOLERANCE_S: Final = 300
+"""How old a signature may be, by Standard Webhooks."""
 _TAKES_S: Final = 0.15
 """Time between a message's arrival and the answer, seconds: long enough that kills fall into it."""
 
@@ -30,6 +33,7 @@ class Inbox:
     under_way: int = 0
     """Posts that wait for their answer now."""
     forged: int = 0
+    """Posts of now whose signature is wrong; one of another time is refused too, and may be sent again."""
     refused: int = 0
     mood: Mood | None = None
     """Asked first about each post whose signature is good: an answer of its own, or None for the usual one."""
@@ -54,7 +58,8 @@ class Inbox:
         try:
             Webhook(self.secret).verify(body, dict(request.headers))
         except WebhookVerificationError:
-            self.forged += 1
+            is_of_now = abs(time.time() - int(request.headers["webhook-timestamp"])) < _TOLERANCE_S
+            self.forged += is_of_now
             return web.Response(status=401)
         if self.mood is not None and (answer := await self.mood(request)) is not None:
             return answer

@@ -6,7 +6,7 @@ import signal
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,8 @@ class Member:
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     """Settings of its own, above those of the file."""
+    program: Sequence[str] = field(default_factory=sentinel)
+    """What is run; its arguments follow."""
     port: int = field(default_factory=free_port)
     killed: int = 0
     deaths: Counter[int] = field(default_factory=Counter)
@@ -69,7 +71,7 @@ class Member:
         """Starts it; it is not ready yet."""
         child = Child(
             self.name,
-            sentinel("worker", self.stage, "--config", str(self.config)),
+            [*self.program, "worker", self.stage, "--config", str(self.config)],
             {**self.environment, "SENTINEL_WORKER__HEALTH_PORT": str(self.port), "RUST_BACKTRACE": "0"},
         )
         with self.log.open("ab") as log:
@@ -177,6 +179,11 @@ class Member:
             self._supervisor.stop()
             self._supervisor.stop()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    def forgive(self) -> None:
+        """Its deaths so far were meant."""
+        self.deaths.clear()
+        self.last_words.clear()
 
     def gone(self) -> None:
         """It was dropped, and nobody waits for it any more."""

@@ -1,6 +1,7 @@
 """What happens to the broker, and to the network before it."""
 
 import asyncio
+import resource
 from collections.abc import Callable
 from typing import Final
 
@@ -9,6 +10,7 @@ from tests.faults.scene import Scene
 _PAUSE_S: Final = 8.0
 _LONG_PAUSE_S: Final = 45.0
 _HOLE_S: Final = 10.0
+_FULL_S: Final = 6.0
 _SLOW_S: Final = 10.0
 _RESETS: Final = 5
 
@@ -33,6 +35,20 @@ async def died(scene: Scene) -> None:
 async def bounced(scene: Scene) -> None:
     """The only broker is ended in order, and started again."""
     await _started_again(scene, "the broker is bounced", scene.kafka.stop)
+
+
+async def filled(scene: Scene) -> None:
+    """No file of the broker may grow any more, as if its disk were full: it gives up. Then there is room, and it is started again."""
+    for _ in range(3 if scene.long else 1):
+        await scene.flow()
+        async with scene.harm("the broker's disk is full"):
+            pid = scene.kafka.pid
+            _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, most))
+            await scene.flow(0.05, _FULL_S)
+            await asyncio.to_thread(scene.kafka.kill)
+            scene.kafka.start()
+        await scene.all_work()
 
 
 async def _started_again(scene: Scene, what: str, end: Callable[[], None]) -> None:

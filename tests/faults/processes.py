@@ -1,15 +1,21 @@
 """What happens to workers: they die, are frozen, come and go."""
 
 import asyncio
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from benchmarks.exactness_run.disturbing import killed as dies
 from benchmarks.exactness_run.disturbing import works
+from benchmarks.exactness_run.workers import until
+from streams.ending import BUG
 from tests.faults.scene import Scene
 
 _STORM_S: Final = 25.0
 _LONG_STORM_S: Final = 180.0
+_DEATHS: Final = 5
+_DEATH_S: Final = 60.0
 _STAYS_S: Final = (0.0, 0.5, 2.0, 6.0)
 
 
@@ -64,6 +70,42 @@ async def scaled(scene: Scene) -> None:
     for name in names:
         await scene.group.members[name].leave()
         await scene.flow(0.02, 1.0)
+
+
+async def misled(scene: Scene) -> None:
+    """Workers of every stage whose clocks are ten minutes ahead, then ten minutes behind, take over from those before."""
+    for way in ("clock-ahead", "clock-behind"):
+        for stage in ("detect", "correlate", "alert"):
+            before = scene.group.of_stage(stage)
+            heir = scene.group.add(f"{stage}-{way}", stage, _astray(way))
+            await works(heir)
+            await scene.flow(0.03, 0.5)
+            for member in before:
+                await member.leave()
+        await scene.flow(0.05, 2.0)
+
+
+async def buggy(scene: Scene) -> None:
+    """A bug breaks off one step of a hundred of a worker of detect, which ends and is started again; then it is repaired."""
+    worker = scene.group.add("detect-bug", "detect", _astray("bug"))
+    await works(worker)
+    await scene.group.members["detect"].leave()
+    async with scene.harm("the bug is there"):
+        for number in range(1, (_DEATHS if scene.long else 2) + 1):
+            await scene.flow(0.05, 0.0)
+
+            async def died(number: int = number) -> bool:
+                return worker.deaths[BUG] >= number
+
+            await until(died, _DEATH_S, "the bug shows nowhere")
+        await worker.drop()
+        worker.gone()
+        worker.forgive()
+        await works(scene.group.add("detect-repaired", "detect"))
+
+
+def _astray(what: str) -> Sequence[str]:
+    return (sys.executable, "-m", "tests.faults.astray", what)
 
 
 async def relieved(scene: Scene) -> None:

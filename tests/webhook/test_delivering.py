@@ -1,10 +1,12 @@
 """One attempt to deliver a webhook, against a real server on this machine."""
 
+import asyncio
 import base64
 import time
 
 import pytest
 import standardwebhooks
+from aiohttp import web
 
 from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Attempt
@@ -73,6 +75,49 @@ async def test_retries_keep_the_id_and_renew_the_timestamp() -> None:
     assert first.headers["webhook-signature"] != second.headers["webhook-signature"]
     for post in receiver.received:
         standardwebhooks.Webhook(SECRET).verify(post.body, post.headers)
+
+
+async def _verifies(request: web.Request) -> web.StreamResponse:
+    """A receiver that keeps to the standard: a signature of another time is refused."""
+    try:
+        standardwebhooks.Webhook(SECRET).verify(await request.read(), dict(request.headers))
+    except standardwebhooks.WebhookVerificationError:
+        return web.Response(status=401)
+    return web.Response(status=204)
+
+
+@pytest.mark.parametrize("off_s", [-600, 600])
+async def test_a_clock_that_is_off_loses_no_message(off_s: int) -> None:
+    """The receiver's own clock is signed by from its first refusal on, until ours is right again."""
+    posts = []
+    async with receiving(_verifies) as receiver:
+        hook = webhook(receiver)
+        for wrong in (off_s, off_s, 0, 0):
+            answer = await hook.deliver("msg-1", BODY, time.time_ns() // 1000 + wrong * 1_000_000)
+            posts.append((answer.status, len(receiver.received)))
+        await hook.close()
+    assert posts == [(204, 2), (204, 3), (204, 5), (204, 6)]
+    assert {post.headers["webhook-id"] for post in receiver.received} == {"msg-1"}
+
+
+async def test_messages_that_are_refused_at_the_same_time_are_all_sent_again() -> None:
+    """Whichever of them learns of the receiver's clock first."""
+    async with receiving(_verifies) as receiver:
+        hook = webhook(receiver)
+        now = time.time_ns() // 1000 + 600_000_000
+        made = await asyncio.gather(*[hook.deliver(f"msg-{number}", BODY, now) for number in range(5)])
+        await hook.close()
+    assert [answer.status for answer in made] == [204] * 5
+
+
+async def test_a_refusal_by_a_receiver_with_our_clock_is_final() -> None:
+    """Nothing is sent twice to who does not want it."""
+    async with receiving(answers(401)) as receiver:
+        hook = webhook(receiver)
+        verdict = await attempted(hook)
+        await hook.close()
+    assert isinstance(verdict, GiveUp)
+    assert len(receiver.received) == 1
 
 
 @pytest.mark.parametrize(
