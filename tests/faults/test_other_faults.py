@@ -1,0 +1,28 @@
+"""What producers send and receivers do, in the quick form; `make faults` has it longer."""
+
+import pytest
+
+from tests.faults.catalogue import FAULTS
+from tests.faults.conftest import Holds
+from tests.faults.test_network_faults import NAMES as NETWORK
+from tests.faults.test_process_faults import NAMES as PROCESSES
+
+NAMES = [
+    "records-bad",
+    "records-large",
+    "records-disordered",
+    "receiver-slow",
+    "receiver-breaks-off",
+    "receiver-redirects",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_lost_wrong_or_told_twice(holds: Holds, name: str) -> None:
+    """And no lane that has records stands still."""
+    holds(name)
+
+
+def test_every_fault_has_its_test() -> None:
+    """In one of these files."""
+    assert {*NAMES, *NETWORK, *PROCESSES} == {name for name in FAULTS if not name.startswith("broker-")}
