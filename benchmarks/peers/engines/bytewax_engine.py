@@ -14,7 +14,7 @@ from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource
 from bytewax.dataflow import Dataflow
 from fastavro import parse_schema, schemaless_reader
 
-from shared import BROKER, GRACE_US, OUT, PREFIX_BYTES, TOPIC, WINDOW_US, Seen, empty, fold, schemas
+from shared import BROKER, GRACE_US, OUT, PREFIX_BYTES, TOPIC, WINDOW_US, Seen, empty, fold, is_event, schemas
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WRITTEN_WITH, WANTED = map(parse_schema, schemas())
@@ -22,7 +22,9 @@ seen = Seen()
 
 
 def decode(message):
-    """The key, and the event."""
+    """The key, and the event; None for what is none."""
+    if not is_event(message.value):
+        return None
     seen.add()
     event = schemaless_reader(io.BytesIO(message.value[PREFIX_BYTES:]), WRITTEN_WITH, WANTED)
     return event["application"] + "|" + event["model"], event
@@ -55,6 +57,6 @@ clock = win.EventClock(
 )
 windower = win.TumblingWindower(length=timedelta(microseconds=WINDOW_US), align_to=EPOCH)
 folded = win.fold_window(
-    "windows", op.map("decode", source, decode), clock, windower, empty, fold, merge, ordered=False
+    "windows", op.filter_map("decode", source, decode), clock, windower, empty, fold, merge, ordered=False
 )
 op.output("out", op.map("message", folded.down, message), KafkaSink([BROKER], OUT))

@@ -26,6 +26,7 @@ from shared import (
     Seen,
     empty,
     fold,
+    is_event,
     schemas,
 )
 
@@ -36,6 +37,8 @@ class Avro(codecs.Codec):
     written_with, wanted = map(parse_schema, schemas())
 
     def _loads(self, record):
+        if not is_event(record):
+            return None
         return schemaless_reader(io.BytesIO(record[PREFIX_BYTES:]), self.written_with, self.wanted)
 
 
@@ -66,6 +69,8 @@ async def windows(stream):
     """Folds each event into its window, and sends the windows that its time closes."""
     async for record in stream.events():
         event, partition = record.value, record.message.partition
+        if event is None:
+            continue
         start = event["event_time"] // WINDOW_US * WINDOW_US
         key = event["application"] + "|" + event["model"]
         row = f"{key}|{start}"

@@ -35,6 +35,11 @@ def schemas():
     return writer, {**writer, "fields": [field for field in writer["fields"] if field["name"] in _WANTED]}
 
 
+def is_event(value):
+    """Whether a record is telemetry. Beside it stand the settings versions and ticks that Sentinel writes to its own lanes."""
+    return value is not None and value[:1] == b"\0"
+
+
 class Seen:
     """Counts events, and says so each half per cent of the way."""
 
