@@ -1,11 +1,65 @@
-"""Whether a consumer still fetches: aiokafka tells those who ask for records nothing of it when a task of its own has ended."""
+"""How a consumer fetches: with a short rest after each few records, and never silently not at all."""
 
-from aiokafka import AIOKafkaConsumer
+import asyncio
+import collections
+from typing import Any, Final
+
+import aiokafka
+from aiokafka import TopicPartition
 
 from streams.position import Displaced
 
+_MANY_BYTES: Final = 262_144
+"""An answer of so many, or of half of what may be fetched, is worth its cost; there is more behind it, most likely."""
 
-def check_fetching(consumer: AIOKafkaConsumer) -> None:
+
+class LaneClient(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
+    """Stock: at a steady rate, a fetch is answered as soon as a single record is there, and each costs the client and its lanes a millisecond or two,
+    however few records it brings. Here a broker that has just given a few records is left alone for `linger_s`; a record that comes while nothing
+    has come for so long is fetched at once, since a fetch waits for it at the broker."""
+
+    def __init__(self, *, linger_s: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._linger_s = linger_s
+
+    async def start(self) -> None:
+        """As the stock one."""
+        await super().start()
+        if self._linger_s:
+            many = min(_MANY_BYTES, self._max_partition_fetch_bytes // 2)
+            self._fetcher._proc_fetch_request = _Lingering(self._fetcher, self._linger_s, many)
+
+
+class _Lingering:
+    """In the place of a fetcher's `_proc_fetch_request`: sends a request to one broker, and keeps what it answers."""
+
+    def __init__(self, fetcher: Any, linger_s: float, many_bytes: int) -> None:
+        self._fetcher, self._stock = fetcher, fetcher._proc_fetch_request
+        self._linger_s, self._many_bytes = linger_s, many_bytes
+        self._rests_until: dict[int, float] = collections.defaultdict(float)
+
+    async def __call__(self, assignment: Any, node_id: int, request: Any) -> bool:
+        clock = asyncio.get_running_loop().time
+        try:
+            await asyncio.sleep(self._rests_until[node_id] - clock())
+        except asyncio.CancelledError:
+            # As stock says of a request that nobody waits for any more.
+            return False
+        came: bool = await self._stock(assignment, node_id, request)
+        if came and self._bytes_of(request) < self._many_bytes:
+            self._rests_until[node_id] = clock() + self._linger_s
+        return came
+
+    def _bytes_of(self, request: Any) -> int:
+        """That wait to be read, of the partitions asked for."""
+        asked = (TopicPartition(topic, place[0]) for topic, places in request.topics for place in places)
+        kept = (self._fetcher._records.get(partition) for partition in asked)
+        return sum(
+            each._partition_records._records.size_in_bytes() for each in kept if hasattr(each, "_partition_records")
+        )
+
+
+def check_fetching(consumer: aiokafka.AIOKafkaConsumer) -> None:
     """Raises what the client's own tasks failed with, the coordinator's and the fetcher's: with a dead one it would wait for ever, alive.
 
     Raises:

@@ -25,9 +25,10 @@ from streams import blocks, connections, metrics
 from streams.blocks import Coalesce
 from streams.brokers import aiokafka_config
 from streams.ending import end_process, ends_process, is_temporary
-from streams.fetching import check_fetching
+from streams.fetching import LaneClient, check_fetching
 from streams.lanes import LaneSet
 from streams.patches import check_sources
+from streams.position import Displaced
 from streams.settings import Broker
 from streams.settings import Lanes as Limits
 
@@ -43,13 +44,14 @@ _REBALANCE_MS = 20_000
 
 
 class LaneConsumerThread(AIOKafkaConsumerThread):
-    """Stock: isolation, fetch wait and assignor cannot be set, and the whole topic is moved at each rebalance."""
+    """Stock: isolation, fetch wait and assignor cannot be set, the whole topic is moved at each rebalance, few records are fetched at any rate."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         app = _ours(self.app)
         broker, limits = app.broker, app.limits
         self._assignor = StickyPartitionAssignor
-        return aiokafka.AIOKafkaConsumer(
+        return LaneClient(
+            linger_s=limits.linger_s,
             **aiokafka_config(broker),
             client_id=app.conf.id,
             group_id=app.conf.id,
@@ -214,6 +216,8 @@ class LaneApp(faust.App):
         self._watching: Sequence[asyncio.Future[None]] = ()
         self.ends: Mapping[int, int] = {}
         """Ends of the lanes' logs as the broker last told them, by partition."""
+        self.ends_doubted = asyncio.Event()
+        """Set by whoever needs to know the ends sooner than they are looked at by themselves."""
         super().__init__(
             lane_set.stage.group,
             broker=[f"kafka://{server}" for server in broker.bootstrap_servers.split(",")],
@@ -287,13 +291,27 @@ class LaneApp(faust.App):
 
     async def look_at_ends(self) -> None:
         """Asks the broker where the lanes' logs end, without what open transactions hold back: a fetch tells it too, but a lane that is no longer
-        fetched would seem to have nothing before it. Raises what aiokafka raises."""
+        fetched would seem to have nothing before it.
+
+        Raises:
+            Displaced: a log ends before where its lane stands.
+            KafkaError: what aiokafka raises and what does not pass by itself.
+        """
+        self.ends_doubted.clear()
+        # As it was before the question: the answer may be older than what a lane takes meanwhile.
+        stands = {partition: lane.position.offset for partition, lane in self.lane_set.lanes.items()}
         try:
             self.ends = await self._in_thread(partial(_ends, self.lane_topic)) or {}
         except KafkaError as fault:
             # The broker is away for a while; what that means for the lanes, their own requests tell.
             if not is_temporary(fault):
                 raise
+            return
+        for partition, end in self.ends.items():
+            if end < stands.get(partition, 0):
+                raise Displaced(
+                    f"lane {self.lane_set.stage.name}/{partition}: its log ends before its position now; starting again"
+                )
 
     async def _in_thread(self, look: Callable[[aiokafka.AIOKafkaConsumer], Coroutine[Any, Any, T]]) -> T | None:
         """Looks at the client where it runs; None before there is one.
@@ -307,7 +325,8 @@ class LaneApp(faust.App):
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(look(thread._consumer), thread.thread_loop))
 
     def log_end(self, partition: int) -> int | None:
-        """End of a lane's log as the last fetch told it, without what open transactions hold back; None before the first."""
+        """End of a lane's log as the last fetch told it, without what open transactions hold back; None before the first. What the broker reads for
+        a fetch may reach a little beyond the end that it looked up for it before."""
         consumer = cast(LaneConsumer, self.consumer)._thread._consumer
         tp = TopicPartition(self.lane_topic, partition)
         if consumer is None or tp not in consumer.assignment():

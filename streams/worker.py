@@ -1,6 +1,7 @@
 """One stage's worker: its parts put together, and its timers."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -13,7 +14,6 @@ from streams.feeding import Feeder
 from streams.hardened import LaneApp
 from streams.health import HealthServer
 from streams.lanes import LaneSet
-from streams.position import Displaced
 from streams.sending import KafkaLogs, KafkaSender
 from streams.settings import Broker, Lanes
 from streams.stage import Stage
@@ -100,7 +100,7 @@ def build(worker: Worker) -> LaneApp:
         app.task(_named(f"sentinel-{stage.name}-{name}", ends_process(work)))
     app.watches = (
         ends_process(lambda: _every(_WATCH_S, lambda: _watch(app, watchdog))),
-        ends_process(lambda: _every(_ENDS_S, app.look_at_ends)),
+        ends_process(lambda: _look_at_ends(app)),
     )
     return app
 
@@ -161,6 +161,13 @@ async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
             metrics.TICKS.labels(lanes.stage.name, partition).inc()
 
 
+async def _look_at_ends(app: LaneApp) -> None:
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(app.ends_doubted.wait(), _ENDS_S)
+        await app.look_at_ends()
+
+
 async def _watch(app: LaneApp, watchdog: Watchdog) -> None:
     watchdog.beat()
     await app.check_group()
@@ -169,8 +176,6 @@ async def _watch(app: LaneApp, watchdog: Watchdog) -> None:
         end = app.log_end(partition)
         if end is not None and end >= 0:
             if end < lane.position.offset:
-                raise Displaced(
-                    f"lane {lanes.stage.name}/{partition}: its log ends before its position now; starting again"
-                )
+                app.ends_doubted.set()
             lane.lag = max(end - lane.position.offset, app.ends.get(partition, 0) - lane.position.offset, 0)
             metrics.LAG.labels(lanes.stage.name, partition).set(lane.lag)

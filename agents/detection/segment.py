@@ -63,10 +63,11 @@ class Columns:
             return self.integers("prompt_tokens") + self.integers("completion_tokens")
         if column not in self.frame.columns:
             raise KeyError(column)
-        series = self.frame[column]
-        if series.null_count():
-            series = series.fill_null(NONE)
-        return np.ascontiguousarray(series.to_numpy().astype(np.int64, copy=False))
+        values = self.frame[column].to_numpy()
+        if values.dtype.kind == "f":
+            # As polars gives integers with nulls: as floats with NaN, exact below 2^53, where all of ours lie (`schemas.validity`).
+            values = np.where(np.isnan(values), NONE, values)
+        return np.ascontiguousarray(values.astype(np.int64, copy=False))
 
     def _plain(self, metric: str) -> Float64s:
         values = self.integers(metric)

@@ -171,6 +171,20 @@ MUTATIONS: Final = (
         (_ENDINGS, "-k", "[fetch] or group"),
     ),
     Mutation(
+        "a log that ends before its lane ends the worker",
+        "streams/hardened.py",
+        "            if end < stands.get(partition, 0):\n",
+        "            if end < 0:\n",
+        ("tests/faust/test_log_ends.py",),
+    ),
+    Mutation(
+        "an end that was asked for is compared with where the lane stood before",
+        "streams/hardened.py",
+        "            if end < stands.get(partition, 0):\n",
+        "            if end < self.lane_set.lanes[partition].position.offset:\n",
+        ("tests/faust/test_log_ends.py",),
+    ),
+    Mutation(
         "a write to a connection that has ended is a broken connection",
         "streams/connections.py",
         "    aiokafka.conn.AIOKafkaConnection = Connection\n",

@@ -1,0 +1,86 @@
+"""What a running worker does about a lane that stands behind the end of its log."""
+
+import asyncio
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from streams.hardened import LaneApp
+from streams.position import Displaced
+from streams.worker import _watch, build
+from topology.build import worker_of
+from topology.settings import Settings
+
+
+class Told(LaneApp):
+    """A worker whose lane 0 stands at 100, and what its client is told."""
+
+    fetched_end: int | None
+    answer: Mapping[int, int] | Exception
+
+    @staticmethod
+    def made(fetched_end: int | None, answer: Mapping[int, int] | Exception) -> "Told":
+        app = build(worker_of("detect", Settings()))
+        app.__class__ = Told
+        told = cast(Told, app)
+        told.fetched_end, told.answer = fetched_end, answer
+        lane = SimpleNamespace(position=SimpleNamespace(offset=100), lag=0)
+        told.lane_set = cast(Any, SimpleNamespace(lanes={0: lane}, stage=app.lane_set.stage))
+        return told
+
+    async def check_group(self) -> None:
+        """It has none."""
+
+    def log_end(self, partition: int) -> int | None:
+        """As the last fetch told."""
+        return self.fetched_end
+
+    async def _in_thread(self, look: Any) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return dict(self.answer)
+
+
+async def look(app: LaneApp) -> None:
+    """Once."""
+    await _watch(app, cast(Any, SimpleNamespace(beat=lambda: None)))
+
+
+async def test_an_end_that_a_fetch_told_is_asked_for_again() -> None:
+    """It may be a little older than the records that came with it: what was appended between is read, and not told."""
+    app = Told.made(fetched_end=99, answer={0: 100})
+    await look(app)
+    assert app.ends_doubted.is_set()
+    await app.look_at_ends()
+    assert not app.ends_doubted.is_set()
+
+
+async def test_a_log_that_ends_before_the_lane_ends_the_worker() -> None:
+    """It was cut, or made anew: a fresh start finds out which."""
+    with pytest.raises(Displaced, match="detect/0: its log ends before its position"):
+        await Told.made(fetched_end=99, answer={0: 99}).look_at_ends()
+
+
+async def test_a_broker_that_is_away_says_nothing_of_an_end() -> None:
+    """What it told before is older than what the lane has taken since."""
+    app = Told.made(fetched_end=99, answer=KafkaConnectionError())
+    app.ends = {0: 50}
+    await app.look_at_ends()
+
+
+async def test_an_end_is_compared_with_where_the_lane_stood_before() -> None:
+    """Records that come while the broker is asked are no loss."""
+    app = Told.made(fetched_end=100, answer={0: 100})
+    answered, stock = asyncio.Event(), app._in_thread
+
+    async def slowly(look: Any) -> Any:
+        app.lane_set.lanes[0].position = SimpleNamespace(offset=200)
+        answered.set()
+        return await stock(look)
+
+    app._in_thread = slowly  # type: ignore[method-assign,assignment]
+    await app.look_at_ends()
+    assert answered.is_set()
