@@ -1,22 +1,26 @@
-"""How a consumer fetches: with a short rest after each few records, and never silently not at all."""
+"""The client of a worker's lanes: it fetches with a short rest after each few records, and never silently not at all; what it commits is marked."""
 
 import asyncio
 import collections
+from collections.abc import Mapping
 from typing import Any, Final
 
 import aiokafka
-from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streams.position import Displaced
+from streams.position import OURS, Displaced
 
 _MANY_BYTES: Final = 262_144
 """An answer of so many, or of half of what may be fetched, is worth its cost; there is more behind it, most likely."""
 
 
 class LaneClient(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
-    """Stock: at a steady rate, a fetch is answered as soon as a single record is there, and each costs the client and its lanes a millisecond or two,
+    """Fetches with rests, and marks what it commits as ours (`streams.position`).
+
+    Stock: at a steady rate, a fetch is answered as soon as a single record is there, and each costs the client and its lanes a millisecond or two,
     however few records it brings. Here a broker that has just given a few records is left alone for `linger_s`; a record that comes while nothing
-    has come for so long is fetched at once, since a fetch waits for it at the broker."""
+    has come for so long is fetched at once, since a fetch waits for it at the broker.
+    """
 
     def __init__(self, *, linger_s: float, **settings: Any) -> None:
         super().__init__(**settings)
@@ -28,6 +32,10 @@ class LaneClient(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
         if self._linger_s:
             many = min(_MANY_BYTES, self._max_partition_fetch_bytes // 2)
             self._fetcher._proc_fetch_request = _Lingering(self._fetcher, self._linger_s, many)
+
+    async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        """As the stock one."""
+        await super().commit({tp: OffsetAndMetadata(each.offset, OURS) for tp, each in offsets.items()})
 
 
 class _Lingering:

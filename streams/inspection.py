@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.brokers import librdkafka_config, producer_config, reach
-from streams.position import KEY, Position, Refused
+from streams.position import KEY, OURS, Position, Refused
 from streams.settings import Broker
 from streams.topics import TopicNames
 
@@ -50,7 +50,8 @@ def lanes(broker: Broker, stage: str) -> list[LaneReport]:
 def reset(broker: Broker, stage: str, only: Sequence[int] | None, *, dry_run: bool) -> Iterator[str]:
     """Buries the state of lanes, and says for each what it did, or with `dry_run` would do.
 
-    A lane without state starts at its group's committed offset, or at the log's begin.
+    A lane without state starts at its group's committed offset, or at the log's begin. The offset loses the mark by which a worker would take the
+    missing state for an accident.
 
     Raises:
         Refused: workers of the stage are running.
@@ -64,8 +65,9 @@ def reset(broker: Broker, stage: str, only: Sequence[int] | None, *, dry_run: bo
     finally:
         consumer.close()
     producer = Producer(producer_config(broker))
+    committed = _committed(admin, f"{broker.topic_prefix}{stage}")
     for partition, rows in tables:
-        if (only and partition not in only) or not rows:
+        if (only and partition not in only) or not (rows or _is_ours(committed.get(partition))):
             continue
         if not dry_run:
             for key in rows:
@@ -74,6 +76,34 @@ def reset(broker: Broker, stage: str, only: Sequence[int] | None, *, dry_run: bo
         yield f"lane {stage}/{partition}: {'would forget' if dry_run else 'forgot'} {len(rows)} rows of state"
     if producer.flush(_TIMEOUT_S):
         raise Refused(f"not everything was written within {_TIMEOUT_S:g} s; run it again")
+    if not dry_run:
+        chosen = [tp for partition, tp in committed.items() if _is_ours(tp) and (not only or partition in only)]
+        _unmark(admin, f"{broker.topic_prefix}{stage}", chosen)
+
+
+def _committed(admin: AdminClient, group: str) -> dict[int, TopicPartition]:
+    """What the group committed, by partition of its one topic; nothing for a group that there is not."""
+    answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=_TIMEOUT_S)
+    try:
+        found = answer[group].result()
+    except KafkaException as fault:
+        if fault.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return {}
+        raise
+    return {tp.partition: tp for tp in found.topic_partitions or [] if tp.offset >= 0}
+
+
+def _is_ours(tp: TopicPartition | None) -> bool:
+    return tp is not None and tp.metadata == OURS
+
+
+def _unmark(admin: AdminClient, group: str, committed: Sequence[TopicPartition]) -> None:
+    if committed:
+        plain = [TopicPartition(tp.topic, tp.partition, tp.offset) for tp in committed]
+        changed = admin.alter_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, plain)], request_timeout=_TIMEOUT_S
+        )
+        changed[group].result()
 
 
 def _refuse_if_running(admin: AdminClient, group: str, stage: str) -> None:
@@ -83,7 +113,9 @@ def _refuse_if_running(admin: AdminClient, group: str, stage: str) -> None:
         # The broker does not know the group: nobody ever ran.
         return
     if described.members:
-        raise Refused(f"{len(described.members)} workers of {stage} are running; stop them first")
+        raise Refused(
+            f"{len(described.members)} workers of {stage} are running; stop them first (one that has just died counts for some seconds more)"
+        )
 
 
 def _consumer(broker: Broker) -> Consumer:

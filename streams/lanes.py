@@ -13,7 +13,7 @@ from streams.allocation import Arenas
 from streams.blocks import Block
 from streams.changelog import Changelog, read_back
 from streams.outgoing import Outgoing, Step
-from streams.position import KEY, Displaced, Log, Position, start_of
+from streams.position import KEY, Committed, Displaced, Log, Position, start_of
 from streams.settings import Lanes as Limits
 from streams.stage import LaneProgram, Stage
 
@@ -43,8 +43,8 @@ class InputLogs(Protocol):
         """Id, begin and end of each partition."""
         ...
 
-    async def committed(self, partition: int) -> int | None:
-        """The group's committed offset, if there is one."""
+    async def committed(self, partition: int) -> Committed | None:
+        """What the group committed, if it did."""
         ...
 
 

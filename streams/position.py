@@ -9,6 +9,8 @@ from streams.pages import NewerState
 
 KEY: Final = b"position"
 _VERSION: Final = 1
+OURS: Final = "sentinel"
+"""What our workers write beside each offset that they commit: it says that there is, or was, state to it."""
 
 
 class Refused(Exception):
@@ -40,6 +42,14 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """What a group committed for a partition, and what it wrote beside it."""
+
+    offset: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """What the broker says of an input partition: its topic's id, first offset, and next offset to be written."""
 
@@ -57,14 +67,14 @@ class Start:
     first: bool
 
 
-def start_of(lane: str, stored: Position | None, committed: int | None, log: Log) -> Start:
+def start_of(lane: str, stored: Position | None, committed: Committed | None, log: Log) -> Start:
     """Where a lane begins.
 
-    The stored position; without one the group's committed offset, else the log's begin. A log that begins after the position is a jump: it goes on
-    at the begin, and says how many offsets are gone.
+    The stored position; without one the group's committed offset, if a person set it, else the log's begin. A log that begins after the position is
+    a jump: it goes on at the begin, and says how many offsets are gone.
 
     Raises:
-        Refused: the topic is another one than the position counts in, or the log ends before it.
+        Refused: the topic is another one than the position counts in, or the log ends before it, or the state that was there is gone.
 
     >>> start_of("detect/0", None, None, Log("a", 5, 9)).position.offset
     5
@@ -73,7 +83,12 @@ def start_of(lane: str, stored: Position | None, committed: int | None, log: Log
     """
     stage, _, number = lane.partition("/")
     if stored is None:
-        offset = log.begin if committed is None else min(max(committed, log.begin), log.end)
+        if committed is not None and committed.metadata == OURS and log.topic_id is not None:
+            raise Refused(
+                f"lane {lane}: its state is gone: a worker committed offset {committed.offset}, and the state topic has nothing of the lane. "
+                f"Bring the topic back, or let the lane start there without what it knew: {reset_command(stage, number)}"
+            )
+        offset = log.begin if committed is None else min(max(committed.offset, log.begin), log.end)
         return Start(Position(offset, log.topic_id), 0, first=True)
     if stored.topic_id is not None and log.topic_id is not None and stored.topic_id != log.topic_id:
         raise Refused(

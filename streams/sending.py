@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from streams import metrics
 from streams.brokers import librdkafka_config
 from streams.outgoing import Outgoing
-from streams.position import Log, Refused
+from streams.position import Committed, Log, Refused
 from streams.settings import Broker
 
 
@@ -82,15 +82,15 @@ class KafkaLogs:
             await consumer.stop()
         return {tp.partition: Log(topic_id, begins[tp], ends[tp]) for tp in tps}
 
-    async def committed(self, partition: int) -> int | None:
-        """The group's committed offset; None when there is none."""
+    async def committed(self, partition: int) -> Committed | None:
+        """What the group committed; None when it has nothing."""
         consumer = AIOKafkaConsumer(**self._client, group_id=self._group, enable_auto_commit=False)
         tp = TopicPartition(self._topic, partition)
         await consumer.start()
         try:
-            consumer.assign([tp])
-            offset: int | None = await consumer.committed(tp)
-            return offset
+            # Its own `committed` keeps the offset alone.
+            found = (await consumer._coordinator.fetch_committed_offsets([tp])).get(tp)
+            return None if found is None or found.offset < 0 else Committed(found.offset, found.metadata or "")
         finally:
             await consumer.stop()
 

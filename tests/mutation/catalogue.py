@@ -171,6 +171,13 @@ MUTATIONS: Final = (
         (_ENDINGS, "-k", "[fetch] or group"),
     ),
     Mutation(
+        "a lane whose state is gone is refused",
+        "streams/fetching.py",
+        "OffsetAndMetadata(each.offset, OURS)",
+        "each",
+        ("tests/stages/test_refusals.py", "-k", "is_gone"),
+    ),
+    Mutation(
         "a log that ends before its lane ends the worker",
         "streams/hardened.py",
         "            if end < stands.get(partition, 0):\n",

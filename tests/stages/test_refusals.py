@@ -2,12 +2,15 @@
 
 (What is found before it starts, as a broker that is away, is in tests/cli.)"""
 
+import re
+import signal
 import time
 
 import pytest
 from confluent_kafka import TopicCollection, TopicPartition
 
 from streams.ending import AGAIN, REFUSED
+from streams.inspection import _committed, reset
 from streams.pages import page_key, seal
 from streams.position import KEY, Position
 from tests.detection.log import good
@@ -63,6 +66,32 @@ def test_a_log_shorter_than_the_position_is_refused(installation: Installation) 
     line = refused(installation)
     assert "stands at offset 1000, but the log ends at 0" in line
     assert "sentinel lanes reset detect --lane 0 --yes" in line
+
+
+def test_state_that_is_gone_is_refused_until_a_person_says_so(installation: Installation) -> None:
+    """A worker that went on would forget open buckets, and nobody would know. Told that it was meant, the lane starts where the group committed."""
+    topic, state = installation.names.telemetry, installation.names.state("detect")
+    with installation.worker("detect") as worker:
+        worker.ready()
+        installation.send(topic, 0, [good(number, 0).value for number in range(10)])
+        group = f"{installation.broker.topic_prefix}detect"
+        until(lambda: 0 in _committed(installation.admin, group), "lane 0 is committed", worker=worker)
+        worker.signal(signal.SIGTERM)
+        assert worker.ends() == 0, worker.said()
+    installation.admin.delete_topics([state])[state].result(10)
+    until(lambda: state not in installation.admin.list_topics(timeout=10).topics, "the topic is gone")
+    installation.with_topics()
+    line = refused(installation)
+    assert re.search(r"lane detect/\d: its state is gone: a worker committed offset \d+", line)
+    assert "sentinel lanes reset detect --lane" in line
+    described = installation.admin.describe_consumer_groups
+    until(lambda: not described([group])[group].result().members, "the group has forgotten the dead")
+    for dry_run in (True, False):
+        told = list(reset(installation.broker, "detect", None, dry_run=dry_run))
+        assert any("lane detect/0: " in each for each in told), told
+    with installation.worker("detect") as worker:
+        worker.ready()
+        until(lambda: worker.metric("sentinel_lane_position", lane=0) >= 10, "lane 0 goes on", worker=worker)
 
 
 @pytest.mark.parametrize(

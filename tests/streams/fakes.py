@@ -11,7 +11,7 @@ from streams.blocks import Block
 from streams.changelog import Rows
 from streams.lanes import LaneSet
 from streams.outgoing import Outgoing, Step
-from streams.position import KEY, Log, Position
+from streams.position import KEY, Committed, Log, Position
 from streams.settings import Lanes
 from streams.stage import LaneProgram, Stage
 
@@ -118,12 +118,12 @@ class FakeLogs:
     """One log for every partition."""
 
     log: Log = field(default_factory=lambda: Log("id-1", 0, 1_000_000))
-    committed_offset: int | None = None
+    committed_offset: Committed | None = None
 
     async def describe(self, partitions: Collection[int]) -> dict[int, Log]:
         return dict.fromkeys(partitions, self.log)
 
-    async def committed(self, partition: int) -> int | None:
+    async def committed(self, partition: int) -> Committed | None:
         return self.committed_offset
 
 

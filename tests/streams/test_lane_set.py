@@ -9,7 +9,7 @@ from streams import metrics
 from streams.blocks import Block
 from streams.lanes import _MOST_PENDING, LaneSet
 from streams.outgoing import Step
-from streams.position import Displaced, Log, Refused
+from streams.position import Committed, Displaced, Log, Refused
 from streams.settings import Lanes
 from tests.streams.fakes import Counting, Machine, machine
 from tests.streams.test_blocks import batch, blocks
@@ -38,12 +38,12 @@ async def assigned(machine: Machine, *partitions: int, limits: Lanes | None = No
 
 async def test_the_position_is_written_before_the_first_block_is_taken(machine: Machine) -> None:
     """A worker that dies at once leaves its successor a position, not a guess."""
-    machine.logs.committed_offset = 40
+    machine.logs.committed_offset = Committed(40, "")
     lanes = machine.worker()
     assert await lanes.assign([3]) == {3: 40}
     assert machine.topics.position(3) == 40
     await lanes.take(block(40, 5))
-    machine.logs.committed_offset = 45
+    machine.logs.committed_offset = Committed(45, "")
     assert await machine.worker().assign([3]) == {3: 40}
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from streams.pages import NewerState
-from streams.position import Log, Position, Refused, start_of
+from streams.position import OURS, Committed, Log, Position, Refused, start_of
 
 LOG = Log("id-1", begin=100, end=200)
 
@@ -17,7 +17,8 @@ def test_without_a_stored_position_a_lane_begins_at_the_committed_offset_or_the_
     committed: int | None, offset: int
 ) -> None:
     """The committed offset counts only as far as the log goes; it is a first start, so nothing jumped."""
-    start = start_of("detect/0", None, committed, LOG)
+    by_hand = None if committed is None else Committed(committed, "")
+    start = start_of("detect/0", None, by_hand, LOG)
     assert start.position == Position(offset, "id-1")
     assert (start.first, start.jumped) == (True, 0)
 
@@ -25,8 +26,21 @@ def test_without_a_stored_position_a_lane_begins_at_the_committed_offset_or_the_
 @pytest.mark.parametrize("offset", [100, 150, 200])
 def test_a_stored_position_is_the_truth(offset: int) -> None:
     """It stands above whatever is committed."""
-    start = start_of("detect/0", Position(offset, "id-1"), 199, LOG)
+    start = start_of("detect/0", Position(offset, "id-1"), Committed(199, OURS), LOG)
     assert (start.position, start.first, start.jumped) == (Position(offset, "id-1"), False, 0)
+
+
+def test_a_lane_whose_state_is_gone_is_refused() -> None:
+    """A worker has committed, and there is nothing that it knew: going on would forget open buckets, and say nothing."""
+    with pytest.raises(
+        Refused, match=r"detect/3: its state is gone.*committed offset 150.*lanes reset detect --lane 3"
+    ):
+        start_of("detect/3", None, Committed(150, OURS), LOG)
+
+
+def test_where_the_broker_keeps_nothing_a_lane_without_state_begins_at_the_committed_offset() -> None:
+    """The embedded broker drops state by itself; it gives topics no ids."""
+    assert start_of("detect/3", None, Committed(150, OURS), Log(None, 100, 200)).position.offset == 150
 
 
 def test_a_log_that_begins_later_is_a_jump() -> None:
