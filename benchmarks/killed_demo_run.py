@@ -10,18 +10,16 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Final
 
-import orjson
 from confluent_kafka import Producer
 
-from connectors.store.opening import store_of
-from connectors.store.port import MAX_PAGE, Search, Store
+from benchmarks.documents import Documents, held, newest, told
 from connectors.store.settings import StoreKind, StoreSettings
-from schemas.documents import Document, Kind, document
+from schemas.documents import Kind, document
 from schemas.records import Incident, TelemetryEvent
 from streams.settings import Broker, Lanes
 from streams.topics import EMBEDDED_PARTITIONS, TopicNames
@@ -29,7 +27,6 @@ from tests.servers.elasticsearch import ElasticServer
 from topology.demo_installation import WORKERS, Installation, installed
 from topology.demo_receiver import Message, WebhookInbox
 from topology.demo_watching import Found, followed, until_answering, until_worked_off
-from topology.reading import whole
 from topology.standalone import make_topics
 from topology.supervisor import Supervisor
 from topology.traces.applications import TENANT
@@ -40,12 +37,8 @@ from topology.traces.scenario import DURATION_S, events
 KILLED: Final = (*WORKERS, "api")
 ELASTICSEARCH: Final = "elasticsearch"
 _STORED_S: Final = 60.0
-_LOOK_S: Final = 0.5
-_KINDS: Final = (Kind.ANOMALY, Kind.INCIDENT, Kind.NOTIFICATION, Kind.AGGREGATE)
 
 Say = Callable[[str], None]
-Documents = dict[tuple[Kind, str], bytes]
-"""Body of each document as JSON with sorted keys, by kind and key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +98,8 @@ async def run(plan: Play, say: Say) -> Left:
         await asyncio.to_thread(make_topics, here.broker, Lanes(partitions=EMBEDDED_PARTITIONS))
         with here.log.open("ab") as log:
             async with WebhookInbox(lambda message: None) as inbox:
-                held = store or StoreSettings(StoreKind.EMBEDDED, path=str(here.folder / "sentinel.db"))
-                left = await _supervised(plan, here, held, inbox, log.fileno(), say)
+                kept = store or StoreSettings(StoreKind.EMBEDDED, path=str(here.folder / "sentinel.db"))
+                left = await _supervised(plan, here, kept, inbox, log.fileno(), say)
         if left.deaths:
             say(f"some died by themselves; the log is {here.log}")
         else:
@@ -125,7 +118,7 @@ def _other_store(server: ElasticServer | None) -> tuple[StoreSettings | None, di
 
 
 async def _supervised(
-    plan: Play, here: Installation, held: StoreSettings, inbox: WebhookInbox, log: int, say: Say
+    plan: Play, here: Installation, kept: StoreSettings, inbox: WebhookInbox, log: int, say: Say
 ) -> Left:
     killing = _Killing(say, plan.elastic)
     supervisor = Supervisor(here.children(inbox), killing.told, output=log)
@@ -133,7 +126,7 @@ async def _supervised(
     try:
         await _until_ready(here)
         await _played(plan, here, supervisor, killing)
-        in_store = await _stored(here, held)
+        in_store = await _stored(here, kept)
     finally:
         supervisor.stop()
         await asyncio.gather(running, return_exceptions=True)
@@ -218,34 +211,13 @@ async def _until_ready(here: Installation) -> None:
         await until_answering(f"http://127.0.0.1:{port}/ready", f"the stage {worker}", here.log)
 
 
-async def _stored(here: Installation, held: StoreSettings) -> Documents:
+async def _stored(here: Installation, store: StoreSettings) -> Documents:
     """The store's documents, when they are as many as the topics', or no more time is given."""
-    store = store_of(held)
-    assert store is not None
-    await store.start()
-    try:
-        deadline = time.monotonic() + _STORED_S
-        while True:
-            found: Documents = {}
-            for kind in _KINDS:
-                async for one in _pages(store, kind):
-                    found[kind, one.key] = _body(one)
-            expected = await asyncio.to_thread(_on_topics, here.broker)
-            if found == expected.documents or time.monotonic() > deadline:
-                return found
-            await asyncio.sleep(_LOOK_S)
-    finally:
-        await store.close()
 
+    async def are_all(found: Documents) -> bool:
+        return found == (await asyncio.to_thread(_on_topics, here.broker)).documents
 
-async def _pages(store: Store, kind: Kind) -> AsyncIterator[Document]:
-    cursor: str | None = None
-    while True:
-        page = await store.search(Search(kind, TENANT, limit=MAX_PAGE, cursor=cursor))
-        for one in page.documents:
-            yield one
-        if (cursor := page.cursor) is None:
-            return
+    return await held(store, [TENANT], are_all, _STORED_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,28 +227,10 @@ class _Topics:
 
 
 def _on_topics(broker: Broker) -> _Topics:
-    names = TopicNames(broker.topic_prefix)
-    kinds = {
-        names.anomalies: Kind.ANOMALY,
-        names.incidents: Kind.INCIDENT,
-        names.notifications: Kind.NOTIFICATION,
-        names.aggregates: Kind.AGGREGATE,
-    }
-    newest: dict[tuple[Kind, str], Document] = {}
     incidents: dict[tuple[str, int], Incident] = {}
-    for record in whole(broker, list(kinds)):
-        if record.value is None:
-            continue
-        kind = kinds[record.topic]
-        one = document(kind, record.value)
-        # The first of one revision stays, as in the store: what was written again says the same.
-        if (kind, one.key) not in newest or newest[kind, one.key].revision < one.revision:
-            newest[kind, one.key] = one
+    records = [(kind, value) for kind, value, _ in told(broker)]
+    for kind, value in records:
         if kind is Kind.INCIDENT:
-            incident = Incident.from_bytes(record.value)
+            incident = Incident.from_bytes(value)
             incidents.setdefault((incident.id, incident.revision), incident)
-    return _Topics({place: _body(one) for place, one in newest.items()}, incidents)
-
-
-def _body(one: Document) -> bytes:
-    return orjson.dumps(one.body, option=orjson.OPT_SORT_KEYS)
+    return _Topics(newest(document(kind, value) for kind, value in records), incidents)

@@ -10,6 +10,7 @@ from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from agents.detectors.settings_codec import version_of
 from benchmarks.exactness_run.traffic import QUEUED_US, SLOW_US, TENANTS, Traffic
+from connectors.store.settings import StoreSettings
 from schemas.records import Severity
 from schemas.secrets import Secret
 from streams.settings import Broker, Lanes
@@ -47,6 +48,8 @@ class Plan:
     """How long the paced part of the traffic takes; None lets it follow from the number of kills."""
     proxied: str = ""
     """Where the workers reach the broker, if it is not `bootstrap`: through something that disturbs the network, say."""
+    store: StoreSettings | None = None
+    """Where the stage `sink` keeps documents, as it reaches it; None lets the run go without that stage."""
     control_key: Secret = field(default_factory=lambda: Secret(secrets.token_hex(32)))
     start: int = field(default_factory=lambda: time.time_ns() // 1000 - SPAN_US)
     """Event time of the first event, µs: the last one's is about now."""

@@ -14,7 +14,9 @@ from benchmarks.exactness_run.inbox import Inbox
 from benchmarks.exactness_run.plan import CORRELATION, PARTITIONS, Plan
 from benchmarks.exactness_run.sending import HELD_BACK, RUSHED, Sender
 from benchmarks.exactness_run.settling import settle
+from benchmarks.exactness_run.storing import SINK
 from benchmarks.exactness_run.workers import until
+from connectors.store.settings import StoreKind, StoreSettings
 from streams.topics import STAGES
 from topology.publishing import publish
 from topology.standalone import make_topics
@@ -55,7 +57,8 @@ async def run(plan: Plan, say: Say, disturb: Disturb = killed) -> Ran:
     await asyncio.to_thread(publish, plan.broker, plan.lanes, plan.first, plan.control_key, "exactness")
     with tempfile.TemporaryDirectory(prefix="sentinel-exactness-") as name:
         async with Inbox() as inbox:
-            group = Group.of(STAGES, _config(plan, inbox, Path(name)), Path(name))
+            stages = STAGES if plan.store is None else (*STAGES, SINK)
+            group = Group.of(stages, _config(plan, inbox, Path(name)), Path(name))
             try:
                 sent = await _disturbed(plan, group, inbox, say, disturb)
                 await settle(plan, group, say)
@@ -120,7 +123,7 @@ def _config(plan: Plan, inbox: Inbox, folder: Path) -> Path:
         "allow_private": True,
         "min_severity": "info",
     }
-    sections = {
+    sections: dict[str, object] = {
         "broker": {"bootstrap_servers": plan.proxied or plan.bootstrap, "topic_prefix": plan.prefix},
         "lanes": {"partitions": PARTITIONS},
         "correlation": {"quiet_s": CORRELATION.quiet_s},
@@ -133,7 +136,17 @@ def _config(plan: Plan, inbox: Inbox, folder: Path) -> Path:
         },
         "worker": {"control_key": plan.control_key.reveal(), "log_level": "warning"},
     }
+    if plan.store is not None:
+        sections["store"] = _store(plan.store)
     config = folder / "sentinel.yaml"
     config.touch(mode=0o600)
     config.write_text(yaml.safe_dump(sections))
     return config
+
+
+def _store(store: StoreSettings) -> dict[str, object]:
+    """The settings of a store that asks for no credentials, as a file has them."""
+    given = {"kind": str(store.kind), "timeout_s": store.timeout_s, "deadline_s": store.deadline_s}
+    if store.kind is StoreKind.EMBEDDED:
+        return {**given, "path": store.path}
+    return {**given, "urls": list(store.urls), "index_prefix": store.index_prefix, "replicas": store.replicas}

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from agents.alerting.conversation import Conversation
+from benchmarks.exactness_run import storing
 from benchmarks.exactness_run.disturbing import Group, Say
 from benchmarks.exactness_run.plan import PARTITIONS, Plan
+from benchmarks.exactness_run.storing import SINK
 from benchmarks.reference.reading import Reader
 from benchmarks.showing import BenchmarkFailed
 from streams.position import KEY, Position
@@ -18,7 +20,7 @@ _STANDSTILL: Final = 400
 
 
 async def settle(plan: Plan, group: Group, say: Say) -> None:
-    """Ends detect when it has taken all of `telemetry`, then correlate when it has taken all that detect wrote, then alert.
+    """Ends detect when it has taken all of `telemetry`, then correlate when it has taken all that detect wrote, then alert, then a sink.
 
     Ticks go on for as long as a stage lives, so the log's end is looked at once. Raises BenchmarkFailed at a standstill.
     """
@@ -36,6 +38,10 @@ async def _settle(plan: Plan, group: Group, reader: Reader, say: Say) -> None:
         for member in group.of_stage(stage):
             await member.leave()
         say(f"{stage} has worked everything off and ended")
+    for sink in group.of_stage(SINK):
+        await _stored(plan, group, reader)
+        await sink.leave()
+        say("sink has stored everything and ended")
 
 
 def positions(plan: Plan, reader: Reader, stage: str) -> list[int]:
@@ -50,6 +56,18 @@ async def _reached(plan: Plan, group: Group, reader: Reader, stage: str, goal: S
         return all(here >= end for here, end in zip(at, goal, strict=True)), at
 
     await _moving(look, group, stage, f"{stage} does not come to {list(goal)}")
+
+
+async def _stored(plan: Plan, group: Group, reader: Reader) -> None:
+    """Until the sink has committed a position after every record that it is to store."""
+    goal = await asyncio.to_thread(storing.goal, plan, reader)
+
+    def look() -> tuple[bool, object]:
+        at = storing.committed(plan, goal)
+        behind = {place: (at[place], end) for place, end in goal.items() if at[place] < end}
+        return not behind, behind
+
+    await _moving(look, group, SINK, "sink does not store everything")
 
 
 async def _told(plan: Plan, group: Group, reader: Reader) -> None:

@@ -82,8 +82,8 @@ class Verdict:
         return not any(numbers[name] for name in _ERRORS)
 
 
-def judged(plan: Plan, ran: Ran, references: Sequence[Reference]) -> Verdict:
-    """Compares everything that the run left behind with the references. Raises what reading raises."""
+def judged(plan: Plan, ran: Ran, references: Sequence[Reference], stored: Sequence[Tally] = ()) -> Verdict:
+    """Compares everything that the run left behind with the references; the store has been compared already. Raises what reading raises."""
     with Reader(plan.broker) as reader:
         buckets = comparing.buckets(plan, reader, references)
         states = [Tally(name) for name in _STATE[:2]]
@@ -99,6 +99,7 @@ def judged(plan: Plan, ran: Ran, references: Sequence[Reference]) -> Verdict:
             comparing.dead_letters(plan, reader, references),
             *incidents.tallies,
             *telling.messages(plan, reader, ran, incidents.read),
+            *stored,
         ]
     unread = max(ran.sent + _CONTROLS - sum(each.records for each in references), 0)
     return Verdict(

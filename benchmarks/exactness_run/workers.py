@@ -180,10 +180,14 @@ class Member:
             self._supervisor.stop()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def forgive(self) -> None:
-        """Its deaths so far were meant."""
-        self.deaths.clear()
-        self.last_words.clear()
+    def forgive(self, status: int | None = None) -> None:
+        """Its deaths so far were meant: all, or those with this exit status."""
+        if status is None:
+            self.deaths.clear()
+            self.last_words.clear()
+        else:
+            del self.deaths[status]
+            self.last_words = [line for line in self.last_words if not line.startswith(self._last_word(status, ""))]
 
     def gone(self) -> None:
         """It was dropped, and nobody waits for it any more."""
@@ -200,7 +204,10 @@ class Member:
         if status != -signal.SIGKILL:
             # Where its tasks stood, if it stood still.
             words = self.tail() if "did not move" in last_words(self.log) else last_words(self.log)
-            self.last_words.append(f"{self.name}, status {status}: {words}")
+            self.last_words.append(self._last_word(status, words))
+
+    def _last_word(self, status: int, words: str) -> str:
+        return f"{self.name}, status {status}: {words}"
 
     def _say(self, line: str) -> None:
         self._last_said = line

@@ -3,9 +3,9 @@
     python -m tests.faults [--json] [--only NAME,NAME] [--long] [--events 20000] [--seed 1] [--list]
 
 Each fault happens while all stages work on a stream whose right outcome a slow, separate reference computes afterwards from the log as re-read.
-Compared are buckets, anomalies, incidents, dead letters, state to the byte, and what the receivers got. Exit status 0 only if every invariant holds:
-no event lost, state equal, each page once after its id, no lane that has records stands still for longer than 30 s once the harm is over, memory and
-open files bounded.
+Compared are buckets, anomalies, incidents, dead letters, state to the byte, what the receivers got, and, where the fault is one of a store, its
+documents. Exit status 0 only if every invariant holds: no event lost, state equal, each page once after its id, every document stored once, no lane
+that has records stands still for longer than 30 s once the harm is over, memory and open files bounded.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from benchmarks.machine import machine
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from tests.faults.catalogue import FAULTS, Fault
 from tests.faults.running import Figures, place, suffer
+from tests.servers.elasticsearch import CannotStartElasticsearch
 from tests.servers.kafka import CannotStartKafka
 
 _SHOWN = (
@@ -26,6 +27,7 @@ _SHOWN = (
     "duplicates",
     "unequal",
     "duplicate_pages",
+    "stored",
     "longest_gap_s",
     "recovery_s",
     "drain_s",
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     continue
                 told[fault.name] = figures.numbers
                 say(_line(figures))
-    except CannotStartKafka as why:
+    except (CannotStartKafka, CannotStartElasticsearch) as why:
         sys.stderr.write(f"faults: {why}\n")
         return 2
     broken = [name for name, numbers in told.items() if isinstance(numbers, dict) and numbers["broken"]]

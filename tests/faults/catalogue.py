@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from tests.faults import brokers, processes, receivers, records
+from connectors.store.settings import StoreKind
+from tests.faults import brokers, processes, receivers, records, stores
 from tests.faults.scene import Does
 
 
@@ -17,6 +18,8 @@ class Fault:
     does: Does
     through_wire: bool = False
     """Whether workers reach the broker through a network that can be disturbed."""
+    store: StoreKind = StoreKind.NONE
+    """Where what the stages say is stored meanwhile."""
 
     @property
     def what(self) -> str:
@@ -47,6 +50,13 @@ _ALL: Final = (
     Fault("receiver-slow", receivers.slow),
     Fault("receiver-breaks-off", receivers.breaking_off),
     Fault("receiver-redirects", receivers.redirecting),
+    Fault("store-slow", stores.slow, store=StoreKind.ELASTICSEARCH),
+    Fault("store-throttles", stores.throttled, store=StoreKind.ELASTICSEARCH),
+    Fault("store-unavailable", stores.unavailable, store=StoreKind.ELASTICSEARCH),
+    Fault("store-breaks-off", stores.breaking_off, store=StoreKind.ELASTICSEARCH),
+    Fault("store-refuses-one", stores.refusing, store=StoreKind.ELASTICSEARCH),
+    Fault("store-killed", stores.died, store=StoreKind.ELASTICSEARCH),
+    Fault("store-disk-full", stores.filled, store=StoreKind.EMBEDDED),
 )
 
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({fault.name: fault for fault in _ALL})

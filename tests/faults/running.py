@@ -2,22 +2,30 @@
 
 import asyncio
 import contextlib
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 from benchmarks.exactness_run.comparing import references
 from benchmarks.exactness_run.disturbing import Group, Say
 from benchmarks.exactness_run.inbox import Inbox
 from benchmarks.exactness_run.plan import Plan
-from benchmarks.exactness_run.running import run
+from benchmarks.exactness_run.running import Ran, run
 from benchmarks.exactness_run.sending import Sender
+from benchmarks.exactness_run.storing import compared
 from benchmarks.exactness_run.verdict import Verdict, judged
+from benchmarks.reference.tally import Tally
 from benchmarks.showing import Json
+from connectors.store.settings import StoreKind, StoreSettings
 from tests.faults.catalogue import Fault
+from tests.faults.elastic import Elastic
+from tests.faults.front import Front
 from tests.faults.scene import Scene
+from tests.faults.stores import DEADLINE_S, TIMEOUT_S
 from tests.faults.watching import Watch
 from tests.faults.wire import Wire
 from tests.servers.kafka import KafkaServer
@@ -33,11 +41,12 @@ _BEFORE_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A broker that workers reach directly or through a wire."""
+    """A broker that workers reach directly or through a wire, and a store for those who want one."""
 
     kafka: KafkaServer
     wire_port: int
     behind: tuple[str, int]
+    elastic: Elastic
 
 
 @contextlib.contextmanager
@@ -52,8 +61,8 @@ def place() -> Iterator[Place]:
         extra_listeners=(f"WIRE://127.0.0.1:{behind}",),
         advertised={"WIRE": f"127.0.0.1:{wire_port}"},
     )
-    with server:
-        yield Place(server, wire_port, ("127.0.0.1", behind))
+    with server, contextlib.closing(Elastic()) as elastic:
+        yield Place(server, wire_port, ("127.0.0.1", behind), elastic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,8 @@ class Figures:
         pages = next(tally for tally in self.verdict.tallies if tally.what == "messages received")
         return {
             **{name: numbers[name] for name in (*kept, *more)},
+            "stored": sum(tally.compared for tally in self.verdict.tallies if tally.what == "stored documents"),
+            "refused": sum(tally.compared for tally in self.verdict.tallies if tally.what == "documents refused"),
             "duplicate_pages": pages.duplicates,
             "stuck_lanes": int(watch.longest_gap_s > MOST_GAP_S),
             "longest_gap_s": round(watch.longest_gap_s, 1),
@@ -102,7 +113,7 @@ class Figures:
 
 
 def suffer(fault: Fault, at: Place, *, events: int, seed: int, long: bool, say: Say) -> Figures:
-    """Runs one fault, and compares what is left. Raises BenchmarkFailed when a stage does not come back."""
+    """Runs one fault, and compares what is left. Raises BenchmarkFailed when a stage does not come back, and CannotStartElasticsearch."""
     plan = Plan(
         at.kafka.address,
         f"fault{uuid.uuid4().hex[:8]}.",
@@ -115,35 +126,77 @@ def suffer(fault: Fault, at: Place, *, events: int, seed: int, long: bool, say: 
         seconds=None if fault.name == "kills" else (90.0 if long else 15.0),
         proxied=f"127.0.0.1:{at.wire_port}" if fault.through_wire else "",
     )
-    watch, began = Watch(plan), time.monotonic()
-    verdict, drain_s = asyncio.run(_suffered(fault, at, plan, watch, long=long, say=say))
-    return Figures(fault, verdict, watch, drain_s, time.monotonic() - began)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="sentinel-fault-") as folder:
+        run = _Run(fault, at, plan, Path(folder), long, say)
+        ran, stored = asyncio.run(run.suffered())
+    verdict = judged(plan, ran, references(plan, say), stored)
+    return Figures(fault, verdict, run.watch, run.drain_s, time.monotonic() - began)
 
 
-async def _suffered(
-    fault: Fault, at: Place, plan: Plan, watch: Watch, *, long: bool, say: Say
-) -> tuple[Verdict, float]:
-    """The verdict, and how long it took to work everything off."""
-    calm_at = 0.0
-    watching: list[asyncio.Task[None]] = []
+@dataclass(slots=True)
+class _Run:
+    """One fault on one plan."""
 
-    async def disturb(plan: Plan, group: Group, sender: Sender, inbox: Inbox, say: Say) -> None:
-        nonlocal calm_at
-        watching.append(asyncio.create_task(watch.run(group)))
-        await asyncio.sleep(_BEFORE_S)
-        scene = Scene(plan, group, sender, inbox, say, at.kafka, wire, watch, long)
-        await fault.does(scene)
-        await scene.all_work()
-        calm_at = time.monotonic()
+    fault: Fault
+    at: Place
+    plan: Plan
+    folder: Path
+    """For the store that is a file."""
+    long: bool
+    say: Say
+    watch: Watch = field(init=False)
+    drain_s: float = 0.0
 
-    async with Wire(at.wire_port, at.behind) as wire:
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.plan)
+
+    async def suffered(self) -> tuple[Ran, list[Tally]]:
+        """What is left when everything was worked off, the store compared."""
+        async with Wire(self.at.wire_port, self.at.behind) as wire, Front() as front:
+            if self.fault.store is StoreKind.ELASTICSEARCH:
+                front.server = await self.at.elastic.url()
+            self.plan = replace(self.plan, store=self._store(front.url))
+            ran = await self._disturbed(wire, front)
+        if self.plan.store is None:
+            return ran, []
+        # Asked without anything between.
+        store = replace(self.plan.store, urls=(front.server,)) if front.server else self.plan.store
+        return ran, await compared(self.plan, store, front.refused)
+
+    async def _disturbed(self, wire: Wire, front: Front) -> Ran:
+        calm_at = 0.0
+        watching: list[asyncio.Task[None]] = []
+
+        async def disturb(plan: Plan, group: Group, sender: Sender, inbox: Inbox, say: Say) -> None:
+            nonlocal calm_at
+            watching.append(asyncio.create_task(self.watch.run(group)))
+            await asyncio.sleep(_BEFORE_S)
+            elastic, watch = self.at.elastic, self.watch
+            scene = Scene(plan, group, sender, inbox, say, self.at.kafka, wire, elastic, front, watch, self.long)
+            await self.fault.does(scene)
+            await scene.all_work()
+            calm_at = time.monotonic()
+
         try:
-            ran = await run(plan, say, disturb)
+            return await run(self.plan, self.say, disturb)
         finally:
+            self.drain_s = time.monotonic() - calm_at
             for task in watching:
                 task.cancel()
             for outcome in await asyncio.gather(*watching, return_exceptions=True):
                 if isinstance(outcome, Exception):
-                    say(f"the watch ended: {outcome!r}")
-    drain_s = time.monotonic() - calm_at
-    return judged(plan, ran, references(plan, say)), drain_s
+                    self.say(f"the watch ended: {outcome!r}")
+
+    def _store(self, url: str) -> StoreSettings | None:
+        if self.fault.store is StoreKind.NONE:
+            return None
+        return StoreSettings(
+            self.fault.store,
+            path=str(self.folder / "sentinel.db"),
+            urls=(url,),
+            index_prefix=self.plan.prefix.replace(".", "-"),
+            replicas=0,
+            timeout_s=TIMEOUT_S,
+            deadline_s=StoreSettings().deadline_s if self.long else DEADLINE_S,
+        )

@@ -10,6 +10,10 @@ from benchmarks.exactness_run.disturbing import Disturber, Group, Say, works
 from benchmarks.exactness_run.inbox import Inbox
 from benchmarks.exactness_run.plan import Plan
 from benchmarks.exactness_run.sending import Sender
+from benchmarks.exactness_run.storing import SINK
+from streams.topics import STAGES
+from tests.faults.elastic import Elastic
+from tests.faults.front import Front
 from tests.faults.watching import Watch
 from tests.faults.wire import Wire
 from tests.servers.kafka import KafkaServer
@@ -26,6 +30,10 @@ class Scene:
     say: Say
     kafka: KafkaServer
     wire: Wire
+    elastic: Elastic
+    """Not started when the fault names another store, or none."""
+    front: Front
+    """Between the sink and Elasticsearch."""
     watch: Watch
     long: bool
     """Whether it may take minutes."""
@@ -40,6 +48,12 @@ class Scene:
         """Of the workers of detect."""
         return Disturber(self.plan, self.group, self.sender, self.inbox, self.say)
 
+    @property
+    def index_prefix(self) -> str:
+        """Of the indices that the sink writes to."""
+        assert self.plan.store is not None
+        return self.plan.store.index_prefix
+
     @contextlib.asynccontextmanager
     async def harm(self, what: str) -> AsyncIterator[None]:
         """Meanwhile nobody can be asked to work; afterwards all have to, soon."""
@@ -52,7 +66,7 @@ class Scene:
 
     async def all_work(self) -> None:
         """Returns when every worker that has not left is ready. Raises BenchmarkFailed when that takes too long."""
-        for stage in ("detect", "correlate", "alert"):
+        for stage in (*STAGES, SINK):
             for member in self.group.of_stage(stage):
                 await works(member)
 

@@ -6,6 +6,7 @@ from tests.faults.catalogue import FAULTS
 from tests.faults.conftest import Holds
 from tests.faults.test_network_faults import NAMES as NETWORK
 from tests.faults.test_process_faults import NAMES as PROCESSES
+from tests.faults.test_store_faults import NAMES as STORES
 
 NAMES = [
     "records-bad",
@@ -25,4 +26,4 @@ def test_nothing_is_lost_wrong_or_told_twice(holds: Holds, name: str) -> None:
 
 def test_every_fault_has_its_test() -> None:
     """In one of these files."""
-    assert {*NAMES, *NETWORK, *PROCESSES} == {name for name in FAULTS if not name.startswith("broker-")}
+    assert {*NAMES, *NETWORK, *PROCESSES, *STORES} == {name for name in FAULTS if not name.startswith("broker-")}
