@@ -43,8 +43,21 @@ def references(plan: Plan, say: Say) -> list[Reference]:
     """The references of detect's lanes, each up to where its lane stands. Raises what reading raises."""
     with Reader(plan.broker) as reader:
         ends = positions(plan, reader, "detect")
+        settings = [key for partition in range(PARTITIONS) for key in reader.table(plan.names.settings, partition)]
+    condemned = [key for key in settings if key.startswith(b"skip/")]
+    key = plan.control_key.reveal()
     tasks = [
-        Task(plan.broker, plan.lanes, plan.control_key.reveal(), plan.versions, partition, ends[partition], plan.seed)
+        Task(
+            plan.broker,
+            plan.lanes,
+            key,
+            plan.versions,
+            partition,
+            ends[partition],
+            plan.seed,
+            _skips(condemned, partition),
+            plan.prepare,
+        )
         for partition in range(PARTITIONS)
     ]
     # Told to the child processes, before they import polars.
@@ -55,6 +68,12 @@ def references(plan: Plan, say: Say) -> list[Reference]:
             made.append(reference)
             say(f"reference of lane {len(made) - 1}: {reference.records:,} records")
     return made
+
+
+def _skips(condemned: Iterable[bytes], partition: int) -> frozenset[int]:
+    """Offsets in the partition; keys are `skip/topic/partition/offset`."""
+    places = (key.rsplit(b"/", 2)[1:] for key in condemned)
+    return frozenset(int(offset) for lane, offset in places if int(lane) == partition)
 
 
 def _hush() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from benchmarks.exactness_run.inbox import Inbox
 from benchmarks.exactness_run.plan import PARTITIONS, Plan
 from benchmarks.exactness_run.sending import Sender
-from benchmarks.exactness_run.workers import Member, until
+from benchmarks.exactness_run.workers import AfterDeath, Member, until
 from benchmarks.showing import BenchmarkFailed
 from streams.brokers import librdkafka_config
 from streams.settings import Broker
@@ -91,10 +91,25 @@ class Group:
             config, folder, {stage: Member(stage, stage, config, folder, own.get(stage, {})) for stage in stages}
         )
 
-    def add(self, name: str, stage: str, program: Sequence[str] | None = None) -> Member:
-        """One more worker of a stage, started."""
+    def add(
+        self,
+        name: str,
+        stage: str,
+        program: Sequence[str] | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        config: Path | None = None,
+        after_death: AfterDeath | None = None,
+    ) -> Member:
+        """One more worker of a stage, started; what is not given is as for the others."""
         member = self.members[name] = Member(
-            name, stage, self.config, self.folder, program=sentinel() if program is None else program
+            name,
+            stage,
+            config or self.config,
+            self.folder,
+            environment or {},
+            sentinel() if program is None else program,
+            after_death,
         )
         member.start()
         return member

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import secrets
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -39,19 +40,31 @@ class Inbox:
     """Asked first about each post whose signature is good: an answer of its own, or None for the usual one."""
     _refused_ids: set[str] = field(default_factory=set)
     _runner: web.AppRunner | None = None
+    _secured: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_post("/", self._take)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._runner = await self._listening(0)
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
         return self
 
     async def __aexit__(self, *args: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        for runner in (self._runner, self._secured):
+            if runner is not None:
+                await runner.cleanup()
+
+    async def secure(self, port: int, context: ssl.SSLContext) -> None:
+        """Listens on another port with TLS too; whoever was connected there before has to do it again."""
+        if self._secured is not None:
+            await self._secured.cleanup()
+        self._secured = await self._listening(port, context)
+
+    async def _listening(self, port: int, context: ssl.SSLContext | None = None) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_post("/", self._take)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+        return runner
 
     async def _take(self, request: web.Request) -> web.Response:
         body = await request.read()

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,6 +46,8 @@ class Plan:
     """Whether a worker is also frozen for longer than its group waits, so that it wakes as one whose lanes are another's."""
     seconds: float | None = None
     """How long the paced part of the traffic takes; None lets it follow from the number of kills."""
+    prepare: Callable[[], None] | None = None
+    """What each process of the reference does first."""
     proxied: str = ""
     """Where the workers reach the broker, if it is not `bootstrap`: through something that disturbs the network, say."""
     store: StoreSettings | None = None

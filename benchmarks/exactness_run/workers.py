@@ -26,6 +26,10 @@ _MOST_DEATHS: Final = 5
 """Deaths of a worker that nobody killed after which the run is given up."""
 
 
+AfterDeath = Callable[[int], Awaitable[None]]
+"""Told the exit status."""
+
+
 @dataclass(slots=True)
 class Member:
     """One worker of a stage under a supervisor of its own."""
@@ -38,6 +42,8 @@ class Member:
     """Settings of its own, above those of the file."""
     program: Sequence[str] = field(default_factory=sentinel)
     """What is run; its arguments follow."""
+    after_death: AfterDeath | None = None
+    """Awaited after each death, before it is started again."""
     port: int = field(default_factory=free_port)
     killed: int = 0
     deaths: Counter[int] = field(default_factory=Counter)
@@ -200,6 +206,8 @@ class Member:
 
     async def _died(self, child: Child, status: int) -> None:
         self.deaths[status] += 1
+        if self.after_death is not None:
+            await self.after_death(status)
         self._stale_before, self._stale = self.stale_blocks, 0
         if status != -signal.SIGKILL:
             # Where its tasks stood, if it stood still.

@@ -1,7 +1,7 @@
 """Both references of one lane of detect, over its partition as re-read: a process of its own, since each record costs a while."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,10 @@ class Task:
     partition: int
     until: int
     seed: int
+    skips: frozenset[int] = frozenset()
+    """Offsets that no decoder may see."""
+    prepare: Callable[[], None] | None = None
+    """Called first, in the process that computes it: a schema that only this run knows, say."""
     one_by_one: bool = False
     """Whether the undisturbed lane is fed single records too; that takes milliseconds for each."""
 
@@ -44,9 +48,11 @@ class Reference:
 
 def reference_of(task: Task) -> Reference:
     """Feeds both. Raises KafkaException."""
+    if task.prepare is not None:
+        task.prepare()
     names = TopicNames(task.broker.topic_prefix)
-    lane = detect_lane(task.partition, task.lanes, names, Secret(task.key), task.versions)
-    slow = slow_lane(task.partition, task.lanes, names, task.key, task.versions)
+    lane = detect_lane(task.partition, task.lanes, names, Secret(task.key), task.versions, task.skips)
+    slow = slow_lane(task.partition, task.lanes, names, task.key, task.versions, task.skips)
     count = 0
 
     def counted(reader: Reader) -> Iterator[Stored]:
@@ -63,12 +69,17 @@ def reference_of(task: Task) -> Reference:
 
 
 def slow_lane(
-    partition: int, lanes: Lanes, names: TopicNames, key: str, versions: Mapping[str, DetectionSettings]
+    partition: int,
+    lanes: Lanes,
+    names: TopicNames,
+    key: str,
+    versions: Mapping[str, DetectionSettings],
+    skips: Set[int] = frozenset(),
 ) -> SlowLane:
     """The slow lane for the same settings."""
     times = Times(lanes.bucket_s * 1_000_000, int(lanes.lateness_s * 1e6), int(lanes.max_ahead_s * 1e6))
     rules = {version: settings.rules for version, settings in versions.items()}
-    return SlowLane(names.telemetry, partition, times, key, rules)
+    return SlowLane(names.telemetry, partition, times, key, rules, skips)
 
 
 def _sizes(task: Task) -> Iterator[int]:

@@ -5,7 +5,7 @@ It knows time, ticks, control records, dead letters, buckets and threshold rules
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,9 +54,19 @@ class Times:
 
 
 class SlowLane:
-    """One partition, from its first record on. `rules` are those of each settings version that a control record may name."""
+    """One partition, from its first record on. `rules` are those of each settings version that a control record may name, `skips`
+    the offsets of records that kill a decoder."""
 
-    def __init__(self, topic: str, partition: int, times: Times, key: str, rules: Mapping[str, Sequence[Rule]]) -> None:
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        times: Times,
+        key: str,
+        rules: Mapping[str, Sequence[Rule]],
+        skips: Set[int] = frozenset(),
+    ) -> None:
+        self._skips = skips
         self._topic, self._partition, self._key, self._rules = topic, partition, key, rules
         self.times = times
         self.version = "0"
@@ -83,6 +93,8 @@ class SlowLane:
                 self.version = (record.value or b"").decode()
             else:
                 self.told.dead[record.offset] = "control record without a valid signature"
+        elif record.offset in self._skips:
+            self.told.dead[record.offset] = "kills the decoder"
         else:
             try:
                 self._event(_read(record, self.times.max_ahead), record)

@@ -1,6 +1,6 @@
 """The product's own lanes, undisturbed: no worker, no broker, no batches but those that are asked for, nothing that dies."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -86,9 +86,14 @@ class Undisturbed:
 
 
 def detect_lane(
-    partition: int, limits: Lanes, names: TopicNames, key: Secret, versions: Mapping[str, DetectionSettings]
+    partition: int,
+    limits: Lanes,
+    names: TopicNames,
+    key: Secret,
+    versions: Mapping[str, DetectionSettings],
+    skips: Set[int] = frozenset(),
 ) -> Undisturbed:
-    """A lane of detect that knows these settings versions; "0" is among them."""
+    """A lane of detect that knows these settings versions; "0" is among them. `skips` are offsets that it must not decode."""
     made: dict[str, Policy] = {}
 
     def policies(version: str) -> Policy:
@@ -97,7 +102,7 @@ def detect_lane(
         return made[version]
 
     decoder = packaged_decoder(limits.max_record_bytes)
-    intake = Intake("detect", names, limits, decoder, key, lambda topic, lane: set())
+    intake = Intake("detect", names, limits, decoder, key, lambda topic, lane: set(skips))
     return Undisturbed(DetectLane(partition, limits, names, intake, policies, _SEED), names.telemetry, names)
 
 

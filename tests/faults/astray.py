@@ -1,18 +1,30 @@
 """`python -m tests.faults.astray WHAT worker STAGE ...`: a worker of ours on whose machine something is wrong."""
 
+import os
 import random
+import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from agents.detection.lane import DetectLane
+from schemas.columns import Decoded, Decoder
+from tests.faults import older
 from topology.cli import main
+from topology.decoding_trial import decode_all
 
 CLOCK_S: Final = 600.0
 """How far a clock is off, seconds."""
 BUG: Final = 0.01
 """Share of steps that a bug breaks off."""
+DEADLY: Final = "of which the decoder dies"
+"""Text of a record."""
+
+
+def astray(what: str, *more: str) -> Sequence[str]:
+    """The command of such a worker; its own arguments follow."""
+    return (sys.executable, "-m", "tests.faults.astray", what, *more)
 
 
 def _off(seconds: float) -> None:
@@ -34,13 +46,30 @@ def _buggy() -> None:
     DetectLane._count = counts  # type: ignore[assignment,method-assign]
 
 
+def _deadly() -> None:
+    """Native code has a defect."""
+    stock, text = Decoder.decode, DEADLY.encode()
+
+    def decode(decoder: Decoder, values: Sequence[bytes | None], columns: Sequence[str]) -> Decoded:
+        if any(value is not None and text in value for value in values):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return stock(decoder, values, columns)
+
+    Decoder.decode = decode  # type: ignore[assignment,method-assign]
+
+
 WHAT: Final[Mapping[str, Callable[[], None]]] = {
     "clock-ahead": lambda: _off(CLOCK_S),
     "clock-behind": lambda: _off(-CLOCK_S),
     "bug": _buggy,
+    "deadly": _deadly,
+    "older-schema": older.learn,
 }
 
 
 if __name__ == "__main__":
     WHAT[sys.argv[1]]()
-    main(sys.argv[2:])
+    if sys.argv[2] == "try":
+        decode_all(sys.stdin.buffer, sys.stdout)
+    else:
+        main(sys.argv[2:])

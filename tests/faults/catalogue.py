@@ -1,12 +1,12 @@
 """The faults, by name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from connectors.store.settings import StoreKind
-from tests.faults import brokers, processes, receivers, records, stores
+from tests.faults import brokers, older, processes, receivers, records, state, stores
 from tests.faults.scene import Does
 
 
@@ -18,6 +18,8 @@ class Fault:
     does: Does
     through_wire: bool = False
     """Whether workers reach the broker through a network that can be disturbed."""
+    prepare: Callable[[], None] | None = None
+    """What each process of the reference does first."""
     store: StoreKind = StoreKind.NONE
     """Where what the stages say is stored meanwhile."""
 
@@ -35,6 +37,9 @@ _ALL: Final = (
     Fault("relief", processes.relieved),
     Fault("clocks-off", processes.misled),
     Fault("detector-bug", processes.buggy),
+    Fault("settings-wrong", processes.misconfigured),
+    Fault("state-compacted", state.compacted),
+    Fault("outputs-refused", state.refused),
     Fault("broker-paused", brokers.paused),
     Fault("broker-killed", brokers.died),
     Fault("broker-bounced", brokers.bounced),
@@ -45,11 +50,14 @@ _ALL: Final = (
     Fault("network-reset", brokers.reset, through_wire=True),
     Fault("network-half-closed", brokers.half_closed, through_wire=True),
     Fault("records-bad", records.bad),
+    Fault("records-deadly", records.deadly),
+    Fault("records-of-two-schemas", records.of_two_schemas, prepare=older.learn),
     Fault("records-large", records.large),
     Fault("records-disordered", records.disordered),
     Fault("receiver-slow", receivers.slow),
     Fault("receiver-breaks-off", receivers.breaking_off),
     Fault("receiver-redirects", receivers.redirecting),
+    Fault("receiver-wrong-tls", receivers.of_another_name),
     Fault("store-slow", stores.slow, store=StoreKind.ELASTICSEARCH),
     Fault("store-throttles", stores.throttled, store=StoreKind.ELASTICSEARCH),
     Fault("store-unavailable", stores.unavailable, store=StoreKind.ELASTICSEARCH),

@@ -1,21 +1,30 @@
 """What happens to workers: they die, are frozen, come and go."""
 
 import asyncio
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from benchmarks.exactness_run.disturbing import killed as dies
 from benchmarks.exactness_run.disturbing import works
-from benchmarks.exactness_run.workers import until
-from streams.ending import BUG
+from benchmarks.exactness_run.workers import Member, until
+from benchmarks.showing import BenchmarkFailed
+from streams.ending import BUG, REFUSED
+from tests.faults.astray import astray
 from tests.faults.scene import Scene
 
 _STORM_S: Final = 25.0
 _LONG_STORM_S: Final = 180.0
 _DEATHS: Final = 5
 _DEATH_S: Final = 60.0
+_TOLD: Final = 1
+"""Exit status of what a person can put right."""
+_WRONG: Final = (
+    ("detect", {"SENTINEL_LANES__BUCKET_S": "20"}),
+    ("detect", {"SENTINEL_WORKER__CONTROL_KEY": "not-the-one-that-signed-the-settings"}),
+    ("detect", {"SENTINEL_LANES__PARTITIONS": "16"}),
+    ("correlate", {"SENTINEL_BROKER__BOOTSTRAP_SERVERS": "127.0.0.1:1", "SENTINEL_BROKER__CONNECT_TIMEOUT_S": "2"}),
+    ("alert", {"SENTINEL_ALERTING__RETRY__FIRST_S": "soon"}),
+)
 _STAYS_S: Final = (0.0, 0.5, 2.0, 6.0)
 
 
@@ -77,7 +86,7 @@ async def misled(scene: Scene) -> None:
     for way in ("clock-ahead", "clock-behind"):
         for stage in ("detect", "correlate", "alert"):
             before = scene.group.of_stage(stage)
-            heir = scene.group.add(f"{stage}-{way}", stage, _astray(way))
+            heir = scene.group.add(f"{stage}-{way}", stage, astray(way))
             await works(heir)
             await scene.flow(0.03, 0.5)
             for member in before:
@@ -87,7 +96,7 @@ async def misled(scene: Scene) -> None:
 
 async def buggy(scene: Scene) -> None:
     """A bug breaks off one step of a hundred of a worker of detect, which ends and is started again; then it is repaired."""
-    worker = scene.group.add("detect-bug", "detect", _astray("bug"))
+    worker = scene.group.add("detect-bug", "detect", astray("bug"))
     await works(worker)
     await scene.group.members["detect"].leave()
     async with scene.harm("the bug is there"):
@@ -104,8 +113,23 @@ async def buggy(scene: Scene) -> None:
         await works(scene.group.add("detect-repaired", "detect"))
 
 
-def _astray(what: str) -> Sequence[str]:
-    return (sys.executable, "-m", "tests.faults.astray", what)
+async def misconfigured(scene: Scene) -> None:
+    """Workers join that were given other settings than those that work: each ends, says why, and has changed nothing."""
+    for number, (stage, wrong) in enumerate(_WRONG):
+        worker = scene.group.add(f"{stage}-wrong-{number}", stage, environment=wrong)
+        await scene.flow(0.03, 0.0)
+
+        async def ended(worker: Member = worker) -> bool:
+            return worker.deaths.total() > 0
+
+        async with scene.harm(f"{stage} with {', '.join(wrong)}"):
+            await until(ended, _DEATH_S, f"a {stage} with {wrong} goes on")
+            await worker.drop()
+        if not set(worker.deaths) <= {_TOLD, REFUSED}:
+            raise BenchmarkFailed(f"with {wrong} it ended so: {dict(worker.deaths)}; {worker.last_words}")
+        worker.gone()
+        worker.forgive()
+        await scene.all_work()
 
 
 async def relieved(scene: Scene) -> None:

@@ -1,17 +1,26 @@
-"""What producers send: records that cannot be taken, records that are large, and everything twice and out of order."""
+"""What producers send: records that cannot be taken, that kill the decoder, that are large, of two schemas, twice and out of order."""
 
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from benchmarks.exactness_run.disturbing import works
 from benchmarks.exactness_run.traffic import Chunk
+from benchmarks.exactness_run.workers import until
 from schemas.errors import BadRecord
 from schemas.records import TelemetryEvent
+from tests.faults import older
+from tests.faults.astray import DEADLY, astray
 from tests.faults.scene import Scene
+from topology.condemning import Condemner
+from topology.standalone import CRASH_NOTE
+from topology.supervisor import Child
 
 _IN_A_ROW: Final = (1, 5, 500)
 _LARGE: Final = (64_000, 300_000, 900_000)
 """Characters of text: some that a record may have, more than it may, and almost more than a producer sends."""
+_DEATH_S: Final = 60.0
 _MINUTE_US: Final = 60_000_000
 
 
@@ -24,12 +33,56 @@ async def bad(scene: Scene) -> None:
         await scene.flow(0.05, 1.0)
 
 
+async def deadly(scene: Scene) -> None:
+    """Records of which native code dies: its supervisor finds each, and it is skipped; its neighbours count."""
+    plan, note = scene.plan, scene.group.folder / "decoding"
+    condemned: set[str] = set()
+    condemner = Condemner(plan.broker, plan.control_key, note, condemned.add, astray("deadly", "try"))
+
+    async def looks(status: int) -> None:
+        await condemner.after_death(Child("detect", []), status)
+
+    program, noted = astray("deadly"), {CRASH_NOTE: str(note)}
+    worker = scene.group.add("detect-deadly", "detect", program, environment=noted, after_death=looks)
+    await works(worker)
+    await scene.group.members["detect"].leave()
+    async with scene.harm("records kill the decoder"):
+        sent = 0
+        for chunk in _samples(scene)[: 4 if scene.long else 2]:
+            events = _events(chunk)
+            deadly = [(key, replace(event, prompt_text=DEADLY).to_bytes()) for key, event in events[:3]]
+            scene.sender.send_too(_chunk([*deadly, *((key, event.to_bytes()) for key, event in events[3:6])]))
+            sent += len(deadly)
+
+            async def are_known(sent: int = sent) -> bool:
+                return sum("it is skipped" in line for line in condemned) == sent
+
+            await until(are_known, _DEATH_S, "not every record that kills the decoder is found")
+            await works(worker)
+    scene.say(f"{worker.deaths[-signal.SIGSEGV]} deaths, {sent} records skipped")
+    worker.forgive()
+
+
+async def of_two_schemas(scene: Scene) -> None:
+    """Half of the producers still write an older schema: records of both stand side by side in every partition."""
+    worker = scene.group.add("detect-both", "detect", astray("older-schema"))
+    await works(worker)
+    await scene.group.members["detect"].leave()
+    for _ in range(10 if scene.long else 3):
+        for chunk in _samples(scene):
+            both = [
+                (key, older.rewritten(event.to_bytes()) if scene.rng.random() < 0.5 else event.to_bytes())
+                for key, event in _events(chunk)
+            ]
+            scene.sender.send_too(_chunk(both))
+        await scene.flow(0.03, 1.0)
+
+
 async def large(scene: Scene) -> None:
     """Records of up to almost as much as a producer sends, which make dead letters as large."""
     for chunk in _samples(scene):
-        events = [(key, event) for key, value in zip(chunk.keys, chunk.values, strict=True) if (event := _event(value))]
         for size in _LARGE:
-            longer = [(key, replace(event, prompt_text="x" * size).to_bytes()) for key, event in events[:2]]
+            longer = [(key, replace(event, prompt_text="x" * size).to_bytes()) for key, event in _events(chunk)[:2]]
             scene.sender.send_too(_chunk(longer))
     await scene.flow(0.1, 2.0)
 
@@ -49,6 +102,11 @@ def _samples(scene: Scene) -> list[Chunk]:
     """A few chunks of the plan's own traffic, from its first third: its lanes have been there already."""
     chunks = scene.plan.traffic.chunks()
     return [chunk for _, chunk in zip(range(4), chunks, strict=False)]
+
+
+def _events(chunk: Chunk) -> list[tuple[bytes, TelemetryEvent]]:
+    """The good ones, each with its key."""
+    return [(key, event) for key, value in zip(chunk.keys, chunk.values, strict=True) if (event := _event(value))]
 
 
 def _moved(value: bytes | None, minutes: int) -> bytes | None:

@@ -57,6 +57,7 @@ def place() -> Iterator[Place]:
         {
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,WIRE:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "PLAINTEXT",
+            "log.cleaner.backoff.ms": "500",
         },
         extra_listeners=(f"WIRE://127.0.0.1:{behind}",),
         advertised={"WIRE": f"127.0.0.1:{wire_port}"},
@@ -124,6 +125,7 @@ def suffer(fault: Fault, at: Place, *, events: int, seed: int, long: bool, say: 
         freezes=False,
         # Kills have a pace of their own.
         seconds=None if fault.name == "kills" else (90.0 if long else 15.0),
+        prepare=fault.prepare,
         proxied=f"127.0.0.1:{at.wire_port}" if fault.through_wire else "",
     )
     began = time.monotonic()

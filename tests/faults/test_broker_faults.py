@@ -4,8 +4,17 @@ import pytest
 
 from tests.faults.conftest import Holds
 
+NAMES = [
+    "broker-paused",
+    "broker-killed",
+    "broker-bounced",
+    "broker-disk-full",
+    "state-compacted",
+    "outputs-refused",
+]
 
-@pytest.mark.parametrize("name", ["broker-paused", "broker-killed", "broker-bounced", "broker-disk-full"])
+
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_lost_wrong_or_told_twice(holds: Holds, name: str) -> None:
     """And no lane that has records stands still once the harm is over."""
     holds(name)

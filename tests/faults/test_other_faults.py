@@ -10,11 +10,14 @@ from tests.faults.test_store_faults import NAMES as STORES
 
 NAMES = [
     "records-bad",
+    "records-deadly",
+    "records-of-two-schemas",
     "records-large",
     "records-disordered",
     "receiver-slow",
     "receiver-breaks-off",
     "receiver-redirects",
+    "receiver-wrong-tls",
 ]
 
 

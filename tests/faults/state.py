@@ -1,0 +1,72 @@
+"""What happens to the topics that a lane's state is in, and to those that it writes to."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
+
+from benchmarks.exactness_run.disturbing import works
+from benchmarks.exactness_run.plan import PARTITIONS
+from benchmarks.exactness_run.workers import until
+from benchmarks.reference.reading import Reader
+from tests.faults.scene import Scene
+
+_EAGER: Final = {
+    "segment.ms": "300",
+    "min.cleanable.dirty.ratio": "0.01",
+    "delete.retention.ms": "0",
+    "min.compaction.lag.ms": "0",
+}
+_COMPACTED_S: Final = 60.0
+_TIMEOUT_S: Final = 20.0
+
+
+async def compacted(scene: Scene) -> None:
+    """The broker compacts the state of every stage while it is written; then workers die, and what is left is all they have."""
+    names = scene.plan.names
+    for stage in ("detect", "correlate", "alert"):
+        _alter(scene, names.state(stage), _EAGER)
+    for _ in range(5 if scene.long else 1):
+        await _until_compacted(scene)
+        for stage in ("detect", "correlate", "alert"):
+            (worker,) = scene.group.of_stage(stage)
+            await until(worker.kill, _TIMEOUT_S, f"{stage} does not run")
+        for stage in ("detect", "correlate", "alert"):
+            (worker,) = scene.group.of_stage(stage)
+            await works(worker)
+
+
+async def _until_compacted(scene: Scene) -> None:
+    """Until the first rows that detect ever wrote are gone, since it wrote others after them."""
+    topic = scene.plan.names.state("detect")
+    with Reader(scene.plan.broker) as reader:
+
+        def begins() -> list[int]:
+            return [next((row.offset for row in reader.stored(topic, lane)), 0) for lane in range(PARTITIONS)]
+
+        before = begins()
+
+        async def moved() -> bool:
+            await scene.flow(0.01, 0.5)
+            return all(now > then for now, then in zip(begins(), before, strict=True))
+
+        await until(moved, _COMPACTED_S, "the broker does not compact")
+    scene.say("the state topics have been compacted")
+
+
+async def refused(scene: Scene) -> None:
+    """The broker takes none of the records that the stages write, however small; then it does again."""
+    names = scene.plan.names
+    for topic in (names.anomalies, names.incidents, names.state("detect")):
+        async with scene.harm(f"the broker refuses what is written to {topic}"):
+            _alter(scene, topic, {"max.message.bytes": "1"})
+            await scene.flow(0.05, 6.0)
+            _alter(scene, topic, {"max.message.bytes": "10485760"})
+        await scene.all_work()
+
+
+def _alter(scene: Scene, topic: str, config: Mapping[str, str]) -> None:
+    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in config.items()]
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+    admin = AdminClient({"bootstrap.servers": scene.plan.bootstrap})
+    admin.incremental_alter_configs([resource], request_timeout=_TIMEOUT_S)[resource].result()
