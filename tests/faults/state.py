@@ -17,6 +17,8 @@ _EAGER: Final = {
     "delete.retention.ms": "0",
     "min.compaction.lag.ms": "0",
 }
+_LEAST: Final = "100"
+"""Bytes: room for the marks that end transactions, without which their coordinator stands still for good, and for nothing else."""
 _COMPACTED_S: Final = 60.0
 _TIMEOUT_S: Final = 20.0
 
@@ -55,11 +57,11 @@ async def _until_compacted(scene: Scene) -> None:
 
 
 async def refused(scene: Scene) -> None:
-    """The broker takes none of the records that the stages write, however small; then it does again."""
+    """The broker takes no record of a useful size that the stages write; then it does again."""
     names = scene.plan.names
     for topic in (names.anomalies, names.incidents, names.state("detect")):
         async with scene.harm(f"the broker refuses what is written to {topic}"):
-            _alter(scene, topic, {"max.message.bytes": "1"})
+            _alter(scene, topic, {"max.message.bytes": _LEAST})
             await scene.flow(0.05, 6.0)
             _alter(scene, topic, {"max.message.bytes": "10485760"})
         await scene.all_work()
