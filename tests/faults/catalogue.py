@@ -1,11 +1,11 @@
 """The faults, by name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from tests.faults import brokers, processes, receivers, records
+from tests.faults import brokers, processes, protocol, receivers, records
 from tests.faults.scene import Does
 
 
@@ -22,6 +22,20 @@ class Fault:
     def what(self) -> str:
         """In one line."""
         return (self.does.__doc__ or "").splitlines()[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """One that brings its own broker and worker, and judges itself."""
+
+    name: str
+    suffers: Callable[..., protocol.Found]
+    """Told whether it may take long, and whom to tell."""
+
+    @property
+    def what(self) -> str:
+        """In one line."""
+        return (self.suffers.__doc__ or "").splitlines()[0]
 
 
 _ALL: Final = (
@@ -50,3 +64,5 @@ _ALL: Final = (
 )
 
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({fault.name: fault for fault in _ALL})
+
+ALONE: Final[Mapping[str, Alone]] = MappingProxyType({"protocol-errors": Alone("protocol-errors", protocol.answered)})
