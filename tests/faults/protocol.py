@@ -10,7 +10,7 @@ import json
 import time
 import urllib.request
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +98,7 @@ class Found:
             "broken": [*self.broken],
         }
 
-    def failed(self, case: Case, why: BenchmarkFailed) -> None:
+    def failed(self, case: Case | str, why: BenchmarkFailed) -> None:
         """Notes a case that came to no good end."""
         self.hung += isinstance(why, Hung)
         self.wrong += isinstance(why, Wrong)
@@ -353,26 +353,24 @@ def _config(broker: Broker, key: Secret, folder: Path) -> Path:
     return config
 
 
-def suffer(wanted: Sequence[Case], say: Say, *, checks_each: bool) -> Found:
+def suffer(wanted: Iterable[Case], say: Say, *, checks_each: bool) -> Found:
     """Meets every case, and counts after each, or after all of them. Raises BenchmarkFailed when there is no going on."""
     return asyncio.run(_suffered(wanted, say, checks_each))
 
 
-async def _suffered(wanted: Sequence[Case], say: Say, checks_each: bool) -> Found:
+async def _suffered(wanted: Iterable[Case], say: Say, checks_each: bool) -> Found:
     found, began = Found(), time.monotonic()
-    # Most of the time is waiting: several workers, each with a cluster of its own, share the cases.
-    parts = [wanted[part::_AT_ONCE] for part in range(_AT_ONCE)]
-    async with asyncio.TaskGroup() as group:
-        for part in parts:
-            group.create_task(_one_by_one(part, found, say, checks_each))
+    # Most of the time is waiting: several workers, each with a cluster of its own, take the next case in turn.
+    left = iter(wanted)
+    await asyncio.gather(*[_one_by_one(left, found, say, checks_each) for _ in range(_AT_ONCE)])
     found.wall_s = time.monotonic() - began
     return found
 
 
-async def _one_by_one(wanted: Sequence[Case], found: Found, say: Say, checks_each: bool) -> None:
+async def _one_by_one(left: Iterator[Case], found: Found, say: Say, checks_each: bool) -> None:
     async with exchange() as here:
         with Reader(here.events.broker) as reader:
-            for case in wanted:
+            for case in left:
                 since = time.monotonic()
                 try:
                     reason = await here.meet(case)
@@ -388,10 +386,10 @@ async def _one_by_one(wanted: Sequence[Case], found: Found, say: Say, checks_eac
             try:
                 await asyncio.to_thread(here.check, reader)
             except Wrong as why:
-                found.failed(wanted[-1], why)
+                found.failed("all together", why)
         await here.member.leave()
 
 
 def answered(*, long: bool, say: Say) -> Found:
     """Every error that a broker may answer a worker with, retriable or fatal, on every request."""
-    return suffer(list(cases(long=long)), say, checks_each=long)
+    return suffer(cases(long=long), say, checks_each=long)
