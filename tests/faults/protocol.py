@@ -10,7 +10,7 @@ import json
 import time
 import urllib.request
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,7 @@ _HUNG_S: Final = 100.0
 """Longer than a watchdog takes to end a worker, and that to come back."""
 _READY_S: Final = 60.0
 _AT_ONCE: Final = 2
+_LOOK_S: Final = 0.05
 _MET_S: Final = 20.0
 _SPOILT_FOR: Final = {Moment.RUNNING: 2, Moment.STARTING: 12}
 """Requests for metadata until topics are well again; at a start many ask for no topic."""
@@ -174,8 +175,9 @@ class Exchange:
         """Lets the worker meet the errors, and tells the line in which it said why it ended; empty when it went on. Raises BenchmarkFailed when it
         neither went on nor ended with a reason."""
         member = self.member
+        await self._comes(member.is_ready, "it is not ready")
+        self._statuses("after the case before")
         member.forgive()
-        await self._until_ready()
         # The mock keeps nothing that it answers so, and the client takes it for kept: no verdict may hang on it.
         slow = case.name != "DUPLICATE_SEQUENCE_NUMBER"
         if case.moment is Moment.STARTING:
@@ -192,20 +194,24 @@ class Exchange:
             await self._ended()
         try:
             await self._met(case)
-            await self._through()
-            if not slow:
-                # Nor may state: the next flush writes all of its pages again.
-                self.events.send(slow=False)
-                await self._through()
+            await self._comes(self._is_through, "it does not come to the end of what was sent")
         finally:
             self._heal(case)
-        statuses = list(member.deaths.elements())
+        # It goes on; and whatever the mock did not keep of state is written again with the rest of its page.
+        self.events.send(slow=False)
+        await self._comes(self._is_through, "it does not go on")
+        statuses = self._statuses("")
         if case.moment in _TOLD_TO_END and 0 in statuses:
             statuses.remove(0)
-        others = sorted(set(statuses) - {AGAIN, REFUSED})
-        if others:
-            raise BenchmarkFailed(f"ended with status {others[0]}: {member.last_words[-1]}")
         return _reason(member) if statuses else ""
+
+    def _statuses(self, when: str) -> list[int]:
+        """With which it ended since it was forgiven. Raises BenchmarkFailed when it was none that a supervisor is to see."""
+        statuses = list(self.member.deaths.elements())
+        others = sorted(set(statuses) - {0, AGAIN, REFUSED})
+        if others:
+            raise BenchmarkFailed(f"ended with status {others[0]} {when}: {self.member.last_words[-1]}")
+        return statuses
 
     def _load(self, case: Case) -> None:
         provoked = _PROVOKED_BY.get((case.api, case.moment), _PROVOKED_BY.get((None, case.moment)))
@@ -247,17 +253,13 @@ class Exchange:
 
         await until(gone, _READY_S, "it does not end")
 
-    async def _until_ready(self) -> None:
-        try:
-            await until(self.member.is_ready, _HUNG_S, "it is not ready")
-        except BenchmarkFailed as why:
-            raise Hung(str(why)) from why
-
-    async def _through(self) -> None:
-        try:
-            await until(self._is_through, _HUNG_S, "it does not come to the end of what was sent")
-        except BenchmarkFailed as why:
-            raise Hung(str(why)) from why
+    async def _comes(self, done: Callable[[], Awaitable[bool]], what: str) -> None:
+        """Raises Hung when it does not come to that, and BenchmarkFailed when it dies again and again."""
+        deadline = time.monotonic() + _HUNG_S
+        while not await done():
+            if time.monotonic() > deadline:
+                raise Hung(f"{what} after {_HUNG_S:g} s")
+            await asyncio.sleep(_LOOK_S)
 
     async def _is_through(self) -> bool:
         if not await self.member.is_ready():
@@ -267,6 +269,7 @@ class Exchange:
 
     def check(self, reader: Reader) -> None:
         """Raises Wrong when not every event is counted once, or an anomaly of a rule is missing; the next check goes on from there."""
+        self._statuses("after the last case")
         events = self.events
         counted = {lane: self._counted(reader, lane) for lane in range(EMBEDDED_PARTITIONS)}
         told = set[Place]().union(*[_told(reader, self.names, lane) for lane in range(EMBEDDED_PARTITIONS)])
@@ -385,7 +388,7 @@ async def _one_by_one(left: Iterator[Case], found: Found, say: Say, checks_each:
                 say(f"{case}: {reason or 'recovered'} ({time.monotonic() - since:.1f} s)")
             try:
                 await asyncio.to_thread(here.check, reader)
-            except Wrong as why:
+            except BenchmarkFailed as why:
                 found.failed("all together", why)
         await here.member.leave()
 
