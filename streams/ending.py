@@ -5,11 +5,14 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from aiokafka.errors import KafkaError, KafkaTimeoutError, ProducerFenced
+import aiokafka.errors as errors
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+from confluent_kafka import KafkaError as Fault
+from confluent_kafka import KafkaException
 
 from schemas.documents import StoreRefused, StoreUnavailable
 from streams.pages import NewerState
@@ -22,6 +25,40 @@ REFUSED: Final = 78
 AGAIN: Final = 75
 """Exit status: another worker owns a lane now, or the broker is away (EX_TEMPFAIL). Start it again."""
 
+_RIGHTS: Final = (
+    errors.TopicAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.ClusterAuthorizationFailedError,
+    errors.TransactionalIdAuthorizationFailed,
+    errors.AuthenticationFailedError,
+    errors.SaslAuthenticationFailed,
+    errors.UnsupportedSaslMechanismError,
+)
+"""What a user may not do."""
+_LIMITS: Final = (
+    errors.IncompatibleBrokerVersion,
+    errors.UnsupportedVersionError,
+    errors.UnsupportedForMessageFormatError,
+    errors.MessageSizeTooLargeError,
+    errors.RecordListTooLargeError,
+    errors.PolicyViolationError,
+    errors.InvalidTopicError,
+    errors.InvalidRequiredAcksError,
+    errors.InvalidGroupIdError,
+    errors.InvalidSessionTimeoutError,
+    errors.InvalidTransactionTimeout,
+    errors.InconsistentGroupProtocolError,
+)
+"""What a broker does not take, however often it is asked."""
+
+_FAULTS_OF_RIGHTS: Final = (
+    Fault.TOPIC_AUTHORIZATION_FAILED,
+    Fault.GROUP_AUTHORIZATION_FAILED,
+    Fault.CLUSTER_AUTHORIZATION_FAILED,
+    Fault._AUTHENTICATION,
+)
+_FAULTS_THAT_PASS: Final = (Fault._TIMED_OUT, Fault._TRANSPORT, Fault._ALL_BROKERS_DOWN, Fault._RESOLVE)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -31,7 +68,7 @@ _debug = os.environ.get("SENTINEL_DEBUG") == "1"
 
 def end_process(error: BaseException) -> None:
     """Says in one line why, and ends the process now: no handler runs, nothing is flushed or committed. Does not return."""
-    status, line = _told(error)
+    status, line = fate_of(error)
     if _debug or status == BUG:
         traceback.print_exception(error)
     _log.critical("%s", line)
@@ -45,20 +82,64 @@ def is_temporary(error: KafkaError) -> bool:
     return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
 
 
-def _told(error: BaseException) -> tuple[int, str]:
+def fate_of(error: BaseException) -> tuple[int, str]:
+    """Exit status and the line that says why. What a broker may well answer is no bug, whatever the client wraps it in."""
     if isinstance(error, Refused | NewerState | StoreRefused):
         return REFUSED, str(error)
-    if isinstance(error, ProducerFenced):
-        return AGAIN, "another worker took over a lane of this one (fenced); ending, to be started again"
     if isinstance(error, Displaced):
         return AGAIN, str(error)
     if isinstance(error, StoreUnavailable):
         return AGAIN, f"{error}; ending, to be started again"
-    if isinstance(error, KafkaError) and is_temporary(error):
-        return AGAIN, f"the broker did not answer in time ({type(error).__name__}); ending, to be started again"
     if isinstance(error, asyncio.CancelledError):
         return AGAIN, "the Kafka client was broken off in the middle of something; ending, to be started again"
+    if isinstance(error, KafkaException) and (told := _told_by_librdkafka(error.args[0])) is not None:
+        return told
+    for each in _chain(error):
+        if isinstance(each, KafkaError) and (told := _told_by_kafka(each)) is not None:
+            return told
     return BUG, f"ending, since {type(error).__name__}: {error}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was made from, and so on: aiokafka wraps answers of the broker and bugs of its own in the same `KafkaError`."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _told_by_kafka(error: KafkaError) -> tuple[int, str] | None:
+    if isinstance(error, errors.ProducerFenced):
+        return AGAIN, "another worker took over a lane of this one (fenced); ending, to be started again"
+    if isinstance(error, _RIGHTS):
+        return REFUSED, _refused_user(error)
+    if isinstance(error, _LIMITS):
+        return REFUSED, f"the broker does not take what this program asks for ({error}); see its settings and version"
+    if is_temporary(error):
+        return AGAIN, f"the broker did not answer in time ({type(error).__name__}); ending, to be started again"
+    # Some answers are only told in the text of an error that is made from nothing.
+    if isinstance(error, errors.BrokerResponseError) or (type(error) is KafkaError and error.__cause__ is None):
+        return AGAIN, _answered(error)
+    return None
+
+
+def _told_by_librdkafka(fault: Fault) -> tuple[int, str] | None:
+    """The other client, which asks a broker for the topic's id."""
+    if fault.code() in _FAULTS_OF_RIGHTS:
+        return REFUSED, _refused_user(fault.str())
+    if fault.code() in _FAULTS_THAT_PASS:
+        return AGAIN, f"the broker did not answer in time ({fault.str()}); ending, to be started again"
+    if fault.code() >= Fault.UNKNOWN:
+        return AGAIN, _answered(fault.str())
+    return None
+
+
+def _refused_user(what: object) -> str:
+    return f"the broker refuses this user ({what}); give it the right, then start again"
+
+
+def _answered(what: object) -> str:
+    return f"the broker answered with an error ({what}); ending, to be started again"
 
 
 def ends_process(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:

@@ -95,6 +95,10 @@ class Member:
         self.killed += 1
         return True
 
+    def terminate(self) -> None:
+        """SIGTERM: it ends in order, and is started again."""
+        self._signal(signal.SIGTERM)
+
     def freeze(self) -> None:
         """SIGSTOP: it neither works nor ends, and its connections stay open."""
         self._signal(signal.SIGSTOP)

@@ -9,14 +9,17 @@ that has records stands still for longer than 30 s once the harm is over, memory
 """
 
 import argparse
+import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
+from benchmarks.exactness_run.disturbing import Say
 from benchmarks.machine import machine
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
-from tests.faults.catalogue import FAULTS, Fault
-from tests.faults.running import Figures, place, suffer
+from tests.faults.catalogue import ALONE, FAULTS, Alone, Fault
+from tests.faults.running import Place, place, suffer
 from tests.servers.elasticsearch import CannotStartElasticsearch
 from tests.servers.kafka import CannotStartKafka
 
@@ -34,12 +37,14 @@ _SHOWN = (
     "most_memory_mb",
 )
 
+_KNOWN: Final[Mapping[str, Fault | Alone]] = {**FAULTS, **ALONE}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     options = _options(arguments)
     if options.list:
-        sys.stdout.writelines(f"{fault.name:22} {fault.what}\n" for fault in FAULTS.values())
+        sys.stdout.writelines(f"{fault.name:22} {fault.what}\n" for fault in _KNOWN.values())
         return 0
     screen, began = Screen(options.json), time.monotonic()
 
@@ -50,17 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     described = machine()
     told: dict[str, Json] = {}
     try:
-        with place() as at:
+        with _place(options.only) as at:
             for fault in options.only:
                 say(f"--- {fault.name}: {fault.what}")
                 try:
-                    figures = suffer(fault, at, events=options.events, seed=options.seed, long=options.long, say=say)
+                    told[fault.name], line = _suffered(fault, at, options, say)
                 except BenchmarkFailed as why:
                     say(f"{fault.name} BROKEN: {why}")
                     told[fault.name] = {"broken": [str(why)]}
                     continue
-                told[fault.name] = figures.numbers
-                say(_line(figures))
+                say(f"{fault.name}: {line}")
     except (CannotStartKafka, CannotStartElasticsearch) as why:
         sys.stderr.write(f"faults: {why}\n")
         return 2
@@ -69,10 +73,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if broken else 0
 
 
-def _line(figures: Figures) -> str:
-    state = "; ".join(figures.broken) or "every invariant holds"
+def _place(wanted: Sequence[Fault | Alone]) -> contextlib.AbstractContextManager[Place | None]:
+    """A real broker, if there is a fault that needs one."""
+    return place() if any(isinstance(fault, Fault) for fault in wanted) else contextlib.nullcontext()
+
+
+def _suffered(
+    fault: Fault | Alone, at: Place | None, options: argparse.Namespace, say: Say
+) -> tuple[dict[str, Json], str]:
+    """Its figures, and a line about them. Raises BenchmarkFailed."""
+    if isinstance(fault, Alone):
+        found = fault.suffers(long=options.long, say=say)
+        return found.numbers, _state(found.broken)
+    assert at is not None
+    figures = suffer(fault, at, events=options.events, seed=options.seed, long=options.long, say=say)
     wrong = [f"{tally.what}: {example}" for tally in figures.verdict.differing for example in tally.examples]
-    return "\n           ".join([f"{figures.fault.name}: {state}", *wrong, *figures.verdict.ran.last_words])
+    return figures.numbers, "\n           ".join([_state(figures.broken), *wrong, *figures.verdict.ran.last_words])
+
+
+def _state(broken: Sequence[str]) -> str:
+    return "; ".join(broken) or "every invariant holds"
 
 
 def _sheet(told: dict[str, Json]) -> Sheet:
@@ -92,11 +112,11 @@ def _list(found: Json) -> list[Json]:
     return list(found) if isinstance(found, list) else []
 
 
-def _faults(names: str) -> list[Fault]:
-    unknown = [name for name in names.split(",") if name not in FAULTS]
+def _faults(names: str) -> list[Fault | Alone]:
+    unknown = [name for name in names.split(",") if name not in _KNOWN]
     if unknown:
         raise argparse.ArgumentTypeError(f"no such fault: {', '.join(unknown)}; --list names them all")
-    return [FAULTS[name] for name in names.split(",")]
+    return [_KNOWN[name] for name in names.split(",")]
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -108,7 +128,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--json", action="store_true", help="print one object, with one for each fault, instead of a table"
     )
-    parser.add_argument("--only", type=_faults, default=list(FAULTS.values()), metavar="NAMES", help="(all)")
+    parser.add_argument("--only", type=_faults, default=list(_KNOWN.values()), metavar="NAMES", help="(all)")
     parser.add_argument("--long", action="store_true", help="the long form: minutes for each fault")
     parser.add_argument("--events", type=int, default=20_000, help="events for each fault (20,000)")
     parser.add_argument("--seed", type=int, default=1, help="of traffic and faults (1)")

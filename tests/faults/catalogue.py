@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from connectors.store.settings import StoreKind
-from tests.faults import brokers, older, processes, receivers, records, state, stores
+from tests.faults import brokers, older, processes, protocol, receivers, records, state, stores
 from tests.faults.scene import Does
 
 
@@ -27,6 +27,20 @@ class Fault:
     def what(self) -> str:
         """In one line."""
         return (self.does.__doc__ or "").splitlines()[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """One that brings its own broker and worker, and judges itself."""
+
+    name: str
+    suffers: Callable[..., protocol.Found]
+    """Told whether it may take long, and whom to tell."""
+
+    @property
+    def what(self) -> str:
+        """In one line."""
+        return (self.suffers.__doc__ or "").splitlines()[0]
 
 
 _ALL: Final = (
@@ -68,3 +82,5 @@ _ALL: Final = (
 )
 
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({fault.name: fault for fault in _ALL})
+
+ALONE: Final[Mapping[str, Alone]] = MappingProxyType({"protocol-errors": Alone("protocol-errors", protocol.answered)})

@@ -127,6 +127,7 @@ async def misconfigured(scene: Scene) -> None:
             await worker.drop()
         if not set(worker.deaths) <= {_TOLD, REFUSED}:
             raise BenchmarkFailed(f"with {wrong} it ended so: {dict(worker.deaths)}; {worker.last_words}")
+        scene.say(f"ended with {dict(worker.deaths)}")
         worker.gone()
         worker.forgive()
         await scene.all_work()

@@ -9,6 +9,8 @@ from benchmarks.exactness_run.disturbing import works
 from benchmarks.exactness_run.plan import PARTITIONS
 from benchmarks.exactness_run.workers import until
 from benchmarks.reference.reading import Reader
+from benchmarks.showing import BenchmarkFailed
+from streams.ending import AGAIN, REFUSED
 from tests.faults.scene import Scene
 
 _EAGER: Final = {
@@ -65,6 +67,12 @@ async def refused(scene: Scene) -> None:
             await scene.flow(0.05, 6.0)
             _alter(scene, topic, {"max.message.bytes": "10485760"})
         await scene.all_work()
+        ended = {status for member in scene.group.members.values() for status in member.unexpected}
+        scene.say(f"meanwhile workers ended with {sorted(ended) or 'nothing'}")
+        if ended - {AGAIN, REFUSED}:
+            raise BenchmarkFailed(f"a refused record is no bug: {sorted(ended)}")
+        for member in scene.group.members.values():
+            member.forgive()
 
 
 def _alter(scene: Scene, topic: str, config: Mapping[str, str]) -> None:

@@ -2,10 +2,12 @@
 
 import pytest
 
-from tests.faults.catalogue import FAULTS
+from tests.faults.catalogue import ALONE, FAULTS
 from tests.faults.conftest import Holds
+from tests.faults.test_broker_faults import NAMES as BROKER
 from tests.faults.test_network_faults import NAMES as NETWORK
 from tests.faults.test_process_faults import NAMES as PROCESSES
+from tests.faults.test_protocol_faults import NAMES as PROTOCOL
 from tests.faults.test_store_faults import NAMES as STORES
 
 NAMES = [
@@ -29,4 +31,5 @@ def test_nothing_is_lost_wrong_or_told_twice(holds: Holds, name: str) -> None:
 
 def test_every_fault_has_its_test() -> None:
     """In one of these files."""
-    assert {*NAMES, *NETWORK, *PROCESSES, *STORES} == {name for name in FAULTS if not name.startswith("broker-")}
+    assert {*NAMES, *BROKER, *NETWORK, *PROCESSES, *STORES} == {*FAULTS}
+    assert {*PROTOCOL} == {*ALONE}
