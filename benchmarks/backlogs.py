@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Final
 from agents.detectors.settings import DetectionSettings
 from benchmarks.installation import PARTITIONS, Installation, Kept, Usage, WorkerProcess, installed, kept
 from benchmarks.scraping import Scrape
+from benchmarks.second_schema import Mixed
 from benchmarks.showing import BenchmarkFailed, Screen
 from streams.inspection import lanes
 from topology.reading import span
@@ -26,6 +28,8 @@ MOST_TEMPLATES: Final = 1_000_000
 
 _TOGETHER_MS: Final = 8_000
 """How long the group waits for workers that are started together, ms: so that all of them work from the first event on."""
+
+_KNOWS_TWO: Final = (sys.executable, "-m", "benchmarks.second_schema")
 
 _LOOK_S: Final = 0.1
 _MEMORY_EVERY: Final = 20
@@ -52,6 +56,9 @@ class Case:
 
     text: int = 0
     """Characters of a prompt's text in each record, which nobody reads; 0 means that there is none."""
+
+    other_schema_share: float | None = None
+    """Share of records that are written under a second schema id; None means that there is none."""
 
     warm_up: int = 0
     """Events at the begin that are not measured: those that show each subject for the first time."""
@@ -115,7 +122,8 @@ def measured(case: Case, events: int, screen: Screen) -> Rate:
         filled = _filled(installation, case, events, templates)
         screen.note(f"{case.name}: filled in {filled.wall_s:.0f} s; running the worker")
         with contextlib.ExitStack() as running:
-            workers = [running.enter_context(installation.worker("detect")) for _ in range(case.workers)]
+            program = None if case.other_schema_share is None else _KNOWS_TWO
+            workers = [running.enter_context(installation.worker("detect", program)) for _ in range(case.workers)]
             first, last, memory = _run(workers, case, events)
             for worker in workers:
                 worker.stop()
@@ -142,6 +150,8 @@ def _text(letters: random.Random, length: int) -> str:
 
 def _filled(installation: Installation, case: Case, events: int, templates: Templates) -> Played:
     producer = installation.load_producer(batch_records=case.batch_records)
+    if case.other_schema_share is not None:
+        templates = Mixed(templates, case.other_schema_share)
     return fill(producer, installation.names.telemetry, templates, events, EVENT_RATE, late_share=case.late_share)
 
 

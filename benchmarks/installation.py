@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -76,6 +76,8 @@ class WorkerProcess:
     stage: str
     config: Path
     folder: Path
+    program: Sequence[str] = field(default_factory=sentinel)
+    """What is run; its arguments follow."""
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -93,7 +95,7 @@ class WorkerProcess:
         """Start it; it is not ready yet."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                sentinel("worker", self.stage, "--config", str(self.config)),
+                [*self.program, "worker", self.stage, "--config", str(self.config)],
                 env={**os.environ, "SENTINEL_WORKER__HEALTH_PORT": str(self.port), PARENT: str(os.getpid())},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -172,9 +174,9 @@ class Installation:
         """Of its topics."""
         return TopicNames(self.broker.topic_prefix)
 
-    def worker(self, stage: str) -> WorkerProcess:
-        """A worker of the stage, not yet started."""
-        return WorkerProcess(stage, self.config, self.folder)
+    def worker(self, stage: str, program: Sequence[str] | None = None) -> WorkerProcess:
+        """A worker of the stage, not yet started; `program` stands in the place of `sentinel`."""
+        return WorkerProcess(stage, self.config, self.folder, sentinel() if program is None else program)
 
     def publish(self, detection: DetectionSettings) -> str:
         """Lets detection settings take effect in every lane from here on; the version's id."""

@@ -1,4 +1,4 @@
-"""How the cost of an event grows: with subjects, detectors, partitions, record size, records per step, late events; and workers 1 and 2.
+"""How the cost of an event grows: with subjects, detectors, partitions, record size, step size, late events, mixed schemas, workers.
 
     python -m benchmarks.scaling [--json] [--only subjects,workers:2] [--events 4000000] [--repeat 1]
 
@@ -7,7 +7,8 @@ worker processes; CPU is that of the workers alone. What is not the subject of a
 batches as our producers make them, 100 subjects; partitions and workers are looked at with 3,000 subjects, detectors with 20,000 users.
 
 Events that show a subject for the first time are not measured. A backlog is longer than `--events` where it has to show each subject three times, and
-shorter where records are large or steps small. There is one version of the telemetry schema, so nothing mixes: `schema_versions` is null.
+shorter where records are large or steps small. The package has one version of the telemetry schema; `schema_versions` is the share, in percent, of
+records that are written under a second id (`benchmarks.second_schema`).
 """
 
 import argparse
@@ -21,7 +22,6 @@ from benchmarks.backlogs import EVENT_RATE, Case, Rate, measured
 from benchmarks.machine import machine
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from benchmarks.throughput import DETECTORS, MODELS, USERS, WINDOWS_ONLY, middle
-from schemas import packaged
 from topology.traces.ordinary import Population
 
 SUBJECTS: Final = (100, 3_000, 50_000, 1_000_000)
@@ -31,6 +31,7 @@ TEXTS: Final = {"150": 0, "500": 350, "2000": 1_850, "8000": 7_850}
 
 STEPS: Final = (50, 200, 1_000, 4_000)
 LATE_PERCENT: Final = (0, 1, 10, 50)
+OTHER_PERCENT: Final = (0, 1, 50)
 WORKERS: Final = (1, 2)
 
 _MOST_BYTES: Final = 1_500_000_000
@@ -80,6 +81,10 @@ def _late() -> Iterator[Case]:
     return (replace(_case(str(percent)), late_share=percent / 100) for percent in LATE_PERCENT)
 
 
+def _schema_versions() -> Iterator[Case]:
+    return (replace(_case(str(percent)), other_schema_share=percent / 100) for percent in OTHER_PERCENT)
+
+
 def _workers() -> Iterator[Case]:
     return (replace(_case(str(count), 3_000), workers=count) for count in WORKERS)
 
@@ -92,6 +97,7 @@ AXES: Final[Mapping[str, Callable[[], Iterator[Case]]]] = {
     "record_bytes": _record_bytes,
     "records_per_step": _records_per_step,
     "late": _late,
+    "schema_versions": _schema_versions,
     "workers": _workers,
 }
 """What is changed, one thing at a time."""
@@ -166,8 +172,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(str(why))
     screen, described = Screen(options.json), machine()
     end_in_order()
-    if len(packaged.ids_of("TelemetryEvent")) == 1:
-        screen.note("schema_versions: the package has one version of TelemetryEvent, so there is nothing to mix")
     found, failed = run(plan, options.events, options.repeat, screen)
     screen.results(described, [_sheet(axis, rates) for axis, rates in found.items()], _whole(found, options.events))
     if failed:
@@ -178,7 +182,7 @@ def _whole(found: Mapping[str, Mapping[str, Rate]], events: int) -> dict[str, Js
     told: dict[str, Json] = {
         axis: {name: asdict(rate) for name, rate in rates.items()} for axis, rates in found.items()
     }
-    return {**told, "schema_versions": None, "backlog": events, "event_rate": EVENT_RATE}
+    return {**told, "backlog": events, "event_rate": EVENT_RATE}
 
 
 def _sheet(axis: str, rates: Mapping[str, Rate]) -> Sheet:

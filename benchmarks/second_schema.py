@@ -1,0 +1,43 @@
+"""`python -m benchmarks.second_schema worker STAGE ...`: a worker of ours that knows telemetry under a second id too.
+
+The package has one version of the schema. A second one that says the same, under another id, costs a decoder what an older one would: a block in
+which both stand cannot be read at once.
+"""
+
+import sys
+from types import MappingProxyType
+from typing import Final
+
+from schemas import packaged
+from schemas.framing import PREFIX_BYTES, prefix
+from topology.cli import main
+from topology.traces.templates import Templates, Times
+
+ID: Final = 99
+_SOURCE: Final = packaged.source
+
+
+class Mixed(Templates):
+    """Records of which an evenly spread share is written under the second id."""
+
+    def __init__(self, templates: Templates, share: float) -> None:
+        self._templates, self._share = templates, share
+
+    def records(self, run: str, first: int, times: Times) -> tuple[list[bytes], list[bytes]]:
+        """As of the templates."""
+        keys, values = self._templates.records(run, first, times)
+        other, share = prefix(ID), self._share
+        return keys, [
+            other + value[PREFIX_BYTES:] if int((number + 1) * share) > int(number * share) else value
+            for number, value in enumerate(values, first)
+        ]
+
+
+def _source(name: str, version: int) -> str:
+    return _SOURCE(name, version or 1)
+
+
+if __name__ == "__main__":
+    packaged.IDS = MappingProxyType({**packaged.IDS, ID: packaged.Known("TelemetryEvent", 0)})  # type: ignore[misc]
+    packaged.source = _source
+    main(sys.argv[1:])
