@@ -5,7 +5,6 @@ import json
 import resource
 from typing import Final
 
-import aiohttp
 from aiohttp import web
 
 from benchmarks.exactness_run.disturbing import works
@@ -28,6 +27,9 @@ _LONG_LASTS_S: Final = 90.0
 _AWAY_S: Final = 600.0
 """The long form of a store that is away, as long as an upgrade of a cluster takes."""
 _SEEN_S: Final = 30.0
+_BULK_S: Final = 0.01
+"""About as long as a small bulk takes: it is stopped at any moment of it."""
+_ARRIVES_S: Final = 0.1
 _REFUSED: Final = {Kind.ANOMALY: 2, Kind.INCIDENT: 2, Kind.AGGREGATE: 1}
 _PUSHED_BACK: Final = {"type": "es_rejected_execution_exception", "reason": "rejected execution of a bulk"}
 
@@ -128,29 +130,41 @@ async def refusing(scene: Scene) -> None:
 async def died(scene: Scene) -> None:
     """SIGKILL of Elasticsearch while a bulk is under way, and a new start on the same data."""
     for _ in range(3 if scene.long else 1):
-        under_way, cut = asyncio.Event(), 0
-
-        async def answer(trip: Trip, under_way: asyncio.Event = under_way) -> web.StreamResponse:
-            nonlocal cut
-            if trip.is_bulk:
-                under_way.set()
-            try:
-                return await trip.forward()
-            except aiohttp.ClientError as fault:
-                # One that could not connect came when the server was gone already.
-                cut += trip.is_bulk and not isinstance(fault, aiohttp.ClientConnectorError)
-                raise
-
         await scene.flow(0.1, 0.5)
-        scene.front.mood = answer
-        try:
-            await asyncio.wait_for(under_way.wait(), _SEEN_S)
-        except TimeoutError as nothing:
-            raise BenchmarkFailed("nothing was asked of the store") from nothing
+        await _stopped_in_a_bulk(scene)
+        scene.say("Elasticsearch is killed in the middle of a bulk")
         await scene.elastic.kill()
-        scene.say(f"Elasticsearch is killed; {cut} bulk requests were under way")
         await scene.elastic.start()
         await _comes_back(scene)
+
+
+async def _stopped_in_a_bulk(scene: Scene) -> None:
+    """Returns when the server has a bulk that it has not answered, and does nothing more. Raises BenchmarkFailed when none comes."""
+    stopped = asyncio.Event()
+
+    async def answer(trip: Trip) -> web.StreamResponse:
+        if not trip.is_bulk or stopped.is_set():
+            return await trip.forward()
+        sent = asyncio.create_task(trip.forward())
+        await asyncio.sleep(scene.rng.uniform(0.0, _BULK_S))
+        if stopped.is_set():
+            return await sent
+        scene.elastic.pause()
+        # What it had answered until then arrives.
+        await asyncio.wait({sent}, timeout=_ARRIVES_S)
+        if sent.done():
+            scene.elastic.resume()
+        else:
+            stopped.set()
+        return await sent
+
+    scene.front.mood = answer
+    try:
+        await asyncio.wait_for(stopped.wait(), _SEEN_S)
+    except TimeoutError as nothing:
+        raise BenchmarkFailed("Elasticsearch was not caught in the middle of a bulk") from nothing
+    finally:
+        scene.front.mood = None
 
 
 async def filled(scene: Scene) -> None:
