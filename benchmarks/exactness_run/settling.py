@@ -39,7 +39,7 @@ async def _settle(plan: Plan, group: Group, reader: Reader, say: Say) -> None:
             await member.leave()
         say(f"{stage} has worked everything off and ended")
     for sink in group.of_stage(SINK):
-        await _stored(plan, group, reader)
+        await _stored(plan, group)
         await sink.leave()
         say("sink has stored everything and ended")
 
@@ -58,13 +58,17 @@ async def _reached(plan: Plan, group: Group, reader: Reader, stage: str, goal: S
     await _moving(look, group, stage, f"{stage} does not come to {list(goal)}")
 
 
-async def _stored(plan: Plan, group: Group, reader: Reader) -> None:
+async def _stored(plan: Plan, group: Group) -> None:
     """Until the sink has committed a position after every record that it is to store."""
-    goal = await asyncio.to_thread(storing.goal, plan, reader)
+    goal = await asyncio.to_thread(storing.goal, plan)
 
     def look() -> tuple[bool, object]:
         at = storing.committed(plan, goal)
-        behind = {place: (at[place], end) for place, end in goal.items() if at[place] < end}
+        behind = [
+            f"{topic}/{lane}: {at[topic, lane]} of {end}"
+            for (topic, lane), end in goal.items()
+            if at[topic, lane] < end
+        ]
         return not behind, behind
 
     await _moving(look, group, SINK, "sink does not store everything")

@@ -34,6 +34,14 @@ class Elastic:
         self._runs = False
         await self._do(self._server.kill)
 
+    def pause(self) -> None:
+        """At once it does nothing any more, and its connections stay open."""
+        self._server.pause()
+
+    def resume(self) -> None:
+        """It goes on."""
+        self._server.resume()
+
     def close(self) -> None:
         """Ends it, and forgets its data."""
         self._thread.submit(self._server.close).result()

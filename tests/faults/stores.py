@@ -19,14 +19,17 @@ from tests.faults.scene import Scene
 
 TIMEOUT_S: Final = 2.0
 """How long the sink waits for one answer."""
-DEADLINE_S: Final = 6.0
+DEADLINE_S: Final = 5.0
 """After so long the sink gives up and is started again, in the quick form; in the long one as usual."""
 
-_LASTS_S: Final = 10.0
+_LASTS_S: Final = 8.0
 _LONG_LASTS_S: Final = 90.0
 _AWAY_S: Final = 600.0
 """The long form of a store that is away, as long as an upgrade of a cluster takes."""
 _SEEN_S: Final = 30.0
+_BULK_S: Final = 0.01
+"""About as long as a small bulk takes: it is stopped at any moment of it."""
+_ARRIVES_S: Final = 0.1
 _REFUSED: Final = {Kind.ANOMALY: 2, Kind.INCIDENT: 2, Kind.AGGREGATE: 1}
 _PUSHED_BACK: Final = {"type": "es_rejected_execution_exception", "reason": "rejected execution of a bulk"}
 
@@ -82,6 +85,8 @@ async def unavailable(scene: Scene) -> None:
         # A load balancer's, not Elasticsearch's.
         return web.Response(status=503, text="<html>No server is available</html>", content_type="text/html")
 
+    # So that a write which it meets holds more than one document.
+    await scene.flow(0.1, 0.5)
     await _behaves(scene, answer, _AWAY_S if scene.long else _LASTS_S)
     await _comes_back(scene)
 
@@ -125,21 +130,41 @@ async def refusing(scene: Scene) -> None:
 async def died(scene: Scene) -> None:
     """SIGKILL of Elasticsearch while a bulk is under way, and a new start on the same data."""
     for _ in range(3 if scene.long else 1):
-        under_way = asyncio.Event()
-
-        async def answer(trip: Trip, under_way: asyncio.Event = under_way) -> web.StreamResponse:
-            if trip.is_bulk:
-                under_way.set()
-            return await trip.forward()
-
-        scene.front.mood = answer
         await scene.flow(0.1, 0.5)
-        under_way.clear()
-        await asyncio.wait_for(under_way.wait(), _SEEN_S)
-        scene.say("Elasticsearch is killed")
+        await _stopped_in_a_bulk(scene)
+        scene.say("Elasticsearch is killed in the middle of a bulk")
         await scene.elastic.kill()
         await scene.elastic.start()
         await _comes_back(scene)
+
+
+async def _stopped_in_a_bulk(scene: Scene) -> None:
+    """Returns when the server has a bulk that it has not answered, and does nothing more. Raises BenchmarkFailed when none comes."""
+    stopped = asyncio.Event()
+
+    async def answer(trip: Trip) -> web.StreamResponse:
+        if not trip.is_bulk or stopped.is_set():
+            return await trip.forward()
+        sent = asyncio.create_task(trip.forward())
+        await asyncio.sleep(scene.rng.uniform(0.0, _BULK_S))
+        if stopped.is_set():
+            return await sent
+        scene.elastic.pause()
+        # What it had answered until then arrives.
+        await asyncio.wait({sent}, timeout=_ARRIVES_S)
+        if sent.done():
+            scene.elastic.resume()
+        else:
+            stopped.set()
+        return await sent
+
+    scene.front.mood = answer
+    try:
+        await asyncio.wait_for(stopped.wait(), _SEEN_S)
+    except TimeoutError as nothing:
+        raise BenchmarkFailed("Elasticsearch was not caught in the middle of a bulk") from nothing
+    finally:
+        scene.front.mood = None
 
 
 async def filled(scene: Scene) -> None:
@@ -196,6 +221,6 @@ async def _behaves(scene: Scene, answer: Mood, lasts_s: float | None = None) -> 
 async def _comes_back(scene: Scene) -> None:
     """A sink that ended because there was no store has done what it must."""
     sink = scene.group.members[SINK]
-    scene.say(f"the sink gave up {sink.deaths[AGAIN]} times and was started again")
+    scene.say(f"times that the sink gave up and was started again: {sink.deaths[AGAIN]}")
     sink.forgive(AGAIN)
     await works(sink)
