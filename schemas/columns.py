@@ -55,6 +55,8 @@ class Decoder:
         self._blocks: dict[int, BlockReader] = {}
         self._by_prefix: dict[bytes, BlockReader] = {}
         self._writers: dict[int, dict[str, Json]] = {}
+        self._mixed = False
+        """Whether the last values were of several schemas: the next ones are then sorted first, and not tried as one block in vain."""
         self.refused: dict[int, str] = {}
         """Schema ids that are refused, each with the reason."""
         for schema_id, schema in writers.items():
@@ -72,7 +74,16 @@ class Decoder:
         RUST_BACKTRACE is set, many. Processes that decode are started with RUST_BACKTRACE=0 and POLARS_MAX_THREADS=1.
         """
         names = self._names_for(tuple(columns))
-        whole = self._whole(values, names)
+        whole = None if self._mixed else self._whole(values, names)
+        if whole is None:
+            groups = self._by_schema(values)
+            if groups is not None:
+                self._mixed = False
+                parts = [(at, self.decode([values[place] for place in at.tolist()], columns)) for at in groups]
+                self._mixed = True
+                return _merged(parts)
+            self._mixed = False
+            whole = self._whole(values, names)
         shared: Mapping[str, pl.Series] = {}
         if whole is not None:
             frame, shared = whole
@@ -92,6 +103,16 @@ class Decoder:
         height = len(index)
         made = [shared[name].new_from_index(0, height) if name in shared else frame[name] for name in columns]
         return Decoded(pl.DataFrame(made), index, bad)
+
+    def _by_schema(self, values: Sequence[bytes | None]) -> list[Positions] | None:
+        """Positions of the values of each schema, and of those of none that is known; None where all are of one kind."""
+        kinds = [b"" if value is None else value[:PREFIX_BYTES] for value in values]
+        numbers = {
+            kind: number for number, kind in enumerate(kind for kind in dict.fromkeys(kinds) if kind in self._by_prefix)
+        }
+        of = np.fromiter((numbers.get(kind, -1) for kind in kinds), np.int64, len(kinds))
+        found = np.unique(of)
+        return None if len(found) < 2 else [np.flatnonzero(of == number) for number in found]
 
     def _take(self, schema_id: int, schema: dict[str, Json]) -> None:
         try:
@@ -247,6 +268,15 @@ class _Gathered:
     frames: list[pl.DataFrame]
     places: list[int]
     bad: list[tuple[int, BadRecord]]
+
+
+def _merged(parts: Sequence[tuple[Positions, Decoded]]) -> Decoded:
+    """What some of the values hold, at the positions given, put together."""
+    index = np.concatenate([places[part.index] for places, part in parts])
+    order = np.argsort(index)
+    frame = pl.concat([part.frame for _, part in parts])[order]
+    bad = [(int(places[position]), error) for places, part in parts for position, error in part.bad]
+    return Decoded(frame, index[order], sorted(bad, key=lambda entry: entry[0]))
 
 
 def _at(position: int, values: Sequence[bytes | None], error: BadRecord) -> tuple[int, BadRecord]:

@@ -12,7 +12,7 @@ from streams.brokers import librdkafka_config
 from streams.settings import Broker
 
 _TIMEOUT_S = 30.0
-_SILENCE_S = 4.0
+_SILENCE_S = 0.5
 _WAIT_S = 0.05
 _AT_ONCE = 2000
 

@@ -6,6 +6,7 @@ The package `confluent_kafka` brings the library, mock included, and says nothin
 that is linked to it, so wherever a wheel put it. All requests of an API meet the errors loaded for it, whoever makes them, in order, one each.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -30,9 +31,9 @@ class MockCluster:
         self._process: subprocess.Popen[str] | None = None
         self.address = ""
 
-    def load(self, api: int, code: int, times: int) -> None:
-        """The next requests of an API are answered with this code: of any but Metadata."""
-        self._order("load", api, code, times)
+    def load(self, api: int, code: int, times: int, after: int = 0) -> None:
+        """Requests of an API, of any but Metadata, are answered with this code: so many, once so many others were answered as usual."""
+        self._order("load", api, code, times, after)
 
     def spoil(self, topics: Iterable[str], code: int) -> None:
         """Metadata says this of the topics from now on; 0 is that all is well."""
@@ -51,8 +52,10 @@ class MockCluster:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise BenchmarkFailed("the mock cluster does not run")
-        process.stdin.write(json.dumps(order) + "\n")
-        process.stdin.flush()
+        # Whether it still takes the order or not: without an answer it has ended.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
         answer = process.stdout.readline()
         if not answer:
             raise BenchmarkFailed(f"the mock cluster ended at {order}")
@@ -80,7 +83,8 @@ class MockCluster:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.communicate()
+            with contextlib.suppress(BrokenPipeError):
+                process.communicate()
 
 
 class _Library:
@@ -129,11 +133,11 @@ class _Orders:
             {"load": self._load, "spoil": self._spoil, "forget": self._forget, "asked": self._asked}
         )
 
-    def _load(self, api: int, code: int, times: int) -> int:
-        library = self._library
+    def _load(self, api: int, code: int, times: int, after: int) -> int:
+        library, codes = self._library, [0] * after + [code] * times
         library.clear_requests(library.cluster)
-        library.push(library.cluster, api, times, (ctypes.c_int * times)(*[code] * times))
-        return times
+        library.push(library.cluster, api, len(codes), (ctypes.c_int * len(codes))(*codes))
+        return len(codes)
 
     def _spoil(self, topic: str, code: int) -> int:
         library = self._library

@@ -46,10 +46,10 @@ _HUNG_S: Final = 100.0
 _READY_S: Final = 60.0
 _AT_ONCE: Final = 2
 _LOOK_S: Final = 0.05
-_MET_S: Final = 20.0
+_MET_S: Final = 60.0
 _SPOILT_FOR: Final = {Moment.RUNNING: 2, Moment.STARTING: 12}
 """Requests for metadata until topics are well again; at a start many ask for no topic."""
-_TOLD_TO_END: Final = (Moment.STARTING, Moment.ENDING)
+_TOLD_TO_END: Final = (Moment.STARTING, Moment.RESTORING, Moment.ENDING)
 _PROVOKED_BY: Final[Mapping[tuple[Api | None, Moment], Case]] = {
     (None, Moment.REJOINING): Case(Api.HEARTBEAT, Moment.RUNNING, "REBALANCE_IN_PROGRESS", 1),
     (None, Moment.SEEKING): Case(Api.HEARTBEAT, Moment.RUNNING, "NOT_COORDINATOR", 1),
@@ -177,10 +177,10 @@ class Exchange:
         member = self.member
         await self._comes(member.is_ready, "it is not ready")
         self._statuses("after the case before")
-        member.forgive()
         # The mock keeps nothing that it answers so, and the client takes it for kept: no verdict may hang on it.
         slow = case.name != "DUPLICATE_SEQUENCE_NUMBER"
-        if case.moment is Moment.STARTING:
+        starts = case.moment in (Moment.STARTING, Moment.RESTORING)
+        if starts:
             # Between its end and the moment at which it asks for anything lies the time in which Python starts.
             await self._ended()
         else:
@@ -188,7 +188,7 @@ class Exchange:
             member.freeze()
         self.events.send(slow=slow)
         self._load(case)
-        if case.moment is not Moment.STARTING:
+        if not starts:
             member.thaw()
         if case.moment is Moment.ENDING:
             await self._ended()
@@ -200,17 +200,20 @@ class Exchange:
         # It goes on; and whatever the mock did not keep of state is written again with the rest of its page.
         self.events.send(slow=False)
         await self._comes(self._is_through, "it does not go on")
-        statuses = self._statuses("")
+        statuses = self._statuses("in this case")
         if case.moment in _TOLD_TO_END and 0 in statuses:
             statuses.remove(0)
         return _reason(member) if statuses else ""
 
     def _statuses(self, when: str) -> list[int]:
         """With which it ended since it was forgiven. Raises BenchmarkFailed when it was none that a supervisor is to see."""
-        statuses = list(self.member.deaths.elements())
+        member = self.member
+        statuses, words = list(member.deaths.elements()), "".join(member.last_words[-1:])
+        # Told once: the next case has deaths of its own.
+        member.forgive()
         others = sorted(set(statuses) - {0, AGAIN, REFUSED})
         if others:
-            raise BenchmarkFailed(f"ended with status {others[0]} {when}: {self.member.last_words[-1]}")
+            raise BenchmarkFailed(f"ended with status {others[0]} {when}: {words}")
         return statuses
 
     def _load(self, case: Case) -> None:
@@ -220,7 +223,7 @@ class Exchange:
         if case.api is Api.METADATA:
             self.mock.spoil(self._spoilt(case), case.code)
         else:
-            self.mock.load(case.api, case.code, case.times)
+            self.mock.load(case.api, case.code, case.times, case.after)
 
     def _spoilt(self, case: Case) -> tuple[str, ...]:
         """What the state's topic is said to be, the mock says in transactions as well, where other cases say it."""
@@ -229,7 +232,7 @@ class Exchange:
 
     async def _met(self, case: Case) -> None:
         """Until all errors were met. Raises BenchmarkFailed when they are not."""
-        wanted = _SPOILT_FOR[case.moment] if case.api is Api.METADATA else case.times
+        wanted = _SPOILT_FOR[case.moment] if case.api is Api.METADATA else case.after + case.times
 
         async def met() -> bool:
             return self.mock.asked(case.api) >= wanted
