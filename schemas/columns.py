@@ -101,7 +101,8 @@ class Decoder:
             bad.sort(key=lambda entry: entry[0])
             frame, index = frame.filter(pl.Series(keep)), index[keep]
         height = len(index)
-        made = [shared[name].new_from_index(0, height) if name in shared else frame[name] for name in columns]
+        read = {column.name: column for column in frame.get_columns()}
+        made = [shared[name].new_from_index(0, height) if name in shared else read[name] for name in columns]
         return Decoded(pl.DataFrame(made), index, bad)
 
     def _by_schema(self, values: Sequence[bytes | None]) -> list[Positions] | None:
