@@ -12,7 +12,7 @@ import yaml
 from benchmarks.exactness_run.disturbing import Disturb, Group, Say, killed
 from benchmarks.exactness_run.inbox import Inbox
 from benchmarks.exactness_run.plan import CORRELATION, PARTITIONS, Plan
-from benchmarks.exactness_run.sending import HELD_BACK, RUSHED, Sender
+from benchmarks.exactness_run.sending import HELD_BACK, RUSHED, Ledger, Sender
 from benchmarks.exactness_run.settling import settle
 from benchmarks.exactness_run.storing import SINK
 from benchmarks.exactness_run.workers import until
@@ -34,7 +34,8 @@ _FIRST_FLOW_S: Final = 120.0
 class Ran:
     """What is known of the run that is in no topic."""
 
-    sent: int
+    acknowledged: Ledger
+    """Of the events, and whatever else was sent to telemetry."""
     kills: Counter[str]
     """By stage."""
     unexpected: dict[int, int]
@@ -46,6 +47,11 @@ class Ran:
     posts: list[tuple[str, bytes]]
     forged: int
     refused: int
+
+    @property
+    def sent(self) -> int:
+        """How many records that is."""
+        return sum(map(len, self.acknowledged.values()))
 
 
 async def run(plan: Plan, say: Say, disturb: Disturb = killed) -> Ran:
@@ -60,7 +66,7 @@ async def run(plan: Plan, say: Say, disturb: Disturb = killed) -> Ran:
             stages = STAGES if plan.store is None else (*STAGES, SINK)
             group = Group.of(stages, _config(plan, inbox, Path(name)), Path(name))
             try:
-                sent = await _disturbed(plan, group, inbox, say, disturb)
+                acknowledged = await _disturbed(plan, group, inbox, say, disturb)
                 await settle(plan, group, say)
             finally:
                 await group.drop()
@@ -73,11 +79,11 @@ async def run(plan: Plan, say: Say, disturb: Disturb = killed) -> Ran:
             kills[member.stage] += member.killed
         words = [line for member in members for line in member.last_words]
         stale = sum(member.stale_blocks for member in members)
-        return Ran(sent, kills, dict(unexpected), words, stale, inbox.posts, inbox.forged, inbox.refused)
+        return Ran(acknowledged, kills, dict(unexpected), words, stale, inbox.posts, inbox.forged, inbox.refused)
 
 
-async def _disturbed(plan: Plan, group: Group, inbox: Inbox, say: Say, disturb: Disturb) -> int:
-    """Sends and disturbs at the same time; returns when everything is sent."""
+async def _disturbed(plan: Plan, group: Group, inbox: Inbox, say: Say, disturb: Disturb) -> Ledger:
+    """Sends and disturbs at the same time; returns when everything is sent, and acknowledged."""
     seconds = max(plan.kills * _KILL_S, 10.0) if plan.seconds is None else plan.seconds
     rate = (1 - HELD_BACK - RUSHED) * plan.events / seconds
     sender = Sender(plan, rate)

@@ -2,7 +2,9 @@
 
 import threading
 import time
-from collections import deque
+from array import array
+from collections import defaultdict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
@@ -23,6 +25,9 @@ RUSHED: Final = 0.5
 _LOOK_S: Final = 0.02
 _FLUSH_S: Final = 60.0
 
+Ledger = Mapping[int, "array[int]"]
+"""Offsets that the broker acknowledged, by partition."""
+
 
 @dataclass(slots=True)
 class Sender:
@@ -37,16 +42,17 @@ class Sender:
     given_up: threading.Event = field(default_factory=threading.Event)
     """Set when nobody wants the rest any more."""
     sent: int = 0
+    acknowledged: Ledger = field(default_factory=lambda: defaultdict(lambda: array("q")))
     _rush_until: int = 0
     _rushed: int = 0
     _faults: list[str] = field(default_factory=list)
     _too: deque[Chunk] = field(default_factory=deque)
-    _sent_too: int = 0
 
-    def run(self) -> int:
-        """Sends everything; returns how many records the broker acknowledged. Raises BenchmarkFailed when it did not take all."""
+    def run(self) -> Ledger:
+        """Sends everything; returns what the broker acknowledged. Raises BenchmarkFailed when it did not take all."""
         plan = self.plan
-        producer = Producer({**load_config(plan.broker, linger_ms=5), "log_level": 0})
+        told = {"delivery.report.only.error": False, "log_level": 0}
+        producer = Producer({**load_config(plan.broker, linger_ms=5), **told})
         chunks = plan.traffic.chunks()
         first = next(chunks)
         self.go.wait()
@@ -65,7 +71,7 @@ class Sender:
             raise BenchmarkFailed(f"the broker did not acknowledge everything within {_FLUSH_S:g} s")
         if self._faults:
             raise BenchmarkFailed(f"the broker did not take {len(self._faults)} records: {self._faults[0]}")
-        return self.sent + self._sent_too
+        return self.acknowledged
 
     def send_too(self, chunk: Chunk) -> None:
         """Sends these between two chunks of the traffic, at the latest after its last; from any thread, until `calm`."""
@@ -87,7 +93,7 @@ class Sender:
         for key, value, headers in zip(chunk.keys, chunk.values, chunk.headers, strict=True):
             while True:
                 try:
-                    producer.produce(topic, value, key, on_delivery=self._on_failure, headers=list(headers))
+                    producer.produce(topic, value, key, on_delivery=self._delivered, headers=list(headers))
                     break
                 except BufferError:
                     producer.poll(_LOOK_S)
@@ -97,8 +103,14 @@ class Sender:
         while self._too:
             chunk = self._too.popleft()
             self._put(producer, chunk)
-            self._sent_too += len(chunk.keys)
 
-    def _on_failure(self, error: KafkaError | None, message: Message) -> None:
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._faults.append(error.str())
+            return
+        partition, offset = message.partition(), message.offset()
+        assert partition is not None
+        assert offset is not None
+        # What was acknowledged only when it was sent again has no known offset, sometimes.
+        if offset >= 0:
+            self.acknowledged[partition].append(offset)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.exactness_run import comparing, telling
-from benchmarks.exactness_run.plan import PARTITIONS, Plan
+from benchmarks.exactness_run.plan import Plan
 from benchmarks.exactness_run.running import Ran
 from benchmarks.reference.detecting import Reference
 from benchmarks.reference.reading import Reader
@@ -14,9 +14,6 @@ from benchmarks.reference.tally import Tally
 from benchmarks.showing import Json
 from schemas.records import Anomaly
 from streams.ending import AGAIN
-
-_CONTROLS: Final = 2 * PARTITIONS
-"""Control records that a run writes beside its traffic: two settings versions into each lane."""
 
 _ERRORS: Final = ("lost", "wrong_state", "missing", "duplicates", "unequal", "unexpected", "crashes")
 _STATE: Final = ("detect-state", "open buckets and clock", "correlate-state", "alert-state")
@@ -29,7 +26,7 @@ class Verdict:
     ran: Ran
     tallies: list[Tally]
     lost: int
-    """Events that the lanes did not come to, or that no bucket counts."""
+    """Events that were acknowledged and are not in the log up to where the lanes stand, or that no bucket counts."""
     twice: int
     """Events counted more than once."""
     late: int
@@ -101,7 +98,7 @@ def judged(plan: Plan, ran: Ran, references: Sequence[Reference], stored: Sequen
             *telling.messages(plan, reader, ran, incidents.read),
             *stored,
         ]
-    unread = max(ran.sent + _CONTROLS - sum(each.records for each in references), 0)
+    unread = sum(len({*ran.acknowledged.get(lane, ())} - {*each.offsets}) for lane, each in enumerate(references))
     return Verdict(
         ran=ran,
         tallies=tallies,

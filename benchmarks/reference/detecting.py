@@ -1,6 +1,7 @@
 """Both references of one lane of detect, over its partition as re-read: a process of its own, since each record costs a while."""
 
 import random
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Final
@@ -43,7 +44,13 @@ class Reference:
     slow: SlowLane
     outputs: Outputs
     rows: dict[bytes, bytes]
-    records: int
+    offsets: "array[int]"
+    """Of all records below where the lane stands, ticks among them."""
+
+    @property
+    def records(self) -> int:
+        """How many those are."""
+        return len(self.offsets)
 
 
 def reference_of(task: Task) -> Reference:
@@ -53,19 +60,18 @@ def reference_of(task: Task) -> Reference:
     names = TopicNames(task.broker.topic_prefix)
     lane = detect_lane(task.partition, task.lanes, names, Secret(task.key), task.versions, task.skips)
     slow = slow_lane(task.partition, task.lanes, names, task.key, task.versions, task.skips)
-    count = 0
+    offsets = array("q")
 
     def counted(reader: Reader) -> Iterator[Stored]:
-        nonlocal count
         for record in reader.stored(names.telemetry, task.partition, task.until):
-            count += 1
+            offsets.append(record.offset)
             slow.take(record)
             yield record
 
     with Reader(task.broker) as reader:
         for group in cut(counted(reader), _sizes(task)):
             lane.take(group)
-    return Reference(slow, lane.outputs, lane.rows(), count)
+    return Reference(slow, lane.outputs, lane.rows(), offsets)
 
 
 def slow_lane(

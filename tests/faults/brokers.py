@@ -2,7 +2,7 @@
 
 import asyncio
 import resource
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tests.faults.scene import Scene
@@ -29,33 +29,40 @@ async def paused(scene: Scene) -> None:
 
 async def died(scene: Scene) -> None:
     """SIGKILL of the only broker, and a new start on the same log."""
-    await _started_again(scene, "the broker is killed", scene.kafka.kill)
+
+    async def dies() -> None:
+        await asyncio.to_thread(scene.kafka.kill)
+
+    await _started_again(scene, "the broker is killed", dies)
 
 
 async def bounced(scene: Scene) -> None:
     """The only broker is ended in order, and started again."""
-    await _started_again(scene, "the broker is bounced", scene.kafka.stop)
+
+    async def ends() -> None:
+        await asyncio.to_thread(scene.kafka.stop)
+
+    await _started_again(scene, "the broker is bounced", ends)
 
 
 async def filled(scene: Scene) -> None:
     """No file of the broker may grow any more, as if its disk were full: it gives up. Then there is room, and it is started again."""
-    for _ in range(3 if scene.long else 1):
-        await scene.flow()
-        async with scene.harm("the broker's disk is full"):
-            pid = scene.kafka.pid
-            _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, most))
-            await scene.flow(0.05, _FULL_S)
-            await asyncio.to_thread(scene.kafka.kill)
-            scene.kafka.start()
-        await scene.all_work()
+
+    async def fills() -> None:
+        pid = scene.kafka.pid
+        _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, most))
+        await scene.flow(0.05, _FULL_S)
+        await asyncio.to_thread(scene.kafka.kill)
+
+    await _started_again(scene, "the broker's disk is full", fills)
 
 
-async def _started_again(scene: Scene, what: str, end: Callable[[], None]) -> None:
+async def _started_again(scene: Scene, what: str, end: Callable[[], Awaitable[None]]) -> None:
     for _ in range(3 if scene.long else 1):
         await scene.flow()
         async with scene.harm(what):
-            await asyncio.to_thread(end)
+            await end()
             # Not in another thread: the server is bound to the one that starts it, and ends with that.
             scene.kafka.start()
         await scene.all_work()
