@@ -1,7 +1,7 @@
 """Telemetry to columns: both ways of decoding, and records that are not what they say."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,23 @@ BOTH = Decoder({1: packaged.schema_json(1), OTHER: WITH_MAP})
 def one_by_one(value: bytes) -> bytes:
     """The same record as one that must be decoded one by one: other prefix, an empty map at its end."""
     return prefix(OTHER) + value[PREFIX_BYTES:] + b"\0"
+
+
+SECOND = 92
+"""Schema id of records that can be read in blocks too, with a field that the newest schema does not have."""
+
+THREE = Decoder(
+    {
+        1: packaged.schema_json(1),
+        SECOND: with_field({"name": "extra", "type": ["null", "string"], "default": None}),
+        OTHER: WITH_MAP,
+    }
+)
+
+
+def second(value: bytes) -> bytes:
+    """The same record as one of the second schema."""
+    return prefix(SECOND) + value[PREFIX_BYTES:] + b"\0"
 
 
 def cells(telemetry: TelemetryEvent) -> dict[str, object]:
@@ -85,6 +102,26 @@ def test_schemas_may_be_mixed_in_a_batch(batch: list[tuple[TelemetryEvent, bool]
     decoded = BOTH.decode(values, ALL_COLUMNS)
     assert decoded.frame.to_dicts() == [cells(one) for one, _ in batch]
     assert decoded.index.tolist() == list(range(len(batch)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(events, st.sampled_from(["plain", "second", "map", "cut", "none"])), max_size=10))
+def test_what_stands_beside_a_record_does_not_matter(batch: list[tuple[TelemetryEvent, str]]) -> None:
+    """Whatever is mixed, each value is what it is alone; and so it is after a batch of one schema, and after one of several."""
+    written: dict[str, Callable[[bytes], bytes | None]] = {
+        "plain": lambda value: value,
+        "second": second,
+        "map": one_by_one,
+        "cut": lambda value: value[:-1],
+        "none": lambda value: None,
+    }
+    values = [written[how](one.to_bytes()) for one, how in batch]
+    decoded = THREE.decode(values, ALL_COLUMNS)
+    good = [(place, cells(one)) for place, (one, how) in enumerate(batch) if how not in ("cut", "none")]
+    assert list(zip(decoded.index.tolist(), decoded.frame.to_dicts(), strict=True)) == good
+    assert [place for place, _ in decoded.bad] == [
+        place for place, (_, how) in enumerate(batch) if how in ("cut", "none")
+    ]
 
 
 def spoilt(value: bytes, how: str, at: int, what: int) -> bytes:
