@@ -19,7 +19,6 @@ from typing import Final
 
 import numpy as np
 import yaml
-from confluent_kafka import KafkaError, Message, Producer
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.detection.population import SERIES_WINDOW
@@ -29,15 +28,15 @@ from benchmarks.exactness_run.workers import Member, until
 from benchmarks.reference.lane_state import LaneState
 from benchmarks.reference.reading import Reader
 from benchmarks.showing import BenchmarkFailed, Json
-from schemas.records import Aggregate, Anomaly, Operation, Status, TelemetryEvent
+from schemas.records import Aggregate, Anomaly
 from schemas.secrets import Secret
-from streams.brokers import producer_config
 from streams.ending import AGAIN, REFUSED
 from streams.position import KEY
 from streams.settings import Broker, Lanes
 from streams.topics import EMBEDDED_PARTITIONS, TopicNames
 from tests.faults.mock_cluster import MockCluster
 from tests.faults.protocol_codes import CODES, Api, Case, Moment, cases
+from tests.faults.protocol_events import SLOW_US, Events, Lane, Place
 from topology.publishing import publish
 from topology.standalone import make_topics
 
@@ -56,13 +55,6 @@ _PROVOKED_BY: Final[Mapping[tuple[Api | None, Moment], Case]] = {
     (Api.METADATA, Moment.RUNNING): Case(Api.FETCH, Moment.RUNNING, "NOT_LEADER_OR_FOLLOWER", 3),
 }
 """Errors that make a worker ask, by what is asked and when."""
-_EACH: Final = 5
-"""Events in each lane, each time."""
-_SLOW_US: Final = 6_000_000
-
-Lane = int
-Place = tuple[Lane, int]
-"""Lane and offset."""
 
 
 class Hung(BenchmarkFailed):
@@ -104,62 +96,6 @@ class Found:
         self.hung += isinstance(why, Hung)
         self.wrong += isinstance(why, Wrong)
         self.broken.append(f"{case}: {why}")
-
-
-@dataclass(slots=True)
-class Events:
-    """What was sent, and where it lies."""
-
-    broker: Broker
-    sent: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(range(EMBEDDED_PARTITIONS), 0))
-    ends: dict[Lane, int] = field(default_factory=dict)
-    slow: set[Place] = field(default_factory=set)
-    """Events that break a rule."""
-    _producer: Producer = field(init=False)
-
-    def __post_init__(self) -> None:
-        # It asks for metadata once, and not again in the middle of a case: that would be answered with errors that are the worker's.
-        quiet = {"linger.ms": 0, "log_level": 0, "topic.metadata.refresh.interval.ms": -1}
-        self._producer = Producer({**producer_config(self.broker), **quiet})
-
-    def send(self, *, slow: bool) -> None:
-        """A few to each lane; returns when the broker has them all. Raises BenchmarkFailed when it does not take them."""
-        for lane in range(EMBEDDED_PARTITIONS):
-            for number in range(_EACH):
-                breaks = slow and number == 0
-
-                def done(error: KafkaError | None, message: Message, lane: int = lane, breaks: bool = breaks) -> None:
-                    self._done(error, message, lane, breaks)
-
-                value = _event(self.sent[lane] + number, breaks).to_bytes()
-                topic = TopicNames(self.broker.topic_prefix).telemetry
-                self._producer.produce(topic, value, b"acme/shop", partition=lane, on_delivery=done)
-        if self._producer.flush(_READY_S):
-            raise BenchmarkFailed("the mock cluster does not take events")
-
-    def _done(self, error: KafkaError | None, message: Message, lane: Lane, breaks: bool) -> None:
-        if error is not None:
-            raise BenchmarkFailed(f"the mock cluster does not take events: {error.str()}")
-        offset = message.offset()
-        assert offset is not None
-        self.sent[lane] += 1
-        self.ends[lane] = max(self.ends.get(lane, 0), offset + 1)
-        if breaks:
-            self.slow.add((lane, offset))
-
-
-def _event(number: int, slow: bool) -> TelemetryEvent:
-    return TelemetryEvent(
-        event_id=f"e{number}",
-        event_time=time.time_ns() // 1000,
-        tenant="acme",
-        # A rule tells once a bucket of each series: those that break it are a series of their own.
-        application=f"shop-{number}" if slow else "shop",
-        model="gpt-4o-mini",
-        operation=Operation.CHAT,
-        status=Status.SUCCESS,
-        latency_us=2 * _SLOW_US if slow else _SLOW_US // 2,
-    )
 
 
 @dataclass(slots=True)
@@ -328,7 +264,7 @@ async def exchange() -> AsyncIterator[Exchange]:
         broker = Broker(bootstrap_servers=mock.address, topic_prefix="protocol.", embedded=True)
         lanes = Lanes(partitions=EMBEDDED_PARTITIONS)
         await asyncio.to_thread(make_topics, broker, lanes)
-        rule = Rule("slow-call", "latency_us", Comparison.ABOVE, float(_SLOW_US))
+        rule = Rule("slow-call", "latency_us", Comparison.ABOVE, float(SLOW_US))
         settings = DetectionSettings(rules=(rule,), deviation=Deviation(enabled=False), profile=Profile(enabled=False))
         await asyncio.to_thread(publish, broker, lanes, settings, key, "protocol")
         member = Member("detect", "detect", _config(broker, key, Path(folder)), Path(folder))
