@@ -1,18 +1,26 @@
 """What a running worker does about a lane that stands behind the end of its log."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from streams import metrics
 from streams.hardened import LaneApp
 from streams.position import Displaced
 from streams.worker import _watch, build
 from topology.build import worker_of
 from topology.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _forget_the_lane() -> Iterator[None]:
+    """Metrics are the process's; other tests read them."""
+    yield
+    metrics.forget_lane("detect", 0)
 
 
 class Told(LaneApp):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from itertools import pairwise
 from typing import Any
@@ -152,6 +153,20 @@ async def test_a_token_that_is_given_to_an_open_page_is_taken(guarded: Site, ope
     await window.page.evaluate(f"location.hash = 'token={OPERATOR}'")
     await expect(window.page.locator(".incidents .line")).to_have_count(4)
     assert OPERATOR not in window.page.url
+    window.forgive("401")
+
+
+async def test_a_token_that_comes_while_one_is_asked_for_is_kept(guarded: Site, opened: Open) -> None:
+    """Who then leaves the question has answered it already."""
+    window = await opened(guarded)
+    await window.page.goto("/")
+    await expect(window.page.get_by_role("dialog")).to_be_visible()
+    await window.page.evaluate(f"location.hash = 'token={OPERATOR}'")
+    await expect(window.page).not_to_have_url(re.compile("token"))
+    await window.page.keyboard.press("Escape")
+    await expect(window.page.get_by_role("dialog")).to_have_count(0)
+    await expect(window.page.locator(".incidents .line")).to_have_count(4)
+    assert await window.page.evaluate("sessionStorage.getItem('sentinel.token')") == OPERATOR
     window.forgive("401")
 
 

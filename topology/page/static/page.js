@@ -192,8 +192,9 @@ class Page {
 
   async start() {
     takeToken();
-    await this.#meet();
+    // Before anything is waited for: an address with a token may come while one is asked for.
     addEventListener("popstate", () => this.#moved());
+    await this.#meet();
     document.addEventListener("click", (event) => {
       const to = event.target.closest?.("a[data-go]");
       if (!to || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
@@ -293,8 +294,11 @@ class Page {
   async #giveToken(why) {
     if (this.asking) return;
     this.asking = true;
+    const refused = token();
     const given = await askToken(why).finally(() => (this.asking = false));
     if (given === null) {
+      // Another address in this tab has brought one meanwhile, which is not the one that was refused.
+      if (token() !== refused) return;
       this.declined = true;
       // One that is not taken would shut out also where none is needed.
       setToken(null);
