@@ -5,6 +5,7 @@ which both stand cannot be read at once.
 """
 
 import sys
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
@@ -14,7 +15,18 @@ from topology.cli import main
 from topology.traces.templates import Templates, Times
 
 ID: Final = 99
-_SOURCE: Final = packaged.source
+packaged_source: Final[Callable[[str, int], str]] = packaged.source
+"""As it was before anything was learnt."""
+
+
+def learn(text: str) -> None:
+    """This process knows telemetry under the second id from now on, by a schema of this text: a version before the first."""
+    packaged.IDS = MappingProxyType({**packaged.IDS, ID: packaged.Known("TelemetryEvent", 0)})  # type: ignore[misc]
+    packaged.source = lambda name, version: (
+        text if (name, version) == ("TelemetryEvent", 0) else packaged_source(name, version)
+    )
+    for cached in (packaged.newest, packaged.ids_of):
+        cached.cache_clear()
 
 
 class Mixed(Templates):
@@ -33,11 +45,6 @@ class Mixed(Templates):
         ]
 
 
-def _source(name: str, version: int) -> str:
-    return _SOURCE(name, version or 1)
-
-
 if __name__ == "__main__":
-    packaged.IDS = MappingProxyType({**packaged.IDS, ID: packaged.Known("TelemetryEvent", 0)})  # type: ignore[misc]
-    packaged.source = _source
+    learn(packaged_source("TelemetryEvent", 1))
     main(sys.argv[1:])

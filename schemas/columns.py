@@ -78,12 +78,24 @@ class Decoder:
         if whole is None:
             groups = self._by_schema(values)
             if groups is not None:
-                self._mixed = False
-                parts = [(at, self.decode([values[place] for place in at.tolist()], columns)) for at in groups]
                 self._mixed = True
-                return _merged(parts)
-            self._mixed = False
-            whole = self._whole(values, names)
+                alike = [(at, [values[place] for place in at.tolist()]) for at in groups]
+                return _merged(
+                    [(at, self._judged(part, self._whole(part, names), names, columns)) for at, part in alike]
+                )
+            if self._mixed:
+                self._mixed = False
+                whole = self._whole(values, names)
+        return self._judged(values, whole, names, columns)
+
+    def _judged(
+        self,
+        values: Sequence[bytes | None],
+        whole: tuple[pl.DataFrame, Mapping[str, pl.Series]] | None,
+        names: list[str],
+        columns: Sequence[str],
+    ) -> Decoded:
+        """What the values hold, the nonsense sorted out; `whole` is what `_whole` made of them."""
         shared: Mapping[str, pl.Series] = {}
         if whole is not None:
             frame, shared = whole
