@@ -193,9 +193,16 @@ class LaneSet:
         await asyncio.gather(*[self._flush_locked(lane) for lane in self._lanes.values() if lane.unflushed])
 
     def behind(self) -> dict[int, int]:
-        """Lanes that have records before them, as far as the broker told, by partition, each with a number that grows with its steps and flushes."""
+        """Lanes that have something to do, by partition: records before them, as far as the broker told, or state that is long due to be durable.
+        Each with a number that grows with its steps and flushes."""
         lanes = list(self._lanes.items())
-        return {partition: lane.position.offset + lane.flushes for partition, lane in lanes if lane.lag > 0}
+        due = self._monotonic() - self._limits.flush_max_s
+        return {
+            partition: lane.position.offset + lane.flushes
+            for partition, lane in lanes
+            # A lane that has taken its last record and waits for an acknowledgement that never comes has none before it.
+            if lane.lag > 0 or (lane.unflushed and lane.flushed_at < due)
+        }
 
     def quiet(self) -> list[int]:
         """Partitions that had no record for a while and whose lane needs to know that time passes."""

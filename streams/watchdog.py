@@ -17,8 +17,8 @@ from streams.position import Displaced
 LOOK_S: Final = 1.0
 
 MOVING: Final = 15
-"""Looks at a lane that has records and neither steps nor flushes until the worker is not live. As many again, and it ends. Of a lane with a million
-series on a busy machine a flush takes ten seconds."""
+"""Looks at a lane that has something to do, and neither steps nor flushes, until the worker is not live. As many again, and it ends. Of a lane with a
+million series on a busy machine a flush takes ten seconds."""
 
 READY: Final = 30
 """The same for a worker that is not assigned and recovered and does not restore: a group waits up to 20 s for a member that is stuck."""
@@ -40,7 +40,7 @@ class Watched(Protocol):
         ...
 
     def behind(self) -> Mapping[int, int]:
-        """The lanes that have records before them, by partition, each with a number that changes whenever it moves."""
+        """The lanes that have something to do, by partition, each with a number that changes whenever it moves."""
         ...
 
 
@@ -110,7 +110,7 @@ class Watchdog:
             return None
         lanes = sorted(what for what in standing if isinstance(what, int))
         whole = next((what for what in standing if isinstance(what, str)), None)
-        what = whole or f"lanes {lanes} have records and did not move"
+        what = whole or f"lanes {lanes} have something to do and did not move"
         return f"{what} for {max(standing.values()) * LOOK_S:g} s"
 
     def _run(self) -> None:

@@ -37,6 +37,8 @@ class Plan:
     bootstrap: str
     prefix: str = "exactness."
     events: int = 1_000_000
+    copies: int = 1
+    """Of each partition, on as many nodes."""
     kills: int = 10
     subjects: int = 120
     seed: int = 1
@@ -64,7 +66,7 @@ class Plan:
     @property
     def lanes(self) -> Lanes:
         """Limits of the lanes, for the workers and for the reference."""
-        return Lanes(partitions=PARTITIONS)
+        return Lanes(partitions=PARTITIONS, replication_factor=self.copies)
 
     @property
     def names(self) -> TopicNames:

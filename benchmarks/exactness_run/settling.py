@@ -99,9 +99,11 @@ async def _moving(look: Callable[[], tuple[bool, object]], group: Group, stage: 
             member.check()
         last, unchanged = seen, unchanged + 1 if seen == last else 0
         if unchanged > _STANDSTILL:
+            members = group.of_stage(stage)
+            told = await asyncio.gather(*[asyncio.to_thread(member.told_lanes) for member in members])
             logs = "".join(
-                f"\n--- {member.name}, deaths {dict(member.deaths)}\n{member.tail()}"
-                for member in group.of_stage(stage)
+                f"\n--- {member.name}, deaths {dict(member.deaths)}\n{lanes}\n{member.tail()}"
+                for member, lanes in zip(members, told, strict=True)
             )
             raise BenchmarkFailed(f"{what}, but stands at {seen} for {unchanged * _LOOK_S:g} s{logs}")
         await asyncio.sleep(_LOOK_S)

@@ -66,6 +66,11 @@ class Member:
         """The end of its log: where its tasks stood, if it was ended because it did not move."""
         return self.log.read_text(errors="replace")[-_TAIL:]
 
+    def told_lanes(self) -> str:
+        """What it tells of its lanes now, as metrics."""
+        said = [line.decode() for line in self._metrics() if line.startswith((b"sentinel_lane_", b"sentinel_ready"))]
+        return "\n".join(said) or "it tells nothing of its lanes"
+
     @property
     def unexpected(self) -> dict[int, int]:
         """Deaths that were nobody's doing here, by exit status."""
@@ -140,12 +145,16 @@ class Member:
         return await asyncio.to_thread(self._count_flushed)
 
     def _count_flushed(self) -> int:
+        return sum(line.startswith(b"sentinel_lane_durable_position{") for line in self._metrics())
+
+    def _metrics(self) -> list[bytes]:
+        """None while it does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10.0) as answer:
                 lines: list[bytes] = answer.read().splitlines()
         except OSError:
-            return 0
-        return sum(line.startswith(b"sentinel_lane_durable_position{") for line in lines)
+            return []
+        return lines
 
     async def has_unflushed(self) -> bool:
         """Whether it has taken records that its durable state does not cover."""

@@ -1,5 +1,6 @@
 """`python -m tests.faults.astray WHAT worker STAGE ...`: a worker of ours on whose machine something is wrong."""
 
+import itertools
 import os
 import random
 import signal
@@ -16,8 +17,8 @@ from topology.decoding_trial import decode_all
 
 CLOCK_S: Final = 600.0
 """How far a clock is off, seconds."""
-BUG: Final = 0.01
-"""Share of steps that a bug breaks off."""
+BUG: Final = (20, 180)
+"""Which step of a process a bug breaks off: one between these, so one of a hundred on the average."""
 DEADLY: Final = "of which the decoder dies"
 """Text of a record."""
 
@@ -35,12 +36,12 @@ def _off(seconds: float) -> None:
 
 
 def _buggy() -> None:
-    """Some steps raise in the middle of what they do, when windows have counted and anomalies are told."""
-    stock, luck = DetectLane._count, random.Random()
+    """A step raises in the middle of what it does, when windows have counted and anomalies are told."""
+    stock, steps, last = DetectLane._count, itertools.count(1), random.randint(*BUG)
 
     def counts(lane: DetectLane, *args: Any) -> None:
         stock(lane, *args)
-        if luck.random() < BUG:
+        if next(steps) == last:
             raise ZeroDivisionError("a bug in a detector")
 
     DetectLane._count = counts  # type: ignore[assignment,method-assign]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tests.faults.scene import Scene
+from tests.servers.kafka import KafkaServer
 
 _PAUSE_S: Final = 8.0
 _LONG_PAUSE_S: Final = 45.0
@@ -56,6 +57,42 @@ async def filled(scene: Scene) -> None:
         await asyncio.to_thread(scene.kafka.kill)
 
     await _started_again(scene, "the broker's disk is full", fills)
+
+
+async def one_died(scene: Scene) -> None:
+    """SIGKILL of one of three nodes: the other two do its work; it comes back, and the next is killed."""
+    for node in _some_nodes(scene):
+        await scene.flow()
+        async with scene.harm("a node is killed"):
+            await asyncio.to_thread(node.kill)
+        await scene.all_work()
+        await scene.flow()
+        node.start()
+        await _whole(scene)
+
+
+async def one_paused(scene: Scene) -> None:
+    """One of three nodes stands still with its connections open; the others take its place, and it comes back as one that leads nothing any more."""
+    for node in _some_nodes(scene):
+        await scene.flow()
+        async with scene.harm("a node is paused"):
+            node.pause()
+            try:
+                await asyncio.sleep(_LONG_PAUSE_S if scene.long else _PAUSE_S)
+                await scene.all_work()
+            finally:
+                node.resume()
+        await _whole(scene)
+
+
+def _some_nodes(scene: Scene) -> list[KafkaServer]:
+    """Whom partitions, groups and transactions are led by, in turn."""
+    return scene.rng.sample(scene.cluster.nodes, len(scene.cluster.nodes) if scene.long else 2)
+
+
+async def _whole(scene: Scene) -> None:
+    await asyncio.to_thread(scene.cluster.wait_until_whole)
+    await scene.all_work()
 
 
 async def _started_again(scene: Scene, what: str, end: Callable[[], Awaitable[None]]) -> None:

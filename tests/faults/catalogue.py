@@ -18,6 +18,8 @@ class Fault:
     does: Does
     through_wire: bool = False
     """Whether workers reach the broker through a network that can be disturbed."""
+    on_three: bool = False
+    """Whether the broker has three nodes, and three copies of everything."""
     prepare: Callable[[], None] | None = None
     """What each process of the reference does first."""
     store: StoreKind = StoreKind.NONE
@@ -58,6 +60,8 @@ _ALL: Final = (
     Fault("broker-killed", brokers.died),
     Fault("broker-bounced", brokers.bounced),
     Fault("broker-disk-full", brokers.filled),
+    Fault("node-killed", brokers.one_died, on_three=True),
+    Fault("node-paused", brokers.one_paused, on_three=True),
     Fault("network-delay", brokers.delayed, through_wire=True),
     Fault("network-throttled", brokers.throttled, through_wire=True),
     Fault("network-black-hole", brokers.swallowed, through_wire=True),

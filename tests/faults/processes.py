@@ -100,13 +100,14 @@ async def buggy(scene: Scene) -> None:
     await works(worker)
     await scene.group.members["detect"].leave()
     async with scene.harm("the bug is there"):
-        for number in range(1, (_DEATHS if scene.long else 2) + 1):
+        for _ in range(_DEATHS if scene.long else 2):
             await scene.flow(0.05, 0.0)
 
-            async def died(number: int = number) -> bool:
-                return worker.deaths[BUG] >= number
+            async def died() -> bool:
+                return worker.deaths[BUG] > 0
 
             await until(died, _DEATH_S, "the bug shows nowhere")
+            worker.forgive(BUG)
         await worker.drop()
         worker.gone()
         worker.forgive()

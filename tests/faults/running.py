@@ -28,7 +28,7 @@ from tests.faults.scene import Scene
 from tests.faults.stores import DEADLINE_S, TIMEOUT_S
 from tests.faults.watching import Watch
 from tests.faults.wire import Wire
-from tests.servers.kafka import KafkaServer
+from tests.servers.kafka import KafkaCluster, KafkaServer
 from topology.ports import free_port
 
 MOST_GAP_S: Final = 30.0
@@ -41,9 +41,11 @@ _BEFORE_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A broker that workers reach directly or through a wire, and a store for those who want one."""
+    """A broker that workers reach directly or through a wire, one of three nodes, and a store for those who want them."""
 
     kafka: KafkaServer
+    cluster: KafkaCluster
+    """Started by the first fault that needs three nodes."""
     wire_port: int
     behind: tuple[str, int]
     elastic: Elastic
@@ -62,8 +64,8 @@ def place() -> Iterator[Place]:
         extra_listeners=(f"WIRE://127.0.0.1:{behind}",),
         advertised={"WIRE": f"127.0.0.1:{wire_port}"},
     )
-    with server, contextlib.closing(Elastic()) as elastic:
-        yield Place(server, wire_port, ("127.0.0.1", behind), elastic)
+    with server, contextlib.closing(KafkaCluster()) as cluster, contextlib.closing(Elastic()) as elastic:
+        yield Place(server, cluster, wire_port, ("127.0.0.1", behind), elastic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +116,13 @@ class Figures:
 
 
 def suffer(fault: Fault, at: Place, *, events: int, seed: int, long: bool, say: Say) -> Figures:
-    """Runs one fault, and compares what is left. Raises BenchmarkFailed when a stage does not come back, and CannotStartElasticsearch."""
+    """Runs one fault, and compares what is left. Raises BenchmarkFailed when a stage does not come back, CannotStartKafka and
+    CannotStartElasticsearch."""
     plan = Plan(
-        at.kafka.address,
+        at.cluster.start() if fault.on_three else at.kafka.address,
         f"fault{uuid.uuid4().hex[:8]}.",
         events=events,
+        copies=3 if fault.on_three else 1,
         kills=10 if long else 3,
         subjects=24,
         seed=seed,
@@ -175,7 +179,9 @@ class _Run:
             watching.append(asyncio.create_task(self.watch.run(group)))
             await asyncio.sleep(_BEFORE_S)
             elastic, watch = self.at.elastic, self.watch
-            scene = Scene(plan, group, sender, inbox, say, self.at.kafka, wire, elastic, front, watch, self.long)
+            scene = Scene(
+                plan, group, sender, inbox, say, self.at.kafka, self.at.cluster, wire, elastic, front, watch, self.long
+            )
             await self.fault.does(scene)
             await scene.all_work()
             calm_at = time.monotonic()

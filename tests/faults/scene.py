@@ -16,7 +16,7 @@ from tests.faults.elastic import Elastic
 from tests.faults.front import Front
 from tests.faults.watching import Watch
 from tests.faults.wire import Wire
-from tests.servers.kafka import KafkaServer
+from tests.servers.kafka import KafkaCluster, KafkaServer
 
 
 @dataclass(slots=True)
@@ -29,6 +29,9 @@ class Scene:
     inbox: Inbox
     say: Say
     kafka: KafkaServer
+    """The only node, unless the fault is one of several."""
+    cluster: KafkaCluster
+    """Not started when it is not."""
     wire: Wire
     elastic: Elastic
     """Not started when the fault names another store, or none."""

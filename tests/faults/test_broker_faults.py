@@ -9,6 +9,8 @@ NAMES = [
     "broker-killed",
     "broker-bounced",
     "broker-disk-full",
+    "node-killed",
+    "node-paused",
     "state-compacted",
     "outputs-refused",
 ]

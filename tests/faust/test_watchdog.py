@@ -14,7 +14,7 @@ from tests.faust.hanging import WHERE
 from tests.stages.workers import Installation
 
 SAID = {
-    "agent": "lanes [0] have records and did not move",
+    "agent": "lanes [0] have something to do and did not move",
     "restore": "the worker is not assigned and recovered",
     "loop": "the event loop does not run",
 }
@@ -57,7 +57,7 @@ def test_a_lane_with_records_that_does_not_move_is_not_live_and_then_ends() -> N
     """It is live again as soon as it moves."""
     worker = Standing()
     assert worker.looks(MOVING) is None
-    assert worker.looks(1) == f"lanes [3] have records and did not move for {MOVING} s"
+    assert worker.looks(1) == f"lanes [3] have something to do and did not move for {MOVING} s"
     worker.lag = {3: 101}
     assert worker.looks(MOVING) is None
     assert worker.ended == []
@@ -72,7 +72,7 @@ def test_one_lane_that_stands_is_seen_while_others_move() -> None:
         worker.moves += 1
         worker.lag = {3: 100, 4: position}
         told = worker.looks(1)
-    assert told == f"lanes [3] have records and did not move for {MOVING} s"
+    assert told == f"lanes [3] have something to do and did not move for {MOVING} s"
 
 
 def test_a_busy_loop_hides_no_lane_that_stands() -> None:

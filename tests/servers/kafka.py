@@ -1,10 +1,12 @@
-"""A real Kafka (KRaft, one node) on free ports of this machine, for tests and benchmarks.
+"""A real Kafka (KRaft, one node or three) on free ports of this machine, for tests and benchmarks.
 
 The jars are fetched by `make servers` into `.servers/kafka/libs`. Several servers run beside each other; each keeps its
 log in a folder of its own, which goes when the server is closed.
 
     with KafkaServer() as server:
         server.address          # "127.0.0.1:40123"
+    with KafkaCluster() as cluster:
+        cluster.address         # "127.0.0.1:40123,127.0.0.1:40125,127.0.0.1:40127"
 """
 
 import base64
@@ -19,6 +21,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -55,6 +58,18 @@ SMALL_BROKER: Mapping[str, str] = {
 at Kafka's defaults, so that tests see the defaults of a real cluster."""
 
 
+COPIES: Mapping[str, str] = {
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    "share.coordinator.state.topic.replication.factor": "3",
+    "share.coordinator.state.topic.min.isr": "2",
+}
+"""What a node of three has differently: everything is there three times, and two of them have acknowledged it."""
+
+
 class CannotStartKafka(Exception):
     """The server did not come up; says what is missing or what its log said last."""
 
@@ -68,6 +83,26 @@ def missing() -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Who a node is among those of its cluster."""
+
+    node: int
+    ports: tuple[int, int]
+    """Of the broker and of the controller."""
+    voters: str
+    cluster: str
+    """Id, as Kafka writes it."""
+
+    @staticmethod
+    def of(nodes: int) -> Sequence["Seat"]:
+        """Of a new cluster, for each of its nodes."""
+        ports = [(free_port(), free_port()) for _ in range(nodes)]
+        voters = ",".join(f"{node}@127.0.0.1:{controller}" for node, (_, controller) in enumerate(ports, 1))
+        cluster = base64.urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+        return [Seat(node, each, voters, cluster) for node, each in enumerate(ports, 1)]
+
+
 class KafkaServer:
     """One Kafka process. `start` and `stop` may alternate on the same address and the same log; `close` removes both.
 
@@ -76,6 +111,7 @@ class KafkaServer:
         heap_mb: most heap of the Java process, megabytes.
         extra_listeners: further `PROTOCOL://host:port` beside the plain-text one.
         advertised: by listener's name the `host:port` that clients are told, where it is another one: of a proxy before it.
+        seat: among other nodes; by default it is alone.
     """
 
     def __init__(
@@ -84,21 +120,22 @@ class KafkaServer:
         heap_mb: int = 768,
         extra_listeners: Sequence[str] = (),
         advertised: Mapping[str, str] | None = None,
+        seat: Seat | None = None,
     ) -> None:
+        self._seat = seat if seat is not None else Seat.of(1)[0]
         self._advertised = dict(advertised or {})
         self._overrides = dict(overrides or {})
         self._extra_listeners = tuple(extra_listeners)
         self._heap_mb = heap_mb
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._ports = (0, 0)
 
     @property
     def address(self) -> str:
         """`host:port` for `bootstrap_servers`; the same over stops and starts."""
         if self._folder is None:
             raise CannotStartKafka("not started")
-        return f"127.0.0.1:{self._ports[0]}"
+        return f"127.0.0.1:{self._seat.ports[0]}"
 
     @property
     def pid(self) -> int:
@@ -114,11 +151,16 @@ class KafkaServer:
 
     def start(self, timeout_s: float = 60.0) -> str:
         """Start, wait until it answers, and return the address. Raises CannotStartKafka with the log's end."""
+        self.launch()
+        self.wait_until_ready(timeout_s)
+        return self.address
+
+    def launch(self) -> None:
+        """Start, and return at once: a node of several answers only when most of them run. Raises CannotStartKafka."""
         if why := missing():
             raise CannotStartKafka(why)
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="sentinel-kafka-"))
-            self._ports = (free_port(), free_port())
             self._format(self._folder)
         # setpriv: when the test run is killed, the server goes too.
         guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
@@ -130,12 +172,14 @@ class KafkaServer:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def wait_until_ready(self, timeout_s: float = 60.0) -> None:
+        """Return when it answers. Raises CannotStartKafka with the log's end, and ends it."""
         try:
             self._wait_until_ready(timeout_s)
         except CannotStartKafka:
             self.close()
             raise
-        return self.address
 
     def stop(self) -> None:
         """Shut down in order; the log stays for the next `start`."""
@@ -190,7 +234,7 @@ class KafkaServer:
         return ["java", *options, "-cp", f"{LIBS}{os.sep}*", *command]
 
     def _format(self, folder: Path) -> None:
-        broker, controller = self._ports
+        broker, controller = self._seat.ports
         listeners = (f"PLAINTEXT://127.0.0.1:{broker}", *self._extra_listeners)
         told = [
             each if (name := each.partition(":")[0]) not in self._advertised else f"{name}://{self._advertised[name]}"
@@ -198,17 +242,17 @@ class KafkaServer:
         ]
         settings = {
             **SMALL_BROKER,
+            "node.id": str(self._seat.node),
             "listeners": ",".join((*listeners, f"CONTROLLER://127.0.0.1:{controller}")),
             "advertised.listeners": ",".join(told),
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "controller.quorum.voters": self._seat.voters,
             "log.dirs": str(folder / "log"),
             **self._overrides,
         }
         properties = folder / "server.properties"
         properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        cluster = base64.urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         done = subprocess.run(
-            self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)),
+            self._java("kafka.tools.StorageTool", "format", "-t", self._seat.cluster, "-c", str(properties)),
             capture_output=True,
             text=True,
             check=False,
@@ -224,11 +268,69 @@ class KafkaServer:
         while time.monotonic() < deadline:
             if self._running().poll() is not None:
                 break
-            if _accepts(self._ports[0]) and _answers(self.address):
+            if _accepts(self._seat.ports[0]) and _answers(self.address):
                 return
             time.sleep(0.1)
         log = (self._folder / "server.log").read_text(errors="replace")
         raise CannotStartKafka(f"no answer from {self.address} within {timeout_s:g} s: {_last_lines(log)}")
+
+
+class KafkaCluster:
+    """Three nodes, each broker and controller, with three copies of everything: one may be gone, and all goes on.
+
+    Args:
+        heap_mb: most heap of each Java process, megabytes.
+    """
+
+    def __init__(self, heap_mb: int = 512) -> None:
+        self.nodes: Sequence[KafkaServer] = [KafkaServer(COPIES, heap_mb, seat=seat) for seat in Seat.of(3)]
+        """Each may be paused, killed and started by itself."""
+        self._runs = False
+
+    @property
+    def address(self) -> str:
+        """Of all nodes, for `bootstrap_servers`."""
+        return ",".join(node.address for node in self.nodes)
+
+    def start(self) -> str:
+        """Start all nodes if they have not been, wait until they know each other, and return the address. Raises CannotStartKafka."""
+        if not self._runs:
+            for node in self.nodes:
+                node.launch()
+            for node in self.nodes:
+                node.wait_until_ready()
+            self._runs = True
+        self.wait_until_whole()
+        return self.address
+
+    def wait_until_whole(self, timeout_s: float = 60.0) -> None:
+        """Return when every node is known and every copy is in step. Raises CannotStartKafka."""
+        deadline = time.monotonic() + timeout_s
+        while not self._is_whole():
+            if time.monotonic() > deadline:
+                raise CannotStartKafka(f"the nodes {self.address} are not in step within {timeout_s:g} s")
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        """End all at once and remove the logs."""
+        for node in self.nodes:
+            node.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _is_whole(self) -> bool:
+        admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+        try:
+            known = admin.list_topics(timeout=2)
+        except KafkaException:
+            return False
+        copies = [partition for topic in known.topics.values() for partition in topic.partitions.values()]
+        return len(known.brokers) == len(self.nodes) and all(len(each.isrs) == len(each.replicas) for each in copies)
 
 
 def _accepts(port: int) -> bool:

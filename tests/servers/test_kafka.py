@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests.servers import kafka as server_module
-from tests.servers.kafka import CannotStartKafka, KafkaServer
+from tests.servers.kafka import CannotStartKafka, KafkaCluster, KafkaServer
 
 
 def _end_offset(address: str, topic: str) -> int:
@@ -41,6 +41,22 @@ def test_killed_server_comes_back_with_its_log(own_kafka: KafkaServer) -> None:
     own_kafka.kill()
     assert own_kafka.start() == before
     assert _end_offset(before, "kept") == 1
+
+
+@pytest.mark.usefixtures("kafka_jars")
+def test_cluster_keeps_what_it_took_when_a_node_dies() -> None:
+    """Two of three nodes take records on; the third is in step again when it is back."""
+    with KafkaCluster() as cluster:
+        admin = AdminClient({"bootstrap.servers": cluster.address})
+        admin.create_topics([NewTopic("kept", 3, 3)])["kept"].result(timeout=10)
+        producer = Producer({"bootstrap.servers": cluster.address, "acks": "all"})
+        cluster.nodes[0].kill()
+        for partition in range(3):
+            producer.produce("kept", b"x", partition=partition)
+        assert producer.flush(30) == 0
+        cluster.nodes[0].start()
+        cluster.wait_until_whole()
+        assert _end_offset(cluster.nodes[0].address, "kept") == 1
 
 
 @pytest.mark.usefixtures("kafka_jars")

@@ -1,5 +1,6 @@
 """Lanes without a broker: a state topic that fences, a sender that can fail, a clock that is set by hand."""
 
+import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -102,14 +103,17 @@ class Counting:
 
 @dataclass
 class FakeSender:
-    """Remembers what was sent; `fails` is raised instead, when it is set."""
+    """Remembers what was sent; `fails` is raised instead, when it is set, and `waits` is waited for."""
 
     sent: list[int] = field(default_factory=list)
     fails: Exception | None = None
+    waits: asyncio.Event | None = None
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         if self.fails is not None:
             raise self.fails
+        if self.waits is not None:
+            await self.waits.wait()
         self.sent += [int(record.value or b"") for record in records]
 
 

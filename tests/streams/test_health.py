@@ -13,9 +13,9 @@ from streams.health import HealthServer
         (None, True, (200, "moving\n"), (200, "ready\n")),
         (None, False, (200, "moving\n"), (503, "not yet: recovering\n")),
         (
-            "lanes [3] have records and did not move",
+            "lanes [3] have something to do and did not move",
             True,
-            (503, "lanes [3] have records and did not move\n"),
+            (503, "lanes [3] have something to do and did not move\n"),
             (200, "ready\n"),
         ),
     ],

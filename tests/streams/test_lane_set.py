@@ -368,3 +368,32 @@ class _Noting(list[str]):
         super().append(item)
         assert callable(self._call)
         self._call()
+
+
+@pytest.mark.parametrize("where", ["acknowledgement", "commit"])
+async def test_a_lane_that_waits_for_ever_has_something_to_do_though_it_took_its_last_record(
+    machine: Machine, where: str
+) -> None:
+    """Nothing is before it, so by its records alone it would seem idle, and nobody would end the worker."""
+    lanes = await assigned(machine)
+    machine.now += 3600.0
+    await lanes.take(block(0, 10))
+    await lanes.flush()
+    never = asyncio.Event()
+    if where == "commit":
+        await lanes.take(block(10, 10))
+        machine.topics.meanwhile = never.wait
+        hanging = asyncio.create_task(lanes.flush())
+    else:
+        machine.sender.waits = never
+        hanging = asyncio.create_task(lanes.take(block(10, 10)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert lanes.lanes[3].position.offset == 20
+    assert lanes.behind() == {}
+    machine.now += Lanes().flush_max_s + 1.0
+    assert lanes.behind() == {3: 21}
+    never.set()
+    await hanging
+    await lanes.flush()
+    assert lanes.behind() == {}
