@@ -1,7 +1,7 @@
 """The durable side of lanes: one fenced transactional producer per lane beside Faust, and the reading back of what it wrote (§5)."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -48,31 +48,31 @@ class Changelog:
     async def commit(self, rows: Rows, others: Sequence[tuple[str, bytes, list[bytes]]] = ()) -> int:
         """One transaction with all rows, and with records of other topics (topic, key, values) to the partition of the same number.
 
-        Returns when the broker acknowledged it, with the number of records. Raises what aiokafka raises; the transaction is then aborted, but for a
-        fenced producer, which can do nothing any more.
+        Returns when the broker acknowledged it, with the number of rows. Raises what aiokafka raises; the transaction is then aborted, but for a
+        fenced producer, which can do nothing any more. Rows are taken as they are sent, a batch at a time.
         """
-        producer = self._producer
-        async with producer.transaction():
-            sent = []
-            count = 0
-            for topic, records in self._records(rows, others):
-                batch = producer.create_batch()
-                for key, value in records:
-                    count += 1
-                    if batch.append(key=key, value=value, timestamp=None) is None:
-                        sent.append(await producer.send_batch(batch, topic, partition=self._partition))
-                        batch = producer.create_batch()
-                        batch.append(key=key, value=value, timestamp=None)
-                if batch.record_count():
-                    sent.append(await producer.send_batch(batch, topic, partition=self._partition))
+        sent: list[Awaitable[Any]] = []
+        async with self._producer.transaction():
+            count = await self._send(self._topic, rows, sent)
+            for topic in dict.fromkeys(topic for topic, _, _ in others):
+                records = ((key, value) for name, key, values in others if name == topic for value in values)
+                await self._send(topic, records, sent)
             await asyncio.gather(*sent)
         return count
 
-    def _records(self, rows: Rows, others: Sequence[tuple[str, bytes, list[bytes]]]) -> Iterable[tuple[str, Rows]]:
-        yield self._topic, rows
-        topics = dict.fromkeys(topic for topic, _, _ in others)
-        for topic in topics:
-            yield topic, ((key, value) for name, key, values in others if name == topic for value in values)
+    async def _send(self, topic: str, records: Rows, sent: list[Awaitable[Any]]) -> int:
+        """Puts records under way, and what tells that they arrived into `sent`. The answer is how many."""
+        producer, count = self._producer, 0
+        batch = producer.create_batch()
+        for key, value in records:
+            count += 1
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                sent.append(await producer.send_batch(batch, topic, partition=self._partition))
+                batch = producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None)
+        if batch.record_count():
+            sent.append(await producer.send_batch(batch, topic, partition=self._partition))
+        return count
 
 
 async def read_back(

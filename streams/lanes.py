@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -332,11 +333,11 @@ class LaneSet:
 
     async def _flush(self, lane: Lane) -> None:
         wall, cpu = self._monotonic(), self._cpu_time() - self._stepped_s
-        rows = list(lane.program.changes())
-        rows.append((KEY, lane.position.to_bytes()))
+        # Made as they are sent: all at once, those of a lane of many subjects would take as much memory again as its tables.
+        rows = chain(lane.program.changes(), [(KEY, lane.position.to_bytes())])
         others, lane.with_state, lane.pending = lane.with_state, [], 0
         # If this raises, the process ends: rows and records that were taken are not told again.
-        await lane.changelog.commit(rows, others)
+        count = await lane.changelog.commit(rows, others)
         lane.durable = lane.position.offset
         lane.unflushed = False
         lane.flushes += 1
@@ -344,4 +345,4 @@ class LaneSet:
         lane.flush_cost_s = self._cpu_time() - self._stepped_s - cpu
         metrics.DURABLE.labels(self.stage.name, lane.partition).set(lane.durable)
         metrics.FLUSH_SECONDS.labels(self.stage.name).observe(lane.flushed_at - wall)
-        metrics.FLUSH_ROWS.labels(self.stage.name).inc(len(rows))
+        metrics.FLUSH_ROWS.labels(self.stage.name).inc(count)

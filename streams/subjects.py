@@ -1,6 +1,7 @@
 """The subjects of a lane: names to row numbers, without a Python call per event."""
 
 import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -42,8 +43,8 @@ class Subjects:
         self._budget = budget
         self._seed = seed
         self.names: list[Name | None] = []
-        self.notes: dict[int, tuple[bytes, bytes]] = {}
-        """What others derived from a live row's name; forgotten with it."""
+        self.notes: list[bytes | None] = []
+        """By row, what others derived from its name; forgotten with it."""
         self._by_name: dict[Name, int] = {}
         self._free: list[int] = []
         self._of_tenant: dict[str, int] = {}
@@ -108,7 +109,7 @@ class Subjects:
             name = self.name(row)
             del self._by_name[name]
             self.names[row] = None
-            self.notes.pop(row, None)
+            self.notes[row] = None
             self._of_tenant[name[0]] -= 1
             if not self._of_tenant[name[0]]:
                 del self._of_tenant[name[0]]
@@ -145,6 +146,7 @@ class Subjects:
             self._written.add(page)
         while self.names and self.names[-1] is None:
             self.names.pop()
+        self.notes = [None] * len(self.names)
         live = [(row, name) for row, name in enumerate(self.names) if name is not None]
         self._by_name = {name: row for row, name in live}
         self._free = sorted((row for row, name in enumerate(self.names) if name is None), reverse=True)
@@ -186,12 +188,15 @@ class Subjects:
         return self._new_row(name), True
 
     def _new_row(self, name: Name) -> int:
+        # Tenants, applications and models are in many names each.
+        name = tuple(map(sys.intern, name))
         if self._free:
             row = self._free.pop()
             self.names[row] = name
         else:
             row = len(self.names)
             self.names.append(name)
+            self.notes.append(None)
         self._by_name[name] = row
         self._fresh.append(row)
         self._of_tenant[name[0]] = self._of_tenant.get(name[0], 0) + 1
@@ -303,5 +308,5 @@ def _decoded(body: memoryview, parts: int) -> list[Name | None]:
                 break
             name.append(str(body[at : at + length], "utf-8"))
             at += length
-        names.append(tuple(name) if name else None)
+        names.append(tuple(map(sys.intern, name)) if name else None)
     return names

@@ -1,7 +1,9 @@
 """A table of a lane's state: rows of a numpy structured dtype, one per subject, that know which of them changed."""
 
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,10 @@ from streams.pages import page_key, rows_per_page, seal, unseal
 Int64s = npt.NDArray[np.int64]
 Row = npt.NDArray[np.void]
 Migrate = Callable[[Row], Row]
+
+_LARGE: Final = 1 << 20
+"""Bytes from which rows are mapped by themselves: those that nothing was written to take no memory, and a table that has grown gives the old ones
+back at once, which the allocator (streams.allocation) would keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class Table:
         self.per_page = rows_per_page(spec.dtype.itemsize)
         self._zeros = bytes(self.per_page * spec.dtype.itemsize)
         pages = -(-capacity // self.per_page)
-        self.rows: Row = np.zeros(pages * self.per_page, spec.dtype)
+        self.rows = _zeros(pages * self.per_page, spec.dtype)
         self._dirty = np.zeros(pages, bool)
         self._written = np.zeros(pages, bool)
 
@@ -49,7 +55,7 @@ class Table:
         if count <= len(self.rows):
             return
         pages = max(-(-count // self.per_page), 2 * len(self._dirty))
-        grown = np.zeros(pages * self.per_page, self.spec.dtype)
+        grown = _zeros(pages * self.per_page, self.spec.dtype)
         grown[: len(self.rows)] = self.rows
         self.rows = grown
         self._dirty = np.concatenate([self._dirty, np.zeros(pages - len(self._dirty), bool)])
@@ -113,3 +119,8 @@ class Table:
             rows = self.spec.migrations[version][1](rows)
             version += 1
         return rows, page * rows_per_page(dtype.itemsize)
+
+
+def _zeros(count: int, dtype: np.dtype[np.void]) -> Row:
+    size = count * dtype.itemsize
+    return np.zeros(count, dtype) if size < _LARGE else np.frombuffer(mmap.mmap(-1, size), dtype)

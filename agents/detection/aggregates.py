@@ -19,6 +19,9 @@ METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rat
 _PLAIN: Final = 13
 """Numbers of an aggregate before the bands."""
 
+_AT_ONCE: Final = 2_048
+"""Series whose numbers are put together at once; nothing else depends on it."""
+
 
 def aggregate_records(
     topic: str, closed: Closed, bands: Bands | None, subjects: Subjects, version: str
@@ -27,22 +30,27 @@ def aggregate_records(
     present = np.flatnonzero(closed.numbers["requests"])
     if not len(present):
         return []
-    notes = subjects.notes
-    prefixes = [notes.get(row) or _prefix(subjects, row) for row in closed.rows[present].tolist()]
-    bodies = aggregate_bodies(
-        [prefix for _, prefix in prefixes],
-        bucket_part(closed.start, closed.end, version),
-        _doubles(closed, bands, present),
-    )
+    notes, rows = subjects.notes, closed.rows[present]
+    common, bodies = bucket_part(closed.start, closed.end, version), list[bytes]()
+    for first in range(0, len(present), _AT_ONCE):
+        prefixes = [notes[row] or _prefix(subjects, row) for row in rows[first : first + _AT_ONCE].tolist()]
+        bodies += aggregate_bodies(prefixes, common, _doubles(closed, bands, present[first : first + _AT_ONCE]))
     # The series of an application stand together, since names are sorted.
     starts = np.flatnonzero(np.diff(closed.applications[present], prepend=-1)).tolist()
-    return [(topic, prefixes[first][0], bodies[first:end]) for first, end in pairwise([*starts, len(bodies)])]
+    return [
+        (topic, _key(subjects, int(rows[first])), bodies[first:end]) for first, end in pairwise([*starts, len(bodies)])
+    ]
 
 
-def _prefix(subjects: Subjects, row: int) -> tuple[bytes, bytes]:
-    """Key and encoded names of a series; kept in `notes`."""
+def _key(subjects: Subjects, row: int) -> bytes:
+    tenant, application, _ = subjects.name(row)
+    return f"{tenant}/{application}".encode()
+
+
+def _prefix(subjects: Subjects, row: int) -> bytes:
+    """Encoded names of a series; kept in `notes`."""
     tenant, application, model = subjects.name(row)
-    made = subjects.notes[row] = (f"{tenant}/{application}".encode(), subject_prefix(tenant, application, model))
+    made = subjects.notes[row] = subject_prefix(tenant, application, model)
     return made
 
 

@@ -20,7 +20,7 @@ _LANE_SET: Final = ("tests/streams/test_lane_set.py",)
 _WATCHDOG: Final = ("tests/faust/test_watchdog.py", "-k", "not ends_to_be_started")
 _STOCK: Final = ("tests/faust/test_stock.py",)
 _ENDINGS: Final = "tests/faust/test_endings.py"
-_FLUSH: Final = "        await lane.changelog.commit(rows, others)\n        lane.durable = lane.position.offset\n"
+_FLUSH: Final = "        count = await lane.changelog.commit(rows, others)\n        lane.durable = lane.position.offset\n"
 
 MUTATIONS: Final = (
     Mutation(
@@ -34,14 +34,14 @@ MUTATIONS: Final = (
         "what is committed is durable first",
         "streams/lanes.py",
         _FLUSH,
-        "        lane.durable = lane.position.offset\n        await lane.changelog.commit(rows, others)\n",
+        "        lane.durable = lane.position.offset\n        count = await lane.changelog.commit(rows, others)\n",
         _LANE_SET,
     ),
     Mutation(
         "the position is part of the state's transaction",
         "streams/lanes.py",
-        "        rows.append((KEY, lane.position.to_bytes()))\n",
-        "",
+        "        rows = chain(lane.program.changes(), [(KEY, lane.position.to_bytes())])\n",
+        "        rows = chain(lane.program.changes(), [])\n",
         _LANE_SET,
     ),
     Mutation(
