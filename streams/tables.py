@@ -1,7 +1,7 @@
 """A table of a lane's state: rows of a numpy structured dtype, one per subject, that know which of them changed."""
 
 import mmap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -69,6 +69,11 @@ class Table:
         """Sets rows to zero bytes; a page of nothing but zeros is a tombstone on the topic."""
         self.rows[rows] = np.zeros((), self.spec.dtype)
         self.touch(rows)
+
+    def clear_pages(self, pages: Sequence[int]) -> None:
+        """The same with all rows of some pages."""
+        self.rows.view(np.uint8).reshape(-1, len(self._zeros))[pages] = 0
+        self._dirty[pages] = True
 
     def dirty_bytes(self) -> int:
         """Bytes that a flush would write now."""

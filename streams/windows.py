@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,7 @@ class WindowSpec:
 
 @dataclass(frozen=True, slots=True)
 class ClosedBucket:
-    """What one bucket held: a row per subject that had an event in it, in no particular order."""
+    """What one bucket held: a row for each of `subjects`."""
 
     bucket: int
     subjects: Int64s
@@ -105,21 +105,32 @@ class Windows:
         self.table.touch(rows)
         return rows
 
-    def close(self, bucket: int) -> ClosedBucket:
-        """Takes the bucket out; empty if it held nothing."""
-        pages = self._pages_of.pop(bucket, [])
-        rows = self._rows_in(pages, self._used.pop(bucket, 0))
+    def has(self, bucket: int, subjects: Int64s) -> npt.NDArray[np.bool_]:
+        """Which of these had an event in the bucket."""
+        return np.asarray(self._places(bucket, subjects) != _NONE)
+
+    def close(self, bucket: int, subjects: Int64s | None = None) -> ClosedBucket:
+        """Takes the bucket out, and tells of these subjects in this order, with zeros for who had no event in it. By default of all who had one, in
+        no particular order."""
+        pages, used = self._pages_of.pop(bucket, []), self._used.pop(bucket, 0)
+        if subjects is None:
+            subjects = self.table.rows["subject"][self._rows_in(pages, used)]
+        places = self._places(bucket, subjects)
+        absent = places == _NONE
+        some = bool(absent.any())
+
+        def told(column: str) -> npt.NDArray[Any]:
+            taken = self.table.rows[column][places]
+            if some:
+                taken[absent] = 0
+            return taken
+
+        closed = ClosedBucket(bucket, subjects, told("numbers"), {name: told(name) for name in self.spec.sketches})
         self._row_of.pop(bucket, None)
-        taken = self.table.rows[rows]
-        self.table.clear(rows)
+        self.table.clear_pages(pages)
         self._free_pages.extend(pages)
         self._free_pages.sort(reverse=True)
-        return ClosedBucket(
-            bucket,
-            taken["subject"].copy(),
-            taken["numbers"].copy(),
-            {name: taken[name] for name in self.spec.sketches},
-        )
+        return closed
 
     def restore(self, pages: Mapping[int, bytes]) -> None:
         """Takes the table's pages read from the topic."""
@@ -140,6 +151,14 @@ class Windows:
         self._next_page = max((page for owned in self._pages_of.values() for page in owned), default=-1) + 1
         taken = {page for owned in self._pages_of.values() for page in owned}
         self._free_pages = sorted((page for page in range(self._next_page) if page not in taken), reverse=True)
+
+    def _places(self, bucket: int, subjects: Int64s) -> Int64s:
+        """The row of each subject in the table; _NONE where it has none in this bucket."""
+        row_of = self._row_of.get(bucket, _EMPTY)
+        places = np.full(len(subjects), _NONE, np.int64)
+        known = subjects < len(row_of)
+        places[known] = row_of[subjects[known]]
+        return places
 
     def _rows(self, subjects: Int64s, buckets: Int64s, capacity: int) -> Int64s:
         lowest = int(buckets.min())

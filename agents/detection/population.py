@@ -72,41 +72,21 @@ class Population:
     def close(self, bucket: int, bucket_us: int, *, everyone: bool) -> Closed:
         """Takes a bucket out: all live subjects (`everyone`), or only those that had an event, in the order of their names."""
         self._place()
-        taken = self.windows.close(bucket)
-        spec = self.windows.spec
-        self.seen.rows["bucket"][taken.subjects] = bucket + 1
-        self.seen.touch(taken.subjects)
-        place = np.full(self.subjects.capacity, -1, np.int64)
-        place[taken.subjects] = np.arange(len(taken.subjects))
-        rows = self.subjects.sorted_rows()
+        spec, rows = self.windows.spec, self.subjects.sorted_rows()
+        active = rows[self.windows.has(bucket, rows)]
+        self.seen.rows["bucket"][active] = bucket + 1
+        self.seen.touch(active)
         if not everyone:
-            rows = rows[place[rows] >= 0]
-        at = place[rows]
-        absent = at < 0
-        some = bool(absent.any())
-        if len(taken.subjects):
-            numbers = taken.numbers[at]
-            if some:
-                numbers[absent] = 0
-        else:
-            numbers = np.zeros((len(rows), len(spec.sums) + len(spec.maxima)), np.int64)
-        sketches = {}
-        for name, bins in taken.sketches.items():
-            if len(bins):
-                filled = bins[at]
-                if some:
-                    filled[absent] = 0
-            else:
-                filled = np.zeros((len(rows), bins.shape[1]), np.uint32)
-            sketches[name] = filled
+            rows = active
+        taken = self.windows.close(bucket, rows)
         return Closed(
             kind=self.kind,
             bucket=bucket,
             start=bucket * bucket_us,
             end=(bucket + 1) * bucket_us,
             rows=rows,
-            numbers={name: numbers[:, index] for index, name in enumerate(spec.sums + spec.maxima)},
-            sketches=sketches,
+            numbers={name: taken.numbers[:, index] for index, name in enumerate(spec.sums + spec.maxima)},
+            sketches=taken.sketches,
             applications=self._application_of[rows],
             application_count=self._applications.capacity,
         )

@@ -20,7 +20,9 @@ _LANE_SET: Final = ("tests/streams/test_lane_set.py",)
 _WATCHDOG: Final = ("tests/faust/test_watchdog.py", "-k", "not ends_to_be_started")
 _STOCK: Final = ("tests/faust/test_stock.py",)
 _ENDINGS: Final = "tests/faust/test_endings.py"
-_FLUSH: Final = "        count = await lane.changelog.commit(rows, others)\n        lane.durable = lane.position.offset\n"
+_FLUSH: Final = (
+    "        count = await lane.changelog.commit(rows, others)\n        lane.durable = lane.position.offset\n"
+)
 
 MUTATIONS: Final = (
     Mutation(
