@@ -284,6 +284,11 @@ class LaneApp(faust.App):
         metrics.READY.labels(self.lane_set.stage.name).set(0)
         await self.lane_set.suspend()
 
+    @property
+    def loops(self) -> Sequence[asyncio.AbstractEventLoop]:
+        """Of this process: where lanes step, and where the client fetches."""
+        return self.loop, cast(LaneConsumer, self.consumer)._thread.thread_loop
+
     async def check_group(self) -> None:
         """Raises what the client's own tasks failed with, the coordinator's and the fetcher's; stock hangs for ever, alive, on an error of SyncGroup
         or when nothing fetches any more."""
@@ -291,7 +296,7 @@ class LaneApp(faust.App):
 
     async def look_at_ends(self) -> None:
         """Asks the broker where the lanes' logs end, without what open transactions hold back: a fetch tells it too, but a lane that is no longer
-        fetched would seem to have nothing before it.
+        fetched, or no longer the client's, would seem to have nothing before it.
 
         Raises:
             Displaced: a log ends before where its lane stands.
@@ -301,7 +306,7 @@ class LaneApp(faust.App):
         # As it was before the question: the answer may be older than what a lane takes meanwhile.
         stands = {partition: lane.position.offset for partition, lane in self.lane_set.lanes.items()}
         try:
-            self.ends = await self._in_thread(partial(_ends, self.lane_topic)) or {}
+            self.ends = await self._in_thread(partial(_ends, self.lane_topic, list(stands))) or {}
         except KafkaError as fault:
             # The broker is away for a while; what that means for the lanes, their own requests tell.
             if not is_temporary(fault):
@@ -340,9 +345,9 @@ async def _check_errors(consumer: aiokafka.AIOKafkaConsumer) -> None:
     check_fetching(consumer)
 
 
-async def _ends(topic: str, consumer: aiokafka.AIOKafkaConsumer) -> dict[int, int]:
+async def _ends(topic: str, partitions: Sequence[int], consumer: aiokafka.AIOKafkaConsumer) -> dict[int, int]:
     """In the consumer's thread."""
-    ends = await consumer.end_offsets([tp for tp in consumer.assignment() if tp.topic == topic])
+    ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
     return {tp.partition: end for tp, end in ends.items()}
 
 

@@ -8,7 +8,7 @@ import asyncio
 import faulthandler
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from streams.ending import end_process
@@ -45,22 +45,25 @@ class Watched(Protocol):
 
 
 class Watchdog:
-    """Counts how long a worker, or a single lane of it, stands still. The event loop is to call `beat` more often than once a second."""
+    """Counts how long a worker, or a single lane of it, stands still. The event loop is to call `beat` more often than once a second; `loops` are
+    those whose tasks it tells of at the end."""
 
     def __init__(
-        self, watched: Watched, is_ready: Callable[[], bool], end: Callable[[BaseException], None] = end_process
+        self,
+        watched: Watched,
+        is_ready: Callable[[], bool],
+        loops: Callable[[], Sequence[asyncio.AbstractEventLoop]] = lambda: (),
+        end: Callable[[BaseException], None] = end_process,
     ) -> None:
-        self._watched, self._is_ready, self._end = watched, is_ready, end
+        self._watched, self._is_ready, self._loops, self._end = watched, is_ready, loops, end
         self._beats = self._seen_beats = 0
         self._stands: dict[str | int, tuple[int, int]] = {}
         """What does not move, a lane or a whole worker: where it stood, and for how many looks."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sentinel-watchdog", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Looks from now on; called in the event loop that is watched."""
-        self._loop = asyncio.get_running_loop()
+        """Looks from now on."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -120,7 +123,7 @@ class Watchdog:
     def _say_where(self) -> None:
         """On standard error, where each thread and task waits: nobody could tell afterwards."""
         faulthandler.dump_traceback(sys.stderr)
-        for task in asyncio.all_tasks(self._loop) if self._loop is not None else ():
+        for task in [task for loop in self._loops() for task in asyncio.all_tasks(loop)]:
             sys.stderr.write(f"Task {task.get_name()}:\n")
             # Not print_stack: it looks for the lines' text, and fails where compiled code has none.
             for frame in task.get_stack():

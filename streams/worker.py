@@ -84,7 +84,7 @@ def build(worker: Worker) -> LaneApp:
         transactional_prefix=broker.topic_prefix,
         check_crcs=not broker.embedded,
     )
-    watchdog = Watchdog(lanes, lambda: app.lanes_ready)
+    watchdog = Watchdog(lanes, lambda: app.lanes_ready, lambda: app.loops)
     health = HealthServer(worker.health_host, worker.health_port, watchdog.stalled, lambda: app.lanes_ready)
     feeder = Feeder(lanes.take)
     app = LaneApp(lanes, broker, worker.limits, _Surroundings(worker, sender, health, watchdog, feeder))
@@ -173,9 +173,11 @@ async def _watch(app: LaneApp, watchdog: Watchdog) -> None:
     await app.check_group()
     lanes = app.lane_set
     for partition, lane in lanes.lanes.items():
-        end = app.log_end(partition)
-        if end is not None and end >= 0:
-            if end < lane.position.offset:
-                app.ends_doubted.set()
-            lane.lag = max(end - lane.position.offset, app.ends.get(partition, 0) - lane.position.offset, 0)
+        fetched = app.log_end(partition)
+        if fetched is not None and 0 <= fetched < lane.position.offset:
+            app.ends_doubted.set()
+        # A client that has not fetched since the last rebalance knows no end; the broker, when asked, does.
+        end = max(-1 if fetched is None else fetched, app.ends.get(partition, -1))
+        if end >= 0:
+            lane.lag = max(end - lane.position.offset, 0)
             metrics.LAG.labels(lanes.stage.name, partition).set(lane.lag)

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from streams import watchdog
+from streams.fetching import _Lingering
 from streams.lanes import LaneSet
 from topology.cli import main
 
@@ -19,11 +20,16 @@ async def _blocked(*args: Any) -> None:
         time.sleep(1)  # noqa: ASYNC251 - that is what is wrong with it
 
 
-WHERE = {"agent": ("take", _never), "restore": ("assign", _never), "loop": ("take", _blocked)}
-"""The method of a lane set that does not return, and whether the event loop runs on."""
+WHERE = {
+    "agent": (LaneSet, "take", _never),
+    "restore": (LaneSet, "assign", _never),
+    "loop": (LaneSet, "take", _blocked),
+    "fetch": (_Lingering, "__call__", _never),
+}
+"""The method that does not return, of which class, and whether the event loop runs on."""
 
 
 if __name__ == "__main__":
     watchdog.MOVING, watchdog.READY = 3, 5  # type: ignore[misc]
-    setattr(LaneSet, *WHERE[sys.argv[1]])
+    setattr(*WHERE[sys.argv[1]])
     main(sys.argv[2:])

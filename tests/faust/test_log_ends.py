@@ -72,6 +72,17 @@ async def test_a_log_that_ends_before_the_lane_ends_the_worker() -> None:
         await Told.made(fetched_end=99, answer={0: 99}).look_at_ends()
 
 
+@pytest.mark.parametrize(("fetched_end", "lag"), [(None, 50), (-1, 50), (120, 50), (170, 70)])
+async def test_a_lane_that_was_never_fetched_has_what_the_broker_tells_before_it(
+    fetched_end: int | None, lag: int
+) -> None:
+    """After a rebalance the client knows no end until its first fetch, and one that never comes is nobody's standstill."""
+    app = Told.made(fetched_end=fetched_end, answer={0: 150})
+    await app.look_at_ends()
+    await look(app)
+    assert app.lane_set.lanes[0].lag == lag
+
+
 async def test_a_broker_that_is_away_says_nothing_of_an_end() -> None:
     """What it told before is older than what the lane has taken since."""
     app = Told.made(fetched_end=99, answer=KafkaConnectionError())

@@ -17,12 +17,14 @@ SAID = {
     "agent": "lanes [0] have something to do and did not move",
     "restore": "the worker is not assigned and recovered",
     "loop": "the event loop does not run",
+    "fetch": "lanes [0] have something to do and did not move",
 }
 
 
 @pytest.mark.parametrize("where", WHERE)
 def test_a_worker_that_stands_still_ends_to_be_started_again(kafka: str, tmp_path: Path, where: str) -> None:
-    """Whether one coroutine waits for ever, no lane is restored, or the whole loop is blocked; without anybody who asks for `/live`."""
+    """Whether one coroutine waits for ever, no lane is restored, the whole loop is blocked, or the client has never fetched; without anybody who asks
+    for `/live`."""
     installation = Installation(kafka, f"hang{uuid.uuid4().hex[:8]}.", tmp_path, partitions=1)
     create(installation.admin, list(specs(installation.names, installation.lanes)), timeout_s=60)
     for _ in range(3):
@@ -39,7 +41,7 @@ class Standing:
     def __init__(self) -> None:
         self.moves, self.ready, self.lag = 0, True, {3: 100}
         self.ended: list[BaseException] = []
-        self.dog = Watchdog(self, lambda: self.ready, self.ended.append)
+        self.dog = Watchdog(self, lambda: self.ready, end=self.ended.append)
 
     def behind(self) -> dict[int, int]:
         return self.lag

@@ -47,6 +47,20 @@ MUTATIONS: Final = (
         _LANE_SET,
     ),
     Mutation(
+        "a lane that waits for ever after its last record is seen",
+        "streams/lanes.py",
+        "            if lane.lag > 0 or (lane.unflushed and lane.flushed_at < due)\n",
+        "            if lane.lag > 0\n",
+        _LANE_SET,
+    ),
+    Mutation(
+        "a lane that is never fetched is seen",
+        "streams/worker.py",
+        "        end = max(-1 if fetched is None else fetched, app.ends.get(partition, -1))\n",
+        "        end = -1 if fetched is None else fetched\n",
+        ("tests/faust/test_log_ends.py",),
+    ),
+    Mutation(
         "the position is set before the first block is taken",
         "streams/lanes.py",
         "        if start.first or start.jumped:\n",
