@@ -22,6 +22,9 @@ _POLICY: Final = RestartPolicy(cap_s=0.2)
 
 _LOOK_S: Final = 0.05
 _TAIL: Final = 20_000
+_TOLD: Final = 1
+"""Exit status of what a person can put right."""
+_NO_BROKER: Final = "no Kafka broker answers"
 _MOST_DEATHS: Final = 5
 """Deaths of a worker that nobody killed after which the run is given up."""
 
@@ -207,6 +210,12 @@ class Member:
         else:
             del self.deaths[status]
             self.last_words = [line for line in self.last_words if not line.startswith(self._last_word(status, ""))]
+
+    def forgive_starts(self) -> None:
+        """That it started while no broker answered, said so and ended, was right: those deaths were meant."""
+        right = [line for line in self.last_words if line.startswith(self._last_word(_TOLD, "")) and _NO_BROKER in line]
+        self.deaths[_TOLD] -= len(right)
+        self.last_words = [line for line in self.last_words if line not in right]
 
     def gone(self) -> None:
         """It was dropped, and nobody waits for it any more."""

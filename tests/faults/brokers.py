@@ -25,7 +25,7 @@ async def paused(scene: Scene) -> None:
             await asyncio.sleep(_LONG_PAUSE_S if scene.long else _PAUSE_S)
         finally:
             scene.kafka.resume()
-    await scene.all_work()
+    await scene.all_work_again()
 
 
 async def died(scene: Scene) -> None:
@@ -102,7 +102,7 @@ async def _started_again(scene: Scene, what: str, end: Callable[[], Awaitable[No
             await end()
             # Not in another thread: the server is bound to the one that starts it, and ends with that.
             scene.kafka.start()
-        await scene.all_work()
+        await scene.all_work_again()
 
 
 async def delayed(scene: Scene) -> None:
@@ -135,7 +135,7 @@ async def swallowed(scene: Scene) -> None:
         scene.wire.passes.clear()
         await asyncio.sleep(_LONG_PAUSE_S if scene.long else _HOLE_S)
         scene.wire.passes.set()
-    await scene.all_work()
+    await scene.all_work_again()
 
 
 async def reset(scene: Scene) -> None:

@@ -73,6 +73,12 @@ class Scene:
             for member in self.group.of_stage(stage):
                 await works(member)
 
+    async def all_work_again(self) -> None:
+        """The same after the broker was away: who started meanwhile said so and ended, as it should."""
+        await self.all_work()
+        for member in self.group.members.values():
+            member.forgive_starts()
+
     async def flow(self, share: float = 0.05, seconds: float = 1.0) -> None:
         """More events than usual come for a while."""
         self.sender.rush(share)
