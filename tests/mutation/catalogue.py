@@ -126,8 +126,8 @@ MUTATIONS: Final = (
     Mutation(
         "state is written in transactions",
         "streams/changelog.py",
-        "        async with producer.transaction():\n",
-        "        await producer.begin_transaction()\n        if True:\n",
+        "        async with self._producer.transaction():\n",
+        "        await self._producer.begin_transaction()\n        if True:\n",
         ("tests/streams/test_changelog.py",),
     ),
     Mutation(
