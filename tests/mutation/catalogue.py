@@ -170,7 +170,7 @@ MUTATIONS: Final = (
         "streams/ending.py",
         "            end_process(error)\n            raise\n\n    return guarded",
         "            raise\n\n    return guarded",
-        (_ENDINGS, "-k", "companion or flush or tick"),
+        (_ENDINGS, "-k", "agent or stop or suspend"),
     ),
     Mutation(
         "a settings client that fetches no longer is noticed",
