@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 
 from streams import metrics
-from streams.allocation import Arenas
+from streams.allocation import Arenas, give_back
 from streams.blocks import Block
 from streams.changelog import Changelog, read_back
 from streams.outgoing import Outgoing, Step
@@ -152,6 +152,8 @@ class LaneSet:
             started = self._monotonic()
             await self._restore(new)
             metrics.RECOVERY_SECONDS.labels(self.stage.name).set(self._monotonic() - started)
+        # Lanes that went, and the logs that new ones were read from.
+        give_back()
         self._suspended = False
         self._moved()
         return {partition: lane.position.offset for partition, lane in self._lanes.items()}
