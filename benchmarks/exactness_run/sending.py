@@ -23,7 +23,8 @@ RUSHED: Final = 0.5
 """Share of the events that is kept for rushes."""
 
 _LOOK_S: Final = 0.02
-_FLUSH_S: Final = 60.0
+_PATIENCE_S: Final = 300.0
+"""How long a record may take, also where the broker is away again and again."""
 
 Ledger = Mapping[int, "array[int]"]
 """Offsets that the broker acknowledged, by partition."""
@@ -51,7 +52,11 @@ class Sender:
     def run(self) -> Ledger:
         """Sends everything; returns what the broker acknowledged. Raises BenchmarkFailed when it did not take all."""
         plan = self.plan
-        told = {"delivery.report.only.error": False, "log_level": 0}
+        told = {
+            "delivery.report.only.error": False,
+            "log_level": 0,
+            "delivery.timeout.ms": round(_PATIENCE_S * 1000),
+        }
         producer = Producer({**load_config(plan.broker, linger_ms=5), **told})
         chunks = plan.traffic.chunks()
         first = next(chunks)
@@ -67,8 +72,8 @@ class Sender:
             self.sent += len(chunk.keys)
             self._put_too(producer)
         self._put_too(producer)
-        if producer.flush(_FLUSH_S):
-            raise BenchmarkFailed(f"the broker did not acknowledge everything within {_FLUSH_S:g} s")
+        if producer.flush(_PATIENCE_S):
+            raise BenchmarkFailed(f"the broker did not acknowledge everything within {_PATIENCE_S:g} s")
         if self._faults:
             raise BenchmarkFailed(f"the broker did not take {len(self._faults)} records: {self._faults[0]}")
         return self.acknowledged
