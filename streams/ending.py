@@ -25,6 +25,8 @@ REFUSED: Final = 78
 AGAIN: Final = 75
 """Exit status: another worker owns a lane now, or the broker is away (EX_TEMPFAIL). Start it again."""
 
+_GRAVEST_FIRST: Final = (BUG, REFUSED, AGAIN)
+
 _RIGHTS: Final = (
     errors.TopicAuthorizationFailedError,
     errors.GroupAuthorizationFailedError,
@@ -83,7 +85,10 @@ def is_temporary(error: KafkaError) -> bool:
 
 
 def fate_of(error: BaseException) -> tuple[int, str]:
-    """Exit status and the line that says why. What a broker may well answer is no bug, whatever the client wraps it in."""
+    """Exit status and the line that says why. What a broker may well answer is no bug, whatever the client wraps it in, and whichever tasks it ends
+    together: of several errors the gravest tells."""
+    if isinstance(error, BaseExceptionGroup):
+        return min(map(fate_of, error.exceptions), key=lambda fate: _GRAVEST_FIRST.index(fate[0]))
     if isinstance(error, Refused | NewerState | StoreRefused):
         return REFUSED, str(error)
     if isinstance(error, Displaced):

@@ -7,7 +7,7 @@ import pytest
 
 _HEAD = """
 import asyncio, atexit, sys
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import KafkaConnectionError, ProducerFenced
 from polars.exceptions import PanicException
 from streams.ending import end_process, ends_process
 from streams.pages import NewerState
@@ -32,6 +32,13 @@ def ended(code: str, debug: bool = False) -> subprocess.CompletedProcess[str]:
         ("Refused('do this')", 78, "do this"),
         ("NewerState('state is newer')", 78, "state is newer"),
         ("ProducerFenced('old')", 75, "another worker took over a lane"),
+        (
+            "ExceptionGroup('tasks', [ExceptionGroup('tasks', [KafkaConnectionError('gone')])])",
+            75,
+            "did not answer in time",
+        ),
+        ("ExceptionGroup('tasks', [KafkaConnectionError('gone'), Refused('do this')])", 78, "do this"),
+        ("ExceptionGroup('tasks', [Refused('do this'), RuntimeError('boom')])", 70, "ending, since RuntimeError: boom"),
     ],
 )
 def test_an_error_of_a_callback_ends_the_process_at_once(error: str, status: int, line: str) -> None:
