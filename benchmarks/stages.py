@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,6 +17,8 @@ from topology.supervisor import RestartPolicy, Supervisor
 
 _READY_S: Final = 120.0
 _END_S: Final = 60.0
+_ANSWERS_S: Final = 60.0
+_LOOK_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,13 @@ class Stages:
         return self.supervisor.pids
 
     def scrape(self, stage: str) -> Scrape:
-        """Its metrics. Raises BenchmarkFailed when it does not answer."""
-        found = scrape(self.ports[stage])
-        if found is None:
-            raise BenchmarkFailed(f"{stage} does not answer: {self.last_words()}")
+        """Its metrics, as soon as it answers. Raises BenchmarkFailed when it died, or does not answer for a minute."""
+        deadline = time.monotonic() + _ANSWERS_S
+        while (found := scrape(self.ports[stage])) is None:
+            self.check()
+            if time.monotonic() > deadline:
+                raise BenchmarkFailed(f"{stage} does not answer: {self.last_words()}")
+            time.sleep(_LOOK_S)
         return found
 
     def are_ready(self) -> bool:

@@ -20,7 +20,8 @@ from topology.supervisor import Child
 _IN_A_ROW: Final = (1, 5, 500)
 _LARGE: Final = (64_000, 300_000, 900_000)
 """Characters of text: some that a record may have, more than it may, and almost more than a producer sends."""
-_DEATH_S: Final = 60.0
+_DEATHS_S: Final = 180.0
+"""Three records of a chunk, each with a death, a few tries of single records, and a start: 25 s on a machine that does nothing else."""
 _MINUTE_US: Final = 60_000_000
 
 
@@ -57,7 +58,7 @@ async def deadly(scene: Scene) -> None:
             async def are_known(sent: int = sent) -> bool:
                 return sum("it is skipped" in line for line in condemned) == sent
 
-            await until(are_known, _DEATH_S, "not every record that kills the decoder is found")
+            await until(are_known, _DEATHS_S, "not every record that kills the decoder is found")
             await works(worker)
     scene.say(f"{worker.deaths[-signal.SIGSEGV]} deaths, {sent} records skipped")
     worker.forgive()
