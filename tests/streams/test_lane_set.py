@@ -71,6 +71,16 @@ async def test_a_lane_that_went_to_another_worker_leaves_no_gauge_behind(machine
     assert _standing(name) == {(gauge, "4") for gauge in _STANDING}
 
 
+async def test_what_a_rebalance_leaves_free_is_given_back(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each, when the lanes' logs are read and those that went are gone."""
+    owned: list[list[int]] = []
+    lanes = machine.worker()
+    monkeypatch.setattr("streams.lanes.give_back", lambda: owned.append(sorted(lanes.lanes)))
+    await lanes.assign([3, 4])
+    await lanes.assign([4])
+    assert owned == [[3, 4], [4]]
+
+
 _STANDING = {
     "sentinel_lane_position",
     "sentinel_lane_durable_position",
