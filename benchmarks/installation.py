@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import psutil
 import yaml
@@ -35,6 +35,8 @@ from topology.traces.outbox import load_config
 
 PARTITIONS: Final = 4
 """Of every topic; the number that the goals are stated for."""
+
+T = TypeVar("T")
 
 _READY_S: Final = 120.0
 _TOPICS_S: Final = 120.0
@@ -244,19 +246,21 @@ def _kafka(overrides: Mapping[str, str] | None) -> Iterator[KafkaServer]:
 
 
 def wait_until(
-    done: Callable[[], bool],
+    done: Callable[[], T | None],
     timeout_s: float,
     what: str,
     check: Callable[[], None] = lambda: None,
     every_s: float = 0.05,
-) -> None:
-    """Looks until it is done; `check` raises when it never will be. Raises BenchmarkFailed, saying `what`, when time is up."""
+) -> T:
+    """Looks until there is something or it is done, and answers with that; `check` raises when it never will be. Raises BenchmarkFailed, saying
+    `what`, when time is up."""
     deadline = time.monotonic() + timeout_s
-    while not done():
+    while not (found := done()):
         check()
         if time.monotonic() > deadline:
             raise BenchmarkFailed(f"{what} after {timeout_s:g} s")
         time.sleep(every_s)
+    return found
 
 
 def last_words(log: Path, most: int = _LOG_LINES) -> str:

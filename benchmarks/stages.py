@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,7 +17,6 @@ from topology.supervisor import RestartPolicy, Supervisor
 _READY_S: Final = 120.0
 _END_S: Final = 60.0
 _ANSWERS_S: Final = 60.0
-_LOOK_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +34,7 @@ class Stages:
 
     def scrape(self, stage: str) -> Scrape:
         """Its metrics, as soon as it answers. Raises BenchmarkFailed when it died, or does not answer for a minute."""
-        deadline = time.monotonic() + _ANSWERS_S
-        while (found := scrape(self.ports[stage])) is None:
-            self.check()
-            if time.monotonic() > deadline:
-                raise BenchmarkFailed(f"{stage} does not answer: {self.last_words()}")
-            time.sleep(_LOOK_S)
-        return found
+        return wait_until(lambda: scrape(self.ports[stage]), _ANSWERS_S, f"{stage} does not answer", self.check)
 
     def are_ready(self) -> bool:
         """Whether all are recovered and assigned."""
