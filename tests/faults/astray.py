@@ -6,7 +6,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from agents.detection.lane import DetectLane
@@ -18,7 +18,8 @@ from topology.decoding_trial import decode_all
 CLOCK_S: Final = 600.0
 """How far a clock is off, seconds."""
 BUG: Final = (20, 180)
-"""Which step of a process a bug breaks off: one between these, so one of a hundred on the average."""
+"""Which step after a process's first flush a bug breaks off: one between these, so one of a hundred on the average. A bug that comes before it each
+time lets nobody go on, and the fault is to end."""
 DEADLY: Final = "of which the decoder dies"
 """Text of a record."""
 
@@ -37,14 +38,21 @@ def _off(seconds: float) -> None:
 
 def _buggy() -> None:
     """A step raises in the middle of what it does, when windows have counted and anomalies are told."""
-    stock, steps, last = DetectLane._count, itertools.count(1), random.randint(*BUG)
+    stock, stock_changes = DetectLane._count, DetectLane.changes
+    steps, last, flushed = itertools.count(1), random.randint(*BUG), False
 
     def counts(lane: DetectLane, *args: Any) -> None:
         stock(lane, *args)
-        if next(steps) == last:
+        if flushed and next(steps) == last:
             raise ZeroDivisionError("a bug in a detector")
 
+    def changes(lane: DetectLane) -> Iterator[tuple[bytes, bytes | None]]:
+        nonlocal flushed
+        flushed = True
+        return stock_changes(lane)
+
     DetectLane._count = counts  # type: ignore[assignment,method-assign]
+    DetectLane.changes = changes  # type: ignore[method-assign]
 
 
 def _deadly() -> None:

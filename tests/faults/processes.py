@@ -97,7 +97,13 @@ async def misled(scene: Scene) -> None:
 async def buggy(scene: Scene) -> None:
     """A bug breaks off one step of a hundred of a worker of detect, which ends and is started again; then it is repaired."""
     worker = scene.group.add("detect-bug", "detect", astray("bug"))
-    await works(worker)
+
+    async def has_worked() -> bool:
+        # A life may be over before anybody looks at it, several times over where the machine is busy.
+        worker.forgive(BUG)
+        return await worker.has_flushed()
+
+    await until(has_worked, _DEATH_S, "a worker with a bug flushes nothing")
     await scene.group.members["detect"].leave()
     async with scene.harm("the bug is there"):
         for _ in range(_DEATHS if scene.long else 2):
