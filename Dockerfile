@@ -14,11 +14,13 @@ RUN mkdir vendor \
  && cp node_modules/uplot/LICENSE vendor/uPlot.LICENSE.txt
 
 FROM python:${PYTHON} AS build
+# Compiles schemas/kernel; the image itself has no compiler.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 # The Makefile's version.
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.8
 WORKDIR /src
 # What we depend on changes less often than what we are: a layer of its own.
-COPY pyproject.toml uv.lock README.md LICENSE ./
+COPY pyproject.toml hatch_build.py uv.lock README.md LICENSE ./
 RUN uv export --quiet --locked --no-dev --no-emit-project --output-file /tmp/pins.txt \
  && uv venv /opt/sentinel --python "$(command -v python)" \
  && uv pip install --no-cache --python /opt/sentinel/bin/python --require-hashes --no-build --compile-bytecode -r /tmp/pins.txt

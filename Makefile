@@ -21,7 +21,7 @@ help:
 	@echo "make docs     docs/settings.md from the source"
 	@echo "make picture  docs/images/now.png, the page in the tests' browser"
 
-setup: .venv/.synced topology/page/static/vendor/.fetched
+setup: .venv/.synced schemas/kernel/kernel.so topology/page/static/vendor/.fetched
 
 .venv/bin/python:
 	@for python in $(PYTHONS); do \
@@ -33,11 +33,16 @@ setup: .venv/.synced topology/page/static/vendor/.fetched
 	done; \
 	echo "sentinel: needs Python 3.11, 3.12 or 3.13 with venv, and none of $(PYTHONS) is one"; exit 1
 
-.venv/.synced: .venv/bin/python pyproject.toml uv.lock
+.venv/.synced: .venv/bin/python pyproject.toml hatch_build.py uv.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION) || \
 	  { echo "sentinel: pip cannot install uv $(UV_VERSION); it needs a package index (see pip config)"; exit 1; }
 	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync -q --active --locked
 	@touch $@
+
+# What decodes records fast; uv's build makes it too, but not again when only the source changed. Without a C compiler everything else works.
+schemas/kernel/kernel.so: schemas/kernel/kernel.c schemas/kernel/building.py | .venv/.synced
+	@$(BIN)/python schemas/kernel/building.py || \
+	  echo "sentinel: records are decoded without it, at a fraction of the speed; on Debian: apt install gcc libc6-dev, then make setup again"
 
 # The page's charts. Without npm everything else works, and the page shows tables where charts would be.
 topology/page/static/vendor/.fetched: topology/page/package.json topology/page/package-lock.json
@@ -145,5 +150,5 @@ picture: setup servers
 	SENTINEL_PICTURE=1 $(BIN)/pytest -q tests/page/test_picture.py
 
 clean:
-	rm -rf topology/page/node_modules topology/page/static/vendor
+	rm -rf topology/page/node_modules topology/page/static/vendor schemas/kernel/kernel.so
 	rm -rf .venv .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

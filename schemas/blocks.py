@@ -44,16 +44,16 @@ class BlockReader:
     """Reads records that were written with one schema, as columns of another (the newest, which may be the same).
 
     Raises NotReadable for schemas with maps or with unions of more than a type and null, and where a column would have
-    to be converted by more than its default or by becoming nullable.
+    to be converted by more than its default or by becoming nullable. `defaults` are what columns hold that the writer does not have.
     """
 
     def __init__(self, schema_id: int, writer: Record, reader: Record) -> None:
         self._lead = int.from_bytes(_PADDING + prefix(schema_id), "little", signed=True)
-        self._writer = writer
+        self.writer = writer
         self._head = _head(_block_fields(writer.fields))
         self._shared: _Shared | None = None
         self._until_learning, self._patience = 0, 1
-        self._present, self._defaults = _plan(writer, reader)
+        self._present, self.defaults = _plan(writer, reader)
         self._dtypes = dtypes(reader)
 
     def read(self, values: Sequence[bytes], values_bytes: int, names: list[str]) -> pl.DataFrame | None:
@@ -65,10 +65,10 @@ class BlockReader:
         frame = self._read(self._head, values, values_bytes, wanted)
         if frame is None:
             return None
-        if self._defaults:
-            missing = [name for name in names if name in self._defaults]
+        if self.defaults:
+            missing = [name for name in names if name in self.defaults]
             frame = frame.with_columns(
-                pl.Series(name, [self._defaults[name]], self._dtypes[name]).new_from_index(0, frame.height)
+                pl.Series(name, [self.defaults[name]], self._dtypes[name]).new_from_index(0, frame.height)
                 for name in missing
             )
         return frame[names]
@@ -94,10 +94,10 @@ class BlockReader:
     def learn(self, values: Sequence[bytes], frame: pl.DataFrame) -> None:
         """Looks at a few of the values for what they share; `frame` is what `read` made of all of them, and nothing in it is bad."""
         self._until_learning -= 1
-        if self._defaults or len(values) < _LEAST_SHARED or self._until_learning > 0:
+        if self.defaults or len(values) < _LEAST_SHARED or self._until_learning > 0:
             return
         sample = [values[row][PREFIX_BYTES:] for row in sorted(_telling_rows(frame))]
-        parts = learn(sample, self._writer)
+        parts = learn(sample, self.writer)
         runs = {f"-run{index}": part for index, part in enumerate(parts) if isinstance(part, Run)}
         if not runs:
             self._forget()

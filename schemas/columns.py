@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final, TypeAlias, cast
 
@@ -14,8 +14,12 @@ from schemas.avro import Enum, Json, Record, RefusedSchema, parse
 from schemas.blocks import BlockReader, NotReadable, dtypes
 from schemas.coding import read_body
 from schemas.errors import BadRecord, Reason
+from schemas.events import Events, FrameEvents
 from schemas.framing import PREFIX_BYTES, prefix, schema_id_of
+from schemas.kernel.library import KERNEL
+from schemas.kernel.reading import KernelReader
 from schemas.limits import MAX_RECORD_BYTES, check_value
+from schemas.packed import packed
 
 Positions: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -27,15 +31,20 @@ _PIECES: Final = 8
 class Decoded:
     """What a batch of values holds."""
 
-    frame: pl.DataFrame
-    """The asked columns of the good records, in the order of the values. Dtypes: Int64 for whole numbers, times (µs) and
-    symbols (`status` and `operation`: the index in `Status` and `Operation`), Float64, String, List(Struct)."""
+    events: Events
+    """The asked columns of the good records, in the order of the values."""
 
     index: Positions
-    """For each row of the frame, the position of its value, from 0; rising."""
+    """For each of the events, the position of its value, from 0; rising."""
 
     bad: list[tuple[int, BadRecord]]
     """The other positions, rising, each with what is wrong."""
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The columns as polars has them. Dtypes: Int64 for whole numbers, times (µs) and symbols (`status` and `operation`: the index in
+        `Status` and `Operation`), Float64, String, List(Struct)."""
+        return self.events.frame
 
 
 class Decoder:
@@ -61,6 +70,7 @@ class Decoder:
         """Schema ids that are refused, each with the reason."""
         for schema_id, schema in writers.items():
             self._take(schema_id, schema)
+        self._fast = KernelReader(self._blocks, self._reader, max_record_bytes)
 
     def decode(self, values: Sequence[bytes | None], columns: Sequence[str]) -> Decoded:
         """The asked columns of the good values, and what is wrong with the others.
@@ -73,6 +83,22 @@ class Decoder:
         Each call in which a record is not as its schema says makes polars write a line to stderr; where
         RUST_BACKTRACE is set, many. Processes that decode are started with RUST_BACKTRACE=0 and POLARS_MAX_THREADS=1.
         """
+        fast = None if KERNEL is None else self._fast.read(KERNEL, packed(values), tuple(columns))
+        if fast is None:
+            return self._slowly(values, columns)
+        events, good = fast
+        if good.all():
+            return Decoded(events, np.arange(len(good), dtype=np.int64), [])
+        index, others = np.flatnonzero(good), np.flatnonzero(~good)
+        rest = self._slowly([values[place] for place in others.tolist()], columns)
+        told = Decoded(events[index], index, [(int(others[place]), error) for place, error in rest.bad])
+        if not len(rest.index):
+            return told
+        # Those that are good in a way that the kernel does not know.
+        return _merged([(np.arange(len(good)), told), (others, replace(rest, bad=[]))])
+
+    def _slowly(self, values: Sequence[bytes | None], columns: Sequence[str]) -> Decoded:
+        """The same without the kernel, by polars: what it leaves, or all where there is none."""
         names = self._names_for(tuple(columns))
         whole = None if self._mixed else self._whole(values, names)
         if whole is None:
@@ -115,7 +141,7 @@ class Decoder:
         height = len(index)
         read = {column.name: column for column in frame.get_columns()}
         made = [shared[name].new_from_index(0, height) if name in shared else read[name] for name in columns]
-        return Decoded(pl.DataFrame(made), index, bad)
+        return Decoded(FrameEvents(pl.DataFrame(made)), index, bad)
 
     def _by_schema(self, values: Sequence[bytes | None]) -> list[Positions] | None:
         """Positions of the values of each schema, and of those of none that is known; None where all are of one kind."""
@@ -289,7 +315,7 @@ def _merged(parts: Sequence[tuple[Positions, Decoded]]) -> Decoded:
     order = np.argsort(index)
     frame = pl.concat([part.frame for _, part in parts])[order]
     bad = [(int(places[position]), error) for places, part in parts for position, error in part.bad]
-    return Decoded(frame, index[order], sorted(bad, key=lambda entry: entry[0]))
+    return Decoded(FrameEvents(frame), index[order], sorted(bad, key=lambda entry: entry[0]))
 
 
 def _at(position: int, values: Sequence[bytes | None], error: BadRecord) -> tuple[int, BadRecord]:

@@ -29,7 +29,7 @@ MAX_RETRIES: Final = 1_000_000
 MAX_ID_BYTES: Final = 256
 """The longest tenant, application, model, user or event id, bytes of UTF-8."""
 
-_RANGES: Final = (
+RANGES: Final = (
     ("event_time", MIN_EVENT_TIME, MAX_EVENT_TIME),
     ("operation", 0, len(Operation) - 1),
     ("status", 0, len(Status) - 1),
@@ -47,19 +47,19 @@ _RANGES: Final = (
 )
 """Columns of whole numbers with the least and the most that each may hold."""
 
-_TEXTS: Final = (("event_id", 1), ("tenant", 1), ("application", 1), ("model", 1), ("user", 0))
+TEXTS: Final = (("event_id", 1), ("tenant", 1), ("application", 1), ("model", 1), ("user", 0))
 """Columns of ids with the fewest bytes that each may have."""
 
-_NUMBERS: Final = (("quality", "value"), ("security", "score"), ("features", "value"))
+NUMBERS: Final = (("quality", "value"), ("security", "score"), ("features", "value"))
 """Columns of lists, each with the part of its items that must be a finite number."""
 
 _SIZES: Final = {
-    **{name: pl.col(name).str.len_bytes() for name, _ in _TEXTS},
-    **{name: pl.col(name).list.len() for name, _ in _NUMBERS},
+    **{name: pl.col(name).str.len_bytes() for name, _ in TEXTS},
+    **{name: pl.col(name).list.len() for name, _ in NUMBERS},
 }
 """Asked for at once: each question to polars costs tens of microseconds, however few rows there are."""
 
-CHECKED: Final = frozenset(column for column, *_ in (*_RANGES, *_TEXTS, *_NUMBERS))
+CHECKED: Final = frozenset(column for column, *_ in (*RANGES, *TEXTS, *NUMBERS))
 """The columns that are looked at. A record is judged by all of them, whichever of them its reader wants."""
 
 
@@ -86,18 +86,18 @@ def _suspects(frame: pl.DataFrame) -> Iterator[tuple[pl.Series, BadRecord]]:
         column.name: column
         for column in frame.select_seq(size for name, size in _SIZES.items() if name in columns).get_columns()
     }
-    for name, fewest in _TEXTS:
+    for name, fewest in TEXTS:
         if name not in columns:
             continue
         size = sizes[name]
         if _outside(size, fewest, MAX_ID_BYTES):
             yield size < fewest, BadRecord(Reason.BLANK, name)
             yield size > MAX_ID_BYTES, BadRecord(Reason.TOO_LONG, name)
-    for name, least, most in _RANGES:
+    for name, least, most in RANGES:
         column = columns.get(name)
         if column is not None and _outside(column, least, most):
             yield ~column.is_between(least, most), BadRecord(Reason.OUT_OF_RANGE, name)
-    for name, part in _NUMBERS:
+    for name, part in NUMBERS:
         if name in columns and sizes[name].max():
             yield _infinite(columns[name], part), BadRecord(Reason.NOT_FINITE, f"{name}.{part}")
 

@@ -17,6 +17,10 @@ from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
+from schemas.kernel.library import KERNEL
+from schemas.packed import Packed
+from streams.batches import length_of, plain_records
+
 Int64s = npt.NDArray[np.int64]
 
 _MS: Final = 1000
@@ -26,7 +30,7 @@ STEP_RECORDS: Final = 24_000
 """Records of a step at most, if the producers' batches are not larger: fewer cost more calls, more no longer fit the processor's caches."""
 
 _FEW: Final = 64
-"""Of a batch of up to so many records the record objects are kept; of a larger one they are read again when needed."""
+"""Of a batch of up to so many records the record objects are kept, where there is no kernel; of a larger one they are read again when needed."""
 
 
 class FetchedBytes:
@@ -36,8 +40,9 @@ class FetchedBytes:
     """
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
+        self._data = data
         self._records = MemoryRecords(data)
+        self._at = self._next_at = 0
 
     def size_in_bytes(self) -> int:
         """Bytes fetched."""
@@ -49,7 +54,15 @@ class FetchedBytes:
 
     def next_batch(self) -> Any:
         """The next record batch; None when there is none."""
-        return self._records.next_batch()
+        batch = self._records.next_batch()
+        self._at = self._next_at
+        if batch is not None:
+            self._next_at += length_of(self._data, self._at)
+        return batch
+
+    def taken(self) -> memoryview:
+        """The bytes of the batch that was given last."""
+        return memoryview(self._data)[self._at : self._next_at]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,48 +70,48 @@ class _Part:
     """What one record batch gave to a block."""
 
     count: int
-    offsets: range | list[int]
+    offsets: range | list[int] | Int64s
     stamped_ms: int | None
     """Append time of all; None where each record has its own."""
-    times_ms: list[int]
-    source: bytes | list[Any]
-    """The fetched bytes, or the records themselves where they are few."""
+    times_ms: list[int] | Int64s
+    source: memoryview | list[Any]
+    """The batch as it was fetched, or the records themselves where they are few."""
 
     def cut(self, skip: int) -> "_Part":
-        source = self.source if isinstance(self.source, bytes) else self.source[skip:]
+        source = self.source[skip:] if isinstance(self.source, list) else self.source
         return _Part(self.count - skip, self.offsets[skip:], self.stamped_ms, self.times_ms[skip:], source)
 
     def records(self) -> Iterable[Any]:
-        if not isinstance(self.source, bytes):
+        if isinstance(self.source, list):
             return self.source
         first = self.offsets[0]
-        records = MemoryRecords(self.source)
-        while records.has_next():
-            batch = records.next_batch()
-            if batch.base_offset <= first < batch.next_offset:
-                return (record for record in batch if record.offset >= first)
-        raise CorruptRecordException(f"no batch has offset {first}")
+        return (record for record in MemoryRecords(bytes(self.source)).next_batch() if record.offset >= first)
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
     """What is in the records of a block."""
 
-    values: list[bytes | None]
+    values: Sequence[bytes | None]
     headed: dict[int, Any]
     parts: list[_Part]
 
     @staticmethod
     def joined(contents: Iterable["_Content"]) -> "_Content":
-        values: list[bytes | None] = []
+        several = [content for content in contents if content.values]
         headed: dict[int, Any] = {}
-        parts: list[_Part] = []
-        for content in contents:
+        count = 0
+        for content in several:
             for index, record in content.headed.items():
-                headed[len(values) + index] = record
-            values += content.values
-            parts += content.parts
-        return _Content(values, headed, parts)
+                headed[count + index] = record
+            count += len(content.values)
+        values = [content.values for content in several]
+        return _Content(_in_a_row(values), headed, [part for content in several for part in content.parts])
+
+
+def _in_a_row(values: Sequence[Sequence[bytes | None]]) -> Sequence[bytes | None]:
+    packed = [each for each in values if isinstance(each, Packed)]
+    return Packed.joined(packed) if packed and len(packed) == len(values) else list(chain.from_iterable(values))
 
 
 class Block:
@@ -132,7 +145,7 @@ class Block:
         place: tuple[str, int],
         start: int,
         next_offset: int,
-        values: list[bytes | None],
+        values: Sequence[bytes | None],
         headed: dict[int, Any],
         parts: list[_Part],
     ) -> None:
@@ -157,8 +170,8 @@ class Block:
         return block
 
     @property
-    def values(self) -> list[bytes | None]:
-        """Of each record."""
+    def values(self) -> Sequence[bytes | None]:
+        """Of each record; where all are plain, packed: whoever goes through them makes them."""
         return self._contents().values
 
     @property
@@ -282,7 +295,7 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                 yield Block(place, start, next_offset, [], {}, [])
                 continue
             # A fetch from the middle of a batch brings all of it; one from within a gap brings what lies behind the gap.
-            block = _block_of(place, records.data, batch, next_offset).from_offset(start)
+            block = _block_of(place, records.taken(), batch, next_offset).from_offset(start)
             block.start = start
             yield block
 
@@ -296,14 +309,19 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         return bool(batch.is_transactional and batch.producer_id in self._aborted_producers)
 
 
-def _block_of(place: tuple[str, int], data: bytes, batch: Any, next_offset: int) -> Block:
+def _block_of(place: tuple[str, int], data: memoryview, batch: Any, next_offset: int) -> Block:
     held = batch.last_offset_delta + 1
-    if held <= _FEW:
+    if KERNEL is None and held <= _FEW:
         return _block_of_few(place, list(batch), batch, next_offset)
     return Block.unread(place, batch.base_offset, next_offset, held, lambda: _content_of(data, batch, next_offset))
 
 
-def _content_of(data: bytes, batch: Any, next_offset: int) -> _Content:
+def _content_of(data: memoryview, batch: Any, next_offset: int) -> _Content:
+    stamped: int | None = batch.max_timestamp if batch.timestamp_type == _LOG_APPEND_TIME else None
+    plain = plain_records(bytes(data))
+    if plain is not None:
+        part = _Part(len(plain.values), plain.offsets, stamped, plain.times_ms, data)
+        return _Content(plain.values, {}, [part])
     base: int = batch.base_offset
     headed: dict[int, Any] = {}
     values: list[bytes | None] = []
@@ -314,9 +332,7 @@ def _content_of(data: bytes, batch: Any, next_offset: int) -> _Content:
         return value
 
     times: list[int] = []
-    stamped: int | None = None
-    if batch.timestamp_type == _LOG_APPEND_TIME:
-        stamped = batch.max_timestamp
+    if stamped is not None:
         values = [remember(record) if record.headers else record.value for record in batch]
     else:
         for record in batch:

@@ -284,7 +284,8 @@ class LaneSet:
         began = self._cpu_time()
         step = lane.program.step(block)
         self._stepped_s += self._cpu_time() - began
-        self._arenas.hold(block.values)
+        if isinstance(block.values, list):
+            self._arenas.hold(block.values)
         lane.position = Position(block.next_offset, lane.position.topic_id)
         if len(block):
             lane.moved_at = self._monotonic()

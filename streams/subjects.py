@@ -7,20 +7,20 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
+from schemas.events import Events, Name, hashes_of
+from schemas.kernel.library import KERNEL
 from streams.pages import page_key, seal, unseal
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
-Name = tuple[str, ...]
 
 NAMES_PER_PAGE: Final = 64
 OVERFLOW: Final = "(overflow)"
 """What stands for the last parts of a name when a tenant's budget is spent."""
 
 _FEW: Final = 256
-"""Events, up to which finding each by its name costs less than hashing them all."""
+"""Events, up to which finding each by its name costs less than hashing them all, where there is no kernel."""
 
 _LENGTH: Final = struct.Struct("<H")
 _VERSION: Final = 1
@@ -30,9 +30,9 @@ _FREE: Final = -1
 class Subjects:
     """Rows of subjects, given in the order of their first event; the first column of a name is the tenant.
 
-    Names are found by two independent 64-bit hashes (polars, seeds chosen by the caller: random in a worker, since a producer who could guess them
-    could make two names share a row). A pair of different names that share both, one in 2^128, would share a row; nothing that is written depends
-    on the hashes.
+    Names are found by two independent 64-bit hashes (`schemas.events`, the seed chosen by the caller: random in a worker, since a producer who could
+    guess it could make two names share a row). A pair of different names that share both, one in 2^128, would share a row; nothing that is written
+    depends on the hashes.
 
     `budget` limits the rows of one tenant; what exceeds it is counted into one row named (tenant, OVERFLOW, ...).
     """
@@ -69,18 +69,17 @@ class Subjects:
             self._sorted = np.array([row for _, row in sorted(self._by_name.items())], np.int64)
         return self._sorted
 
-    def rows_of(self, frame: pl.DataFrame) -> Int64s:
+    def rows_of(self, events: Events) -> Int64s:
         """The row of every event; new names get rows in the order in which they come."""
-        if len(frame) <= _FEW:
-            names = zip(*(frame[column].to_list() for column in self.columns), strict=True)
-            known = [self._by_name.get(name) for name in names]
+        if KERNEL is None and len(events) <= _FEW:
+            known = [self._by_name.get(name) for name in events.names(self.columns, np.arange(len(events)))]
             if None not in known:
                 return np.array(known, np.int64)
-        first, second = self._hashed(frame)
+        first, second = events.hashes(self.columns, self._seed)
         rows = self._found(first, second)
         missing = np.flatnonzero(rows == _FREE)
         if len(missing):
-            self._register(frame, missing, first, second, rows)
+            self._register(events, missing, first, second, rows)
         return rows
 
     def row_of(self, name: Name) -> int:
@@ -155,14 +154,13 @@ class Subjects:
         self._sorted = None
         self._rehash([row for row, _ in live], [name for _, name in live])
 
-    def _register(self, frame: pl.DataFrame, missing: Int64s, first: UInt64s, second: UInt64s, rows: Int64s) -> None:
+    def _register(self, events: Events, missing: Int64s, first: UInt64s, second: UInt64s, rows: Int64s) -> None:
         where, inverse = _distinct(first[missing], second[missing])
         order = np.argsort(where)
         positions = missing[where[order]]
-        columns = [frame[column].gather(positions).to_list() for column in self.columns]
         given = np.empty(len(order), np.int64)
         fresh: list[int] = []
-        for index, name in enumerate(zip(*columns, strict=True)):
+        for index, name in enumerate(events.names(self.columns, positions)):
             given[index], own = self._row_for(name)
             if own:
                 fresh.append(index)
@@ -204,21 +202,10 @@ class Subjects:
         self._sorted = None
         return row
 
-    def _hashed(self, frame: pl.DataFrame) -> tuple[UInt64s, UInt64s]:
-        hashed = frame.select_seq(
-            pl.col(column).hash(self._seed + 2 * place + half).alias(f"{place}/{half}")
-            for place, column in enumerate(self.columns)
-            for half in range(2)
-        )
-        # Products by odd constants spread the columns; u64 arithmetic wraps. Within the query it would cost more to plan than hashing 1,000 names.
-        halves = [np.zeros(len(frame), np.uint64), np.zeros(len(frame), np.uint64)]
-        for place in range(len(self.columns)):
-            for half, total in enumerate(halves):
-                total += hashed[f"{place}/{half}"].to_numpy() * _ODD[place]
-        return halves[0], halves[1]
-
     def _found(self, first: UInt64s, second: UInt64s) -> Int64s:
         """Row by hashes, _FREE where there is none: open addressing, all events probing at once."""
+        if KERNEL is not None:
+            return KERNEL.find(first, second, self._hashes, self._slots)
         mask = len(self._slots) - 1
         at = (first & np.uint64(mask)).astype(np.int64)
         rows = self._slots[at]
@@ -269,14 +256,10 @@ class Subjects:
         if not rows:
             self._rebuild(4096)
             return
-        frame = pl.DataFrame(list(zip(*names, strict=True)), schema=dict.fromkeys(self.columns, pl.String))
-        first, second = self._hashed(frame)
+        first, second = hashes_of(names, self._seed)
         at = np.array(rows, np.int64)
         self._hashes[0, at], self._hashes[1, at] = first, second
         self._rebuild(max(4096, 1 << (4 * len(rows)).bit_length()))
-
-
-_ODD: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64)
 
 
 def _distinct(first: UInt64s, second: UInt64s) -> tuple[Int64s, Int64s]:

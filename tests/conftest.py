@@ -3,12 +3,13 @@
 import os
 import uuid
 from collections.abc import Iterator
-from typing import Never
+from typing import Final, Never
 
 import pytest
 from aiokafka.consumer import fetcher
 from hypothesis import settings
 
+from schemas.kernel.library import KERNEL
 from tests.servers import elasticsearch
 from tests.servers.elasticsearch import ElasticServer
 from tests.servers.kafka import KafkaServer, missing
@@ -23,6 +24,35 @@ def _own_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker built in a test has all consumers of the process hand over blocks; the next test's are aiokafka's own again."""
     for name in ("PartitionRecords", "MemoryRecords"):
         monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
+
+
+KERNEL_USERS: Final = ("schemas.columns", "schemas.events", "streams.batches", "streams.blocks", "streams.subjects")
+"""Modules that ask whether there is a kernel."""
+
+
+def take_kernel_away(patching: pytest.MonkeyPatch) -> None:
+    """As where there was no C compiler."""
+    for name in KERNEL_USERS:
+        patching.setattr(f"{name}.KERNEL", None)
+
+
+@pytest.fixture(scope="module", params=["kernel", "without"])
+def either_kernel(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The module's tests run with the kernel, and again without it."""
+    if request.param == "kernel" and KERNEL is None:
+        without("The compiled kernel", "make setup compiles it where there is a C compiler")
+    with pytest.MonkeyPatch.context() as patching:
+        if request.param == "without":
+            take_kernel_away(patching)
+        yield
+
+
+@pytest.fixture(scope="module")
+def without_kernel() -> Iterator[None]:
+    """The module's tests run as where there was no C compiler."""
+    with pytest.MonkeyPatch.context() as patching:
+        take_kernel_away(patching)
+        yield
 
 
 def without(server: str, why: str) -> Never:

@@ -18,6 +18,7 @@ from agents.detect import detect_stage
 from agents.detectors.settings import DetectionSettings
 from agents.detectors.settings_codec import to_json
 from agents.heartbeat import Heartbeat
+from schemas.kernel.library import KERNEL
 from streams import topics
 from streams.allocation import settle
 from streams.brokers import CannotReachBroker, aiokafka_config, reach
@@ -43,6 +44,8 @@ def run_worker(stage: str, settings: Settings) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build(worker_of(stage, settings))
+    if KERNEL is None:
+        log_for("sentinel.worker").warning("worker.without_kernel", stage=stage)
     settle()
     try:
         worker = faust.Worker(app, override_logging=False, quiet=True, redirect_stdouts=False, loop=loop)

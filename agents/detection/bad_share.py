@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import orjson
-import polars as pl
+
+from schemas.events import Events
 
 Int64s = npt.NDArray[np.int64]
 
@@ -54,12 +55,12 @@ class BadShare:
     def __init__(self) -> None:
         self._counts: dict[str, tuple[int, int]] = {}
 
-    def take(self, bad: list[tuple[int, bytes | None, str]], offsets: Int64s, tenants: pl.Series) -> list[BadRecords]:
-        """Counts a block's bad records (offset, key, reason), in the order of offsets, and its good ones; offsets and tenants have shape (n,)."""
+    def take(self, bad: list[tuple[int, bytes | None, str]], offsets: Int64s, events: Events) -> list[BadRecords]:
+        """Counts a block's bad records (offset, key, reason), in the order of offsets, and its good ones; offsets have shape (n,)."""
         if not bad and not self._counts:
             return []
         verdicts: list[BadRecords] = []
-        good = {tenant: self._places(tenant, offsets, tenants) for tenant in self._counts}
+        good = {tenant: self._places(tenant, offsets, events) for tenant in self._counts}
         counted = dict.fromkeys(good, 0)
         for offset, key, reason in bad:
             tenant = tenant_of(key)
@@ -69,7 +70,7 @@ class BadShare:
                 self._pass([*self._counts], good, counted, offset)
                 tenant = tenant if len(self._counts) < MOST_TENANTS else OTHERS
             if tenant not in self._counts:
-                good[tenant] = self._places(tenant, offsets, tenants)
+                good[tenant] = self._places(tenant, offsets, events)
                 # Good records before a tenant's first bad one are not counted, wherever its block begins.
                 counted[tenant] = int(np.searchsorted(good[tenant], offset))
                 self._counts[tenant] = (0, 0)
@@ -108,6 +109,6 @@ class BadShare:
         counts: Mapping[str, list[int]] = orjson.loads(stored)
         self._counts = {tenant: (good, wrong) for tenant, (good, wrong) in counts.items()}
 
-    def _places(self, tenant: str, offsets: Int64s, tenants: pl.Series) -> Int64s:
+    def _places(self, tenant: str, offsets: Int64s, events: Events) -> Int64s:
         """Offsets of the tenant's good records."""
-        return np.asarray(offsets[(tenants == tenant).to_numpy()])
+        return np.asarray(offsets[events.equals("tenant", tenant)])

@@ -1,15 +1,15 @@
 """From a block of raw records to the columns of its good events; everything else is sorted out here, once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from schemas.columns import Decoder
 from schemas.errors import BadRecord
+from schemas.events import Events
 from schemas.framing import GUID_HEADER, with_prefix
 from schemas.secrets import Secret
 from streams import metrics
@@ -29,9 +29,9 @@ SKIPPED: Final = "kills the decoder"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a block holds. Arrays and `frame` are of its good events, in offset order, shape (n,)."""
+    """What a block holds. Arrays are of its good events, in offset order, shape (n,)."""
 
-    frame: pl.DataFrame
+    events: Events
     offsets: Int64s
     times: Int64s
     """Event time, µs."""
@@ -72,9 +72,9 @@ class Intake:
         values = block.values
         sorted_out = _SortedOut()
         if block.headed:
-            values = list(values)
+            values = own = list(values)
             for index, record in block.headed.items():
-                self._special(block, index, record, values, sorted_out)
+                self._special(block, index, record, own, sorted_out)
         skips = self._skipped(self._names.telemetry, block.partition)
         if skips:
             self._skip(block, skips, sorted_out)
@@ -89,7 +89,7 @@ class Intake:
     def _decoded(
         self,
         block: Block,
-        values: list[bytes | None],
+        values: Sequence[bytes | None],
         positions: Int64s | None,
         sorted_out: "_SortedOut",
         columns: tuple[str, ...],
@@ -99,10 +99,10 @@ class Intake:
         else:
             with self._note.decoding(block.partition, block.start, block.next_offset):
                 decoded = self._decoder.decode(values, columns)
-        index, frame = decoded.index, decoded.frame
+        index, events = decoded.index, decoded.events
         records = index if positions is None else positions[index]
         whole = len(records) == len(block)
-        times = frame["event_time"].to_numpy()
+        times = events.integers("event_time")
         offsets, append_times = block.offsets(), block.append_times()
         if not whole:
             offsets, append_times = offsets[records], append_times[records]
@@ -110,13 +110,12 @@ class Intake:
         ahead = times - append_times > self._max_ahead_us
         if ahead.any():
             bad += [(int(record), BadRecord(AHEAD, "event_time")) for record in records[ahead]]
-            keep = ~ahead
-            frame, times, offsets = frame.filter(pl.Series(keep)), times[keep], offsets[keep]
-            append_times = append_times[keep]
+            keep = np.flatnonzero(~ahead)
+            events, times, offsets, append_times = events[keep], times[keep], offsets[keep], append_times[keep]
         sorted_out.bad += bad
         letters, known = self._dead_letters(block, sorted_out.bad)
         return Taken(
-            frame=frame,
+            events=events,
             offsets=offsets,
             times=times,
             append_times=append_times,

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from agents.detection.aggregates import aggregate_records
 from agents.detection.bad_share import BadRecords, BadShare
@@ -17,6 +16,7 @@ from agents.detection.segment import Columns, Segment, closes
 from agents.detection.state import LaneState, pages_of
 from agents.detection.verdicts import anomaly, bad_records_anomaly
 from agents.detectors.contract import Finding, Kind, Verdicts
+from schemas.events import Events
 from streams.blocks import Block
 from streams.control import watermark
 from streams.outgoing import Outgoing, Step
@@ -88,8 +88,8 @@ class DetectLane:
         """Takes the block's records: windows, verdicts, dead letters, closed buckets."""
         taken = self._intake.take(block, self._columns_for(block))
         step = Step(now=taken.dead_letters, bad=len(taken.dead_letters), late=0)
-        columns = Columns(taken.frame)
-        verdicts = self._bad_share.take(taken.bad, taken.offsets, taken.frame["tenant"])
+        columns = Columns(taken.events)
+        verdicts = self._bad_share.take(taken.bad, taken.offsets, taken.events)
         first = 0
         for index, apply in self._interruptions(taken, verdicts):
             self._events(taken, columns, first, index, step)
@@ -151,8 +151,8 @@ class DetectLane:
         if not len(places):
             return
         at: slice | Int64s = slice(base + start, base + end) if on_time is None else places + base
-        frame = columns.frame[at]
-        series = self._state.series.rows_of(frame)
+        events = columns.events[at]
+        series = self._state.series.rows_of(events)
         segment = Segment(
             columns=columns,
             at=at,
@@ -164,11 +164,11 @@ class DetectLane:
             bucket_us=self._bucket_us,
         )
         self._at_once(segment, step)
-        self._count(segment, frame)
+        self._count(segment, events)
         self._last_event_bucket = max(self._last_event_bucket, int(segment.buckets.max()))
         step.events += len(places)
 
-    def _count(self, segment: Segment, frame: pl.DataFrame) -> None:
+    def _count(self, segment: Segment, events: Events) -> None:
         one = np.int64(1)
         first_token = segment.integers("time_to_first_token_us")
         latency = segment.integers("latency_us")
@@ -188,17 +188,17 @@ class DetectLane:
             },
         )
         if self._policy.profiles_users:
-            self._count_users(segment, frame, one)
+            self._count_users(segment, events, one)
 
-    def _count_users(self, segment: Segment, frame: pl.DataFrame, one: np.int64) -> None:
+    def _count_users(self, segment: Segment, events: Events, one: np.int64) -> None:
         tokens, cost, buckets = segment.integers("tokens"), segment.integers("cost_nano"), segment.buckets
-        user = frame["user"]
-        if user.null_count():
-            known = np.flatnonzero(user.is_not_null().to_numpy())
+        has = events.has("user")
+        if not has.all():
+            known = np.flatnonzero(has)
             if not len(known):
                 return
-            frame, tokens, cost, buckets = frame[known], tokens[known], cost[known], buckets[known]
-        rows = self._state.users.rows_of(frame)
+            events, tokens, cost, buckets = events[known], tokens[known], cost[known], buckets[known]
+        rows = self._state.users.rows_of(events)
         self._state.users.add(rows, buckets, {"requests": one, "tokens": tokens, "cost_nano": cost})
 
     def _at_once(self, segment: Segment, step: Step) -> None:
@@ -221,7 +221,7 @@ class DetectLane:
         step: Step,
     ) -> None:
         def sample(position: int) -> str:
-            return "" if segment is None else str(segment.frame["event_id"][position])
+            return "" if segment is None else segment.text("event_id", position)
 
         told = anomaly(
             finding,

@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from agents.detectors.contract import Closed, Kind
+from schemas.events import Events
 from streams.subjects import Subjects
 from streams.tables import Table, TableSpec
 from streams.windows import Columns, Windows, WindowSpec
@@ -56,9 +56,9 @@ class Population:
         self._unplaced: list[int] = []
         """Rows that have no application yet."""
 
-    def rows_of(self, frame: pl.DataFrame) -> Int64s:
+    def rows_of(self, events: Events) -> Int64s:
         """The row of each event's subject; new ones get all that belongs to a row."""
-        rows = self.subjects.rows_of(frame)
+        rows = self.subjects.rows_of(events)
         fresh = self.subjects.take_fresh()
         if fresh:
             self._unplaced += fresh

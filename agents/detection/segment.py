@@ -1,7 +1,6 @@
 """The columns of a block's good events, and one stretch of them between two closes as the detectors see it."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -9,12 +8,10 @@ import numpy.typing as npt
 import polars as pl
 
 from agents.detectors.contract import Names
+from schemas.events import NONE, Events
 
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
-
-NONE: Final = -1
-"""In an integer column: the event has no such number."""
 
 _SUCCESS: Final = 0
 _LISTS: Final = {"quality": ("name", "value"), "security": ("kind", "score"), "feature": ("name", "value")}
@@ -36,8 +33,8 @@ def columns_of(metric: str) -> tuple[str, ...]:
 class Columns:
     """Columns of decoded events as arrays, each made once, when first asked for; shape (n,)."""
 
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self.frame = frame
+    def __init__(self, events: Events) -> None:
+        self.events = events
         self._integers: dict[str, Int64s] = {}
         self._numbers: dict[str, Float64s] = {}
 
@@ -58,16 +55,10 @@ class Columns:
 
     def _made(self, column: str) -> Int64s:
         if column == "failed":
-            return np.asarray(self.frame["status"].to_numpy() != _SUCCESS, np.int64)
+            return np.asarray(self.events.integers("status") != _SUCCESS, np.int64)
         if column == "tokens":
             return self.integers("prompt_tokens") + self.integers("completion_tokens")
-        if column not in self.frame.columns:
-            raise KeyError(column)
-        values = self.frame[column].to_numpy()
-        if values.dtype.kind == "f":
-            # As polars gives integers with nulls: as floats with NaN, exact below 2^53, where all of ours lie (`schemas.validity`).
-            values = np.where(np.isnan(values), NONE, values)
-        return np.ascontiguousarray(values.astype(np.int64, copy=False))
+        return self.events.integers(column)
 
     def _plain(self, metric: str) -> Float64s:
         values = self.integers(metric)
@@ -78,8 +69,8 @@ class Columns:
     def _listed(self, kind: str, name: str) -> Float64s:
         """The named entry of a list of records; the greatest, if an event has several."""
         label, number = _LISTS[kind]
-        floats = np.full(len(self.frame), np.nan)
-        lists = self.frame.select(pl.col(_LIST_COLUMNS[kind]).alias("list")).with_row_index("row")
+        floats = np.full(len(self.events), np.nan)
+        lists = self.events.frame.select(pl.col(_LIST_COLUMNS[kind]).alias("list")).with_row_index("row")
         lists = lists.filter(pl.col("list").list.len() > 0)
         if len(lists):
             entries = lists.explode("list").unnest("list").filter(pl.col(label) == name)
@@ -110,10 +101,10 @@ class Segment:
         """Of the segment's events; see `Columns.numbers`."""
         return self.columns.numbers(metric)[self.at]
 
-    @cached_property
-    def frame(self) -> pl.DataFrame:
-        """The segment's rows."""
-        return self.columns.frame[self.at]
+    def text(self, column: str, position: int) -> str:
+        """Of one of the segment's events, which has one."""
+        (name,) = self.columns.events[self.at].names((column,), np.array([position]))
+        return name[0]
 
 
 def closes(buckets: Int64s, closed_to: int) -> list[tuple[int, int]]:

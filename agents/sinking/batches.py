@@ -28,7 +28,7 @@ class Records(Protocol):
     next_offset: int
 
     @property
-    def values(self) -> list[bytes | None]:
+    def values(self) -> Sequence[bytes | None]:
         """Of each record."""
         ...
 

@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.detection.bad_share import LEAST, MOST_TENANTS, BadRecords, BadShare
+from schemas.events import FrameEvents
+
+pytestmark = pytest.mark.usefixtures("either_kernel")
 
 LOGS = st.lists(st.sampled_from("gGbB"), max_size=60).map(lambda kinds: [kind for kind in kinds for _ in range(40)])
 
@@ -22,7 +25,11 @@ def _taken(share: BadShare, kinds: list[str], first: int) -> list[BadRecords]:
         for index, kind in enumerate(kinds)
         if kind in "bB"
     ]
-    return share.take(bad, np.array(offsets, np.int64), pl.Series(tenants, dtype=pl.String))
+    return share.take(bad, np.array(offsets, np.int64), _of(tenants))
+
+
+def _of(tenants: list[str]) -> FrameEvents:
+    return FrameEvents(pl.DataFrame({"tenant": pl.Series(tenants, dtype=pl.String)}))
 
 
 @given(LOGS, st.lists(st.integers(0, 2400)))
@@ -49,12 +56,12 @@ def test_a_tenant_is_forgotten_at_the_same_record_wherever_blocks_are_cut(cut: i
 def test_room_for_a_tenant_is_made_at_the_same_record_wherever_blocks_are_cut(cut: int) -> None:
     """As many tenants as are watched; one of them is well again before another has its first bad record."""
     share = BadShare()
-    none, nobody = np.empty(0, np.int64), pl.Series([], dtype=pl.String)
+    none, nobody = np.empty(0, np.int64), _of([])
     share.take([(number, b"t%d/app" % number, "garbage") for number in range(MOST_TENANTS)], none, nobody)
     offsets = MOST_TENANTS + np.arange(10_002)
-    tenants = pl.Series(["t0"] * 10_002)
-    share.take([], offsets[:cut], tenants[:cut])
-    share.take([(20_000, b"new/app", "garbage")], offsets[cut:], tenants[cut:])
+    tenants = ["t0"] * 10_002
+    share.take([], offsets[:cut], _of(tenants[:cut]))
+    share.take([(20_000, b"new/app", "garbage")], offsets[cut:], _of(tenants[cut:]))
     assert b'"new"' in share.to_bytes()
 
 

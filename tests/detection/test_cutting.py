@@ -12,6 +12,7 @@ from schemas.framing import prefix
 from schemas.records import Aggregate, QualityScore, Status
 from streams.control import SETTINGS, SIGNATURE, settings_control, sign, tick
 from streams.settings import Lanes
+from tests.conftest import take_kernel_away
 from tests.detection.lanes import KEY, LIMITS, RunLane, run
 from tests.detection.log import LANE, TOPIC, Rec, good, raw
 
@@ -128,6 +129,18 @@ def test_stopped_anywhere_and_gone_on_with_gives_the_same(
     agree(run(records, VERSIONS, cuts | restarts, limits=limits), stopped)
 
 
+@settings(max_examples=60)
+@given(LOGS, CUTS, st.sampled_from((LIMITS, SMALL)))
+def test_a_worker_with_the_compiled_kernel_and_one_without_it_give_the_same(
+    records: list[Rec], cuts: set[int], limits: Lanes
+) -> None:
+    """A lane may go from a machine that had a C compiler to one that had none."""
+    with_it = run(records, VERSIONS, cuts, limits=limits)
+    with pytest.MonkeyPatch.context() as patching:
+        take_kernel_away(patching)
+        agree(with_it, run(records, VERSIONS, limits=limits))
+
+
 @pytest.mark.parametrize("cuts", [{}, {1}, {2}, {1, 2}])
 def test_ticks_and_control_records_take_effect_in_the_order_of_their_offsets(cuts: set[int]) -> None:
     """Between the same two events too: the tick behind the control record closes its bucket under the new version."""
@@ -166,3 +179,12 @@ def test_verdicts_at_close_are_the_same_however_the_hour_was_cut(every: int) -> 
     assert {anomaly.detector for anomaly in whole.anomalies} >= {"deviation"}
     cuts = set(range(0, len(records), every))
     agree(whole, run(records, versions, cuts, {cut for cut in sorted(cuts) if 600 < cut < 900 or 1700 < cut < 1800}))
+
+
+def test_verdicts_at_close_are_the_same_without_the_kernel() -> None:
+    """Over the same hour."""
+    versions = {"0": DetectionSettings(rules=(SLOW, QUEUED), deviation=EARLY, profile=PEOPLE)}
+    whole = run(hour_with_faults(), versions)
+    with pytest.MonkeyPatch.context() as patching:
+        take_kernel_away(patching)
+        agree(whole, run(hour_with_faults(), versions))

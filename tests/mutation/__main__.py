@@ -40,7 +40,13 @@ def copied(folder: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     (folder / ".servers").symlink_to(ROOT / ".servers")
+    _compile(folder)
     return folder
+
+
+def _compile(project: Path) -> None:
+    """The kernel of the copy."""
+    subprocess.run([sys.executable, project / "schemas" / "kernel" / "building.py"], check=True)
 
 
 def survives(mutation: Mutation, project: Path) -> bool:
@@ -51,6 +57,8 @@ def survives(mutation: Mutation, project: Path) -> bool:
         raise Stale(f"{mutation.file} has {sound.count(mutation.old)} places for: {mutation.name}")
     file.write_text(sound.replace(mutation.old, mutation.new))
     try:
+        if file.suffix == ".c":
+            _compile(project)
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutation.tests],
             cwd=project,
@@ -64,6 +72,8 @@ def survives(mutation: Mutation, project: Path) -> bool:
         return False
     finally:
         file.write_text(sound)
+        if file.suffix == ".c":
+            _compile(project)
     # 2 and 3 are tests that fail so badly that pytest does not get to its end.
     if done.returncode > 3:
         raise Stale(f"the tests of {mutation.name} do not run: {done.stdout[-500:]}")

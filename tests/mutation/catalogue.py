@@ -20,6 +20,7 @@ _LANE_SET: Final = ("tests/streams/test_lane_set.py",)
 _WATCHDOG: Final = ("tests/faust/test_watchdog.py", "-k", "not ends_to_be_started")
 _STOCK: Final = ("tests/faust/test_stock.py",)
 _ENDINGS: Final = "tests/faust/test_endings.py"
+_KERNEL: Final = ("tests/schemas/test_kernel.py",)
 _FLUSH: Final = (
     "        count = await lane.changelog.commit(rows, others)\n        lane.durable = lane.position.offset\n"
 )
@@ -284,5 +285,75 @@ MUTATIONS: Final = (
         "        if kind in _POISON or _IMMENSE in reason:\n",
         "        if status == 400:\n",
         ("tests/store/test_elasticsearch.py",),
+    ),
+    Mutation(
+        "the kernel reads no text beyond its record",
+        "schemas/kernel/kernel.c",
+        "            if (value > cursor->end - cursor->at || (op[4] && !utf8(cursor->at, value))) return 0;\n",
+        "            if (op[4] && !utf8(cursor->at, value)) return 0;\n",
+        _KERNEL,
+    ),
+    Mutation(
+        "the kernel reads no number beyond its record",
+        "schemas/kernel/kernel.c",
+        "        if (cursor->at == cursor->end) return 0;\n        uint64_t byte",
+        "        uint64_t byte",
+        _KERNEL,
+    ),
+    Mutation(
+        "the kernel reads no record beyond its batch",
+        "schemas/kernel/kernel.c",
+        " || length > batch.end - batch.at) return 0;\n",
+        ") return 0;\n",
+        _KERNEL,
+    ),
+    Mutation(
+        "the kernel takes no record that has bytes left",
+        "schemas/kernel/kernel.c",
+        "        if (cursor.at != cursor.end) continue;\n",
+        "",
+        _KERNEL,
+    ),
+    Mutation(
+        "the kernel holds numbers to their bounds",
+        "schemas/kernel/kernel.c",
+        "            if (!number(cursor, &value) || value < op[2] || value > op[3]) return 0;\n            if (op[1] >= 0) columns->numbers",
+        "            if (!number(cursor, &value)) return 0;\n            if (op[1] >= 0) columns->numbers",
+        _KERNEL,
+    ),
+    Mutation(
+        "the kernel takes no number that is not finite",
+        "schemas/kernel/kernel.c",
+        "            if (op[1] && (bits >> 52 & 0x7ff) == 0x7ff) return 0;\n",
+        "",
+        _KERNEL,
+    ),
+    Mutation(
+        "the kernel takes no text that is no UTF-8",
+        "schemas/kernel/kernel.c",
+        "            if (value > cursor->end - cursor->at || (op[4] && !utf8(cursor->at, value))) return 0;\n",
+        "            if (value > cursor->end - cursor->at) return 0;\n",
+        _KERNEL,
+    ),
+    Mutation(
+        "records with headers are not the kernel's",
+        "schemas/kernel/kernel.c",
+        " || headers != 0 || record.at != record.end) return 0;\n",
+        ") return 0;\n",
+        ("tests/streams/test_blocks.py",),
+    ),
+    Mutation(
+        "what the kernel leaves is judged by the slow way",
+        "schemas/columns.py",
+        "        if not len(rest.index):\n            return told\n",
+        "        if len(told.index) >= 0:\n            return told\n",
+        _KERNEL,
+    ),
+    Mutation(
+        "bytes live as long as what was read from them",
+        "schemas/kernel/reading.py",
+        "(*values.holders, plan.texts)",
+        "(plan.texts,)",
+        _KERNEL,
     ),
 )

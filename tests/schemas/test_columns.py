@@ -22,6 +22,8 @@ from schemas.framing import PREFIX_BYTES, prefix
 from schemas.records import Operation, QualityScore, Status, TelemetryEvent
 from tests.schemas.events import ALL_COLUMNS, event, events
 
+pytestmark = pytest.mark.usefixtures("either_kernel")
+
 OTHER = 91
 """Schema id of records that have a map beside the packaged fields: polars cannot read these in blocks."""
 

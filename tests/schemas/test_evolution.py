@@ -15,6 +15,8 @@ from schemas.evolution import problems
 from schemas.records import TelemetryEvent
 from tests.schemas.events import event
 
+pytestmark = pytest.mark.usefixtures("either_kernel")
+
 NAMES = sorted({known.name for known in packaged.IDS.values()})
 
 

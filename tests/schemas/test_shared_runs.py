@@ -8,6 +8,8 @@ import pytest
 from schemas.columns import Decoded, Decoder, packaged_decoder
 from schemas.records import Operation, Status, TelemetryEvent
 
+pytestmark = pytest.mark.usefixtures("without_kernel")
+
 COLUMNS = ("event_id", "event_time", "tenant", "model", "latency_us", "currency", "region", "retries", "labels")
 
 

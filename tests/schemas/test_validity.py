@@ -20,6 +20,8 @@ from schemas.validity import (
 )
 from tests.schemas.events import ALL_COLUMNS, event
 
+pytestmark = pytest.mark.usefixtures("either_kernel")
+
 RANGES = [
     ("event_time", MIN_EVENT_TIME, MAX_EVENT_TIME),
     ("latency_us", 0, MAX_DURATION_US),

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.events import FrameEvents
 from streams.subjects import OVERFLOW, Name, Subjects, UInt64s
 from tests.streams.topic import CompactedTopic
+
+pytestmark = pytest.mark.usefixtures("either_kernel")
 
 COLUMNS = ("tenant", "application", "model")
 NAMES = st.tuples(st.sampled_from(("acme", "other")), st.sampled_from("abcdefgh"), st.sampled_from(("m", "n")))
@@ -26,7 +29,7 @@ def subjects(budget: int = MANY, seed: int = 7) -> Subjects:
 def rows(known: Subjects, names: Sequence[Name]) -> list[int]:
     """The row of each event with such a name."""
     frame = pl.DataFrame(list(names), schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
-    found: list[int] = known.rows_of(frame).tolist()
+    found: list[int] = known.rows_of(FrameEvents(frame)).tolist()
     return found
 
 

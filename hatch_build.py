@@ -1,0 +1,27 @@
+"""The wheel's kernel (schemas/kernel), compiled where the wheel is built. Without a C compiler the wheel has none, and what it installs is slower."""
+
+import sysconfig
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Called by hatchling, for wheels and for installations that are edited in place."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compiles; a wheel that has the library is for this kind of machine only."""
+        spec = spec_from_file_location("building", Path(self.root, "schemas", "kernel", "building.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        building = module_from_spec(spec)
+        spec.loader.exec_module(building)
+        try:
+            building.build()
+        except building.CannotCompile as why:
+            self.app.display_warning(f"sentinel: {why}; records will be decoded without it, at a fraction of the speed")
+            return
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"

@@ -1,0 +1,188 @@
+"""The columns of decoded telemetry, as those who count and judge ask for them: made by the kernel, or by polars."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from schemas.kernel.library import KERNEL
+from schemas.kernel.programs import Slots
+from schemas.packed import NOTHING, Packed
+
+Int64s = npt.NDArray[np.int64]
+UInt64s = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+Name: TypeAlias = tuple[str, ...]
+
+NONE: Final = -1
+"""In a column of whole numbers: the event has no such number. None of ours is negative (`schemas.validity`)."""
+
+_ODD: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64)
+
+
+class Events(Protocol):
+    """Good events in the order of their records, with the columns that were asked for. Each raises KeyError for another."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: slice | Int64s) -> Self:
+        """Some of the events, in the order of their places."""
+        ...
+
+    def integers(self, column: str) -> Int64s:
+        """Whole numbers, times (µs) and symbols (their index); `NONE` where there is none. Shape (n,)."""
+        ...
+
+    def has(self, column: str) -> Bools:
+        """Which events have a text there."""
+        ...
+
+    def equals(self, column: str, text: str) -> Bools:
+        """Which events have this text there."""
+        ...
+
+    def names(self, columns: Sequence[str], at: Int64s) -> list[Name]:
+        """The texts of a few events; all of them must have one."""
+        ...
+
+    def hashes(self, columns: Sequence[str], seed: int) -> tuple[UInt64s, UInt64s]:
+        """Two independent hashes of 64 bits of the texts in these columns; in one process the same for the same texts, also in `hashes_of`."""
+        ...
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """All columns as polars has them, for those that are lists."""
+        ...
+
+
+class FrameEvents:
+    """Events in polars' columns."""
+
+    __slots__ = ("frame",)
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def __getitem__(self, at: slice | Int64s) -> "FrameEvents":
+        return FrameEvents(self.frame[at])
+
+    def integers(self, column: str) -> Int64s:
+        """See `Events`."""
+        values = self._series(column).to_numpy()
+        if values.dtype.kind == "f":
+            # As polars gives integers with nulls: as floats with NaN, exact below 2^53, where all of ours lie.
+            values = np.where(np.isnan(values), NONE, values)
+        return np.ascontiguousarray(values.astype(np.int64, copy=False))
+
+    def has(self, column: str) -> Bools:
+        """See `Events`."""
+        return self._series(column).is_not_null().to_numpy()
+
+    def equals(self, column: str, text: str) -> Bools:
+        """See `Events`."""
+        return self._series(column).eq_missing(text).to_numpy()
+
+    def names(self, columns: Sequence[str], at: Int64s) -> list[Name]:
+        """See `Events`."""
+        return list(zip(*(self._series(column).gather(at).to_list() for column in columns), strict=True))
+
+    def hashes(self, columns: Sequence[str], seed: int) -> tuple[UInt64s, UInt64s]:
+        """See `Events`."""
+        return _hashes([self._series(column) for column in columns], seed)
+
+    def _series(self, column: str) -> pl.Series:
+        if column not in self.frame.columns:
+            raise KeyError(column)
+        return self.frame[column]
+
+
+class KernelEvents:
+    """Events in the kernel's columns: numbers of shape (numbers, n), and texts where they lie in their records."""
+
+    __slots__ = ("_holders", "_numbers", "_sizes", "_slots", "_texts")
+
+    def __init__(
+        self, slots: Slots, numbers: Int64s, texts: Int64s, sizes: Int64s, holders: tuple[object, ...]
+    ) -> None:
+        self._slots, self._numbers, self._texts, self._sizes, self._holders = slots, numbers, texts, sizes, holders
+
+    def __len__(self) -> int:
+        return int(self._numbers.shape[1])
+
+    def __getitem__(self, at: slice | Int64s) -> "KernelEvents":
+        if isinstance(at, slice) and at.indices(len(self)) == (0, len(self), 1):
+            return self
+        return KernelEvents(self._slots, self._numbers[:, at], self._texts[:, at], self._sizes[:, at], self._holders)
+
+    def integers(self, column: str) -> Int64s:
+        """See `Events`."""
+        numbers: Int64s = self._numbers[self._slots.numbers[column]]
+        return numbers
+
+    def has(self, column: str) -> Bools:
+        """See `Events`."""
+        return np.asarray(self._sizes[self._slots.texts[column]] != NOTHING)
+
+    def equals(self, column: str, text: str) -> Bools:
+        """See `Events`."""
+        (first, second), (one, other) = self.hashes([column], 0), hashes_of([(text,)], 0)
+        return np.asarray((first == one) & (second == other))
+
+    def names(self, columns: Sequence[str], at: Int64s) -> list[Name]:
+        """See `Events`."""
+        return list(zip(*(map(_text, self._packed(column, at)) for column in columns), strict=True))
+
+    def hashes(self, columns: Sequence[str], seed: int) -> tuple[UInt64s, UInt64s]:
+        """See `Events`."""
+        assert KERNEL is not None
+        places = [self._slots.texts[column] for column in columns]
+        return KERNEL.hashes(self._texts[places], self._sizes[places], seed)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """See `Events`."""
+        return pl.DataFrame([self._series(column) for column in self._slots.columns])
+
+    def _series(self, column: str) -> pl.Series:
+        if column in self._slots.numbers:
+            numbers = self.integers(column)
+            return pl.Series(column, numbers).set(pl.Series(numbers == NONE), None)
+        texts = self._packed(column, np.arange(len(self)))
+        return pl.Series(column, [None if text is None else _text(text) for text in texts], pl.String)
+
+    def _packed(self, column: str, at: Int64s) -> Packed:
+        place = self._slots.texts[column]
+        return Packed(self._texts[place], self._sizes[place], self._holders)[at]
+
+
+def hashes_of(names: Sequence[Name], seed: int) -> tuple[UInt64s, UInt64s]:
+    """The two hashes of each of these names, which have as many parts each."""
+    return _hashes([pl.Series(list(part), dtype=pl.String) for part in zip(*names, strict=True)], seed)
+
+
+def _hashes(columns: Sequence[pl.Series], seed: int) -> tuple[UInt64s, UInt64s]:
+    if KERNEL is not None:
+        packed = [Packed.of([text.encode() for text in column.to_list()]) for column in columns]
+        texts, sizes = np.array([part.addresses for part in packed]), np.array([part.sizes for part in packed])
+        return KERNEL.hashes(texts, sizes, seed)
+    hashed = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(columns)]).select_seq(
+        pl.col(str(place)).hash(seed + 2 * place + half).alias(f"{place}/{half}")
+        for place in range(len(columns))
+        for half in range(2)
+    )
+    # Products by odd constants spread the columns; u64 arithmetic wraps. Within the query it would cost more to plan than hashing 1,000 names.
+    halves = [np.zeros(len(hashed), np.uint64), np.zeros(len(hashed), np.uint64)]
+    for place in range(len(columns)):
+        for half, total in enumerate(halves):
+            total += hashed[f"{place}/{half}"].to_numpy() * _ODD[place]
+    return halves[0], halves[1]
+
+
+def _text(content: bytes | None) -> str:
+    assert content is not None
+    return content.decode()

@@ -1,0 +1,44 @@
+"""`python schemas/kernel/building.py`: compiles kernel.c beside itself; the wheel's build does the same (hatch_build.py). It needs a C compiler,
+`cc` or what `CC` names, and nothing else, not even Python's own headers. What comes of it fits every Python on this kind of machine."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("kernel.c")
+LIBRARY = SOURCE.with_suffix(".so")
+_FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-Wall", "-Wextra", "-fvisibility=default")
+
+
+class CannotCompile(Exception):
+    """No compiler, or one that does not take the source; the text says which."""
+
+
+def build(target: Path = LIBRARY, *more_flags: str) -> None:
+    """Compiles, and puts the whole file in place of the one that may be there: a process that has loaded that one keeps it.
+
+    Raises:
+        CannotCompile: see there.
+    """
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    made = target.with_suffix(f".{os.getpid()}.so")
+    try:
+        done = subprocess.run(
+            [*compiler, *_FLAGS, *more_flags, "-o", str(made), str(SOURCE)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise CannotCompile(f"{compiler[0]} does not compile {SOURCE.name}: {done.stderr.strip()[-1000:]}")
+        made.replace(target)
+    except OSError as why:
+        raise CannotCompile(f"no C compiler: {why}") from None
+    finally:
+        made.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    try:
+        build()
+    except CannotCompile as why:
+        sys.exit(f"sentinel: {why}")

@@ -1,0 +1,284 @@
+/* The hot path in C: records out of a Kafka batch, Avro records to columns, names to rows.
+ *
+ * Every function reads foreign bytes. None believes a length: whatever would lie outside what it was given makes it say
+ * no, and the caller decodes the slow way, which knows why. Nothing here allocates, keeps state or calls Python; a yes
+ * means that the slow way would have said the same (tests/schemas/test_kernel.py).
+ */
+
+#include <stdint.h>
+#include <string.h>
+
+#define ABI 1
+
+#define PREFIX_BYTES 5
+#define MOST_LEVELS 64
+#define NO_TEXT (-1)
+
+int64_t sentinel_abi(void) { return ABI; }
+
+/* ---- Reading ---- */
+
+typedef struct {
+    const uint8_t *at, *end;
+} Cursor;
+
+static int varint(Cursor *cursor, uint64_t *value) {
+    uint64_t read = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        if (cursor->at == cursor->end) return 0;
+        uint64_t byte = *cursor->at++;
+        if (shift == 63 && byte > 1) return 0;
+        read |= (byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *value = read;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A zigzag number, as Kafka and Avro both write them. */
+static inline int number(Cursor *cursor, int64_t *value) {
+    uint64_t read;
+    if (cursor->at != cursor->end && *cursor->at < 0x80)
+        read = *cursor->at++;
+    else if (!varint(cursor, &read))
+        return 0;
+    *value = (int64_t)(read >> 1) ^ -(int64_t)(read & 1);
+    return 1;
+}
+
+static inline int skip(Cursor *cursor, int64_t bytes) {
+    if (bytes < 0 || bytes > cursor->end - cursor->at) return 0;
+    cursor->at += bytes;
+    return 1;
+}
+
+/* Well-formed UTF-8 (Unicode 16, table 3-7): what Rust and Python take. */
+static int utf8(const uint8_t *at, int64_t size) {
+    const uint8_t *end = at + size;
+    while (end - at >= 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        if (word & UINT64_C(0x8080808080808080)) break;
+        at += 8;
+    }
+    while (at < end) {
+        uint8_t first = *at++;
+        if (first < 0x80) continue;
+        int more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
+        if (first < 0xc2 || first > 0xf4 || end - at < more) return 0;
+        uint8_t second = *at;
+        if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) || (first == 0xf0 && second < 0x90) ||
+            (first == 0xf4 && second > 0x8f))
+            return 0;
+        for (; more; more--)
+            if ((*at++ & 0xc0) != 0x80) return 0;
+    }
+    return 1;
+}
+
+/* ---- Records of a Kafka batch ---- */
+
+/* Finds the values of `count` records, which fill `size` bytes from `data` on, a batch's records after decompression.
+ *
+ * For each: the address and size of its value, and how far its offset and time are from the batch's first. The answer is
+ * 1 when every record is plain: whole, with a value, without headers, at a rising offset; 0 when any is not.
+ */
+int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t *addresses, int64_t *sizes,
+                       int64_t *offsets, int64_t *times) {
+    Cursor batch = {data, data + size};
+    int64_t last = -1;
+    for (int64_t row = 0; row < count; row++) {
+        int64_t length, key, value, headers;
+        if (!number(&batch, &length) || length < 0 || length > batch.end - batch.at) return 0;
+        Cursor record = {batch.at, batch.at + length};
+        batch.at = record.end;
+        /* A byte of attributes, which mean nothing. */
+        if (!skip(&record, 1) || !number(&record, &times[row]) || !number(&record, &offsets[row])) return 0;
+        if (!number(&record, &key) || (key != -1 && !skip(&record, key))) return 0;
+        if (!number(&record, &value) || value < 0) return 0;
+        addresses[row] = (int64_t)(intptr_t)record.at;
+        sizes[row] = value;
+        if (!skip(&record, value) || !number(&record, &headers) || headers != 0 || record.at != record.end) return 0;
+        if (offsets[row] <= last) return 0;
+        last = offsets[row];
+    }
+    return batch.at == batch.end;
+}
+
+/* ---- Avro to columns ---- */
+
+/* What a schema is made into (schemas/kernel/programs.py): operations of some words each, in the order of the bytes. */
+enum {
+    LONG = 1,     /* slot, least, most */
+    TEXT = 2,     /* slot, fewest bytes, most bytes, whether it must be UTF-8 */
+    DOUBLE = 3,   /* whether it must be finite */
+    FIXED = 4,    /* bytes */
+    BOOLEAN = 5,  /* */
+    NULLABLE = 6, /* branch of null, slot of a number or -1, slot of a text or -1, words of what follows */
+    ARRAY = 7,    /* words of what follows */
+};
+
+typedef struct {
+    int64_t row, stride;
+    int64_t *numbers, *texts, *sizes;
+} Columns;
+
+static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Columns *columns, int levels) {
+    while (op < stop) {
+        int64_t value;
+        switch (op[0]) {
+        case LONG:
+            if (!number(cursor, &value) || value < op[2] || value > op[3]) return 0;
+            if (op[1] >= 0) columns->numbers[op[1] * columns->stride + columns->row] = value;
+            op += 4;
+            break;
+        case TEXT:
+            if (!number(cursor, &value) || value < op[2] || value > op[3]) return 0;
+            if (value > cursor->end - cursor->at || (op[4] && !utf8(cursor->at, value))) return 0;
+            if (op[1] >= 0) {
+                columns->texts[op[1] * columns->stride + columns->row] = (int64_t)(intptr_t)cursor->at;
+                columns->sizes[op[1] * columns->stride + columns->row] = value;
+            }
+            cursor->at += value;
+            op += 5;
+            break;
+        case DOUBLE: {
+            uint64_t bits;
+            if (cursor->end - cursor->at < 8) return 0;
+            memcpy(&bits, cursor->at, 8);
+            if (op[1] && (bits >> 52 & 0x7ff) == 0x7ff) return 0;
+            cursor->at += 8;
+            op += 2;
+            break;
+        }
+        case FIXED:
+            if (!skip(cursor, op[1])) return 0;
+            op += 2;
+            break;
+        case BOOLEAN:
+            if (cursor->at == cursor->end || *cursor->at++ > 1) return 0;
+            op += 1;
+            break;
+        case NULLABLE:
+            if (!number(cursor, &value) || (value != 0 && value != 1)) return 0;
+            if (value == op[1]) {
+                if (op[2] >= 0) columns->numbers[op[2] * columns->stride + columns->row] = NO_TEXT;
+                if (op[3] >= 0) {
+                    columns->texts[op[3] * columns->stride + columns->row] = 0;
+                    columns->sizes[op[3] * columns->stride + columns->row] = NO_TEXT;
+                }
+                op += 5 + op[4];
+            } else {
+                op += 5;
+            }
+            break;
+        case ARRAY:
+            if (levels == 0) return 0;
+            for (;;) {
+                /* A negative count has the size of its items beside it: the slow way knows whether it is right. */
+                if (!number(cursor, &value) || value < 0) return 0;
+                if (value == 0) break;
+                for (; value; value--)
+                    if (!run(op + 2, op + 2 + op[1], cursor, columns, levels - 1)) return 0;
+            }
+            op += 2 + op[1];
+            break;
+        default:
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Reads `count` framed records to columns of `stride` rows.
+ *
+ * `ids` are the schemas that may be read, `programs` has the first word of each one's program and the end of the last.
+ * A number that is null is -1, a text that is null has size -1. `good` is set where a record is, from its first byte to
+ * its last, a record of its schema, not larger than `most` bytes, and everything in it lies between its bounds; what the
+ * columns hold elsewhere means nothing. The answer is how many are good.
+ */
+int64_t sentinel_decode(int64_t count, const int64_t *addresses, const int64_t *value_sizes, int64_t most,
+                        int64_t schemas, const int64_t *ids, const int64_t *programs, const int64_t *words,
+                        int64_t stride, int64_t *numbers, int64_t *texts, int64_t *sizes, uint8_t *good) {
+    int64_t all = 0;
+    for (int64_t row = 0; row < count; row++) {
+        const uint8_t *value = (const uint8_t *)(intptr_t)addresses[row];
+        int64_t size = value_sizes[row], schema = 0;
+        good[row] = 0;
+        if (size < PREFIX_BYTES || size > most || value[0] != 0) continue;
+        int64_t id = (int64_t)value[1] << 24 | (int64_t)value[2] << 16 | (int64_t)value[3] << 8 | value[4];
+        while (schema < schemas && ids[schema] != id) schema++;
+        if (schema == schemas) continue;
+        Cursor cursor = {value + PREFIX_BYTES, value + size};
+        Columns columns = {row, stride, numbers, texts, sizes};
+        if (!run(words + programs[schema], words + programs[schema + 1], &cursor, &columns, MOST_LEVELS)) continue;
+        if (cursor.at != cursor.end) continue;
+        good[row] = 1;
+        all++;
+    }
+    return all;
+}
+
+/* ---- Names to rows ---- */
+
+static inline uint64_t rotated(uint64_t word, int bits) { return word << bits | word >> (64 - bits); }
+
+static inline void sip_round(uint64_t v[4]) {
+    v[0] += v[1], v[1] = rotated(v[1], 13) ^ v[0], v[0] = rotated(v[0], 32);
+    v[2] += v[3], v[3] = rotated(v[3], 16) ^ v[2];
+    v[0] += v[3], v[3] = rotated(v[3], 21) ^ v[0];
+    v[2] += v[1], v[1] = rotated(v[1], 17) ^ v[2], v[2] = rotated(v[2], 32);
+}
+
+/* SipHash-1-3 with 128 bits (Aumasson and Bernstein, 2012), over parts that each come with their size before them, so
+ * that no two names of as many parts are the same words. */
+static void hashed(const int64_t *texts, const int64_t *sizes, int64_t stride, int64_t parts, uint64_t seed,
+                   uint64_t out[2]) {
+    uint64_t v[4] = {UINT64_C(0x736f6d6570736575) ^ seed, UINT64_C(0x646f72616e646f6d) ^ ~seed ^ 0xee,
+                     UINT64_C(0x6c7967656e657261) ^ seed, UINT64_C(0x7465646279746573) ^ ~seed};
+    for (int64_t part = 0; part < parts; part++) {
+        const uint8_t *at = (const uint8_t *)(intptr_t)texts[part * stride];
+        int64_t left = sizes[part * stride];
+        uint64_t word = (uint64_t)left;
+        for (;;) {
+            v[3] ^= word;
+            sip_round(v);
+            v[0] ^= word;
+            if (left <= 0) break;
+            word = 0;
+            memcpy(&word, at, left < 8 ? (size_t)left : 8);
+            at += 8, left -= 8;
+        }
+    }
+    v[2] ^= 0xee;
+    for (int round = 0; round < 3; round++) sip_round(v);
+    out[0] = v[0] ^ v[1] ^ v[2] ^ v[3];
+    v[1] ^= 0xdd;
+    for (int round = 0; round < 3; round++) sip_round(v);
+    out[1] = v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+/* The two hashes of each of `count` names. Part p of name n is at p * stride + n of `texts` and `sizes`. */
+void sentinel_hash(int64_t count, int64_t stride, int64_t parts, const int64_t *texts, const int64_t *sizes,
+                   uint64_t seed, uint64_t *first, uint64_t *second) {
+    for (int64_t row = 0; row < count; row++) {
+        uint64_t both[2];
+        hashed(texts + row, sizes + row, stride, parts, seed, both);
+        first[row] = both[0], second[row] = both[1];
+    }
+}
+
+/* Rows by hashes in a table of open addressing: `slots` holds `mask` + 1 rows, a power of two, -1 where there is none;
+ * `known` the first hash of each row, and `capacity` words later the second. -1 where a pair is not there.
+ */
+void sentinel_find(int64_t count, const uint64_t *first, const uint64_t *second, const uint64_t *known,
+                   int64_t capacity, const int64_t *slots, int64_t mask, int64_t *rows) {
+    for (int64_t index = 0; index < count; index++) {
+        int64_t at = (int64_t)(first[index] & (uint64_t)mask), row;
+        while ((row = slots[at]) >= 0 && (known[row] != first[index] || known[capacity + row] != second[index]))
+            at = (at + 1) & mask;
+        rows[index] = row;
+    }
+}
