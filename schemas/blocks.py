@@ -1,4 +1,4 @@
-"""Many records of one schema as one in-memory Avro block, which polars reads to columns: the hot path.
+"""Many records of one schema as one in-memory Avro block, which polars reads to columns: what reads all that the kernel (schemas.kernel) does not.
 
 A block has no boundaries between records, so it gets some. Its schema is the records' own with a `double` before and
 after: the one before covers the five bytes of framing (and three of padding), the one after eight bytes that we put
@@ -9,8 +9,7 @@ record was read from its first byte to its last and from its own message alone.
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -18,19 +17,12 @@ import polars as pl
 
 from schemas.avro import Array, Enum, Field, Fixed, Json, Map, Primitive, Record, Type, Union
 from schemas.binary import long_bytes
-from schemas.framing import PREFIX_BYTES, prefix
-from schemas.shared_runs import Run, learn
+from schemas.framing import prefix
 
 _SYNC: Final = b"sentinel-columns"
 _PADDING: Final = b"\0\0\0"
 _MARK: Final = np.dtype([("guard", "<i8"), ("padding", "V3")])
 _LEAD, _GUARD = "-lead", "-guard"  # no Avro field can have these names
-
-_LEAST_SHARED: Final = 512
-"""Values in a block from which on it pays to look for what they share."""
-_SAMPLE: Final = 48
-_MOST_STATES: Final = 16
-_MOST_PATIENCE: Final = 64
 
 UNREADABLE: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, OverflowError)
 """What polars raises on bytes that make no sense; PanicException is no Exception but a BaseException."""
@@ -51,8 +43,6 @@ class BlockReader:
         self._lead = int.from_bytes(_PADDING + prefix(schema_id), "little", signed=True)
         self.writer = writer
         self._head = _head(_block_fields(writer.fields))
-        self._shared: _Shared | None = None
-        self._until_learning, self._patience = 0, 1
         self._present, self.defaults = _plan(writer, reader)
         self._dtypes = dtypes(reader)
 
@@ -62,7 +52,7 @@ class BlockReader:
         `values_bytes` is their length in all. None when any of the values is not exactly one record of this schema: which one is not known then.
         """
         wanted = [name for name in names if name in self._present]
-        frame = self._read(self._head, values, values_bytes, wanted)
+        frame = self._read(values, values_bytes, wanted)
         if frame is None:
             return None
         if self.defaults:
@@ -73,62 +63,15 @@ class BlockReader:
             )
         return frame[names]
 
-    def read_shared(
-        self, values: Sequence[bytes], values_bytes: int, names: list[str]
-    ) -> tuple[pl.DataFrame, Mapping[str, pl.Series]] | None:
-        """The same, faster, where the values share what was learnt: the columns that differ, and of the others their one value.
-
-        None when nothing is learnt, when the values do not share it, or when any is not exactly one record.
-        """
-        shared = self._shared
-        if shared is None or len(values) < _LEAST_SHARED:
-            return None
-        wanted = [name for name in names if name in self._present and name not in shared.constants]
-        frame = self._read(shared.head, values, values_bytes, [*wanted, *shared.contents])
-        if frame is None or not all((frame[run] == content).all() for run, content in shared.contents.items()):
-            self._forget()
-            return None
-        self._patience = max(self._patience - 1, 1)
-        return frame[wanted], shared.constants
-
-    def learn(self, values: Sequence[bytes], frame: pl.DataFrame) -> None:
-        """Looks at a few of the values for what they share; `frame` is what `read` made of all of them, and nothing in it is bad."""
-        self._until_learning -= 1
-        if self.defaults or len(values) < _LEAST_SHARED or self._until_learning > 0:
-            return
-        sample = [values[row][PREFIX_BYTES:] for row in sorted(_telling_rows(frame))]
-        parts = learn(sample, self.writer)
-        runs = {f"-run{index}": part for index, part in enumerate(parts) if isinstance(part, Run)}
-        if not runs:
-            self._forget()
-            return
-        named = {run: name for name, run in runs.items()}
-        fields: list[dict[str, object]] = [
-            {"name": named[part], "type": {"type": "fixed", "name": f"Run{index}", "size": len(part.content)}}
-            if isinstance(part, Run)
-            else {"name": part.name, "type": _block_type(part.type)}
-            for index, part in enumerate(parts)
-        ]
-        hidden = {name for run in runs.values() for name in run.fields}
-        constants = {name: frame[name].head(1) for name in frame.columns if name in hidden}
-        contents = {name: pl.Series([run.content]) for name, run in runs.items()}
-        self._shared = _Shared(_head(fields), contents, constants)
-
-    def _forget(self) -> None:
-        """Learns again later, and later each time that it did not hold."""
-        self._shared = None
-        self._patience = min(2 * self._patience, _MOST_PATIENCE)
-        self._until_learning = self._patience
-
-    def _read(self, head: bytes, values: Sequence[bytes], values_bytes: int, wanted: list[str]) -> pl.DataFrame | None:
+    def _read(self, values: Sequence[bytes], values_bytes: int, wanted: list[str]) -> pl.DataFrame | None:
         """These columns of the block, if it is made of exactly these values."""
         try:
-            frame = pl.read_avro(io.BytesIO(self._block(head, values, values_bytes)), columns=[_LEAD, *wanted, _GUARD])
+            frame = pl.read_avro(io.BytesIO(self._block(values, values_bytes)), columns=[_LEAD, *wanted, _GUARD])
         except UNREADABLE:
             return None
         return frame if self._whole(frame, len(values)) else None
 
-    def _block(self, head: bytes, values: Sequence[bytes], values_bytes: int) -> bytes:
+    def _block(self, values: Sequence[bytes], values_bytes: int) -> bytes:
         count = len(values)
         marks = _MARKS.first(count)
         # Joined once: each copy of a block is some hundred page faults, which cost more than the joining.
@@ -137,23 +80,13 @@ class BlockReader:
         parts[2:-1:2] = marks
         parts[-2] = marks[-1][: -len(_PADDING)]
         size = values_bytes + count * _MARK.itemsize
-        parts[0] = b"".join((head, long_bytes(count), long_bytes(size), _PADDING))
+        parts[0] = b"".join((self._head, long_bytes(count), long_bytes(size), _PADDING))
         return b"".join(parts)
 
     def _whole(self, frame: pl.DataFrame, count: int) -> bool:
         guards = frame[_GUARD].to_numpy().view(np.int64)
         leads = frame[_LEAD].to_numpy().view(np.int64)
         return np.array_equal(guards, _MARKS.guards[:count]) and bool((leads == self._lead).all())
-
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """What the records of a batch share: a block's head with runs in it, the runs' bytes, and the values of the fields in them."""
-
-    head: bytes
-    contents: dict[str, pl.Series]
-    """Of one value each."""
-    constants: dict[str, pl.Series]
 
 
 class _Marks:
@@ -178,16 +111,6 @@ class _Marks:
 
 
 _MARKS: Final = _Marks()
-
-
-def _telling_rows(frame: pl.DataFrame) -> set[int]:
-    """Rows among which what differs in a batch should show: some of all, and one for each state that a column is seldom in."""
-    rows = set(range(0, frame.height, frame.height // _SAMPLE))
-    for column in frame.iter_columns():
-        rows.update(column.is_null().arg_unique().to_list())
-        if column.dtype == pl.Int64() and column.n_unique() <= _MOST_STATES:
-            rows.update(column.arg_unique().to_list())
-    return rows
 
 
 def dtypes(reader: Record) -> dict[str, pl.DataType]:

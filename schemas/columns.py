@@ -64,8 +64,6 @@ class Decoder:
         self._blocks: dict[int, BlockReader] = {}
         self._by_prefix: dict[bytes, BlockReader] = {}
         self._writers: dict[int, dict[str, Json]] = {}
-        self._mixed = False
-        """Whether the last values were of several schemas: the next ones are then sorted first, and not tried as one block in vain."""
         self.refused: dict[int, str] = {}
         """Schema ids that are refused, each with the reason."""
         for schema_id, schema in writers.items():
@@ -95,63 +93,25 @@ class Decoder:
         if not len(rest.index):
             return told
         # Those that are good in a way that the kernel does not know.
-        return _merged([(np.arange(len(good)), told), (others, replace(rest, bad=[]))])
+        return _merged(told, replace(rest, index=others[rest.index]))
 
     def _slowly(self, values: Sequence[bytes | None], columns: Sequence[str]) -> Decoded:
         """The same without the kernel, by polars: what it leaves, or all where there is none."""
         names = self._names_for(tuple(columns))
-        whole = None if self._mixed else self._whole(values, names)
-        if whole is None:
-            groups = self._by_schema(values)
-            if groups is not None:
-                self._mixed = True
-                alike = [(at, [values[place] for place in at.tolist()]) for at in groups]
-                return _merged(
-                    [(at, self._judged(part, self._whole(part, names), names, columns)) for at, part in alike]
-                )
-            if self._mixed:
-                self._mixed = False
-                whole = self._whole(values, names)
-        return self._judged(values, whole, names, columns)
-
-    def _judged(
-        self,
-        values: Sequence[bytes | None],
-        whole: tuple[pl.DataFrame, Mapping[str, pl.Series]] | None,
-        names: list[str],
-        columns: Sequence[str],
-    ) -> Decoded:
-        """What the values hold, the nonsense sorted out; `whole` is what `_whole` made of them."""
-        shared: Mapping[str, pl.Series] = {}
-        if whole is not None:
-            frame, shared = whole
+        frame = self._whole(values, names)
+        if frame is not None:
             index: Positions = np.arange(len(values), dtype=np.int64)
             bad: list[tuple[int, BadRecord]] = []
         else:
             frame, index, bad = self._in_pieces(values, names)
         nonsense = validity.check(frame)
-        if whole is not None and not nonsense and not shared:
-            self._learn(cast("Sequence[bytes]", values), frame)
         if nonsense:
             keep = np.ones(len(index), bool)
             keep[[row for row, _ in nonsense]] = False
             bad += [_at(int(index[row]), values, error) for row, error in nonsense]
             bad.sort(key=lambda entry: entry[0])
             frame, index = frame.filter(pl.Series(keep)), index[keep]
-        height = len(index)
-        read = {column.name: column for column in frame.get_columns()}
-        made = [shared[name].new_from_index(0, height) if name in shared else read[name] for name in columns]
-        return Decoded(FrameEvents(pl.DataFrame(made)), index, bad)
-
-    def _by_schema(self, values: Sequence[bytes | None]) -> list[Positions] | None:
-        """Positions of the values of each schema, and of those of none that is known; None where all are of one kind."""
-        kinds = [b"" if value is None else value[:PREFIX_BYTES] for value in values]
-        numbers = {
-            kind: number for number, kind in enumerate(kind for kind in dict.fromkeys(kinds) if kind in self._by_prefix)
-        }
-        of = np.fromiter((numbers.get(kind, -1) for kind in kinds), np.int64, len(kinds))
-        found = np.unique(of)
-        return None if len(found) < 2 else [np.flatnonzero(of == number) for number in found]
+        return Decoded(FrameEvents(frame.select(columns)), index, bad)
 
     def _take(self, schema_id: int, schema: dict[str, Json]) -> None:
         try:
@@ -181,19 +141,10 @@ class Decoder:
             self._names[columns] = names
         return names
 
-    def _learn(self, values: Sequence[bytes], frame: pl.DataFrame) -> None:
-        """Lets the reader of values that are all good look for what they share."""
-        reader = self._by_prefix.get(values[0][:PREFIX_BYTES]) if values else None
-        if reader is not None:
-            reader.learn(values, frame)
-
-    def _whole(
-        self, values: Sequence[bytes | None], names: list[str]
-    ) -> tuple[pl.DataFrame, Mapping[str, pl.Series]] | None:
-        """The columns of all values when all are decodable and of one schema: the ordinary case. With them the one value of columns that
-        are left out, since all values share it; shared values are good."""
+    def _whole(self, values: Sequence[bytes | None], names: list[str]) -> pl.DataFrame | None:
+        """The columns of all values when all are decodable and of one schema: the ordinary case."""
         if not values:
-            return self._empty(names), {}
+            return self._empty(names)
         present = cast("Sequence[bytes]", values)
         try:
             sizes = np.fromiter(map(len, present), np.int64, len(present))
@@ -202,12 +153,7 @@ class Decoder:
         reader = self._by_prefix.get(present[0][:PREFIX_BYTES])
         if reader is None or sizes.max() > self._max_record_bytes:
             return None
-        total = int(sizes.sum())
-        fast = reader.read_shared(present, total, names)
-        if fast is not None:
-            return fast
-        frame = reader.read(present, total, names)
-        return None if frame is None else (frame, {})
+        return reader.read(present, int(sizes.sum()), names)
 
     def _in_pieces(
         self, values: Sequence[bytes | None], names: list[str]
@@ -309,13 +255,11 @@ class _Gathered:
     bad: list[tuple[int, BadRecord]]
 
 
-def _merged(parts: Sequence[tuple[Positions, Decoded]]) -> Decoded:
-    """What some of the values hold, at the positions given, put together."""
-    index = np.concatenate([places[part.index] for places, part in parts])
+def _merged(one: Decoded, other: Decoded) -> Decoded:
+    """The good ones of both, each at its place among the same values."""
+    index = np.concatenate([one.index, other.index])
     order = np.argsort(index)
-    frame = pl.concat([part.frame for _, part in parts])[order]
-    bad = [(int(places[position]), error) for places, part in parts for position, error in part.bad]
-    return Decoded(FrameEvents(frame), index[order], sorted(bad, key=lambda entry: entry[0]))
+    return Decoded(FrameEvents(pl.concat([one.frame, other.frame])[order]), index[order], one.bad)
 
 
 def _at(position: int, values: Sequence[bytes | None], error: BadRecord) -> tuple[int, BadRecord]:

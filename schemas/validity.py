@@ -67,9 +67,8 @@ def check(frame: pl.DataFrame) -> list[tuple[int, BadRecord]]:
     """The rows that make no sense, in order, each with one thing that is wrong with it: texts before whole numbers before
     lists, and among them in the order of the tables above.
 
-    `frame` has the columns `CHECKED`, but for those whose values were judged before, in the dtypes of
-    `schemas.blocks.dtypes`. Null is never wrong. Costs a
-    look at each column's least and largest value as long as these are as they should be.
+    `frame` has the columns `CHECKED`, in the dtypes of `schemas.blocks.dtypes`. Null is never wrong. Costs a look at each
+    column's least and largest value as long as these are as they should be.
     """
     bad: dict[int, BadRecord] = {}
     for rows, error in _suspects(frame):
@@ -82,23 +81,18 @@ def _suspects(frame: pl.DataFrame) -> Iterator[tuple[pl.Series, BadRecord]]:
     """Masks of bad rows, each with what is wrong with these."""
     # Asked for once: each look for a column by its name costs a microsecond or two.
     columns = {column.name: column for column in frame.get_columns()}
-    sizes = {
-        column.name: column
-        for column in frame.select_seq(size for name, size in _SIZES.items() if name in columns).get_columns()
-    }
+    sizes = {column.name: column for column in frame.select_seq(_SIZES.values()).get_columns()}
     for name, fewest in TEXTS:
-        if name not in columns:
-            continue
         size = sizes[name]
         if _outside(size, fewest, MAX_ID_BYTES):
             yield size < fewest, BadRecord(Reason.BLANK, name)
             yield size > MAX_ID_BYTES, BadRecord(Reason.TOO_LONG, name)
     for name, least, most in RANGES:
-        column = columns.get(name)
-        if column is not None and _outside(column, least, most):
+        column = columns[name]
+        if _outside(column, least, most):
             yield ~column.is_between(least, most), BadRecord(Reason.OUT_OF_RANGE, name)
     for name, part in NUMBERS:
-        if name in columns and sizes[name].max():
+        if sizes[name].max():
             yield _infinite(columns[name], part), BadRecord(Reason.NOT_FINITE, f"{name}.{part}")
 
 

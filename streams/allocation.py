@@ -2,8 +2,6 @@
 
 import ctypes
 import gc
-from collections import deque
-from collections.abc import Sequence
 from typing import Final
 
 _TRIM_THRESHOLD: Final = -1
@@ -13,13 +11,6 @@ _ARENA_MAX: Final = -8
 
 _LARGE: Final = 64 * 1024 * 1024
 _KEPT: Final = 128 * 1024 * 1024
-
-_SMALL: Final = 448
-"""Bytes up to which a value surely lies in an arena."""
-_HELD_EVERY: Final = 2_000
-"""Values, of which one is held: an arena has some thousands of them, so that in each one is."""
-_MOST_HELD: Final = 192
-"""Values held at most, and so MiB that are kept for the next blocks."""
 
 
 def settle() -> None:
@@ -46,18 +37,3 @@ def give_back() -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
-
-
-class Arenas:
-    """Keeps Python's arenas, a MiB each, in which a block's values lay for the values of the next.
-
-    Without it an arena goes back to the kernel as soon as the last value in it is gone, and the next block's arenas come as pages to be cleared: a
-    fifth of a worker's CPU on a backlog. An arena stays as long as one object in it lives, so a few values do, the newest of every so many.
-    """
-
-    def __init__(self) -> None:
-        self._held: deque[bytes] = deque(maxlen=_MOST_HELD)
-
-    def hold(self, values: Sequence[bytes | None]) -> None:
-        """Lets a few of a block's values live on, among which are no large ones: those lie elsewhere."""
-        self._held.extend(value for value in values[::_HELD_EVERY] if value is not None and len(value) <= _SMALL)

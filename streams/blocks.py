@@ -17,7 +17,6 @@ from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
-from schemas.kernel.library import KERNEL
 from schemas.packed import Packed
 from streams.batches import length_of, plain_records
 
@@ -28,9 +27,6 @@ _LOG_APPEND_TIME: Final = 1
 
 STEP_RECORDS: Final = 24_000
 """Records of a step at most, if the producers' batches are not larger: fewer cost more calls, more no longer fit the processor's caches."""
-
-_FEW: Final = 64
-"""Of a batch of up to so many records the record objects are kept, where there is no kernel; of a larger one they are read again when needed."""
 
 
 class FetchedBytes:
@@ -311,8 +307,6 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
 def _block_of(place: tuple[str, int], data: memoryview, batch: Any, next_offset: int) -> Block:
     held = batch.last_offset_delta + 1
-    if KERNEL is None and held <= _FEW:
-        return _block_of_few(place, list(batch), batch, next_offset)
     return Block.unread(place, batch.base_offset, next_offset, held, lambda: _content_of(data, batch, next_offset))
 
 
@@ -344,15 +338,6 @@ def _content_of(data: memoryview, batch: Any, next_offset: int) -> _Content:
     if headed:
         headed = {offsets.index(offset): record for offset, record in headed.items()}
     return _Content(values, headed, [_Part(len(values), offsets, stamped, times, data)])
-
-
-def _block_of_few(place: tuple[str, int], records: list[Any], batch: Any, next_offset: int) -> Block:
-    stamped = batch.max_timestamp if batch.timestamp_type == _LOG_APPEND_TIME else None
-    part = _Part(
-        len(records), [record.offset for record in records], stamped, [record.timestamp for record in records], records
-    )
-    headed = {index: record for index, record in enumerate(records) if record.headers}
-    return Block(place, batch.base_offset, next_offset, [record.value for record in records], headed, [part])
 
 
 class Coalesce(DefaultSchedulingStrategy):

@@ -347,6 +347,9 @@ async def _check_errors(consumer: aiokafka.AIOKafkaConsumer) -> None:
 
 async def _ends(topic: str, partitions: Sequence[int], consumer: aiokafka.AIOKafkaConsumer) -> dict[int, int]:
     """In the consumer's thread."""
+    if consumer._fetcher is None:
+        # It still starts, which takes as long as a broker lets it wait.
+        return {}
     ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
     return {tp.partition: end for tp, end in ends.items()}
 

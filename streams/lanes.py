@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 
 from streams import metrics
-from streams.allocation import Arenas, give_back
+from streams.allocation import give_back
 from streams.blocks import Block
 from streams.changelog import Changelog, read_back
 from streams.outgoing import Outgoing, Step
@@ -116,7 +116,6 @@ class LaneSet:
         self._suspended = True
         self._stepped_s = 0.0
         """CPU time of all steps, which other lanes take while one is flushed."""
-        self._arenas = Arenas()
         self.moves = 0
         """Grows with everything that a lane does: what a watchdog looks at."""
 
@@ -284,8 +283,6 @@ class LaneSet:
         began = self._cpu_time()
         step = lane.program.step(block)
         self._stepped_s += self._cpu_time() - began
-        if isinstance(block.values, list):
-            self._arenas.hold(block.values)
         lane.position = Position(block.next_offset, lane.position.topic_id)
         if len(block):
             lane.moved_at = self._monotonic()

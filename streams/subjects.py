@@ -19,9 +19,6 @@ NAMES_PER_PAGE: Final = 64
 OVERFLOW: Final = "(overflow)"
 """What stands for the last parts of a name when a tenant's budget is spent."""
 
-_FEW: Final = 256
-"""Events, up to which finding each by its name costs less than hashing them all, where there is no kernel."""
-
 _LENGTH: Final = struct.Struct("<H")
 _VERSION: Final = 1
 _FREE: Final = -1
@@ -71,10 +68,6 @@ class Subjects:
 
     def rows_of(self, events: Events) -> Int64s:
         """The row of every event; new names get rows in the order in which they come."""
-        if KERNEL is None and len(events) <= _FEW:
-            known = [self._by_name.get(name) for name in events.names(self.columns, np.arange(len(events)))]
-            if None not in known:
-                return np.array(known, np.int64)
         first, second = events.hashes(self.columns, self._seed)
         rows = self._found(first, second)
         missing = np.flatnonzero(rows == _FREE)

@@ -26,7 +26,7 @@ def _own_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
 
 
-KERNEL_USERS: Final = ("schemas.columns", "schemas.events", "streams.batches", "streams.blocks", "streams.subjects")
+KERNEL_USERS: Final = ("schemas.columns", "schemas.events", "streams.batches", "streams.subjects")
 """Modules that ask whether there is a kernel."""
 
 
@@ -44,14 +44,6 @@ def either_kernel(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patching:
         if request.param == "without":
             take_kernel_away(patching)
-        yield
-
-
-@pytest.fixture(scope="module")
-def without_kernel() -> Iterator[None]:
-    """The module's tests run as where there was no C compiler."""
-    with pytest.MonkeyPatch.context() as patching:
-        take_kernel_away(patching)
         yield
 
 

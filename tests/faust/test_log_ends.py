@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError
 
 from streams import metrics
-from streams.hardened import LaneApp
+from streams.hardened import LaneApp, _ends
 from streams.position import Displaced
 from streams.worker import _watch, build
 from topology.build import worker_of
@@ -103,3 +104,10 @@ async def test_an_end_is_compared_with_where_the_lane_stood_before() -> None:
     app._in_thread = slowly  # type: ignore[method-assign,assignment]
     await app.look_at_ends()
     assert answered.is_set()
+
+
+async def test_a_client_that_has_not_started_yet_is_not_asked() -> None:
+    """Beside a broker that stands still a start takes longer than it takes until somebody asks: that is no bug."""
+    client = AIOKafkaConsumer()
+    assert await _ends("t", [0], client) == {}
+    await client.stop()
