@@ -102,26 +102,26 @@ class FrameEvents:
 
 
 class KernelEvents:
-    """Events in the kernel's columns: numbers of shape (numbers, n), and texts where they lie in their records."""
+    """Events in the kernel's columns, of shape (numbers + 2 * texts, n): whole numbers, addresses of texts, which lie in their records, and sizes."""
 
-    __slots__ = ("_holders", "_numbers", "_sizes", "_slots", "_texts")
+    __slots__ = ("_cells", "_holders", "_slots")
 
-    def __init__(
-        self, slots: Slots, numbers: Int64s, texts: Int64s, sizes: Int64s, holders: tuple[object, ...]
-    ) -> None:
-        self._slots, self._numbers, self._texts, self._sizes, self._holders = slots, numbers, texts, sizes, holders
+    def __init__(self, slots: Slots, cells: Int64s, holders: tuple[object, ...]) -> None:
+        self._slots, self._cells, self._holders = slots, cells, holders
 
     def __len__(self) -> int:
-        return int(self._numbers.shape[1])
+        return int(self._cells.shape[1])
 
     def __getitem__(self, at: slice | Int64s) -> "KernelEvents":
         if isinstance(at, slice) and at.indices(len(self)) == (0, len(self), 1):
             return self
-        return KernelEvents(self._slots, self._numbers[:, at], self._texts[:, at], self._sizes[:, at], self._holders)
+        # Each column lies in a row, as the kernel wants it; indexing by an array would lay them out anyhow.
+        cells = self._cells[:, at] if isinstance(at, slice) else self._cells.take(at, axis=1)
+        return KernelEvents(self._slots, cells, self._holders)
 
     def integers(self, column: str) -> Int64s:
         """See `Events`."""
-        numbers: Int64s = self._numbers[self._slots.numbers[column]]
+        numbers: Int64s = self._cells[self._slots.numbers[column]]
         return numbers
 
     def has(self, column: str) -> Bools:
@@ -140,8 +140,17 @@ class KernelEvents:
     def hashes(self, columns: Sequence[str], seed: int) -> tuple[UInt64s, UInt64s]:
         """See `Events`."""
         assert KERNEL is not None
-        places = [self._slots.texts[column] for column in columns]
-        return KERNEL.hashes(self._texts[places], self._sizes[places], seed)
+        places = np.array([self._slots.texts[column] for column in columns], np.int64)
+        return KERNEL.hashes(self._texts, self._sizes, places, seed)
+
+    @property
+    def _texts(self) -> Int64s:
+        first = len(self._slots.numbers)
+        return self._cells[first : first + len(self._slots.texts)]
+
+    @property
+    def _sizes(self) -> Int64s:
+        return self._cells[len(self._slots.numbers) + len(self._slots.texts) :]
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -169,7 +178,7 @@ def _hashes(columns: Sequence[pl.Series], seed: int) -> tuple[UInt64s, UInt64s]:
     if KERNEL is not None:
         packed = [Packed.of([text.encode() for text in column.to_list()]) for column in columns]
         texts, sizes = np.array([part.addresses for part in packed]), np.array([part.sizes for part in packed])
-        return KERNEL.hashes(texts, sizes, seed)
+        return KERNEL.hashes(texts, sizes, np.arange(len(columns)), seed)
     hashed = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(columns)]).select_seq(
         pl.col(str(place)).hash(seed + 2 * place + half).alias(f"{place}/{half}")
         for place in range(len(columns))

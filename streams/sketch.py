@@ -31,8 +31,10 @@ RELATIVE_ERROR: Final = 1 / (2 << SUB_BITS)
 """A quantile differs from the value at its rank by at most this share of it, for values between `LEAST` and `MOST`."""
 
 _FRACTION_BITS: Final = 52
-_SHIFT: Final = _FRACTION_BITS - SUB_BITS
-_OFFSET: Final = (1023 + _LEAST_EXPONENT) << SUB_BITS
+SHIFT: Final = _FRACTION_BITS - SUB_BITS
+"""Of a float64's bits, how many do not matter."""
+OFFSET: Final = (1023 + _LEAST_EXPONENT) << SUB_BITS
+"""What is left of the bits of the smallest value told apart."""
 
 
 def bins_of(values: Int64s) -> Int64s:
@@ -42,7 +44,7 @@ def bins_of(values: Int64s) -> Int64s:
     [0, 0, 0, 0, 0, 4, 79]
     """
     bits = values.astype(np.float64).view(np.int64)
-    return np.asarray(np.clip((bits >> _SHIFT) - _OFFSET, 0, BINS - 1))
+    return np.asarray(np.clip((bits >> SHIFT) - OFFSET, 0, BINS - 1))
 
 
 def _middles() -> Float64s:

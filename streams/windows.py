@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from streams.sketch import BINS, bins_of
+from schemas.kernel.library import KERNEL, Layout
+from streams.sketch import BINS, OFFSET, SHIFT, bins_of
 from streams.tables import Table, TableSpec
 
 Int64s = npt.NDArray[np.int64]
@@ -61,6 +62,10 @@ class Windows:
         self.table = Table(spec.table_spec())
         self._words = self.table.spec.dtype.itemsize // 8
         self._halves = self._words * 2
+        clamped = np.array([name in spec.sketches for name in spec.sums], np.int64)
+        self._layout = Layout(
+            len(spec.sums), len(spec.maxima), len(spec.sketches), clamped, BINS, shift=SHIFT, offset=OFFSET
+        )
         self._row_of: dict[int, Int64s] = {}
         self._pages_of: dict[int, list[int]] = {}
         self._used: dict[int, int] = {}
@@ -84,6 +89,15 @@ class Windows:
         events are spread over calls.
         """
         rows = self._rows(subjects, buckets, capacity)
+        if KERNEL is not None:
+            each = [columns[name] for name in (*self.spec.sums, *self.spec.maxima, *self.spec.sketches)]
+            KERNEL.count(rows, self.table.rows.view(np.int64), self._words, each, self._layout)
+        else:
+            self._count(rows, columns)
+        self.table.touch(rows)
+        return rows
+
+    def _count(self, rows: Int64s, columns: Columns) -> None:
         numbers = self.table.rows.view(np.int64)
         base = rows * self._words + 2
         for place, name in enumerate(self.spec.sums):
@@ -102,8 +116,6 @@ class Windows:
             if int(values.min()) < 0:
                 at = at[values >= 0]
             np.add.at(counts, at, one)
-        self.table.touch(rows)
-        return rows
 
     def has(self, bucket: int, subjects: Int64s) -> npt.NDArray[np.bool_]:
         """Which of these had an event in the bucket."""

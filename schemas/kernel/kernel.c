@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ABI 1
+#define ABI 2
 
 #define PREFIX_BYTES 5
 #define MOST_LEVELS 64
@@ -82,11 +82,12 @@ static int utf8(const uint8_t *at, int64_t size) {
 
 /* Finds the values of `count` records, which fill `size` bytes from `data` on, a batch's records after decompression.
  *
- * For each: the address and size of its value, and how far its offset and time are from the batch's first. The answer is
- * 1 when every record is plain: whole, with a value, without headers, at a rising offset; 0 when any is not.
+ * `found` gets for each the address of its value, `count` words later its size, then how far its offset and its time are
+ * from the batch's first. The answer is 1 when every record is plain: whole, with a value, without headers, at a rising
+ * offset; 0 when any is not.
  */
-int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t *addresses, int64_t *sizes,
-                       int64_t *offsets, int64_t *times) {
+int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t *found) {
+    int64_t *addresses = found, *sizes = found + count, *offsets = found + 2 * count, *times = found + 3 * count;
     Cursor batch = {data, data + size};
     int64_t last = -1;
     for (int64_t row = 0; row < count; row++) {
@@ -192,7 +193,7 @@ static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Col
     return 1;
 }
 
-/* Reads `count` framed records to columns of `stride` rows.
+/* Reads `count` framed records to columns of as many rows.
  *
  * `ids` are the schemas that may be read, `programs` has the first word of each one's program and the end of the last.
  * A number that is null is -1, a text that is null has size -1. `good` is set where a record is, from its first byte to
@@ -201,7 +202,7 @@ static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Col
  */
 int64_t sentinel_decode(int64_t count, const int64_t *addresses, const int64_t *value_sizes, int64_t most,
                         int64_t schemas, const int64_t *ids, const int64_t *programs, const int64_t *words,
-                        int64_t stride, int64_t *numbers, int64_t *texts, int64_t *sizes, uint8_t *good) {
+                        int64_t *numbers, int64_t *texts, int64_t *sizes, uint8_t *good) {
     int64_t all = 0;
     for (int64_t row = 0; row < count; row++) {
         const uint8_t *value = (const uint8_t *)(intptr_t)addresses[row];
@@ -212,7 +213,7 @@ int64_t sentinel_decode(int64_t count, const int64_t *addresses, const int64_t *
         while (schema < schemas && ids[schema] != id) schema++;
         if (schema == schemas) continue;
         Cursor cursor = {value + PREFIX_BYTES, value + size};
-        Columns columns = {row, stride, numbers, texts, sizes};
+        Columns columns = {row, count, numbers, texts, sizes};
         if (!run(words + programs[schema], words + programs[schema + 1], &cursor, &columns, MOST_LEVELS)) continue;
         if (cursor.at != cursor.end) continue;
         good[row] = 1;
@@ -234,13 +235,13 @@ static inline void sip_round(uint64_t v[4]) {
 
 /* SipHash-1-3 with 128 bits (Aumasson and Bernstein, 2012), over parts that each come with their size before them, so
  * that no two names of as many parts are the same words. */
-static void hashed(const int64_t *texts, const int64_t *sizes, int64_t stride, int64_t parts, uint64_t seed,
-                   uint64_t out[2]) {
+static void hashed(const int64_t *texts, const int64_t *sizes, int64_t stride, int64_t parts, const int64_t *places,
+                   uint64_t seed, uint64_t out[2]) {
     uint64_t v[4] = {UINT64_C(0x736f6d6570736575) ^ seed, UINT64_C(0x646f72616e646f6d) ^ ~seed ^ 0xee,
                      UINT64_C(0x6c7967656e657261) ^ seed, UINT64_C(0x7465646279746573) ^ ~seed};
     for (int64_t part = 0; part < parts; part++) {
-        const uint8_t *at = (const uint8_t *)(intptr_t)texts[part * stride];
-        int64_t left = sizes[part * stride];
+        const uint8_t *at = (const uint8_t *)(intptr_t)texts[places[part] * stride];
+        int64_t left = sizes[places[part] * stride];
         uint64_t word = (uint64_t)left;
         for (;;) {
             v[3] ^= word;
@@ -260,12 +261,12 @@ static void hashed(const int64_t *texts, const int64_t *sizes, int64_t stride, i
     out[1] = v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* The two hashes of each of `count` names. Part p of name n is at p * stride + n of `texts` and `sizes`. */
-void sentinel_hash(int64_t count, int64_t stride, int64_t parts, const int64_t *texts, const int64_t *sizes,
-                   uint64_t seed, uint64_t *first, uint64_t *second) {
+/* The two hashes of each of `count` names. Part p of name n is at places[p] * stride + n of `texts` and `sizes`. */
+void sentinel_hash(int64_t count, int64_t stride, int64_t parts, const int64_t *places, const int64_t *texts,
+                   const int64_t *sizes, uint64_t seed, uint64_t *first, uint64_t *second) {
     for (int64_t row = 0; row < count; row++) {
         uint64_t both[2];
-        hashed(texts + row, sizes + row, stride, parts, seed, both);
+        hashed(texts + row, sizes + row, stride, parts, places, seed, both);
         first[row] = both[0], second[row] = both[1];
     }
 }
@@ -280,5 +281,42 @@ void sentinel_find(int64_t count, const uint64_t *first, const uint64_t *second,
         while ((row = slots[at]) >= 0 && (known[row] != first[index] || known[capacity + row] != second[index]))
             at = (at + 1) & mask;
         rows[index] = row;
+    }
+}
+
+/* ---- Counting ---- */
+
+/* Counts `count` events into rows of a table of `words` 64-bit words each: a bucket's (streams/windows.py), whose numbers
+ * begin at word 2.
+ *
+ * Column c is at columns[c], and the next event's is steps[c] words on: 0 for a column that is the same for all. The
+ * first `sums` columns are added; the next `maxima` raise what is there; of the last `sketches`, whose numbers are below
+ * zero where an event has none, one is counted in the bin of each. `clamped` says of a sum whether it is one of these:
+ * then it adds nothing where there is none. The bins of a sketch are `bins` 32-bit words after all numbers.
+ */
+void sentinel_count(int64_t count, const int64_t *rows, int64_t *table, int64_t words, int64_t sums, int64_t maxima,
+                    int64_t sketches, const int64_t *const *columns, const int64_t *steps, const int64_t *clamped,
+                    int64_t bins, int64_t shift, int64_t offset) {
+    for (int64_t event = 0; event < count; event++) {
+        int64_t *numbers = table + rows[event] * words + 2;
+        uint32_t *counts = (uint32_t *)(numbers + sums + maxima);
+        int64_t column = 0;
+        for (; column < sums; column++) {
+            int64_t value = columns[column][event * steps[column]];
+            if (!clamped[column] || value > 0)
+                numbers[column] = (int64_t)((uint64_t)numbers[column] + (uint64_t)value);
+        }
+        for (; column < sums + maxima; column++) {
+            int64_t value = columns[column][event * steps[column]];
+            if (value > numbers[column]) numbers[column] = value;
+        }
+        for (; column < sums + maxima + sketches; column++, counts += bins) {
+            int64_t value = columns[column][event * steps[column]], bin;
+            double number = (double)value;
+            if (value < 0) continue;
+            memcpy(&bin, &number, sizeof bin);
+            bin = (bin >> shift) - offset;
+            counts[bin < 0 ? 0 : bin < bins ? bin : bins - 1]++;
+        }
     }
 }

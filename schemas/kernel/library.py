@@ -1,6 +1,8 @@
 """The functions of kernel.c, if they were compiled when this was installed (hatch_build.py). Without them all is the same, but slower."""
 
 import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +13,7 @@ Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
-ABI: Final = 1
+ABI: Final = 2
 """What the library must answer: one that was compiled from an older source takes other arguments."""
 
 _FILE: Final = Path(__file__).with_name("kernel.so")
@@ -19,63 +21,83 @@ _INT: Final = ctypes.c_int64
 _AT: Final = ctypes.c_void_p
 
 
+@dataclass(frozen=True, slots=True)
+class Schemas:
+    """What `decode` is to read: ids, where each one's program starts and the last one ends, and the programs (schemas.kernel.programs)."""
+
+    ids: Int64s
+    starts: Int64s
+    programs: Int64s
+    fill: Sequence[tuple[int, int]] = ()
+    """Columns by place that some schema does not have, with what stands there then."""
+
+    arguments: tuple[int, ...] = field(init=False)
+    """Of the kernel."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", (len(self.ids), *map(_at, (self.ids, self.starts, self.programs))))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What `count` finds in a row: numbers that are added and numbers that are raised, then sketches of `bins` 32-bit words. A value's bin is its
+    float64's bits, shifted right by `shift`, less `offset`. `clamped` says of each sum whether it adds nothing below zero."""
+
+    sums: int
+    maxima: int
+    sketches: int
+    clamped: Int64s
+    bins: int
+    shift: int
+    offset: int
+
+
 class Kernel:
     """The compiled functions. Arrays of addresses say where bytes lie; whoever asks holds what lies there. Python's lock is kept meanwhile: a call
     takes milliseconds at most."""
 
     def __init__(self, library: ctypes.PyDLL) -> None:
-        self._split = _function(library.sentinel_split, _INT, _AT, _INT, _INT, _AT, _AT, _AT, _AT)
+        self._split = _function(library.sentinel_split, _INT, ctypes.c_char_p, _INT, _INT, _AT)
         self._decode = _function(
-            library.sentinel_decode, _INT, _INT, _AT, _AT, _INT, _INT, _AT, _AT, _AT, _INT, _AT, _AT, _AT, _AT
+            library.sentinel_decode, _INT, *[_INT, _AT, _AT, _INT], *[_INT, _AT, _AT, _AT], *[_AT] * 4
         )
-        self._hash = _function(library.sentinel_hash, None, _INT, _INT, _INT, _AT, _AT, ctypes.c_uint64, _AT, _AT)
+        self._hash = _function(library.sentinel_hash, None, _INT, _INT, _INT, *[_AT] * 3, ctypes.c_uint64, _AT, _AT)
         self._find = _function(library.sentinel_find, None, _INT, _AT, _AT, _AT, _INT, _AT, _INT, _AT)
+        self._count = _function(library.sentinel_count, None, _INT, _AT, _AT, *[_INT] * 4, *[_AT] * 3, *[_INT] * 3)
 
-    def split(self, records: bytes | memoryview, count: int) -> tuple[Int64s, Int64s, Int64s, Int64s] | None:
+    def split(self, records: bytes, count: int) -> Int64s | None:
         """The records of a Kafka batch, decompressed: address and size of each value, and how far its offset and time (ms) are from the batch's
-        first; shape (count,). None when any is not plain: it has headers or no value, offsets do not rise, or bytes are missing or left."""
+        first; shape (4, count). None when any is not plain: it has headers or no value, offsets do not rise, or bytes are missing or left."""
         found = np.empty((4, count), np.int64)
-        addresses, sizes, offsets, times = found
-        at = address_of(records)
-        plain = self._split(at, len(records), count, *map(_at, (addresses, sizes, offsets, times)))
-        return (addresses, sizes, offsets, times) if plain else None
+        return found if self._split(records, len(records), count, _at(found)) else None
 
     def decode(
-        self,
-        values: tuple[Int64s, Int64s],
-        most_bytes: int,
-        schemas: tuple[Int64s, Int64s, Int64s],
-        numbers: Int64s,
-        texts: Int64s,
-        sizes: Int64s,
-    ) -> Bools:
-        """Fills columns from framed records, given by address and size, and tells which are good; shape (n,).
+        self, addresses: Int64s, sizes: Int64s, most_bytes: int, schemas: Schemas, numbers: int, texts: int
+    ) -> tuple[Int64s, Bools]:
+        """Columns from framed records, given by address and size, and which records are good; shape (n,).
 
-        `schemas` are ids, where each one's program starts, and the programs (schemas.kernel.programs). `numbers` has shape (slots, n), `texts`
-        (addresses) and `sizes` another number of slots. What stands in rows that are not good means nothing.
+        The columns have shape (numbers + 2 * texts, n): whole numbers, addresses of texts, sizes of texts. What stands in rows that are not good
+        means nothing, and where a schema does not have a column, `schemas.fill` stands.
         """
-        addresses, value_sizes = values
-        ids, starts, words = schemas
-        good = np.empty(len(addresses), np.bool_)
+        count = len(addresses)
+        columns, good = np.empty((numbers + 2 * texts, count), np.int64), np.empty(count, np.bool_)
+        for place, content in schemas.fill:
+            columns[place] = content
+        at = _at(columns)
         self._decode(
-            len(addresses),
-            _at(addresses),
-            _at(value_sizes),
-            most_bytes,
-            len(ids),
-            _at(ids),
-            _at(starts),
-            _at(words),
-            len(addresses),
-            *map(_at, (numbers, texts, sizes, good)),
+            *(count, _at(addresses), _at(sizes), most_bytes),
+            *schemas.arguments,
+            *(at, at + 8 * count * numbers, at + 8 * count * (numbers + texts), _at(good)),
         )
-        return good
+        return columns, good
 
-    def hashes(self, texts: Int64s, sizes: Int64s, seed: int) -> tuple[UInt64s, UInt64s]:
-        """Two hashes of each name; `texts` (addresses) and `sizes` have shape (parts, n). Equal for equal names, whatever else is asked."""
-        parts, count = texts.shape
+    def hashes(self, texts: Int64s, sizes: Int64s, places: Int64s, seed: int) -> tuple[UInt64s, UInt64s]:
+        """Two hashes of each name, whose parts are the texts in some places; `texts` (addresses) and `sizes` have shape (texts, n) and the same
+        strides. Equal for equal names, whatever else is asked."""
+        count = texts.shape[1]
         both = np.empty((2, count), np.uint64)
-        self._hash(count, count, parts, _at(texts), _at(sizes), seed, _at(both[0]), _at(both[1]))
+        at, stride = _at(both), texts.strides[0] // 8
+        self._hash(count, stride, len(places), *map(_at, (places, texts, sizes)), seed, at, at + 8 * count)
         return both[0], both[1]
 
     def find(self, first: UInt64s, second: UInt64s, known: UInt64s, slots: Int64s) -> Int64s:
@@ -85,6 +107,20 @@ class Kernel:
         pairs = map(_at, (first, second, known))
         self._find(len(first), *pairs, known.shape[1], _at(slots), len(slots) - 1, _at(rows))
         return rows
+
+    def count(
+        self, rows: Int64s, table: Int64s, words: int, columns: Sequence[Int64s | np.int64], layout: Layout
+    ) -> None:
+        """Counts events into rows of a table of so many words each; a column is of shape (n,), or one number for all events."""
+        arrays = [np.asarray(column) for column in columns]
+        ats = np.array([_at(array) for array in arrays], np.int64)
+        steps = np.array([array.strides[0] // 8 if array.ndim else 0 for array in arrays], np.int64)
+        self._count(
+            *(len(rows), _at(rows), _at(table), words),
+            *(layout.sums, layout.maxima, layout.sketches),
+            *map(_at, (ats, steps, layout.clamped)),
+            *(layout.bins, layout.shift, layout.offset),
+        )
 
 
 def address_of(content: bytes | memoryview) -> int:

@@ -1,6 +1,6 @@
 """Framed records to columns by the kernel: each judged by itself, of whichever schema it is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +9,7 @@ import numpy as np
 from schemas.avro import Json, Record
 from schemas.blocks import BlockReader
 from schemas.events import NONE, KernelEvents
-from schemas.kernel.library import Bools, Int64s, Kernel, address_of
+from schemas.kernel.library import Bools, Kernel, Schemas, address_of
 from schemas.kernel.programs import NotCompiled, Slots, compiled
 from schemas.packed import NOTHING, Packed
 from schemas.validity import CHECKED, RANGES
@@ -22,11 +22,9 @@ class _Plan:
     """What the kernel is given for some columns."""
 
     slots: Slots
-    schemas: tuple[Int64s, Int64s, Int64s]
-    """Ids, where each one's program starts and the last one ends, and the programs."""
-    numbers: Mapping[str, int]
-    texts: Mapping[str, bytes | None]
-    """Columns that some schema does not have, with what stands there then."""
+    schemas: Schemas
+    defaults: tuple[bytes, ...]
+    """Texts that stand where a record has none."""
 
 
 class KernelReader:
@@ -45,16 +43,11 @@ class KernelReader:
         plan = self._plans[columns]
         if plan is None:
             return None
-        count, slots = len(values), plan.slots
-        numbers = np.empty((len(slots.numbers), count), np.int64)
-        texts, sizes = np.empty((2, len(slots.texts), count), np.int64)
-        for name, number in plan.numbers.items():
-            numbers[slots.numbers[name]] = number
-        for name, text in plan.texts.items():
-            texts[slots.texts[name]] = 0 if text is None else address_of(text)
-            sizes[slots.texts[name]] = NOTHING if text is None else len(text)
-        good = kernel.decode((values.addresses, values.sizes), self._most, plan.schemas, numbers, texts, sizes)
-        return KernelEvents(slots, numbers, texts, sizes, (*values.holders, plan.texts)), good
+        slots = plan.slots
+        columns_read, good = kernel.decode(
+            values.addresses, values.sizes, self._most, plan.schemas, len(slots.numbers), len(slots.texts)
+        )
+        return KernelEvents(slots, columns_read, (*values.holders, *plan.defaults)), good
 
     def _planned(self, columns: tuple[str, ...]) -> _Plan | None:
         try:
@@ -62,7 +55,7 @@ class KernelReader:
         except NotCompiled:
             return None
         ids, starts, words = list[int](), [0], list[int]()
-        numbers, texts = dict[str, int](), dict[str, bytes | None]()
+        defaults: dict[str, Json] = {}
         for schema_id, schema in self._schemas.items():
             try:
                 program = compiled(schema.writer, slots)
@@ -72,10 +65,20 @@ class KernelReader:
             ids.append(schema_id)
             words += program
             starts.append(len(words))
-            numbers |= {name: _number(value) for name, value in schema.defaults.items() if name in slots.numbers}
-            texts |= {name: _text(value) for name, value in schema.defaults.items() if name in slots.texts}
-        arrays = (np.array(ids, np.int64), np.array(starts, np.int64), np.array(words, np.int64))
-        return _Plan(slots, arrays, numbers, texts)
+            defaults |= schema.defaults
+        texts = {name: _text(value) for name, value in defaults.items() if name in slots.texts}
+        numbers = [(place, _number(defaults[name])) for name, place in slots.numbers.items() if name in defaults]
+        fill = (*numbers, *_fill(texts, slots))
+        schemas = Schemas(np.array(ids, np.int64), np.array(starts, np.int64), np.array(words, np.int64), fill)
+        return _Plan(slots, schemas, tuple(text for text in texts.values() if text is not None))
+
+
+def _fill(texts: Mapping[str, bytes | None], slots: Slots) -> Iterator[tuple[int, int]]:
+    """Address and size of these texts, each with its place."""
+    for name, text in texts.items():
+        place = len(slots.numbers) + slots.texts[name]
+        yield place, 0 if text is None else address_of(text)
+        yield place + len(slots.texts), NOTHING if text is None else len(text)
 
 
 def _check(defaults: Mapping[str, Json]) -> None:

@@ -352,8 +352,8 @@ MUTATIONS: Final = (
     Mutation(
         "bytes live as long as what was read from them",
         "schemas/kernel/reading.py",
-        "(*values.holders, plan.texts)",
-        "(plan.texts,)",
+        "(*values.holders, *plan.defaults)",
+        "plan.defaults",
         _KERNEL,
     ),
 )

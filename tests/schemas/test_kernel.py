@@ -227,12 +227,12 @@ def test_names_have_the_same_hashes_only_if_they_are_the_same(names: list[tuple[
     assert KERNEL is not None
     parts = [Packed.of([name[place].encode() for name in names]) for place in range(2)]
     texts, sizes = np.array([part.addresses for part in parts]), np.array([part.sizes for part in parts])
-    first, second = KERNEL.hashes(texts, sizes, 1)
+    first, second = KERNEL.hashes(texts, sizes, np.arange(2), 1)
     pairs = list(zip(first.tolist(), second.tolist(), strict=True))
     assert len(set(pairs)) == len(set(names))
-    assert len({*pairs, *zip(*(half.tolist() for half in KERNEL.hashes(texts, sizes, 2)), strict=True)}) == 2 * len(
-        set(names)
-    )
+    assert len(
+        {*pairs, *zip(*(half.tolist() for half in KERNEL.hashes(texts, sizes, np.arange(2), 2)), strict=True)}
+    ) == 2 * len(set(names))
 
 
 _AT_THE_EDGE = """
@@ -276,7 +276,7 @@ for _ in range(60_000):
     if rng.random() < 0.9:
         batch[rng.randrange(8)] = rng.choice((0, 1, 2, 0x7f, 0x80, 0xff, rng.randrange(256)))
     batch = bytes(batch[:rng.choice((len(batch), rng.randrange(1, len(batch))))])
-    split = KERNEL._split(at_the_edge(batch), len(batch), 1, *[out.ctypes.data for out in np.empty((4, 1), np.int64)])
+    KERNEL._split(ctypes.cast(at_the_edge(batch), ctypes.c_char_p), len(batch), 1, np.empty((4, 1), np.int64).ctypes.data)
 print(taken)
 """
 

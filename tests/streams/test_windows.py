@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.sketch import BINS, bins_of
 from streams.windows import ClosedBucket, Windows, WindowSpec
 from tests.streams.topic import CompactedTopic
+
+pytestmark = pytest.mark.usefixtures("either_kernel")
 
 SPEC = WindowSpec("window", sums=("requests", "latency_us"), maxima=("cost",), sketches=("latency_us",))
 SUBJECTS = 150
