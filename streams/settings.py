@@ -100,7 +100,7 @@ class Lanes:
     max_record_bytes: int = 262_144
     """Largest telemetry record that is decoded, bytes; larger ones go to dead-letters."""
 
-    linger_s: float = 0.03
+    linger_s: float = 0.035
     """Seconds that a worker lets pass, after a fetch brought a few records, before it fetches from that broker again: what
     comes meanwhile makes larger steps, which cost less. A record that comes after a pause does not wait. 0: never rest."""
 

@@ -128,12 +128,12 @@ def address_of(content: bytes | memoryview) -> int:
     return _at(np.frombuffer(content, np.uint8))
 
 
-def _at(array: npt.NDArray[Any]) -> int:
+def _at(array: Any) -> int:
     """Where its first element lies. A small step asks for some fifty arrays; numpy's own answer takes most of a microsecond."""
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))
     except (TypeError, ValueError):  # read-only, or empty
-        return array.ctypes.data
+        return int(array.ctypes.data)
 
 
 def _function(function: Any, result: Any, *arguments: Any) -> Any:
