@@ -336,6 +336,13 @@ MUTATIONS: Final = (
         _KERNEL,
     ),
     Mutation(
+        "the kernel counts no latency that an event does not have",
+        "schemas/kernel/kernel.c",
+        "            if (value < 0) continue;\n",
+        "",
+        ("tests/streams/test_windows.py",),
+    ),
+    Mutation(
         "records with headers are not the kernel's",
         "schemas/kernel/kernel.c",
         " || headers != 0 || record.at != record.end) return 0;\n",
