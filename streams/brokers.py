@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
+from streams.ending import FAULTS_THAT_PASS
 from streams.settings import Broker
 
 MECHANISMS: Final = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})
@@ -149,6 +150,11 @@ def reach(broker: Broker) -> tuple[AdminClient, ClusterMetadata]:
             hopeless = any(fault.code() in _FINAL for fault in faults)
             if hopeless or time.monotonic() > deadline:
                 raise CannotReachBroker(_why(broker, faults or [fault.args[0]])) from fault
+
+
+def told(broker: Broker, fault: KafkaError) -> str:
+    """What a person reads of a fault that comes after a cluster was reached: it may be gone again."""
+    return _why(broker, [fault]) if fault.code() in FAULTS_THAT_PASS else fault.str()
 
 
 def _why(broker: Broker, faults: list[KafkaError]) -> str:

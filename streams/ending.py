@@ -59,7 +59,7 @@ _FAULTS_OF_RIGHTS: Final = (
     Fault.CLUSTER_AUTHORIZATION_FAILED,
     Fault._AUTHENTICATION,
 )
-_FAULTS_THAT_PASS: Final = (Fault._TIMED_OUT, Fault._TRANSPORT, Fault._ALL_BROKERS_DOWN, Fault._RESOLVE)
+FAULTS_THAT_PASS: Final = (Fault._TIMED_OUT, Fault._TRANSPORT, Fault._ALL_BROKERS_DOWN, Fault._RESOLVE)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -132,7 +132,7 @@ def _told_by_librdkafka(fault: Fault) -> tuple[int, str] | None:
     """The other client, which asks a broker for the topic's id."""
     if fault.code() in _FAULTS_OF_RIGHTS:
         return REFUSED, _refused_user(fault.str())
-    if fault.code() in _FAULTS_THAT_PASS:
+    if fault.code() in FAULTS_THAT_PASS:
         return AGAIN, f"the broker did not answer in time ({fault.str()}); ending, to be started again"
     if fault.code() >= Fault.UNKNOWN:
         return AGAIN, _answered(fault.str())

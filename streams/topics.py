@@ -205,7 +205,7 @@ def create(
     if new:
         for made in admin.create_topics(new, request_timeout=timeout_s, validate_only=dry_run).values():
             try:
-                made.result(timeout_s)
+                made.result()
             except KafkaException as fault:
                 # Another process may have made it since the check; workers and people start several at once.
                 if fault.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -241,7 +241,7 @@ def _usable(admin: AdminClient, names: Set[str], timeout_s: float) -> bool:
     latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     parts = {TopicPartition(name, number): latest for name in names for number in known[name].partitions}
     answers = admin.list_offsets(parts, request_timeout=timeout_s).values() if parts else ()
-    return all(answer.exception(timeout_s) is None for answer in answers)
+    return all(answer.exception() is None for answer in answers)
 
 
 def _configs(admin: AdminClient, names: Iterable[str], timeout_s: float) -> dict[str, dict[str, str]]:
@@ -250,7 +250,7 @@ def _configs(admin: AdminClient, names: Iterable[str], timeout_s: float) -> dict
         return {}
     answers = admin.describe_configs(resources, request_timeout=timeout_s)
     return {
-        resource.name: {key: entry.value for key, entry in answer.result(timeout_s).items()}
+        resource.name: {key: entry.value for key, entry in answer.result().items()}
         for resource, answer in answers.items()
     }
 

@@ -21,7 +21,7 @@ from agents.heartbeat import Heartbeat
 from schemas.kernel.library import KERNEL
 from streams import topics
 from streams.allocation import settle
-from streams.brokers import CannotReachBroker, aiokafka_config, reach
+from streams.brokers import CannotReachBroker, aiokafka_config, reach, told
 from streams.command_log import CommandLog
 from streams.crash_note import CrashNote
 from streams.lanes import LaneSet
@@ -126,8 +126,10 @@ def check_topics(settings: Settings) -> None:
         if settings.broker.embedded:
             return
         facts = topics.check(admin, topics.specs(TopicNames(settings.broker.topic_prefix), settings.lanes))
-    except (CannotReachBroker, KafkaException) as fault:
+    except CannotReachBroker as fault:
         raise Refused(str(fault)) from fault
+    except KafkaException as fault:
+        raise Refused(told(settings.broker, fault.args[0])) from fault
     wrong = [f"{fact.name} {fact.outcome}: {fact.detail}" for fact in facts if not fact.good]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""

@@ -1,16 +1,27 @@
 """Topics are made as the lanes need them, and a partition count that would split their state is refused."""
 
 import time
+from concurrent.futures import Future
+from functools import partial
+from threading import Timer
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
+from streams import topics
+from streams.brokers import reach
+from streams.position import Refused
 from streams.settings import Broker, Lanes
 from streams.topics import EMBEDDED_PARTITIONS, Outcome, TopicNames, TopicsRefused, check, create, specs, wake
+from tests.servers.kafka import KafkaServer
+from topology.build import check_topics
+from topology.settings import Settings
 
 LANES = Lanes(partitions=2)
 
@@ -129,3 +140,40 @@ def test_embedded_broker_gets_its_topics_by_asking_for_them() -> None:
     facts = wake(admin, specs(TopicNames("e."), LANES))
     assert [fact.partitions for fact in facts] == [EMBEDDED_PARTITIONS] * len(facts)
     assert "e.detect-state" in admin.list_topics(timeout=10).topics
+
+
+def test_a_broker_that_stands_still_in_the_middle_is_told_as_one(
+    own_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gave the list of topics, and then nothing more: who checks, hears of it as of any broker that does not answer, and not as of a bug."""
+    broker = Broker(bootstrap_servers=own_kafka.address)
+    names = TopicNames(broker.topic_prefix)
+    reached, known = reach(broker)
+    create(reached, specs(names, LANES))
+    known = reached.list_topics(timeout=10)
+    monkeypatch.setattr(topics, "check", partial(check, timeout_s=1.0))
+    monkeypatch.setattr("topology.build.reach", lambda _: (_Listed(reached, known), known))
+    own_kafka.pause()
+    try:
+        with pytest.raises(Refused, match=f"no Kafka broker answers at {own_kafka.address}"):
+            check_topics(Settings(broker=broker))
+    finally:
+        own_kafka.resume()
+
+
+class _Listed:
+    """An admin client that has the list of topics already, and whose thread has little of a busy machine: it tells a moment too late that time is up."""
+
+    def __init__(self, admin: AdminClient, known: ClusterMetadata) -> None:
+        self._admin = admin
+        self.list_topics = lambda timeout: known
+
+    def describe_configs(self, resources: list[ConfigResource], request_timeout: float) -> dict[ConfigResource, Any]:
+        answers = self._admin.describe_configs(resources, request_timeout=request_timeout)
+        return {resource: _late(answer) for resource, answer in answers.items()}
+
+
+def _late(answer: Any) -> Any:
+    later: Any = Future()
+    answer.add_done_callback(lambda done: Timer(0.3, lambda: later.set_exception(done.exception())).start())
+    return later
