@@ -162,7 +162,7 @@ def test_a_broker_that_stands_still_in_the_middle_is_told_as_one(
 
 
 class _Listed:
-    """An admin client that has the list of topics already, and whose thread has little of a busy machine: it tells a moment too late that time is up."""
+    """An admin client that has the list of topics already, and that tells a moment too late that time is up, as on a busy machine."""
 
     def __init__(self, admin: AdminClient, known: ClusterMetadata) -> None:
         self._admin = admin
