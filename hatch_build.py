@@ -21,6 +21,8 @@ class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         try:
             building.build()
         except building.CannotCompile as why:
+            # One of an older source would be packed.
+            building.LIBRARY.unlink(missing_ok=True)
             self.app.display_warning(f"sentinel: {why}; records will be decoded without it, at a fraction of the speed")
             return
         build_data["pure_python"] = False

@@ -1,7 +1,10 @@
 """An Avro schema as values: parsed once, names resolved, what decoders die of refused."""
 
+import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from schemas.limits import MAX_RECORD_BYTES
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -14,6 +17,7 @@ MAX_LEVELS: Final = 32
 """Most levels of nesting of a schema, its record counted as the first."""
 
 _MAX_JSON_LEVELS: Final = 4 * MAX_LEVELS
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class RefusedSchema(ValueError):
@@ -216,14 +220,17 @@ class _Parser:
     def _body(self, schema: dict[str, Json], kind: str, name: str) -> Type:
         if kind == "record":
             inner = name.rpartition(".")[0]
-            return Record(name, tuple(self._field(field, inner) for field in _items(schema.get("fields"))))
+            fields = tuple(self._field(field, inner) for field in _items(schema.get("fields")))
+            if len({field.name for field in fields}) < len(fields):
+                raise RefusedSchema(f"record {name} has two fields of one name")
+            return Record(name, fields)
         if kind == "enum":
             default = schema.get("default")
             symbols = tuple(_text(symbol) for symbol in _items(schema.get("symbols")))
             return Enum(name, symbols, default if isinstance(default, str) else None)
         size = schema.get("size")
-        if not isinstance(size, int) or size < 0:
-            raise RefusedSchema(f"fixed {name} has no size")
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_RECORD_BYTES:
+            raise RefusedSchema(f"fixed {name} has no size that a record has room for")
         logical = schema.get("logicalType")
         return Fixed(name, size, logical if isinstance(logical, str) else None)
 
@@ -232,7 +239,10 @@ class _Parser:
             raise RefusedSchema(f"not a field: {field!r}"[:100])
         aliases = tuple(_text(alias) for alias in _items(field.get("aliases", [])))
         kind = self.type(field.get("type"), namespace)
-        return Field(_text(field.get("name")), kind, "default" in field, field.get("default"), aliases)
+        name = _text(field.get("name"))
+        if not _NAME.fullmatch(name):
+            raise RefusedSchema(f"not a field's name: {name!r}"[:100])
+        return Field(name, kind, "default" in field, field.get("default"), aliases)
 
 
 def _text(value: Json) -> str:

@@ -19,7 +19,6 @@ from schemas.framing import PREFIX_BYTES, prefix, schema_id_of
 from schemas.kernel.library import KERNEL
 from schemas.kernel.reading import KernelReader
 from schemas.limits import MAX_RECORD_BYTES, check_value
-from schemas.packed import packed
 
 Positions: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -81,9 +80,9 @@ class Decoder:
         Each call in which a record is not as its schema says makes polars write a line to stderr; where
         RUST_BACKTRACE is set, many. Processes that decode are started with RUST_BACKTRACE=0 and POLARS_MAX_THREADS=1.
         """
-        fast = None if KERNEL is None else self._fast.read(KERNEL, packed(values), tuple(columns))
+        fast = None if KERNEL is None else self._fast.read(KERNEL, values, tuple(columns))
         if fast is None:
-            return self._slowly(values, columns)
+            return self._slowly(list(values), columns)
         events, good = fast
         if good.all():
             return Decoded(events, np.arange(len(good), dtype=np.int64), [])
@@ -95,7 +94,7 @@ class Decoder:
         # Those that are good in a way that the kernel does not know.
         return _merged(told, replace(rest, index=others[rest.index]))
 
-    def _slowly(self, values: Sequence[bytes | None], columns: Sequence[str]) -> Decoded:
+    def _slowly(self, values: list[bytes | None], columns: Sequence[str]) -> Decoded:
         """The same without the kernel, by polars: what it leaves, or all where there is none."""
         names = self._names_for(tuple(columns))
         frame = self._whole(values, names)

@@ -39,10 +39,6 @@ class Events(Protocol):
         """Which events have a text there."""
         ...
 
-    def equals(self, column: str, text: str) -> Bools:
-        """Which events have this text there."""
-        ...
-
     def names(self, columns: Sequence[str], at: Int64s) -> list[Name]:
         """The texts of a few events; all of them must have one."""
         ...
@@ -83,10 +79,6 @@ class FrameEvents:
         """See `Events`."""
         return self._series(column).is_not_null().to_numpy()
 
-    def equals(self, column: str, text: str) -> Bools:
-        """See `Events`."""
-        return self._series(column).eq_missing(text).to_numpy()
-
     def names(self, columns: Sequence[str], at: Int64s) -> list[Name]:
         """See `Events`."""
         return list(zip(*(self._series(column).gather(at).to_list() for column in columns), strict=True))
@@ -113,11 +105,15 @@ class KernelEvents:
         return int(self._cells.shape[1])
 
     def __getitem__(self, at: slice | Int64s) -> "KernelEvents":
-        if isinstance(at, slice) and at.indices(len(self)) == (0, len(self), 1):
-            return self
+        if isinstance(at, slice):
+            start, stop, step = at.indices(len(self))
+            if (start, stop, step) == (0, len(self), 1):
+                return self
+            if step == 1:
+                return KernelEvents(self._slots, self._cells[:, start:stop], self._holders)
+            at = np.arange(start, stop, step)
         # Each column lies in a row, as the kernel wants it; indexing by an array would lay them out anyhow.
-        cells = self._cells[:, at] if isinstance(at, slice) else self._cells.take(at, axis=1)
-        return KernelEvents(self._slots, cells, self._holders)
+        return KernelEvents(self._slots, self._cells.take(at, axis=1), self._holders)
 
     def integers(self, column: str) -> Int64s:
         """See `Events`."""
@@ -127,11 +123,6 @@ class KernelEvents:
     def has(self, column: str) -> Bools:
         """See `Events`."""
         return np.asarray(self._sizes[self._slots.texts[column]] != NOTHING)
-
-    def equals(self, column: str, text: str) -> Bools:
-        """See `Events`."""
-        (first, second), (one, other) = self.hashes([column], 0), hashes_of([(text,)], 0)
-        return np.asarray((first == one) & (second == other))
 
     def names(self, columns: Sequence[str], at: Int64s) -> list[Name]:
         """See `Events`."""

@@ -53,7 +53,8 @@ class Packed(Sequence[bytes | None]):
 
     def __getitem__(self, at: "int | slice | Int64s") -> "bytes | Packed | None":
         if isinstance(at, slice | np.ndarray):
-            return Packed(self.addresses[at], self.sizes[at], self.holders)
+            # Contiguous, as the kernel takes them, also with a step.
+            return Packed(np.ascontiguousarray(self.addresses[at]), np.ascontiguousarray(self.sizes[at]), self.holders)
         size = int(self.sizes[at])
         return None if size == NOTHING else ctypes.string_at(int(self.addresses[at]), size)
 

@@ -32,7 +32,7 @@ _DECOMPRESSED: Final[Mapping[int, Callable[[bytes], bytes]]] = {
 
 @dataclass(frozen=True, slots=True)
 class PlainRecords:
-    """Records that have a value and no headers, all of a batch."""
+    """Records that have a value and no headers that say something to us, all of a batch."""
 
     values: Packed
     offsets: range | Int64s

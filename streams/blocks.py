@@ -17,6 +17,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
+from schemas.framing import GUID_HEADER
 from schemas.packed import Packed
 from streams.batches import length_of, plain_records
 
@@ -24,6 +25,8 @@ Int64s = npt.NDArray[np.int64]
 
 _MS: Final = 1000
 _LOG_APPEND_TIME: Final = 1
+_OURS: Final = "sentinel-"
+"""How all our headers begin (streams.control)."""
 
 STEP_RECORDS: Final = 24_000
 """Records of a step at most, if the producers' batches are not larger: fewer cost more calls, more no longer fit the processor's caches."""
@@ -71,7 +74,7 @@ class _Part:
     """Append time of all; None where each record has its own."""
     times_ms: list[int] | Int64s
     source: memoryview | list[Any]
-    """The batch as it was fetched, or the records themselves where they are few."""
+    """The batch as it was fetched; or the records themselves, of who has no batch."""
 
     def cut(self, skip: int) -> "_Part":
         source = self.source[skip:] if isinstance(self.source, list) else self.source
@@ -172,7 +175,7 @@ class Block:
 
     @property
     def headed(self) -> dict[int, Any]:
-        """The records that have headers, by index: ticks and control records are among them."""
+        """The records with headers that say something to us, by index: ticks and control records, and those that tell their schema there."""
         return self._contents().headed
 
     @property
@@ -327,10 +330,10 @@ def _content_of(data: memoryview, batch: Any, next_offset: int) -> _Content:
 
     times: list[int] = []
     if stamped is not None:
-        values = [remember(record) if record.headers else record.value for record in batch]
+        values = [remember(record) if _speaks(record.headers) else record.value for record in batch]
     else:
         for record in batch:
-            values.append(remember(record) if record.headers else record.value)
+            values.append(remember(record) if _speaks(record.headers) else record.value)
             times.append(record.timestamp)
     offsets: range | list[int] = range(base, next_offset)
     if len(values) != len(offsets):
@@ -338,6 +341,11 @@ def _content_of(data: memoryview, batch: Any, next_offset: int) -> _Content:
     if headed:
         headed = {offsets.index(offset): record for offset, record in headed.items()}
     return _Content(values, headed, [_Part(len(values), offsets, stamped, times, data)])
+
+
+def _speaks(headers: Sequence[tuple[str, bytes | None]]) -> bool:
+    """As the kernel sees it; tracing, for example, puts headers on every record."""
+    return any(name.startswith((_OURS, GUID_HEADER)) for name, _ in headers)
 
 
 class Coalesce(DefaultSchedulingStrategy):

@@ -196,7 +196,7 @@ class Subjects:
         return row
 
     def _found(self, first: UInt64s, second: UInt64s) -> Int64s:
-        """Row by hashes, _FREE where there is none: open addressing, all events probing at once."""
+        """Row by hashes, _FREE where there is none: open addressing; without the kernel, all events probe at once."""
         if KERNEL is not None:
             return KERNEL.find(first, second, self._hashes, self._slots)
         mask = len(self._slots) - 1

@@ -1,6 +1,6 @@
 """A tenant most of whose records are bad: somebody must be told, since nothing of theirs is watched (§6)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from schemas.events import Events
+from schemas.events import Events, UInt64s, hashes_of
 
 Int64s = npt.NDArray[np.int64]
 
@@ -52,7 +52,9 @@ class BadShare:
     When the last `REMEMBERED` are passed, both counts are scaled back, so the oldest fade. After a verdict a tenant starts anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
+        """`seed` is that of the lane's names (`streams.subjects`)."""
+        self._seed = seed
         self._counts: dict[str, tuple[int, int]] = {}
 
     def take(self, bad: list[tuple[int, bytes | None, str]], offsets: Int64s, events: Events) -> list[BadRecords]:
@@ -60,7 +62,8 @@ class BadShare:
         if not bad and not self._counts:
             return []
         verdicts: list[BadRecords] = []
-        good = {tenant: self._places(tenant, offsets, events) for tenant in self._counts}
+        place = _Places(offsets, events.hashes(("tenant",), self._seed), self._seed)
+        good = place.of([*self._counts])
         counted = dict.fromkeys(good, 0)
         for offset, key, reason in bad:
             tenant = tenant_of(key)
@@ -70,7 +73,7 @@ class BadShare:
                 self._pass([*self._counts], good, counted, offset)
                 tenant = tenant if len(self._counts) < MOST_TENANTS else OTHERS
             if tenant not in self._counts:
-                good[tenant] = self._places(tenant, offsets, events)
+                good |= place.of([tenant])
                 # Good records before a tenant's first bad one are not counted, wherever its block begins.
                 counted[tenant] = int(np.searchsorted(good[tenant], offset))
                 self._counts[tenant] = (0, 0)
@@ -109,6 +112,20 @@ class BadShare:
         counts: Mapping[str, list[int]] = orjson.loads(stored)
         self._counts = {tenant: (good, wrong) for tenant, (good, wrong) in counts.items()}
 
-    def _places(self, tenant: str, offsets: Int64s, events: Events) -> Int64s:
-        """Offsets of the tenant's good records."""
-        return np.asarray(offsets[events.equals("tenant", tenant)])
+
+class _Places:
+    """Where in a block the good records of tenants are."""
+
+    def __init__(self, offsets: Int64s, hashes: tuple[UInt64s, UInt64s], seed: int) -> None:
+        self._offsets, self._hashes, self._seed = offsets, hashes, seed
+
+    def of(self, tenants: Sequence[str]) -> dict[str, Int64s]:
+        """The offsets of each one's records."""
+        if not tenants:
+            return {}
+        pairs = zip(*hashes_of([(tenant,) for tenant in tenants], self._seed), strict=True)
+        first, second = self._hashes
+        return {
+            tenant: np.asarray(self._offsets[(first == one) & (second == other)])
+            for tenant, (one, other) in zip(tenants, pairs, strict=True)
+        }

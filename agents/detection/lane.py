@@ -61,7 +61,7 @@ class DetectLane:
         self._clock = Clock()
         self._closed_to = _NO_BUCKET
         self._last_event_bucket = _NO_BUCKET
-        self._bad_share = BadShare()
+        self._bad_share = BadShare(seed)
         self._meta_changed = False
         self._ordinal = (-1, 0)
         self._adopt(policies("0"))

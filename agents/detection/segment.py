@@ -103,8 +103,9 @@ class Segment:
 
     def text(self, column: str, position: int) -> str:
         """Of one of the segment's events, which has one."""
-        (name,) = self.columns.events[self.at].names((column,), np.array([position]))
-        return name[0]
+        place = self.at.start + position if isinstance(self.at, slice) else int(self.at[position])
+        ((text,),) = self.columns.events.names((column,), np.array([place]))
+        return text
 
 
 def closes(buckets: Int64s, closed_to: int) -> list[tuple[int, int]]:

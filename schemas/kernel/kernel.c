@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ABI 2
+#define ABI 3
 
 #define PREFIX_BYTES 5
 #define MOST_LEVELS 64
@@ -80,28 +80,48 @@ static int utf8(const uint8_t *at, int64_t size) {
 
 /* ---- Records of a Kafka batch ---- */
 
+static int begins(const uint8_t *at, int64_t size, const char *with) {
+    int64_t length = (int64_t)strlen(with);
+    return size >= length && memcmp(at, with, (size_t)length) == 0;
+}
+
+/* Whether a record's headers, which must fill what is left of it, say nothing to us: tracing's, for example. */
+static int foreign_headers(Cursor *record) {
+    int64_t headers, name, value;
+    if (!number(record, &headers) || headers < 0) return 0;
+    for (; headers; headers--) {
+        if (!number(record, &name)) return 0;
+        const uint8_t *at = record->at;
+        if (!skip(record, name) || !utf8(at, name)) return 0;
+        if (begins(at, name, "sentinel-") || begins(at, name, "__value_schema_id")) return 0;
+        if (!number(record, &value) || (value != -1 && !skip(record, value))) return 0;
+    }
+    return record->at == record->end;
+}
+
 /* Finds the values of `count` records, which fill `size` bytes from `data` on, a batch's records after decompression.
  *
  * `found` gets for each the address of its value, `count` words later its size, then how far its offset and its time are
- * from the batch's first. The answer is 1 when every record is plain: whole, with a value, without headers, at a rising
- * offset; 0 when any is not.
+ * from the batch's first. The answer is 1 when every record is plain: whole, with a value, without headers that say
+ * something to us, at a rising offset; 0 when any is not.
  */
 int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t *found) {
     int64_t *addresses = found, *sizes = found + count, *offsets = found + 2 * count, *times = found + 3 * count;
     Cursor batch = {data, data + size};
     int64_t last = -1;
     for (int64_t row = 0; row < count; row++) {
-        int64_t length, key, value, headers;
+        int64_t length, key, value;
         if (!number(&batch, &length) || length < 0 || length > batch.end - batch.at) return 0;
         Cursor record = {batch.at, batch.at + length};
         batch.at = record.end;
-        /* A byte of attributes, which mean nothing. */
-        if (!skip(&record, 1) || !number(&record, &times[row]) || !number(&record, &offsets[row])) return 0;
+        /* Attributes mean nothing; aiokafka takes them for a number of any length. */
+        if (record.at == record.end || *record.at++ >= 0x80) return 0;
+        if (!number(&record, &times[row]) || !number(&record, &offsets[row])) return 0;
         if (!number(&record, &key) || (key != -1 && !skip(&record, key))) return 0;
         if (!number(&record, &value) || value < 0) return 0;
         addresses[row] = (int64_t)(intptr_t)record.at;
         sizes[row] = value;
-        if (!skip(&record, value) || !number(&record, &headers) || headers != 0 || record.at != record.end) return 0;
+        if (!skip(&record, value) || !foreign_headers(&record)) return 0;
         if (offsets[row] <= last) return 0;
         last = offsets[row];
     }

@@ -13,7 +13,7 @@ Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
-ABI: Final = 2
+ABI: Final = 3
 """What the library must answer: one that was compiled from an older source takes other arguments."""
 
 _FILE: Final = Path(__file__).with_name("kernel.so")
@@ -53,8 +53,8 @@ class Layout:
 
 
 class Kernel:
-    """The compiled functions. Arrays of addresses say where bytes lie; whoever asks holds what lies there. Python's lock is kept meanwhile: a call
-    takes milliseconds at most."""
+    """The compiled functions. Arrays are contiguous, but for the columns of `count`. Arrays of addresses say where bytes lie; whoever asks holds
+    what lies there. Python's lock is kept meanwhile: a call takes milliseconds at most."""
 
     def __init__(self, library: ctypes.PyDLL) -> None:
         self._split = _function(library.sentinel_split, _INT, ctypes.c_char_p, _INT, _INT, _AT)
@@ -67,7 +67,8 @@ class Kernel:
 
     def split(self, records: bytes, count: int) -> Int64s | None:
         """The records of a Kafka batch, decompressed: address and size of each value, and how far its offset and time (ms) are from the batch's
-        first; shape (4, count). None when any is not plain: it has headers or no value, offsets do not rise, or bytes are missing or left."""
+        first; shape (4, count). None when any is not plain: it has no value, or headers that say something to us, offsets do not rise, or bytes are
+        missing or left."""
         found = np.empty((4, count), np.int64)
         return found if self._split(records, len(records), count, _at(found)) else None
 
@@ -112,7 +113,7 @@ class Kernel:
         self, rows: Int64s, table: Int64s, words: int, columns: Sequence[Int64s | np.int64], layout: Layout
     ) -> None:
         """Counts events into rows of a table of so many words each; a column is of shape (n,), or one number for all events."""
-        arrays = [np.asarray(column) for column in columns]
+        arrays = [np.asarray(column, np.int64) for column in columns]
         ats = np.array([_at(array) for array in arrays], np.int64)
         steps = np.array([array.strides[0] // 8 if array.ndim else 0 for array in arrays], np.int64)
         self._count(
@@ -144,9 +145,10 @@ def _function(function: Any, result: Any, *arguments: Any) -> Any:
 def _loaded() -> Kernel | None:
     try:
         library = ctypes.PyDLL(str(_FILE))
-    except OSError:
+        answer = _function(library.sentinel_abi, _INT)()
+    except (OSError, AttributeError):  # none, or another library
         return None
-    return Kernel(library) if _function(library.sentinel_abi, _INT)() == ABI else None
+    return Kernel(library) if answer == ABI else None
 
 
 KERNEL: Final = _loaded()

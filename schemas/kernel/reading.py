@@ -1,6 +1,6 @@
 """Framed records to columns by the kernel: each judged by itself, of whichever schema it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from schemas.blocks import BlockReader
 from schemas.events import NONE, KernelEvents
 from schemas.kernel.library import Bools, Kernel, Schemas, address_of
 from schemas.kernel.programs import NotCompiled, Slots, compiled
-from schemas.packed import NOTHING, Packed
+from schemas.packed import NOTHING, packed
 from schemas.validity import CHECKED, RANGES
 
 _BETWEEN: Final = {name: (least, most) for name, least, most in RANGES}
@@ -35,7 +35,9 @@ class KernelReader:
         self._types = {field.name: field.type for field in reader.fields}
         self._plans: dict[tuple[str, ...], _Plan | None] = {}
 
-    def read(self, kernel: Kernel, values: Packed, columns: tuple[str, ...]) -> tuple[KernelEvents, Bools] | None:
+    def read(
+        self, kernel: Kernel, values: Sequence[bytes | None], columns: tuple[str, ...]
+    ) -> tuple[KernelEvents, Bools] | None:
         """The columns of all values, and which of these are good; where one is not, its row means nothing, and whether the value is, the slow way
         knows. None when not all of these columns are the kernel's. Raises KeyError for a column that there is not."""
         if columns not in self._plans:
@@ -43,11 +45,11 @@ class KernelReader:
         plan = self._plans[columns]
         if plan is None:
             return None
-        slots = plan.slots
+        slots, given = plan.slots, packed(values)
         columns_read, good = kernel.decode(
-            values.addresses, values.sizes, self._most, plan.schemas, len(slots.numbers), len(slots.texts)
+            given.addresses, given.sizes, self._most, plan.schemas, len(slots.numbers), len(slots.texts)
         )
-        return KernelEvents(slots, columns_read, (*values.holders, *plan.defaults)), good
+        return KernelEvents(slots, columns_read, (*given.holders, *plan.defaults)), good
 
     def _planned(self, columns: tuple[str, ...]) -> _Plan | None:
         try:

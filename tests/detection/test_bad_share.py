@@ -35,7 +35,7 @@ def _of(tenants: list[str]) -> FrameEvents:
 @given(LOGS, st.lists(st.integers(0, 2400)))
 def test_where_blocks_are_cut_changes_nothing(kinds: list[str], cuts: list[int]) -> None:
     """Verdicts and counts are those of the records in order."""
-    whole, pieces = BadShare(), BadShare()
+    whole, pieces = BadShare(seed=7), BadShare(seed=7)
     edges = sorted({0, len(kinds), *(cut for cut in cuts if cut < len(kinds))})
     told = [verdict for start, end in pairwise(edges) for verdict in _taken(pieces, kinds[start:end], start)]
     assert _taken(whole, kinds, 0) == told
@@ -46,7 +46,7 @@ def test_where_blocks_are_cut_changes_nothing(kinds: list[str], cuts: list[int])
 def test_a_tenant_is_forgotten_at_the_same_record_wherever_blocks_are_cut(cut: int, good: int) -> None:
     """Also in the middle of a block: what comes after it was well again begins anew."""
     kinds = ["b", *["g"] * good, "B", "b", *["g"] * 1_500, "b"]
-    whole, pieces = BadShare(), BadShare()
+    whole, pieces = BadShare(seed=7), BadShare(seed=7)
     told = _taken(pieces, kinds[:cut], 0) + _taken(pieces, kinds[cut:], cut)
     assert _taken(whole, kinds, 0) == told
     assert whole.to_bytes() == pieces.to_bytes()
@@ -55,7 +55,7 @@ def test_a_tenant_is_forgotten_at_the_same_record_wherever_blocks_are_cut(cut: i
 @pytest.mark.parametrize("cut", [0, 5_000, 10_001, 10_002])
 def test_room_for_a_tenant_is_made_at_the_same_record_wherever_blocks_are_cut(cut: int) -> None:
     """As many tenants as are watched; one of them is well again before another has its first bad record."""
-    share = BadShare()
+    share = BadShare(seed=7)
     none, nobody = np.empty(0, np.int64), _of([])
     share.take([(number, b"t%d/app" % number, "garbage") for number in range(MOST_TENANTS)], none, nobody)
     offsets = MOST_TENANTS + np.arange(10_002)
@@ -67,13 +67,13 @@ def test_room_for_a_tenant_is_made_at_the_same_record_wherever_blocks_are_cut(cu
 
 def test_bad_records_alone_are_told_of_at_the_thousandth() -> None:
     """A tenant that sends nothing else is told of as soon as there are enough, and then anew."""
-    verdicts = _taken(BadShare(), ["b"] * 2500, 0)
+    verdicts = _taken(BadShare(seed=7), ["b"] * 2500, 0)
     assert [verdict.offset for verdict in verdicts] == [LEAST - 1, 2 * LEAST - 1]
 
 
 def test_few_bad_ones_among_good_are_not_told_of() -> None:
     """Less than half is no verdict, and a tenant that is well again is no longer watched."""
-    share = BadShare()
+    share = BadShare(seed=7)
     assert _taken(share, ["b"] * 300 + ["g"] * 3000, 0) == []
     _taken(share, ["g"] * 3_000_000, 3300)
     assert share.to_bytes() == b"{}"
@@ -81,8 +81,8 @@ def test_few_bad_ones_among_good_are_not_told_of() -> None:
 
 def test_counts_survive_a_restart() -> None:
     """What was counted before goes on to count."""
-    share = BadShare()
+    share = BadShare(seed=7)
     _taken(share, ["b"] * 900, 0)
-    again = BadShare()
+    again = BadShare(seed=7)
     again.restore(share.to_bytes())
     assert [verdict.offset for verdict in _taken(again, ["b"] * 200, 900)] == [LEAST - 1]
