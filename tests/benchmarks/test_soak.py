@@ -50,6 +50,12 @@ def test_open_files_that_grow_are_not_bounded() -> None:
     assert line.startswith("open_files grew")
 
 
+def test_open_files_may_be_at_one_level_more_often_than_before() -> None:
+    """They are more while the worker has all lanes: that is for less than half of the looks at first, and for more than half in the end."""
+    looks = _looks(files=lambda at: 33.0 if at / 10 % 10 < (4 if at < 600 else 6) else 29.0)
+    assert unbounded(courses(looks), RATE) == []
+
+
 @pytest.mark.parametrize("queue", [lambda at: at * 10, lambda at: 40_000.0 if at == 600 else 0.0])
 def test_a_queue_that_is_not_worked_off_is_not_bounded(queue: Callable[[float], float]) -> None:
     """One that grows, and one that once stood for longer than half a minute."""
