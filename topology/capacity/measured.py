@@ -47,25 +47,25 @@ class Curve:
         if subjects > self.most:
             raise ValueError(f"{subjects:,.0f} subjects are more than the {self.most:,} that were measured")
         place = bisect_left(self.points, subjects, key=lambda point: point[0])
-        if place == 0:
-            return self.points[0][1]
+        if place == 0 or self.points[place][0] == subjects:
+            return self.points[place][1]
         (low, before), (high, after) = self.points[place - 1 : place + 1]
         return before + (after - before) * (log(subjects / low) / log(high / low))
 
 
 WINDOWS_ONLY: Final = Curve(
-    ((100, 1e6 / 839_027), (3_000, 1e6 / 734_748), (50_000, 1e6 / 329_971), (1_000_000, 1e6 / 88_407)),
+    ((100, 1e6 / 2_788_841), (3_000, 1e6 / 2_382_655), (50_000, 1e6 / 805_359), (1_000_000, 1e6 / 179_881)),
     "µs of CPU per event",
     "python -m benchmarks.scaling --events 2000000",
     "a backlog whose event time runs at 20,000 a second, 4 partitions, deviation and profile off; at a million subjects each event is the only one "
-    "of its subject in a bucket; other programs took part of the machine, without which it was a tenth to a third less",
+    "of its subject in a bucket; with the compiled kernel; other programs took part of the machine",
 )
 
 WITH_DETECTORS: Final = Curve(
-    ((3_000, 1e6 / 564_640), (50_000, 1e6 / 262_027), (1_000_000, 1e6 / 32_845)),
+    ((3_000, 1e6 / 1_491_224), (50_000, 1e6 / 515_750), (1_000_000, 1e6 / 41_578)),
     "µs of CPU per event",
     "python -m benchmarks.scaling --events 2000000",
-    "the same with three rules, deviation and profile on, and 20,000 users; at 100 subjects no less than at 3,000",
+    "the same with three rules, deviation and profile on, and 20,000 users; at 100 subjects 0.55",
 )
 
 SMALL_RECORD: Final = Constant(
@@ -76,10 +76,10 @@ SMALL_RECORD: Final = Constant(
 )
 
 LARGER_RECORD_CPU: Final = Constant(
-    3.57,
+    1.92,
     "µs of CPU per kB that a record is larger",
     "python -m benchmarks.scaling --events 2000000",
-    "2 kB beside 154 bytes; 4.5 at 500 bytes, 3.4 at 8 kB; other programs took part of the machine",
+    "2 kB beside 154 bytes; 2.2 at 500 bytes, 1.8 at 8 kB; other programs took part of the machine",
 )
 
 USUAL_RECORD: Final = Constant(
@@ -90,14 +90,14 @@ USUAL_RECORD: Final = Constant(
 )
 
 MEMORY: Final = Curve(
-    ((100, 272.0), (3_000, 306.0), (50_000, 455.0), (1_000_000, 1_598.0)),
+    ((100, 181.0), (3_000, 196.0), (50_000, 382.0), (1_000_000, 1_549.0)),
     "MB of a worker",
-    "python -m benchmarks.scaling --events 2000000, python -m benchmarks.throughput",
-    "the most proportional set size (PSS) seen while a backlog is worked off; from 50,000 subjects on with all detectors",
+    "python -m benchmarks.scaling --events 2000000",
+    "the most proportional set size (PSS) seen while a backlog is worked off, with all detectors and 20,000 users, 4 partitions; 411 MB with 64",
 )
 
 WATERMARK_CPU: Final = Constant(
-    67.0,
+    42.0,
     "µs of CPU per watermark",
     "python -m benchmarks.scaling --events 2000000",
     "64 partitions beside 4: what an event costs more, over the watermarks that are written more; smaller steps are in it",
@@ -107,7 +107,7 @@ TWO_WORKERS: Final = Constant(
     1.0,
     "of a lone worker's events per CPU second",
     "python -m benchmarks.scaling --only workers",
-    "each of two workers on one machine, beside one; 1.02 was seen, and 0.73 where broker and other programs had no core left for themselves",
+    "each of two workers on one machine, beside one; 1.03 was seen, and 0.73 where broker and other programs had no core left for themselves",
 )
 
 STATE_PER_SUBJECT: Final = Constant(
