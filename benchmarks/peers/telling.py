@@ -53,7 +53,7 @@ def sheet(results: Results, engines: Sequence[Engine], events: int) -> Sheet:
         f"The same windows by each engine, {PARTITIONS} partitions, median of {len(next(iter(results.values())))}",
         columns,
         rows,
-        "client only fetches: the limit of what reads this topic; windows right are the fewest of the runs",
+        "client only fetches, an object for each record; windows right are the fewest of the runs",
     )
 
 

@@ -153,7 +153,7 @@ def test_sentinel_and_the_bare_client_are_measured_on_one_broker() -> None:
     done = subprocess.run((*command, *options), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout)
-    assert result["client"] > result["sentinel"] > 1000
+    assert min(result["client"], result["sentinel"]) > 1000
     assert (result["by_keys"], result["runs"]["20"]["client"]) == ({}, [result["client"]])
     assert result["checked"]["20"]["sentinel"] >= 6 * 20
     assert "cores" in result["machine"]

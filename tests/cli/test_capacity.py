@@ -37,7 +37,8 @@ def test_people_read_a_line_with_its_reason_for_each_number() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("100,000 events a second, 50,000 subjects, 0 users, windows only\n")
     lines = done.stdout.splitlines()
-    assert sum("python -m benchmarks.throughput" in line for line in lines) == 1
+    told = [line.split()[:2] for line in lines if "python -m benchmarks.scaling" in line]
+    assert told == [["workers", "detect"], ["memory", "detect"]]
     assert "stored" not in done.stdout
     assert "Headroom is in it" in done.stdout
     assert "Measured on" in lines[-1]
