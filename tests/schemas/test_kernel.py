@@ -200,6 +200,15 @@ def test_a_column_that_a_record_lacks_has_its_default() -> None:
     assert decoded.frame["region"].to_list() == ["eu", None, "eu"]
 
 
+def test_a_record_whose_attributes_aiokafka_reads_otherwise_is_left_to_it() -> None:
+    """They are a byte that means nothing; aiokafka takes them for a number, which goes on behind a byte of 128 or more."""
+    assert KERNEL is not None
+    rest = bytes([0, 0, 1, 2]) + b"v" + b"\0"
+    assert KERNEL.split(b"\x0e\0" + rest, 1) is not None
+    assert KERNEL.split(b"\x0e\x7f" + rest, 1) is not None
+    assert KERNEL.split(b"\x0e\x80" + rest, 1) is None
+
+
 def test_columns_outlive_what_they_were_read_from() -> None:
     """Nobody else need hold the records."""
     decoded = THREE.decode([event(tenant=f"tenant-{number}").to_bytes() for number in range(2_000)], ("tenant",))
