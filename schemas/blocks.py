@@ -136,10 +136,10 @@ def _dtype(kind: Type) -> pl.DataType:
             return pl.List(_dtype(items))
         case Record(_, fields):
             return pl.Struct({field.name: _dtype(field.type) for field in fields})
-    return _dtype(_nullable_part(kind))
+    return _dtype(nullable_part(kind))
 
 
-def _nullable_part(kind: Type) -> Type:
+def nullable_part(kind: Type) -> Type:
     """The type that a union makes nullable. Raises NotReadable for what is no such union."""
     if isinstance(kind, Union) and len(kind.branches) == 2:
         parts = [branch for branch in kind.branches if branch != Primitive("null")]
@@ -173,9 +173,9 @@ def _same(written: Type, wanted: Type) -> bool:
     """Whether a column of one type is a column of the other as it stands."""
     match written, wanted:
         case Union(), Union():
-            return _same(_nullable_part(written), _nullable_part(wanted))
+            return _same(nullable_part(written), nullable_part(wanted))
         case _, Union():
-            return _same(written, _nullable_part(wanted))
+            return _same(written, nullable_part(wanted))
         case Primitive("int" | "long"), Primitive("int" | "long"):
             return True
         case Enum(), Enum():
@@ -214,6 +214,6 @@ def _block_type(kind: Type) -> object:
             return {"type": "array", "items": _block_type(items)}
         case Record(_, fields):
             return {"type": "record", "name": "R", "fields": _block_fields(fields)}
-    part = _block_type(_nullable_part(kind))
+    part = _block_type(nullable_part(kind))
     assert isinstance(kind, Union)
     return ["null", part] if kind.branches[0] == Primitive("null") else [part, "null"]

@@ -21,8 +21,8 @@ _MAGIC: Final = 2
 _LENGTH_AT, _AFTER_LENGTH = 8, 12
 _CODEC: Final = 0x07
 
-_DECOMPRESSED: Final[Mapping[int, Callable[[bytes], bytes]]] = {
-    0: lambda data: data,
+_DECOMPRESSED: Final[Mapping[int, Callable[[memoryview], bytes]]] = {
+    0: bytes,
     1: codec.gzip_decode,
     2: codec.snappy_decode,
     3: codec.lz4_decode,
@@ -47,7 +47,7 @@ def length_of(data: bytes, at: int) -> int:
     return _AFTER_LENGTH + int(length)
 
 
-def plain_records(batch: bytes) -> PlainRecords | None:
+def plain_records(batch: memoryview) -> PlainRecords | None:
     """What the kernel finds in one batch; None when it is of another kind, not all of it is plain, or there is no kernel: then each record must be
     looked at, and whoever does so says what is wrong with it."""
     if KERNEL is None or len(batch) < _HEADER.size:

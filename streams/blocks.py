@@ -315,7 +315,7 @@ def _block_of(place: tuple[str, int], data: memoryview, batch: Any, next_offset:
 
 def _content_of(data: memoryview, batch: Any, next_offset: int) -> _Content:
     stamped: int | None = batch.max_timestamp if batch.timestamp_type == _LOG_APPEND_TIME else None
-    plain = plain_records(bytes(data))
+    plain = plain_records(data)
     if plain is not None:
         part = _Part(len(plain.values), plain.offsets, stamped, plain.times_ms, data)
         return _Content(plain.values, {}, [part])

@@ -1,6 +1,6 @@
-/* The hot path in C: records out of a Kafka batch, Avro records to columns, names to rows.
+/* The hot path in C: records out of a Kafka batch, Avro records to columns, names to rows, numbers to buckets.
  *
- * Every function reads foreign bytes. None believes a length: whatever would lie outside what it was given makes it say
+ * What reads foreign bytes believes no length: whatever would lie outside what it was given makes it say
  * no, and the caller decodes the slow way, which knows why. Nothing here allocates, keeps state or calls Python; a yes
  * means that the slow way would have said the same (tests/schemas/test_kernel.py).
  */
@@ -12,7 +12,7 @@
 
 #define PREFIX_BYTES 5
 #define MOST_LEVELS 64
-#define NO_TEXT (-1)
+#define NONE (-1)
 
 int64_t sentinel_abi(void) { return ABI; }
 
@@ -185,10 +185,10 @@ static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Col
         case NULLABLE:
             if (!number(cursor, &value) || (value != 0 && value != 1)) return 0;
             if (value == op[1]) {
-                if (op[2] >= 0) columns->numbers[op[2] * columns->stride + columns->row] = NO_TEXT;
+                if (op[2] >= 0) columns->numbers[op[2] * columns->stride + columns->row] = NONE;
                 if (op[3] >= 0) {
                     columns->texts[op[3] * columns->stride + columns->row] = 0;
-                    columns->sizes[op[3] * columns->stride + columns->row] = NO_TEXT;
+                    columns->sizes[op[3] * columns->stride + columns->row] = NONE;
                 }
                 op += 5 + op[4];
             } else {

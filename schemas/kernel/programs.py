@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.avro import Array, Enum, Fixed, Primitive, Record, Type, Union
+from schemas.blocks import nullable_part
 from schemas.validity import MAX_ID_BYTES, NUMBERS, RANGES, TEXTS
 
 _LONG, _TEXT, _DOUBLE, _FIXED, _BOOLEAN, _NULLABLE, _ARRAY = range(1, 8)
 _NOWHERE: Final = -1
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
-_BETWEEN: Final = {name: (least, most) for name, least, most in RANGES}
+BETWEEN: Final = {name: (least, most) for name, least, most in RANGES}
+"""Least and most of columns of whole numbers, by name."""
+
 _FEWEST: Final = dict(TEXTS)
 _FINITE: Final = dict(NUMBERS)
 
@@ -51,7 +54,7 @@ def _operation(kind: Type, name: str, part: str, slots: Slots) -> list[int]:
     """`name` is the column, `part` the field of a list's items within it."""
     match kind:
         case Primitive("int" | "long") | Enum():
-            least, most = (_LEAST, _MOST) if part else _BETWEEN.get(name, (_LEAST, _MOST))
+            least, most = (_LEAST, _MOST) if part else BETWEEN.get(name, (_LEAST, _MOST))
             return [_LONG, _NOWHERE if part else slots.numbers.get(name, _NOWHERE), least, most]
         case Primitive("string"):
             slot = _NOWHERE if part else slots.texts.get(name, _NOWHERE)
@@ -81,13 +84,8 @@ def _operation(kind: Type, name: str, part: str, slots: Slots) -> list[int]:
 
 
 def _within(kind: Type) -> Type:
-    """The type that a union makes nullable, and any other as it is. Raises NotCompiled for what is no such union."""
-    if not isinstance(kind, Union):
-        return kind
-    parts = [branch for branch in kind.branches if branch != Primitive("null")]
-    if len(kind.branches) != 2 or len(parts) != 1:
-        raise NotCompiled("a union of more than one type and null")
-    return parts[0]
+    """The type that a union makes nullable, and any other as it is."""
+    return nullable_part(kind) if isinstance(kind, Union) else kind
 
 
 def _is(kind: Type, *names: str) -> bool:

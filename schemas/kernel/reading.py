@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -10,11 +9,9 @@ from schemas.avro import Json, Record
 from schemas.blocks import BlockReader
 from schemas.events import NONE, KernelEvents
 from schemas.kernel.library import Bools, Kernel, Schemas, address_of
-from schemas.kernel.programs import NotCompiled, Slots, compiled
+from schemas.kernel.programs import BETWEEN, NotCompiled, Slots, compiled
 from schemas.packed import NOTHING, packed
-from schemas.validity import CHECKED, RANGES
-
-_BETWEEN: Final = {name: (least, most) for name, least, most in RANGES}
+from schemas.validity import CHECKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +83,8 @@ def _fill(texts: Mapping[str, bytes | None], slots: Slots) -> Iterator[tuple[int
 def _check(defaults: Mapping[str, Json]) -> None:
     """Raises NotCompiled where a column that a record lacks would have to be judged."""
     for name, value in defaults.items():
-        if name in _BETWEEN and value is not None:
-            least, most = _BETWEEN[name]
+        if name in BETWEEN and value is not None:
+            least, most = BETWEEN[name]
             good = isinstance(value, int) and least <= value <= most
         else:
             good = value in (None, []) or name not in CHECKED
