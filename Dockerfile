@@ -29,6 +29,7 @@ COPY streams streams
 COPY agents agents
 COPY connectors connectors
 COPY topology topology
+COPY docs docs
 COPY --from=page /page/vendor topology/page/static/vendor
 RUN uv build --wheel --out-dir /tmp/dist \
  && uv pip install --no-cache --python /opt/sentinel/bin/python --no-deps --compile-bytecode /tmp/dist/*.whl

@@ -58,7 +58,7 @@ topology/page/static/vendor/.fetched: topology/page/package.json topology/page/p
 	  touch $@; \
 	fi
 
-servers: .servers/browser .servers/axe/.fetched .servers/kafka/.fetched .servers/elasticsearch/.fetched $(if $(shell command -v go),.servers/compose/docker-compose)
+servers: .servers/browser .servers/promtool .servers/axe/.fetched .servers/kafka/.fetched .servers/elasticsearch/.fetched $(if $(shell command -v go),.servers/compose/docker-compose)
 
 .servers/kafka/.fetched: tests/servers/pom.xml
 	@command -v java >/dev/null || \
@@ -90,6 +90,20 @@ servers: .servers/browser .servers/axe/.fetched .servers/kafka/.fetched .servers
 	    { echo "sentinel: apt-get cannot install chromium, which the tests of the page need"; exit 1; }; \
 	else \
 	  echo "sentinel: the tests of the page need a browser; on Debian: apt install chromium"; \
+	fi
+
+# Unpacked, not installed: the package would start a Prometheus.
+.servers/promtool:
+	@if command -v promtool >/dev/null; then \
+	  mkdir -p .servers && ln -sf "$$(command -v promtool)" $@; \
+	elif command -v apt-get >/dev/null && command -v dpkg >/dev/null; then \
+	  mkdir -p .servers && folder=$$(mktemp -d) && \
+	  { [ "$$(id -u)" != 0 ] || apt-get update -q >/dev/null 2>&1; } && \
+	  (cd $$folder && apt-get download -q prometheus >/dev/null 2>&1 && dpkg -x prometheus_*.deb . && mv usr/bin/promtool "$(CURDIR)/$@") || \
+	    { echo "sentinel: apt-get cannot download prometheus, whose promtool the tests of the alarms need"; rm -rf $$folder; exit 1; }; \
+	  rm -rf $$folder; \
+	else \
+	  echo "sentinel: the tests of the alarms need promtool, which comes with Prometheus"; \
 	fi
 
 .servers/axe/.fetched: tests/page/package.json tests/page/package-lock.json

@@ -263,6 +263,7 @@ class LaneSet:
         if start.jumped:
             metrics.JUMPED.labels(self.stage.name, partition).inc(start.jumped)
             _log.error("lane.jumped", stage=self.stage.name, lane=partition, records=start.jumped, begin=log.begin)
+        metrics.begin_lane(self.stage.name, partition, start.position.offset)
         program = self.stage.new_lane(partition)
         program.restore(rows)
         now = self._monotonic()

@@ -75,7 +75,32 @@ SINK_LAG = Gauge(
     ("topic", "partition"),
     registry=REGISTRY,
 )
+API_REQUESTS = Counter(
+    "sentinel_api_requests",
+    "Requests that the API answered, by route and status.",
+    ("route", "status"),
+    registry=REGISTRY,
+)
+API_SECONDS = Histogram(
+    "sentinel_api_request_seconds",
+    "Wall time from a request's head to its answer.",
+    ("route",),
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    registry=REGISTRY,
+)
+API_LIVE_CLIENTS = Gauge(
+    "sentinel_api_live_clients", "Pages that are connected to be told of changes.", registry=REGISTRY
+)
 READY = Gauge("sentinel_ready", "1 when recovered and assigned, else 0.", ("stage",), registry=REGISTRY)
+
+
+def begin_lane(stage: str, lane: int, position: int) -> None:
+    """Makes all series of a lane that starts: an alarm that compares them must be able to fire before the lane has done anything."""
+    for counter in (RECORDS, EVENTS, LATE_EVENTS, JUMPED):
+        counter.labels(stage, lane)
+    POSITION.labels(stage, lane).set(position)
+    DURABLE.labels(stage, lane).set(position)
+    PROGRESS.labels(stage, lane).set_to_current_time()
 
 
 def forget_lane(stage: str, lane: int) -> None:

@@ -1,5 +1,6 @@
 """docker-compose.yml: what it runs exists, what it opens is on this machine only, and nothing in it is secret."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.main import get_command
 
 from streams.topics import STAGES
@@ -51,6 +53,20 @@ def test_there_is_a_worker_for_every_stage() -> None:
     assert f"names: [{', '.join(stages)}]" in scraped
     for service in OURS.values():
         assert f"port: {service['environment']['SENTINEL_WORKER__HEALTH_PORT']}\n" in scraped
+
+
+def test_prometheus_reaches_the_api() -> None:
+    """By a name that the API serves, with the operators' token."""
+    prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    (scraped,) = (job for job in prometheus["scrape_configs"] if job["job_name"] == "sentinel-api")
+    (target,) = (target for static in scraped["static_configs"] for target in static["targets"])
+    name, _, port = target.partition(":")
+    assert name in OURS
+    assert json.loads(OURS[name]["environment"]["SENTINEL_API__ALLOWED_HOSTS"]) == [name]
+    assert OURS[name]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    token = scraped["authorization"]["credentials_file"]
+    assert token == OURS[name]["environment"]["SENTINEL_API__TOKEN_FILE"]
+    assert token.removeprefix("/run/secrets/") in SERVICES["prometheus"]["secrets"]
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -20,7 +20,7 @@ def test_the_packages_of_the_wheel_are_copied() -> None:
     sources = {word for word in copied if not word.startswith(("--", "/"))}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
-    assert sources == {"pyproject.toml", "hatch_build.py", "uv.lock", "README.md", "LICENSE", *packages}
+    assert sources == {"pyproject.toml", "hatch_build.py", "uv.lock", "README.md", "LICENSE", "docs", *packages}
     ignoring = (ROOT / ".dockerignore").read_text().split("\n")
     admitted = {line.removeprefix("!") for line in ignoring if line.startswith("!")}
     assert admitted == sources

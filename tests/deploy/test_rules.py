@@ -1,12 +1,12 @@
 """Alarms about Sentinel itself: each can fire, and each says what to do."""
 
-import shutil
 import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.conftest import without
 from tests.deploy.files import OPERATIONS, ROOT, anchors, series, unknown
 
 RULES: list[dict[str, Any]] = [
@@ -39,12 +39,19 @@ def test_series_are_named_as_a_scrape_names_them() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_a_rule_leads_to_a_page_that_says_what_to_do(rule: dict[str, Any]) -> None:
-    """Its link names a heading of the operations page; it has a summary and a severity."""
+    """Its link is absolute where it is read, and names a heading of the operations page; it has a summary and a severity."""
     page, anchor = rule["annotations"]["runbook_url"].split("#")
-    assert page == "docs/operations.md"
+    assert page == "{{ $externalLabels.sentinel_page }}/docs/operations"
     assert anchor in anchors(OPERATIONS)
     assert rule["annotations"]["summary"]
     assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+def test_the_links_begin_where_the_page_is() -> None:
+    """Prometheus adds the address that messages link to, too."""
+    prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    settings = yaml.safe_load((ROOT / "deploy/compose/sentinel.yaml").read_text())
+    assert prometheus["global"]["external_labels"] == {"sentinel_page": settings["alerting"]["page_url"]}
 
 
 def test_every_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
@@ -59,14 +66,15 @@ def test_every_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() 
     "command",
     [
         ("check", "rules", "deploy/prometheus/rules.yml"),
-        ("check", "config", "deploy/prometheus/prometheus.yml"),
+        ("check", "config", "--syntax-only", "deploy/prometheus/prometheus.yml"),
         ("test", "rules", "tests/deploy/rules_test.yml"),
     ],
     ids=" ".join,
 )
 def test_promtool_agrees(command: tuple[str, ...]) -> None:
     """Prometheus's own tool reads the files, and each alarm fires and keeps silent as the cases say."""
-    if shutil.which("promtool") is None:
-        pytest.skip("promtool is not installed; on Debian: apt install prometheus")
-    done = subprocess.run(["promtool", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    promtool = ROOT / ".servers" / "promtool"
+    if not promtool.exists():
+        without("promtool", "make servers fetches it; elsewhere it comes with Prometheus")
+    done = subprocess.run([promtool, *command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -407,3 +407,12 @@ async def test_a_lane_that_waits_for_ever_has_something_to_do_though_it_took_its
     await hanging
     await lanes.flush()
     assert lanes.behind() == {}
+
+
+async def test_a_lane_has_all_its_series_before_its_first_record(machine: Machine) -> None:
+    """An alarm compares lag with progress: of a lane that never takes a record there must be both."""
+    lanes = await assigned(machine, 5)
+    name = lanes.stage.name
+    value = metrics.REGISTRY.get_sample_value
+    for series in ("records_total", "lane_position", "lane_durable_position", "lane_progress_timestamp_seconds"):
+        assert value(f"sentinel_{series}", {"stage": name, "lane": "5"}) is not None

@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 
 from connectors.store.port import Store
-from topology.api import openapi
+from topology.api import metering, openapi
 from topology.api.access import Gate
 from topology.api.acting import COMMANDS, Commands
 from topology.api.live import LIVE, Following, Live, live
@@ -41,7 +41,7 @@ def application(store: Store, settings: ApiSettings, commands: Commands) -> web.
         gate.let_in(request)
         return await handler(request)
 
-    app = web.Application(middlewares=[as_problems, gated], client_max_size=_BODY_BYTES)
+    app = web.Application(middlewares=[metering.metered, as_problems, gated], client_max_size=_BODY_BYTES)
     app.on_response_prepare.append(_add_headers)
     app[STORE], app[COMMANDS] = store, commands
     app[WORKERS] = workers_of(settings)
@@ -53,6 +53,7 @@ def application(store: Store, settings: ApiSettings, commands: Commands) -> web.
     app.router.add_get(LIVE_PATH, live, allow_head=False)
     described = orjson.dumps(openapi.description(ROUTES))
     app.router.add_get(openapi.PATH, _always(described), allow_head=False)
+    app.router.add_get(metering.PATH, metering.scraped, allow_head=False)
     app.router.add_get("/live", _always(b'{"live":true}'), allow_head=False)
     add_page(app)
     return app

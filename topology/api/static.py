@@ -1,4 +1,4 @@
-"""The page's files. They say nothing of any tenant, so they are served to whoever is at the right Host, without a token."""
+"""The page's files and the documentation. They say nothing of any tenant, so they are served to whoever is at the right Host, without a token."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+
+from topology.api.documentation import PREFIX, documentation
 
 FILES: Final = Path(__file__).parent.parent / "page" / "static"
 """Where they lie; `vendor` below it is what `make setup` fetches from npm."""
@@ -29,7 +31,7 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
     )
 )
 
-_PREFIXES: Final = ("/static/", "/incidents/", "/anomalies/")
+_PREFIXES: Final = ("/static/", "/incidents/", "/anomalies/", PREFIX)
 _EXACT: Final = frozenset(view for view in VIEWS if "{" not in view)
 _HEADERS: Final = {
     # Asked again each time and answered with 304: another version of Sentinel is another page at once.
@@ -83,6 +85,8 @@ def _answers() -> Iterator[tuple[str, Answer]]:
                 yield from ((view, answer) for view in VIEWS)
             else:
                 yield f"/static/{file.relative_to(FILES).as_posix()}", answer
+    for path, body in documentation():
+        yield path, _answer(body, "text/html")
 
 
 def _answer(body: bytes, content_type: str) -> Answer:
