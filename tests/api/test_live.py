@@ -25,7 +25,7 @@ from topology.api.serving import allow_files
 from topology.api.settings import TenantToken
 
 OPERATOR, ACME = "o" * 32, "a" * 32
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 Start = Callable[..., Coroutine[Any, Any, str]]
 

@@ -22,7 +22,7 @@ from streams.topics import TopicNames, create, specs
 
 CONTROL_KEY = "the key of these workers"
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 """How long a machine that does other things too may take for what takes a second."""
 
 _SAMPLE = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
