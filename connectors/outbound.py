@@ -9,11 +9,11 @@ from enum import StrEnum
 from typing import Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
+from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from connectors.addresses import Reach, refusal
+from connectors.resolving import OwnResolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ _LIMITS: Final = OutboundLimits()
 
 
 class OutboundTarget:
-    """One URL that is posted to, with connections of its own, so that a target that hangs holds up no other.
+    """One URL that is posted to, with connections and name look-ups of its own, so that a target that hangs holds up no other.
 
     https only; http for loopback where `allow_private`. `allow_private` also opens loopback and private addresses, never link-local, metadata or
     multicast ones. The name is resolved anew and vetted for each connection, which goes to an address that was vetted. Redirects are not followed,
@@ -122,25 +122,23 @@ class OutboundTarget:
         return self._session
 
 
-class _VettingResolver(AbstractResolver):
+class _VettingResolver(OwnResolver):
     """Gives the connector only addresses that may be connected to: it connects to these, not to the name."""
 
     def __init__(self, reach: Reach) -> None:
+        super().__init__()
         self._reach: Final = reach
-        self._names: Final = ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._names.resolve(host, port, family)
+        """Raises ForbiddenTarget when none may be connected to, OSError when there is no such name."""
+        found = await super().resolve(host, port, family)
         refusals = [refusal(result["host"], self._reach) for result in found]
         allowed = [result for result, why in zip(found, refusals, strict=True) if why is None]
         if found and not allowed:
             raise ForbiddenTarget(f"{host}: {refusals[0]}")
         return allowed
-
-    async def close(self) -> None:
-        await self._names.close()
 
 
 def _checked(url: str, allow_private: bool) -> URL:

@@ -4,6 +4,9 @@ On uvloop a write to a connection that has ended raises a RuntimeError, which ai
 open since 2024). Between a connection's end and the moment at which aiokafka hears of it lies a turn of the loop. Whatever writes in it dies:
 the task that refreshes metadata, the one that fetches, the group's, a transaction's; and nobody hears of some of these.
 
+Brokers' names are looked up in threads of their own before the loop connects: the loop's own look-ups share two threads of the process, and a
+name that is never answered would keep them from the other brokers'.
+
 And a fetch of megabytes comes through a `StreamReader`: a buffer that is moved to a larger place some ten times while it grows, and copied once
 more at the end. Here what is received is put where it stays.
 """
@@ -16,9 +19,14 @@ import aiokafka.conn
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError
 
+from streams.names import NameLookups
+
 _SIZE_BYTES: Final = 4
 _SMALL: Final = 64 * 1024
 """Bytes of answers that are received together with others, size included."""
+
+_NAMES: Final = NameLookups()
+"""Of all connections: a broker's name is looked up once at a time."""
 
 
 class Connection(AIOKafkaConnection):  # type: ignore[misc]
@@ -27,6 +35,9 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]
 
     async def connect(self) -> Any:
         """Raises what stock raises."""
+        # A name that was answered is answered again at once, from the system's cache or the same server; one that is not never reaches the loop's.
+        async with asyncio.timeout(self._request_timeout):
+            await _NAMES.addresses(self.host, self.port)
         streams = await super().connect()
         if self._writer is not None:
             # Nothing was asked that is not answered: the reader has nothing.

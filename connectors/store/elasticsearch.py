@@ -11,6 +11,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 
 from connectors.store.asking import check_metric, checked, cursor
 from connectors.store.coding import bulk_lines, document_of
+from connectors.store.node import Node
 from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point, Search, Subject
 from connectors.store.retrying import retried
 from connectors.store.settings import StoreSettings
@@ -202,6 +203,7 @@ def _client(settings: StoreSettings) -> AsyncElasticsearch:
             raise StoreRefused(f"store.tls_ca_file {settings.tls_ca_file} cannot be read: {fault}") from fault
     return AsyncElasticsearch(
         list(settings.urls),
+        node_class=Node,
         request_timeout=settings.timeout_s,
         # The one retry loop is ours: it knows which items are done.
         max_retries=0,

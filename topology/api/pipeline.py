@@ -1,7 +1,6 @@
 """How the pipeline does: what the workers say of themselves on `/metrics`."""
 
 import asyncio
-import socket
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
@@ -13,6 +12,7 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.alerting.reasons import Attempt
+from streams.names import NameLookups
 from topology.api import queries
 from topology.api.access import ASKER
 from topology.api.problems import Problem
@@ -24,6 +24,8 @@ TIMEOUT_S: Final = 2.0
 KEPT_S: Final = 1.0
 """For so long the same answer is given to everybody: a hundred open pages ask the workers no more often than one."""
 _MOST_BYTES: Final = 4_000_000
+_NAMES: Final = NameLookups()
+"""A worker's name that is never answered holds up neither the others nor what the API asks of Kafka."""
 
 
 class Workers:
@@ -95,7 +97,7 @@ async def _places(url: str) -> list[str]:
         return [url]
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+            found = await _NAMES.addresses(parts.hostname or "", port)
     except (OSError, TimeoutError):
         return [url]
     hosts = dict.fromkeys(str(each[4][0]) for each in found)
