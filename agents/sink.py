@@ -25,6 +25,7 @@ from streams.fetching import check_fetching
 from streams.outgoing import Outgoing, dead_letter
 from streams.settings import Broker
 from streams.topics import TopicNames
+from streams.transactions import OpenTransactions
 
 _log = structlog.get_logger("sentinel.sink")
 
@@ -88,6 +89,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._settled: dict[tuple[str, int], int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._committing: asyncio.Task[None] | None = None
+        self._transactions = OpenTransactions()
         self.moves = 0
         """Grows with every look for records."""
         self.ready = False
@@ -144,10 +146,12 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             metrics.forget_sink_lag(tp.topic, tp.partition)
 
     async def tell_lag(self) -> None:
-        """Sets how far behind the logs' ends is what was committed; asked of the broker, since nothing is fetched while the store takes nothing."""
+        """Sets how far behind the logs' ends is what was committed; asked of the broker, since nothing is fetched while the store takes nothing.
+        And tells of open transactions that hold back what is read."""
         consumer = self._consumer
         if consumer is None or not self.ready:
             return
+        await self._transactions.look(consumer)
         owned = consumer.assignment()
         try:
             ends = await consumer.end_offsets(owned)

@@ -10,6 +10,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.ending import ends_process
 from streams.fetching import check_fetching
+from streams.transactions import OpenTransactions
 
 
 class FollowedTopic(ABC):
@@ -21,6 +22,7 @@ class FollowedTopic(ABC):
         self._consumer: AIOKafkaConsumer | None = None
         self._partitions: list[TopicPartition] = []
         self._following: asyncio.Task[None] | None = None
+        self._transactions = OpenTransactions()
 
     @abstractmethod
     def _take_record(self, partition: int, record: Any) -> None:
@@ -72,3 +74,5 @@ class FollowedTopic(ABC):
                         self._take_record(tp.partition, record)
             # Also for a block without records: the position has moved.
             self._arrived.set()
+            # A lane would wait for ever for settings that such a transaction hides.
+            await self._transactions.look(consumer)

@@ -31,6 +31,7 @@ from streams.patches import check_sources
 from streams.position import Displaced
 from streams.settings import Broker
 from streams.settings import Lanes as Limits
+from streams.transactions import OpenTransactions
 
 T = TypeVar("T")
 
@@ -216,6 +217,7 @@ class LaneApp(faust.App):
         self._watching: Sequence[asyncio.Future[None]] = ()
         self.ends: Mapping[int, int] = {}
         """Ends of the lanes' logs as the broker last told them, by partition."""
+        self._transactions = OpenTransactions()
         self.ends_doubted = asyncio.Event()
         """Set by whoever needs to know the ends sooner than they are looked at by themselves."""
         super().__init__(
@@ -317,6 +319,10 @@ class LaneApp(faust.App):
                 raise Displaced(
                     f"lane {self.lane_set.stage.name}/{partition}: its log ends before its position now; starting again"
                 )
+
+    async def look_at_transactions(self) -> None:
+        """Tells of open transactions that hold back the lanes' topics. Nothing lies before such a lane, so nobody else would."""
+        await self._in_thread(self._transactions.look)
 
     async def _in_thread(self, look: Callable[[aiokafka.AIOKafkaConsumer], Coroutine[Any, Any, T]]) -> T | None:
         """Looks at the client where it runs; None before there is one.

@@ -7,6 +7,7 @@ from prometheus_client import generate_latest
 
 from streams import metrics
 from streams.position import Refused
+from streams.transactions import utc
 
 
 class HealthServer:
@@ -39,7 +40,7 @@ class HealthServer:
 
     async def _live(self, request: web.Request) -> web.Response:
         stalled = self._stalled()
-        return web.Response(status=503 if stalled else 200, text=(stalled or "moving") + "\n")
+        return web.Response(status=503 if stalled else 200, text=(stalled or f"moving{_held()}") + "\n")
 
     async def _is_ready(self, request: web.Request) -> web.Response:
         ready = self._ready()
@@ -47,3 +48,12 @@ class HealthServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics.REGISTRY), content_type="text/plain")
+
+
+def _held() -> str:
+    held = metrics.held_partitions()
+    if not held:
+        return ""
+    topic, partition, since = min(held, key=lambda each: each[2])
+    more = f" and {len(held) - 1} more partitions are" if len(held) > 1 else " is"
+    return f", but {topic}/{partition}{more} held by an open transaction since {utc(since)}"

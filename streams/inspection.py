@@ -12,7 +12,8 @@ from streams.position import KEY, OURS, Position, Refused
 from streams.settings import Broker
 from streams.topics import TopicNames
 
-_INPUTS: Final = {"detect": "telemetry", "correlate": "anomalies", "alert": "incidents"}
+INPUTS: Final = {"detect": "telemetry", "correlate": "anomalies", "alert": "incidents"}
+"""The topic that the lanes of a stage read, without its prefix."""
 _TIMEOUT_S: Final = 10.0
 
 
@@ -31,7 +32,7 @@ class LaneReport:
 def lanes(broker: Broker, stage: str) -> list[LaneReport]:
     """Every lane of the stage that has state, by number. Raises CannotReachBroker, or Refused when the topic is missing."""
     names = TopicNames(broker.topic_prefix)
-    source = f"{broker.topic_prefix}{_INPUTS[stage]}"
+    source = f"{broker.topic_prefix}{INPUTS[stage]}"
     reports = []
     consumer = _consumer(broker)
     try:

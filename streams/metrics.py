@@ -91,6 +91,18 @@ API_SECONDS = Histogram(
 API_LIVE_CLIENTS = Gauge(
     "sentinel_api_live_clients", "Pages that are connected to be told of changes.", registry=REGISTRY
 )
+HELD_SINCE = Gauge(
+    "sentinel_held_since_timestamp_seconds",
+    "Unix time since which an open transaction of a producer holds back what comes behind it in the partition; no series while none does.",
+    ("topic", "partition"),
+    registry=REGISTRY,
+)
+HELD_RECORDS = Gauge(
+    "sentinel_held_records",
+    "Offsets that an open transaction holds back; they count in no lag.",
+    ("topic", "partition"),
+    registry=REGISTRY,
+)
 READY = Gauge("sentinel_ready", "1 when recovered and assigned, else 0.", ("stage",), registry=REGISTRY)
 
 
@@ -112,3 +124,18 @@ def forget_lane(stage: str, lane: int) -> None:
 def forget_sink_lag(topic: str, partition: int) -> None:
     """The same for a partition that another sink stores from now on."""
     SINK_LAG.remove(topic, partition)
+
+
+def held_partitions() -> list[tuple[str, str, float]]:
+    """Topic, partition and since when (Unix seconds) of what open transactions hold back."""
+    return [
+        (sample.labels["topic"], sample.labels["partition"], sample.value)
+        for metric in HELD_SINCE.collect()
+        for sample in metric.samples
+    ]
+
+
+def forget_hold(topic: str, partition: int) -> None:
+    """Nothing holds back the partition, or it is no longer read here."""
+    for gauge in (HELD_SINCE, HELD_RECORDS):
+        gauge.remove(topic, partition)

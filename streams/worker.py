@@ -166,6 +166,7 @@ async def _look_at_ends(app: LaneApp) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(app.ends_doubted.wait(), _ENDS_S)
         await app.look_at_ends()
+        await app.look_at_transactions()
 
 
 async def _watch(app: LaneApp, watchdog: Watchdog) -> None:

@@ -20,13 +20,24 @@ async def worker() -> AsyncIterator[str]:
         metrics.LAG.labels("detect", lane).set(int(lane) * 100)
         metrics.PROGRESS.labels("detect", lane).set(1_780_000_000.5)
         metrics.LATE_EVENTS.labels("detect", lane).inc(3)
+    metrics.HELD_SINCE.labels("t.telemetry", "10").set(1_780_000_100.0)
+    metrics.HELD_RECORDS.labels("t.telemetry", "10").set(70)
+    metrics.HELD_SINCE.labels("t.settings", "0").set(1_780_000_200.0)
     metrics.ATTEMPTS.labels("on-call", "delivered").inc(4)
     metrics.ATTEMPTS.labels("on-call", "server fault").inc(2)
     server = HealthServer("127.0.0.1", 0, lambda: None, lambda: True)
     await server.start()
     yield f"http://127.0.0.1:{server.port}"
     await server.stop()
-    for metric in (metrics.READY, metrics.LAG, metrics.PROGRESS, metrics.LATE_EVENTS, metrics.ATTEMPTS):
+    for metric in (
+        metrics.READY,
+        metrics.LAG,
+        metrics.PROGRESS,
+        metrics.LATE_EVENTS,
+        metrics.ATTEMPTS,
+        metrics.HELD_SINCE,
+        metrics.HELD_RECORDS,
+    ):
         metric.clear()
 
 
@@ -53,7 +64,11 @@ async def test_each_worker_tells_its_lanes_and_what_it_counted(served: Any, work
     assert status == 200
     good, dead, strange = told["workers"]
     assert (good["stage"], good["up"], good["ready"], good["error"]) == ("detect", True, True, None)
-    assert [(one["lane"], one["lag"]) for one in good["lanes"]] == [("detect/2", 200), ("detect/10", 1000)]
+    assert [(one["lane"], one["lag"], one["held_since"], one["held"]) for one in good["lanes"]] == [
+        ("detect/2", 200, None, 0),
+        ("detect/10", 1000, 1_780_000_100_000_000, 70),
+        ("t.settings/0", 0, 1_780_000_200_000_000, 0),
+    ]
     assert good["lanes"][0]["moved_at"] == 1_780_000_000_500_000
     totals = good["totals"]
     assert (totals["late"], totals["delivered"], totals["failed"]) == (6, 4, 2)

@@ -9,6 +9,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._resource import ResourceType
 
 from schemas.errors import Reason
+from streams.brokers import producer_config
 from streams.control import SETTINGS
 from streams.outgoing import REASON
 from tests.detection.log import event
@@ -203,3 +204,25 @@ def test_pages_of_a_worker_mean_something(worker: Worker) -> None:
     ):
         assert worker.metric(name) > 0, name
     assert worker.get("/table")[0] == 404
+
+
+def test_a_producers_open_transaction_is_told_and_ends_nothing(big: Installation, worker: Worker, lane: int) -> None:
+    """The lane has no lag and sees nothing: metric, log and the text of `/live` say since when and whose it is, until it is committed."""
+    foreign = Producer({**producer_config(big.broker), "transactional.id": f"{big.prefix}orders", "log_level": 0})
+    foreign.init_transactions(30)
+    foreign.begin_transaction()
+    foreign.produce(big.names.telemetry, now_event(1), partition=lane)
+    assert foreign.flush(30) == 0
+    big.send(big.names.telemetry, lane, [now_event(2), now_event(3)])
+    at = {"topic": big.names.telemetry, "partition": lane}
+    until(lambda: worker.metric("sentinel_held_records", **at) >= 3, "the hold is told", worker=worker)
+    since = worker.metric("sentinel_held_since_timestamp_seconds", **at)
+    assert 9 < time.time() - since < 60
+    status, text = worker.get("/live")
+    assert (status, f"{big.names.telemetry}/{lane} is held by an open transaction since" in text) == (200, True)
+    assert worker.metric("sentinel_lane_lag", lane=lane) == 0
+    assert f"{big.prefix}orders" in worker.said()
+    assert counted(worker, lane) == 0
+    foreign.commit_transaction(30)
+    until(lambda: counted(worker, lane) == 3, "the events are counted", worker=worker)
+    until(lambda: not worker.metric("sentinel_held_since_timestamp_seconds", **at), "the end is told", worker=worker)

@@ -12,6 +12,7 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.alerting.reasons import Attempt
+from streams.inspection import INPUTS
 from streams.names import NameLookups
 from topology.api import queries
 from topology.api.access import ASKER
@@ -114,6 +115,8 @@ def _told(place: str, text: str) -> Worker:
     sums: defaultdict[str, float] = defaultdict(float)
     lags: dict[str, float] = {}
     moved: dict[str, float] = {}
+    held: dict[tuple[str, str], float] = {}
+    held_since: dict[tuple[str, str], float] = {}
     attempts: defaultdict[str, float] = defaultdict(float)
     stage, ready, stored = "", False, 0.0
     for family in text_string_to_metric_families(text):
@@ -128,15 +131,21 @@ def _told(place: str, text: str) -> Worker:
                     lags[f"{labels['topic']}/{labels['partition']}"] = sample.value
                 case "sentinel_lane_progress_timestamp_seconds":
                     moved[f"{labels['stage']}/{labels['lane']}"] = sample.value
+                case "sentinel_held_since_timestamp_seconds":
+                    held_since[labels["topic"], labels["partition"]] = sample.value
+                case "sentinel_held_records":
+                    held[labels["topic"], labels["partition"]] = sample.value
                 case "sentinel_sink_documents_total" if labels["outcome"] == "stored":
                     stored += sample.value
                 case "sentinel_delivery_attempts_total":
                     attempts[labels["outcome"]] += sample.value
                 case name:
                     sums[name] += sample.value
+    holds = {_lane(stage, *place): (since, held.get(place, 0.0)) for place, since in held_since.items()}
     lanes = tuple(
-        Lane(name, round(lag), round(moved[name] * 1e6) if name in moved else None)
-        for name, lag in sorted(lags.items(), key=lambda item: _by_number(item[0]))
+        Lane(name, round(lags.get(name, 0)), _us(moved.get(name)), _us(since), round(records))
+        for name in sorted(lags.keys() | holds.keys(), key=_by_number)
+        for since, records in [holds.get(name, (None, 0.0))]
     )
     delivered = attempts.pop(Attempt.DELIVERED, 0.0)
     totals = Totals(
@@ -149,6 +158,16 @@ def _told(place: str, text: str) -> Worker:
         failed=round(sum(attempts.values())),
     )
     return Worker(place, stage, up=True, ready=ready, error=None, lanes=lanes, totals=totals)
+
+
+def _lane(stage: str, topic: str, partition: str) -> str:
+    """What the partition is called here: by its lane, where the stage's lanes read it."""
+    source = INPUTS.get(stage)
+    return f"{stage}/{partition}" if source is not None and topic.endswith(source) else f"{topic}/{partition}"
+
+
+def _us(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1e6)
 
 
 def _by_number(lane: str) -> tuple[str, int]:

@@ -53,6 +53,10 @@ class Lane:
     """Records between what the lane took and the end of its log."""
     moved_at: int | None
     """When it last moved, µs; null when it has not said."""
+    held_since: int | None = None
+    """Since when an open transaction of a producer holds back what comes behind it in the lane's input, µs; null while none does."""
+    held: int = 0
+    """Offsets that it holds back; they are in no lag."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,17 @@ function byStage(workers) {
 
 const lagOf = (worker) => worker.lanes.reduce((sum, lane) => sum + Math.max(0, lane.lag), 0);
 
+const heldOf = (worker) => worker.lanes.filter((lane) => lane.held_since !== null);
+
 function health(worker) {
   if (!worker.up) return badge("down", "bad");
+  if (heldOf(worker).length) return badge("held", "bad");
   return worker.ready ? badge("ready", "good") : badge("not ready", "warn");
+}
+
+function heldText(lanes) {
+  const first = lanes.reduce((least, lane) => (lane.held_since < least.held_since ? lane : least));
+  return [`${lanes.length === 1 ? `Lane ${cut(first.lane, 60)} is` : `${lanes.length} lanes are`} held by an open transaction since `, time(first.held_since, true), "; the worker's log names the producer."];
 }
 
 /** A line for each stage. */
@@ -64,7 +72,7 @@ export function stagesInShort(workers) {
     "ul",
     { class: "stages" },
     byStage(workers).map(([stage, own]) => {
-      const worst = own.find((one) => !one.up) ?? own.find((one) => !one.ready) ?? own[0];
+      const worst = own.find((one) => !one.up) ?? own.find((one) => heldOf(one).length) ?? own.find((one) => !one.ready) ?? own[0];
       const lag = own.reduce((sum, one) => sum + lagOf(one), 0);
       return h("li", {}, h("b", {}, cut(stage, 30)), health(worst), h("span", { class: "hint" }, own.length > 1 ? `${own.length} workers, ` : "", worst.up ? `${plain(lag)} waiting` : cut(worst.address, 40)));
     }),
@@ -86,13 +94,15 @@ function workerOf(one) {
       h("th", { scope: "row" }, cut(lane.lane, 60)),
       h("td", { class: "number" }, plain(lane.lag)),
       h("td", {}, lane.moved_at === null ? "—" : time(lane.moved_at, true)),
+      h("td", {}, lane.held_since === null ? "" : [`${plain(lane.held)} records held by an open transaction since `, time(lane.held_since, true)]),
     ),
   );
-  const head = h("tr", {}, h("th", { scope: "col" }, "Lane"), h("th", { scope: "col", class: "number" }, "Lag, records"), h("th", { scope: "col" }, "Moved"));
+  const head = h("tr", {}, h("th", { scope: "col" }, "Lane"), h("th", { scope: "col", class: "number" }, "Lag, records"), h("th", { scope: "col" }, "Moved"), h("th", { scope: "col" }, "Held"));
   return h(
     "article",
     { class: "worker" },
     h("h3", {}, cut(one.address, 80), " ", health(one)),
+    heldOf(one).length ? h("p", { class: "wrong" }, heldText(heldOf(one))) : null,
     one.error ? h("p", { class: "wrong" }, cut(one.error, 200)) : null,
     counts.length ? h("dl", { class: "counts" }, counts.map(([name, what]) => h("div", { class: WORRYING.has(name) && one.totals[name] > 0 ? "worry" : null }, h("dt", {}, what), h("dd", {}, plain(one.totals[name]))))) : null,
     rows.length
