@@ -6,6 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from agents.detection.served import detectors_of
 from agents.detectors.settings import DetectionSettings
 from agents.detectors.settings_codec import to_json, version_of
 from schemas.records import Settings as Version
@@ -39,8 +40,9 @@ def publish(broker: Broker, lanes: Lanes, settings: DetectionSettings, key: Secr
     Publishing what is in effect already changes nothing.
 
     Raises:
-        Refused: there is no key to sign with, or the broker did not take everything.
+        Refused: there is no key to sign with, a lane cannot serve a detector, or the broker did not take everything.
     """
+    detectors_of(settings)
     if not key:
         raise Refused(
             "detection settings are signed, and no key is set; give worker.control_key_file, the same for every worker"

@@ -6,15 +6,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agents.detectors.contract import Bands, Closed
+from agents.detectors.contract import BAND_METRICS, Bands, Closed
 from schemas.aggregates import aggregate_bodies, bucket_part, subject_prefix
 from streams.sketch import quantiles
 from streams.subjects import Subjects
 
 Float64s = npt.NDArray[np.float64]
-
-METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate")
-"""Metrics with a band, in the order of the schema."""
 
 _PLAIN: Final = 13
 """Numbers of an aggregate before the bands."""
@@ -56,7 +53,7 @@ def _prefix(subjects: Subjects, row: int) -> bytes:
 
 def _doubles(closed: Closed, bands: Bands | None, present: npt.NDArray[np.int64]) -> Float64s:
     numbers = {name: column[present] for name, column in closed.numbers.items()}
-    out = np.full((len(present), _PLAIN + 4 * len(METRICS)), np.nan)
+    out = np.full((len(present), _PLAIN + 4 * len(BAND_METRICS)), np.nan)
     latency = quantiles(closed.sketches["latency_us"][present], (0.5, 0.95, 0.99))
     first_token = quantiles(closed.sketches["time_to_first_token_us"][present], (0.5, 0.95))
     for column, values in enumerate(
@@ -75,7 +72,7 @@ def _doubles(closed: Closed, bands: Bands | None, present: npt.NDArray[np.int64]
     ):
         out[:, column] = values
     if bands is not None:
-        order = [bands.metrics.index(metric) for metric in METRICS]
+        order = [bands.metrics.index(metric) for metric in BAND_METRICS]
         stacked = (bands.observed, bands.expected, bands.low, bands.high)
         for place, values in enumerate(stacked):
             out[:, _PLAIN + place :: 4] = values[present][:, order]

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.detection.segment import columns_of
+from agents.detection.served import detectors_of
 from agents.detectors.contract import AtCloseDetector, AtOnceDetector, Detector, Kind
-from agents.detectors.deviation import DeviationDetector
-from agents.detectors.profile import ProfileDetector
 from agents.detectors.settings import DetectionSettings
-from agents.detectors.threshold import ThresholdDetector
 
 WINDOW_COLUMNS: Final = (
     "event_time",
@@ -47,18 +45,14 @@ class Policy:
 
 
 def policy_of(version: str, settings: DetectionSettings) -> Policy:
-    """The detectors that these settings switch on."""
-    at_once: list[AtOnceDetector] = [ThresholdDetector(settings.rules)] if settings.rules else []
-    at_close: list[AtCloseDetector] = []
+    """The detectors that these settings switch on. Raises Refused when a lane cannot serve one of them."""
+    detectors = detectors_of(settings)
     columns = list(WINDOW_COLUMNS)
-    if settings.deviation.enabled:
-        at_close.append(DeviationDetector(settings.deviation))
     if settings.profile.enabled:
-        at_close.append(ProfileDetector(settings.profile))
         columns.append("user")
-    if at_once:
+    if detectors.at_once:
         # An anomaly names its event.
         columns.append("event_id")
     for rule in settings.rules:
         columns.extend(columns_of(rule.metric))
-    return Policy(version, at_once, at_close, tuple(dict.fromkeys(columns)))
+    return Policy(version, detectors.at_once, detectors.at_close, tuple(dict.fromkeys(columns)))

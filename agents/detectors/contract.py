@@ -23,6 +23,10 @@ Tables = Mapping[str, Table]
 """The state of one detector in one lane: its tables by name. Row numbers are those of the kind of subject that the table is about."""
 
 
+BAND_METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate")
+"""Metrics for which an aggregate has room for a band, in the order of its schema."""
+
+
 class Kind(StrEnum):
     """What a row number counts."""
 
@@ -164,9 +168,11 @@ class AtOnceDetector(Detector, Protocol):
 
 
 class AtCloseDetector(Detector, Protocol):
-    """Answers when a bucket closes. `kind` is the kind of subject that it wants closed buckets of."""
+    """Answers when a bucket closes. `kind` is the kind of subject that it wants closed buckets of; `bands` are the metrics for which it gives
+    bands, empty for none. What a lane can serve of both is in `agents.detection.served`."""
 
     kind: Kind
+    bands: tuple[str, ...]
 
     def at_close(self, tables: Tables, closed: Closed) -> Verdicts:
         """Judges the bucket against what was learnt before it, then learns from it."""

@@ -52,6 +52,7 @@ class DeviationDetector:
     name = "deviation"
     version = 1
     kind = Kind.SERIES
+    bands: tuple[str, ...] = METRICS
     tables: Sequence[tuple[Kind, TableSpec]] = ((Kind.SERIES, TableSpec("deviation", ROW)),)
 
     def __init__(self, settings: Deviation) -> None:

@@ -39,6 +39,7 @@ class ProfileDetector:
     name = "profile"
     version = 1
     kind = Kind.USER
+    bands: tuple[str, ...] = ()
     tables: Sequence[tuple[Kind, TableSpec]] = (
         (Kind.USER, TableSpec("profile", USER_ROW)),
         (Kind.APPLICATION, TableSpec("crowd", CROWD_ROW)),

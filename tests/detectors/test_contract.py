@@ -98,7 +98,9 @@ def at_close(detector: AtCloseDetector) -> Told:
 
     def step(tables: State, closed: Step) -> Sequence[Finding]:
         assert isinstance(closed, Closed)
-        return detector.at_close(tables, closed).findings
+        said = detector.at_close(tables, closed)
+        assert detector.bands == (() if said.bands is None else said.bands.metrics)
+        return said.findings
 
     return step
 
