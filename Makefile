@@ -24,6 +24,7 @@ help:
 setup: .venv/.synced schemas/kernel/kernel.so topology/page/static/vendor/.fetched
 
 .venv/bin/python:
+	@echo "sentinel: sets up .venv"
 	@for python in $(PYTHONS); do \
 	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 	    $$python -m venv .venv && exit 0; \
@@ -34,6 +35,7 @@ setup: .venv/.synced schemas/kernel/kernel.so topology/page/static/vendor/.fetch
 	echo "sentinel: needs Python 3.11, 3.12 or 3.13 with venv, and none of $(PYTHONS) is one"; exit 1
 
 .venv/.synced: .venv/bin/python pyproject.toml hatch_build.py uv.lock
+	@echo "sentinel: installs packages into .venv, which takes a minute or two the first time"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION) || \
 	  { echo "sentinel: pip cannot install uv $(UV_VERSION); it needs a package index (see pip config)"; exit 1; }
 	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync -q --active --locked
@@ -41,6 +43,7 @@ setup: .venv/.synced schemas/kernel/kernel.so topology/page/static/vendor/.fetch
 
 # What decodes records fast; uv's build makes it too, but not again when only the source changed. Without a C compiler everything else works.
 schemas/kernel/kernel.so: schemas/kernel/kernel.c schemas/kernel/building.py | .venv/.synced
+	@echo "sentinel: compiles the decoder of records"
 	@$(BIN)/python schemas/kernel/building.py || \
 	  echo "sentinel: records are decoded without it, at a fraction of the speed; on Debian: apt install gcc libc6-dev, then make setup again"
 
@@ -141,7 +144,7 @@ peers: $(PYTHON_PEERS:%=.servers/peers/%/.installed) .servers/peers/kafka_stream
 	@touch $@
 
 demo: setup
-	@$(BIN)/sentinel demo $$([ -t 1 ] || echo --exit-when-done)
+	@if [ -t 1 ]; then exec $(BIN)/sentinel demo; else exec $(BIN)/sentinel demo --exit-when-done; fi
 
 # Two at a time: most tests wait for servers, not for a core. A file's tests stay together.
 test: setup servers

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import secrets
+import shutil
 import signal
 import threading
 import time
@@ -24,6 +25,7 @@ from schemas.records import Incident, TelemetryEvent
 from streams.settings import Broker, Lanes
 from streams.topics import EMBEDDED_PARTITIONS, TopicNames
 from tests.servers.elasticsearch import ElasticServer
+from topology.commands.options import UserError
 from topology.demo_installation import WORKERS, Installation, installed
 from topology.demo_receiver import Message, WebhookInbox
 from topology.demo_watching import Found, followed, until_answering, until_worked_off
@@ -37,6 +39,12 @@ from topology.traces.scenario import DURATION_S, events
 KILLED: Final = (*WORKERS, "api")
 ELASTICSEARCH: Final = "elasticsearch"
 _STORED_S: Final = 60.0
+
+_READY_S: Final = 90.0
+"""Seconds the processes have to get ready."""
+
+_SETTLE_S: Final = 120.0
+"""Seconds after the last event after which the result is taken, quiet or not."""
 
 Say = Callable[[str], None]
 
@@ -96,14 +104,13 @@ async def run(plan: Play, say: Say) -> Left:
     store, environment = _other_store(plan.elastic)
     with installed(plan.kafka, environment) as here:
         await asyncio.to_thread(make_topics, here.broker, Lanes(partitions=EMBEDDED_PARTITIONS))
-        with here.log.open("ab") as log:
-            async with WebhookInbox(lambda message: None) as inbox:
-                kept = store or StoreSettings(StoreKind.EMBEDDED, path=str(here.folder / "sentinel.db"))
-                left = await _supervised(plan, here, kept, inbox, log.fileno(), say)
+        async with WebhookInbox(lambda message: None) as inbox:
+            kept = store or StoreSettings(StoreKind.EMBEDDED, path=str(here.folder / "sentinel.db"))
+            left = await _supervised(plan, here, kept, inbox, say)
         if left.deaths:
-            say(f"some died by themselves; the log is {here.log}")
+            say(f"some died by themselves; their logs are in {here.logs}")
         else:
-            here.log.unlink()
+            shutil.rmtree(here.logs)
         return left
 
 
@@ -117,11 +124,9 @@ def _other_store(server: ElasticServer | None) -> tuple[StoreSettings | None, di
     return store, {f"SENTINEL_STORE__{name}": value for name, value in environment.items()}
 
 
-async def _supervised(
-    plan: Play, here: Installation, kept: StoreSettings, inbox: WebhookInbox, log: int, say: Say
-) -> Left:
+async def _supervised(plan: Play, here: Installation, kept: StoreSettings, inbox: WebhookInbox, say: Say) -> Left:
     killing = _Killing(say, plan.elastic)
-    supervisor = Supervisor(here.children(inbox), killing.told, output=log)
+    supervisor = Supervisor(here.children(inbox), killing.told)
     running = asyncio.create_task(supervisor.run())
     try:
         await _until_ready(here)
@@ -194,7 +199,9 @@ async def _played(plan: Play, here: Installation, supervisor: Supervisor, killin
         await asyncio.to_thread(_send, here.broker, hour, plan.speed)
         await dying
         await _until_ready(here)
-        await until_worked_off(here.ports, found, following)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                await until_worked_off(here.ports, found, following)
     finally:
         ended.set()
         await asyncio.gather(following, return_exceptions=True)
@@ -206,9 +213,13 @@ def _send(broker: Broker, hour: Sequence[TelemetryEvent], speed: float | None) -
 
 
 async def _until_ready(here: Installation) -> None:
-    await until_answering(f"{here.page}/live", "the API", here.log)
-    for worker, port in here.ports.items():
-        await until_answering(f"http://127.0.0.1:{port}/ready", f"the stage {worker}", here.log)
+    try:
+        async with asyncio.timeout(_READY_S):
+            await until_answering(f"{here.page}/live")
+            for port in here.ports.values():
+                await until_answering(f"http://127.0.0.1:{port}/ready")
+    except TimeoutError:
+        raise UserError(f"not everything is ready after {_READY_S:g} s; the logs are in {here.logs}") from None
 
 
 async def _stored(here: Installation, store: StoreSettings) -> Documents:

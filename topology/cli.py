@@ -12,7 +12,7 @@ import typer
 
 from topology.commands.api import api
 from topology.commands.capacity import capacity
-from topology.commands.demo import demo
+from topology.commands.demo import announce, demo
 from topology.commands.explain import explain
 from topology.commands.lanes import lanes
 from topology.commands.notify import notify_test
@@ -75,6 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words or os.environ.get("SENTINEL_DEBUG") == "1"
     words = [word for word in words if word != "--debug"]
+    announce(words)
     try:
         app(args=words, prog_name="sentinel")
     # A process edge: whatever comes out here was not foreseen, and must end in a status that says so.
@@ -104,7 +105,7 @@ def _told(error: Exception) -> tuple[list[str], int]:
         case SettingsRefused():
             return [str(fault) for fault in error.faults], 1
         case UserError() | EmbeddedFailed() | NotDelivered():
-            return [str(error)], 1
+            return str(error).splitlines(), 1
         case CannotReachBroker() | RefusedBroker() | TopicsRefused() | Refused() | ForbiddenTarget():
             return [str(error)], 1
         case KafkaException():

@@ -7,26 +7,33 @@ and a receiver of webhooks. The records of the topics are what is scored; nothin
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
 
 from confluent_kafka import Producer
 
 from schemas.records import TelemetryEvent
 from streams.settings import Lanes
 from streams.topics import EMBEDDED_PARTITIONS, TopicNames
+from topology.commands.options import UserError
 from topology.demo_installation import Installation, installed
+from topology.demo_progress import Progress, last_lines
 from topology.demo_receiver import WebhookInbox
 from topology.demo_screen import Screen
-from topology.demo_watching import Found, Peak, followed, stored, until_answering, until_worked_off
+from topology.demo_watching import Found, Peak, followed, look, stored, until_answering, until_worked_off
 from topology.pressure import Pressure
 from topology.scoring import Json, Scores, report, score
 from topology.standalone import make_topics
-from topology.supervisor import Supervisor
+from topology.supervisor import Child, Supervisor, cause
 from topology.traces.faults import labels
 from topology.traces.outbox import load_config
 from topology.traces.playing import Played, play
 from topology.traces.scenario import DURATION_S, events
+
+WATCH_EVERY_S: Final = 0.5
+"""Seconds between two looks at how the processes do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +59,32 @@ class Interrupted(Exception):
     """Somebody ended the demo before it was done."""
 
 
+class Stuck(UserError):
+    """A process of the demo makes no progress; the text says which, and ends with the last lines of its log."""
+
+
 async def run(plan: Plan, screen: Screen, after: Callable[[Outcome], None], *, stay: bool) -> None:
     """Play, score, and tell `after`; with `stay` leave everything running until Ctrl-C. Raises UserError, Interrupted."""
     began = time.monotonic()
     with installed(plan.kafka) as installation:
+        screen.note(f"the broker answers at {installation.broker.bootstrap_servers}")
         await asyncio.to_thread(make_topics, installation.broker, Lanes(partitions=EMBEDDED_PARTITIONS))
-        with installation.log.open("ab") as log:
-            async with WebhookInbox(screen.message) as inbox:
-                supervisor = Supervisor(installation.children(inbox), screen.process, output=log.fileno())
-                one = _Run(plan, screen, installation, supervisor, inbox, began)
-                await _while_supervised(supervisor, one.work(), after, stay=stay)
+        async with WebhookInbox(screen.message) as inbox:
+            children = installation.children(inbox)
+            progress = {child.name: Progress(child.name, time.monotonic()) for child in children}
+
+            async def died(child: Child, status: int) -> None:
+                progress[child.name].died(cause(status))
+
+            def say(line: str) -> None:
+                screen.process(line)
+                # In the log too: what a process never wrote is no riddle then.
+                with installation.log(line.split()[0]).open("a") as log:
+                    log.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} sentinel demo: {line}\n")
+
+            supervisor = Supervisor(children, say, after_death=died)
+            one = _Run(plan, screen, installation, supervisor, inbox, progress, began)
+            await _while_supervised(supervisor, one.guarded(), after, stay=stay)
 
 
 async def _while_supervised(
@@ -98,7 +121,34 @@ class _Run:
     installation: Installation
     supervisor: Supervisor
     inbox: WebhookInbox
+    progress: Mapping[str, Progress]
     began: float
+
+    async def guarded(self) -> Outcome:
+        """`work`, for as long as every process makes progress. Raises Stuck."""
+        working, watching = asyncio.create_task(self.work()), asyncio.create_task(self._watch())
+        try:
+            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()
+            return await working
+        finally:
+            for task in (working, watching):
+                task.cancel()
+            await asyncio.gather(working, watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        """Until a process is stuck: then raises Stuck."""
+        here = self.installation
+        while True:
+            seen = await look(here.ports, self.supervisor.pids, here.page)
+            now = time.monotonic()
+            for name, one in self.progress.items():
+                one.look(seen[name], now)
+                if reason := one.stuck(now):
+                    raise Stuck("\n".join((f"{reason}; its log, {here.log(name)}, ends:", *last_lines(here.log(name)))))
+            self.screen.processes(seen, now - self.began)
+            await asyncio.sleep(WATCH_EVERY_S)
 
     async def work(self) -> Outcome:
         """Play everything; the outcome, when it was worked off."""
@@ -113,6 +163,7 @@ class _Run:
         sampling = asyncio.create_task(memory.sample())
         try:
             played = await asyncio.to_thread(self._play, hour, ended)
+            self.screen.sent()
             await until_worked_off(self.installation.ports, found, following)
         finally:
             ended.set()
@@ -125,12 +176,12 @@ class _Run:
     async def _until_ready(self) -> float:
         """Until everything is; the page, which people look at meanwhile, first. Seconds after the start at which that answered."""
         here = self.installation
-        await until_answering(f"{here.page}/live", "the API", here.log)
+        self.screen.note(f"the logs of the processes are in {here.logs}")
+        await until_answering(f"{here.page}/live")
         page_s = round(time.monotonic() - self.began, 1)
         self.screen.page(here.link)
-        self.screen.note(f"the processes write their log to {here.log}")
-        for worker, port in here.ports.items():
-            await until_answering(f"http://127.0.0.1:{port}/ready", f"the stage {worker}", here.log)
+        for port in here.ports.values():
+            await until_answering(f"http://127.0.0.1:{port}/ready")
         return page_s
 
     def _play(self, hour: list[TelemetryEvent], ended: threading.Event) -> Played:
@@ -143,7 +194,12 @@ class _Run:
         names = TopicNames(broker.topic_prefix)
         producer = Producer({**load_config(broker), "log_level": 0})
         with Pressure(broker, names.telemetry, f"{broker.topic_prefix}detect") as pressure:
-            hold = pressure.too_high if broker.embedded else None
+
+            def hold(sent: int) -> bool:
+                if ended.is_set():
+                    raise Interrupted
+                return broker.embedded and pressure.too_high(sent)
+
             return play(producer, names.telemetry, hour, self.plan.speed, progress, hold)
 
     async def _extras(self, played: Played, found: Found, memory: Peak) -> dict[str, Json]:

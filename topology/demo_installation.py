@@ -6,7 +6,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,13 +27,13 @@ TICK_AFTER_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What runs, and where it is reached. `folder` holds the store and goes with the demo; `log` is kept."""
+    """What runs, and where it is reached. `folder` holds the store and goes with the demo; `logs`, with a file for each process, is kept."""
 
     broker: Broker
     pids: tuple[int, ...]
     """Processes that run already: this one, and the broker where the demo started it."""
     folder: Path
-    log: Path
+    logs: Path
     ports: Mapping[str, int] = field(default_factory=lambda: {worker: free_port() for worker in WORKERS})
     """Of health and metrics, by worker."""
     api_port: int = field(default_factory=free_port)
@@ -48,6 +48,10 @@ class Installation:
         """Address of the page, as messages link to it."""
         return f"http://127.0.0.1:{self.api_port}"
 
+    def log(self, process: str) -> Path:
+        """Where what this process writes is kept."""
+        return self.logs / f"{process}.log"
+
     @property
     def link(self) -> str:
         """The page with the token, as a browser is given it: what follows a # is sent to nobody."""
@@ -56,10 +60,11 @@ class Installation:
     def children(self, inbox: WebhookInbox) -> list[Child]:
         """Everything to keep running. Writes the token's file."""
         common, api = self._environment(inbox), api_process(None, self.ports)
-        return [
+        children = [
             Child(api.name, api.command, {**common, **api.environment, **self._api_environment()}),
             *stage_processes(None, self.folder / "decoding", self.ports, common, WORKERS),
         ]
+        return [replace(child, log=self.log(child.name)) for child in children]
 
     def _environment(self, inbox: WebhookInbox) -> dict[str, str]:
         receiver = {
@@ -103,9 +108,8 @@ def installed(kafka: str | None, other_store: Mapping[str, str] | None = None) -
     for name in [name for name in os.environ if name.startswith("SENTINEL_")]:
         del os.environ[name]
     with _broker(kafka) as (broker, pids), tempfile.TemporaryDirectory(prefix="sentinel-demo-") as folder:
-        handle, log = tempfile.mkstemp(prefix="sentinel-demo-", suffix=".log")
-        os.close(handle)
-        yield Installation(broker, (os.getpid(), *pids), Path(folder), Path(log), other_store=other_store or {})
+        logs = Path(tempfile.mkdtemp(prefix="sentinel-demo-logs-"))
+        yield Installation(broker, (os.getpid(), *pids), Path(folder), logs, other_store=other_store or {})
 
 
 @contextlib.contextmanager

@@ -2,40 +2,61 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from schemas.records import Anomaly
+from topology.demo_progress import Seen
 from topology.demo_receiver import Message
 from topology.scoring import Json, Label, Score, Scores
+from topology.traces.scenario import DURATION_S
 
 _COLOURS: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 _FILE_WIDTH: Final = 140
 
+LINE_EVERY_S: Final = 10.0
+"""Seconds between two lines about what is waited for, where there is no terminal."""
+
+MINUTES_A_LINE: Final = 10
+"""Minutes of event time between two lines about what was played, where there is no terminal."""
+
+
+class _Phase(StrEnum):
+    """What goes on, in the words that people read."""
+
+    STARTING = "starting"
+    PLAYING = "playing"
+    WORKING_OFF = "finishing"
+
 
 class Screen:
-    """Writes to standard error, so that `--json` has standard output to itself."""
+    """Writes to standard error, so that `--json` has standard output to itself. A bar shows what goes on in a terminal; elsewhere lines do."""
 
     def __init__(self, *, quiet: bool, open_page: Callable[[str], None] = lambda link: None) -> None:
-        terminal = Console(stderr=True).is_terminal
+        self._terminal: Final = Console(stderr=True).is_terminal
         self._open_page: Final = open_page
         # A log file has no width to fold a table to.
         self._console: Final = Console(
-            stderr=True, quiet=quiet, highlight=False, soft_wrap=True, width=None if terminal else _FILE_WIDTH
+            stderr=True, quiet=quiet, highlight=False, soft_wrap=True, width=None if self._terminal else _FILE_WIDTH
         )
         self._bar: Final = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[clock]}  {task.completed:,.0f} of {task.total:,.0f} events"),
+            TextColumn("{task.fields[detail]}"),
             console=self._console,
             transient=True,
         )
-        self._task = self._bar.add_task("playing", total=1, clock="00:00", visible=False)
-        self._start = 0
+        self._task = self._bar.add_task("starting", total=None, detail="")
+        self._start, self._events = 0, 0
+        self._phase = _Phase.STARTING
+        self._ready: set[str] = set()
+        self._next_line_s, self._next_minute = LINE_EVERY_S, MINUTES_A_LINE
 
     def __enter__(self) -> "Screen":
         self._bar.start()
@@ -46,42 +67,72 @@ class Screen:
 
     def note(self, line: str) -> None:
         """A line of what goes on."""
-        self._console.print(line, style="dim", markup=False)
+        self._console.print(Text(line, style="dim"))
 
     def process(self, line: str) -> None:
         """What the supervisor says: that a process died and comes again is news, that it started is not."""
         if " died " in line:
             self.note(line)
 
+    def processes(self, seen: Mapping[str, Seen], after_s: float) -> None:
+        """How the processes do, so many seconds after the start."""
+        for name in sorted(name for name, one in seen.items() if one.ready and name not in self._ready):
+            self._ready.add(name)
+            if self._phase is _Phase.STARTING:
+                self.note(f"{name} is ready after {after_s:.0f} s")
+        match self._phase:
+            case _Phase.STARTING:
+                waits_for = sorted(name for name, one in seen.items() if not one.ready)
+            case _Phase.PLAYING:
+                return
+            case _Phase.WORKING_OFF:
+                waits_for = sorted(name for name, one in seen.items() if not one.idle)
+        detail = f"waits for {', '.join(waits_for) or 'the last records'}, {after_s:.0f} s after the start"
+        self._bar.update(self._task, detail=detail)
+        if not self._terminal and after_s >= self._next_line_s:
+            self.note(f"{self._phase.value}: {detail}")
+            self._next_line_s = after_s + LINE_EVERY_S
+
     def page(self, link: str) -> None:
         """The page answers at this address, which has the token in it; a browser is opened if somebody sits before one."""
-        self._console.print(f"the page: {link}", style="bold", markup=False)
+        self._console.print(Text(f"the page: {link}", style="bold"))
         self._open_page(link)
 
     def found(self, label: Label, anomaly: Anomaly, delay_s: float) -> None:
         """A fault was found, so many seconds of event time after it began."""
-        self._console.print(f"found    {label.name} after {delay_s:.0f} s ", style="bold green", end="", markup=False)
-        self._console.print(f"in {label.application}, by {anomaly.metric} ({anomaly.detector})", markup=False)
+        what = (f"found    {label.name} after {delay_s:.0f} s ", "bold green")
+        # In one piece: the bar is drawn anew after each print, over what stands in its line.
+        self._console.print(Text.assemble(what, f"in {label.application}, by {anomaly.metric} ({anomaly.detector})"))
 
     def begin(self, events: int, start: int) -> None:
         """Playing begins: so many events, the first at `start` (event time, µs)."""
-        self._start = start
-        self._bar.update(self._task, total=events, visible=True)
+        self._start, self._events, self._phase = start, events, _Phase.PLAYING
+        self.note(f"plays {events:,} events of {DURATION_S // 60 + 1} minutes")
+        self._bar.update(self._task, description=self._phase.value, total=events, detail="")
 
     def played(self, sent: int, event_time: int) -> None:
         """So many events were sent, the last with this event time, µs."""
         minutes, seconds = divmod(max(event_time - self._start, 0) // 1_000_000, 60)
-        self._bar.update(self._task, completed=sent, clock=f"{minutes:02d}:{seconds:02d}")
+        detail = f"{minutes:02d}:{seconds:02d}  {sent:,} of {self._events:,} events"
+        self._bar.update(self._task, completed=sent, detail=detail)
+        if not self._terminal and minutes >= self._next_minute:
+            self.note(f"{self._phase.value}: {detail}")
+            self._next_minute = minutes + MINUTES_A_LINE
+
+    def sent(self) -> None:
+        """All events are sent; what is left is the stages' work."""
+        self._phase, self._next_line_s = _Phase.WORKING_OFF, 0.0
+        self._bar.update(self._task, description=self._phase.value, total=None)
 
     def message(self, message: Message) -> None:
         """A message that a receiver got."""
         colour = _COLOURS.get(message.severity, "")
         what = message.kind.removeprefix("incident.")
-        self._console.print(f"message  {what:<10} {message.severity:<9}", style=colour, end="", markup=False)
-        self._console.print(message.title, markup=False)
+        self._console.print(Text.assemble((f"message  {what:<10} {message.severity:<9}", colour), message.title))
 
     def result(self, scores: Scores, report: dict[str, Json]) -> None:
         """The table of faults, and below it what the whole cost."""
+        self._bar.update(self._task, visible=False)
         self._console.print(_faults(scores.faults))
         false = [f"  false alarm: {incident.title}" for incident in scores.false_alarms]
         for line in [*_summary(report), *false]:

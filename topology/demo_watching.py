@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -15,25 +14,22 @@ from prometheus_client.parser import text_string_to_metric_families
 from schemas.records import Anomaly, Incident, Notification
 from streams.settings import Broker
 from streams.topics import TopicNames
-from topology.commands.options import UserError
+from topology.demo_progress import Seen, cpu_seconds
 from topology.memory import shared_out_mb
 from topology.reading import follow
 from topology.scoring import Label, delay_s, finds
 
-READY_S: Final = 90.0
-"""Seconds the workers have to get ready."""
-
 QUIET_S: Final = 5.0
 """Seconds without a new record after which everything that was played counts as worked off, when no worker is behind."""
-
-SETTLE_S: Final = 120.0
-"""Seconds after the last event after which the result is taken, quiet or not."""
 
 _LOOK_EVERY_S: Final = 0.2
 _PATIENCE: Final = aiohttp.ClientTimeout(total=2)
 
 _MOST_LAG: Final = {"sentinel_lane_lag": 0.0, "sentinel_sink_lag": 1.0}
 """Offsets before a worker that has nothing more to do. The sink's last one is the mark that ends a transaction."""
+
+_POSITIONS: Final = ("sentinel_lane_position", "sentinel_sink_documents_total")
+"""What changes when a worker has read or stored something."""
 
 Spotted = Callable[[Label, Anomaly, float], None]
 """Told a fault, the first anomaly that found it, and after how many seconds of event time."""
@@ -82,27 +78,36 @@ def followed(broker: Broker, found: Found, ended: threading.Event) -> None:
         found.take(names, record.topic, record.value)
 
 
-async def until_answering(url: str, what: str, log: Path) -> None:
-    """Until this address answers with 200. Raises UserError when it does not in time."""
-    deadline = time.monotonic() + READY_S
+async def until_answering(url: str) -> None:
+    """Until this address answers with 200, however long that takes."""
     async with aiohttp.ClientSession(timeout=_PATIENCE) as session:
-        while not await _answers(session, url):
-            if time.monotonic() > deadline:
-                raise UserError(f"{what} is not ready after {READY_S:g} s; its log is {log}")
+        while True:
+            if await _answers(session, url):
+                return
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
 async def until_worked_off(ports: Mapping[str, int], found: Found, following: "asyncio.Task[None]") -> None:
-    """No worker is behind its log, and nothing new came for a while; a worker that is only slow is waited for."""
-    deadline = time.monotonic() + SETTLE_S
+    """Until no worker has records left to read and nothing new came for a while, however long that takes. Raises what `following` raises."""
     async with aiohttp.ClientSession(timeout=_PATIENCE) as session:
-        while time.monotonic() < deadline:
-            behind = [await _is_behind(session, port) for port in ports.values()]
-            if not any(behind) and time.monotonic() > found.moved_at + QUIET_S:
+        while True:
+            workers = await asyncio.gather(*(_seen(session, port, None) for port in ports.values()))
+            if all(worker.idle for worker in workers) and time.monotonic() > found.moved_at + QUIET_S:
                 return
             if following.done():
                 following.result()
             await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def look(ports: Mapping[str, int], pids: Mapping[str, int], page: str) -> dict[str, Seen]:
+    """How each worker on these ports and the API does at this moment."""
+    async with aiohttp.ClientSession(timeout=_PATIENCE) as session:
+        names = list(ports)
+        workers = await asyncio.gather(*(_seen(session, ports[name], pids.get(name)) for name in names))
+        answers = await _answers(session, f"{page}/live")
+    pid = pids.get("api")
+    api = Seen(pid, ready=answers, idle=answers, cpu_s=None if pid is None else cpu_seconds(pid))
+    return {**dict(zip(names, workers, strict=True)), "api": api}
 
 
 async def stored(port: int) -> dict[str, int] | None:
@@ -126,12 +131,23 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
     return False
 
 
-async def _is_behind(session: aiohttp.ClientSession, port: int) -> bool:
-    """Whether the worker on this port has records before it, or is not ready to say so, by its own metrics."""
+async def _seen(session: aiohttp.ClientSession, port: int, pid: int | None) -> Seen:
+    """The worker on this port, by its own metrics."""
     samples = await _samples(session, port) or []
-    if not any(name == "sentinel_ready" and value > 0 for name, _, value in samples):
-        return True
-    return any(name in _MOST_LAG and value > _MOST_LAG[name] for name, _, value in samples)
+    ready = any(name == "sentinel_ready" and value > 0 for name, _, value in samples)
+    return Seen(
+        pid,
+        ready=ready,
+        idle=ready and not any(value > _MOST_LAG[name] for name, _, value in samples if name in _MOST_LAG),
+        positions=dict(_positions(samples)),
+        cpu_s=None if pid is None else cpu_seconds(pid),
+    )
+
+
+def _positions(samples: Iterable[tuple[str, Mapping[str, str], float]]) -> Iterable[tuple[str, float]]:
+    for name, labels, value in samples:
+        if name in _POSITIONS:
+            yield " ".join((name, *labels.values())), value
 
 
 async def _samples(session: aiohttp.ClientSession, port: int) -> list[tuple[str, Mapping[str, str], float]] | None:

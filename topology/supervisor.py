@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from topology.orphans import PARENT
@@ -47,6 +48,8 @@ class Child:
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     """Set above this process's own environment."""
+    log: Path | None = None
+    """File to which its output is appended; None means where the supervisor says."""
 
 
 def cause(status: int) -> str:
@@ -71,7 +74,7 @@ class Supervisor:
         say: told one line for each start, death and end.
         policy: when to start again.
         after_death: awaited between a death and the next start, with the child and its status: the place to look at what a crash left behind.
-        output: file descriptor for the children's output; None means this process's own.
+        output: file descriptor for the output of children without a log of their own; None means this process's own.
     """
 
     def __init__(
@@ -137,15 +140,7 @@ class Supervisor:
             await self._stopped_within(wait_s)
 
     async def _once(self, child: Child) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *child.command,
-            env={**os.environ, PARENT: str(os.getpid()), **child.environment},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            # Ctrl-C at a terminal goes to the whole group: children of their own group are ended by us, in order.
-            process_group=0,
-        )
+        process = await self._start(child)
         self._running[child.name] = process
         self._say(f"{child.name} started (pid {process.pid})")
         ended = asyncio.create_task(process.wait())
@@ -161,6 +156,19 @@ class Supervisor:
                 process.kill()
                 await ended
             self._running.pop(child.name, None)
+
+    async def _start(self, child: Child) -> asyncio.subprocess.Process:
+        with contextlib.ExitStack() as stack:
+            output = stack.enter_context(child.log.open("ab")).fileno() if child.log is not None else self._output
+            return await asyncio.create_subprocess_exec(
+                *child.command,
+                env={**os.environ, PARENT: str(os.getpid()), **child.environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Ctrl-C at a terminal goes to the whole group: children of their own group are ended by us, in order.
+                process_group=0,
+            )
 
     async def _end(self, child: Child, process: asyncio.subprocess.Process, ended: "asyncio.Task[int]") -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -2,9 +2,16 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+
+
+def announce(words: Sequence[str]) -> None:
+    """The first line, before the options are parsed: that imports for half a second, on a busy machine for several, and what follows for longer."""
+    if words[:1] == ["demo"] and not {"--json", "--help"} & set(words):
+        sys.stderr.write("starting a broker, a process for each stage, a store and the page on this machine\n")
 
 
 def demo(
