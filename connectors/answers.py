@@ -21,3 +21,6 @@ class ReceiverAnswer:
 
     refused: bool = False
     """Whether the target is one that we never send to."""
+
+    unrenderable: bool = False
+    """Whether the message cannot be made into what the receiver takes; `fault` says why."""

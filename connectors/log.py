@@ -1,12 +1,13 @@
 """A receiver that writes each message as one line of the log."""
 
-from typing import Final, Protocol
-
-import orjson
+from typing import Any, Final, Protocol
 
 from connectors.answers import ReceiverAnswer
+from connectors.rendering import rendered
+from schemas.messages import IncidentMessage, Message
 
-_TOLD: Final = ("tenant", "id", "application", "state", "severity", "title", "count", "open", "resolved")
+_OF_INCIDENT: Final = ("tenant", "id", "application", "state", "severity", "title")
+_OF_SUMMARY: Final = ("tenant", "count", "open", "resolved")
 
 
 class Log(Protocol):
@@ -27,19 +28,20 @@ class LogReceiver:
         self._log: Final = log
 
     async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
-        """Always taken."""
-        message = orjson.loads(body)
-        incident = message["data"].get("incident")
-        kind, told = ("summary", message["data"]) if incident is None else ("incident", incident)
-        self._log.info(
-            "notification",
-            receiver=self._name,
-            notification_id=notification_id,
-            type=message["type"],
-            timestamp=message["timestamp"],
-            **{f"{kind}_{name}": told[name] for name in _TOLD if name in told},
-        )
+        """Always taken, if it can be rendered."""
+        line = rendered(body, log_line)
+        if isinstance(line, ReceiverAnswer):
+            return line
+        self._log.info("notification", receiver=self._name, notification_id=notification_id, **line)
         return ReceiverAnswer()
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+def log_line(message: Message) -> dict[str, Any]:
+    """The fields of the message's line."""
+    head = {"type": message.type, "timestamp": message.timestamp}
+    if isinstance(message, IncidentMessage):
+        return head | {f"incident_{name}": getattr(message.incident, name) for name in _OF_INCIDENT}
+    return head | {f"summary_{name}": getattr(message, name) for name in _OF_SUMMARY}

@@ -4,6 +4,7 @@ A message about an incident becomes an event under the incident's own `dedup_key
 once closes by itself. A summary triggers an alert of its own, which a person closes.
 """
 
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -11,9 +12,11 @@ import orjson
 from connectors.answers import ReceiverAnswer
 from connectors.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
 from connectors.pace import Pace
+from connectors.rendering import rendered
 from connectors.texts import plain
 from connectors.webhook import retry_after_s
 from schemas.ids import record_id
+from schemas.messages import IncidentPart, Message, SummaryMessage
 from schemas.secrets import Secret
 
 URL: Final = "https://events.pagerduty.com/v2/enqueue"
@@ -26,7 +29,15 @@ _MOST_DEDUP_KEY: Final = 255
 _MOST_FIELD: Final = 255
 _MOST_LISTED: Final = 20
 _SEVERITIES: Final = {"critical": "critical", "high": "error", "medium": "warning", "low": "info", "info": "info"}
-_ACTIONS: Final = {"incident.resolved": "resolve", "incident.acknowledged": "acknowledge"}
+_UNKNOWN_SEVERITY: Final = "critical"
+"""A severity that this program does not know is told, with its own name in the details, and not as less than it may be."""
+_GRADES: Final = ("critical", "error", "warning", "info")
+_ACTIONS: Final = {
+    "incident.resolved": "resolve",
+    "incident.closed": "resolve",
+    "incident.acknowledged": "acknowledge",
+}
+"""What was given up is not resolved: its alert stays, and a person ends it."""
 _TOLD: Final = ("opened_at", "updated_at", "resolved_at", "revision", "anomaly_count")
 _LISTED: Final = ("models", "users", "metrics", "detectors")
 
@@ -54,7 +65,10 @@ class PagerDutyReceiver:
 
     async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
         """One attempt, when its turn has come. Taken is 202 alone."""
-        event = pagerduty_event(notification_id, body) | {"routing_key": self._key.reveal()}
+        event = rendered(body, partial(pagerduty_event, notification_id))
+        if isinstance(event, ReceiverAnswer):
+            return event
+        event["routing_key"] = self._key.reveal()
         await self._pace.turn()
         try:
             answer = await self._target.post(orjson.dumps(event), {"content-type": "application/json"})
@@ -70,33 +84,41 @@ class PagerDutyReceiver:
         await self._target.close()
 
 
-def pagerduty_event(notification_id: str, body: bytes) -> dict[str, Any]:
-    """The event of a message (its JSON as alert made it), without the routing key."""
-    message = orjson.loads(body)
-    incident = message["data"].get("incident")
-    if incident is None:
+def pagerduty_event(notification_id: str, message: Message) -> dict[str, Any]:
+    """The event of a message, without the routing key."""
+    if isinstance(message, SummaryMessage):
         return _summary_event(notification_id, message)
+    incident = message.incident
     event: dict[str, Any] = {
-        "event_action": _ACTIONS.get(message["type"], "trigger"),
-        "dedup_key": dedup_key(incident["tenant"], incident["id"]),
+        "event_action": _ACTIONS.get(message.type, "trigger"),
+        "dedup_key": dedup_key(incident.tenant, incident.id),
     }
     if event["event_action"] != "trigger":
         return event
-    details = {name: incident[name] for name in _TOLD if incident[name] is not None}
-    details |= {name: ", ".join(plain(item, _MOST_FIELD) for item in incident[name][:_MOST_LISTED]) for name in _LISTED}
-    details |= {"tenant": plain(incident["tenant"], _MOST_FIELD), "incident": incident["id"]}
+    linked = {} if incident.link is None else {"client_url": incident.link, "links": [_link(incident.link)]}
     return event | {
         "client": "Sentinel",
-        **({"client_url": incident["link"], "links": [_link(incident["link"])]} if "link" in incident else {}),
+        **linked,
         "payload": {
-            "summary": plain(incident["title"], _MOST_SUMMARY) or "incident without a title",
-            "source": plain(incident["application"], _MOST_FIELD) or "unknown",
-            "severity": _SEVERITIES[incident["severity"]],
-            "timestamp": incident["updated_at"],
-            "group": plain(incident["tenant"], _MOST_FIELD),
-            "class": ", ".join(incident["metrics"])[:_MOST_FIELD],
-            "custom_details": details,
+            "summary": plain(incident.title, _MOST_SUMMARY) or "incident without a title",
+            "source": plain(incident.application, _MOST_FIELD) or "unknown",
+            "severity": _SEVERITIES.get(incident.severity, _UNKNOWN_SEVERITY),
+            "timestamp": incident.updated_at or message.timestamp,
+            "group": plain(incident.tenant, _MOST_FIELD),
+            "class": ", ".join(incident.metrics)[:_MOST_FIELD],
+            "custom_details": _details(incident),
         },
+    }
+
+
+def _details(incident: IncidentPart) -> dict[str, Any]:
+    details = {name: value for name in _TOLD if (value := getattr(incident, name)) is not None}
+    for name in _LISTED:
+        details[name] = ", ".join(plain(item, _MOST_FIELD) for item in getattr(incident, name)[:_MOST_LISTED])
+    return details | {
+        "tenant": plain(incident.tenant, _MOST_FIELD),
+        "incident": incident.id,
+        "severity": plain(incident.severity, _MOST_FIELD),
     }
 
 
@@ -110,14 +132,13 @@ def dedup_key(tenant: str, incident_id: str) -> str:
     return whole if len(whole) <= _MOST_DEDUP_KEY else f"sentinel/{record_id(tenant, incident_id)}"
 
 
-def _summary_event(notification_id: str, message: dict[str, Any]) -> dict[str, Any]:
-    data = message["data"]
-    listed = data["incidents"]
-    gravest = min((list(_SEVERITIES).index(item["severity"]) for item in listed), default=len(_SEVERITIES) - 1)
-    told = f"{data['count']} incidents of {data['tenant']}: {data['open']} open, {data['resolved']} over"
+def _summary_event(notification_id: str, message: SummaryMessage) -> dict[str, Any]:
+    grades = {_SEVERITIES.get(item.severity, _UNKNOWN_SEVERITY) for item in message.incidents}
+    gravest = next((grade for grade in _GRADES if grade in grades), "info")
+    told = f"{message.count} incidents of {message.tenant}: {message.open} open, {message.resolved} resolved"
     details = {
-        item["id"]: plain(f"{item['state']} {item['severity']} {item['application']}: {item['title']}", _MOST_FIELD)
-        for item in listed[:_MOST_LISTED]
+        item.id: plain(f"{item.state} {item.severity} {item.application}: {item.title}", _MOST_FIELD)
+        for item in message.incidents[:_MOST_LISTED]
     }
     return {
         "event_action": "trigger",
@@ -126,9 +147,9 @@ def _summary_event(notification_id: str, message: dict[str, Any]) -> dict[str, A
         "payload": {
             "summary": plain(told, _MOST_SUMMARY),
             "source": "sentinel",
-            "severity": list(_SEVERITIES.values())[gravest] if data["open"] else "info",
-            "timestamp": message["timestamp"],
-            "group": plain(data["tenant"], _MOST_FIELD),
+            "severity": gravest if message.open else "info",
+            "timestamp": message.timestamp,
+            "group": plain(message.tenant, _MOST_FIELD),
             "custom_details": details,
         },
     }

@@ -10,8 +10,10 @@ import orjson
 
 from connectors.answers import ReceiverAnswer
 from connectors.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from connectors.rendering import rendered
 from connectors.texts import plain
 from connectors.webhook import retry_after_s
+from schemas.messages import Message, SummaryMessage
 from schemas.secrets import Secret
 
 BOT_URL: Final = "https://slack.com/api/chat.postMessage"
@@ -24,11 +26,14 @@ _MOST_LINE: Final = 200
 _MOST_LISTED: Final = 20
 _WORDS: Final = {
     "incident.opened": "Open",
-    "incident.escalated": "Worse",
-    "incident.extended": "More of it",
+    "incident.escalated": "Escalated",
+    "incident.extended": "Scope extended",
     "incident.repeated": "Still open",
     "incident.acknowledged": "Acknowledged",
-    "incident.resolved": "Over",
+    "incident.new_level": "Still so, taken as the new level",
+    "incident.resolved": "Resolved",
+    "incident.given_up": "Given up, no data",
+    "incident.closed": "Closed",
 }
 _TEMPORARY: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
@@ -69,7 +74,9 @@ class SlackReceiver:
 
     async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
         """One attempt. A bot's answer counts by what it says, not by its status."""
-        message = slack_message(body)
+        message = rendered(body, slack_message)
+        if isinstance(message, ReceiverAnswer):
+            return message
         if self._channel is not None:
             message["channel"] = self._channel
         try:
@@ -99,23 +106,20 @@ class SlackReceiver:
         return ReceiverAnswer(answer.status, error=error)
 
 
-def slack_message(body: bytes) -> dict[str, Any]:
-    """The message (its JSON as alert made it) as Slack takes it, without a channel."""
-    message = orjson.loads(body)
-    incident = message["data"].get("incident")
-    if incident is None:
-        return _summary(message["data"])
-    head = f"{_WORDS.get(message['type'], 'Incident')}: {incident['severity']}, {incident['application']}"
-    blocks = [_header(head), _plain_section(plain(incident["title"], _MOST_TEXT // 5))]
-    told = {"Tenant": incident["tenant"], "Since": incident["opened_at"], "Anomalies": str(incident["anomaly_count"])}
-    told |= {"Models": ", ".join(incident["models"]), "Metrics": ", ".join(incident["metrics"])}
+def slack_message(message: Message) -> dict[str, Any]:
+    """The message as Slack takes it, without a channel."""
+    if isinstance(message, SummaryMessage):
+        return _summary(message)
+    incident = message.incident
+    head = f"{_WORDS.get(message.type, message.type)}: {incident.severity}, {incident.application}"
+    blocks = [_header(head), _plain_section(plain(incident.title, _MOST_TEXT // 5))]
+    told = {"Tenant": incident.tenant, "Since": incident.opened_at, "Anomalies": str(incident.anomaly_count)}
+    told |= {"Models": ", ".join(incident.models), "Metrics": ", ".join(incident.metrics)}
     fields = [_text(f"{name}: {plain(text, _MOST_FIELD // 5 - 20)}") for name, text in told.items() if text]
     blocks.append({"type": "section", "fields": fields})
-    if "link" in incident:
-        blocks.append(
-            {"type": "section", "text": {"type": "mrkdwn", "text": f"<{incident['link']}|Open the incident>"}}
-        )
-    return _whole(f"{head}: {incident['title']}", blocks)
+    if incident.link is not None:
+        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": f"<{incident.link}|Open the incident>"}})
+    return _whole(f"{head}: {incident.title}", blocks)
 
 
 def escaped(text: str) -> str:
@@ -127,16 +131,16 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _summary(data: dict[str, Any]) -> dict[str, Any]:
-    head = f"{data['count']} incidents of {data['tenant']}: {data['open']} open, {data['resolved']} over"
+def _summary(message: SummaryMessage) -> dict[str, Any]:
+    head = f"{message.count} incidents of {message.tenant}: {message.open} open, {message.resolved} resolved"
     lines = [
-        plain(f"{item['state']}, {item['severity']}, {item['application']}: {item['title']}", _MOST_LINE)
-        for item in data["incidents"][:_MOST_LISTED]
+        plain(f"{item.state}, {item.severity}, {item.application}: {item.title}", _MOST_LINE)
+        for item in message.incidents[:_MOST_LISTED]
     ]
     blocks = [_header(head)]
     # One block a line: 20 lines of 200 characters would be too long for one when escaped.
     blocks += [_plain_section(line) for line in lines]
-    if more := data["count"] - len(lines):
+    if (more := message.count - len(lines)) > 0:
         blocks.append(_plain_section(f"and {more} more"))
     return _whole(head, blocks)
 

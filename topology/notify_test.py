@@ -9,9 +9,11 @@ from agents.alerting.messages import incident_message, message_id
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered, after_attempt
 from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettings
+from connectors.log import log_line
 from connectors.pagerduty import pagerduty_event
 from connectors.slack import slack_message
 from schemas.ids import record_id
+from schemas.messages import parse
 from schemas.records import Incident, IncidentChange, IncidentState, Severity
 from topology.receivers import receivers_of
 
@@ -67,14 +69,16 @@ def sample_messages(settings: AlertSettings) -> list[Sample]:
 
 def shown(receiver: ReceiverSettings, message: Sample) -> str:
     """What the receiver would be sent, as indented JSON; without its secret."""
-    body = message.body.encode()
+    parsed = parse(message.body)
     match receiver.kind:
         case ReceiverKind.PAGERDUTY:
-            said = pagerduty_event(message.notification_id, body) | {"routing_key": "***"}
+            said = pagerduty_event(message.notification_id, parsed) | {"routing_key": "***"}
         case ReceiverKind.SLACK:
-            said = slack_message(body) | ({} if receiver.channel is None else {"channel": receiver.channel})
-        case _:
-            said = orjson.loads(body)
+            said = slack_message(parsed) | ({} if receiver.channel is None else {"channel": receiver.channel})
+        case ReceiverKind.LOG:
+            said = log_line(parsed)
+        case ReceiverKind.WEBHOOK:
+            said = orjson.loads(message.body)
     return orjson.dumps(said, option=orjson.OPT_INDENT_2).decode()
 
 

@@ -1,10 +1,6 @@
-"""What a receiver reads: JSON by Standard Webhooks' advice, `type`, `timestamp` and `data`.
+"""Messages of an incident's changes, and of many incidents together: what `schemas.messages` describes.
 
-    {"type": "incident.opened",                      or incident.escalated, .extended, .repeated, .acknowledged, .resolved, incidents.summary
-     "timestamp": "2026-01-31T12:00:00.000000Z",     event time of the newest news in it, UTC
-     "data": {"incident": {…}}}                      see `incident_message`, `summary_message`
-
-A body depends on incidents alone, on no clock: made again, it is the same to the byte. Fields are added, never renamed.
+A body depends on incidents alone, on no clock: made again, it is the same to the byte.
 """
 
 from collections.abc import Sequence
@@ -13,10 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
-import orjson
-
 from agents.alerting.reasons import Reason
 from schemas.ids import record_id
+from schemas.messages import IncidentMessage, IncidentPart, ListedPart, SummaryMessage, encode
 from schemas.records import Incident, IncidentState
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -85,49 +80,46 @@ def summary_id(incident: Incident, receiver: str, first_at: int) -> str:
 
 
 def incident_message(incident: Incident, reason: Reason, page_url: str | None = None, acknowledged_by: str = "") -> str:
-    """The body of a message about one incident: `data.incident` holds the record's fields, times as ISO 8601, with `page_url` a `link`, and who
-    has acknowledged it, if somebody has."""
-    data: dict[str, object] = {
-        "id": incident.id,
-        "tenant": incident.tenant,
-        "application": incident.application,
-        "state": incident.state,
-        "severity": incident.severity,
-        "title": incident.title,
-        "revision": incident.revision,
-        "opened_at": iso(incident.opened_at),
-        "updated_at": iso(incident.updated_at),
-        "resolved_at": None if incident.resolved_at is None else iso(incident.resolved_at),
-        "anomaly_count": incident.anomaly_count,
-        "models": incident.models,
-        "users": incident.users,
-        "metrics": incident.metrics,
-        "detectors": incident.detectors,
-        "anomaly_ids": incident.anomaly_ids,
-        "settings_version": incident.settings_version,
-    }
-    data |= _linked(page_url, incident.tenant, incident.id)
-    if acknowledged_by:
-        data["acknowledged_by"] = acknowledged_by
-    return _body(f"incident.{reason}", incident.updated_at, {"incident": data})
+    """The body of a message about one incident; with `page_url` it has a link."""
+    part = IncidentPart(
+        id=incident.id,
+        tenant=incident.tenant,
+        application=incident.application,
+        state=incident.state,
+        severity=incident.severity,
+        title=incident.title,
+        revision=incident.revision,
+        opened_at=iso(incident.opened_at),
+        updated_at=iso(incident.updated_at),
+        resolved_at=None if incident.resolved_at is None else iso(incident.resolved_at),
+        anomaly_count=incident.anomaly_count,
+        models=incident.models,
+        users=incident.users,
+        metrics=incident.metrics,
+        detectors=incident.detectors,
+        anomaly_ids=incident.anomaly_ids,
+        settings_version=incident.settings_version,
+        link=_link(page_url, incident.tenant, incident.id),
+        acknowledged_by=acknowledged_by or None,
+    )
+    return encode(IncidentMessage(type=f"incident.{reason}", timestamp=iso(incident.updated_at), incident=part))
 
 
 def summary_message(tenant: str, listings: Sequence[Listing], unlisted: int, page_url: str | None = None) -> str:
-    """The body of a summary.
-
-    `data` holds `tenant`, `count` (of incidents), `open` and `resolved` (of those listed), `unlisted` (counted only) and `incidents`, in the order
-    in which they came, each with a `link` if there is a `page_url`.
-    """
+    """The body of a summary, its incidents in the order in which they came."""
     is_open = sum(listing.state == IncidentState.OPEN for listing in listings)
-    data = {
-        "tenant": tenant,
-        "count": len(listings) + unlisted,
-        "open": is_open,
-        "resolved": len(listings) - is_open,
-        "unlisted": unlisted,
-        "incidents": [_listed(listing) | _linked(page_url, tenant, listing.id) for listing in listings],
-    }
-    return _body("incidents.summary", max(listing.updated_at for listing in listings), data)
+    return encode(
+        SummaryMessage(
+            type="incidents.summary",
+            timestamp=iso(max(listing.updated_at for listing in listings)),
+            tenant=tenant,
+            count=len(listings) + unlisted,
+            open=is_open,
+            resolved=len(listings) - is_open,
+            unlisted=unlisted,
+            incidents=tuple(_listed(listing, _link(page_url, tenant, listing.id)) for listing in listings),
+        )
+    )
 
 
 def iso(time: int) -> str:
@@ -139,24 +131,21 @@ def iso(time: int) -> str:
     return (_EPOCH + timedelta(microseconds=time)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _listed(listing: Listing) -> dict[str, str | None]:
-    return {
-        "id": listing.id,
-        "application": listing.application,
-        "state": listing.state,
-        "severity": listing.severity,
-        "title": listing.title,
-        "opened_at": iso(listing.opened_at),
-        "updated_at": iso(listing.updated_at),
-        "resolved_at": None if listing.resolved_at is None else iso(listing.resolved_at),
-    }
+def _listed(listing: Listing, link: str | None) -> ListedPart:
+    return ListedPart(
+        id=listing.id,
+        application=listing.application,
+        state=listing.state,
+        severity=listing.severity,
+        title=listing.title,
+        opened_at=iso(listing.opened_at),
+        updated_at=iso(listing.updated_at),
+        resolved_at=None if listing.resolved_at is None else iso(listing.resolved_at),
+        link=link,
+    )
 
 
-def _linked(page_url: str | None, tenant: str, incident_id: str) -> dict[str, str | None]:
+def _link(page_url: str | None, tenant: str, incident_id: str) -> str | None:
     if page_url is None:
-        return {}
-    return {"link": f"{page_url.rstrip('/')}/incidents/{quote(tenant, safe='')}/{quote(incident_id, safe='')}"}
-
-
-def _body(kind: str, time: int, data: dict[str, object]) -> str:
-    return orjson.dumps({"type": kind, "timestamp": iso(time), "data": data}).decode()
+        return None
+    return f"{page_url.rstrip('/')}/incidents/{quote(tenant, safe='')}/{quote(incident_id, safe='')}"

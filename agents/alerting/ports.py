@@ -26,6 +26,10 @@ class DeliveryAnswer(Protocol):
     def refused(self) -> bool:
         """Whether we refuse to send to this target at all, so that another attempt is pointless."""
 
+    @property
+    def unrenderable(self) -> bool:
+        """Whether the message itself cannot be made into what the receiver takes, so that another attempt is pointless; `fault` says why."""
+
 
 class Receiver(Protocol):
     """One receiver of messages. It neither retries nor raises for what a receiver can do wrong: that is an answer."""

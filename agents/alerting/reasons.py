@@ -84,4 +84,5 @@ class Attempt(StrEnum):
     REJECTED = "receiver rejects the message"
     REDIRECT = "redirect, not followed"
     FORBIDDEN_TARGET = "target is not allowed"
+    UNRENDERABLE = "message cannot be rendered"
     DEADLINE = "deadline passed"

@@ -80,6 +80,8 @@ def backoff_s(notification_id: str, attempt: int, retry: RetrySettings) -> float
 
 def _reason(answer: DeliveryAnswer) -> Attempt:
     status = answer.status
+    if answer.unrenderable:
+        return Attempt.UNRENDERABLE
     if answer.refused:
         return Attempt.FORBIDDEN_TARGET
     if answer.fault is not None:

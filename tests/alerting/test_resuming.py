@@ -1,7 +1,9 @@
 """Alert may be stopped anywhere: what was decided is sent, nothing is decided twice, and no end comes before its beginning."""
 
+import json
 from collections.abc import Set
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import orjson
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, ReceiverSettings
+from schemas.messages import parse
 from schemas.records import Command, Incident, IncidentChange, Severity
 from streams.pages import NewerState
 from tests.alerting.timeline import PAGER, Desk, acknowledge, deliveries, expire, incident, micros, reasons, silence
@@ -245,3 +248,21 @@ def test_what_a_silence_held_back_is_told_if_it_is_still_open(timeline: list[Hap
     desk.flush()
     held = [key for key, value in desk.rows.items() if key.startswith(b"told/") and b'"held":""' not in value]
     assert held == []
+
+
+def test_state_of_an_earlier_release_goes_on() -> None:
+    """Its messages that were under way are begun again, as they were written, and every one is a message."""
+    kept = json.loads((Path(__file__).parent / "golden" / "state-0.1.0.json").read_text())
+    both = AlertSettings(receivers=(ReceiverSettings(name="pager"), ReceiverSettings(name="chat", send_extended=True)))
+    desk = Desk(both)
+    desk.rows = {bytes.fromhex(key): bytes.fromhex(value) for key, value in kept.items()}
+    desk.restart()
+    desk.now = 2020.0
+    pending = desk.core.pending()
+    assert [delivery.reason for delivery in pending] == [*[Reason.OPENED] * 4, *[Reason.SUMMARY] * 2]
+    for delivery in pending:
+        parse(delivery.body)
+        desk.delivered(delivery)
+    assert {delivery.reason for delivery in desk.core.pending()} >= {Reason.ESCALATED}
+    desk.commands = 2
+    assert reasons(desk.ask(2021, expire("s1"))) == [Reason.COMMANDED]

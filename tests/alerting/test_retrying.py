@@ -22,6 +22,7 @@ class Answered:
     retry_after_s: float | None = None
     error: str | None = None
     refused: bool = False
+    unrenderable: bool = False
 
 
 def verdict(answer: Answered, *, attempt: int = 1, now_s: float = 0, retry: RetrySettings = RETRY) -> Verdict:

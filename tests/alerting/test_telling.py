@@ -49,6 +49,7 @@ def test_message_is_what_the_documentation_says() -> None:
     assert orjson.loads(first.body) == {
         "type": "incident.opened",
         "timestamp": "2023-11-14T22:13:24.000000Z",
+        "version": 2,
         "data": {
             "incident": {
                 "id": "i1",
@@ -68,6 +69,9 @@ def test_message_is_what_the_documentation_says() -> None:
                 "detectors": ["deviation"],
                 "anomaly_ids": ["a1"],
                 "settings_version": "0",
+                "no_data_since": None,
+                "new_level_since": None,
+                "note": "",
             }
         },
     }

@@ -9,6 +9,7 @@ from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_
 from agents.alerting.settings import RetrySettings
 from connectors.pace import Pace
 from connectors.pagerduty import PagerDutyReceiver, dedup_key, pagerduty_event
+from schemas.messages import parse
 from schemas.records import Severity
 from schemas.secrets import Secret
 from tests.receivers.messages import NASTY, OPENED, body, summary
@@ -59,7 +60,7 @@ def test_severities_are_pagerdutys() -> None:
     """Each of ours has one of theirs, in the same order."""
     from dataclasses import replace
 
-    told = [pagerduty_event("m", body(replace(OPENED, severity=s)))["payload"]["severity"] for s in Severity]
+    told = [pagerduty_event("m", parse(body(replace(OPENED, severity=s))))["payload"]["severity"] for s in Severity]
     assert told == ["info", "info", "warning", "error", "critical"]
 
 

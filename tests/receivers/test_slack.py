@@ -8,6 +8,7 @@ from agents.alerting.reasons import Attempt, Reason
 from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_attempt
 from agents.alerting.settings import RetrySettings
 from connectors.slack import SlackReceiver, slack_message
+from schemas.messages import parse
 from schemas.secrets import Secret
 from tests.receivers.messages import NASTY, body, summary
 from tests.receivers.services import BOT_TOKEN, says, slack_bot, slack_webhook
@@ -44,7 +45,7 @@ async def test_messages_are_taken_whatever_telemetry_wrote_into_them(
 
 def test_nothing_of_telemetry_is_read_as_markup() -> None:
     """No call of everybody, no forged link: the only mrkdwn is our own link, and the fallback text is told not to be read as markup."""
-    message = slack_message(body(NASTY))
+    message = slack_message(parse(body(NASTY)))
     texts = [text for block in message["blocks"] for text in [block.get("text"), *block.get("fields", [])] if text]
     [ours] = [text["text"] for text in texts if text["type"] == "mrkdwn"]
     assert ours.startswith("<https://sentinel.example.org/incidents/a%26b%20%3C%21channel%3E")
@@ -57,9 +58,9 @@ def test_nothing_of_telemetry_is_read_as_markup() -> None:
 
 def test_message_says_how_the_incident_stands() -> None:
     """In its first line, which is what a phone shows."""
-    assert slack_message(body())["text"] == "Open: high, chat-api: latency of chat-api/gpt-4o 3.1x expected"
-    assert slack_message(body(reason=Reason.RESOLVED))["text"].startswith("Over: high")
-    assert slack_message(summary(3))["text"].startswith("8 incidents of a&amp;b &lt;!channel&gt;")
+    assert slack_message(parse(body()))["text"] == "Open: high, chat-api: latency of chat-api/gpt-4o 3.1x expected"
+    assert slack_message(parse(body(reason=Reason.RESOLVED)))["text"].startswith("Resolved: high")
+    assert slack_message(parse(summary(3)))["text"].startswith("8 incidents of a&amp;b &lt;!channel&gt;")
 
 
 @pytest.mark.parametrize("make", [webhook, bot])
