@@ -17,7 +17,7 @@ NAME: Final = "Aggregate"
 
 @cache
 def double_names() -> tuple[str, ...]:
-    """The fields that a row of doubles holds, in its order: all of the schema after `settings_version`."""
+    """The fields that a row of doubles holds, in its order: all of the schema after `lane`."""
     fields = packaged.schema(packaged.newest(NAME)).fields
     return tuple(field.name for field in fields if field.type == Primitive("double"))
 
@@ -27,9 +27,9 @@ def subject_prefix(tenant: str, application: str, model: str) -> bytes:
     return prefix(packaged.newest(NAME)) + b"".join(map(string_bytes, (tenant, application, model)))
 
 
-def bucket_part(window_start: int, window_end: int, settings_version: str) -> bytes:
-    """What all records of a bucket have after the subject; times in µs."""
-    return long_bytes(window_start) + long_bytes(window_end) + string_bytes(settings_version)
+def bucket_part(window_start: int, window_end: int, settings_version: str, lane: int) -> bytes:
+    """What all records of a lane's bucket have after the subject; times in µs."""
+    return long_bytes(window_start) + long_bytes(window_end) + string_bytes(settings_version) + long_bytes(lane)
 
 
 def aggregate_bodies(prefixes: Sequence[bytes], common: bytes, doubles: NDArray[np.float64]) -> list[bytes]:

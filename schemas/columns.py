@@ -264,7 +264,7 @@ def _merged(one: Decoded, other: Decoded) -> Decoded:
 def _at(position: int, values: Sequence[bytes | None], error: BadRecord) -> tuple[int, BadRecord]:
     value = values[position]
     assert value is not None
-    return position, BadRecord(error.reason, error.field, schema_id_of(value))
+    return position, BadRecord(error.reason, error.field, schema_id_of(value), error.detail)
 
 
 @cache

@@ -15,6 +15,9 @@ from schemas.errors import BadRecord, Reason
 from schemas.ids import record_id
 from schemas.validity import MAX_EVENT_TIME, MAX_ID_BYTES, MIN_EVENT_TIME
 
+NO_LANE: Final = -1
+"""Lane of an aggregate that was written before aggregates named theirs."""
+
 
 class Kind(StrEnum):
     """Kinds of document."""
@@ -36,8 +39,8 @@ class Document:
 
     kind: Kind
     id: str
-    """Incidents, anomalies and events: the record's own. A notification's is made of message, outcome and time, an aggregate's of series
-    and bucket."""
+    """Incidents, anomalies and events: the record's own. A notification's is made of message, outcome and time, an aggregate's of series,
+    bucket and lane."""
     tenant: str
     time: int
     """By which it is searched and kept, µs: anomalies and events their event time, incidents `opened_at` (so that it never changes), notifications
@@ -85,7 +88,9 @@ _SOURCES: Final = MappingProxyType(
         Kind.ANOMALY: _Source("Anomaly", "event_time", ("id",)),
         Kind.INCIDENT: _Source("Incident", "opened_at", ("id",), "revision"),
         Kind.NOTIFICATION: _Source("Notification", "at", ("id", "outcome", "attempt", "at")),
-        Kind.AGGREGATE: _Source("Aggregate", "window_start", ("application", "model", "window_start", "window_end")),
+        Kind.AGGREGATE: _Source(
+            "Aggregate", "window_start", ("application", "model", "window_start", "window_end", "lane")
+        ),
         Kind.EVENT: _Source("TelemetryEvent", "event_time", ("event_id",)),
     }
 )
@@ -114,7 +119,8 @@ def document(kind: Kind, value: bytes) -> Document:
     assert isinstance(time, int)
     if not MIN_EVENT_TIME <= time <= MAX_EVENT_TIME:
         raise BadRecord(Reason.OUT_OF_RANGE, source.time)
-    parts = [_part(body, name) for name in source.id_parts]
+    # Records of before there were lanes in them keep the id that they were stored by.
+    parts = [_part(body, name) for name in source.id_parts if name != "lane" or body[name] != NO_LANE]
     own_id = parts[0] if len(parts) == 1 else record_id(*parts)
     revision = body[source.revision] if source.revision else 0
     assert isinstance(own_id, str)

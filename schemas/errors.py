@@ -26,14 +26,18 @@ class BadRecord(ValueError):
     """A record that must not be processed: the first fate of an error. Its raw bytes go to dead-letters.
 
     `reason` says what is wrong, mostly a `Reason`; `field` is the schema's name of the field that is wrong, None when
-    no single one is known; `schema_id` the writer's id as far as it could be read.
+    no single one is known; `schema_id` the writer's id as far as it could be read; `detail` says more of the reason, as in
+    "negative", where there are few things that it can be.
     """
 
-    def __init__(self, reason: str, field: str | None = None, schema_id: int | None = None) -> None:
+    def __init__(
+        self, reason: str, field: str | None = None, schema_id: int | None = None, detail: str | None = None
+    ) -> None:
         super().__init__(reason, field, schema_id)
         self.reason = reason
         self.field = field
         self.schema_id = schema_id
+        self.detail = detail
 
     def __str__(self) -> str:
         where = "" if self.field is None else f" in field {self.field}"

@@ -30,6 +30,8 @@ IDS: Final = MappingProxyType(
         6: Known("Settings", 1),
         7: Known("Command", 1),
         8: Known("Audit", 1),
+        9: Known("Aggregate", 2),
+        10: Known("Anomaly", 2),
     }
 )
 """Schema id to what it stands for. An id is never given twice: a new version of any schema gets the next free one."""

@@ -5,8 +5,12 @@ Times are plain ints, microseconds since 1970-01-01 UTC. A test holds names, ord
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from schemas.coding import Record
+
+INTAKE: Final = "intake"
+"""Detector of anomalies that are not about an application's calls, but about records of it that do not count as they should."""
 
 
 class Operation(StrEnum):
@@ -128,6 +132,15 @@ class Evidence:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """How many of the judged events had one value of one field."""
+
+    name: str
+    value: str
+    count: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryEvent(Record):
     """One call of a model: what was asked for, how it went, what it cost.
@@ -202,6 +215,8 @@ class Anomaly(Record):
     reason: str
     evidence: tuple[Evidence, ...]
     sample_event_ids: tuple[str, ...]
+    sample_trace_ids: tuple[str, ...] = ()
+    breakdown: tuple[Breakdown, ...] = ()
     lane: int
     offset: int
     ordinal: int
@@ -209,7 +224,7 @@ class Anomaly(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate(Record):
-    """One closed bucket of one subject. After settings_version there are only floats; NaN means not known."""
+    """One closed bucket of one subject as one lane counted it. After lane there are only floats; NaN means not known."""
 
     tenant: str
     application: str
@@ -217,6 +232,7 @@ class Aggregate(Record):
     window_start: int
     window_end: int
     settings_version: str
+    lane: int = -1
     requests: float
     errors: float
     latency_sum_us: float

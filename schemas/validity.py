@@ -14,6 +14,9 @@ MIN_EVENT_TIME: Final = 946_684_800_000_000
 MAX_EVENT_TIME: Final = 4_102_444_800_000_000
 """2100-01-01 UTC, µs: a later event time is another unit."""
 
+_TOO_EARLY: Final = "before 2000: seconds or milliseconds where microseconds belong?"
+_TOO_LATE: Final = "after 2099: nanoseconds where microseconds belong?"
+
 MAX_DURATION_US: Final = 7 * 86_400 * 1_000_000
 """7 days, µs: the longest latency of any kind; 10 million of them still sum within 63 bits."""
 
@@ -90,7 +93,9 @@ def _suspects(frame: pl.DataFrame) -> Iterator[tuple[pl.Series, BadRecord]]:
     for name, least, most in RANGES:
         column = columns[name]
         if _outside(column, least, most):
-            yield ~column.is_between(least, most), BadRecord(Reason.OUT_OF_RANGE, name)
+            below, above = ("negative", "too large") if name != "event_time" else (_TOO_EARLY, _TOO_LATE)
+            yield column < least, BadRecord(Reason.OUT_OF_RANGE, name, detail=below)
+            yield column > most, BadRecord(Reason.OUT_OF_RANGE, name, detail=above)
     for name, part in NUMBERS:
         if sizes[name].max():
             yield _infinite(columns[name], part), BadRecord(Reason.NOT_FINITE, f"{name}.{part}")

@@ -12,6 +12,12 @@ LATE_EVENTS = Counter(
     "sentinel_late_events", "Events later than the lateness, left out of windows.", _LANE, registry=REGISTRY
 )
 BAD_RECORDS = Counter("sentinel_bad_records", "Records sent to dead-letters.", ("stage", "reason"), registry=REGISTRY)
+MISPLACED_EVENTS = Counter(
+    "sentinel_misplaced_events",
+    "Events counted in a lane that is not their application's: its producers send no key, another one, or do not place it by murmur2.",
+    _LANE,
+    registry=REGISTRY,
+)
 STALE_BLOCKS = Counter(
     "sentinel_stale_blocks", "Blocks of an old assignment that were dropped; they come again.", _LANE, registry=REGISTRY
 )

@@ -76,6 +76,11 @@ class Lanes:
     max_ahead_s: float = 300.0
     """Events more than this many seconds ahead of their append time go to dead-letters."""
 
+    fault_records: int = 20
+    """Records by which an application's bad ones must outnumber its good ones before somebody is told, and its good ones the bad ones before
+    it is over; the same for late events and for events ahead of the clock. A count begins where the other kind last was ahead. Fewer
+    tells of single mistakes; more overlooks tenants that send little."""
+
     tick_after_s: float = 1.0
     """Seconds (wall clock) of quiet after which the owner appends a tick, so that an idle lane closes its buckets."""
 

@@ -7,10 +7,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from agents.detection.faults import NO_TIME, Faulty, FaultyRecords
 from schemas.columns import Decoder
 from schemas.errors import BadRecord
 from schemas.events import Events
 from schemas.framing import GUID_HEADER, with_prefix
+from schemas.opening import opening_of
 from schemas.secrets import Secret
 from streams import metrics
 from streams.blocks import Block
@@ -38,12 +40,16 @@ class Taken:
     append_times: Int64s
     """µs."""
     dead_letters: list[Outgoing]
-    bad: list[tuple[int, bytes | None, str]]
-    """Offset, key and reason of each bad record, in offset order."""
+    refused: Faulty
+    """Bad records, but for those ahead of the clock."""
+    ahead: Faulty
+    """Events ahead of the clock, which are bad too."""
     ticks: list[tuple[int, int, int]]
     """Number of events before it, offset, append time in µs."""
     versions: list[tuple[int, int, str]]
     """Number of events before it, offset, settings version that takes effect there."""
+    block: Block
+    """Where it was taken from."""
 
 
 class Intake:
@@ -113,16 +119,18 @@ class Intake:
             keep = np.flatnonzero(~ahead)
             events, times, offsets, append_times = events[keep], times[keep], offsets[keep], append_times[keep]
         sorted_out.bad += bad
-        letters, known = self._dead_letters(block, sorted_out.bad)
+        letters, refused, too_early = self._dead_letters(block, sorted_out.bad)
         return Taken(
             events=events,
             offsets=offsets,
             times=times,
             append_times=append_times,
             dead_letters=letters,
-            bad=known,
+            refused=refused,
+            ahead=too_early,
             ticks=[(int(np.searchsorted(offsets, at)), at, append) for at, append in sorted_out.ticks],
             versions=[(int(np.searchsorted(offsets, at)), at, version) for at, version in sorted_out.versions],
+            block=block,
         )
 
     def _special(
@@ -161,13 +169,14 @@ class Intake:
             )
         )
 
-    def _dead_letters(
-        self, block: Block, bad: list[tuple[int, BadRecord]]
-    ) -> tuple[list[Outgoing], list[tuple[int, bytes | None, str]]]:
+    def _dead_letters(self, block: Block, bad: list[tuple[int, BadRecord]]) -> tuple[list[Outgoing], Faulty, Faulty]:
+        """Letters, those refused, and those ahead of the clock."""
         letters: list[Outgoing] = []
-        known: list[tuple[int, bytes | None, str]] = []
+        refused, ahead = FaultyRecords(), FaultyRecords()
         bad = sorted(bad, key=lambda pair: pair[0])
-        for record, (_, error) in zip(block.records_at([index for index, _ in bad]), bad, strict=True):
+        indices = [index for index, _ in bad]
+        append_times = block.append_times()[indices].tolist() if bad else []
+        for record, (_, error), appended in zip(block.records_at(indices), bad, append_times, strict=True):
             metrics.BAD_RECORDS.labels(self._stage, error.reason).inc()
             letters.append(
                 dead_letter(
@@ -182,8 +191,33 @@ class Intake:
                     error.schema_id,
                 )
             )
-            known.append((record.offset, record.key, error.reason))
-        return letters, known
+            opening = opening_of(record.value)
+            whose = name_of(record.key) if opening is None else (opening.tenant, opening.application)
+            event_time = NO_TIME if opening is None else opening.event_time
+            gathered = ahead if error.reason == AHEAD else refused
+            gathered.add(record.offset, whose, what_is_wrong(error), appended, event_time)
+        return letters, refused.all(), ahead.all()
+
+
+def name_of(key: bytes | None) -> tuple[str, str]:
+    """Tenant and application by a record's key `tenant/application`, for records that cannot be read.
+
+    >>> name_of(b"acme/shop"), name_of(b"acme"), name_of(None)
+    (('acme', 'shop'), ('acme', ''), ('(unknown)', ''))
+    """
+    tenant, _, application = (key or b"").partition(b"/")
+    return tenant.decode(errors="replace")[:256] or "(unknown)", application.decode(errors="replace")[:256]
+
+
+def what_is_wrong(error: BadRecord) -> str:
+    """The fault of a record in words, without what differs from record to record.
+
+    >>> what_is_wrong(BadRecord("number out of range", "latency_us", 1, "negative")), what_is_wrong(BadRecord("empty text", "model"))
+    ('latency_us is negative', 'model: empty text')
+    """
+    if error.field is None:
+        return str(error.reason)
+    return f"{error.field}: {error.reason}" if error.detail is None else f"{error.field} is {error.detail}"
 
 
 class _SortedOut:

@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detection.aggregates import aggregate_records
-from agents.detection.bad_share import BadRecords, BadShare
+from agents.detection.counting import count_series, count_users
 from agents.detection.intake import Intake, Taken
+from agents.detection.intake_reports import Report, intake_anomaly
+from agents.detection.intake_watch import IntakeWatch
 from agents.detection.policy import Policy
 from agents.detection.segment import Columns, Segment, closes
 from agents.detection.state import LaneState, pages_of
-from agents.detection.verdicts import anomaly, bad_records_anomaly
+from agents.detection.verdicts import anomaly
 from agents.detectors.contract import Finding, Kind, Verdicts
-from schemas.events import Events
 from streams.blocks import Block
 from streams.control import watermark
 from streams.outgoing import Outgoing, Step
@@ -29,7 +30,7 @@ from streams.watermark import Clock
 Int64s = npt.NDArray[np.int64]
 
 _META: Final = b"meta"
-_META_VERSION: Final = 1
+_META_VERSION: Final = 2
 _META_ROW: Final = struct.Struct("<qqqqqq")
 
 _NO_BUCKET: Final = -(1 << 62)
@@ -61,7 +62,7 @@ class DetectLane:
         self._clock = Clock()
         self._closed_to = _NO_BUCKET
         self._last_event_bucket = _NO_BUCKET
-        self._bad_share = BadShare(seed)
+        self._watch = IntakeWatch(partition, limits, seed)
         self._meta_changed = False
         self._ordinal = (-1, 0)
         self._adopt(policies("0"))
@@ -89,9 +90,8 @@ class DetectLane:
         taken = self._intake.take(block, self._columns_for(block))
         step = Step(now=taken.dead_letters, bad=len(taken.dead_letters), late=0)
         columns = Columns(taken.events)
-        verdicts = self._bad_share.take(taken.bad, taken.offsets, taken.events)
         first = 0
-        for index, apply in self._interruptions(taken, verdicts):
+        for index, apply in self._interruptions(taken, self._watch.bad(taken)):
             self._events(taken, columns, first, index, step)
             apply(step)
             first = index
@@ -107,9 +107,12 @@ class DetectLane:
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
         """Takes what `changes` gave. Raises NewerState, and Refused when buckets had another width or lateness."""
-        if _META in rows:
-            self._restore_meta(rows[_META])
+        version = self._restore_meta(rows[_META]) if _META in rows else _META_VERSION
         self._state.restore(pages_of({key: value for key, value in rows.items() if key != _META}))
+        if version == 1:
+            subjects = self._state.series.subjects
+            names = [subjects.name(row) for row in subjects.sorted_rows().tolist()]
+            self._watch.examine(names, self._closed_to)
 
     def _columns_for(self, block: Block) -> tuple[str, ...]:
         """What the settings in effect need, and those that come into effect within the block."""
@@ -120,7 +123,7 @@ class DetectLane:
         """Events between two interruptions, cut again where buckets close."""
         if first == last:
             return
-        times, offsets = taken.times[first:last], taken.offsets[first:last]
+        times = taken.times[first:last]
         moved, self._clock = self._clock.advanced(times, taken.append_times[first:last])
         open_from = (moved - self._lateness_us) // self._bucket_us
         if self._closed_to == _NO_BUCKET:
@@ -130,11 +133,25 @@ class DetectLane:
         everything = bool(on_time.all())
         step.late += 0 if everything else int(np.count_nonzero(~on_time))
         start = 0
-        for index, bucket in closes(open_from, self._closed_to):
+        for index, apply in self._within(taken, first, last, moved, on_time, open_from):
             self._segment(taken, columns, first, start, index, buckets, None if everything else on_time, step)
-            self._close_to(bucket, int(offsets[index]), step)
+            apply(step)
             start = index
         self._segment(taken, columns, first, start, last - first, buckets, None if everything else on_time, step)
+
+    def _within(
+        self, taken: Taken, first: int, last: int, times: Int64s, on_time: npt.NDArray[np.bool_], open_from: Int64s
+    ) -> list[tuple[int, Callable[[Step], None]]]:
+        """What cuts events between two interruptions: closes, and verdicts on late ones; each with the index of the event that makes it."""
+        offsets = taken.offsets[first:last]
+        cuts = [
+            (index, self._closing(bucket, int(offsets[index]))) for index, bucket in closes(open_from, self._closed_to)
+        ]
+        for report in self._watch.late(taken, slice(first, last), on_time):
+            index = int(np.searchsorted(offsets, report.offset))
+            cuts.append((index, self._reporting(report, int(times[index]))))
+        # Sorted by the event alone: a close comes before a verdict at the same one.
+        return sorted(cuts, key=lambda cut: cut[0])
 
     def _segment(
         self,
@@ -153,6 +170,11 @@ class DetectLane:
         at: slice | Int64s = slice(base + start, base + end) if on_time is None else places + base
         events = columns.events[at]
         series = self._state.series.rows_of(events)
+        if self._state.series.fresh:
+            fresh = self._state.series.fresh
+            self._watch.met(
+                [self._state.series.subjects.name(row) for row in fresh], fresh, series, taken, at, buckets[places]
+            )
         segment = Segment(
             columns=columns,
             at=at,
@@ -164,42 +186,11 @@ class DetectLane:
             bucket_us=self._bucket_us,
         )
         self._at_once(segment, step)
-        self._count(segment, events)
+        count_series(self._state.series, segment)
+        if self._policy.profiles_users:
+            count_users(self._state.users, segment, events)
         self._last_event_bucket = max(self._last_event_bucket, int(segment.buckets.max()))
         step.events += len(places)
-
-    def _count(self, segment: Segment, events: Events) -> None:
-        one = np.int64(1)
-        first_token = segment.integers("time_to_first_token_us")
-        latency = segment.integers("latency_us")
-        self._state.series.add(
-            segment.series,
-            segment.buckets,
-            {
-                "requests": one,
-                "errors": segment.integers("failed"),
-                "latency_us": latency,
-                "latency_max_us": latency,
-                "first_tokens": (first_token >= 0).astype(np.int64),
-                "time_to_first_token_us": first_token,
-                "prompt_tokens": segment.integers("prompt_tokens"),
-                "completion_tokens": segment.integers("completion_tokens"),
-                "cost_nano": segment.integers("cost_nano"),
-            },
-        )
-        if self._policy.profiles_users:
-            self._count_users(segment, events, one)
-
-    def _count_users(self, segment: Segment, events: Events, one: np.int64) -> None:
-        tokens, cost, buckets = segment.integers("tokens"), segment.integers("cost_nano"), segment.buckets
-        has = events.has("user")
-        if not has.all():
-            known = np.flatnonzero(has)
-            if not len(known):
-                return
-            events, tokens, cost, buckets = events[known], tokens[known], cost[known], buckets[known]
-        rows = self._state.users.rows_of(events)
-        self._state.users.add(rows, buckets, {"requests": one, "tokens": tokens, "cost_nano": cost})
 
     def _at_once(self, segment: Segment, step: Step) -> None:
         found = [
@@ -239,21 +230,33 @@ class DetectLane:
         self._ordinal = (offset, count + 1 if offset == last else 0)
         return self.partition, offset, self._ordinal[1]
 
-    def _interruptions(self, taken: Taken, verdicts: list[BadRecords]) -> list[tuple[int, Callable[[Step], None]]]:
-        """What stands between the events: ticks, control records, verdicts on bad ones; each with the number of events before it."""
+    def _interruptions(self, taken: Taken, reports: list[Report]) -> list[tuple[int, Callable[[Step], None]]]:
+        """What comes between the events: ticks, control records, reports of bad ones; each with the number of events before it."""
         ticks = [(offset, index, self._ticking(offset, append)) for index, offset, append in taken.ticks]
         versions = [(offset, index, self._switching(version)) for index, offset, version in taken.versions]
-        shares = [
-            (verdict.offset, int(np.searchsorted(taken.offsets, verdict.offset)), self._complaining(verdict))
-            for verdict in verdicts
+        told = [
+            (report.offset, int(np.searchsorted(taken.offsets, report.offset)), self._reporting(report, None))
+            for report in reports
         ]
-        return [(index, apply) for _, index, apply in sorted(ticks + versions + shares, key=lambda one: one[0])]
+        return [(index, apply) for _, index, apply in sorted(ticks + versions + told, key=lambda one: one[0])]
 
-    def _complaining(self, verdict: BadRecords) -> Callable[[Step], None]:
+    def _reporting(self, report: Report, time: int | None) -> Callable[[Step], None]:
+        """`time` is the lane's at that record, µs; None where no event moves it there."""
+
         def apply(step: Step) -> None:
-            place = self._next_place(verdict.offset)
-            told = bad_records_anomaly(verdict, self._clock.time, self._bucket_us, self._policy.version, place)
-            step.now.append(Outgoing(self._names.anomalies, told.tenant.encode(), told.to_bytes()))
+            self._report(report, self._clock.time if time is None else time, step)
+
+        return apply
+
+    def _report(self, report: Report, time: int, step: Step) -> None:
+        if not report.begins:
+            return
+        told = intake_anomaly(report, time, self._bucket_us, self._policy.version, self._next_place(report.offset))
+        step.now.append(Outgoing(self._names.anomalies, told.tenant.encode(), told.to_bytes()))
+
+    def _closing(self, bucket: int, offset: int) -> Callable[[Step], None]:
+        def apply(step: Step) -> None:
+            self._close_to(bucket, offset, step)
 
         return apply
 
@@ -296,6 +299,10 @@ class DetectLane:
         closed = self._state.series.close(bucket, self._bucket_us, everyone=bool(self._policy.at_close))
         active = self._state.users.close(bucket, self._bucket_us, everyone=False)
         self._state.reserve_applications()
+        for report in self._watch.closed(
+            bucket, offset, self._state.applications.find, closed.applications, closed.numbers["requests"]
+        ):
+            self._report(report, closed.end, step)
         verdicts: list[tuple[Verdicts, str, int]] = []
         bands = None
         for detector in self._policy.at_close:
@@ -309,7 +316,9 @@ class DetectLane:
             for finding in said.findings:
                 self._tell(finding, (name, version), offset, None, step)
         step.with_state.extend(
-            aggregate_records(self._names.aggregates, closed, bands, self._state.series.subjects, self._policy.version)
+            aggregate_records(
+                self._names.aggregates, closed, bands, self._state.series.subjects, self._policy.version, self.partition
+            )
         )
         if bucket % _EXPIRY_EVERY == 0:
             self._state.expire(bucket - self._limits.subject_expiry_s // self._limits.bucket_s)
@@ -318,10 +327,11 @@ class DetectLane:
         clock, fixed = self._clock, (self._bucket_us, self._lateness_us)
         row = _META_ROW.pack(*fixed, clock.time, clock.append, self._closed_to, self._last_event_bucket)
         version = self._policy.version.encode()
-        return seal(_META_VERSION, row + bytes([len(version)]) + version + self._bad_share.to_bytes())
+        return seal(_META_VERSION, row + bytes([len(version)]) + version + self._watch.to_bytes())
 
-    def _restore_meta(self, value: bytes) -> None:
-        _, body = unseal(value, _META_VERSION, "meta")
+    def _restore_meta(self, value: bytes) -> int:
+        """The version that the row had."""
+        version, body = unseal(value, _META_VERSION, "meta")
         bucket, lateness, time, append, self._closed_to, self._last_event_bucket = _META_ROW.unpack_from(body)
         if (bucket, lateness) != (self._bucket_us, self._lateness_us):
             # Bucket numbers would mean other times: every event would be late, or none for years.
@@ -332,4 +342,6 @@ class DetectLane:
         self._clock = Clock(time, append)
         length, named = body[_META_ROW.size], body[_META_ROW.size + 1 :]
         self._adopt(self._policies(str(named[:length], "utf-8")))
-        self._bad_share.restore(bytes(named[length:]))
+        restore = self._watch.restore_shares if version == 1 else self._watch.restore
+        restore(bytes(named[length:]))
+        return version

@@ -51,6 +51,8 @@ class Population:
         self.windows = Windows(window)
         self.seen = Table(TableSpec(f"{kind}-seen", _SEEN))
         self.attached: list[Table] = []
+        self.fresh: list[int] = []
+        """Rows that the last `rows_of` gave to new subjects, in the order of their first events."""
         self._applications = applications
         self._application_of = np.zeros(64, np.int64)
         self._unplaced: list[int] = []
@@ -59,9 +61,9 @@ class Population:
     def rows_of(self, events: Events) -> Int64s:
         """The row of each event's subject; new ones get all that belongs to a row."""
         rows = self.subjects.rows_of(events)
-        fresh = self.subjects.take_fresh()
-        if fresh:
-            self._unplaced += fresh
+        self.fresh = self.subjects.take_fresh()
+        if self.fresh:
+            self._unplaced += self.fresh
             self._reserve()
         return rows
 

@@ -1,15 +1,10 @@
 """From what a detector found to the anomaly that is told."""
 
 from collections.abc import Callable
-from typing import Final
 
-from agents.detection.bad_share import BadRecords
 from agents.detectors.contract import Finding, Kind
 from schemas.ids import record_id
-from schemas.records import Anomaly, Direction, Evidence, Severity
-
-_INTAKE: Final = "(intake)"
-"""Stands for application and detector where records do not even get to be events."""
+from schemas.records import Anomaly, Evidence
 
 
 def anomaly(
@@ -22,14 +17,23 @@ def anomaly(
 ) -> Anomaly:
     """The record of a finding about the subject of that name. `place` is lane, offset and ordinal; `samples` gives the event id at a position.
 
-    The id is made from what it says, so that a replay makes the same one: tenant, rule or detector, settings version, subject, metric, window.
+    The id is made from what it says, so that a replay makes the same one: tenant, rule or detector, settings version, subject, metric, window, and
+    the lane, since events of one subject may be on several.
     """
     tenant, application, last = (*name, "")[:3]
     lane, offset, ordinal = place
     rule = finding.rule if finding.rule is not None else detector[0]
     return Anomaly(
         id=record_id(
-            tenant, rule, settings_version, finding.kind.value, application, last, finding.metric, finding.window_start
+            tenant,
+            rule,
+            settings_version,
+            finding.kind.value,
+            application,
+            last,
+            finding.metric,
+            finding.window_start,
+            lane,
         ),
         tenant=tenant,
         application=application,
@@ -52,39 +56,6 @@ def anomaly(
         reason=finding.reason,
         evidence=tuple(Evidence(key, value) for key, value in finding.evidence),
         sample_event_ids=() if finding.position is None else (samples(finding.position),),
-        lane=lane,
-        offset=offset,
-        ordinal=ordinal,
-    )
-
-
-def bad_records_anomaly(
-    verdict: BadRecords, time: int, bucket_us: int, settings_version: str, place: tuple[int, int, int]
-) -> Anomaly:
-    """The record of a tenant most of whose records are bad; `time` is the lane's, µs, since that of bad records means nothing."""
-    start = time // bucket_us * bucket_us
-    lane, offset, ordinal = place
-    share = verdict.bad / (verdict.bad + verdict.good)
-    return Anomaly(
-        id=record_id(verdict.tenant, _INTAKE, settings_version, lane, offset),
-        tenant=verdict.tenant,
-        application=_INTAKE,
-        metric="bad_records",
-        detector=_INTAKE,
-        detector_version=1,
-        settings_version=settings_version,
-        window_start=start,
-        window_end=start + bucket_us,
-        event_time=time,
-        observed=share,
-        expected=0.0,
-        score=round(2 * share, 6),
-        severity=Severity.HIGH,
-        confidence=1.0,
-        direction=Direction.ABOVE,
-        reason=f"{verdict.bad} of the last {verdict.bad + verdict.good} records are bad; the last one: {verdict.reason}",
-        evidence=(Evidence("bad", float(verdict.bad)), Evidence("good", float(verdict.good))),
-        sample_event_ids=(),
         lane=lane,
         offset=offset,
         ordinal=ordinal,

@@ -87,7 +87,7 @@ def compared_slowly(actual: Rows, slow: SlowLane) -> Tally:
 def _clock(state: LaneState, slow: SlowLane) -> Tally:
     if slow.open_from is None:
         return Tally("clock")
-    _, body = unseal(state.plain[_META], 1, "meta")
+    _, body = unseal(state.plain[_META], 2, "meta")
     end = _META_NUMBERS.size
     version = bytes(body[end + 1 : end + 1 + body[end]]).decode()
     said = dict(zip(_CLOCK, (*_META_NUMBERS.unpack_from(body), version), strict=True))

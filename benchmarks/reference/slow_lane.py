@@ -136,7 +136,8 @@ class SlowLane:
         width = self.times.bucket
         for bucket in sorted(bucket for bucket in self.open if bucket < open_from):
             for subject, sums in sorted(self.open.pop(bucket).items()):
-                self.closed.append(sums.aggregate(subject, bucket * width, (bucket + 1) * width, self.version))
+                start, end = bucket * width, (bucket + 1) * width
+                self.closed.append(sums.aggregate(subject, start, end, self.version, self._partition))
         self.open_from = open_from
         self.told.watermarks.append((offset, open_from * width))
 
@@ -160,7 +161,7 @@ class SlowLane:
         above = value > rule.threshold or rule.comparison in (Comparison.AT_LEAST, Comparison.EQUAL)
         named = (event.tenant, rule.name, self.version, "series", event.application, event.model, rule.metric, start)
         return Anomaly(
-            id=record_id(*named),
+            id=record_id(*named, self._partition),
             tenant=event.tenant,
             application=event.application,
             model=event.model,

@@ -92,7 +92,7 @@ class Sums:
             self.latency_max_us,
         ]
 
-    def aggregate(self, subject: Subject, start: int, end: int, settings_version: str) -> Aggregate:
+    def aggregate(self, subject: Subject, start: int, end: int, settings_version: str, lane: int) -> Aggregate:
         """The closed bucket, without bands: those are for detectors to say."""
         tenant, application, model = subject
         return Aggregate(
@@ -102,6 +102,7 @@ class Sums:
             window_start=start,
             window_end=end,
             settings_version=settings_version,
+            lane=lane,
             requests=float(self.requests),
             errors=float(self.errors),
             latency_sum_us=float(self.latency_us),

@@ -2,13 +2,15 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import elastic_transport
 from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 
+from connectors.store.adding import Part, part_fields, points
 from connectors.store.asking import check_metric, checked, cursor
 from connectors.store.coding import bulk_lines, document_of
 from connectors.store.node import Node
@@ -16,7 +18,7 @@ from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point
 from connectors.store.retrying import retried
 from connectors.store.settings import StoreSettings
 from connectors.store.templates import KEY, OWN, TIME, index_ends, indices, template, template_name
-from schemas.documents import Document, Kind, Refused, StoreRefused, StoreUnavailable, document_key
+from schemas.documents import NO_LANE, Document, Kind, Refused, StoreRefused, StoreUnavailable, document_key
 
 T = TypeVar("T")
 
@@ -96,23 +98,26 @@ class ElasticStore:
     ) -> list[Point]:
         """From aggregates."""
         check_metric(metric)
-        names = [f"{metric}_{part}" for part in ("observed", "expected", "low", "high")]
+        names = part_fields(metric)
         terms = (
             {"term": {name: value}}
             for name, value in (("tenant", tenant), ("application", application), ("model", model))
         )
-        answer = await self._do(
-            lambda client: client.search(
-                index=indices(self._prefix, Kind.AGGREGATE),
-                query={"bool": {"filter": [*terms, {"range": {TIME: {"gte": since, "lt": until}}}]}},
-                sort=[{TIME: "desc"}],
-                size=MAX_POINTS,
-                source_includes=[*OWN, "tenant", "window_end", *names],
-                track_total_hits=False,
+        query = {"bool": {"filter": [*terms, {"range": {TIME: {"gte": since, "lt": until}}}]}}
+        parts: list[Part] = []
+        starts: set[int] = set()
+        after: list[Any] | None = None
+        while True:
+            answer = await self._do(
+                partial(_parts, index=indices(self._prefix, Kind.AGGREGATE), query=query, names=names, after=after)
             )
-        )
-        found = [document_of(Kind.AGGREGATE, hit["_source"]) for hit in answer["hits"]["hits"]]
-        return [_point(each, names) for each in reversed(found)]
+            hits = answer["hits"]["hits"]
+            parts += [_part(document_of(Kind.AGGREGATE, hit["_source"]), names) for hit in hits]
+            starts.update(part.window_start for part in parts[-len(hits) :])
+            # One bucket more than is wanted: the last of a page may go on in the next.
+            if len(hits) < MAX_POINTS or len(starts) > MAX_POINTS:
+                return list(islice(points(metric, parts), MAX_POINTS))[::-1]
+            after = hits[-1]["sort"]
 
     async def tenants(self) -> list[str]:
         """By terms of what is indexed."""
@@ -298,9 +303,26 @@ def _filters(search: Search) -> list[dict[str, Any]]:
     return filters
 
 
-def _point(given: Document, names: Sequence[str]) -> Point:
-    ends = given.body["window_end"]
+async def _parts(
+    client: AsyncElasticsearch, index: str, query: Mapping[str, Any], names: Sequence[str], after: list[Any] | None
+) -> Any:
+    """A page of buckets, the newest first, after the place that the page before ended at."""
+    return await client.search(
+        index=index,
+        query=query,
+        sort=[{TIME: "desc"}, {KEY: "desc"}],
+        size=MAX_POINTS,
+        source_includes=[*OWN, "tenant", *names],
+        track_total_hits=False,
+        search_after=after,
+    )
+
+
+def _part(given: Document, names: Sequence[str]) -> Part:
+    ends, lane, *numbers = (given.body.get(name) for name in names)
     assert isinstance(ends, int)
-    values = [given.body.get(name) for name in names]
-    observed, expected, low, high = [value if isinstance(value, int | float) else None for value in values]
-    return Point(given.time, ends, observed, expected, low, high)
+    events, observed, expected, low, high = [value if isinstance(value, int | float) else None for value in numbers]
+    # Buckets of before lanes were written down have none.
+    return Part(
+        given.time, ends, lane if isinstance(lane, int) else NO_LANE, events or 0.0, observed, expected, low, high
+    )

@@ -7,14 +7,16 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 import orjson
 
+from connectors.store.adding import Part, part_fields, points
 from connectors.store.asking import check_metric, checked, cursor
 from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point, Search, Subject
 from connectors.store.retrying import retried
-from schemas.documents import Document, Kind, Refused, StoreRefused, StoreUnavailable, document_key, misfit
+from schemas.documents import NO_LANE, Document, Kind, Refused, StoreRefused, StoreUnavailable, document_key, misfit
 
 T = TypeVar("T")
 
@@ -80,17 +82,18 @@ class EmbeddedStore:
     ) -> list[Point]:
         """From aggregates."""
         check_metric(metric)
-        parts = ", ".join(
-            f"json_extract(body, '$.{name}')"
-            for name in ("window_end", *(f"{metric}_{part}" for part in ("observed", "expected", "low", "high")))
-        )
+        columns = ", ".join(f"json_extract(body, '$.{name}')" for name in part_fields(metric))
         statement = (
-            f"SELECT time, {parts} FROM aggregate WHERE tenant = ? AND application = ? AND model = ? "
-            f"AND time >= ? AND time < ? ORDER BY time DESC LIMIT {MAX_POINTS}"
+            f"SELECT time, {columns} FROM aggregate WHERE tenant = ? AND application = ? AND model = ? "
+            "AND time >= ? AND time < ? ORDER BY time DESC"
         )
         values = (tenant, application, model, since, until)
-        found = await self._do(lambda connection: connection.execute(statement, values).fetchall())
-        return [Point(*row) for row in reversed(found)]
+
+        def newest(connection: sqlite3.Connection) -> list[Point]:
+            made = points(metric, (_part(row) for row in connection.execute(statement, values)))
+            return list(islice(made, MAX_POINTS))
+
+        return (await self._do(newest))[::-1]
 
     async def tenants(self) -> list[str]:
         """From the indices, a step for each tenant."""
@@ -274,6 +277,12 @@ def _subjects(connection: sqlite3.Connection, tenant: str) -> list[Subject]:
         found.append(Subject(*row, *connection.execute(newest, (tenant, *row)).fetchone()))
         row = connection.execute(following, (tenant, *row)).fetchone()
     return found
+
+
+def _part(row: Sequence[Any]) -> Part:
+    start, end, lane, *numbers = row
+    # Buckets of before lanes were written down have none.
+    return Part(start, end, NO_LANE if lane is None else lane, *numbers)
 
 
 def _delete(connection: sqlite3.Connection, kind: Kind, before: int) -> int:

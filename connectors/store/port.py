@@ -69,7 +69,8 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One bucket of a series, in the metric's unit; None where it is not known."""
+    """One bucket of a series, in the metric's unit; None where it is not known. Buckets of several lanes are added up
+    (`connectors.store.adding`)."""
 
     window_start: int
     window_end: int
@@ -77,6 +78,9 @@ class Point:
     expected: float | None
     low: float | None
     high: float | None
+    lanes: int = 1
+    """How many lanes counted events of the bucket. More than one means that its application is not sent to one partition, and that each lane
+    expected what it had seen alone."""
 
 
 class Store(Protocol):
@@ -105,8 +109,8 @@ class Store(Protocol):
     async def series(
         self, tenant: str, application: str, model: str, metric: str, since: int, until: int
     ) -> list[Point]:
-        """Buckets that begin in [since, until), µs, in order; of more than MAX_POINTS the newest. Raises BadSearch for a metric that is none of
-        METRICS."""
+        """Buckets that begin in [since, until), µs, in order, each once, whatever number of lanes counted it; of more than MAX_POINTS the newest.
+        Raises BadSearch for a metric that is none of METRICS."""
         ...
 
     async def tenants(self) -> list[str]:

@@ -93,7 +93,7 @@ def _series(start: int) -> Iterator[Aggregate]:
                 )
             rest = {name: 30.0 for name in Aggregate.__dataclass_fields__ if name not in numbers and name[-1] != "t"}
             texts = {"tenant": TENANT, "application": application, "model": model, "settings_version": "0"}
-            times = {"window_start": begin, "window_end": begin + BUCKET}
+            times = {"window_start": begin, "window_end": begin + BUCKET, "lane": 0}
             whole: dict[str, object] = {
                 **dict.fromkeys(Aggregate.__dataclass_fields__, 30.0),
                 **rest,

@@ -17,16 +17,18 @@ _subjects = st.lists(st.tuples(st.text(), st.text(), st.text()), max_size=4)
 
 
 @settings(deadline=None)
-@given(_subjects, _longs, _longs, st.text(), st.randoms(use_true_random=False))
+@given(_subjects, _longs, _longs, st.text(), st.integers(-(2**31), 2**31 - 1), st.randoms(use_true_random=False))
 def test_a_bulk_of_aggregates_is_what_fastavro_writes_one_by_one(
-    subjects: list[tuple[str, str, str]], start: int, end: int, version: str, random: "np.random.Generator"
+    subjects: list[tuple[str, str, str]], start: int, end: int, version: str, lane: int, random: "np.random.Generator"
 ) -> None:
     """To the byte, whatever the names and times, NaN among the numbers."""
     doubles = np.array([[random.uniform(-1e9, 1e9) for _ in double_names()] for _ in subjects])
     doubles = doubles.reshape(len(subjects), len(double_names()))
     if subjects:
         doubles[0, 0] = math.nan
-    bodies = aggregate_bodies([subject_prefix(*one) for one in subjects], bucket_part(start, end, version), doubles)
+    bodies = aggregate_bodies(
+        [subject_prefix(*one) for one in subjects], bucket_part(start, end, version, lane), doubles
+    )
     names = ("tenant", "application", "model")
     assert bodies == [
         framed(
@@ -36,6 +38,7 @@ def test_a_bulk_of_aggregates_is_what_fastavro_writes_one_by_one(
                 "window_start": start,
                 "window_end": end,
                 "settings_version": version,
+                "lane": lane,
                 **dict(zip(double_names(), row, strict=True)),
             },
         )
@@ -43,10 +46,10 @@ def test_a_bulk_of_aggregates_is_what_fastavro_writes_one_by_one(
     ]
 
 
-def test_the_doubles_are_all_that_follows_the_settings_version() -> None:
+def test_the_doubles_are_all_that_follows_the_lane() -> None:
     """A row of doubles has a place for each, in the record's order; the encoder relies on nothing else between."""
     names = [field.name for field in dataclasses.fields(Aggregate)]
-    assert tuple(names[names.index("settings_version") + 1 :]) == double_names()
+    assert tuple(names[names.index("lane") + 1 :]) == double_names()
     assert len(double_names()) == 13 + 6 * 4
 
 

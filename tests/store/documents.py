@@ -101,16 +101,17 @@ def notification(number: int, tenant: str = "acme", **fields: object) -> Notific
 
 def aggregate(bucket: int, tenant: str = "acme", model: str = "heron", **fields: object) -> Aggregate:
     """One bucket of 10 s."""
-    texts: dict[str, object] = {
+    named: dict[str, object] = {
         "tenant": tenant,
         "application": "shop",
         "model": model,
         "window_start": START + bucket * 10 * SECOND,
         "window_end": START + (bucket + 1) * 10 * SECOND,
         "settings_version": "0",
+        "lane": 0,
     }
-    numbers = {name: float(bucket) for name in Aggregate.__dataclass_fields__ if name not in texts}
-    return Aggregate(**{**texts, **numbers, **fields})  # type: ignore[arg-type]
+    numbers = {name: float(bucket) for name in Aggregate.__dataclass_fields__ if name not in named}
+    return Aggregate(**{**named, **numbers, **fields})  # type: ignore[arg-type]
 
 
 def of(kind: Kind, record: Anomaly | Incident | Notification | Aggregate) -> Document:

@@ -297,3 +297,37 @@ async def test_each_outcome_of_a_message_is_a_document(place: Place, store: Stor
     made = [of(Kind.NOTIFICATION, each) for each in (decided, delivered)]
     await store.write([*made, *made])
     assert await _all(place, store, Kind.NOTIFICATION) == made[::-1]
+
+
+async def test_a_bucket_of_several_lanes_is_one_point(place: Place, store: Store) -> None:
+    """What lanes counted adds up: rates are sums, means are weighted by events; what one lane does not expect yet, nobody expects."""
+    two = [
+        aggregate(1, lane=0, requests=30.0, latency_observed=2.0, request_rate_observed=3.0, latency_expected=1.0),
+        aggregate(1, lane=2, requests=10.0, latency_observed=6.0, request_rate_observed=1.0, latency_expected=5.0),
+    ]
+    beginner = aggregate(2, lane=0, requests=1.0), aggregate(2, lane=1, requests=1.0, latency_expected=float("nan"))
+    await store.write([of(Kind.AGGREGATE, each) for each in (aggregate(0), *two, *beginner)])
+    place.visible()
+    latency = await store.series("acme", "shop", "heron", "latency", 0, START * 2)
+    rate = await store.series("acme", "shop", "heron", "request_rate", 0, START * 2)
+    assert [(point.observed, point.expected, point.lanes) for point in latency] == [
+        (0.0, 0.0, 1),
+        (3.0, 2.0, 2),
+        (2.0, None, 2),
+    ]
+    assert [point.observed for point in rate] == [0.0, 4.0, 4.0]
+
+
+async def test_points_are_counted_and_not_the_lanes_parts(
+    place: Place, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more than there may be, the newest, each whole, also where a page of the store ends within a bucket."""
+    for module in ("embedded", "elasticsearch"):
+        monkeypatch.setattr(f"connectors.store.{module}.MAX_POINTS", 4)
+    made = [aggregate(bucket, lane=lane, request_rate_observed=1.0) for bucket in range(9) for lane in range(3)]
+    await store.write([of(Kind.AGGREGATE, each) for each in made])
+    place.visible()
+    points = await store.series("acme", "shop", "heron", "request_rate", 0, START * 2)
+    assert [(point.window_start, point.observed, point.lanes) for point in points] == [
+        (aggregate(bucket).window_start, 3.0, 3) for bucket in range(5, 9)
+    ]

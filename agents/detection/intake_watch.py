@@ -1,0 +1,127 @@
+"""What a lane notices of records that do not count as they should: refused, ahead of the clock, late, or in the wrong lane."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from agents.detection import intake_reports as reports
+from agents.detection.faults import OTHER, Faults, Faulty, Level
+from agents.detection.intake import Taken
+from agents.detection.intake_reports import Report
+from agents.detection.placement import Placement
+from streams import metrics
+from streams.settings import Lanes
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_LATE: Final = "late"
+
+
+class IntakeWatch:
+    """The watch of one lane: state in the order of its records, and a report for what begins and for what is over."""
+
+    def __init__(self, partition: int, limits: Lanes, seed: int) -> None:
+        """`seed` is that of the lane's names (`streams.subjects`)."""
+        self._partition, self._limits, self._seed = partition, limits, seed
+        self._faults = {metric: Faults(limits.fault_records, seed) for metric in reports.FAULTS}
+        self._placement = Placement(partition, limits.partitions)
+
+    def bad(self, taken: Taken) -> list[Report]:
+        """A block's bad records beside its good ones."""
+        found = []
+        for metric, faulty in ((reports.BAD_RECORDS, taken.refused), (reports.AHEAD_EVENTS, taken.ahead)):
+            faults = self._faults[metric].take(faulty, taken.offsets, taken.events)
+            found += [reports.of_fault(metric, fault, self._partition, self._limits) for fault in faults]
+        return found
+
+    def late(self, taken: Taken, at: slice, on_time: Bools) -> list[Report]:
+        """Events between two interruptions, at these places of the block, late ones beside those on time."""
+        faults = self._faults[reports.LATE_EVENTS]
+        everything = bool(on_time.all())
+        if everything and not faults:
+            return []
+        offsets, events = taken.offsets[at], taken.events[at]
+        right = np.flatnonzero(on_time)
+        late = self._late(taken, at.start + np.flatnonzero(~on_time))
+        found = faults.take(late, offsets[right], events if everything else events[right])
+        return [reports.of_fault(reports.LATE_EVENTS, fault, self._partition, self._limits) for fault in found]
+
+    def met(
+        self,
+        names: Sequence[tuple[str, ...]],
+        rows: Sequence[int],
+        series: Int64s,
+        taken: Taken,
+        at: slice | Int64s,
+        buckets: Int64s,
+    ) -> None:
+        """New series, in the order of their first events, are among the events at these places, whose rows and buckets are given too."""
+        strangers = self._placement.strangers(names)
+        strangers = [strangers[one] for one in self._placement.room([names[one][:2] for one in strangers])]  # type: ignore[misc]
+        if not strangers:
+            return
+        first = [int(np.argmax(series == rows[one])) for one in strangers]
+        offsets = taken.offsets[at][first]
+        indices = np.searchsorted(taken.block.offsets(), offsets).tolist()
+        for one, place, record in zip(strangers, first, taken.block.records_at(indices), strict=True):
+            tenant, application, *_ = names[one]
+            self._placement.note((tenant, application), record.key, int(buckets[place]))
+
+    def closed(
+        self,
+        bucket: int,
+        offset: int,
+        row_of: Callable[[tuple[str, ...]], int | None],
+        applications: Int64s,
+        requests: Int64s,
+    ) -> list[Report]:
+        """A bucket is closed by the record at this offset; see `Placement.closed`."""
+        if not len(self._placement):
+            return []
+        verdicts, counted = self._placement.closed(bucket, row_of, applications, requests)
+        if counted:
+            metrics.MISPLACED_EVENTS.labels("detect", self._partition).inc(counted)
+        return [reports.of_placement(verdict, offset, self._partition, self._limits.partitions) for verdict in verdicts]
+
+    def _late(self, taken: Taken, places: Int64s) -> Faulty:
+        """Each name looked up once."""
+        events = taken.events[places]
+        ones, _ = events.hashes(("tenant", "application"), self._seed)
+        _, first, codes = np.unique(ones, return_index=True, return_inverse=True)
+        names = events.names(("tenant", "application"), first) if len(places) else []
+        none = np.zeros(len(places), np.int64)
+        return Faulty(
+            taken.offsets[places], names, codes, (_LATE,), none, taken.append_times[places], taken.times[places]
+        )
+
+    def to_bytes(self) -> bytes:
+        """All of it, for the lane's own row."""
+        kept = {metric: faults.state() for metric, faults in self._faults.items()}
+        return orjson.dumps({"faults": kept, "placement": self._placement.state()})
+
+    def restore(self, stored: bytes) -> None:
+        """Takes what `to_bytes` gave."""
+        kept = orjson.loads(stored)
+        for metric, state in kept["faults"].items():
+            self._faults[metric].restore(state)
+        self._placement.restore(kept["placement"])
+
+    def restore_shares(self, stored: bytes) -> None:
+        """Takes what version 1 of the lane's own row has in this place: good and bad records by tenant."""
+        shares: Mapping[str, Sequence[int]] = orjson.loads(stored)
+        levels = [
+            (tenant, OTHER, Level(level=min(bad - good, self._limits.fault_records - 1), faulty=bad, total=good + bad))
+            for tenant, (good, bad) in shares.items()
+            if bad > good
+        ]
+        self._faults[reports.BAD_RECORDS].restore_levels(levels)
+
+    def examine(self, names: Sequence[tuple[str, ...]], bucket: int) -> None:
+        """Series that a program which did not look at placement has left, by name; their keys are not known any more."""
+        strangers = [names[one][:2] for one in self._placement.strangers(names)]
+        for one in self._placement.room(strangers):  # type: ignore[arg-type]
+            self._placement.note_unseen(strangers[one], bucket)  # type: ignore[arg-type]
