@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.records import Anomaly, Direction
+from agents.correlation.intake_titles import intake_sentence
+from schemas.records import INTAKE, Anomaly, Direction
 from schemas.units import number, quantity
 
 MAX_TITLE: Final = 200
@@ -15,6 +16,8 @@ _NAMED: Final = 3
 
 def sentence(anomaly: Anomaly) -> str:
     """What one anomaly says, as a phrase without a full stop: "error rate of chat-api/gpt-4o at 20 % instead of 0 %"."""
+    if anomaly.detector == INTAKE:
+        return intake_sentence(anomaly)
     return f"{_words(anomaly.metric)} of {_subject(anomaly)} {_amount(anomaly)}"
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.correlation.titles import MAX_TITLE, sentence, title
-from schemas.records import Direction
+from schemas.records import INTAKE, Breakdown, Direction, Evidence
 from tests.correlation.timeline import anomaly
 
 BELOW = {"direction": Direction.BELOW}
@@ -32,6 +32,7 @@ BELOW = {"direction": Direction.BELOW}
 )
 def test_sentence(fields: dict[str, object], words: str) -> None:
     """Multiples from two on, percentages below, bare numbers where neither would be honest; a rule's limit is no expectation."""
+    base: dict[str, object] = {"detector": INTAKE, "model": None, "lane": 3, "offset": 1234}
     assert sentence(anomaly(0, **fields)) == words  # type: ignore[arg-type]
 
 
@@ -45,3 +46,54 @@ def test_every_number_has_a_sentence(observed: float, expected: float | None, di
 def test_long_names_are_cut() -> None:
     """A name of ten thousand characters makes no title of that size."""
     assert len(title(sentence(anomaly(0, application="x" * 10_000)), ())) == MAX_TITLE
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {
+                "metric": "bad_records",
+                "observed": 0.5,
+                "application": "(intake)",
+                "breakdown": (Breakdown("reason", "latency_us is negative", 9),),
+            },
+            "half of the records of tenant acme are refused: latency_us is negative (e.g. telemetry/3@1234)",
+        ),
+        (
+            {"metric": "bad_records", "observed": 0.813},
+            "81 % of the records of acme/chat-api are refused (e.g. telemetry/3@1234)",
+        ),
+        (
+            {
+                "metric": "late_events",
+                "observed": 1.0,
+                "evidence": (Evidence("least_us", 3.6e9), Evidence("most_us", 3.7e9)),
+            },
+            "all of the events of acme/chat-api come 60 min late and are in no bucket (e.g. telemetry/3@1234)",
+        ),
+        (
+            {
+                "metric": "ahead_events",
+                "observed": 1.0,
+                "evidence": (Evidence("least_us", 3.6e9), Evidence("most_us", 3.7e9)),
+            },
+            "all of the events of acme/chat-api are 60 min ahead of the clock and are refused (e.g. telemetry/3@1234)",
+        ),
+        (
+            {"metric": "misplaced_events", "breakdown": (Breakdown("key", "none", 3),)},
+            "events of acme/chat-api are on partition 3, which is not theirs: the producer sends no key",
+        ),
+        (
+            {
+                "metric": "misplaced_events",
+                "breakdown": (Breakdown("key", "tenant/application", 3), Breakdown("partitioner", "crc32", 3)),
+            },
+            "events of acme/chat-api are on partition 3, which is not theirs: the producer places keys by crc32",
+        ),
+    ],
+)
+def test_what_a_title_says_of_records_that_do_not_count(fields: dict[str, object], words: str) -> None:
+    """Whose, what is wrong, how much, and where one of them is."""
+    base: dict[str, object] = {"detector": INTAKE, "model": None, "lane": 3, "offset": 1234}
+    assert sentence(anomaly(0, **{**base, **fields})) == words
