@@ -90,6 +90,10 @@ class AlertLane:
         """Whether this delivery was begun and its fate is not known."""
         return self._alerter.is_pending(notification_id)
 
+    def next_wake(self) -> int | None:
+        """When `wake` is to be called, µs; None while nothing waits for time."""
+        return self._alerter.next_wake()
+
     def is_due(self) -> bool:
         """Whether time has come for something, or a command."""
         due = self._alerter.next_wake()

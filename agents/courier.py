@@ -21,6 +21,7 @@ from streams.outgoing import Step
 _log = structlog.get_logger("sentinel.alert")
 
 _LOOK_EVERY_S: Final = 0.2
+"""How often it is looked at least which lanes are here and whether commands came: a few comparisons for each lane."""
 _AT_ONCE: Final = 64
 """Deliveries to one receiver under way at a time; those that wait for another attempt do not count."""
 
@@ -34,6 +35,7 @@ class Courier:
         self._waiting: asyncio.Queue[tuple[AlertLane, Delivery]] = asyncio.Queue()
         self._under_way: set[tuple[int, str]] = set()
         self._resumed: dict[int, AlertLane] = {}
+        self._waking: set[AlertLane] = set()
 
     def begin(self, lane: AlertLane, deliveries: list[Delivery]) -> None:
         """Takes deliveries whose decision is durable."""
@@ -46,7 +48,7 @@ class Courier:
         slots = {name: asyncio.Semaphore(_AT_ONCE) for name in self._receivers}
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._look(lanes))
+                group.create_task(self._look(lanes, group))
                 while True:
                     lane, delivery = await self._waiting.get()
                     place = (id(lane), delivery.notification_id)
@@ -59,9 +61,10 @@ class Courier:
             for receiver in self._receivers.values():
                 await receiver.close()
 
-    async def _look(self, lanes: LaneSet) -> None:
-        """Begins again what a lane brought along, and wakes lanes that wait for time."""
+    async def _look(self, lanes: LaneSet, group: asyncio.TaskGroup) -> None:
+        """Begins again what a lane brought along, and wakes each lane at the time that it asks for."""
         while True:
+            wait_s = _LOOK_EVERY_S
             for partition, owned in list(lanes.lanes.items()):
                 lane = owned.program
                 if not isinstance(lane, AlertLane):
@@ -69,9 +72,21 @@ class Courier:
                 if self._resumed.get(partition) is not lane:
                     self._resumed[partition] = lane
                     self.begin(lane, lane.pending())
+                if lane in self._waking:
+                    continue
                 if lane.is_due():
-                    await lanes.act(partition, AlertLane.wake, lane)
-            await asyncio.sleep(_LOOK_EVERY_S)
+                    # Apart: a lane that waits for an acknowledgement of the broker holds up no other.
+                    self._waking.add(lane)
+                    group.create_task(self._wake(lanes, lane))
+                elif (wake := lane.next_wake()) is not None:
+                    wait_s = min(wait_s, max(wake - self._now(), 0) / 1e6)
+            await asyncio.sleep(wait_s)
+
+    async def _wake(self, lanes: LaneSet, lane: AlertLane) -> None:
+        try:
+            await lanes.act(lane.partition, AlertLane.wake, lane)
+        finally:
+            self._waking.discard(lane)
 
     async def _carry(self, lanes: LaneSet, lane: AlertLane, delivery: Delivery, slots: asyncio.Semaphore) -> None:
         try:

@@ -1,6 +1,6 @@
 """The `commands` topic as a worker knows it: what people ask for, in the order in which they asked."""
 
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,8 +13,8 @@ from streams.followed import FollowedTopic
 from streams.outgoing import Outgoing
 
 _MOST_KEPT: Final = 20_000
-"""Commands of one partition that are kept: the newest. A lane that never took any (a new installation's) would miss older ones, which are a year of
-commands, one each half hour."""
+"""Commands of one partition that are kept at least: the newest. A lane that never took any (a new installation's) would miss older ones, which are
+a year of commands, one each half hour."""
 
 UNSIGNED: Final = "command without our signature"
 OTHER_TENANT: Final = "command of another tenant than its key"
@@ -63,7 +63,7 @@ class CommandLog(FollowedTopic):
     def __init__(self, client: Mapping[str, Any], topic: str, key: Secret) -> None:
         super().__init__(client, topic)
         self._key = key
-        self._kept: dict[int, deque[Arrived]] = {}
+        self._kept: dict[int, list[Arrived]] = {}
 
     @property
     def topic(self) -> str:
@@ -76,12 +76,16 @@ class CommandLog(FollowedTopic):
 
     def since(self, partition: int, offset: int) -> Iterator[Arrived]:
         """The records of a partition from this offset on, in order."""
-        return (record for record in list(self._kept.get(partition, ())) if record.offset >= offset)
+        kept = self._kept.get(partition, [])
+        # Each lane asks before each of its steps, and nearly always for none.
+        return iter(kept[bisect_left(kept, offset, key=lambda record: record.offset) :])
 
     async def wait_for(self, version: str) -> None:
         """Lanes that obey commands name no settings versions."""
         raise NotImplementedError(f"a lane of alert waits for settings {version}")
 
     def _take_record(self, partition: int, record: Any) -> None:
-        kept = self._kept.setdefault(partition, deque(maxlen=_MOST_KEPT))
+        kept = self._kept.setdefault(partition, [])
         kept.append(arrived(self._topic, self._key, partition, record))
+        if len(kept) >= 2 * _MOST_KEPT:
+            del kept[:-_MOST_KEPT]

@@ -1,19 +1,21 @@
 """Commands of people: brought to the topic, and read from it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from schemas.errors import BadRecord
 from schemas.ids import record_id
-from schemas.records import Command, CommandKind
+from schemas.records import Audit, AuditOutcome, Command, CommandKind
 from schemas.secrets import Secret
 from streams.brokers import producer_config
 from streams.command_log import arrived, command_record
 from streams.position import Refused
 from streams.settings import Broker
 from streams.topics import TopicNames
-from topology.reading import Read, whole
+from topology.reading import Read, follow, whole
 
 _TIMEOUT_S = 30.0
 
@@ -82,31 +84,114 @@ def publish(broker: Broker, command: Command, key: Secret) -> None:
         raise Refused(f"the command was not taken: {faults[0]}; try again, the same command counts once")
 
 
+def carried_out(broker: Broker, command: Command, key: Secret, wait_s: float) -> Audit | None:
+    """Publishes a command and waits for what `alert` says came of it; None when it says nothing within the wait, seconds.
+
+    Raises Refused as `publish` does, and KafkaException.
+    """
+    deadline = time.monotonic() + wait_s
+
+    def published() -> None:
+        nonlocal deadline
+        publish(broker, command, key)
+        deadline = time.monotonic() + wait_s
+
+    topic = TopicNames(broker.topic_prefix).audit
+    for record in follow(broker, [topic], lambda: time.monotonic() > deadline, from_now=published):
+        audit = _audit(record)
+        if audit is not None and (audit.tenant, audit.command_id) == (command.tenant, command.id):
+            return audit
+    return None
+
+
+class SilenceState(StrEnum):
+    """What became of a silence, by the records of `alert` alone."""
+
+    WAITING = "waiting"
+    """`alert` has not processed it yet: nothing is held back."""
+
+    APPLIED = "applied"
+    """It holds messages back until its end."""
+
+    REFUSED = "refused"
+    """`alert` did not take it; `detail` says why."""
+
+    ENDING = "ending"
+    """A person asked to end it before its time, and `alert` has not processed that yet."""
+
+    ENDED = "ended"
+    """A person ended it before its time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A silence that has not ended."""
+    """A silence that is not past its end."""
 
     command: Command
+    state: SilenceState = SilenceState.WAITING
+    detail: str = ""
+    """What `alert` says of it."""
     expired_by: str = ""
-    """Who ended it before its time; empty while it holds."""
+    """Who asked to end it before its time; empty while nobody has, or where that was refused."""
+
+    @property
+    def can_be_ended(self) -> bool:
+        """Whether there is something to end: what was refused holds nothing back."""
+        return self.state in (SilenceState.WAITING, SilenceState.APPLIED)
 
 
 def silences(broker: Broker, key: Secret, now: int, tenant: str | None = None) -> list[Standing]:
-    """The silences that are not past their end, in the order in which they end. Raises KafkaException."""
-    topic = TopicNames(broker.topic_prefix).commands
+    """The silences that are not past their end at `now` (µs), in the order in which they end.
+
+    What became of each is read from `audit`, where `alert` has the one implementation of the rules. Raises KafkaException.
+    """
+    names = TopicNames(broker.topic_prefix)
+    asked: list[Command] = []
+    answered: dict[tuple[str, str], Audit] = {}
+    for record in whole(broker, [names.commands, names.audit]):
+        if record.topic == names.audit:
+            if (audit := _audit(record)) is not None:
+                _note(answered, audit)
+        elif (command := arrived(names.commands, key, record.partition, record).command) is not None:
+            asked.append(command)
     known: dict[tuple[str, str], Standing] = {}
-    for command in _commands(whole(broker, [topic]), topic, key):
-        place = (command.tenant, command.target or command.id)
+    for command in asked:
+        place, answer = (command.tenant, command.target or command.id), answered.get((command.tenant, command.id))
         if command.kind is CommandKind.SILENCE and (command.ends_at or 0) > now:
-            known.setdefault(place, Standing(command))
+            known.setdefault(place, _standing(command, answer))
         elif command.kind is CommandKind.EXPIRE and place in known:
-            known[place] = Standing(known[place].command, command.author)
+            known[place] = _ending(known[place], command, answer)
     kept = [one for one in known.values() if tenant in (None, one.command.tenant)]
     return sorted(kept, key=lambda one: (one.command.ends_at or 0, one.command.id))
 
 
-def _commands(records: Iterator[Read], topic: str, key: Secret) -> Iterator[Command]:
-    for record in records:
-        command = arrived(topic, key, record.partition, record).command
-        if command is not None:
-            yield command
+def _standing(command: Command, answer: Audit | None) -> Standing:
+    if answer is None:
+        return Standing(command)
+    is_refused = answer.outcome is AuditOutcome.REFUSED
+    return Standing(command, SilenceState.REFUSED if is_refused else SilenceState.APPLIED, answer.detail)
+
+
+def _ending(silence: Standing, command: Command, answer: Audit | None) -> Standing:
+    if silence.state in (SilenceState.REFUSED, SilenceState.ENDED):
+        return silence
+    if answer is None:
+        return replace(silence, state=SilenceState.ENDING, expired_by=command.author)
+    if answer.outcome is AuditOutcome.REFUSED:
+        return silence
+    return replace(silence, state=SilenceState.ENDED, expired_by=answer.author)
+
+
+def _note(answered: dict[tuple[str, str], Audit], audit: Audit) -> None:
+    """Of the answers to one command, sent more than once, the one that counts: that it was applied, or the newest."""
+    place = (audit.tenant, audit.command_id)
+    if place not in answered or answered[place].outcome is not AuditOutcome.APPLIED:
+        answered[place] = audit
+
+
+def _audit(record: Read) -> Audit | None:
+    """None for what is no record of `alert`: it must not keep a person from the rest."""
+    try:
+        return Audit.from_bytes(record.value or b"")
+    except BadRecord:
+        return None

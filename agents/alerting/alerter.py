@@ -7,11 +7,12 @@ from agents.alerting import standing
 from agents.alerting.auditing import Asked, audit
 from agents.alerting.conversation import Conversation
 from agents.alerting.decisions import Decision, Outcome
-from agents.alerting.lane_state import LEDGER_KEY, LaneState, commands_key, source_key, talk_key
+from agents.alerting.lane_state import LEDGER_KEY, TOLD_KEY, LaneState, commands_key, source_key, talk_key
 from agents.alerting.messages import Delivery
 from agents.alerting.paging import PageCount
 from agents.alerting.queues import Queues, name_of
 from agents.alerting.reasons import Reason
+from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from agents.alerting.standing import Standing
 from agents.alerting.telling import is_severe_enough, why_told
@@ -53,6 +54,9 @@ class Alerter:
         self._paging, self._standing, self._talks = state.paging, state.open, state.talks
         self._sources, self._commands, self._touched = state.sources, state.commands, state.touched
         self._queues: Final = Queues(settings, state)
+        self._repeats: Final[Schedule[bytes]] = Schedule()
+        self._held: Final[set[bytes]] = set()
+        """Keys of the conversations in which a silence holds a message back."""
 
     def on_incident(self, incident: Incident, *, offset: int, now: int) -> list[Decision]:
         """A record of the lane came, from `offset`.
@@ -137,9 +141,8 @@ class Alerter:
         """When to call `on_wake`, µs; a time that has passed means now, None that nothing waits for time."""
         if self._queues.has_gone:
             return 0
-        times = [self._summaries.next_due(), self._silences.next_end()]
-        if self._repeat_us:
-            times += [self._repeat_at(talk) for talk in self._talks.values()]
+        self._look_at_news()
+        times = (self._summaries.next_due(), self._silences.next_end(), self._repeats.next())
         return min((time for time in times if time is not None), default=None)
 
     def is_pending(self, notification_id: str) -> bool:
@@ -161,6 +164,7 @@ class Alerter:
         """
         self._state.restore(rows)
         self._queues.restored()
+        self._touched.news.update(self._talks)
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """Key and value of every row that changed since the last call, None for one that is gone; never more than one a key."""
@@ -209,7 +213,8 @@ class Alerter:
     def _release(self, now: int) -> list[Decision]:
         """Tell what no silence holds back any more."""
         decisions: list[Decision] = []
-        for _, talk in sorted(self._talks.items()):
+        self._look_at_news()
+        for talk in [self._talks[key] for key in sorted(self._held)]:
             known, receiver = self._standing.get(talk.incident_id), self._receivers.get(talk.receiver)
             if talk.held and known is not None and receiver is not None and not self._silences.of(known.incident, now):
                 self._touched.add(LEDGER_KEY)
@@ -220,15 +225,32 @@ class Alerter:
     def _repeat(self, now: int) -> list[Decision]:
         """Tell again what is still open."""
         decisions: list[Decision] = []
-        due = [
-            talk for _, talk in sorted(self._talks.items()) if (at := self._repeat_at(talk)) is not None and at <= now
-        ]
-        for talk in due:
+        self._look_at_news()
+        for key in self._repeats.take_due(now):
+            talk = self._talks[key]
             incident = self._standing[talk.incident_id].incident
             talk.said_at, talk.repeats = now, talk.repeats + 1
             self._touched |= {talk_key(incident, talk.receiver), LEDGER_KEY}
             decisions += self._tell(incident, self._receivers[talk.receiver], Reason.REPEATED, now, at_any_age=True)
         return decisions
+
+    def _look_at_news(self) -> None:
+        """What time has to do with each conversation that changed, or whose incident did."""
+        for key in self._touched.news:
+            if key.startswith(TOLD_KEY):
+                self._look_at(key)
+            elif key.startswith(standing.KEY):
+                for receiver in self._receivers:
+                    self._look_at(b"%s%s/%s" % (TOLD_KEY, key.removeprefix(standing.KEY), receiver.encode()))
+        self._touched.news.clear()
+
+    def _look_at(self, key: bytes) -> None:
+        talk = self._talks.get(key)
+        self._repeats.put(key, None if talk is None else self._repeat_at(talk))
+        if talk is not None and talk.held:
+            self._held.add(key)
+        else:
+            self._held.discard(key)
 
     def _repeat_at(self, talk: Conversation) -> int | None:
         """When the receiver is to be told again that the incident is open; None while that is not for time to decide."""

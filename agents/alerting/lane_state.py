@@ -2,7 +2,8 @@
 
 import struct
 from collections.abc import Mapping
-from typing import Final
+from collections.abc import Set as AbstractSet
+from typing import Final, Self
 
 from agents.alerting import paging, silences, standing, summaries
 from agents.alerting.conversation import Conversation
@@ -21,8 +22,27 @@ _VERSION: Final = 1
 _PAIR: Final = struct.Struct("<qq")
 _OFFSET: Final = struct.Struct("<q")
 _SOURCE_KEY: Final = b"source/"
-_TOLD_KEY: Final = b"told/"
+TOLD_KEY: Final = b"told/"
 _COMMANDS_KEY: Final = b"commands/"
+
+
+class Touched(set[bytes]):
+    """Keys of the rows that changed since they were last written; `news` has those that changed since they were last looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.news: Final[set[bytes]] = set()
+
+    def add(self, key: bytes) -> None:
+        """One row changed."""
+        super().add(key)
+        self.news.add(key)
+
+    def __ior__(self, keys: AbstractSet[bytes]) -> Self:  # type: ignore[override,misc]  # of bytes alone
+        """Several changed."""
+        super().update(keys)
+        self.news.update(keys)
+        return self
 
 
 class LaneState:
@@ -41,7 +61,7 @@ class LaneState:
         """The highest (offset, ordinal) of each correlate lane."""
         self.commands: Final[dict[int, int]] = {}
         """The offset up to which commands were obeyed, by partition."""
-        self.touched: Final[set[bytes]] = set()
+        self.touched: Final = Touched()
 
     def receivers(self) -> frozenset[str]:
         """Names of all receivers that something is remembered of."""
@@ -51,7 +71,7 @@ class LaneState:
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
         """Take over what `changed` gave, tombstones left out. Raises NewerState."""
         for key, value in rows.items():
-            if key.startswith(_TOLD_KEY):
+            if key.startswith(TOLD_KEY):
                 self.talks[key] = Conversation.from_row(value)
             elif key.startswith(_SOURCE_KEY):
                 self.sources[int(key.removeprefix(_SOURCE_KEY))] = _pair(value)
@@ -88,7 +108,7 @@ class LaneState:
 
 def talk_key(incident: Incident, receiver: str) -> bytes:
     """Of the conversation with this receiver about this incident."""
-    return b"%s%s/%s" % (_TOLD_KEY, incident.id.encode(), receiver.encode())
+    return b"%s%s/%s" % (TOLD_KEY, incident.id.encode(), receiver.encode())
 
 
 def source_key(lane: int) -> bytes:

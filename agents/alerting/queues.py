@@ -25,6 +25,8 @@ class Queues:
         self._talks, self._touched = state.talks, state.touched
         self._waiting: Counter[str] = Counter()
         self._in_flight: dict[str, bytes] = {}
+        self._listed: dict[str, set[bytes]] = {}
+        """Keys of the conversations that a summary without an outcome tells of, by its id; some of them may be over."""
         self._gone: frozenset[str] = frozenset()
 
     @property
@@ -37,6 +39,8 @@ class Queues:
         self._gone = self._state.receivers() - self._receivers
         for key, talk in self._talks.items():
             self._waiting[talk.receiver] += len(talk.queue)
+            for summary in talk.summaries:
+                self._listed.setdefault(summary, set()).add(key)
             if talk.sending and talk.receiver in self._receivers:
                 self._in_flight[talk.queue[0].notification_id] = key
 
@@ -105,6 +109,7 @@ class Queues:
             talk.held = ""
             if listed_in is not None and listed_in not in talk.summaries:
                 talk.summaries.append(listed_in)
+                self._listed.setdefault(listed_in, set()).add(key)
             if talk.is_over:
                 del self._talks[key]
         return self._ledger.unsent(incident, receiver, NotificationOutcome.SUMMARISED, reason, now)
@@ -162,8 +167,9 @@ class Queues:
         """Those that the summary told of may go on."""
         self._touched.add(LEDGER_KEY)
         decisions = [self._ledger.ended(summary, outcome, status=status, attempt=attempt, now=now)]
-        for key, talk in sorted(self._talks.items()):
-            if summary.notification_id in talk.summaries:
+        for key in sorted(self._listed.pop(summary.notification_id, ())):
+            talk = self._talks.get(key)
+            if talk is not None and summary.notification_id in talk.summaries:
                 talk.summaries.remove(summary.notification_id)
                 talk.told |= isinstance(outcome, Delivered)
                 decisions += self.advance(key, now)

@@ -7,6 +7,7 @@ from typing import Final, Self
 import orjson
 
 from agents.alerting.matching import Matcher
+from agents.alerting.schedule import Schedule
 from schemas.records import AuditOutcome, Command, Incident
 from streams.pages import seal, unseal
 
@@ -45,6 +46,8 @@ class Silences:
 
     def __init__(self) -> None:
         self._silences: dict[bytes, Silence] = {}
+        self._of_tenant: dict[str, dict[bytes, Silence]] = {}
+        self._ends: Schedule[bytes] = Schedule()
         self._matchers: dict[str, tuple[Matcher, ...]] = {}
         self._touched: set[bytes] = set()
 
@@ -56,7 +59,7 @@ class Silences:
         starts_at, ends_at = command.starts_at or command.at, command.ends_at
         if ends_at is None or ends_at <= max(now, starts_at):
             return AuditOutcome.REFUSED, "it ends in the past, or before it begins"
-        if sum(silence.tenant == command.tenant for silence in self._silences.values()) >= MOST:
+        if len(self._of_tenant.get(command.tenant, ())) >= MOST:
             return AuditOutcome.REFUSED, f"the tenant has {MOST} silences already"
         silence = Silence(command.id, command.tenant, command.author, list(command.matchers), starts_at, ends_at)
         try:
@@ -81,9 +84,8 @@ class Silences:
         """The silence that holds messages about the incident back now; of several the one that ends last."""
         holding = [
             silence
-            for silence in self._silences.values()
-            if silence.tenant == incident.tenant
-            and not silence.expired
+            for silence in self._of_tenant.get(incident.tenant, {}).values()
+            if not silence.expired
             and silence.starts_at <= now < silence.ends_at
             and all(matcher.matches(incident) for matcher in self._matchers[silence.id])
         ]
@@ -91,13 +93,18 @@ class Silences:
 
     def next_end(self) -> int | None:
         """When the next one ends; None without any."""
-        return min((silence.ends_at for silence in self._silences.values()), default=None)
+        return self._ends.next()
 
     def forget_ended(self, now: int) -> bool:
         """Drop what has ended; whether anything had."""
-        ended = [key for key, silence in self._silences.items() if silence.ends_at <= now]
+        ended = self._ends.take_due(now)
         for key in ended:
-            del self._matchers[self._silences.pop(key).id]
+            silence = self._silences.pop(key)
+            del self._matchers[silence.id]
+            of_tenant = self._of_tenant[silence.tenant]
+            del of_tenant[key]
+            if not of_tenant:
+                del self._of_tenant[silence.tenant]
             self._touched.add(key)
         return bool(ended)
 
@@ -114,7 +121,10 @@ class Silences:
 
     def _put(self, silence: Silence) -> None:
         self._matchers[silence.id] = tuple(Matcher.parse(text) for text in silence.matchers)
-        self._silences[_key(silence.id)] = silence
+        key = _key(silence.id)
+        self._silences[key] = silence
+        self._of_tenant.setdefault(silence.tenant, {})[key] = silence
+        self._ends.put(key, silence.ends_at)
 
 
 def is_row(key: bytes) -> bool:

@@ -9,6 +9,7 @@ import orjson
 from agents.alerting.conversation import delivery_of
 from agents.alerting.messages import Delivery, Listing, summary_id, summary_message
 from agents.alerting.reasons import Reason
+from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings
 from schemas.ids import record_id
 from schemas.records import Incident
@@ -77,6 +78,9 @@ class Summaries:
         self._wait_us: Final = round(settings.summary_wait_s * 1e6)
         self._max_wait_us: Final = round(settings.summary_max_wait_s * 1e6)
         self._places: dict[bytes, _Place] = {}
+        self._due: Schedule[bytes] = Schedule()
+        self._sending: dict[str, bytes] = {}
+        """Key of the place of each summary that is being delivered, by its id."""
         self._touched: set[bytes] = set()
 
     def add(self, incident: Incident, receiver: str, *, is_first: bool, now: int, not_before: int = 0) -> str | None:
@@ -98,6 +102,7 @@ class Summaries:
             )
         collected = place.collected
         collected.due_at = max(min(now + self._wait_us, collected.first_at + self._max_wait_us), collected.not_before)
+        self._schedule(key)
         if collected.put(incident):
             return collected.id
         if len(collected.listings) >= self._settings.summary_listed:
@@ -120,15 +125,15 @@ class Summaries:
 
     def next_due(self) -> int | None:
         """When the next summary is due; None while none can become due by time alone."""
-        return min((p.collected.due_at for p in self._places.values() if p.collected and not p.sending), default=None)
+        return self._due.next()
 
     def take_due(self, now: int) -> list[Delivery]:
         """The summaries that are due, as deliveries that have begun."""
         taken = []
-        for key, place in sorted(self._places.items()):
+        for key in self._due.take_due(now):
+            place = self._places[key]
             collected = place.collected
-            if collected is None or place.sending is not None or collected.due_at > now:
-                continue
+            assert collected is not None
             place.sending = Delivery(
                 notification_id=collected.id,
                 tenant=place.tenant,
@@ -140,44 +145,61 @@ class Summaries:
                 decided_at=now,
             )
             place.collected = None
+            self._sending[collected.id] = key
             self._touched.add(key)
             taken.append(place.sending)
         return taken
 
     def sending(self) -> list[Delivery]:
         """The summaries that are being delivered."""
-        return [place.sending for _, place in sorted(self._places.items()) if place.sending is not None]
+        keys = sorted(self._sending.values())
+        return [place.sending for place in map(self._places.__getitem__, keys) if place.sending is not None]
 
     def is_sending(self, notification_id: str) -> bool:
         """Whether this summary is being delivered."""
-        return any(p.sending and p.sending.notification_id == notification_id for p in self._places.values())
+        return notification_id in self._sending
 
     def settle(self, notification_id: str) -> Delivery | None:
         """A summary's outcome is known: forget it. None when no summary of this id is being delivered."""
-        for key, place in self._places.items():
-            if place.sending is not None and place.sending.notification_id == notification_id:
-                done, place.sending = place.sending, None
-                self._touched.add(key)
-                if place.collected is None:
-                    del self._places[key]
-                return done
-        return None
+        key = self._sending.pop(notification_id, None)
+        if key is None:
+            return None
+        place = self._places[key]
+        done, place.sending = place.sending, None
+        self._touched.add(key)
+        self._schedule(key)
+        if place.collected is None:
+            del self._places[key]
+        return done
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over the rows that `changed` gave. Raises NewerState."""
         self._places = {key: _Place.from_row(value) for key, value in rows}
+        for key, place in self._places.items():
+            if place.sending is not None:
+                self._sending[place.sending.notification_id] = key
+            self._schedule(key)
 
     def drop(self, receivers: frozenset[str]) -> list[Delivery]:
         """Forget these receivers' summaries; returns what was being delivered."""
         gone = {key: place for key, place in sorted(self._places.items()) if place.receiver in receivers}
-        for key in gone:
+        for key, place in gone.items():
             del self._places[key]
+            self._due.put(key, None)
+            if place.sending is not None:
+                del self._sending[place.sending.notification_id]
             self._touched.add(key)
         return [place.sending for place in gone.values() if place.sending is not None]
 
     def receivers(self) -> frozenset[str]:
         """Names of the receivers that have one."""
         return frozenset(place.receiver for place in self._places.values())
+
+    def _schedule(self, key: bytes) -> None:
+        """One that collects is due by time alone, unless the one before it is being delivered."""
+        place = self._places[key]
+        collected = None if place.sending is not None else place.collected
+        self._due.put(key, None if collected is None else collected.due_at)
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """The rows that changed since the last call; None for one that is gone."""

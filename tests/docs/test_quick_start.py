@@ -23,9 +23,9 @@ SHOWS = {
     "sentinel produce": r"events to \S+telemetry",
     "curl": r"(incident\.opened(.*\n)*.*){3}",
     "ask()": r"reason +rule slow(.*\n)*evidence\s+value +12000000",
-    "sentinel acknowledge": r"load test +holds",
+    "sentinel acknowledge": r"load test +applied",
     "NEW": r'"id":"\w+","tenant":"acme","matchers":\["application=checkout"\]',
-    "SILENCE": r"ends now",
+    "SILENCE": r"end of silence .*: applied",
     "ask ": r'"delivered"',
     "sentinel settings": r"worker\.control_key +\*\*\*(.*\n)*lane",
 }

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from tests.stages.inbox import Inbox, inbox
 from tests.stages.workers import CONTROL_KEY, Installation, Worker, until
 from tests.webhook.server import answers
 from topology.cli import main
+from topology.commanding import SilenceState, silence, silences
 
 LANES = 2
 
@@ -189,14 +191,53 @@ def test_what_cannot_be_meant_is_one_plain_line(office: Office, capsys: pytest.C
         assert line in capsys.readouterr().err
 
 
+def test_the_list_shows_what_alert_made_of_each_silence(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    """1,003 were asked for, 1,000 are applied, 3 are refused with the reason: one implementation of the rule, and the list asks it."""
+    broker, key, producer = office.installation.broker, Secret(CONTROL_KEY), office.installation.producer
+    now = time.time_ns() // 1000
+    for number in range(1003):
+        command = silence("many", (f"user=u{number}",), author="loop", comment="", now=now, ends_at=now + 3_600_000_000)
+        record = command_record(office.installation.names.commands, command, key)
+        producer.produce(record.topic, value=record.value, key=record.key, headers=list(record.headers))
+        producer.poll(0)
+    assert producer.flush(30) == 0
+
+    def states() -> Counter[str]:
+        return Counter(one.state for one in silences(broker, key, now, "many"))
+
+    until(lambda: states()[SilenceState.WAITING] == 0, "alert has answered each", worker=office.worker)
+    assert states() == {SilenceState.APPLIED: 1000, SilenceState.REFUSED: 3}
+    listed = said(capsys, office, "silence", "--list", "--tenant", "many")
+    assert listed.count("refused: the tenant has 1000 silences already") == 3
+    with pytest.raises(SystemExit) as end:
+        main(["silence", "tenant=many", "user=one-more", "--for", "1h", "--config", office.config])
+    assert end.value.code == 1
+    assert "is refused: the tenant has 1000 silences already" in capsys.readouterr().err
+
+
+def test_an_acknowledgement_of_what_is_not_open_is_said_to_be_refused(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answer is asked of alert, not assumed."""
+    with pytest.raises(SystemExit) as end:
+        main(["acknowledge", "f" * 32, "--tenant", "nobody", "--config", office.config])
+    assert end.value.code == 1
+    assert "is refused: no incident of this tenant with this id is open" in capsys.readouterr().err
+
+
 def test_a_killed_worker_still_knows_the_silence(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
     """It is in the lanes' state, or read again before the first record is taken. (The last test of this module.)"""
     line = said(capsys, office, "silence", "tenant=acme", "severity<=high", "--for", "1h")
     silence_id = line.split()[1]
+    assert line.rstrip().endswith(": applied")
     office.worker.kill()
+    unheard = said(capsys, office, "silence", "tenant=idle", "user=x", "--for", "1h")
+    assert "waiting, alert has not processed it within 5 s" in unheard
+    assert "waiting" in said(capsys, office, "silence", "--list", "--tenant", "idle")
     names = [office.happens(digit * 32, IncidentChange.OPENED, "night") for digit in "3456"]
     with office.installation.worker("alert") as heir:
         heir.ready()
         until(lambda: all(map(office.notes, names)), "all are decided", worker=heir)
         assert {note.detail for name in names for note in office.notes(name)} == {silence_id}
         assert not {about for _, about in office.pages()} & set(names)
+        until(lambda: "applied" in said(capsys, office, "silence", "--list", "--tenant", "idle"), "obeyed", worker=heir)

@@ -9,11 +9,15 @@ import typer
 from topology.commands.options import Config, UserError, settings_from, show_table
 
 if TYPE_CHECKING:
+    from schemas.records import Command
+    from topology.commanding import Standing
     from topology.settings import Settings
 
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LONGEST_S: Final = 366 * 86_400
+ANSWER_S: Final = 5.0
+"""For what `alert` says to a command; it obeys within a second."""
 
 Tenant = Annotated[str | None, typer.Option(help="The tenant; may also be a matcher, tenant=NAME.")]
 Author = Annotated[str | None, typer.Option(help="Who asks. Default: the user who is logged in.")]
@@ -62,13 +66,11 @@ def acknowledge(
     A rise of its severity and its end are told as before.
     """
     from schemas.records import CommandKind
-    from topology.commanding import about, publish
+    from topology.commanding import about
 
     settings = settings_from(config)
     command = about(CommandKind.ACKNOWLEDGE, tenant, incident, author=author or _user(), comment=comment, now=_now_us())
-    _reach(settings)
-    publish(settings.broker, command, settings.worker.control_key)
-    typer.echo(f"acknowledged {incident} of {tenant}, if it is open; topic audit tells")
+    typer.echo(f"acknowledgement of {incident} of {tenant}{_carried_out(settings, command)}")
 
 
 def _silence(
@@ -81,7 +83,6 @@ def _silence(
     *,
     everything: bool,
 ) -> None:
-    from topology.commanding import publish
     from topology.commanding import silence as command_of
 
     if tenant is None:
@@ -93,14 +94,14 @@ def _silence(
     now = _now_us()
     ends_at = now + round(seconds_of(span) * 1e6)
     command = command_of(tenant, conditions, author=author, comment=comment, now=now, ends_at=ends_at)
-    _reach(settings)
-    publish(settings.broker, command, settings.worker.control_key)
-    typer.echo(f"silence {command.id} of {tenant} until {_time(ends_at)}: {' '.join(conditions) or 'every incident'}")
+    said = _carried_out(settings, command)
+    what = " ".join(conditions) or "every incident"
+    typer.echo(f"silence {command.id} of {tenant} until {_time(ends_at)}: {what}{said}")
 
 
 def _expire(settings: "Settings", silence_id: str, tenant: str | None, author: str, comment: str) -> None:
     from schemas.records import CommandKind
-    from topology.commanding import about, publish, silences
+    from topology.commanding import about, silences
 
     _reach(settings)
     key = settings.worker.control_key
@@ -108,12 +109,8 @@ def _expire(settings: "Settings", silence_id: str, tenant: str | None, author: s
     if not found:
         raise UserError(f"there is no silence {silence_id} that has not ended; `sentinel silence --list` shows them")
     owner = found[0].command.tenant
-    publish(
-        settings.broker,
-        about(CommandKind.EXPIRE, owner, silence_id, author=author, comment=comment, now=_now_us()),
-        key,
-    )
-    typer.echo(f"silence {silence_id} of {owner} ends now")
+    command = about(CommandKind.EXPIRE, owner, silence_id, author=author, comment=comment, now=_now_us())
+    typer.echo(f"end of silence {silence_id} of {owner}{_carried_out(settings, command)}")
 
 
 def _list(settings: "Settings", tenant: str | None) -> None:
@@ -134,11 +131,39 @@ def _list(settings: "Settings", tenant: str | None) -> None:
                 one.command.author,
                 " ".join(one.command.matchers) or "every incident",
                 one.command.comment,
-                f"ended by {one.expired_by}" if one.expired_by else "holds",
+                _state(one),
             )
             for one in found
         ],
     )
+
+
+def _carried_out(settings: "Settings", command: "Command") -> str:
+    """What `alert` says came of it, to be added to a line. Raises UserError when it refuses."""
+    from schemas.records import AuditOutcome
+    from topology.commanding import carried_out
+
+    _reach(settings)
+    answer = carried_out(settings.broker, command, settings.worker.control_key, ANSWER_S)
+    if answer is None:
+        return f": waiting, alert has not processed it within {ANSWER_S:g} s; it will when it runs"
+    if answer.outcome is AuditOutcome.REFUSED:
+        raise UserError(
+            f"{command.kind} {command.target or command.id} of {command.tenant} is refused: {answer.detail}"
+        )
+    return f": {answer.outcome}" + (f", {answer.detail}" if answer.outcome is AuditOutcome.REPEATED else "")
+
+
+def _state(silence: "Standing") -> str:
+    from topology.commanding import SilenceState
+
+    match silence.state:
+        case SilenceState.REFUSED:
+            return f"refused: {silence.detail}"
+        case SilenceState.ENDING | SilenceState.ENDED:
+            return f"{silence.state} by {silence.expired_by}"
+        case _:
+            return silence.state
 
 
 def seconds_of(span: str) -> float:
