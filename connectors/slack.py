@@ -4,6 +4,7 @@ What comes from telemetry stands in plain text blocks, where Slack reads no mark
 and no link forged by the name of a model. The only markup is the link to the incident, which is ours.
 """
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -18,7 +19,10 @@ from schemas.secrets import Secret
 
 BOT_URL: Final = "https://slack.com/api/chat.postMessage"
 
+WEBHOOK_HOSTS: Final = ("hooks.slack.com", "hooks.slack-gov.com")
+
 _LIMITS: Final = OutboundLimits()
+_TOKEN: Final = re.compile(r"xox[a-z]-[A-Za-z0-9-]+")
 _MOST_HEADER: Final = 150
 _MOST_TEXT: Final = 3000
 _MOST_FIELD: Final = 2000
@@ -58,7 +62,7 @@ class SlackReceiver:
         limits: OutboundLimits = _LIMITS,
     ) -> None:
         text = secret.reveal()
-        if channel is not None and not text.startswith("xox"):
+        if channel is not None and not _TOKEN.fullmatch(text):
             raise ValueError("with a channel the secret is a bot's token, which begins with xoxb-")
         if channel is None and not text.startswith(("https://", "http://")):
             raise ValueError(

@@ -1,14 +1,17 @@
 """The messages of `sentinel notify-test`: made and sent as alert would, but for an incident that never was."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import orjson
 
+from agents.alerting.matching import Matcher
 from agents.alerting.messages import incident_message, message_id
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered, after_attempt
 from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettings
+from agents.alerting.telling import why_told
 from connectors.log import log_line
 from connectors.pagerduty import pagerduty_event
 from connectors.slack import slack_message
@@ -36,7 +39,18 @@ class Sample:
 def sample_messages(settings: AlertSettings) -> list[Sample]:
     """Start and end of an incident of this moment."""
     now = time.time_ns() // 1000
-    opened = Incident(
+    opened = _incident(now)
+    ended = replace(
+        opened, state=IncidentState.RESOLVED, revision=2, change=IncidentChange.RESOLVED, resolved_at=now, ordinal=1
+    )
+    return [
+        Sample(reason, message_id(incident, "notify-test"), incident_message(incident, reason, settings.page_url))
+        for incident, reason in ((opened, Reason.OPENED), (ended, Reason.RESOLVED))
+    ]
+
+
+def _incident(now: int) -> Incident:
+    return Incident(
         id=record_id("notify-test", now),
         tenant="notify-test",
         application="notify-test",
@@ -58,13 +72,6 @@ def sample_messages(settings: AlertSettings) -> list[Sample]:
         offset=0,
         ordinal=0,
     )
-    ended = replace(
-        opened, state=IncidentState.RESOLVED, revision=2, change=IncidentChange.RESOLVED, resolved_at=now, ordinal=1
-    )
-    return [
-        Sample(reason, message_id(incident, "notify-test"), incident_message(incident, reason, settings.page_url))
-        for incident, reason in ((opened, Reason.OPENED), (ended, Reason.RESOLVED))
-    ]
 
 
 def shown(receiver: ReceiverSettings, message: Sample) -> str:
@@ -80,6 +87,38 @@ def shown(receiver: ReceiverSettings, message: Sample) -> str:
         case ReceiverKind.WEBHOOK:
             said = orjson.loads(message.body)
     return orjson.dumps(said, option=orjson.OPT_INDENT_2).decode()
+
+
+def reached(settings: AlertSettings, conditions: Sequence[str]) -> list[tuple[str, str]]:
+    """Each receiver's name, and whether an incident like this would be told to it when it opens, with the reason; silences and caps are not asked.
+
+    `conditions` describe the incident: `tenant=acme`, `application=checkout`, `severity=high`, and so on, as many of each as it names. Without a
+    severity it is critical. Raises ValueError for what describes none.
+    """
+    named: dict[str, list[str]] = {}
+    for text in conditions:
+        matcher = Matcher.parse(text, knows_tenant=True)
+        if matcher.operator != "=":
+            raise ValueError(f"{text!r} describes no incident; write {matcher.field}=VALUE")
+        named.setdefault(matcher.field, []).append(matcher.value)
+    for name in ("tenant", "application", "severity", "incident"):
+        if len(named.get(name, ())) > 1:
+            raise ValueError(f"an incident has one {name}, not {len(named[name])}")
+    incident = replace(
+        _incident(time.time_ns() // 1000),
+        id=named.get("incident", ["notify-test"])[0],
+        tenant=named.get("tenant", ["notify-test"])[0],
+        application=named.get("application", ["notify-test"])[0],
+        severity=Severity(named.get("severity", [Severity.CRITICAL])[0]),
+        models=tuple(named.get("model", ())),
+        users=tuple(named.get("user", ())),
+        metrics=tuple(named.get("metric", ())),
+        detectors=tuple(named.get("detector", ())),
+    )
+    reasons = [
+        (receiver.name, why_told(incident, receiver, None, is_acknowledged=False)) for receiver in settings.receivers
+    ]
+    return [(name, f"told: {reason}" if reason is Reason.OPENED else f"not told: {reason}") for name, reason in reasons]
 
 
 async def send(settings: AlertSettings, name: str, messages: list[Sample]) -> list[str]:

@@ -1,5 +1,8 @@
 """A connector for each receiver of the settings."""
 
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
 from agents.alerting.ports import Receiver
 from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettings
 from connectors import pagerduty, slack
@@ -22,6 +25,44 @@ def receivers_of(settings: AlertSettings) -> dict[str, Receiver]:
         except ValueError as fault:
             raise Refused(f"alerting.receivers: {receiver.name}: {fault}") from fault
     return made
+
+
+def check_receivers(settings: AlertSettings) -> tuple[list[str], list[str]]:
+    """What `alert` would refuse of its receivers and its heartbeat, and what it takes though it looks wrong: a line each, with what to do.
+
+    Builds every connector as `alert` does, and asks no network. No line shows a secret.
+    """
+    faults, hints = [], []
+    for receiver in settings.receivers:
+        try:
+            _receiver(receiver, {})
+        except ValueError as fault:
+            faults.append(f"alerting.receivers: {receiver.name}: {fault}")
+        else:
+            hints += [f"alerting.receivers: {receiver.name}: {hint}" for hint in _hints(receiver)]
+    try:
+        heartbeat_of(settings)
+    except Refused as fault:
+        faults.append(str(fault))
+    if all(receiver.match for receiver in settings.receivers):
+        hints.append("alerting.receivers: each has a `match`; an incident that matches none is told to nobody")
+    return faults, hints
+
+
+def _hints(receiver: ReceiverSettings) -> Iterator[str]:
+    secret = receiver.secret.reveal()
+    if receiver.kind is ReceiverKind.SLACK and receiver.channel is None and not receiver.allow_private:
+        address = urlsplit(secret)
+        if address.hostname not in slack.WEBHOOK_HOSTS:
+            yield f"the secret is an address at {address.hostname}; Slack's begin with https://hooks.slack.com/"
+        elif not address.path.startswith(("/services/", "/workflows/", "/triggers/")):
+            yield "the secret is not a whole address of an incoming webhook: https://hooks.slack.com/services/T…/B…/…"
+    if receiver.kind is ReceiverKind.SLACK and receiver.channel is not None and not secret.startswith("xoxb-"):
+        yield "the secret is not the token of a bot, which begins with xoxb-; other tokens end with the person they belong to"
+    if receiver.kind is ReceiverKind.PAGERDUTY and receiver.url is not None:
+        host = urlsplit(receiver.url).hostname or ""
+        if not host.endswith("pagerduty.com") and not receiver.allow_private:
+            yield f"the url is at {host}; PagerDuty's are {pagerduty.URL} and https://events.eu.pagerduty.com/v2/enqueue"
 
 
 def heartbeat_of(settings: AlertSettings) -> Receiver | None:

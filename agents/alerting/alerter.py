@@ -15,7 +15,7 @@ from agents.alerting.reasons import Reason
 from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from agents.alerting.standing import Standing
-from agents.alerting.telling import is_severe_enough, why_told
+from agents.alerting.telling import concerns, is_severe_enough, why_told
 from schemas.records import (
     AuditOutcome,
     Command,
@@ -71,6 +71,8 @@ class Alerter:
         self._ledger.turn(offset)
         self._stand(incident)
         decisions: list[Decision] = []
+        if self._is_unrouted(incident):
+            return [self._queues.unsent(incident, "", Reason.NOT_ROUTED, now)]
         for receiver in self._settings.receivers:
             if incident.state is IncidentState.RESOLVED:
                 decisions += self._on_resolved(incident, receiver, now)
@@ -177,9 +179,18 @@ class Alerter:
         if reason is Reason.UPDATED_NOT_SENT:
             self._summaries.refresh(incident, receiver.name)
             return [Decision(reason, receiver.name)]
-        if reason is Reason.BELOW_SEVERITY:
+        if reason in (Reason.BELOW_SEVERITY, Reason.NOT_MATCHED):
             return [self._queues.unsent(incident, receiver.name, reason, now)]
         return self._tell(incident, receiver, reason, now)
+
+    def _is_unrouted(self, incident: Incident) -> bool:
+        """Whether this is news of an open incident that no receiver's `match` holds for, and that nobody was told of."""
+        if incident.state is not IncidentState.OPEN or incident.change is IncidentChange.UPDATED:
+            return False
+        return not any(
+            concerns(incident, receiver) or talk_key(incident, receiver.name) in self._talks
+            for receiver in self._settings.receivers
+        )
 
     def _tell(
         self, incident: Incident, receiver: ReceiverSettings, reason: Reason, now: int, *, at_any_age: bool = False
@@ -309,6 +320,7 @@ class Alerter:
                 self._silences.of(incident, now) is None
                 and self._is_old(incident, now)
                 and is_severe_enough(incident, receiver)
+                and concerns(incident, receiver)
             ):
                 return [self._queues.listed(incident, receiver.name, Reason.LISTED_OLD, now)]
             return [self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]

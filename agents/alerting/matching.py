@@ -19,7 +19,9 @@ _COMPARED: Final[dict[str, Callable[[int, int], bool]]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+_TENANT: Final = "tenant"
 _LISTED: Final[dict[str, Callable[[Incident], tuple[str, ...]]]] = {
+    _TENANT: lambda incident: (incident.tenant,),
     "application": lambda incident: (incident.application,),
     "incident": lambda incident: (incident.id,),
     "model": lambda incident: incident.models,
@@ -31,10 +33,11 @@ _LISTED: Final[dict[str, Callable[[Incident], tuple[str, ...]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """One condition. Fields are application, incident, model, user, metric, detector and severity.
+    """One condition. Fields are application, incident, model, user, metric, detector and severity; for receivers also tenant, which a silence has
+    anyway. A severity can be compared.
 
-    `=` holds where an incident names this value and no other: a silence for one model hides no trouble of a second one. `!=` holds where it does not
-    name the value at all. A severity can be compared.
+    For an incident that names several values of a field, silences and receivers read a condition differently, so that in doubt people are told: see
+    `matches` and `concerns`.
     """
 
     field: str
@@ -42,7 +45,7 @@ class Matcher:
     value: str
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, *, knows_tenant: bool = False) -> Self:
         """Raises ValueError with words that say what to write.
 
         >>> str(Matcher.parse("severity<=medium"))
@@ -57,8 +60,9 @@ class Matcher:
         if field == "severity":
             if value not in list(Severity):
                 raise ValueError(f"{text!r}: a severity is one of {', '.join(Severity)}")
-        elif field not in _LISTED:
-            raise ValueError(f"{text!r}: there is no field {field!r}; known are {', '.join([*_LISTED, 'severity'])}")
+        elif field not in _LISTED or (field == _TENANT and not knows_tenant):
+            known = [name for name in (*_LISTED, "severity") if knows_tenant or name != _TENANT]
+            raise ValueError(f"{text!r}: there is no field {field!r}; known are {', '.join(known)}")
         elif sign not in ("=", "!="):
             raise ValueError(f"{text!r}: only a severity can be compared by {sign}")
         elif not value:
@@ -66,11 +70,28 @@ class Matcher:
         return cls(field, sign, value)
 
     def matches(self, incident: Incident) -> bool:
-        """Whether it holds for the incident as it stands."""
+        """Whether a silence with it hides the incident as it stands.
+
+        `=` holds where the incident names this value and no other: a silence for one model hides no trouble of a second one. `!=` holds where it does
+        not name the value at all.
+        """
         if self.field == "severity":
-            return _COMPARED[self.operator](_RANK[incident.severity], _RANK[Severity(self.value)])
+            return self._compares(incident)
         named = _LISTED[self.field](incident)
         return set(named) == {self.value} if self.operator == "=" else self.value not in named
+
+    def concerns(self, incident: Incident) -> bool:
+        """Whether a receiver with it is to be told of the incident as it stands.
+
+        `=` holds where the incident names this value, among others or not; `!=` where it names another one, or none.
+        """
+        if self.field == "severity":
+            return self._compares(incident)
+        named = _LISTED[self.field](incident)
+        return self.value in named if self.operator == "=" else set(named) != {self.value}
+
+    def _compares(self, incident: Incident) -> bool:
+        return _COMPARED[self.operator](_RANK[incident.severity], _RANK[Severity(self.value)])
 
     def __str__(self) -> str:
         return f"{self.field}{self.operator}{self.value}"

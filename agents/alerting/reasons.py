@@ -54,6 +54,12 @@ class Reason(StrEnum):
     BELOW_SEVERITY = "below the receiver's severity"
     """Not told."""
 
+    NOT_MATCHED = "does not match the receiver"
+    """Not told, by the receiver's `match`."""
+
+    NOT_ROUTED = "not routed: matches no receiver"
+    """Nobody is told: no receiver's `match` holds."""
+
     RESOLVED_NOT_SENT = "nobody was told that it was open"
     """Its end is not told, since no message about its start was taken by the receiver."""
 

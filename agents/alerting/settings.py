@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agents.alerting.matching import Matcher
 from schemas.records import Severity
 from schemas.secrets import Secret
 
@@ -46,6 +47,12 @@ class ReceiverSettings:
     min_severity: Severity = Severity.LOW
     """Least severity that is told. The default leaves out `info`, which is for reading, not for being told."""
 
+    match: tuple[str, ...] = ()
+    """Conditions that must all hold for an incident to be told, written as those of a silence: `tenant=acme`, `application=checkout`,
+    `model!=gpt-4o`, `severity>=high`; fields are tenant, application, incident, model, user, metric, detector and severity. Of an incident that names
+    several models (or users, metrics, detectors), `=` holds when this value is among them and `!=` when another is. Empty means every incident. An
+    incident that matches no receiver is on `notifications` as `not routed: matches no receiver`."""
+
     send_resolved: bool = True
     """Whether the end of an incident is told, to those who were told of it."""
 
@@ -72,6 +79,11 @@ class ReceiverSettings:
             raise ValueError(
                 f"receiver {self.name!r}: slack needs a secret: the address of an incoming webhook, or a bot's token and a channel"
             )
+        for condition in self.match:
+            try:
+                Matcher.parse(condition, knows_tenant=True)
+            except ValueError as fault:
+                raise ValueError(f"receiver {self.name!r}: match: {fault}") from fault
         if self.channel is not None and self.kind is not ReceiverKind.SLACK:
             raise ValueError(f"receiver {self.name!r}: a channel is for slack only")
         if self.pages_per_hour is not None and self.pages_per_hour < 1:

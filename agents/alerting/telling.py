@@ -1,8 +1,10 @@
 """Whether a receiver is told of a record of an open incident."""
 
+from functools import cache
 from typing import Final
 
 from agents.alerting.conversation import Conversation
+from agents.alerting.matching import Matcher
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import ReceiverSettings
 from agents.alerting.standing import reach
@@ -16,14 +18,27 @@ def is_severe_enough(incident: Incident, receiver: ReceiverSettings) -> bool:
     return _RANK[incident.severity] >= _RANK[receiver.min_severity]
 
 
+def concerns(incident: Incident, receiver: ReceiverSettings) -> bool:
+    """Whether the receiver's `match` holds for the incident as it is now."""
+    return all(_condition(text).concerns(incident) for text in receiver.match)
+
+
+@cache
+def _condition(text: str) -> Matcher:
+    return Matcher.parse(text, knows_tenant=True)
+
+
 def why_told(
     incident: Incident, receiver: ReceiverSettings, talk: Conversation | None, *, is_acknowledged: bool
 ) -> Reason:
-    """The reason to tell of it, or UPDATED_NOT_SENT or BELOW_SEVERITY; `talk` is what was told before, None for nothing."""
+    """The reason to tell of it, or UPDATED_NOT_SENT, BELOW_SEVERITY or NOT_MATCHED; `talk` is what was told before, None for nothing."""
     if talk is None:
-        if is_severe_enough(incident, receiver):
-            return Reason.OPENED
-        return Reason.UPDATED_NOT_SENT if incident.change is IncidentChange.UPDATED else Reason.BELOW_SEVERITY
+        why_not = Reason.NOT_MATCHED
+        if concerns(incident, receiver):
+            if is_severe_enough(incident, receiver):
+                return Reason.OPENED
+            why_not = Reason.BELOW_SEVERITY
+        return Reason.UPDATED_NOT_SENT if incident.change is IncidentChange.UPDATED else why_not
     if incident.change is IncidentChange.ESCALATED:
         # To those who were told nothing yet, since a silence held it back, the rise is the beginning.
         return Reason.OPENED if talk.held == Reason.OPENED else Reason.ESCALATED

@@ -67,3 +67,43 @@ def test_dry_run_shows_the_message_and_no_secret(name: str, tmp_path: Path, caps
     assert "https://s.example/incidents/notify-test/" in said
     assert ROUTING_KEY not in said
     assert "xoxb" not in said
+
+
+def routed(folder: Path) -> str:
+    """A settings file with receivers for some incidents."""
+    receivers = [
+        {"name": "shop", "match": ["application=checkout"]},
+        {"name": "grave", "min_severity": "critical"},
+    ]
+    path = folder / "routed.yaml"
+    path.write_text(yaml.safe_dump({"alerting": {"receivers": receivers}}))
+    return str(path)
+
+
+def test_reaches_says_who_would_be_told_of_an_incident_and_why_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is sent."""
+    asked = ["--reaches", "application=search", "--reaches", "severity=high", "--config", routed(tmp_path)]
+    status, said = told(capsys, *asked)
+    assert status == 0
+    lines = [line.split(maxsplit=1) for line in said.splitlines()[1:]]
+    assert lines == [
+        ["shop", "not told: does not match the receiver"],
+        ["grave", "not told: below the receiver's severity"],
+    ]
+    _, said = told(capsys, "--reaches", "application=checkout", "--config", routed(tmp_path))
+    assert said.count("told: opened") == 2
+
+
+@pytest.mark.parametrize(
+    ("condition", "fault"),
+    [("colour=red", "there is no field 'colour'"), ("model!=a", "describes no incident; write model=VALUE")],
+)
+def test_what_describes_no_incident_is_one_plain_line(
+    condition: str, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what to write."""
+    status, said = told(capsys, "--reaches", condition, "--config", routed(tmp_path))
+    assert status == 1
+    assert fault in said
