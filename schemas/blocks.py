@@ -18,6 +18,7 @@ import polars as pl
 from schemas.avro import Array, Enum, Field, Fixed, Json, Map, Primitive, Record, Type, Union
 from schemas.binary import long_bytes
 from schemas.framing import prefix
+from schemas.quiet import STDERR
 
 _SYNC: Final = b"sentinel-columns"
 _PADDING: Final = b"\0\0\0"
@@ -65,8 +66,10 @@ class BlockReader:
 
     def _read(self, values: Sequence[bytes], values_bytes: int, wanted: list[str]) -> pl.DataFrame | None:
         """These columns of the block, if it is made of exactly these values."""
+        source = io.BytesIO(self._block(values, values_bytes))
         try:
-            frame = pl.read_avro(io.BytesIO(self._block(values, values_bytes)), columns=[_LEAD, *wanted, _GUARD])
+            with STDERR.quiet():
+                frame = pl.read_avro(source, columns=[_LEAD, *wanted, _GUARD])
         except UNREADABLE:
             return None
         return frame if self._whole(frame, len(values)) else None

@@ -77,8 +77,7 @@ class Decoder:
         other values stand beside them, nor on the columns asked for (but that bytes which are no UTF-8 are found only
         in texts that are asked for, or are ids). Raises KeyError for a column that there is not.
 
-        Each call in which a record is not as its schema says makes polars write a line to stderr; where
-        RUST_BACKTRACE is set, many. Processes that decode are started with RUST_BACKTRACE=0 and POLARS_MAX_THREADS=1.
+        Processes that decode are started with POLARS_MAX_THREADS=1.
         """
         fast = None if KERNEL is None else self._fast.read(KERNEL, values, tuple(columns))
         if fast is None:

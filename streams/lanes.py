@@ -15,6 +15,7 @@ from streams.blocks import Block
 from streams.changelog import Changelog, read_back
 from streams.outgoing import Outgoing, Step
 from streams.position import KEY, Committed, Displaced, Log, Position, start_of
+from streams.refusal_log import RefusalLog
 from streams.settings import Lanes as Limits
 from streams.stage import LaneProgram, Stage
 
@@ -112,6 +113,7 @@ class LaneSet:
         self._prefix = transactional_prefix
         self._check_crcs = check_crcs
         self._monotonic, self._cpu_time = monotonic, cpu_time
+        self._refusals = RefusalLog(stage.name, monotonic)
         self._lanes: dict[int, Lane] = {}
         self._suspended = True
         self._stepped_s = 0.0
@@ -309,6 +311,10 @@ class LaneSet:
         metrics.POSITION.labels(name, lane.partition).set(lane.position.offset)
         metrics.PROGRESS.labels(name, lane.partition).set_to_current_time()
         metrics.STEP_RECORDS.labels(name).observe(len(block))
+        if step.bad:
+            self._refusals.note(step.now)
+        else:
+            self._refusals.tell_due()
         if step.late:
             metrics.LATE_EVENTS.labels(name, lane.partition).inc(step.late)
 

@@ -6,11 +6,11 @@ that was stopped and goes on, is no worker that hangs.
 
 import asyncio
 import faulthandler
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from schemas.quiet import STDERR
 from streams.ending import end_process
 from streams.position import Displaced
 
@@ -122,10 +122,10 @@ class Watchdog:
 
     def _say_where(self) -> None:
         """On standard error, where each thread and task waits: nobody could tell afterwards."""
-        faulthandler.dump_traceback(sys.stderr)
+        faulthandler.dump_traceback(STDERR.fileno())
         for task in [task for loop in self._loops() for task in asyncio.all_tasks(loop)]:
-            sys.stderr.write(f"Task {task.get_name()}:\n")
+            STDERR.write(f"Task {task.get_name()}:\n")
             # Not print_stack: it looks for the lines' text, and fails where compiled code has none.
             for frame in task.get_stack():
                 code = frame.f_code
-                sys.stderr.write(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}\n')
+                STDERR.write(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}\n')

@@ -1,12 +1,13 @@
 """Logs: one JSON object a line on standard error, in ECS names, cut at 2 kB."""
 
 import logging
-import sys
 from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
 from structlog.typing import EventDict
+
+from schemas.quiet import STDERR
 
 MOST_BYTES: Final = 2048
 """A text in a log line is cut so that no line is much longer than this, bytes."""
@@ -36,7 +37,7 @@ def configure(level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(STDERR)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[

@@ -32,7 +32,6 @@ BELOW = {"direction": Direction.BELOW}
 )
 def test_sentence(fields: dict[str, object], words: str) -> None:
     """Multiples from two on, percentages below, bare numbers where neither would be honest; a rule's limit is no expectation."""
-    base: dict[str, object] = {"detector": INTAKE, "model": None, "lane": 3, "offset": 1234}
     assert sentence(anomaly(0, **fields)) == words  # type: ignore[arg-type]
 
 
