@@ -6,10 +6,10 @@ from typing import Any
 from agents.correlation.correlator import Correlator
 from agents.correlation.settings import CorrelationSettings
 from schemas.errors import BadRecord
-from schemas.records import Anomaly, Incident
+from schemas.records import Anomaly, Incident, SignalChange
 from streams import metrics
 from streams.blocks import Block
-from streams.control import TICK, WATERMARK, header
+from streams.control import SIGNAL, TICK, WATERMARK, header
 from streams.outgoing import Outgoing, Step, dead_letter
 from streams.stage import LaneProgram, Stage
 from streams.topics import TopicNames
@@ -61,6 +61,10 @@ class CorrelateLane:
 
     def _take(self, record: Any) -> list[Incident]:
         append_time = record.timestamp * 1000
+        changed = header(record.headers, SIGNAL)
+        if changed is not None:
+            change = SignalChange.from_bytes(changed)
+            return self._correlator.on_change(change, offset=record.offset, append_time=append_time)
         if record.value is not None:
             return self._correlator.on_anomaly(
                 Anomaly.from_bytes(record.value), offset=record.offset, append_time=append_time

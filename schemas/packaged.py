@@ -32,6 +32,9 @@ IDS: Final = MappingProxyType(
         8: Known("Audit", 1),
         9: Known("Aggregate", 2),
         10: Known("Anomaly", 2),
+        11: Known("SignalChange", 1),
+        12: Known("Incident", 2),
+        13: Known("Command", 2),
     }
 )
 """Schema id to what it stands for. An id is never given twice: a new version of any schema gets the next free one."""

@@ -54,6 +54,11 @@ class IncidentState(StrEnum):
 
     OPEN = "open"
     RESOLVED = "resolved"
+    """Data came and was normal again."""
+    GIVEN_UP = "given_up"
+    """No data came for so long that nobody waits for it any more."""
+    CLOSED = "closed"
+    """A person, or a change of settings, ended it."""
 
 
 class IncidentChange(StrEnum):
@@ -63,6 +68,27 @@ class IncidentChange(StrEnum):
     ESCALATED = "escalated"
     UPDATED = "updated"
     RESOLVED = "resolved"
+    NO_DATA = "no_data"
+    """No data comes of what is wrong."""
+    NEW_LEVEL = "new_level"
+    """Something is still so, and is taken as the new level."""
+    GIVEN_UP = "given_up"
+    CLOSED = "closed"
+
+
+class SignalStatus(StrEnum):
+    """What can become of a signal."""
+
+    NORMAL = "normal"
+    NEW_LEVEL = "new_level"
+    NO_DATA = "no_data"
+    RETIRED = "retired"
+    GIVEN_UP = "given_up"
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the signal is over."""
+        return self in (SignalStatus.NORMAL, SignalStatus.RETIRED, SignalStatus.GIVEN_UP)
 
 
 class NotificationOutcome(StrEnum):
@@ -81,6 +107,7 @@ class CommandKind(StrEnum):
     SILENCE = "silence"
     EXPIRE = "expire"
     ACKNOWLEDGE = "acknowledge"
+    CLOSE = "close"
 
 
 class AuditOutcome(StrEnum):
@@ -220,6 +247,28 @@ class Anomaly(Record):
     lane: int
     offset: int
     ordinal: int
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalChange(Record):
+    """What became of a signal: of one metric of one subject that a detector or rule has found anomalous."""
+
+    tenant: str
+    application: str
+    model: str | None = None
+    user: str | None = None
+    rule: str | None = None
+    metric: str
+    detector: str
+    status: SignalStatus
+    event_time: int
+    since: int | None = None
+    settings_version: str
+    reason: str
+    lane: int
+    offset: int
+    ordinal: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +346,9 @@ class Incident(Record):
     lane: int
     offset: int
     ordinal: int
+    no_data_since: int | None = None
+    new_level_since: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

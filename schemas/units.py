@@ -1,7 +1,10 @@
 """Values of our metrics as people read them. On the wire they are in small whole units: µs, 1e-9 of a currency unit, shares."""
 
 import math
+from datetime import UTC, datetime, timedelta
 from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _LENGTHS: Final = ((60e6, 120e6, "min"), (1e6, 1e6, "s"), (1e3, 1e3, "ms"), (1.0, 0.0, "µs"))
 """How many µs a unit is, and from how many on it is used."""
@@ -38,6 +41,15 @@ def number(value: float, digits: int = 3) -> str:
     if abs(rounded) >= 1e9 or abs(rounded) < 1e-4:
         return f"{rounded:.{digits}g}"
     return f"{rounded:,.{digits}g}" if abs(rounded) < 10**digits else f"{rounded:,.0f}"
+
+
+def utc(time: int) -> str:
+    """A point in time, µs since 1970, as a sentence names it: to the second, UTC.
+
+    >>> utc(1_700_000_000_900_000)
+    '2023-11-14 22:13:20 UTC'
+    """
+    return (_EPOCH + timedelta(microseconds=time)).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _length(us: float, digits: int) -> str:

@@ -5,6 +5,7 @@ import hmac
 from collections.abc import Iterable
 from typing import Final
 
+from schemas.records import SignalChange
 from schemas.secrets import Secret
 from streams.outgoing import Outgoing
 
@@ -16,6 +17,9 @@ SETTINGS: Final = "sentinel-settings"
 
 WATERMARK: Final = "sentinel-watermark"
 """Header of a lane's watermark on `anomalies`: ASCII `lane offset watermark_us`, the value is null."""
+
+SIGNAL: Final = "sentinel-signal"
+"""Header of a record on `anomalies` that says what became of a signal: a framed `SignalChange`; the value is null, the key the tenant."""
 
 SKIP: Final = "sentinel-skip"
 """Header of a record on `settings`: the offset in its key kills the decoder and is never decoded again."""
@@ -61,3 +65,8 @@ def settings_control(topic: str, partition: int, version: str, key: Secret) -> O
 def watermark(topic: str, partition: int, lane: int, offset: int, watermark_us: int) -> Outgoing:
     """A lane's watermark, for one partition of `anomalies`."""
     return Outgoing(topic, None, None, ((WATERMARK, b"%d %d %d" % (lane, offset, watermark_us)),), partition)
+
+
+def signal_change(topic: str, change: SignalChange) -> Outgoing:
+    """What became of a signal, for the partition of `anomalies` that the tenant's anomalies go to."""
+    return Outgoing(topic, change.tenant.encode(), None, ((SIGNAL, change.to_bytes()),))

@@ -15,13 +15,12 @@ from agents.alerting.reasons import Reason
 from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from agents.alerting.standing import Standing
-from agents.alerting.telling import concerns, is_severe_enough, why_told
+from agents.alerting.telling import ENDS, QUIET_CHANGES, concerns, is_severe_enough, why_told
 from schemas.records import (
     AuditOutcome,
     Command,
     CommandKind,
     Incident,
-    IncidentChange,
     IncidentState,
     NotificationOutcome,
 )
@@ -74,7 +73,7 @@ class Alerter:
         if self._is_unrouted(incident):
             return [self._queues.unsent(incident, "", Reason.NOT_ROUTED, now)]
         for receiver in self._settings.receivers:
-            if incident.state is IncidentState.RESOLVED:
+            if incident.state is not IncidentState.OPEN:
                 decisions += self._on_resolved(incident, receiver, now)
             else:
                 decisions += self._on_open(incident, receiver, now)
@@ -181,11 +180,16 @@ class Alerter:
             return [Decision(reason, receiver.name)]
         if reason in (Reason.BELOW_SEVERITY, Reason.NOT_MATCHED):
             return [self._queues.unsent(incident, receiver.name, reason, now)]
+        if reason is Reason.NEW_LEVEL:
+            if self._silences.of(incident, now) is not None:
+                return [Decision(Reason.UPDATED_NOT_SENT, receiver.name)]
+            # An update to those who know, no page: whether it is old, or too much within an hour, does not matter.
+            return self._say(incident, receiver.name, reason, now)
         return self._tell(incident, receiver, reason, now)
 
     def _is_unrouted(self, incident: Incident) -> bool:
         """Whether this is news of an open incident that no receiver's `match` holds for, and that nobody was told of."""
-        if incident.state is not IncidentState.OPEN or incident.change is IncidentChange.UPDATED:
+        if incident.state is not IncidentState.OPEN or incident.change in QUIET_CHANGES:
             return False
         return not any(
             concerns(incident, receiver) or talk_key(incident, receiver.name) in self._talks
@@ -214,7 +218,7 @@ class Alerter:
         if talk.held in ("", Reason.REPEATED, Reason.EXTENDED):
             talk.held = reason
         self._touched.add(key)
-        if not is_new and incident.change is IncidentChange.UPDATED:
+        if not is_new and incident.change in QUIET_CHANGES:
             return [Decision(Reason.UPDATED_NOT_SENT, receiver)]
         self._touched.add(LEDGER_KEY)
         name = name_of(incident, receiver, reason, talk)
@@ -272,6 +276,8 @@ class Alerter:
             or known is None
             or known.acknowledged_by
             or waits
+            # It was told that this is the new level; nobody need be told again that it is still so.
+            or known.incident.new_level_since is not None
             or talk.receiver not in self._receivers
         ):
             return None
@@ -300,7 +306,7 @@ class Alerter:
         """Remember how the incident stands, while it is open."""
         self._touched.add(standing.KEY + incident.id.encode())
         known = self._standing.get(incident.id)
-        if incident.state is IncidentState.RESOLVED:
+        if incident.state is not IncidentState.OPEN:
             self._standing.pop(incident.id, None)
         elif known is None:
             self._standing[incident.id] = Standing(incident)
@@ -334,7 +340,7 @@ class Alerter:
             return [self._queues.listed(incident, receiver.name, Reason.LISTED_AGAIN, now)]
         self._summaries.refresh(incident, receiver.name)
         if receiver.send_resolved:
-            return self._say(incident, receiver.name, Reason.RESOLVED, now)
+            return self._say(incident, receiver.name, ENDS[incident.state], now)
         return [
             self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_WANTED, now),
             *self._queues.advance(key, now),

@@ -12,7 +12,7 @@ from streams.pages import seal, unseal
 _VERSION: Final = 3
 """2 added `held` and what follows it: a row of version 1 has their defaults. 3 has `summaries` for what was one `summary`."""
 
-ANSWERS: Final = (Reason.ACKNOWLEDGED, Reason.RESOLVED)
+ANSWERS: Final = (Reason.ACKNOWLEDGED, Reason.NEW_LEVEL, Reason.RESOLVED, Reason.GIVEN_UP, Reason.CLOSED)
 """What is only told to those who took a message that the incident is open."""
 
 

@@ -101,6 +101,9 @@ def incident_message(incident: Incident, reason: Reason, page_url: str | None = 
         settings_version=incident.settings_version,
         link=_link(page_url, incident.tenant, incident.id),
         acknowledged_by=acknowledged_by or None,
+        no_data_since=None if incident.no_data_since is None else iso(incident.no_data_since),
+        new_level_since=None if incident.new_level_since is None else iso(incident.new_level_since),
+        note=incident.note,
     )
     return encode(IncidentMessage(type=f"incident.{reason}", timestamp=iso(incident.updated_at), incident=part))
 

@@ -24,6 +24,15 @@ class Reason(StrEnum):
     RESOLVED = "resolved"
     """It is over, and the receiver was told of it: told."""
 
+    GIVEN_UP = "given_up"
+    """No data came for so long that it is waited for no more, and the receiver was told of it: told. It is not said to be resolved."""
+
+    CLOSED = "closed"
+    """A person, or a change of settings, ended it, and the receiver was told of it: told."""
+
+    NEW_LEVEL = "new_level"
+    """What is wrong is still so, and is taken as the new level: told once to those who were told of it, and repeated no more."""
+
     SUMMARY = "summary"
     """The message that sums up what was listed for it."""
 

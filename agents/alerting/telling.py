@@ -8,9 +8,20 @@ from agents.alerting.matching import Matcher
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import ReceiverSettings
 from agents.alerting.standing import reach
-from schemas.records import Incident, IncidentChange, Severity
+from schemas.records import Incident, IncidentChange, IncidentState, Severity
+
+QUIET_CHANGES: Final = frozenset({IncidentChange.UPDATED, IncidentChange.NO_DATA, IncidentChange.NEW_LEVEL})
+"""Changes of an open incident that nobody is told who was not told of it."""
 
 _RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+ENDS: Final = {
+    IncidentState.RESOLVED: Reason.RESOLVED,
+    IncidentState.GIVEN_UP: Reason.GIVEN_UP,
+    IncidentState.CLOSED: Reason.CLOSED,
+}
+"""Why an incident's end is told, by how it ended."""
 
 
 def is_severe_enough(incident: Incident, receiver: ReceiverSettings) -> bool:
@@ -38,13 +49,15 @@ def why_told(
             if is_severe_enough(incident, receiver):
                 return Reason.OPENED
             why_not = Reason.BELOW_SEVERITY
-        return Reason.UPDATED_NOT_SENT if incident.change is IncidentChange.UPDATED else why_not
+        return Reason.UPDATED_NOT_SENT if incident.change in QUIET_CHANGES else why_not
     if incident.change is IncidentChange.ESCALATED:
         # To those who were told nothing yet, since a silence held it back, the rise is the beginning.
         return Reason.OPENED if talk.held == Reason.OPENED else Reason.ESCALATED
     if talk.held:
         # It may have outgrown its silence, which was for less than it is now.
         return Reason(talk.held)
+    if incident.change is IncidentChange.NEW_LEVEL and talk.singly:
+        return Reason.NEW_LEVEL
     is_wanted = receiver.send_extended and talk.singly and not is_acknowledged
     # While another message waits, that one is news enough.
     has_grown = not talk.queue and reach(incident) > talk.reach

@@ -4,11 +4,24 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from agents.correlation.open_incident import OpenIncident
+from agents.correlation import closed
+from agents.correlation.closed import ClosedSignals
+from agents.correlation.open_incident import MOST_NOTE, OpenIncident
 from agents.correlation.settings import CorrelationSettings
+from agents.correlation.signals import Signals, signal_key
 from agents.correlation.source_lanes import NEVER, SourceLanes, is_row
 from schemas.ids import record_id
-from schemas.records import Anomaly, Incident, IncidentChange
+from schemas.records import (
+    Anomaly,
+    AuditOutcome,
+    Command,
+    Incident,
+    IncidentChange,
+    IncidentState,
+    SignalChange,
+    SignalStatus,
+)
+from schemas.units import utc
 from streams.pages import NewerState
 
 OTHER_APPLICATIONS: Final = "(other applications)"
@@ -21,14 +34,20 @@ _OPEN_KEY: Final = b"open/"
 class _Step:
     """The incidents that one record of the lane makes; their ordinals count within it."""
 
-    def __init__(self, lane: int, offset: int) -> None:
-        self._lane, self._offset = lane, offset
+    def __init__(self, lane: int, offset: int, append_time: int) -> None:
+        self._lane, self._offset, self.append_time = lane, offset, append_time
         self.made: list[Incident] = []
 
-    def tell(self, incident: OpenIncident, change: IncidentChange, resolved_at: int | None = None) -> None:
+    def tell(
+        self,
+        incident: OpenIncident,
+        change: IncidentChange,
+        state: IncidentState = IncidentState.OPEN,
+        ended_at: int | None = None,
+    ) -> None:
         self.made.append(
             incident.record(
-                change, resolved_at=resolved_at, lane=self._lane, offset=self._offset, ordinal=len(self.made)
+                change, state=state, ended_at=ended_at, lane=self._lane, offset=self._offset, ordinal=len(self.made)
             )
         )
 
@@ -39,14 +58,14 @@ class Correlator:
     Every call is one record of the lane, with its `offset` and `append_time` (µs), and returns the incidents that it makes, in the order to write
     them; their (offset, ordinal) rise.
 
-    An anomaly joins the open incident of its application while it is less than `quiet_s` later than the last one; a later one ends that incident
-    and opens the next. A late anomaly joins too, or opens an incident of its own. An incident is opened, escalated (severity rises), updated
-    (something new joined; at most each `update_every_s`), and resolved when event time (`SourceLanes`) is `quiet_s` past its last anomaly:
-    `resolved_at` is that moment, whenever it was noticed. Only watermarks and ticks let time do its work, so a thousand late anomalies in a row
-    are one incident, not a thousand.
+    An anomaly joins the open incident of its application, or opens one, and its signal (the metric of the series or user, or the rule) is open
+    until detect says what became of it. An incident is opened, escalated (severity rises), updated (something new joined; at most each
+    `update_every_s`), and resolved when no signal of it is open and event time (`SourceLanes`) is `quiet_s` past the last anomaly and the
+    last end: `resolved_at` is that moment, whenever it was noticed. An anomaly after that moment opens the next incident. Silence
+    resolves nothing: an incident without data stays open, says so, and is given up after `give_up_s` of append time. A person may close it; what is
+    still wrong then opens no other incident before it has ended once.
 
-    Ticks, appended while the lane is idle and `wants_ticks`, move append time only. While a source lane moves, event time follows. When none
-    moves, event time stands, and an incident is resolved once its last anomaly was appended `quiet_s + silence_s` ago.
+    Ticks, appended while the lane is idle and `wants_ticks`, move append time only. While a source lane moves, event time follows.
     """
 
     def __init__(self, settings: CorrelationSettings, lane: int) -> None:
@@ -55,8 +74,10 @@ class Correlator:
         self._quiet_us: Final = round(settings.quiet_s * 1e6)
         self._update_us: Final = round(settings.update_every_s * 1e6)
         self._silence_us: Final = round((settings.quiet_s + settings.silence_s) * 1e6)
+        self._give_up_us: Final = round(settings.give_up_s * 1e6)
         self._sources: Final = SourceLanes(round(settings.active_lane_s * 1e6))
         self._open: dict[bytes, OpenIncident] = {}
+        self._closed: dict[bytes, ClosedSignals] = {}
         self._per_tenant: Counter[str] = Counter()
         self._touched: set[bytes] = set()
         # Nothing is due before these, in event time and in append time: most records look no further.
@@ -65,11 +86,27 @@ class Correlator:
 
     def on_anomaly(self, anomaly: Anomaly, *, offset: int, append_time: int) -> list[Incident]:
         """An anomaly came. One at or below its source lane's highest (offset, ordinal) came before: only its append time counts."""
-        step = _Step(self._lane, offset)
-        if self._sources.is_new(anomaly.lane, anomaly.offset, anomaly.ordinal):
-            self._take(anomaly, append_time, step)
+        step = _Step(self._lane, offset, append_time)
+        if self._sources.is_new(anomaly.lane, anomaly.offset, anomaly.ordinal) and not self._is_closed(anomaly, step):
+            self._take(anomaly, step)
         self._sources.passed(append_time)
         return step.made
+
+    def on_change(self, change: SignalChange, *, offset: int, append_time: int) -> list[Incident]:
+        """Something became of a signal. A change at or below its source lane's highest (offset, ordinal) came before, and one of a signal that
+        is not open here changes nothing."""
+        step = _Step(self._lane, offset, append_time)
+        if self._sources.is_new(change.lane, change.offset, change.ordinal):
+            self._change(change, step)
+        self._sources.passed(append_time)
+        return step.made
+
+    def on_close(self, command: Command, *, offset: int, append_time: int) -> tuple[list[Incident], AuditOutcome, str]:
+        """A person ends an incident: what came of it, and why."""
+        step = _Step(self._lane, offset, append_time)
+        outcome, detail = self._close(command, step)
+        self._sources.passed(append_time)
+        return step.made, outcome, detail
 
     def on_watermark(
         self, source_lane: int, source_offset: int, watermark: int, *, offset: int, append_time: int
@@ -78,15 +115,15 @@ class Correlator:
 
         One that came before moves nothing but append time: the watermark says so itself, the offset only says where it was made.
         """
-        step = _Step(self._lane, offset)
+        step = _Step(self._lane, offset, append_time)
         self._sources.moved(source_lane, watermark, append_time)
-        self._pass(append_time, step)
+        self._pass(step)
         return step.made
 
     def on_tick(self, *, offset: int, append_time: int) -> list[Incident]:
         """The lane was idle; append time is all that a tick says."""
-        step = _Step(self._lane, offset)
-        self._pass(append_time, step)
+        step = _Step(self._lane, offset, append_time)
+        self._pass(step)
         return step.made
 
     @property
@@ -106,7 +143,10 @@ class Correlator:
         """
         for key, value in rows.items():
             if key.startswith(_OPEN_KEY):
-                self._insert(key, OpenIncident.from_row(value, self._settings.max_listed, self._settings.thresholds))
+                limits = self._settings.max_listed, self._settings.max_signals
+                self._insert(key, OpenIncident.from_row(value, *limits, self._settings.thresholds))
+            elif key.startswith(closed.KEY):
+                self._closed[key] = ClosedSignals.from_row(value, self._settings.max_signals)
             elif not is_row(key):
                 raise NewerState(f"correlate's state has a row {key!r} that this program does not know")
         self._sources.restore((key, value) for key, value in rows.items() if is_row(key))
@@ -115,89 +155,203 @@ class Correlator:
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """Key and value of every row that changed since the last call, None for one that is gone; never more than one a key."""
         rows: list[tuple[bytes, bytes | None]] = [*self._sources.changed()]
-        rows += [(key, self._open[key].row() if key in self._open else None) for key in sorted(self._touched)]
+        for key in sorted(self._touched):
+            kept = self._open.get(key) or self._closed.get(key)
+            rows.append((key, kept.row() if kept else None))
         self._touched.clear()
         return rows
 
-    def _take(self, anomaly: Anomaly, append_time: int, step: _Step) -> None:
-        key, application = self._place(anomaly)
-        incident = self._open.get(key)
-        if incident is not None and anomaly.event_time >= incident.last_event + self._quiet_us:
-            self._resolve(key, step)
-            incident = None
-        if incident is None:
-            incident = OpenIncident(
-                id=record_id(anomaly.tenant, application, anomaly.id),
-                tenant=anomaly.tenant,
-                application=application,
-                opened_at=anomaly.event_time,
-                max_listed=self._settings.max_listed,
-                thresholds=self._settings.thresholds,
-            )
-            self._insert(key, incident)
-            incident.join(anomaly, append_time)
-            step.tell(incident, IncidentChange.OPENED)
-        elif incident.join(anomaly, append_time):
-            step.tell(incident, IncidentChange.ESCALATED)
-        elif incident.untold and incident.last_event >= incident.told_at + self._update_us:
-            step.tell(incident, IncidentChange.UPDATED)
-        self._touched.add(key)
-        self._due = min(self._due, self._due_of(incident))
-        self._due_append = min(self._due_append, incident.last_append + self._silence_us)
+    def _is_closed(self, anomaly: Anomaly, step: _Step) -> bool:
+        """Whether the anomaly says again that something lasts whose incident was closed."""
+        signal = signal_key(anomaly)
+        for application in (anomaly.application, OTHER_APPLICATIONS):
+            key = _key(anomaly.tenant, application, closed.KEY)
+            known = self._closed.get(key)
+            if known is not None and not anomaly.first and (signal in known.signals or known.signals.unlisted):
+                known.last_append = step.append_time
+                self._touched.add(key)
+                return True
+        return False
 
-    def _place(self, anomaly: Anomaly) -> tuple[bytes, str]:
+    def _take(self, anomaly: Anomaly, step: _Step) -> None:
+        signal = signal_key(anomaly)
+        key, application = self._place(anomaly, signal)
+        incident = self._open.get(key)
+        if incident is not None:
+            quiet_at = incident.quiet_at(self._quiet_us)
+            if quiet_at is not None and anomaly.event_time >= quiet_at:
+                self._end(key, quiet_at, step)
+                incident = None
+        if incident is None:
+            incident = self._opened(key, application, anomaly)
+            incident.join(anomaly, step.append_time)
+            incident.signals.anomaly(anomaly)
+            step.tell(incident, IncidentChange.OPENED)
+        else:
+            is_raised = incident.join(anomaly, step.append_time)
+            if incident.signals.anomaly(anomaly):
+                incident.note, incident.untold = "", True
+            if is_raised:
+                step.tell(incident, IncidentChange.ESCALATED)
+            elif incident.untold and incident.last_event >= incident.told_at + self._update_us:
+                step.tell(incident, IncidentChange.UPDATED)
+        self._concerns(key, incident, step)
+
+    def _opened(self, key: bytes, application: str, anomaly: Anomaly) -> OpenIncident:
+        incident = OpenIncident(
+            id=record_id(anomaly.tenant, application, anomaly.id),
+            tenant=anomaly.tenant,
+            application=application,
+            opened_at=anomaly.event_time,
+            max_listed=self._settings.max_listed,
+            thresholds=self._settings.thresholds,
+            signals=Signals(self._settings.max_signals),
+        )
+        self._insert(key, incident)
+        return incident
+
+    def _place(self, anomaly: Anomaly, signal: bytes) -> tuple[bytes, str]:
         """Row and application of the incident that the anomaly belongs to."""
-        key = _key(anomaly.tenant, anomaly.application)
-        if key not in self._open and self._per_tenant[anomaly.tenant] >= self._settings.max_open:
-            return _key(anomaly.tenant, OTHER_APPLICATIONS), OTHER_APPLICATIONS
+        key, others = _key(anomaly.tenant, anomaly.application), _key(anomaly.tenant, OTHER_APPLICATIONS)
+        if key in self._open:
+            return key, anomaly.application
+        shared = self._open.get(others)
+        is_there = shared is not None and (signal in shared.signals or (shared.signals.unlisted and not anomaly.first))
+        if is_there or self._per_tenant[anomaly.tenant] >= self._settings.max_open:
+            return others, OTHER_APPLICATIONS
         return key, anomaly.application
 
-    def _pass(self, append_time: int, step: _Step) -> None:
-        """Move the time, and tell what has become due, in the order in which it became so."""
-        self._sources.passed(append_time)
-        silent = self._sources.silent
-        if self._sources.time < self._due and not (silent and self._sources.append > self._due_append):
-            return
-        due = sorted(
-            (self._due_of(incident), incident.tenant, incident.application, key, change)
-            for key, incident in self._open.items()
-            if (change := self._change_of(incident, silent)) is not None
-        )
-        for _, _, _, key, change in due:
-            if change is IncidentChange.RESOLVED:
-                self._resolve(key, step)
-            else:
-                step.tell(self._open[key], change)
+    def _change(self, change: SignalChange, step: _Step) -> None:
+        signal, tenant = signal_key(change), change.tenant
+        keys = [_key(tenant, name) for name in (change.application, OTHER_APPLICATIONS)]
+        for key in sorted(keys, key=lambda one: one not in self._open or signal not in self._open[one].signals):
+            incident = self._open.get(key)
+            if incident is not None and incident.became(change, step.append_time):
+                if change.status is SignalStatus.NEW_LEVEL:
+                    step.tell(incident, IncidentChange.NEW_LEVEL)
+                self._concerns(key, incident, step)
+                return
+        for name in (change.application, OTHER_APPLICATIONS):
+            key = _key(tenant, name, closed.KEY)
+            known = self._closed.get(key)
+            if known is not None and known.signals.changed(signal, change):
+                known.last_append = step.append_time
+                if not known.signals:
+                    del self._closed[key]
                 self._touched.add(key)
-        self._due = min(map(self._due_of, self._open.values()), default=_FAR)
-        self._due_append = min((i.last_append for i in self._open.values()), default=_FAR - self._silence_us)
-        self._due_append += self._silence_us
+                return
 
-    def _change_of(self, incident: OpenIncident, silent: bool) -> IncidentChange | None:
-        """What time alone makes of the incident; None while it stays as it is."""
-        time = self._sources.time_of(incident.source_lane)
-        unheard = silent and self._sources.append > incident.last_append + self._silence_us
-        if unheard or time >= incident.last_event + self._quiet_us:
-            return IncidentChange.RESOLVED
-        return IncidentChange.UPDATED if time >= self._due_of(incident) else None
+    def _concerns(self, key: bytes, incident: OpenIncident, step: _Step) -> None:
+        """A record concerned the incident: whether data comes may have changed, and when it is due."""
+        self._look_for_data(incident, step)
+        self._touched.add(key)
+        self._due = min(self._due, self._due_of(incident))
+        self._due_append = min(self._due_append, self._due_append_of(incident))
+
+    def _look_for_data(self, incident: OpenIncident, step: _Step) -> None:
+        """Tells when no data comes of anything that is still wrong; that it comes again is told with what it says."""
+        since = incident.signals.no_data_since
+        if since is None:
+            incident.no_data_append = NEVER
+        elif incident.no_data_append == NEVER:
+            incident.no_data_append = step.append_time
+            incident.note = f"no data since {utc(since)}"
+            step.tell(incident, IncidentChange.NO_DATA)
+
+    def _pass(self, step: _Step) -> None:
+        """Move the time, and tell what has become due, in the order in which it became so."""
+        self._sources.passed(step.append_time)
+        if self._sources.time < self._due and self._sources.append <= self._due_append:
+            return
+        for _, _, _, key in sorted(
+            (self._due_of(one), one.tenant, one.application, key) for key, one in self._open.items()
+        ):
+            self._pass_by(key, self._open[key], step)
+        for key in sorted(key for key, one in self._closed.items() if self._is_given_up(one.last_append)):
+            del self._closed[key]
+            self._touched.add(key)
+        self._due = min(map(self._due_of, self._open.values()), default=_FAR)
+        self._due_append = min(map(self._due_append_of, self._open.values()), default=_FAR)
+
+    def _pass_by(self, key: bytes, incident: OpenIncident, step: _Step) -> None:
+        """What time alone makes of the incident."""
+        time, quiet_at = self._sources.time_of(incident.source_lane), incident.quiet_at(self._quiet_us)
+        if quiet_at is not None and time >= quiet_at:
+            self._end(key, quiet_at, step)
+        elif self._is_given_up(incident.last_append if quiet_at is not None else incident.no_data_append):
+            self._give_up(key, incident, step)
+        elif time >= self._due_of(incident):
+            step.tell(incident, IncidentChange.UPDATED)
+            self._touched.add(key)
+        if key in self._open and self._is_unheard(incident) and incident.signals.no_data_since is None:
+            incident.signals.lose_data(max(time, incident.opened_at))
+            self._look_for_data(incident, step)
+            self._touched.add(key)
+
+    def _is_unheard(self, incident: OpenIncident) -> bool:
+        """Whether the lane that the incident came from has said nothing for long."""
+        heard = max(incident.last_append, self._sources.moved_at(incident.source_lane))
+        return bool(incident.signals) and self._sources.append > heard + self._silence_us
+
+    def _is_given_up(self, append_time: int) -> bool:
+        return append_time != NEVER and self._sources.append > append_time + self._give_up_us
 
     def _due_of(self, incident: OpenIncident) -> int:
         """Event time at which the incident is to be told again if nothing more comes."""
-        quiet = incident.last_event + self._quiet_us
-        return min(quiet, incident.told_at + self._update_us) if incident.untold else quiet
+        quiet_at = incident.quiet_at(self._quiet_us)
+        update_at = incident.told_at + self._update_us if incident.untold else _FAR
+        return update_at if quiet_at is None else min(quiet_at, update_at)
+
+    def _due_append_of(self, incident: OpenIncident) -> int:
+        """Append time after which the incident is to be looked at though event time stands."""
+        if incident.no_data_append != NEVER:
+            return incident.no_data_append + self._give_up_us
+        if not incident.signals:
+            return incident.last_append + self._give_up_us
+        return max(incident.last_append, self._sources.moved_at(incident.source_lane)) + self._silence_us
+
+    def _close(self, command: Command, step: _Step) -> tuple[AuditOutcome, str]:
+        found = [key for key, one in self._open.items() if (one.id, one.tenant) == (command.target, command.tenant)]
+        if not found:
+            return AuditOutcome.REFUSED, "no incident of this tenant with this id is open"
+        (key,) = found
+        incident = self._open[key]
+        kept = _key(incident.tenant, incident.application, closed.KEY)
+        if incident.signals:
+            known = self._closed.setdefault(kept, ClosedSignals(Signals(self._settings.max_signals), step.append_time))
+            known.signals.merge(incident.signals)
+            known.last_append = step.append_time
+            self._touched.add(kept)
+        comment = f": {command.comment}" if command.comment else ""
+        incident.note = f"closed by {command.author or 'somebody'}{comment}"[:MOST_NOTE]
+        self._remove(key)
+        at = max(incident.last_event, incident.ended_at, self._sources.time_of(incident.source_lane))
+        step.tell(incident, IncidentChange.CLOSED, IncidentState.CLOSED, at)
+        return AuditOutcome.APPLIED, ""
+
+    def _end(self, key: bytes, at: int, step: _Step) -> None:
+        incident = self._remove(key)
+        state, change = incident.end
+        step.tell(incident, change, state, at)
+
+    def _give_up(self, key: bytes, incident: OpenIncident, step: _Step) -> None:
+        self._remove(key)
+        days = self._settings.give_up_s / 86_400
+        incident.note = f"given up: no data for {days:.3g} days"
+        step.tell(incident, IncidentChange.GIVEN_UP, IncidentState.GIVEN_UP, max(step.append_time, incident.last_event))
 
     def _insert(self, key: bytes, incident: OpenIncident) -> None:
         self._open[key] = incident
         self._per_tenant[incident.tenant] += 1
 
-    def _resolve(self, key: bytes, step: _Step) -> None:
+    def _remove(self, key: bytes) -> OpenIncident:
         incident = self._open.pop(key)
         self._touched.add(key)
         self._per_tenant[incident.tenant] -= 1
         if not self._per_tenant[incident.tenant]:
             del self._per_tenant[incident.tenant]
-        step.tell(incident, IncidentChange.RESOLVED, resolved_at=incident.last_event + self._quiet_us)
+        return incident
 
 
-def _key(tenant: str, application: str) -> bytes:
-    return _OPEN_KEY + record_id(tenant, application).encode()
+def _key(tenant: str, application: str, kind: bytes = _OPEN_KEY) -> bytes:
+    return kind + record_id(tenant, application).encode()

@@ -1,22 +1,27 @@
 """An incident while it is open: what has joined it, and its row in a lane's state."""
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from agents.correlation.grading import Extent, Thresholds, incident_severity
+from agents.correlation.signals import NEVER, Signals, signal_key
 from agents.correlation.titles import sentence, title
-from schemas.records import Anomaly, Incident, IncidentChange, IncidentState, Severity
+from schemas.records import Anomaly, Incident, IncidentChange, IncidentState, Severity, SignalChange, SignalStatus
 from streams.pages import seal, unseal
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _HEAD: Final = struct.Struct("<qqqdi?H")
+_MORE: Final = struct.Struct("<qqB")
+MOST_NOTE: Final = 500
+"""Most characters of a note; names in records may be long."""
+_ENDS: Final = {SignalStatus.NORMAL: 1, SignalStatus.RETIRED: 2, SignalStatus.GIVEN_UP: 4}
 _RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 @dataclass(slots=True)
 class OpenIncident:
-    """The running state of one incident. Times µs: event time, but for `last_append`."""
+    """The running state of one incident. Times µs: event time, but for `last_append` and `no_data_append`."""
 
     id: str
     tenant: str
@@ -25,6 +30,8 @@ class OpenIncident:
     """Event time of the anomaly that opened it."""
     max_listed: int
     thresholds: Thresholds
+    signals: Signals
+    """What is still wrong."""
     gravest: Severity = Severity.INFO
     """The gravest severity of its anomalies."""
     score: float = float("-inf")
@@ -35,7 +42,7 @@ class OpenIncident:
     last_event: int = -(2**63)
     """Latest event time of its anomalies."""
     last_append: int = 0
-    """Append time of the last anomaly that joined."""
+    """Append time of the last record that concerned it."""
     told_at: int = 0
     """`last_event` as the last record of it was written."""
     source_lane: int = 0
@@ -50,6 +57,14 @@ class OpenIncident:
     metrics: list[str] = field(default_factory=list)
     detectors: list[str] = field(default_factory=list)
     anomaly_ids: list[str] = field(default_factory=list)
+    ended_at: int = NEVER
+    """Latest event time at which one of its signals ended."""
+    no_data_append: int = NEVER
+    """Append time at which it was found that no data comes of any open signal; NEVER while it comes."""
+    ends: int = 0
+    """How its signals ended so far: a sum of `_ENDS`."""
+    note: str = ""
+    """Why it is as it is, for a person."""
 
     def join(self, anomaly: Anomaly, append_time: int) -> bool:
         """Take an anomaly in; true when that raises the incident's severity.
@@ -90,39 +105,69 @@ class OpenIncident:
         listed.append(name)
         return True
 
+    def became(self, change: SignalChange, append_time: int) -> bool:
+        """Take in what became of a signal; false when it is none of these."""
+        if not self.signals.changed(signal_key(change), change):
+            return False
+        self.last_append = max(self.last_append, append_time)
+        if change.status.is_end:
+            self.ended_at = max(self.ended_at, change.event_time)
+            self.ends |= _ENDS[change.status]
+        if change.status is SignalStatus.NEW_LEVEL or not self.signals:
+            self.note = change.reason[:MOST_NOTE]
+        return True
+
+    def quiet_at(self, quiet_us: int) -> int | None:
+        """From when on it is over if nothing more comes; None while a signal is open."""
+        return None if self.signals else max(self.last_event, self.ended_at) + quiet_us
+
+    @property
+    def end(self) -> tuple[IncidentState, IncidentChange]:
+        """As what it ends when no signal is open: what was given up, or retired by settings, is not called resolved."""
+        if self.ends & _ENDS[SignalStatus.GIVEN_UP]:
+            return IncidentState.GIVEN_UP, IncidentChange.GIVEN_UP
+        if self.ends & _ENDS[SignalStatus.RETIRED]:
+            return IncidentState.CLOSED, IncidentChange.CLOSED
+        return IncidentState.RESOLVED, IncidentChange.RESOLVED
+
     def record(
-        self, change: IncidentChange, *, resolved_at: int | None, lane: int, offset: int, ordinal: int
+        self,
+        change: IncidentChange,
+        *,
+        state: IncidentState = IncidentState.OPEN,
+        ended_at: int | None = None,
+        lane: int,
+        offset: int,
+        ordinal: int,
     ) -> Incident:
         """The incident's next revision, to be written; what joined counts as told."""
         self.revision += 1
         self.told_at = self.last_event
         self.untold = False
         others = [metric for metric in self.metrics if metric != self.lead_metric]
-        text = title(self.lead, others)
-        return self._incident(change, self.severity, text, resolved_at, lane, offset, ordinal)
+        made = self._incident(change, self.severity, title(self.lead, others))
+        return replace(
+            made,
+            state=state,
+            updated_at=made.updated_at if ended_at is None else ended_at,
+            resolved_at=ended_at,
+            lane=lane,
+            offset=offset,
+            ordinal=ordinal,
+        )
 
-    def _incident(
-        self,
-        change: IncidentChange,
-        severity: Severity,
-        text: str,
-        resolved_at: int | None,
-        lane: int,
-        offset: int,
-        ordinal: int,
-    ) -> Incident:
+    def _incident(self, change: IncidentChange, severity: Severity, text: str) -> Incident:
         return Incident(
             id=self.id,
             tenant=self.tenant,
             application=self.application,
-            state=IncidentState.OPEN if resolved_at is None else IncidentState.RESOLVED,
+            state=IncidentState.OPEN,
             revision=self.revision,
             change=change,
             severity=severity,
             title=text,
             opened_at=self.opened_at,
-            updated_at=self.last_event if resolved_at is None else resolved_at,
-            resolved_at=resolved_at,
+            updated_at=max(self.last_event, self.ended_at),
             anomaly_count=self.anomaly_count,
             models=tuple(self.models),
             users=tuple(self.users),
@@ -130,9 +175,12 @@ class OpenIncident:
             detectors=tuple(self.detectors),
             anomaly_ids=tuple(self.anomaly_ids),
             settings_version=self.settings_version,
-            lane=lane,
-            offset=offset,
-            ordinal=ordinal,
+            lane=0,
+            offset=0,
+            ordinal=0,
+            no_data_since=self.signals.no_data_since,
+            new_level_since=self.signals.level_since,
+            note=self.note,
         )
 
     def row(self) -> bytes:
@@ -142,15 +190,26 @@ class OpenIncident:
         head = _HEAD.pack(
             self.last_event, self.last_append, self.told_at, self.score, self.source_lane, self.untold, len(metric)
         )
-        record = self._incident(IncidentChange.UPDATED, self.gravest, self.lead, None, 0, 0, 0)
-        return seal(_VERSION, head + metric + record.to_bytes())
+        more = _MORE.pack(self.ended_at, self.no_data_append, self.ends)
+        record = self._incident(IncidentChange.UPDATED, self.gravest, self.lead)
+        return seal(_VERSION, head + metric + more + self.signals.row() + record.to_bytes())
 
     @classmethod
-    def from_row(cls, value: bytes, max_listed: int, thresholds: Thresholds) -> Self:
-        """What `row` gave. Raises NewerState, and BadRecord where the bytes are not a row's."""
-        _, body = unseal(value, _VERSION, "open incidents")
+    def from_row(cls, value: bytes, max_listed: int, max_signals: int, thresholds: Thresholds) -> Self:
+        """What `row` gave. Raises NewerState, and BadRecord where the bytes are not a row's.
+
+        A row of version 1 names no signal; what lasts is told again, and then it is open.
+        """
+        version, body = unseal(value, _VERSION, "open incidents")
         last_event, last_append, told_at, score, source_lane, untold, size = _HEAD.unpack_from(body)
-        record = Incident.from_bytes(bytes(body[_HEAD.size + size :]))
+        at = _HEAD.size + size
+        ended_at, no_data_append, ends, signals = NEVER, NEVER, 0, Signals(max_signals)
+        if version > 1:
+            ended_at, no_data_append, ends = _MORE.unpack_from(body, at)
+            at += _MORE.size
+            signals, used = Signals.from_row(body[at:], max_signals)
+            at += used
+        record = Incident.from_bytes(bytes(body[at:]))
         return cls(
             id=record.id,
             tenant=record.tenant,
@@ -175,4 +234,9 @@ class OpenIncident:
             metrics=list(record.metrics),
             detectors=list(record.detectors),
             anomaly_ids=list(record.anomaly_ids),
+            signals=signals,
+            ended_at=ended_at,
+            no_data_append=no_data_append,
+            ends=ends,
+            note=record.note,
         )

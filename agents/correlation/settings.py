@@ -10,8 +10,8 @@ class CorrelationSettings:
     """How anomalies become incidents. Spans are seconds of event time unless the field says otherwise."""
 
     quiet_s: float = 180.0
-    """Anomalies of one application that are less than this far apart belong to one incident, and an incident is resolved when no anomaly came for so
-    long. Shorter tells sooner that it is over; longer makes one incident of a fault that flickers. The default is 18 buckets of 10 s."""
+    """An incident is resolved when everything that was wrong has been normal again, on data, for so long; an anomaly that comes sooner belongs to it.
+    Shorter tells sooner that it is over; longer makes one incident of a fault that flickers. The default is 18 buckets of 10 s."""
 
     update_every_s: float = 30.0
     """Least time between an incident's last record and the next one that only adds a metric, a model, a user or a detector. Rises of severity and
@@ -22,7 +22,13 @@ class CorrelationSettings:
     hold the time of the others back."""
 
     silence_s: float = 60.0
-    """Seconds of append time beyond `quiet_s` after which an incident is resolved although event time stands, because no lane moves at all."""
+    """Seconds of append time beyond `quiet_s` after which an incident is told to be without data, because the lane that it came from stands still."""
+
+    give_up_s: float = 259_200.0
+    """Seconds of append time (three days) after which an incident is given up of which no data comes. It ends as `given_up`, never as resolved."""
+
+    max_signals: int = 250
+    """Most open signals (metrics of series and users, rules) that an incident keeps by name, 24 bytes each; more are counted."""
 
     max_open: int = 1000
     """Most open incidents of one tenant in one lane. The applications beyond it share one incident, so that a tenant with a million applications
@@ -43,13 +49,13 @@ class CorrelationSettings:
     """Models and users, together, from which on an incident counts as wide."""
 
     def __post_init__(self) -> None:
-        for name in ("quiet_s", "active_lane_s"):
+        for name in ("quiet_s", "active_lane_s", "give_up_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
         for name in ("update_every_s", "silence_s", "long_from_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must not be negative")
-        for name in ("max_open", "max_listed", "large_from", "wide_from"):
+        for name in ("max_open", "max_listed", "max_signals", "large_from", "wide_from"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
 

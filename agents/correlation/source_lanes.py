@@ -77,10 +77,10 @@ class SourceLanes:
         source = self._lanes.get(lane)
         return min(self.time, source.watermark) if source and self._is_active(source) else self.time
 
-    @property
-    def silent(self) -> bool:
-        """Whether no lane is active, so that event time stands."""
-        return not any(self._is_active(source) for source in self._lanes.values())
+    def moved_at(self, lane: int) -> int:
+        """Append time at which the lane's watermark last moved; NEVER before the first time."""
+        source = self._lanes.get(lane)
+        return NEVER if source is None else source.moved_at
 
     def _is_active(self, source: _Source) -> bool:
         return source.moved_at != NEVER and source.moved_at >= self.append - self._active_us

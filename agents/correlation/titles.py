@@ -63,5 +63,5 @@ def _compared(observed: float, expected: float, direction: Direction) -> str | N
     ratio = observed / expected
     if direction is Direction.ABOVE and ratio >= 1.995 and math.isfinite(ratio):
         return f"{number(ratio)}x expected"
-    percent = round(100 * (ratio - 1 if direction is Direction.ABOVE else 1 - ratio)) if math.isfinite(ratio) else 0
-    return f"{percent} % {direction} expected" if percent > 0 else None
+    percent = 100 * (ratio - 1 if direction is Direction.ABOVE else 1 - ratio)
+    return f"{round(percent)} % {direction} expected" if math.isfinite(percent) and round(percent) > 0 else None

@@ -8,7 +8,7 @@ from typing import Final
 from agents.detection.faults import OTHER, Fault, Level
 from agents.detection.placement import Key, Verdict
 from schemas.ids import record_id
-from schemas.records import INTAKE, Anomaly, Breakdown, Direction, Evidence, Severity
+from schemas.records import INTAKE, Anomaly, Breakdown, Direction, Evidence, Severity, SignalChange, SignalStatus
 from schemas.units import quantity
 from streams.partitioners import Partitioner
 from streams.settings import Lanes
@@ -150,6 +150,25 @@ def intake_anomaly(
         evidence=report.evidence,
         sample_event_ids=(),
         breakdown=report.breakdown,
+        lane=lane,
+        offset=offset,
+        ordinal=ordinal,
+        first=True,
+    )
+
+
+def intake_change(report: Report, time: int, settings_version: str, place: tuple[int, int, int]) -> SignalChange:
+    """The record of a report that something is over; `time` and `place` as for `intake_anomaly`."""
+    lane, offset, ordinal = place
+    return SignalChange(
+        tenant=report.tenant,
+        application=report.application,
+        metric=report.metric,
+        detector=INTAKE,
+        status=SignalStatus.NORMAL,
+        event_time=time,
+        settings_version=settings_version,
+        reason=report.reason,
         lane=lane,
         offset=offset,
         ordinal=ordinal,

@@ -11,14 +11,18 @@ import numpy.typing as npt
 from agents.detection.aggregates import aggregate_records
 from agents.detection.counting import count_series, count_users
 from agents.detection.intake import Intake, Taken
-from agents.detection.intake_reports import Report, intake_anomaly
+from agents.detection.intake_reports import Report, intake_anomaly, intake_change
 from agents.detection.intake_watch import IntakeWatch
 from agents.detection.policy import Policy
+from agents.detection.population import Population
 from agents.detection.segment import Columns, Segment, closes
+from agents.detection.signals import give_up, retire, watched_users
 from agents.detection.state import LaneState, pages_of
-from agents.detection.verdicts import anomaly
-from agents.detectors.contract import Finding, Kind, Verdicts
+from agents.detection.verdicts import anomaly, signal_change
+from agents.detectors.contract import Change, Finding, Kind, Verdicts
+from schemas.records import SignalChange
 from streams.blocks import Block
+from streams.control import signal_change as signal_record
 from streams.control import watermark
 from streams.outgoing import Outgoing, Step
 from streams.pages import seal, unseal
@@ -224,6 +228,12 @@ class DetectLane:
         )
         step.now.append(Outgoing(self._names.anomalies, told.tenant.encode(), told.to_bytes()))
 
+    def _tell_change(self, change: Change, detector: str, event_time: int, offset: int, step: Step) -> None:
+        """Says what became of a signal, in the order of the lane's anomalies."""
+        name, place = self._state.name(change.signal), self._next_place(offset)
+        told: SignalChange = signal_change(change, name, detector, self._policy.version, event_time, place)
+        step.now.append(signal_record(self._names.anomalies, told))
+
     def _next_place(self, offset: int) -> tuple[int, int, int]:
         """Lane, offset and ordinal of the next anomaly that the record at this offset makes; they rise."""
         last, count = self._ordinal
@@ -233,7 +243,7 @@ class DetectLane:
     def _interruptions(self, taken: Taken, reports: list[Report]) -> list[tuple[int, Callable[[Step], None]]]:
         """What comes between the events: ticks, control records, reports of bad ones; each with the number of events before it."""
         ticks = [(offset, index, self._ticking(offset, append)) for index, offset, append in taken.ticks]
-        versions = [(offset, index, self._switching(version)) for index, offset, version in taken.versions]
+        versions = [(offset, index, self._switching(version, offset)) for index, offset, version in taken.versions]
         told = [
             (report.offset, int(np.searchsorted(taken.offsets, report.offset)), self._reporting(report, None))
             for report in reports
@@ -249,9 +259,13 @@ class DetectLane:
         return apply
 
     def _report(self, report: Report, time: int, step: Step) -> None:
+        place = self._next_place(report.offset)
         if not report.begins:
+            step.now.append(
+                signal_record(self._names.anomalies, intake_change(report, time, self._policy.version, place))
+            )
             return
-        told = intake_anomaly(report, time, self._bucket_us, self._policy.version, self._next_place(report.offset))
+        told = intake_anomaly(report, time, self._bucket_us, self._policy.version, place)
         step.now.append(Outgoing(self._names.anomalies, told.tenant.encode(), told.to_bytes()))
 
     def _closing(self, bucket: int, offset: int) -> Callable[[Step], None]:
@@ -269,11 +283,17 @@ class DetectLane:
 
         return apply
 
-    def _switching(self, version: str) -> Callable[[Step], None]:
+    def _switching(self, version: str, offset: int) -> Callable[[Step], None]:
         def apply(step: Step) -> None:
-            self._adopt(self._policies(version))
+            self._switch(self._policies(version), offset, step)
 
         return apply
+
+    def _switch(self, policy: Policy, offset: int, step: Step) -> None:
+        """Puts another version into effect; signals that it judges no more end, and say so."""
+        for change, detector in retire(self._state, self._policy, policy):
+            self._tell_change(change, detector, self._clock.time, offset, step)
+        self._adopt(policy)
 
     def _adopt(self, policy: Policy) -> None:
         """Puts a settings version into effect."""
@@ -296,8 +316,9 @@ class DetectLane:
         )
 
     def _close(self, bucket: int, offset: int, step: Step) -> None:
-        closed = self._state.series.close(bucket, self._bucket_us, everyone=bool(self._policy.at_close))
-        active = self._state.users.close(bucket, self._bucket_us, everyone=False)
+        closed = self._state.series.close(bucket, self._bucket_us, everyone=bool(self._policy.detectors()))
+        watched = watched_users(self._state, self._policy, bucket)
+        active = self._state.users.close(bucket, self._bucket_us, everyone=False, watched=watched)
         self._state.reserve_applications()
         for report in self._watch.closed(
             bucket, offset, self._state.applications.find, closed.applications, closed.numbers["requests"]
@@ -315,13 +336,26 @@ class DetectLane:
         for said, name, version in verdicts:
             for finding in said.findings:
                 self._tell(finding, (name, version), offset, None, step)
+            for change in said.changes:
+                self._tell_change(change, name, closed.end, offset, step)
+        for rules in self._policy.at_once:
+            for change in rules.settle(self._state.tables[rules.name], closed):
+                self._tell_change(change, rules.name, closed.end, offset, step)
         step.with_state.extend(
             aggregate_records(
                 self._names.aggregates, closed, bands, self._state.series.subjects, self._policy.version, self.partition
             )
         )
         if bucket % _EXPIRY_EVERY == 0:
-            self._state.expire(bucket - self._limits.subject_expiry_s // self._limits.bucket_s)
+            before = bucket - self._limits.subject_expiry_s // self._limits.bucket_s
+            self._state.expire(before, lambda of, idle: self._forgettable(of, idle, bucket, offset, step))
+
+    def _forgettable(self, population: Population, idle: Int64s, bucket: int, offset: int, step: Step) -> Int64s:
+        """Of subjects that are due to be forgotten, those that may be."""
+        gone, given_up = give_up(self._state, self._policy, population, idle, bucket, self._bucket_us)
+        for change, detector in given_up:
+            self._tell_change(change, detector, (bucket + 1) * self._bucket_us, offset, step)
+        return gone
 
     def _meta(self) -> bytes:
         clock, fixed = self._clock, (self._bucket_us, self._lateness_us)

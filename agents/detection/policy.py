@@ -33,6 +33,8 @@ class Policy:
     at_close: Sequence[AtCloseDetector]
     columns: tuple[str, ...]
     """Columns of TelemetryEvent that must be decoded."""
+    give_up_buckets: int
+    """For so long a subject with an open signal is remembered without an event."""
 
     @property
     def profiles_users(self) -> bool:
@@ -55,4 +57,5 @@ def policy_of(version: str, settings: DetectionSettings) -> Policy:
         columns.append("event_id")
     for rule in settings.rules:
         columns.extend(columns_of(rule.metric))
-    return Policy(version, detectors.at_once, detectors.at_close, tuple(dict.fromkeys(columns)))
+    columns_read = tuple(dict.fromkeys(columns))
+    return Policy(version, detectors.at_once, detectors.at_close, columns_read, settings.give_up_buckets)

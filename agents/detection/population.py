@@ -37,6 +37,8 @@ SERIES_WINDOW: Final = WindowSpec(
 USER_WINDOW: Final = WindowSpec("user-window", sums=("requests", "tokens", "cost_nano"))
 """What a bucket keeps of a user."""
 
+_NOBODY: Final = np.zeros(0, np.int64)
+
 _SEEN: Final = np.dtype([("bucket", "<i8")])
 
 
@@ -71,15 +73,18 @@ class Population:
         """Counts events into their buckets."""
         self.windows.add(rows, buckets, columns, self.subjects.capacity)
 
-    def close(self, bucket: int, bucket_us: int, *, everyone: bool) -> Closed:
-        """Takes a bucket out: all live subjects (`everyone`), or only those that had an event, in the order of their names."""
+    def close(self, bucket: int, bucket_us: int, *, everyone: bool, watched: Int64s = _NOBODY) -> Closed:
+        """Takes a bucket out: all live subjects (`everyone`), or only those that had an event and the watched ones, in the order of their names."""
         self._place()
         spec, rows = self.windows.spec, self.subjects.sorted_rows()
-        active = rows[self.windows.has(bucket, rows)]
+        is_active = self.windows.has(bucket, rows)
+        if not everyone:
+            chosen = is_active | np.isin(rows, watched) if len(watched) else is_active
+            rows, is_active = rows[chosen], is_active[chosen]
+        seen_before = self.seen.rows["bucket"][rows]
+        active = rows[is_active]
         self.seen.rows["bucket"][active] = bucket + 1
         self.seen.touch(active)
-        if not everyone:
-            rows = active
         taken = self.windows.close(bucket, rows)
         return Closed(
             kind=self.kind,
@@ -91,15 +96,19 @@ class Population:
             sketches=taken.sketches,
             applications=self._application_of[rows],
             application_count=self._applications.capacity,
+            seen_before=seen_before,
         )
 
-    def expire(self, before: int) -> None:
-        """Forgets subjects whose last event lay in a bucket before this one, and all that was learnt of them."""
+    def expired(self, before: int) -> Int64s:
+        """Rows of the subjects whose last event lay in a bucket before this one, ascending."""
         live = self.subjects.sorted_rows()
         seen = self.seen.rows["bucket"][live]
         idle = np.sort(live[(seen > 0) & (seen <= before)])
         # Who came back has events in a bucket that is still open.
-        gone = np.setdiff1d(idle, self.windows.subjects()) if len(idle) else idle
+        return np.setdiff1d(idle, self.windows.subjects()) if len(idle) else idle
+
+    def forget(self, gone: Int64s) -> None:
+        """Forgets these subjects, and all that was learnt of them."""
         if len(gone):
             for table in (self.seen, *self.attached):
                 table.clear(gone)

@@ -57,12 +57,16 @@ class Detectors:
 
 def detectors_of(settings: DetectionSettings) -> Detectors:
     """The detectors that these settings switch on. Raises Refused when a lane cannot serve one of them."""
-    at_once: list[AtOnceDetector] = [ThresholdDetector(settings.rules)] if settings.rules else []
+    at_once: list[AtOnceDetector] = (
+        [ThresholdDetector(settings.rules, settings.rule_quiet_buckets, settings.no_data_buckets)]
+        if settings.rules
+        else []
+    )
     at_close: list[AtCloseDetector] = []
     if settings.deviation.enabled:
-        at_close.append(DeviationDetector(settings.deviation))
+        at_close.append(DeviationDetector(settings.deviation, settings.no_data_buckets))
     if settings.profile.enabled:
-        at_close.append(ProfileDetector(settings.profile))
+        at_close.append(ProfileDetector(settings.profile, settings.no_data_buckets))
     return Detectors(at_once, at_close)
 
 

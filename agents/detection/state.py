@@ -1,13 +1,13 @@
 """What a lane of `detect` keeps: its subjects, their open buckets, and the tables of the detectors in effect."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 
 import numpy as np
 
 from agents.detection.policy import Policy
 from agents.detection.population import SERIES_WINDOW, USER_WINDOW, Pages, Population
-from agents.detectors.contract import Finding, Kind
+from agents.detectors.contract import Finding, Int64s, Kind, Signal
 from streams.pages import split_key
 from streams.settings import Lanes
 from streams.subjects import Subjects
@@ -43,8 +43,8 @@ class LaneState:
         """By detector, then by name."""
         self._of_applications: list[Table] = []
 
-    def name(self, finding: Finding) -> tuple[str, ...]:
-        """Whom a finding is about."""
+    def name(self, finding: Finding | Signal) -> tuple[str, ...]:
+        """Whom a finding or a signal is about."""
         of = {Kind.SERIES: self.series.subjects, Kind.USER: self.users.subjects, Kind.APPLICATION: self.applications}
         return of[finding.kind].name(finding.row)
 
@@ -72,10 +72,11 @@ class LaneState:
         for table in self._of_applications:
             table.reserve(self.applications.capacity)
 
-    def expire(self, before: int) -> None:
-        """Forgets subjects without an event since the bucket `before`, and applications that have no subject left."""
-        self.series.expire(before)
-        self.users.expire(before)
+    def expire(self, before: int, chosen: Callable[[Population, Int64s], Int64s]) -> None:
+        """Forgets subjects without an event since the bucket `before`, and applications that have no subject left; `chosen` says which of
+        the rows may go."""
+        for population in (self.series, self.users):
+            population.forget(chosen(population, population.expired(before)))
         live = np.union1d(self.series.live_applications(), self.users.live_applications())
         gone = np.setdiff1d(self.applications.sorted_rows(), live)
         if len(gone):

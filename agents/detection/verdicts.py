@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from agents.detectors.contract import Finding, Kind
+from agents.detectors.contract import Change, Finding, Kind
 from schemas.ids import record_id
-from schemas.records import Anomaly, Evidence
+from schemas.records import Anomaly, Evidence, SignalChange
 
 
 def anomaly(
@@ -56,6 +56,38 @@ def anomaly(
         reason=finding.reason,
         evidence=tuple(Evidence(key, value) for key, value in finding.evidence),
         sample_event_ids=() if finding.position is None else (samples(finding.position),),
+        lane=lane,
+        offset=offset,
+        ordinal=ordinal,
+        first=finding.first,
+    )
+
+
+def signal_change(
+    change: Change,
+    name: tuple[str, ...],
+    detector: str,
+    settings_version: str,
+    event_time: int,
+    place: tuple[int, int, int],
+) -> SignalChange:
+    """The record of what became of a signal; subject, metric, rule and detector are those of its anomalies."""
+    tenant, application, last = (*name, "")[:3]
+    lane, offset, ordinal = place
+    signal = change.signal
+    return SignalChange(
+        tenant=tenant,
+        application=application,
+        model=last if signal.kind is Kind.SERIES else None,
+        user=last if signal.kind is Kind.USER else None,
+        rule=signal.rule,
+        metric=signal.metric,
+        detector=detector,
+        status=change.status,
+        event_time=event_time,
+        since=change.since,
+        settings_version=settings_version,
+        reason=change.reason,
         lane=lane,
         offset=offset,
         ordinal=ordinal,

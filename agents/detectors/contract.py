@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from schemas.records import Direction, Severity
+from schemas.records import Direction, Severity, SignalStatus
 from streams.tables import Table, TableSpec
 
 Int64s = npt.NDArray[np.int64]
@@ -25,6 +25,9 @@ Tables = Mapping[str, Table]
 
 BAND_METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate")
 """Metrics for which an aggregate has room for a band, in the order of its schema."""
+
+WATCHED_EVERY: Final = 6
+"""Every so many buckets, by their numbers, users without an event are looked at whose signals are open."""
 
 
 class Kind(StrEnum):
@@ -61,6 +64,30 @@ class Finding:
     rule: str | None = None
     position: int | None = None
     """At once: the index of the event in its segment. At close: None."""
+    first: bool = False
+    """Whether it begins its signal; False where it says again that the signal lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One metric of one subject, or a rule on it, that a finding was about: open until a `Change` ends it."""
+
+    kind: Kind
+    row: int
+    metric: str
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a signal that is open. A bucket without data ends none, but for a rate that was too high."""
+
+    signal: Signal
+    status: SignalStatus
+    reason: str
+    """In one sentence, for a person."""
+    since: int | None = None
+    """Of NO_DATA: up to when there was data, µs."""
 
 
 class Names(Protocol):
@@ -102,7 +129,8 @@ class Events(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """One closed bucket over all live subjects of one kind; arrays have shape (n,) in the sorted order of names."""
+    """One closed bucket over all live subjects of one kind (of users those with an event, and every `WATCHED_EVERY` buckets those that
+    the detector watches); arrays have shape (n,) in the sorted order of names."""
 
     kind: Kind
     bucket: int
@@ -122,6 +150,8 @@ class Closed:
     """Row of the (tenant, application) that each subject belongs to."""
     application_count: int
     """One more than the highest application row."""
+    seen_before: Int64s
+    """One more than the newest bucket before this one in which the subject had an event; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +171,7 @@ class Verdicts:
 
     findings: Sequence[Finding]
     bands: Bands | None = None
+    changes: Sequence[Change] = ()
 
 
 class Detector(Protocol):
@@ -158,12 +189,28 @@ class Detector(Protocol):
         """
         ...
 
+    def open_signals(self, tables: Tables, rows: Int64s | None = None) -> Sequence[Signal]:
+        """Signals of these rows (None: of all) that were told and not ended, in the order of rows."""
+        ...
+
+    def judges(self, signal: Signal) -> bool:
+        """Whether these settings judge what the signal is about."""
+        ...
+
+    def forget(self, tables: Tables, signals: Sequence[Signal]) -> None:
+        """These signals are open no more."""
+        ...
+
 
 class AtOnceDetector(Detector, Protocol):
     """Answers within the batch."""
 
     def at_once(self, tables: Tables, events: Events) -> Sequence[Finding]:
         """Findings in the order of `position`."""
+        ...
+
+    def settle(self, tables: Tables, closed: Closed) -> Sequence[Change]:
+        """What a closed bucket of series makes of open signals."""
         ...
 
 
@@ -173,6 +220,10 @@ class AtCloseDetector(Detector, Protocol):
 
     kind: Kind
     bands: tuple[str, ...]
+
+    def watched(self, tables: Tables) -> Int64s:
+        """Rows that it wants to see in a closed bucket now and then though they had no event, ascending: those with an open signal."""
+        ...
 
     def at_close(self, tables: Tables, closed: Closed) -> Verdicts:
         """Judges the bucket against what was learnt before it, then learns from it."""

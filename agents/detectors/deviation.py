@@ -5,21 +5,24 @@ from typing import Final
 
 import numpy as np
 
-from agents.detectors.contract import Bands, Closed, Finding, Int64s, Kind, Tables, Verdicts
+from agents.detectors.contract import Bands, Change, Closed, Finding, Int64s, Kind, Signal, Tables, Verdicts
+from agents.detectors.deviation_changes import changes, no_data
 from agents.detectors.deviation_findings import finding, recomputed
-from agents.detectors.series_judging import Judged, gates, judged
+from agents.detectors.series_judging import Judged, judged
 from agents.detectors.series_learning import learning
+from agents.detectors.series_levels import gates
 from agents.detectors.series_state import (
     COUNT,
     METRICS,
-    ROW,
     SHARE,
     SIZES,
+    TABLE,
     Bucket,
     SeriesState,
     asleep,
     bucket_of,
     in_units,
+    opened,
     read,
     write,
 )
@@ -40,7 +43,8 @@ class DeviationDetector:
     A metric is anomalous from the bucket in which one of its two control charts (`charts`) reaches the threshold and the change
     itself is worth telling: that of the bucket for the fast chart, its mean over about ten buckets for the slow one. It stays so
     until both are under half of that, and is told at the start and then every `repeat_buckets`. Meanwhile nothing is learnt, so that
-    the anomaly stays one; after `give_in_buckets` it is the new normal.
+    the anomaly stays one; its end is a change. A level that stays is taken as the new one, and its signal ends when the old one is back
+    (`series_levels`).
 
     A bucket without requests says nothing about metrics other than the request rate: they stay as they were. There is no score
     before `least_buckets` buckets with data. The score is that of the chart that speaks, in its standard deviations. The confidence is
@@ -53,10 +57,10 @@ class DeviationDetector:
     version = 1
     kind = Kind.SERIES
     bands: tuple[str, ...] = METRICS
-    tables: Sequence[tuple[Kind, TableSpec]] = ((Kind.SERIES, TableSpec("deviation", ROW)),)
+    tables: Sequence[tuple[Kind, TableSpec]] = ((Kind.SERIES, TABLE),)
 
-    def __init__(self, settings: Deviation) -> None:
-        self._settings = settings
+    def __init__(self, settings: Deviation, no_data_buckets: int = 18) -> None:
+        self._settings, self._no_data_buckets = settings, no_data_buckets
         self._gates = gates(settings.least_change)[:, 0].tolist()
 
     def at_close(self, tables: Tables, closed: Closed) -> Verdicts:
@@ -69,24 +73,51 @@ class DeviationDetector:
         observed, expected, low, high = (np.full((len(closed.rows), len(METRICS)), np.nan) for _ in range(4))
         bands = Bands(METRICS, observed, expected, low, high)
         findings: list[Finding] = []
+        told: list[Change] = []
         for start in range(0, len(awake), _SUBJECTS):
             stop = min(start + _SUBJECTS, len(awake))
             part = slice(start, stop) if len(awake) == len(closed.rows) else awake[start:stop]
             rows = closed.rows[part]
             before = read(table, rows)
             bucket = bucket_of(closed, part)
-            verdict = judged(before, bucket, closed.bucket + 1, self._settings)
+            verdict = judged(before, bucket, closed.bucket + 1, closed.seen_before[part], self._settings)
             self._draw(bands, part, before, bucket, verdict, (closed.end - closed.start) / 1e6)
             for subject, metric in np.argwhere(verdict.telling.T).tolist():
                 at, gate = (metric, subject), self._gates[metric]
                 findings.append(finding(closed, int(rows[subject]), at, before, bucket, verdict, gate))
+            told += changes(closed, rows, before, bucket, verdict)
             memory = self._settings.memory_buckets
             write(
                 table,
                 rows,
                 learning(verdict.state, bucket, verdict.residual, verdict.variance, verdict.lesson, memory),
             )
-        return Verdicts(findings, bands)
+        return Verdicts(findings, bands, told + no_data(table, closed, self._no_data_buckets))
+
+    def watched(self, tables: Tables) -> Int64s:
+        """Rows with an open signal."""
+        return np.flatnonzero(opened(tables["deviation"].rows).any(axis=1))
+
+    def open_signals(self, tables: Tables, rows: Int64s | None = None) -> Sequence[Signal]:
+        """Anomalies that last, and levels that were taken as new while the old one is remembered."""
+        table = tables["deviation"].rows
+        chosen = np.arange(len(table)) if rows is None else rows[rows < len(table)]
+        return [
+            Signal(Kind.SERIES, int(chosen[place]), METRICS[metric])
+            for place, metric in np.argwhere(opened(table[chosen])).tolist()
+        ]
+
+    def judges(self, signal: Signal) -> bool:
+        """Whether the metric is judged at all."""
+        return self._settings.enabled and bool(np.isfinite(self._gates[METRICS.index(signal.metric)]))
+
+    def forget(self, tables: Tables, signals: Sequence[Signal]) -> None:
+        """What is learnt stays; that the signals are open does not."""
+        table = tables["deviation"]
+        for signal in signals:
+            for name in ("since", "told", "taken", "usual"):
+                table.rows[name][signal.row, METRICS.index(signal.metric)] = 0
+            table.touch(np.array([signal.row]))
 
     def recompute(self, metric: str, evidence: Mapping[str, float]) -> float:
         """The score from the bucket's value and what was usual before it."""

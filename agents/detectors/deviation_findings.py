@@ -62,7 +62,7 @@ def finding(
     observed = centre + effect if drifting and metric != COUNT else float(bucket.values[at])
     if drifting and metric == COUNT:
         observed = max((centre + 0.5) * float(np.exp(effect)) - 0.5, 0.0)
-    seen, usual = (_told(metric, value, (closed.end - closed.start) / 1e6) for value in (observed, centre))
+    seen, usual = (told(metric, value, (closed.end - closed.start) / 1e6) for value in (observed, centre))
     above = float(chart[at]) > 0
     numbers = {"value": float(bucket.values[at]), "requests": float(bucket.requests[at])}
     numbers |= {name: float(getattr(before, name)[at]) for name in _EVIDENCE}
@@ -87,6 +87,7 @@ def finding(
         direction=Direction.ABOVE if above else Direction.BELOW,
         reason=_reason(METRICS[metric], above, drifting, seen, usual, score),
         evidence=tuple(numbers.items()),
+        first=bool(judged.first[at]),
     )
 
 
@@ -106,7 +107,8 @@ def recomputed(metric: str, evidence: Mapping[str, float]) -> float:
     return float(significant(slow if evidence["drifting"] else fast)[0])
 
 
-def _told(metric: int, value: float, bucket_s: float) -> float:
+def told(metric: int, value: float, bucket_s: float) -> float:
+    """A value of the state in the metric's unit."""
     values = np.zeros((len(METRICS), 1))
     values[metric] = value
     return float(in_units(values, bucket_s)[metric, 0])

@@ -71,7 +71,13 @@ class Judged:
     """A finding is due."""
 
     outlived: Bools
-    """The anomaly lasted so long that it is the new normal."""
+    """The anomaly lasted so long that it is the new level."""
+
+    normal: Bools
+    """The signal is over."""
+
+    first: Bools
+    """It begins its signal."""
 
 
 def judged(users: Users, crowds: Crowds, kept: Float64s, amounts: Float64s, stamp: int, settings: Profile) -> Judged:
@@ -101,9 +107,28 @@ def judged(users: Users, crowds: Crowds, kept: Float64s, amounts: Float64s, stam
         outlived = lasting & (stamp - users.since >= settings.give_in_buckets)
     anomalous = begun | (lasting & ~outlived)
     telling = anomalous & (begun | (stamp - users.told >= settings.repeat_buckets))
+    level = is_level(users)
+    fallen = level & ~begun & ((effect <= -_HOLDING * ratio) | (stamp - users.told >= settings.level_memory_buckets))
     return Judged(
-        volume, size, known, newcomer, score, effect, begun, anomalous, score >= _SUSPECT * bar, telling, outlived
+        volume=volume,
+        size=size,
+        known=known,
+        newcomer=newcomer,
+        score=score,
+        effect=effect,
+        begun=begun,
+        anomalous=anomalous,
+        suspect=score >= _SUSPECT * bar,
+        telling=telling,
+        outlived=outlived,
+        normal=((users.since > 0) & ~anomalous & ~outlived) | fallen,
+        first=begun & ~level & (users.since == 0),
     )
+
+
+def is_level(users: Users) -> Bools:
+    """Where an anomaly was taken as the new level, and is still told as one that lasts."""
+    return np.asarray((users.since == 0) & (users.told > 0))
 
 
 def expected(

@@ -45,7 +45,7 @@ def users_learnt(users: Users, crowds: Crowds, judged: Judged, stamp: int, setti
         spread=np.where(lesson, scatter, users.spread),
         learnt=np.where(lesson, learnt, users.learnt),
         since=np.where(judged.begun, stamp, np.where(judged.anomalous, users.since, 0)),
-        told=np.where(judged.telling, stamp, np.where(judged.anomalous, users.told, 0)),
+        told=np.where(judged.telling | judged.outlived, stamp, np.where(judged.normal, 0, users.told)),
         first=np.where(users.first > 0, users.first, stamp),
         last=np.full_like(users.last, stamp),
     )

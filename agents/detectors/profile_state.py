@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from agents.detectors.contract import Float64s, Int64s
 from streams.tables import Table
@@ -20,7 +21,8 @@ USER_ROW: Final = np.dtype(
 )
 """80 bytes. By metric: `volume`, recent amount, every bucket's share falling off exponentially, as of bucket `last`; `centre`
 and `spread`, mean and variance of its logarithm over buckets with requests; `learnt`, buckets behind them; `since` and `told`, one more
-than the bucket in which the present anomaly began and was last told, 0 for none. `first` and `last`: one more than the first and the newest
+than the bucket in which the present anomaly began and was last told, 0 for none; `told` alone: the bucket in which it was taken as the new
+level. `first` and `last`: one more than the first and the newest
 bucket with requests."""
 
 CROWD_ROW: Final = np.dtype([(name, "<f4", (3,)) for name in ("learnt", "centre", "spread", "own_spread")])
@@ -40,6 +42,11 @@ class Users:
     told: Int64s
     first: Int64s
     last: Int64s
+
+
+def is_open(users: Users) -> npt.NDArray[np.bool_]:
+    """Where a signal is open; shape (3, n)."""
+    return np.asarray(users.told > 0)
 
 
 @dataclass(slots=True)

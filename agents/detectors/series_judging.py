@@ -1,4 +1,4 @@
-"""When a metric of a series is anomalous: it begins, lasts, is told, ends, or is taken for the new normal."""
+"""When a metric of a series is anomalous: it begins, lasts, is told, and ends; levels that stay are in `series_levels`."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -7,15 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detectors.charts import FAST_VARIANCE, SLOW
-from agents.detectors.contract import Float64s, significant
+from agents.detectors.contract import Float64s, Int64s, significant
 from agents.detectors.residuals import count_effect, count_residual, share_residual, size_residual, size_variance
+from agents.detectors.series_levels import HOLDING, gates, returning, staying
 from agents.detectors.series_state import COUNT, SHARE, SIZES, Bucket, SeriesState
-from agents.detectors.settings import Deviation, LeastChange
+from agents.detectors.settings import Deviation
 
 Bools = npt.NDArray[np.bool_]
-
-_HOLDING: Final = 0.5
-"""An anomaly lasts while its score and its change are at least this share of what they had to reach."""
 
 _SUSPECT: Final = 0.8
 """From this share of the threshold on a bucket may be the beginning of an anomaly,"""
@@ -54,20 +52,24 @@ class Judged:
     telling: Bools
     """A finding is due."""
 
+    first: Bools
+    """It begins its signal."""
+
+    normal: Bools
+    """The signal is over: normal again, or usual by now."""
+
+    back: Bools
+    """The level before the one that was taken as new is back."""
+
+    level: Bools
+    """The level is the new one, or again the one that was taken so."""
+
     lesson: Float64s
     """How much of the bucket's scatter is to be learnt, 0 to 1; where it is 0, nothing is learnt."""
 
 
-def gates(change: LeastChange) -> Float64s:
-    """Least effects, shape (metrics, 1); infinite for a metric that is not judged."""
-    ratios = (change.latency, change.time_to_first_token, change.tokens, change.cost, change.request_rate)
-    made = [np.inf if ratio is None else float(np.log(ratio)) for ratio in ratios]
-    made.insert(SHARE, np.inf if change.error_rate is None else change.error_rate)
-    return np.array(made)[:, None]
-
-
-def judged(state: SeriesState, bucket: Bucket, stamp: int, settings: Deviation) -> Judged:
-    """Judges a bucket against what was learnt before it; `stamp` is one more than the bucket's number."""
+def judged(state: SeriesState, bucket: Bucket, stamp: int, seen_before: Int64s, settings: Deviation) -> Judged:
+    """Judges a bucket against what was learnt before it; `stamp` is one more than the bucket's number, `seen_before` the contract's."""
     met = bucket.known & (state.learnt > 0)
     effect, residual, variance = _compared(state, bucket)
     effect, residual = np.where(met, effect, 0.0), np.where(met, residual, 0.0)
@@ -78,34 +80,46 @@ def judged(state: SeriesState, bucket: Bucket, stamp: int, settings: Deviation) 
         fast=np.where(met, charts.fast, state.fast),
         slow=np.where(met, charts.slow, state.slow),
         drift=np.where(met, state.drift + SLOW * (effect - state.drift), state.drift),
+        since=_only_with_data(state.since, bucket, stamp, seen_before),
     )
     fast, slow = moved.charts.scores(learnt)
     for score in (fast, slow):
         # Rounding cannot lift over a limit what lies a hundredth under it.
-        near = score >= settings.threshold * _HOLDING * 0.99
+        near = score >= settings.threshold * HOLDING * 0.99
         score[near] = significant(score[near])
     held = state.since > 0
     stepping, drifting = _speaking(moved, effect, fast, slow, settings, 1.0)
-    still_stepping, still_drifting = _speaking(moved, effect, fast, slow, settings, _HOLDING)
+    still_stepping, still_drifting = _speaking(moved, effect, fast, slow, settings, HOLDING)
     begun = met & ~held & (stepping | drifting)
     lasting = held & (still_stepping | still_drifting | ~bucket.known)
-    outlived = np.zeros_like(held)
-    if settings.give_in_buckets is not None:
-        outlived = lasting & bucket.known & (stamp - state.since >= settings.give_in_buckets)
-    anomalous = begun | (lasting & ~outlived)
+    back, adopted = returning(moved, bucket, begun | held, stamp, settings)
+    outlived = lasting & ~back & staying(moved, bucket, stamp, settings)
+    anomalous = (begun | lasting) & ~outlived & ~back
+    ended = held & ~anomalous
     telling = bucket.known & anomalous & (begun | (stamp - state.told >= settings.repeat_buckets))
     suspect = (np.maximum(fast, slow) >= _SUSPECT * settings.threshold) & ~outlived
+    levels = state.taken > 0
     return Judged(
         effect=effect,
         residual=residual,
         variance=variance,
-        state=_after(moved, anomalous, held & ~anomalous, outlived, telling, stamp),
+        state=_after(moved, anomalous, ended | back, outlived, back, adopted, telling, stamp),
         fast=fast,
         slow=slow,
         drifting=~np.where(begun, stepping, still_stepping),
         telling=telling,
-        lesson=np.where(anomalous | ~bucket.known, 0.0, np.where(suspect, _SUSPICION, 1.0)),
+        first=begun & ~levels,
+        normal=(ended & ~outlived & ~levels) | back | adopted,
+        back=back,
+        level=outlived | (ended & levels & ~back & ~adopted),
+        lesson=np.where(anomalous | back | ~bucket.known, 0.0, np.where(suspect, _SUSPICION, 1.0)),
     )
+
+
+def _only_with_data(since: Int64s, bucket: Bucket, stamp: int, seen_before: Int64s) -> Int64s:
+    """`since`, moved on by the buckets without data before this one, if this one has data: an anomaly does not grow old unseen."""
+    later = np.where(since > seen_before, stamp, since + stamp - seen_before - 1)
+    return np.where((since > 0) & (bucket.values[COUNT] > 0) & (seen_before > 0), later, since)
 
 
 def _compared(state: SeriesState, bucket: Bucket) -> tuple[Float64s, Float64s, Float64s]:
@@ -141,21 +155,33 @@ def _speaking(
 
 
 def _after(
-    state: SeriesState, anomalous: Bools, ended: Bools, outlived: Bools, telling: Bools, stamp: int
+    state: SeriesState,
+    anomalous: Bools,
+    ended: Bools,
+    outlived: Bools,
+    back: Bools,
+    adopted: Bools,
+    telling: Bools,
+    stamp: int,
 ) -> SeriesState:
-    """Stamps set and cleared. What ended leaves no drift behind; what outlived its time is learnt from the beginning."""
+    """Stamps set and cleared. What ended leaves no drift behind; what outlived its time is learnt from the beginning, and what is back at
+    the level before goes on from that."""
     begun = anomalous & (state.since == 0)
     since = np.where(begun, stamp, np.where(ended, 0, state.since))
     told = np.where(telling, stamp, np.where(ended, 0, state.told))
-    if not ended.any():
+    if not (ended | adopted).any():
         return replace(state, since=since, told=told)
+    over = back | adopted
     return replace(
         state,
         since=since,
         told=told,
+        centre=np.where(back, state.usual, state.centre),
+        usual=np.where(outlived & (state.taken == 0), state.centre, np.where(over, 0.0, state.usual)),
+        taken=np.where(outlived, stamp, np.where(over, 0, state.taken)),
         slow=np.where(ended, 0.0, state.slow),
         drift=np.where(ended, 0.0, state.drift),
-        fast=np.where(outlived, 0.0, state.fast),
+        fast=np.where(outlived | back, 0.0, state.fast),
         fast_variance=np.where(outlived, 0.0, state.fast_variance),
         slow_variance=np.where(outlived, 0.0, state.slow_variance),
         learnt=np.where(outlived, 0.0, state.learnt),

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from agents.detectors.charts import Charts
 from agents.detectors.contract import Closed, Float64s, Int64s
 from streams.sketch import MIDDLES
-from streams.tables import Table
+from streams.tables import Row, Table, TableSpec
 
 METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate")
 SIZES: Final = slice(0, 4)
@@ -20,17 +20,34 @@ _WEIGHED_TOGETHER: Final = 128
 
 UInt32s = npt.NDArray[np.uint32]
 
-_REALS: Final = ("learnt", "centre", "spread", "drift", "fast", "slow", "fast_variance", "slow_variance")
-_STAMPS: Final = ("since", "told")
+_REALS: Final = ("learnt", "centre", "spread", "drift", "fast", "slow", "fast_variance", "slow_variance", "usual")
+_STAMPS: Final = ("since", "told", "taken")
 
 ROW: Final = np.dtype(
     [(name, "<f4", (len(METRICS),)) for name in _REALS] + [(name, "<u4", (len(METRICS),)) for name in _STAMPS]
 )
-"""State of a series, single precision: a row costs 240 bytes on the topic at every change, and its numbers are estimates. By metric:
+"""State of a series, single precision: a row costs 288 bytes on the topic at every change, and its numbers are estimates. By metric:
 
 `learnt`: buckets behind the estimates, at most the memory; `centre`: what is usual (logarithm of a size; share; requests per bucket);
 `spread`: its noise as `residuals` has it; `drift`: mean of the effect with the slow chart's weight; charts as `charts` has them;
-`since` and `told`: one more than the bucket in which the present anomaly began and was last told, 0 for none."""
+`since` and `told`: one more than the bucket in which the present anomaly began and was last told, 0 for none; `since` moves on by the
+buckets in which there was no data, so that only data makes an anomaly last. `usual` and `taken`: the centre before a lasting level was taken as
+the new one, and one more than the bucket in which that was; 0 for none."""
+
+_ROW_1: Final = np.dtype(
+    [(name, "<f4", (len(METRICS),)) for name in _REALS[:-1]] + [(name, "<u4", (len(METRICS),)) for name in _STAMPS[:-1]]
+)
+
+
+def _from_1(rows: Row) -> Row:
+    made: Row = np.zeros(len(rows), ROW)
+    for name in _ROW_1.names or ():
+        made[name] = rows[name]
+    return made
+
+
+TABLE: Final = TableSpec("deviation", ROW, version=2, migrations={1: (_ROW_1, _from_1)})
+"""Version 1 had no `usual` and `taken`."""
 
 _WORDS: Final = ROW.itemsize // 4
 _SPLIT: Final = len(_REALS) * len(METRICS)
@@ -53,8 +70,10 @@ class SeriesState:
     slow: Float64s
     fast_variance: Float64s
     slow_variance: Float64s
+    usual: Float64s
     since: Int64s
     told: Int64s
+    taken: Int64s
 
     @property
     def charts(self) -> Charts:
@@ -148,3 +167,8 @@ def asleep(table: Table, rows: Int64s, requests: Int64s, least: float) -> npt.ND
     at = rows[silent]
     out[silent] = (table.rows["centre"][at, COUNT] < least) & (table.rows["since"][at, COUNT] == 0)
     return out
+
+
+def opened(rows: Row) -> npt.NDArray[np.bool_]:
+    """Where a signal is open, shape (n, metrics): an anomaly lasts, or a level was taken as new and the old one is remembered."""
+    return np.asarray((rows["since"] > 0) | (rows["taken"] > 0))

@@ -147,11 +147,16 @@ class Deviation:
     """Time constant of what is normal, buckets (half an hour of 10 s). Longer finds slower drifts and takes longer to follow the day."""
 
     repeat_buckets: int = 12
-    """An anomaly that lasts is told again after so many buckets (two minutes of 10 s), so that its incident stays open."""
+    """An anomaly that lasts is told again after so many buckets (two minutes of 10 s), so that what it grew to is seen."""
 
     give_in_buckets: int | None = 360
-    """An anomaly that lasts so many buckets (an hour of 10 s) is the new normal: it ends, and learning begins anew from it.
-    None means that it never ends by itself."""
+    """A level of latency, time to first token, tokens, cost or request rate that stays for so many buckets with data (an hour of 10 s) is taken
+    as the new one: that is told once, and learning begins again from it. Its signal stays open until the old level is back. Errors are never
+    taken so, nor is a request rate that fell under five times `least_rate`. None means that no level is."""
+
+    level_memory_buckets: int = 60_480
+    """For so many buckets after a level was taken as the new one (a week of 10 s) the old level is remembered, and to return to it is the
+    end of the signal, no finding. After them the new level is what is usual, and that ends the signal too."""
 
     least_rate: float = 1.0
     """Expected requests per bucket under which the request rate, and its silence, are not judged."""
@@ -167,6 +172,7 @@ class Deviation:
         _between("least_rate", self.least_rate, 0.1, 1e6)
         if self.give_in_buckets is not None:
             _between("give_in_buckets", self.give_in_buckets, 10, 10_000_000)
+        _between("level_memory_buckets", self.level_memory_buckets, 10, 10_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +211,11 @@ class Profile:
     """A user who stays anomalous is told again after so many buckets (two minutes of 10 s)."""
 
     give_in_buckets: int | None = 360
-    """A user whom findings have been about for so many buckets (an hour of 10 s) is taken as they now are: learning begins
-    anew. None means never."""
+    """A user whom findings have been about for so many buckets (an hour of 10 s) is taken as they now are: that is told once, and learning
+    begins again. The signal ends when the user takes clearly less. None means never."""
+
+    level_memory_buckets: int = 60_480
+    """So many buckets after a user was taken as they are (a week of 10 s), that is what is usual for the user, and the signal ends."""
 
     def __post_init__(self) -> None:
         _between("window_buckets", self.window_buckets, 1, 1000)
@@ -219,6 +228,7 @@ class Profile:
         _between("repeat_buckets", self.repeat_buckets, 1, 100_000)
         if self.give_in_buckets is not None:
             _between("give_in_buckets", self.give_in_buckets, 10, 10_000_000)
+        _between("level_memory_buckets", self.level_memory_buckets, 10, 10_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +244,26 @@ class DetectionSettings:
     profile: Profile = field(default_factory=Profile)
     """How users are judged."""
 
+    rule_quiet_buckets: int = 18
+    """A broken rule counts as kept again when its series had events over so many buckets (three minutes of 10 s), and none of them broke it."""
+
+    no_data_buckets: int = 18
+    """After so many buckets without an event (three minutes of 10 s) of something that is wrong, it is told that no data comes of it. That ends
+    nothing."""
+
+    give_up_buckets: int = 25_920
+    """A subject with something wrong is forgotten after so many buckets without an event (three days of 10 s), or after
+    `lanes.subject_expiry_s` if that is longer. What was wrong is then given up, which is not the same as being over."""
+
     def __post_init__(self) -> None:
         if len(self.rules) > MOST_RULES:
             raise SettingsError(
                 "rules", f"{len(self.rules)} rules are more than the {MOST_RULES} that a version may have"
             )
+        _between("rule_quiet_buckets", self.rule_quiet_buckets, 1, 100_000)
+        # An idle lane closes no more than 60.
+        _between("no_data_buckets", self.no_data_buckets, 1, 60)
+        _between("give_up_buckets", self.give_up_buckets, 60, 10_000_000)
         seen: set[str] = set()
         for index, rule in enumerate(self.rules):
             if rule.name in seen:

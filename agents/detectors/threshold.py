@@ -9,9 +9,21 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agents.detectors.contract import Events, Finding, Float64s, Int64s, Kind, Names, Tables, significant
+from agents.detectors.contract import (
+    Change,
+    Closed,
+    Events,
+    Finding,
+    Float64s,
+    Int64s,
+    Kind,
+    Names,
+    Signal,
+    Tables,
+    significant,
+)
 from agents.detectors.settings import MOST_RULES, Comparison, Rule
-from schemas.records import Direction
+from schemas.records import Direction, SignalStatus
 from schemas.units import quantity
 from streams.tables import Table, TableSpec
 
@@ -27,7 +39,8 @@ _BROKEN: Final[Mapping[Comparison, Callable[[Float64s, float], npt.NDArray[np.bo
 
 _ROW: Final = np.dtype([("rules", "<u8"), ("matching", "<u8"), ("fired", "<i8", (MOST_RULES,))])
 """`rules`: which set of rules the row was made for, 0 for none; `matching`: bit i is set when rule i is for this series;
-`fired`: one more than the newest bucket in which each rule fired, 0 for none."""
+`fired`, of each rule whose signal is open: one more than the newest bucket in which it fired; or, once a bucket with events closed in which it did
+not, that bucket's number plus one, negative. 0 while the signal is not open. Closed buckets get no more events, so nothing more need be known."""
 
 
 class ThresholdDetector:
@@ -37,6 +50,8 @@ class ThresholdDetector:
     older open bucket, after the rule fired in a newer one, does not fire: the row remembers the newest bucket alone. An event that has
     no such metric (NaN) matches no comparison, `!=` included.
 
+    A broken rule's signal ends when the series had events over `quiet_buckets` and none of them broke it; nothing ends it without events.
+
     The score is 1 + |value - threshold| / |threshold| (the absolute difference where the threshold is 0): 1 at the threshold, 2 at twice
     it. The confidence is 1, since a rule is no estimate. `expected` is the threshold.
     """
@@ -45,8 +60,9 @@ class ThresholdDetector:
     version = 1
     tables: Sequence[tuple[Kind, TableSpec]] = ((Kind.SERIES, TableSpec("threshold", _ROW)),)
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], quiet_buckets: int = 18, no_data_buckets: int = 18) -> None:
         self._rules = tuple(rules)
+        self._quiet_buckets, self._no_data_buckets = quiet_buckets, no_data_buckets
         digest = blake2b(repr([asdict(rule) for rule in self._rules]).encode(), digest_size=8).digest()
         self._fingerprint = np.uint64(int.from_bytes(digest, "little") | 1)
 
@@ -60,9 +76,10 @@ class ThresholdDetector:
                 values[rule.metric] = events.numbers(rule.metric)
             broken = np.flatnonzero(_BROKEN[rule.comparison](values[rule.metric], rule.threshold))
             if len(broken):
-                for position in self._firing(table, number, broken, events).tolist():
+                positions, first = self._firing(table, number, broken, events)
+                for position, begins in zip(positions.tolist(), first.tolist(), strict=True):
                     value = float(values[rule.metric][position])
-                    found.append((position, number, _finding(rule, value, position, events)))
+                    found.append((position, number, _finding(rule, value, position, events, first=begins)))
         found.sort(key=lambda one: one[:2])
         return [finding for _, _, finding in found]
 
@@ -70,8 +87,78 @@ class ThresholdDetector:
         """The score from `value` and `threshold`."""
         return _score(evidence["value"], evidence["threshold"])
 
-    def _firing(self, table: Table, number: int, broken: Int64s, events: Events) -> Int64s:
-        """Of the events that broke the rule, those that fire; what they fired is remembered. Ascending."""
+    def settle(self, tables: Tables, closed: Closed) -> Sequence[Change]:
+        """Notes which open rules the bucket kept; ends those that were kept for long enough. In the order of rows, then of rules."""
+        table = tables["threshold"]
+        table.reserve(int(closed.rows.max(initial=0)) + 1)
+        met = table.rows["rules"][closed.rows] == self._fingerprint
+        places = np.flatnonzero(met & table.rows["fired"][closed.rows].any(axis=1))
+        made: list[Change] = []
+        for place, number in np.argwhere(table.rows["fired"][closed.rows[places]] != 0).tolist():
+            at = int(places[place])
+            change = self._settled(table, number, int(closed.rows[at]), closed, at)
+            if change is not None:
+                made.append(change)
+        return made
+
+    def _settled(self, table: Table, number: int, row: int, closed: Closed, place: int) -> Change | None:
+        """What the bucket makes of one open rule of one series."""
+        stamp, fired = closed.bucket + 1, int(table.rows["fired"][row, number])
+        rule, seen = self._rules[number], int(closed.seen_before[place])
+        signal = Signal(Kind.SERIES, row, rule.metric, rule.name)
+        if not closed.numbers["requests"][place]:
+            if stamp - seen != self._no_data_buckets:
+                return None
+            since = seen * (closed.end - closed.start)
+            return Change(signal, SignalStatus.NO_DATA, f"no data that rule {rule.name} could judge", since)
+        if abs(fired) >= stamp and fired != -stamp:
+            return None
+        kept_from = -fired if fired < 0 else stamp
+        is_over = stamp - kept_from + 1 >= self._quiet_buckets
+        table.rows["fired"][row, number] = 0 if is_over else -kept_from
+        table.touch(np.array([row]))
+        if not is_over:
+            return None
+        minutes = self._quiet_buckets * (closed.end - closed.start) / 60e6
+        return Change(signal, SignalStatus.NORMAL, f"rule {rule.name} was kept for {minutes:.3g} min")
+
+    def open_signals(self, tables: Tables, rows: Int64s | None = None) -> Sequence[Signal]:
+        """Rules that were broken and are not known to be kept again."""
+        table = tables["threshold"].rows
+        chosen = np.arange(len(table)) if rows is None else rows[rows < len(table)]
+        chosen = chosen[table["rules"][chosen] == self._fingerprint]
+        return [
+            Signal(Kind.SERIES, int(chosen[place]), self._rules[number].metric, self._rules[number].name)
+            for place, number in np.argwhere(table["fired"][chosen] != 0).tolist()
+        ]
+
+    def judges(self, signal: Signal) -> bool:
+        """Whether there is such a rule. Rules of one name and metric are one signal, whatever the threshold."""
+        return any((rule.name, rule.metric) == (signal.rule, signal.metric) for rule in self._rules)
+
+    def forget(self, tables: Tables, signals: Sequence[Signal]) -> None:
+        """The rules may fire again in the next bucket."""
+        table, numbers = tables["threshold"], {rule.name: number for number, rule in enumerate(self._rules)}
+        for signal in signals:
+            table.rows["fired"][signal.row, numbers[signal.rule or ""]] = 0
+            table.touch(np.array([signal.row]))
+
+    def adopt(self, tables: Tables, former: "ThresholdDetector", names: Names) -> None:
+        """Takes over the open signals of the rules that were in effect before; what fired in a bucket may fire in it again."""
+        table = tables["threshold"]
+        numbers = {(rule.name, rule.metric): number for number, rule in enumerate(self._rules)}
+        for row in sorted({signal.row for signal in former.open_signals(tables)}):
+            fired = table.rows["fired"][row].copy()
+            self._meet(table, np.array([row]), names)
+            for old, rule in enumerate(former._rules):
+                number = numbers.get((rule.name, rule.metric))
+                if number is not None:
+                    table.rows["fired"][row, number] = min(fired[old], -fired[old] - 1) if fired[old] else 0
+
+    def _firing(
+        self, table: Table, number: int, broken: Int64s, events: Events
+    ) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+        """Of the events that broke the rule, those that fire, ascending, and whether each begins its signal; what they fired is remembered."""
         rows = events.series[broken]
         table.reserve(int(rows.max()) + 1)
         self._meet(table, rows, events.names)
@@ -80,14 +167,18 @@ class ThresholdDetector:
         kept = (table.rows["matching"][rows] & bit != 0) & (stamps > table.rows["fired"][rows, number])
         broken, rows, stamps = broken[kept], rows[kept], stamps[kept]
         if not len(broken):
-            return broken
+            return broken, np.zeros(0, bool)
         first = _raising(rows, stamps)
-        np.maximum.at(table.rows["fired"], (rows[first], number), stamps[first])
-        table.touch(rows[first])
-        return broken[first]
+        rows, stamps = rows[first], stamps[first]
+        begins = np.zeros(len(rows), bool)
+        begins[np.unique(rows, return_index=True)[1]] = True
+        begins &= table.rows["fired"][rows, number] == 0
+        np.maximum.at(table.rows["fired"], (rows, number), stamps)
+        table.touch(rows)
+        return broken[first], begins
 
     def _meet(self, table: Table, rows: Int64s, names: Names) -> None:
-        """Prepares rows that these rules have not met: who changes the rules starts with a clean slate."""
+        """Prepares rows that these rules have not met."""
         unmet = np.unique(rows[table.rows["rules"][rows] != self._fingerprint])
         if not len(unmet):
             return
@@ -122,7 +213,7 @@ def _score(value: float, threshold: float) -> float:
     return float(significant(np.array([1.0 + beyond]))[0])
 
 
-def _finding(rule: Rule, value: float, position: int, events: Events) -> Finding:
+def _finding(rule: Rule, value: float, position: int, events: Events, *, first: bool) -> Finding:
     start = int(events.buckets[position]) * events.bucket_us
     above = value > rule.threshold or rule.comparison in (Comparison.AT_LEAST, Comparison.EQUAL)
     return Finding(
@@ -143,4 +234,5 @@ def _finding(rule: Rule, value: float, position: int, events: Events) -> Finding
         evidence=(("value", value), ("threshold", rule.threshold)),
         rule=rule.name,
         position=position,
+        first=first,
     )

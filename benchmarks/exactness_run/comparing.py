@@ -17,8 +17,8 @@ from benchmarks.reference.reading import Reader
 from benchmarks.reference.sums import Subject, without_bands
 from benchmarks.reference.tally import Tally, tallied
 from benchmarks.reference.undisturbed import Mark, Place, mark_in
-from schemas.records import Aggregate, Anomaly
-from streams.control import WATERMARK, header
+from schemas.records import Aggregate, Anomaly, SignalChange
+from streams.control import SIGNAL, WATERMARK, header
 from streams.outgoing import REASON
 from streams.position import KEY
 
@@ -111,6 +111,7 @@ def buckets(plan: Plan, reader: Reader, references: Sequence[Reference]) -> Buck
 def anomalies(plan: Plan, reader: Reader, references: Sequence[Reference]) -> list[Tally]:
     """Anomalies and watermarks: by place against the undisturbed lanes, rules against the slow lanes, and as a reader sees them."""
     found: list[tuple[Place, bytes]] = []
+    changed: list[tuple[Place, bytes]] = []
     marks: list[list[Mark]] = []
     read = Tally("anomalies, as read")
     for partition in range(PARTITIONS):
@@ -123,10 +124,16 @@ def anomalies(plan: Plan, reader: Reader, references: Sequence[Reference]) -> li
                 found.append((_place(verdicts[-1]), record.value))
             elif mark is not None:
                 marks[-1].append(mark_in(mark))
+            elif (change := header(record.headers, SIGNAL)) is not None:
+                changed.append((_place(SignalChange.from_bytes(change)), change))
         read.add(_as_read(verdicts))
     expected = {place: value for each in references for place, value in each.outputs.anomalies.items()}
     return [
         tallied("anomalies", expected, found, once=False),
+        tallied(
+            "ends", {at: it for each in references for at, it in each.outputs.changes.items()}, changed, once=False
+        ),
+        _ends_by_rules(references, changed),
         _by_rules(references, found),
         read,
         _ids(expected, found),
@@ -162,7 +169,7 @@ def _bucket(aggregate: Aggregate) -> Bucket:
     return (aggregate.tenant, aggregate.application, aggregate.model), aggregate.window_start
 
 
-def _place(anomaly: Anomaly) -> Place:
+def _place(anomaly: Anomaly | SignalChange) -> Place:
     return anomaly.lane, anomaly.offset, anomaly.ordinal
 
 
@@ -191,6 +198,18 @@ def _by_rules(references: Sequence[Reference], found: Iterable[tuple[Place, byte
         if each.rule is not None
     )
     return tallied("anomalies of rules, slowly", expected, actual, once=False)
+
+
+def _ends_by_rules(references: Sequence[Reference], changed: Iterable[tuple[Place, bytes]]) -> Tally:
+    """Ends of rules against the slow lanes': that a rule is without data they do not know."""
+    expected = {(lane, *end): b"" for lane, reference in enumerate(references) for end in reference.slow.told.ends}
+    changes = (SignalChange.from_bytes(value) for _, value in changed)
+    actual = (
+        ((each.lane, each.offset, (each.tenant, each.application, each.model or ""), each.rule, each.status.value), b"")
+        for each in changes
+        if each.rule is not None and each.status.is_end
+    )
+    return tallied("ends of rules, slowly", expected, actual, once=False)
 
 
 def _ids(expected: dict[Place, bytes], found: Iterable[tuple[Place, bytes]]) -> Tally:

@@ -115,7 +115,9 @@ def _counted(plan: Plan, reader: Reader, read: Sequence[Sequence[Incident]]) -> 
                 places.add((anomaly.lane, anomaly.offset, anomaly.ordinal))
         for key, value in reader.table(plan.names.state("correlate"), partition).items():
             if key.startswith(b"open/"):
-                counted += OpenIncident.from_row(value, CORRELATION.max_listed, CORRELATION.thresholds).anomaly_count
+                counted += OpenIncident.from_row(
+                    value, CORRELATION.max_listed, CORRELATION.max_signals, CORRELATION.thresholds
+                ).anomaly_count
     tally.compared = len(places)
     tally.missing = max(len(places) - counted, 0)
     tally.duplicates = max(counted - len(places), 0)

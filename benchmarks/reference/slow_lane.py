@@ -6,7 +6,7 @@ It knows time, ticks, control records, dead letters, buckets and threshold rules
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agents.detectors.settings import Comparison, Rule
@@ -32,12 +32,18 @@ _WHOLE: Final = (
 )
 
 
+_QUIET_BUCKETS: Final = 18
+"""Buckets with events over which a rule must be kept: detection's `rule_quiet_buckets`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What a lane says, beside its closed buckets."""
 
     anomalies: list[Anomaly] = field(default_factory=list)
     """Of rules; ordinals are not known here and are 0."""
+    ends: list[tuple[int, Subject, str, str]] = field(default_factory=list)
+    """Of rules: offset of the record that ended it, whose, which rule, and how: `normal` or `retired`."""
     watermarks: list[tuple[int, int]] = field(default_factory=list)
     """Offset of the record that moved it, and µs."""
     dead: dict[int, str] = field(default_factory=dict)
@@ -82,6 +88,9 @@ class SlowLane:
         self.told = Told()
         self.events = self.late = 0
         self._fired: dict[Subject, tuple[tuple[Rule, ...], dict[str, int]]] = {}
+        self._broken: dict[tuple[Subject, str, str], tuple[int, int | None]] = {}
+        """Rules that are not known to be kept again, by whose, name and metric: the bucket in which it fired last, and the first one after that
+        in which it was kept."""
 
     def take(self, record: Stored) -> None:
         """The next record of the partition."""
@@ -90,7 +99,7 @@ class SlowLane:
             self._tick(record)
         elif "sentinel-settings" in headers:
             if self._is_signed(record, headers.get("sentinel-signature")):
-                self.version = (record.value or b"").decode()
+                self._switch((record.value or b"").decode(), record.offset)
             else:
                 self.told.dead[record.offset] = "control record without a valid signature"
         elif record.offset in self._skips:
@@ -138,8 +147,31 @@ class SlowLane:
             for subject, sums in sorted(self.open.pop(bucket).items()):
                 start, end = bucket * width, (bucket + 1) * width
                 self.closed.append(sums.aggregate(subject, start, end, self.version, self._partition))
+                self._settle(subject, bucket, offset)
         self.open_from = open_from
         self.told.watermarks.append((offset, open_from * width))
+
+    def _settle(self, subject: Subject, bucket: int, offset: int) -> None:
+        """A bucket in which the subject had events is closed: rules that nothing in it broke are kept since then, or for long enough."""
+        for key, (fired, kept_from) in list(self._broken.items()):
+            if key[0] != subject or (kept_from is None and fired >= bucket):
+                continue
+            kept_from = bucket if kept_from is None else kept_from
+            self._broken[key] = fired, kept_from
+            if bucket - kept_from + 1 >= _QUIET_BUCKETS:
+                del self._broken[key]
+                self.told.ends.append((offset, subject, key[1], "normal"))
+
+    def _switch(self, version: str, offset: int) -> None:
+        """Other rules: what they do not have is retired; what they do goes on as if it had been kept after the bucket in which it fired."""
+        self.version = version
+        names = {(rule.name, rule.metric) for rule in self._rules[version]}
+        for key, (fired, kept_from) in list(self._broken.items()):
+            if key[1:] in names:
+                self._broken[key] = fired, fired + 1 if kept_from is None else kept_from
+            else:
+                del self._broken[key]
+                self.told.ends.append((offset, key[0], key[1], "retired"))
 
     def _judge(self, event: TelemetryEvent, subject: Subject, bucket: int, offset: int) -> None:
         """A rule fires at the first event that breaks it in a bucket of the series newer than all in which it fired before."""
@@ -154,7 +186,10 @@ class SlowLane:
                 self._fired[subject] = (rules, fired)
             if _is_about(rule, subject) and bucket > fired.get(rule.name, -1):
                 fired[rule.name] = bucket
-                self.told.anomalies.append(self._anomaly(rule, value, event, bucket, offset))
+                key = (subject, rule.name, rule.metric)
+                found = self._anomaly(rule, value, event, bucket, offset)
+                self.told.anomalies.append(replace(found, first=key not in self._broken))
+                self._broken[key] = bucket, None
 
     def _anomaly(self, rule: Rule, value: float, event: TelemetryEvent, bucket: int, offset: int) -> Anomaly:
         start = bucket * self.times.bucket

@@ -12,10 +12,10 @@ from agents.detection.policy import Policy, policy_of
 from agents.detectors.settings import DetectionSettings
 from benchmarks.reference.reading import Stored
 from schemas.columns import packaged_decoder
-from schemas.records import Anomaly, Incident
+from schemas.records import Anomaly, Incident, SignalChange
 from schemas.secrets import Secret
 from streams.blocks import Block, _Part
-from streams.control import WATERMARK, header
+from streams.control import SIGNAL, WATERMARK, header
 from streams.outgoing import REASON, Outgoing, Step
 from streams.settings import Lanes
 from streams.stage import LaneProgram
@@ -35,6 +35,8 @@ class Outputs:
     """What a lane would have written, by kind."""
 
     anomalies: dict[Place, bytes] = field(default_factory=dict)
+    changes: dict[Place, bytes] = field(default_factory=dict)
+    """What became of signals."""
     watermarks: dict[Mark, int] = field(default_factory=dict)
     """Each with the number of partitions that it went to."""
     aggregates: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -80,6 +82,11 @@ class Undisturbed:
         if record.value is not None:
             anomaly = Anomaly.from_bytes(record.value)
             self.outputs.anomalies[anomaly.lane, anomaly.offset, anomaly.ordinal] = record.value
+            return
+        changed = header(record.headers, SIGNAL)
+        if changed is not None:
+            change = SignalChange.from_bytes(changed)
+            self.outputs.changes[change.lane, change.offset, change.ordinal] = changed
             return
         mark = mark_in(header(record.headers, WATERMARK) or b"")
         self.outputs.watermarks[mark] = self.outputs.watermarks.get(mark, 0) + 1

@@ -16,7 +16,7 @@ from tests.alerting.timeline import (
     silence,
 )
 
-OPENED, ESCALATED, UPDATED, RESOLVED = IncidentChange
+OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange
 REPEATING = AlertSettings(receivers=(PAGER,), repeat_interval_s=600)
 
 

@@ -12,7 +12,7 @@ from schemas.records import IncidentChange
 from streams.pages import seal, unseal
 from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, reasons, silence
 
-OPENED, ESCALATED, UPDATED, RESOLVED = IncidentChange
+OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange
 HOUR = 3600.0
 REPEATING = AlertSettings(receivers=(PAGER,), repeat_interval_s=600)
 CAPPED = AlertSettings(receivers=(replace(PAGER, pages_per_hour=3),), summary_wait_s=15, summary_max_wait_s=120)

@@ -10,7 +10,7 @@ from agents.alerting.settings import AlertSettings, ReceiverSettings
 from schemas.records import IncidentChange, NotificationOutcome, Severity
 from tests.alerting.timeline import Desk, deliveries, incident, outcomes, reasons
 
-OPENED, ESCALATED, UPDATED, RESOLVED = IncidentChange
+OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange
 ACME = ReceiverSettings(name="acme", match=("tenant=acme",))
 GPT = ReceiverSettings(name="gpt", match=("model=gpt-4o", "application=chat-api"))
 GRAVE = ReceiverSettings(name="grave", match=("severity>=critical",))

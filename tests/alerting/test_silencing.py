@@ -24,7 +24,7 @@ from tests.alerting.timeline import (
     silence,
 )
 
-OPENED, ESCALATED, UPDATED, RESOLVED = IncidentChange
+OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange
 
 
 def test_silenced_incident_is_recorded_as_suppressed_with_the_silences_id() -> None:

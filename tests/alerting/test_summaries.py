@@ -10,7 +10,7 @@ from agents.alerting.summaries import Summaries
 from schemas.records import IncidentChange, NotificationOutcome, Severity
 from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, outcomes, reasons
 
-OPENED, ESCALATED, UPDATED, RESOLVED = IncidentChange
+OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange
 HOUR = 3600.0
 SUMMING = AlertSettings(receivers=(PAGER,), summary_wait_s=15, summary_max_wait_s=120, summary_listed=50)
 CAPPED = AlertSettings(receivers=(replace(PAGER, pages_per_hour=1),), summary_wait_s=15, summary_max_wait_s=120)

@@ -10,7 +10,7 @@ from schemas.records import IncidentChange, Notification, NotificationOutcome, S
 from schemas.secrets import Secret
 from tests.alerting.timeline import ONE_RECEIVER, PAGER, Desk, deliveries, incident, micros, outcomes, reasons
 
-OPENED, ESCALATED, UPDATED, RESOLVED = IncidentChange
+OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange
 
 
 def test_opened_incident_is_told_and_its_record_says_so() -> None:

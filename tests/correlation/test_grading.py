@@ -7,7 +7,7 @@ from agents.correlation.correlator import Correlator
 from agents.correlation.grading import Extent, Thresholds, incident_severity
 from agents.correlation.settings import CorrelationSettings
 from schemas.records import IncidentChange, Severity
-from tests.correlation.timeline import Lane, anomaly, arrives, micros, watermark
+from tests.correlation.timeline import Lane, anomaly, arrives, ends, micros, watermark
 
 BOUNDS = Thresholds(large=30, long_us=900_000_000, wide=3)
 ORDER = list(Severity)
@@ -35,6 +35,8 @@ def test_rise_by_size_and_duration_is_told_once_and_kept_over_a_restart() -> Non
     rows = {key: value for key, value in lane.core.changed() if value is not None}
     heir = Correlator(settings, 3)
     heir.restore(rows)
+    lane.core = heir
+    lane.at(100, ends(100, anomaly(0), source=(0, 50, 0)))
     [ended] = heir.on_watermark(0, 99, micros(400), offset=99, append_time=micros(400))
     assert (ended.change, ended.severity) == (IncidentChange.RESOLVED, Severity.HIGH)
 
@@ -46,5 +48,8 @@ def test_reach_counts_models_and_users() -> None:
     lane.at(1, arrives(anomaly(1, source=(0, 6, 0), user="u1")), arrives(anomaly(1, source=(0, 7, 0), user="u2")))
     [escalated] = lane.at(2, arrives(anomaly(2, source=(0, 8, 0), model="o3")))
     assert escalated.change is IncidentChange.ESCALATED
+    metrics = [anomaly(0, metric=f"m{n}") for n in range(1, 6)]
+    others = [anomaly(1, user="u1"), anomaly(1, user="u2"), anomaly(2, model="o3")]
+    lane.at(3, *(ends(3, one, source=(0, 20 + n, 0)) for n, one in enumerate(metrics + others)))
     [resolved] = lane.at(300, watermark(300, source_offset=9))
     assert resolved.severity is Severity.HIGH

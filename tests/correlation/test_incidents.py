@@ -4,9 +4,9 @@ from agents.correlation.correlator import OTHER_APPLICATIONS
 from agents.correlation.settings import CorrelationSettings
 from schemas.ids import record_id
 from schemas.records import Incident, IncidentChange, IncidentState, Severity
-from tests.correlation.timeline import Lane, anomaly, arrives, changes, micros, seconds, tick, watermark
+from tests.correlation.timeline import Lane, anomaly, arrives, changes, ends, micros, seconds, watermark
 
-OPENED, ESCALATED, UPDATED, RESOLVED = IncidentChange
+OPENED, ESCALATED, UPDATED, RESOLVED, NO_DATA, NEW_LEVEL, GIVEN_UP, CLOSED = IncidentChange
 
 
 def test_first_anomaly_opens_an_incident_that_says_what_where_and_how_much() -> None:
@@ -42,6 +42,7 @@ def test_more_of_the_same_says_nothing_new() -> None:
     lane = Lane()
     lane.at(0, arrives(anomaly(0, source=(0, 1, 0))))
     assert lane.at(10, arrives(anomaly(10, source=(0, 2, 0)))) == []
+    assert lane.at(20, ends(20, anomaly(10), source=(0, 3, 0))) == []
     [resolved] = lane.at(300, watermark(300, source_offset=9))
     assert resolved.anomaly_count == 2
     assert len(resolved.anomaly_ids) == 2
@@ -55,6 +56,7 @@ def test_rise_of_severity_is_told_at_once_and_a_fall_never() -> None:
     assert (escalated.change, escalated.severity, escalated.revision) == (ESCALATED, Severity.CRITICAL, 2)
     assert escalated.title == "cost of chat-api/gpt-4o 3.1x expected; also latency"
     assert lane.at(2, arrives(anomaly(2, source=(0, 3, 0), severity=Severity.LOW))) == []
+    lane.at(3, ends(3, anomaly(0), source=(0, 4, 0)), ends(3, anomaly(0, metric="cost"), source=(0, 4, 1)))
     [resolved] = lane.at(300, watermark(300, source_offset=9))
     assert resolved.severity is Severity.CRITICAL
 
@@ -73,9 +75,10 @@ def test_new_metric_is_told_when_the_last_record_is_old_enough() -> None:
 
 
 def test_incident_is_resolved_when_event_time_is_quiet_for_long_enough() -> None:
-    """Not a microsecond before `quiet_s` of event time after the last anomaly, and `resolved_at` is that moment."""
+    """Not a microsecond before `quiet_s` of event time after all was normal again, and `resolved_at` is that moment."""
     lane = Lane(CorrelationSettings(quiet_s=180))
-    lane.at(0, arrives(anomaly(0, source=(0, 1, 0))), arrives(anomaly(20, source=(0, 2, 0))))
+    lane.at(0, arrives(anomaly(0, source=(0, 1, 0))), arrives(anomaly(10, source=(0, 2, 0))))
+    lane.at(20, ends(20, anomaly(0), source=(0, 3, 0)))
     assert lane.at(200, watermark(199.999999, source_offset=3)) == []
     [resolved] = lane.at(201, watermark(200, source_offset=4))
     assert (resolved.change, resolved.state, resolved.revision) == (RESOLVED, IncidentState.RESOLVED, 2)
@@ -87,7 +90,7 @@ def test_incident_is_resolved_when_event_time_is_quiet_for_long_enough() -> None
 def test_anomaly_after_the_quiet_ends_the_incident_and_opens_the_next() -> None:
     """An at-once anomaly comes before the watermark that would have ended the incident: one record makes both states."""
     lane = Lane()
-    [first] = lane.at(0, arrives(anomaly(0, source=(0, 1, 0))))
+    [first] = lane.at(0, arrives(anomaly(0, source=(0, 1, 0))), ends(10, anomaly(0), source=(0, 1, 1)))
     resolved, second = lane.at(500, arrives(anomaly(500, source=(0, 2, 0))))
     assert (resolved.id, resolved.change, resolved.ordinal) == (first.id, RESOLVED, 0)
     assert (second.change, second.ordinal, second.revision) == (OPENED, 1, 1)
@@ -113,6 +116,7 @@ def test_thousand_late_anomalies_are_one_incident() -> None:
     lane.at(10_000, watermark(10_000, source_offset=1))
     made = lane.at(10_001, *(arrives(anomaly(i / 10, source=(0, 2 + i, 0))) for i in range(1000)))
     assert changes(made) == [OPENED]
+    lane.at(10_001, ends(110, anomaly(0), source=(0, 1500, 0)))
     [resolved] = lane.at(10_002, watermark(10_001, source_offset=5000))
     assert (resolved.change, resolved.anomaly_count) == (RESOLVED, 1000)
 
@@ -123,7 +127,9 @@ def test_lists_keep_the_first_and_the_count_goes_on() -> None:
     for i in range(300):
         lane.at(i / 10, arrives(anomaly(i / 10, source=(0, i + 1, 0), user=f"u-{i}")))
     lane.flush()
-    assert max(map(len, lane.rows.values())) < 10_000
+    assert max(map(len, lane.rows.values())) < 16_000
+    for i in range(300):
+        lane.at(31, ends(31, anomaly(0, user=f"u-{i}"), source=(0, 400 + i, 0)))
     [resolved] = lane.at(900, watermark(900, source_offset=9999))
     assert resolved.anomaly_count == 300
     assert resolved.users == tuple(f"u-{i}" for i in range(100))
@@ -140,29 +146,19 @@ def test_applications_beyond_the_budget_share_one_incident() -> None:
     assert lane.core.open_incidents == 12
     shared = [incident for incident in lane.told if incident.application == OTHER_APPLICATIONS]
     assert changes(shared) == [OPENED]
+    for i in range(500):
+        lane.at(2, ends(2, anomaly(1, application=f"app-{i}"), source=(0, 1000 + i, 0)))
+    lane.at(2, ends(2, anomaly(1, tenant="other"), source=(0, 1500, 0)))
     lane.at(1000, watermark(1000, source_offset=999))
     lane.flush()
     assert lane.core.open_incidents == 0
     assert all(not key.startswith(b"open/") for key in lane.rows), "every row is buried"
 
 
-def test_silence_of_all_lanes_resolves_by_append_time() -> None:
-    """When no lane moves, event time stands, and ticks alone end an incident `quiet_s + silence_s` of append time after its last anomaly."""
+def test_append_time_resolves_nothing() -> None:
+    """While event time moves, however slowly, a lane that catches up is heard out."""
     lane = Lane(CorrelationSettings(quiet_s=180, silence_s=60))
-    lane.at(0, arrives(anomaly(0, source=(0, 1, 0))), watermark(0, source_offset=1))
-    assert lane.core.wants_ticks
-    for second in range(1, 241):
-        assert lane.at(second, tick()) == []
-    [resolved] = lane.at(240.000001, tick())
-    assert resolved.change is RESOLVED
-    assert resolved.resolved_at == micros(180), "the end is when it was quiet, not when it was noticed"
-    assert not lane.core.wants_ticks
-
-
-def test_silence_waits_while_a_lane_moves() -> None:
-    """Append time resolves nothing while event time moves, however slowly: a lane that catches up is heard out."""
-    lane = Lane(CorrelationSettings(quiet_s=180, silence_s=60))
-    lane.at(0, arrives(anomaly(0, source=(0, 1, 0))))
+    lane.at(0, arrives(anomaly(0, source=(0, 1, 0))), ends(1, anomaly(0), source=(0, 1, 1)))
     for minute in range(1, 20):
         lane.at(minute * 50, watermark(minute, source_offset=1 + minute))
     assert changes(lane.told) == [OPENED]

@@ -7,11 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.correlation.settings import CorrelationSettings
-from schemas.records import IncidentChange, Severity
+from schemas.ids import record_id
+from schemas.records import Anomaly, IncidentChange, IncidentState, Severity, SignalStatus
 from streams.pages import NewerState
-from tests.correlation.timeline import Lane, Record, anomaly, arrives, tick, watermark
+from tests.correlation.timeline import Lane, Record, anomaly, arrives, becomes, closes, ends, tick, watermark
 
-BUSY = CorrelationSettings(quiet_s=30, update_every_s=10, silence_s=20, active_lane_s=15, max_open=3, max_listed=2)
+BUSY = CorrelationSettings(
+    quiet_s=30,
+    update_every_s=10,
+    silence_s=20,
+    active_lane_s=15,
+    max_open=3,
+    max_listed=2,
+    max_signals=2,
+    give_up_s=300,
+)
 
 NONE: Set[int] = frozenset()
 
@@ -20,10 +30,11 @@ NONE: Set[int] = frozenset()
 def timelines(draw: st.DrawFn) -> list[tuple[float, Record]]:
     """Records of three source lanes, whose offsets rise as detect writes them, and ticks."""
     append, offsets, made = 0.0, [0, 0, 0], list[tuple[float, Record]]()
+    last: Anomaly | None = None
     for _ in range(draw(st.integers(1, 60))):
-        append += draw(st.sampled_from((0, 0.5, 3, 12, 40)))
+        append += draw(st.sampled_from((0, 0.5, 3, 12, 40, 200)))
         lane = draw(st.integers(0, 2))
-        kind = draw(st.sampled_from("aaawwt"))
+        kind = draw(st.sampled_from("aaaccwwtp"))
         offsets[lane] += 1
         behind = draw(st.sampled_from((0, 2, 25, 200)))
         if kind == "a":
@@ -35,8 +46,16 @@ def timelines(draw: st.DrawFn) -> list[tuple[float, Record]]:
                 metric=draw(st.sampled_from(("latency", "cost", "tokens"))),
                 severity=draw(st.sampled_from(list(Severity))),
                 score=draw(st.floats(0, 10)),
+                first=draw(st.booleans()),
             )
             made.append((append, arrives(found)))
+            last = found
+        elif kind == "c" and last is not None:
+            status = draw(st.sampled_from(SignalStatus))
+            made.append((append, becomes(status, append - behind, last, source=(last.lane, offsets[lane], 1))))
+        elif kind == "p" and last is not None:
+            name = record_id(last.tenant, last.application, last.id)
+            made.append((append, closes("ann", name, tenant=last.tenant)))
         elif kind == "w":
             made.append((append, watermark(append - behind, lane=lane, source_offset=offsets[lane])))
         else:
@@ -104,7 +123,7 @@ def test_history_of_an_incident_is_whole(timeline: list[tuple[float, Record]]) -
         history = [incident for incident in told if incident.id == name]
         assert [incident.revision for incident in history] == list(range(1, len(history) + 1))
         assert [i.change is IncidentChange.OPENED for i in history] == [True] + [False] * (len(history) - 1)
-        assert all(incident.change is not IncidentChange.RESOLVED for incident in history[:-1])
+        assert all(incident.state is IncidentState.OPEN for incident in history[:-1])
         severities = [ranks.index(incident.severity) for incident in history]
         assert severities == sorted(severities)
 
@@ -118,6 +137,8 @@ def test_update_that_time_alone_made_is_kept() -> None:
     lane.flush()
     lane.restart()
     assert lane.at(13, watermark(13, source_offset=4)) == []
+    cost = anomaly(1, metric="cost")
+    lane.at(14, ends(10, anomaly(0), source=(0, 4, 1)), ends(10, cost, source=(0, 4, 2)))
     [resolved] = lane.at(40, watermark(40, source_offset=5))
     assert (updated.revision, resolved.revision) == (2, 3)
 
@@ -136,7 +157,7 @@ def test_watermark_that_came_before_does_not_keep_a_lane_active() -> None:
     """A detect worker that writes old watermarks again has not moved."""
     lane = Lane()
     lane.at(0, watermark(0, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
-    lane.at(1, arrives(anomaly(0, source=(0, 2, 0))))
+    lane.at(1, arrives(anomaly(0, source=(0, 2, 0))), ends(0, anomaly(0), source=(0, 2, 1)))
     lane.at(50, watermark(0, lane=1, source_offset=1))
     [resolved] = lane.at(61, watermark(900, lane=0, source_offset=3))
     assert resolved.change is IncidentChange.RESOLVED

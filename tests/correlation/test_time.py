@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 
 from agents.correlation.source_lanes import SourceLanes
 from schemas.records import IncidentChange
-from tests.correlation.timeline import Lane, anomaly, arrives, changes, micros, watermark
+from tests.correlation.timeline import Lane, anomaly, arrives, changes, ends, micros, watermark
 
 
 def test_slowest_lane_holds_the_time() -> None:
     """An incident is not over while a lane that moves may still be in its time."""
     lane = Lane()
     lane.at(0, watermark(0, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
-    lane.at(1, arrives(anomaly(0, source=(0, 2, 0))))
+    lane.at(1, arrives(anomaly(0, source=(0, 2, 0))), ends(0, anomaly(0), source=(0, 2, 1)))
     assert lane.at(30, watermark(900, lane=0, source_offset=3)) == []
     [resolved] = lane.at(31, watermark(180, lane=1, source_offset=2))
     assert resolved.change is IncidentChange.RESOLVED
@@ -22,7 +22,7 @@ def test_lane_that_moves_no_more_is_left_behind_after_a_minute() -> None:
     """An idle or dead lane does not hold the others' incidents open for ever."""
     lane = Lane()
     lane.at(0, watermark(0, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
-    lane.at(1, arrives(anomaly(0, source=(0, 2, 0))))
+    lane.at(1, arrives(anomaly(0, source=(0, 2, 0))), ends(0, anomaly(0), source=(0, 2, 1)))
     assert lane.at(60, watermark(900, lane=0, source_offset=3)) == []
     [resolved] = lane.at(60.000001, watermark(901, lane=0, source_offset=4))
     assert resolved.change is IncidentChange.RESOLVED

@@ -5,7 +5,17 @@ from dataclasses import replace
 
 from agents.correlation.correlator import Correlator
 from agents.correlation.settings import CorrelationSettings
-from schemas.records import Anomaly, Direction, Incident, IncidentChange, Severity
+from schemas.records import (
+    Anomaly,
+    Command,
+    CommandKind,
+    Direction,
+    Incident,
+    IncidentChange,
+    Severity,
+    SignalChange,
+    SignalStatus,
+)
 
 START_S = 1_700_000_000
 Rows = dict[bytes, bytes]
@@ -65,8 +75,64 @@ def anomaly(
         lane=lane,
         offset=offset,
         ordinal=ordinal,
+        first=True,
     )
     return replace(made, **others) if others else made  # type: ignore[arg-type]
+
+
+def becomes(
+    status: SignalStatus,
+    at: float,
+    found: Anomaly,
+    *,
+    source: tuple[int, int, int],
+    since: float | None = None,
+) -> Record:
+    """The record that says at second `at`, written by `source`, what became of an anomaly's signal."""
+    lane, offset, ordinal = source
+    change = SignalChange(
+        tenant=found.tenant,
+        application=found.application,
+        model=found.model,
+        user=found.user,
+        rule=found.rule,
+        metric=found.metric,
+        detector=found.detector,
+        status=status,
+        event_time=micros(at),
+        since=None if since is None else micros(since),
+        settings_version="0",
+        reason=f"{found.metric} is {status}",
+        lane=lane,
+        offset=offset,
+        ordinal=ordinal,
+    )
+    return lambda core, offset, append: core.on_change(change, offset=offset, append_time=append)
+
+
+def ends(at: float, found: Anomaly, *, source: tuple[int, int, int]) -> Record:
+    """The record that says that an anomaly's signal is normal again."""
+    return becomes(SignalStatus.NORMAL, at, found, source=source)
+
+
+def closed_by(author: str, incident: str, *, tenant: str = "acme", comment: str = "") -> Command:
+    """What a person asks for who ends an incident."""
+    return Command(
+        id=f"close-{incident}",
+        tenant=tenant,
+        kind=CommandKind.CLOSE,
+        author=author,
+        at=micros(0),
+        target=incident,
+        matchers=(),
+        comment=comment,
+    )
+
+
+def closes(author: str, incident: str, *, tenant: str = "acme", comment: str = "") -> Record:
+    """The record with which a person ends an incident."""
+    asked = closed_by(author, incident, tenant=tenant, comment=comment)
+    return lambda core, offset, append: core.on_close(asked, offset=offset, append_time=append)[0]
 
 
 def arrives(found: Anomaly) -> Record:

@@ -326,6 +326,7 @@ def one(step: Step, row: int) -> Closed:
         numbers={name: values[part] for name, values in step.numbers.items()},
         sketches={name: values[part] for name, values in step.sketches.items()},
         applications=step.applications[part],
+        seen_before=step.seen_before[part],
     )
 
 

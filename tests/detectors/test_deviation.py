@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agents.detectors.contract import Bands, Closed, Finding
+from agents.detectors.contract import Bands, Change, Closed, Finding
 from agents.detectors.deviation import DeviationDetector
 from agents.detectors.series_state import METRICS
 from agents.detectors.settings import Deviation, LeastChange
-from schemas.records import Direction, Severity
+from schemas.records import Direction, Severity, SignalStatus
 from streams.tables import Table
 from tests.detectors.traffic import START, Fault, World, closes
 
@@ -25,18 +25,25 @@ class Run:
         self.table = Table(self.detector.tables[0][1])
         self.found: list[tuple[int, Finding]] = []
         self.bands: list[Bands] = []
+        self.changes: list[tuple[int, Change]] = []
 
     def over(self, *closed: Closed) -> "Run":
         """With these buckets taken."""
         for bucket in closed:
             verdicts = self.detector.at_close({"deviation": self.table}, bucket)
             self.found += [(bucket.bucket - START, finding) for finding in verdicts.findings]
+            self.changes += [(bucket.bucket - START, change) for change in verdicts.changes]
             self.bands += [] if verdicts.bands is None else [verdicts.bands]
         return self
 
     def buckets(self, metric: str, row: int = 0) -> list[int]:
         """In which buckets the metric of one series was told."""
         return [bucket for bucket, finding in self.found if (finding.metric, finding.row) == (metric, row)]
+
+    def of(self, metric: str, row: int = 0) -> list[tuple[int, SignalStatus]]:
+        """What became of the metric of one series, and in which buckets."""
+        changes = [(at, one) for at, one in self.changes if (one.signal.metric, one.signal.row) == (metric, row)]
+        return [(at, one.status) for at, one in changes]
 
 
 def run(fault: Fault, buckets: int, settings: Deviation | None = None, world: World = STEADY, series: int = 3) -> Run:
@@ -60,16 +67,17 @@ def test_the_same_fault_is_found_again_after_it_ended() -> None:
     assert any(400 <= bucket <= 404 for bucket in told)
 
 
-def test_a_permanent_change_is_the_new_normal_in_the_end() -> None:
-    """After `give_in_buckets` the anomaly ends by itself, learning begins anew, and the old level would now be the anomaly."""
+def test_a_level_that_stays_is_taken_as_the_new_one_and_the_old_one_ends_it() -> None:
+    """After `give_in_buckets` it is told once that the level is the new one; the return to the old level is the end of the signal, no finding."""
     settings = Deviation(give_in_buckets=100)
     told = run(Fault(at=100, until=400, latency=3), 460, settings)
-    above = [b for b, f in told.found if f.metric == "latency" and f.row == 0 and f.direction is Direction.ABOVE]
-    below = [b for b, f in told.found if f.metric == "latency" and f.row == 0 and f.direction is Direction.BELOW]
-    assert above
-    assert max(above) < 202
-    assert below
-    assert 400 <= min(below) < 410
+    assert max(told.buckets("latency")) < 202
+    for row in range(3):
+        changes = told.of("latency", row)
+        assert [status for _, status in changes] == [SignalStatus.NEW_LEVEL, SignalStatus.NORMAL]
+        (taken, _), (back, _) = changes
+        assert 199 <= taken <= 202
+        assert 400 <= back < 410
 
 
 def test_without_giving_in_an_anomaly_lasts() -> None:

@@ -60,7 +60,7 @@ def test_series_of_any_numbers_give_finite_verdicts_or_none(data: st.DataObject)
         sketches = {"latency_us": sketch, "time_to_first_token_us": sketch}
         zero = np.zeros(3, np.int64)
         rows = np.arange(3)
-        closed = Closed(Kind.SERIES, START + bucket, start, start + BUCKET_US, rows, numbers, sketches, zero, 1)
+        closed = Closed(Kind.SERIES, START + bucket, start, start + BUCKET_US, rows, numbers, sketches, zero, 1, zero)
         verdicts = detector.at_close(tables, closed)
         state = tables["deviation"].rows
         assert all(np.isfinite(state[name]).all() for name in state.dtype.names or ())

@@ -150,4 +150,5 @@ def closed_of(
         sketches={"latency_us": sketch(latency_us), "time_to_first_token_us": sketch(first_us)},
         applications=np.zeros(series, np.int64),
         application_count=1,
+        seen_before=np.zeros(series, np.int64),
     )

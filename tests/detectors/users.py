@@ -83,4 +83,5 @@ def closed_users(
         sketches={},
         applications=np.arange(len(requests)) % applications,
         application_count=applications,
+        seen_before=np.zeros(len(requests), np.int64),
     )

@@ -15,7 +15,7 @@ from benchmarks.reference.reading import Stored
 from benchmarks.reference.sums import without_bands
 from benchmarks.reference.tally import tallied
 from benchmarks.reference.undisturbed import Undisturbed, cut, detect_lane
-from schemas.records import Aggregate, Anomaly
+from schemas.records import Aggregate, Anomaly, SignalChange, SignalStatus
 from streams.control import settings_control
 from streams.outgoing import Outgoing
 
@@ -43,9 +43,15 @@ def test_the_slow_lane_and_the_undisturbed_lane_say_the_same(plan: Plan, records
     closed = [Aggregate.from_bytes(value) for _, value in lane.outputs.aggregates]
     assert [without_bands(each).to_bytes() for each in closed] == [each.to_bytes() for each in reference.closed]
     told = [Anomaly.from_bytes(value) for value in lane.outputs.anomalies.values()]
-    assert [(each.offset, each.rule, each.score) for each in told] == [
-        (each.offset, each.rule, each.score) for each in reference.told.anomalies
+    assert [(each.offset, each.rule, each.score, each.first) for each in told if each.rule is not None] == [
+        (each.offset, each.rule, each.score, each.first) for each in reference.told.anomalies
     ]
+    changes = [SignalChange.from_bytes(value) for value in lane.outputs.changes.values()]
+    ends = [each for each in changes if each.rule is not None and each.status.is_end]
+    assert {(each.offset, (each.tenant, each.application, each.model), each.rule, each.status) for each in ends} == {
+        *reference.told.ends
+    }
+    assert {each.status for each in ends} >= {SignalStatus.NORMAL}
     assert [(offset, mark) for _, offset, mark in lane.outputs.watermarks] == reference.told.watermarks
     assert lane.outputs.dead == reference.told.dead
     state = lane_state.compared_slowly(lane.rows(), reference)

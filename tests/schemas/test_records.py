@@ -19,6 +19,7 @@ from tests.schemas.events import event, events
 KINDS: list[type[TypedRecord]] = [
     records.TelemetryEvent,
     records.Anomaly,
+    records.SignalChange,
     records.Aggregate,
     records.Incident,
     records.Notification,
@@ -70,7 +71,7 @@ def agrees(hint: object, kind: Type) -> bool:
             assert isinstance(hint, type)
             return hint.__name__ == kind.name.split(".")[1] and all_fields_agree(hint, kind)
         case Primitive(name):
-            return hint is {"string": str, "int": int, "long": int, "double": float}[name]
+            return hint is {"string": str, "int": int, "long": int, "double": float, "boolean": bool}[name]
     return False
 
 

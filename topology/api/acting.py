@@ -120,8 +120,8 @@ async def acknowledge(request: web.Request) -> Mapping[str, object]:
     query = queries.asked(request, queries.OfTenant)
     given = await queries.asked_in_body(request, Saying)
     incident = await found(request, Kind.INCIDENT)
-    if incident.body["state"] == IncidentState.RESOLVED:
-        raise Problem(409, "the incident is resolved already")
+    if incident.body["state"] != IncidentState.OPEN:
+        raise Problem(409, f"the incident is {incident.body['state']} already")
     await request.app[COMMANDS].publish(_about(CommandKind.ACKNOWLEDGE, query.tenant, incident.id, given, asker))
     return {}
 

@@ -1,0 +1,32 @@
+"""Signals of incidents that a person closed: they open no other incident before they have ended once."""
+
+import struct
+from dataclasses import dataclass
+from typing import Final, Self
+
+from agents.correlation.signals import Signals
+from streams.pages import seal, unseal
+
+_VERSION: Final = 1
+_HEAD: Final = struct.Struct("<q")
+KEY: Final = b"closed/"
+
+
+@dataclass(slots=True)
+class ClosedSignals:
+    """What was still wrong with one application when its incident was closed."""
+
+    signals: Signals
+    last_append: int
+    """Append time of the last record that concerned one of them, µs."""
+
+    def row(self) -> bytes:
+        """As a row of a lane's state."""
+        return seal(_VERSION, _HEAD.pack(self.last_append) + self.signals.row())
+
+    @classmethod
+    def from_row(cls, value: bytes, most: int) -> Self:
+        """What `row` gave. Raises NewerState."""
+        _, body = unseal(value, _VERSION, "closed signals")
+        signals, _ = Signals.from_row(body[_HEAD.size :], most)
+        return cls(signals, *_HEAD.unpack_from(body))

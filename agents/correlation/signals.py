@@ -1,0 +1,134 @@
+"""The open signals of an incident: what is still wrong, each until detect says what became of it. Bounded."""
+
+import struct
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final, Self
+
+from schemas.records import Anomaly, SignalChange, SignalStatus
+
+NEVER: Final = -(2**63)
+"""No time, µs."""
+
+_RATE: Final = "request_rate"
+"""The metric whose anomaly may be that there is no data."""
+
+_HEAD: Final = struct.Struct("<II")
+_ENTRY: Final = struct.Struct("<8sqq")
+_KEY_BYTES: Final = 8
+
+
+def signal_key(record: Anomaly | SignalChange) -> bytes:
+    """Names the signal of an anomaly or a change: detector, rule, subject, metric, and the lane that sees it."""
+    parts = (
+        record.tenant,
+        record.application,
+        record.model,
+        record.user,
+        record.rule,
+        record.metric,
+        record.detector,
+        record.lane,
+    )
+    return blake2b(repr(parts).encode(), digest_size=_KEY_BYTES).digest()
+
+
+@dataclass(slots=True)
+class _Open:
+    """What is known of one open signal; event times, µs."""
+
+    no_data_since: int = NEVER
+    level_since: int = NEVER
+
+
+@dataclass(slots=True)
+class Signals:
+    """Open signals, the first `most` of them by name; those beyond are counted, by the anomalies that begin and the changes that end them."""
+
+    most: int
+    unlisted: int = 0
+    """Open ones that are not listed."""
+    _listed: dict[bytes, _Open] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self._listed) or self.unlisted > 0
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._listed
+
+    def anomaly(self, anomaly: Anomaly) -> bool:
+        """An anomaly says that its signal is open, and neither without data (unless it is silence itself that it tells) nor at a level that was
+        taken; true when that is news of one that was either."""
+        key, first = signal_key(anomaly), anomaly.first
+        known = self._listed.get(key)
+        if known is not None and anomaly.metric == _RATE and anomaly.observed == 0:
+            return False
+        if known is not None:
+            was_marked = (known.no_data_since, known.level_since) != (NEVER, NEVER)
+            known.no_data_since = known.level_since = NEVER
+            return was_marked
+        if not first and self.unlisted:
+            return False  # one of those
+        if len(self._listed) < self.most:
+            self._listed[key] = _Open()
+        else:
+            self.unlisted += 1
+        return False
+
+    def changed(self, key: bytes, change: SignalChange) -> bool:
+        """What became of a signal; false when none of these was meant."""
+        known = self._listed.get(key)
+        if known is None:
+            if change.status.is_end and self.unlisted:
+                self.unlisted -= 1
+                return True
+            return False
+        if change.status.is_end:
+            del self._listed[key]
+        elif change.status is SignalStatus.NO_DATA:
+            known.no_data_since = change.event_time if change.since is None else change.since
+        else:
+            known.level_since, known.no_data_since = change.event_time, NEVER
+        return True
+
+    def lose_data(self, since: int) -> None:
+        """No data comes of any of them; those that were known to be without stay so."""
+        for known in self._listed.values():
+            if known.no_data_since == NEVER:
+                known.no_data_since = since
+
+    @property
+    def no_data_since(self) -> int | None:
+        """Since when no data comes of any listed signal; None while it comes of one."""
+        return _latest([known.no_data_since for known in self._listed.values()])
+
+    @property
+    def level_since(self) -> int | None:
+        """Since when all open signals are at levels that were taken as new ones; None while one is not, or may not be."""
+        return None if self.unlisted else _latest([known.level_since for known in self._listed.values()])
+
+    def merge(self, other: "Signals") -> None:
+        """Takes over another's open signals."""
+        self.unlisted += other.unlisted
+        for key, known in other._listed.items():
+            if key in self._listed or len(self._listed) < self.most:
+                self._listed[key] = known
+            else:
+                self.unlisted += 1
+
+    def row(self) -> bytes:
+        """As part of a row, in the order in which they were opened."""
+        entries = [_ENTRY.pack(key, one.no_data_since, one.level_since) for key, one in self._listed.items()]
+        return _HEAD.pack(len(entries), self.unlisted) + b"".join(entries)
+
+    @classmethod
+    def from_row(cls, body: memoryview, most: int) -> tuple[Self, int]:
+        """What `row` gave, and how many bytes that were."""
+        count, unlisted = _HEAD.unpack_from(body)
+        size = _HEAD.size + count * _ENTRY.size
+        listed = {key: _Open(*times) for key, *times in _ENTRY.iter_unpack(body[_HEAD.size : size])}
+        return cls(most, unlisted, listed), size
+
+
+def _latest(times: list[int]) -> int | None:
+    return None if not times or NEVER in times else max(times)
