@@ -1,19 +1,16 @@
 """The one way out by HTTP: to a target that was looked at first."""
 
-import asyncio
-import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import aiohttp
-from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from connectors.addresses import Reach, refusal
-from connectors.resolving import OwnResolver
+
+if TYPE_CHECKING:
+    import aiohttp
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,54 +88,19 @@ class OutboundTarget:
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """One attempt. Raises NoAnswer when no status came, ForbiddenTarget when the name resolves to what is not allowed."""
-        try:
-            async with self._opened().post(self._url, data=body, headers=headers, allow_redirects=False) as response:
-                content, is_complete = await _read(response, self._limits.answer_bytes)
-                return Answer(response.status, response.headers, content, is_complete)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise NoAnswer(_fault(error)) from error
+        # With the first attempt, not with the settings' check.
+        from connectors import sessions
+
+        if self._session is None:
+            # A session belongs to a running loop, so it is opened here, not by building the target.
+            self._session = sessions.session(self._reach, self._limits)
+        return await sessions.posted(self._session, self._url, body, headers, self._limits.answer_bytes)
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-    def _opened(self) -> aiohttp.ClientSession:
-        # A session belongs to a running loop, so it is opened by the first post, not by building the target.
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    resolver=_VettingResolver(self._reach), use_dns_cache=False, force_close=True
-                ),
-                timeout=aiohttp.ClientTimeout(
-                    total=self._limits.total_s, connect=self._limits.connect_s, sock_connect=self._limits.connect_s
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                headers={"User-Agent": "llm-sentinel", "Accept-Encoding": "identity"},
-            )
-        return self._session
-
-
-class _VettingResolver(OwnResolver):
-    """Gives the connector only addresses that may be connected to: it connects to these, not to the name."""
-
-    def __init__(self, reach: Reach) -> None:
-        super().__init__()
-        self._reach: Final = reach
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Raises ForbiddenTarget when none may be connected to, OSError when there is no such name."""
-        found = await super().resolve(host, port, family)
-        refusals = [refusal(result["host"], self._reach) for result in found]
-        allowed = [result for result, why in zip(found, refusals, strict=True) if why is None]
-        if found and not allowed:
-            raise ForbiddenTarget(f"{host}: {refusals[0]}")
-        return allowed
 
 
 def _checked(url: str, allow_private: bool) -> URL:
@@ -162,34 +124,3 @@ def _literal_refusal(url: URL, reach: Reach) -> str | None:
     host = url.host or ""
     looks_literal = ":" in host or host.rstrip(".").replace(".", "").isdigit()
     return refusal(host, reach) if looks_literal else None
-
-
-async def _read(response: aiohttp.ClientResponse, most: int) -> tuple[bytes, bool]:
-    """The first `most` bytes of the body, and whether that is all. The status is known: a fault from here on only cuts the body short."""
-    content = bytearray()
-    try:
-        while len(content) <= most:
-            part = await response.content.read(most + 1 - len(content))
-            if not part:
-                return bytes(content), True
-            content += part
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return bytes(content), False
-    response.close()
-    return bytes(content[:most]), False
-
-
-def _fault(error: Exception) -> Fault:
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return Fault.NAME
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return Fault.TLS
-        case TimeoutError() | asyncio.TimeoutError():
-            return Fault.TIMEOUT
-        case aiohttp.ClientConnectorError():
-            return Fault.CONNECT
-        case aiohttp.ClientResponseError() | aiohttp.InvalidURL():
-            return Fault.BAD_ANSWER
-        case _:
-            return Fault.RESET

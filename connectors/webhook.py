@@ -8,8 +8,6 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-import structlog
-
 from connectors.answers import ReceiverAnswer
 from connectors.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
 from schemas.secrets import Secret
@@ -21,8 +19,6 @@ _REFUSALS: Final = frozenset({400, 401, 403})
 """Statuses with which receivers answer a signature that is not of their time."""
 _TOLERANCE_US: Final = 60_000_000
 """How far two clocks may be apart, µs. Receivers take signatures that are up to five minutes old."""
-
-_log = structlog.get_logger("sentinel.webhook")
 
 
 class WebhookSigner:
@@ -93,7 +89,12 @@ class WebhookReceiver:
 
     def _sets_clock(self, ahead_us: int) -> None:
         if abs(ahead_us - self._ahead_us) > _TOLERANCE_US:
-            _log.warning("webhook.clock_off", receiver_ahead_s=round(ahead_us / 1e6))
+            # Not before it is needed: it takes half a second to import.
+            import structlog
+
+            structlog.get_logger("sentinel.webhook").warning(
+                "webhook.clock_off", receiver_ahead_s=round(ahead_us / 1e6)
+            )
         self._ahead_us = ahead_us if abs(ahead_us) > _TOLERANCE_US else 0
 
     async def close(self) -> None:

@@ -4,10 +4,10 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from io import BytesIO
+from types import ModuleType
 from typing import Final, Self, TypeVar, get_args, get_origin, get_type_hints
-
-from fastavro import schemaless_reader, schemaless_writer
 
 from schemas import packaged
 from schemas.avro import Json
@@ -20,6 +20,14 @@ UNREADABLE: Final = (ArithmeticError, EOFError, LookupError, MemoryError, TypeEr
 """What fastavro raises on bytes that make no sense: whatever the part raises that stumbles first."""
 
 
+@cache
+def _fastavro() -> ModuleType:
+    """Imported with the first record, since those who only want to know the records' types need not wait for it."""
+    import fastavro
+
+    return fastavro
+
+
 def framed(name: str, fields: Mapping[str, object]) -> bytes:
     """A record of the newest version of the named schema, framed: for values that are made as mappings.
 
@@ -29,7 +37,7 @@ def framed(name: str, fields: Mapping[str, object]) -> bytes:
     schema_id = packaged.newest(name)
     stream = BytesIO()
     stream.write(prefix(schema_id))
-    schemaless_writer(stream, packaged.for_fastavro(schema_id), fields)
+    _fastavro().schemaless_writer(stream, packaged.for_fastavro(schema_id), fields)
     return stream.getvalue()
 
 
@@ -56,7 +64,7 @@ def read_body(
     stream = BytesIO(value)
     stream.seek(PREFIX_BYTES)
     try:
-        record = schemaless_reader(stream, writer, reader)
+        record = _fastavro().schemaless_reader(stream, writer, reader)
     except UNREADABLE as error:
         raise BadRecord(Reason.UNDECODABLE, None, schema_id) from error
     if stream.tell() != len(value):

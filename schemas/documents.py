@@ -11,9 +11,9 @@ from typing import Final
 
 from schemas import coding, packaged
 from schemas.avro import Array, Enum, Primitive, Record, Type, Union
+from schemas.bounds import MAX_EVENT_TIME, MAX_ID_BYTES, MIN_EVENT_TIME
 from schemas.errors import BadRecord, Reason
 from schemas.ids import record_id
-from schemas.validity import MAX_EVENT_TIME, MAX_ID_BYTES, MIN_EVENT_TIME
 
 NO_LANE: Final = -1
 """Lane of an aggregate that was written before aggregates named theirs."""

@@ -7,8 +7,6 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from fastavro import parse_schema
-
 from schemas.avro import Json, Record, parse
 
 
@@ -86,6 +84,9 @@ def fastavro_schema(schema: dict[str, Json]) -> dict[str, Json]:
     """Any schema as `for_fastavro` gives the packaged ones."""
     plain = _plain(schema)
     assert isinstance(plain, dict)
+    # Imported with the first schema, as in `coding`.
+    from fastavro import parse_schema
+
     parsed = parse_schema(plain)
     assert isinstance(parsed, dict)
     return parsed

@@ -5,32 +5,20 @@ from typing import Final
 
 import polars as pl
 
+from schemas.bounds import (
+    MAX_COST_NANO,
+    MAX_DURATION_US,
+    MAX_EVENT_TIME,
+    MAX_ID_BYTES,
+    MAX_RETRIES,
+    MAX_TOKENS,
+    MIN_EVENT_TIME,
+)
 from schemas.errors import BadRecord, Reason
 from schemas.records import Operation, Status
 
-MIN_EVENT_TIME: Final = 946_684_800_000_000
-"""2000-01-01 UTC, µs: an earlier event time is a clock that was never set, or another unit."""
-
-MAX_EVENT_TIME: Final = 4_102_444_800_000_000
-"""2100-01-01 UTC, µs: a later event time is another unit."""
-
 _TOO_EARLY: Final = "before 2000: seconds or milliseconds where microseconds belong?"
 _TOO_LATE: Final = "after 2099: nanoseconds where microseconds belong?"
-
-MAX_DURATION_US: Final = 7 * 86_400 * 1_000_000
-"""7 days, µs: the longest latency of any kind; 10 million of them still sum within 63 bits."""
-
-MAX_TOKENS: Final = 1_000_000_000
-"""The most tokens of a call, a thousand times what models take."""
-
-MAX_COST_NANO: Final = 10_000_000_000_000
-"""The highest cost of a call, 1e-9 of a currency unit: ten thousand units; 900,000 of them still sum within 63 bits."""
-
-MAX_RETRIES: Final = 1_000_000
-"""The most tries before a call."""
-
-MAX_ID_BYTES: Final = 256
-"""The longest tenant, application, model, user or event id, bytes of UTF-8."""
 
 RANGES: Final = (
     ("event_time", MIN_EVENT_TIME, MAX_EVENT_TIME),

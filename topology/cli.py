@@ -6,17 +6,18 @@ exit status 1 for what the person can put right, 2 for a wrong command line, 70 
 
 import os
 import sys
+import traceback
 from typing import Annotated, Final
 
 import typer
 
+from schemas.redacting import redacted
 from topology.commands.api import api
 from topology.commands.capacity import capacity
 from topology.commands.demo import announce, demo
 from topology.commands.explain import explain
 from topology.commands.lanes import lanes
 from topology.commands.notify import notify_test
-from topology.commands.options import UserError
 from topology.commands.people import acknowledge, silence
 from topology.commands.produce import produce
 from topology.commands.run import standalone, worker
@@ -79,37 +80,37 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=words, prog_name="sentinel")
     # A process edge: whatever comes out here was not foreseen, and must end in a status that says so.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
+        lines, status = _explained(error)
         if debug:
-            raise
-        lines, status = _told(error)
+            lines, status = traceback.format_exc().splitlines(), 1
         for line in lines:
-            sys.stderr.write(f"sentinel: {line}\n")
+            sys.stderr.write(redacted(line if debug else f"sentinel: {line}") + "\n")
         sys.exit(status)
 
 
-def _told(error: Exception) -> tuple[list[str], int]:
+PLAIN: Final = frozenset(
+    {
+        "connectors.outbound.ForbiddenTarget",
+        "streams.broker_safety.RefusedBroker",
+        "streams.brokers.CannotReachBroker",
+        "streams.position.Refused",
+        "streams.topics.TopicsRefused",
+        "topology.commands.options.UserError",
+        "topology.embedded.EmbeddedFailed",
+        "topology.settings.SettingsRefused",
+        "topology.traces.outbox.NotDelivered",
+    }
+)
+"""Exceptions whose text says what a person can put right. By their names, since importing them would bring Kafka's clients along."""
+
+
+def _explained(error: Exception) -> tuple[list[str], int]:
     """What the person reads, and the exit status."""
-    # Imported only here: they bring Kafka's client along.
-    from confluent_kafka import KafkaException
-
-    from connectors.outbound import ForbiddenTarget
-    from streams.brokers import CannotReachBroker, RefusedBroker
-    from streams.position import Refused
-    from streams.topics import TopicsRefused
-    from topology.embedded import EmbeddedFailed
-    from topology.settings import SettingsRefused
-    from topology.traces.outbox import NotDelivered
-
-    match error:
-        case SettingsRefused():
-            return [str(fault) for fault in error.faults], 1
-        case UserError() | EmbeddedFailed() | NotDelivered():
-            return str(error).splitlines(), 1
-        case CannotReachBroker() | RefusedBroker() | TopicsRefused() | Refused() | ForbiddenTarget():
-            return [str(error)], 1
-        case KafkaException():
-            return [f"Kafka: {error.args[0].str()}"], 1
-        case _:
-            name = type(error).__name__
-            return [f"a bug: {name}: {' '.join(str(error).split())}; --debug shows where, please report it"], BUG
+    kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    if kinds & PLAIN:
+        return str(error).splitlines(), 1
+    if "cimpl.KafkaException" in kinds:
+        return [f"Kafka: {error.args[0].str()}"], 1
+    name = type(error).__name__
+    return [f"a bug: {name}: {' '.join(str(error).split())}; --debug shows where, please report it"], BUG

@@ -8,6 +8,7 @@ import structlog
 from structlog.typing import EventDict
 
 from schemas.quiet import STDERR
+from schemas.redacting import redacted
 
 MOST_BYTES: Final = 2048
 """A text in a log line is cut so that no line is much longer than this, bytes."""
@@ -28,6 +29,7 @@ def configure(level: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _hide_secrets,
         _cut,
         _in_ecs_names,
     ]
@@ -51,6 +53,13 @@ def configure(level: str) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("sentinel").setLevel(level.upper())
+
+
+def _hide_secrets(logger: Any, method: str, fields: EventDict) -> EventDict:
+    for key, value in fields.items():
+        if isinstance(value, str):
+            fields[key] = redacted(value)
+    return fields
 
 
 def _cut(logger: Any, method: str, fields: EventDict) -> EventDict:

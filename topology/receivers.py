@@ -12,7 +12,6 @@ from connectors.ping import PingReceiver
 from connectors.webhook import WebhookReceiver
 from schemas.secrets import Secret
 from streams.position import Refused
-from topology.logs import log_for
 
 
 def receivers_of(settings: AlertSettings) -> dict[str, Receiver]:
@@ -44,7 +43,7 @@ def check_receivers(settings: AlertSettings) -> tuple[list[str], list[str]]:
         heartbeat_of(settings)
     except Refused as fault:
         faults.append(str(fault))
-    if all(receiver.match for receiver in settings.receivers):
+    if settings.receivers and all(receiver.match for receiver in settings.receivers):
         hints.append("alerting.receivers: each has a `match`; an incident that matches none is told to nobody")
     return faults, hints
 
@@ -80,6 +79,9 @@ def _receiver(receiver: ReceiverSettings, paces: dict[Secret, Pace]) -> Receiver
     secret, allow_private = receiver.secret, receiver.allow_private
     match receiver.kind:
         case ReceiverKind.LOG:
+            # Brings structlog along, which those who only check settings need not wait for.
+            from topology.logs import log_for
+
             return LogReceiver(receiver.name, log_for("sentinel.notifications"))
         case ReceiverKind.WEBHOOK:
             return WebhookReceiver(receiver.url or "", secret, allow_private=allow_private)

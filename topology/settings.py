@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agents.alerting.settings import AlertSettings
 from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import DetectionSettings
 from agents.sinking.settings import SinkSettings
 from connectors.store.settings import StoreSettings
+from schemas.redacting import redacted_address
 from schemas.secrets import Secret
-from streams.brokers import RefusedBroker, refuse_unsafe
 from streams.settings import Broker, Lanes
 from topology.api.settings import ApiSettings
-from topology.settings_sources import Fault, Source, Tree, dotted, from_environment, from_yaml, nearest_origin
+from topology.settings_rules import contradictions, hints
+from topology.settings_sources import Fault, Source, Tree, dotted, from_environment, from_yaml, merged, nearest_origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class WorkerSettings:
     """debug, info, warning or error: the least that is logged."""
 
     control_key: Secret = field(default_factory=lambda: Secret(""))
-    """Key that signs control records (new detection settings, skips). Every worker of an installation needs the same one; without one, control
+    """Key that signs control records (new detection settings, skips), 16 characters or more. Every worker of an installation needs the same one; without one, control
     records are refused."""
 
 
@@ -61,7 +61,7 @@ class SettingsRefused(ValueError):
     """Settings that cannot be used; `faults` has one plain line for each thing to change."""
 
     def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("; ".join(str(fault) for fault in faults))
+        super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = faults
 
 
@@ -87,6 +87,18 @@ class Loaded:
         """Every value with its unit and origin, in the order of the sections."""
         for path, value in _leaves("", self.settings):
             yield Row(path, _shown(value), unit(path), self._origin(path))
+
+    def hints(self) -> list[Fault]:
+        """What works and will hardly be meant."""
+        return list(hints(self.settings, self.origins))
+
+    def origin(self, path: str) -> str:
+        """Where this, or the list or section around it, was given; `settings` for what nobody gave."""
+        while path:
+            if path in self.origins:
+                return self.origins[path]
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return "settings"
 
     def _origin(self, path: str) -> str:
         if path in self.origins:
@@ -123,31 +135,22 @@ def load(path: Path | None = None) -> Loaded:
 
     Raises SettingsRefused with one line for each unknown key, wrong value, unreadable secret file, or contradiction.
     """
-    sources = [from_environment(_Model, Settings)]
-    if path is not None:
-        sources.append(from_yaml(path, Settings))
-    faults = [fault for source in sources for fault in source.faults]
-    origins = {key: value for source in reversed(sources) for key, value in source.origins.items()}
-    if faults:
+    environment = from_environment(Settings)
+    file = from_yaml(path, Settings) if path is not None else Source()
+    origins = {**file.origins, **environment.origins}
+    if faults := [*environment.faults, *file.faults]:
         raise SettingsRefused(faults)
-    model = _validated(sources, origins)
+    model = _validated(merged(file.tree, environment.tree), origins)
     settings = Settings(**{section.name: getattr(model, section.name) for section in dataclasses.fields(Settings)})
-    if contradictions := list(_contradictions(settings, origins)):
-        raise SettingsRefused(contradictions)
+    if wrong := list(contradictions(settings, origins)):
+        raise SettingsRefused(wrong)
     return Loaded(settings, origins)
 
 
-class _Model(BaseSettings):
-    """Types and merging; the sections have the fields of `Settings`."""
+class _Model(BaseModel):
+    """Types of the sections, which are those of `Settings`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="SENTINEL_",
-        env_nested_delimiter="__",
-        env_parse_none_str="null",
-        extra="forbid",
-        arbitrary_types_allowed=True,
-        hide_input_in_errors=True,
-    )
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     broker: Broker = Broker()
     lanes: Lanes = Lanes()
@@ -160,69 +163,20 @@ class _Model(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
 
 
-class _Given(PydanticBaseSettingsSource):
-    """A source that was read, checked for its keys, and had its secrets wrapped already."""
-
-    def __init__(self, model: type[BaseSettings], tree: Tree) -> None:
-        super().__init__(model)
-        self._tree = tree
-
-    def get_field_value(self, field: object, field_name: str) -> tuple[object, str, bool]:
-        return self._tree.get(field_name), field_name, False
-
-    def __call__(self) -> Tree:
-        return self._tree
-
-
-def _validated(sources: list[Source], origins: Mapping[str, str]) -> _Model:
-    class Model(_Model):
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], *args: object, **kwargs: object
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return tuple(_Given(settings_cls, source.tree) for source in sources)
-
+def _validated(tree: Tree, origins: Mapping[str, str]) -> _Model:
     try:
-        return Model()
+        return _Model.model_validate(tree)
     except ValidationError as refused:
         raise SettingsRefused(
             [
                 Fault(
                     nearest_origin(origins, error["loc"]),
                     dotted(error["loc"]),
-                    error["msg"].removeprefix("Value error, "),
+                    redacted_address(error["msg"].removeprefix("Value error, ")),
                 )
                 for error in refused.errors(include_url=False, include_input=False)
             ]
         ) from None
-
-
-def _contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[Fault]:
-    """What no single value is wrong in."""
-    broker, lanes = settings.broker, settings.lanes
-
-    def fault(section: str, key: str, message: str) -> Fault:
-        return Fault(nearest_origin(origins, (section, key)), f"{section}.{key}", message)
-
-    try:
-        refuse_unsafe(broker)
-    except RefusedBroker as refused:
-        yield Fault(nearest_origin(origins, ("broker",)), "broker", str(refused))
-    for value in dataclasses.fields(Lanes):
-        number = getattr(lanes, value.name)
-        least = 0 if value.name == "lateness_s" else None
-        if number < 0 or (least is None and number == 0):
-            yield fault("lanes", value.name, f"is {number}; it must be {'0 or more' if least == 0 else 'above 0'}")
-    if lanes.flush_min_s > lanes.flush_max_s:
-        yield fault("lanes", "flush_min_s", f"is above lanes.flush_max_s ({lanes.flush_max_s:g})")
-    if broker.heartbeat_interval_s * 3 > broker.session_timeout_s:
-        yield fault(
-            "broker",
-            "heartbeat_interval_s",
-            f"is above a third of broker.session_timeout_s ({broker.session_timeout_s:g})",
-        )
-    if settings.worker.log_level not in ("debug", "info", "warning", "error"):
-        yield fault("worker", "log_level", "must be debug, info, warning or error")
 
 
 def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
@@ -248,5 +202,7 @@ def _shown(value: object) -> str:
             return f"{value:g}"
         case tuple() | list():
             return ", ".join(_shown(item) for item in value) or "(none)"
+        case str():
+            return redacted_address(value)
         case _:
             return str(value)

@@ -4,7 +4,6 @@ Here unknown keys are found, and the nearest known one named; secrets are read f
 """
 
 import dataclasses
-import difflib
 import json
 import os
 import types
@@ -15,14 +14,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 import yaml
-from pydantic_settings import BaseSettings, EnvSettingsSource
-from pydantic_settings.exceptions import SettingsError
 
+from schemas.redacting import HIDDEN, redacted
 from schemas.secrets import Secret
 
 Tree: TypeAlias = dict[str, object]
 
 PREFIX = "SENTINEL_"
+
+_SECRETS = ("whsec_", "xox", "http://", "https://")
+"""How secrets of receivers begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +97,77 @@ def from_yaml(path: Path, settings: type) -> Source:
     return source
 
 
-def from_environment(model: type[BaseSettings], settings: type) -> Source:
-    """Read `SENTINEL_<SECTION>__<KEY>`; lists and groups are given as JSON. Other names that begin with SENTINEL_ are left to others."""
+def from_environment(settings: type) -> Source:
+    """Read `SENTINEL_<SECTION>__<KEY>`; lists and groups are given as JSON, and what names a key of a group stands above the group's own variable.
+    Other names that begin with SENTINEL_ are left to others."""
     source = Source()
-    sections = {section.name for section in dataclasses.fields(settings)}
-    for name in os.environ:
-        if name.upper().startswith(PREFIX) and "__" in name:
-            path = name[len(PREFIX) :].lower().replace("__", ".")
-            source.origins[path] = f"env {name}"
-            if (section := path.split(".")[0]) not in sections:
-                source.faults.append(Fault(f"env {name}", section, f"is no section{_nearest(section, sections)}"))
-    try:
-        tree = EnvSettingsSource(model)()
-    except SettingsError as error:
-        source.faults.append(Fault("environment", "", f"{error}; a section or list is given as JSON"))
-        return source
-    _resolve(source, tree, settings, (), Path.cwd())
-    source.tree = tree
+    sections = typing.get_type_hints(settings)
+    for name, parts in sorted(_variables(), key=lambda given: len(given[1])):
+        path = ".".join(parts)
+        if parts[0] not in sections:
+            if len(parts) > 1:
+                message = f"unknown section {parts[0]!r}{nearest(parts[0], sections)}"
+                source.faults.append(Fault(f"env {name}", "", message))
+            continue
+        source.origins[path] = f"env {name}"
+        try:
+            _put(source.tree, parts, _parsed(os.environ[name], _kind_at(settings, parts)))
+        except ValueError as error:
+            source.faults.append(Fault(f"env {name}", path, str(error)))
+    _resolve(source, source.tree, settings, (), Path.cwd())
     return source
+
+
+def _variables() -> Iterator[tuple[str, list[str]]]:
+    for name in os.environ:
+        if name.upper().startswith(PREFIX):
+            yield name, name[len(PREFIX) :].lower().split("__")
+
+
+def _kind_at(settings: type, parts: Sequence[str]) -> object:
+    """The type of what stands at this path; None where nothing is known, which is found later with everything else."""
+    kind: object = settings
+    for part in parts:
+        group = group_of(kind)
+        kind = typing.get_type_hints(group).get(part) if group is not None else None
+    return kind
+
+
+def _parsed(text: str, kind: object) -> object:
+    """What a variable gives: none, a group as JSON, or the text itself. Raises ValueError."""
+    if text == "null":
+        return None
+    if isinstance(kind, type) and group_of(kind) is kind:
+        try:
+            group = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"is not an object in JSON: {error.msg}") from None
+        if not isinstance(group, dict):
+            raise ValueError("is not an object in JSON")
+        return group
+    return text
+
+
+def _put(tree: Tree, parts: Sequence[str], value: object) -> None:
+    for part in parts[:-1]:
+        below = tree.setdefault(part, {})
+        if not isinstance(below, dict):
+            raise ValueError(f"stands below {part!r}, which another variable gives a value of its own")
+        tree = below
+    tree[parts[-1]] = value
+
+
+def merged(below: Tree, above: Tree) -> Tree:
+    """Both, and what is in `above` where both have it; groups are merged, lists are not.
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+    {'a': {'b': 1, 'c': 3}}
+    """
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        result[key] = merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return result
 
 
 def _places(node: yaml.Node | None, loc: tuple[int | str, ...]) -> Iterator[tuple[tuple[int | str, ...], int, bool]]:
@@ -144,7 +198,9 @@ def _resolve(source: Source, tree: Tree, kind: type, loc: tuple[int | str, ...],
             tree[secret] = _read_secret(source, value, here, base)
         else:
             origin = source.origin(here)
-            source.faults.append(Fault(origin, dotted(here), f"is not known{_nearest(str(key), fields)}"))
+            what = "key" if loc else "section"
+            message = f"unknown {what} {str(key)!r}{nearest(str(key), fields)}"
+            source.faults.append(Fault(origin, dotted(loc), message))
 
 
 def _resolved(source: Source, value: object, kind: object, loc: tuple[int | str, ...], base: Path) -> object:
@@ -186,10 +242,20 @@ def _read_secret(source: Source, value: object, loc: tuple[int | str, ...], base
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         origin = source.origin(loc)
-        source.faults.append(Fault(origin, dotted(loc), f"cannot read {value}: {why}"))
+        # Somebody may have put the secret itself where its file belongs.
+        named = HIDDEN if str(value).startswith(_SECRETS) else redacted(str(value))
+        source.faults.append(Fault(origin, dotted(loc), f"cannot read {named}: {why}"))
         return Secret("")
 
 
-def _nearest(key: str, known: Iterable[str] | Mapping[str, object]) -> str:
+def nearest(key: str, known: Iterable[str]) -> str:
+    """What was meant, for the end of a sentence.
+
+    >>> nearest("brokr", ["broker", "lanes"]), nearest("x", ["broker", "lanes"])
+    ("; did you mean 'broker'?", '; use one of broker, lanes')
+    """
+    # Imported only for mistakes.
+    import difflib
+
     close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(known))}"
+    return f"; did you mean {close[0]!r}?" if close else f"; use one of {', '.join(sorted(known))}"

@@ -6,7 +6,8 @@ from typing import Final
 
 from schemas.avro import Array, Enum, Fixed, Primitive, Record, Type, Union
 from schemas.blocks import nullable_part
-from schemas.validity import MAX_ID_BYTES, NUMBERS, RANGES, TEXTS
+from schemas.bounds import MAX_ID_BYTES
+from schemas.validity import NUMBERS, RANGES, TEXTS
 
 _LONG, _TEXT, _DOUBLE, _FIXED, _BOOLEAN, _NULLABLE, _ARRAY = range(1, 8)
 _NOWHERE: Final = -1

@@ -5,11 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas.coding import framed
-from schemas.columns import decode
-from schemas.errors import Reason
-from schemas.records import Feature, Label, QualityScore, SecurityFinding
-from schemas.validity import (
+from schemas.bounds import (
     MAX_COST_NANO,
     MAX_DURATION_US,
     MAX_EVENT_TIME,
@@ -18,6 +14,10 @@ from schemas.validity import (
     MAX_TOKENS,
     MIN_EVENT_TIME,
 )
+from schemas.coding import framed
+from schemas.columns import decode
+from schemas.errors import Reason
+from schemas.records import Feature, Label, QualityScore, SecurityFinding
 from tests.schemas.events import ALL_COLUMNS, event
 
 pytestmark = pytest.mark.usefixtures("either_kernel")

@@ -60,10 +60,10 @@ def test_unknown_keys_name_line_and_nearest_known_key(tmp_path: Path, monkeypatc
     monkeypatch.setenv("SENTINEL_BROKR__TLS", "true")
     path = _file(tmp_path, "lane:\n  bucket_s: 1\nbroker:\n  bootstrap_servrs: a\n")
     assert _faults(path) == [
-        "env SENTINEL_BROKR__TLS: brokr: is no section; did you mean broker?",
-        "env SENTINEL_LANES__BUKET_S: lanes.buket_s: is not known; did you mean bucket_s?",
-        f"{path}:1: lane: is not known; did you mean lanes?",
-        f"{path}:4: broker.bootstrap_servrs: is not known; did you mean bootstrap_servers?",
+        "env SENTINEL_BROKR__TLS: unknown section 'brokr'; did you mean 'broker'?",
+        "env SENTINEL_LANES__BUKET_S: lanes: unknown key 'buket_s'; did you mean 'bucket_s'?",
+        f"{path}:1: unknown section 'lane'; did you mean 'lanes'?",
+        f"{path}:4: broker: unknown key 'bootstrap_servrs'; did you mean 'bootstrap_servers'?",
     ]
 
 
@@ -159,7 +159,7 @@ def test_lists_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch
     assert (receiver.name, receiver.min_severity) == ("quiet", "high")
     monkeypatch.setenv("SENTINEL_ALERTING__RECEIVERS", '[{"name": "quiet", "min_severty": "high"}]')
     assert _faults() == [
-        "env SENTINEL_ALERTING__RECEIVERS: alerting.receivers[0].min_severty: is not known; did you mean min_severity?"
+        "env SENTINEL_ALERTING__RECEIVERS: alerting.receivers[0]: unknown key 'min_severty'; did you mean 'min_severity'?"
     ]
     monkeypatch.setenv("SENTINEL_ALERTING__RECEIVERS", "[{")
     assert "is not a list in JSON" in _faults()[0]
@@ -170,3 +170,63 @@ def test_other_variables_of_ours_are_no_settings(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SENTINEL_CONFIG", "x")
     monkeypatch.setenv("SENTINEL_TEST_KAFKA", "y")
     assert load().origins == {}
+
+
+def test_a_section_comes_from_one_variable_and_its_keys_from_others_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A section as JSON, `null` for none, names in any case; what contradicts itself or is no JSON is told by its variable."""
+    monkeypatch.setenv("SENTINEL_LANES", '{"bucket_s": 20, "lateness_s": 3}')
+    monkeypatch.setenv("sentinel_lanes__lateness_s", "7")
+    monkeypatch.setenv("SENTINEL_ALERTING__RETRY", '{"first_s": 2}')
+    monkeypatch.setenv("SENTINEL_BROKER__USERNAME", "null")
+    settings = load().settings
+    assert (settings.lanes.bucket_s, settings.lanes.lateness_s, settings.alerting.retry.first_s) == (20, 7.0, 2.0)
+    assert settings.broker.username is None
+    monkeypatch.setenv("SENTINEL_ALERTING__RETRY", "2")
+    monkeypatch.setenv("SENTINEL_LANES__BUCKET_S__MORE", "2")
+    assert _faults() == [
+        "env SENTINEL_ALERTING__RETRY: alerting.retry: is not an object in JSON",
+        "env SENTINEL_LANES__BUCKET_S__MORE: lanes.bucket_s.more: stands below 'bucket_s', which another variable gives a value of its own",
+    ]
+
+
+ADDRESSES = """
+alerting:
+  page_url: https://u:geheim@page.example/
+  receivers:
+    - {name: hook, kind: webhook, url: "https://u:geheim@hooks.example/T0AB/geheim1234567890ab?key=geheim&x=geheim#token=geheim", secret: whsec_x}
+  heartbeat: {url: "https://hc.example/geheim"}
+api:
+  workers: ["http://u:geheim@detect:8080"]
+  token: geheim-geheim-geheim
+broker:
+  bootstrap_servers: "u:geheim@kafka-1:9093,SASL://u:geheim@kafka-2:9093"
+"""
+
+
+def test_no_address_shows_its_password_or_token(tmp_path: Path) -> None:
+    """In user info, query, fragment and path, of every setting; what is no secret is shown."""
+    shown = {row.path: row.value for row in load(_file(tmp_path, ADDRESSES)).rows()}
+    assert not [path for path, value in shown.items() if "geheim" in value]
+    assert shown["alerting.receivers[0].url"] == "https://***@hooks.example/T0AB/***?key=***&x=***#token=***"
+    assert shown["broker.bootstrap_servers"] == "***@kafka-1:9093,SASL://***@kafka-2:9093"
+    assert shown["api.workers"] == "http://***@detect:8080"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "store: {kind: elasticsearch, urls: ['u:geheim@es:9200']}",
+        "store: {kind: elasticsearch, urls: ['https://u:geheim@es:9200']}",
+        "store: {kind: elasticsearch, urls: ['ftp://u:geheim@es:9200']}",
+        "alerting: {page_url: 'ftp://u:geheim@page.example'}",
+        "alerting: {page_url: 'u:geheim@page.example'}",
+        "api: {workers: ['u:geheim@detect:8080']}",
+        "lanes: {bucket_s: 'https://u:geheim@x'}",
+        "broker: {password_file: whsec_geheim}",
+        "worker: {control_key: geheim}",
+        "api: {token: geheim}",
+    ],
+)
+def test_no_refusal_shows_a_secret(tmp_path: Path, text: str) -> None:
+    """Also where the value is what is wrong."""
+    assert "geheim" not in " ".join(_faults(_file(tmp_path, text)))

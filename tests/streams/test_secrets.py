@@ -8,7 +8,8 @@ from pprint import pformat
 import pytest
 
 from schemas.secrets import Secret
-from streams.brokers import RefusedBroker, aiokafka_config, librdkafka_config
+from streams.broker_safety import RefusedBroker
+from streams.brokers import aiokafka_config, librdkafka_config
 from streams.settings import Broker
 from streams.settings_log import SettingsLog
 

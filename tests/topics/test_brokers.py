@@ -10,9 +10,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from schemas.secrets import Secret
+from streams.broker_safety import RefusedBroker
 from streams.brokers import (
     CannotReachBroker,
-    RefusedBroker,
     aiokafka_config,
     librdkafka_config,
     producer_config,

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 def notify_test(
     receiver: Annotated[
-        str | None, typer.Argument(help="Name of the receiver in `alerting.receivers`.", metavar="RECEIVER")
+        str | None,
+        typer.Argument(
+            help="Name of the receiver in `alerting.receivers`. With --dry-run may be left out: all of them.",
+            metavar="RECEIVER",
+        ),
     ] = None,
     config: Config = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be sent.")] = False,
@@ -40,16 +44,21 @@ def notify_test(
         except ValueError as fault:
             raise UserError(str(fault)) from fault
         return
-    if receiver is None:
-        raise UserError("name a receiver, or describe an incident with --reaches application=checkout")
-    chosen = _named(receiver, settings.receivers)
-    messages = sample_messages(settings)
     if dry_run:
-        for message in messages:
-            typer.echo(shown(chosen, message))
+        chosen = settings.receivers if receiver is None else (_named(receiver, settings.receivers),)
+        for one in chosen:
+            for message in sample_messages(settings):
+                if receiver is None:
+                    typer.echo(f"{one.name} ({one.kind.value}), {message.reason}:")
+                typer.echo(shown(one, message))
         return
+    if receiver is None:
+        raise UserError(
+            f"name a receiver ({_known(settings.receivers)}), or describe an incident with --reaches application=checkout"
+        )
+    name = _named(receiver, settings.receivers).name
     try:
-        for line in asyncio.run(send(settings, receiver, messages)):
+        for line in asyncio.run(send(settings, name, sample_messages(settings))):
             typer.echo(line)
     except NotTaken as fault:
         raise UserError(str(fault)) from fault
@@ -59,5 +68,8 @@ def _named(name: str, receivers: "tuple[ReceiverSettings, ...]") -> "ReceiverSet
     for receiver in receivers:
         if receiver.name == name:
             return receiver
-    known = ", ".join(receiver.name for receiver in receivers) or "none"
-    raise UserError(f"no receiver is called {name!r}; alerting.receivers has {known}")
+    raise UserError(f"no receiver is called {name!r}; alerting.receivers has {_known(receivers)}")
+
+
+def _known(receivers: "tuple[ReceiverSettings, ...]") -> str:
+    return ", ".join(receiver.name for receiver in receivers) or "none"

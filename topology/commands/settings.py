@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from topology.commands.options import Config, loaded_from, settings_from, show_table
+from topology.commands.options import Config, UserError, loaded_from, settings_from, show_table
 
 settings = typer.Typer(
     no_args_is_help=True, help="Show what is set and where, check a settings file, and publish its detection."
@@ -14,7 +14,10 @@ settings = typer.Typer(
 
 @settings.command(epilog="Example: SENTINEL_LANES__BUCKET_S=20 sentinel settings show --config sentinel.yaml")
 def show(config: Config = None) -> None:
-    """Print every setting: value, unit, and where it came from (default, file and line, or variable). Secrets are shown as ***."""
+    """Print every setting: value, unit, and where it came from (default, file and line, or variable).
+
+    Secrets are shown as ***, and so are passwords, the values of queries, and what looks like a token in the path of an address.
+    """
     show_table(
         ("setting", "value", "unit", "from"),
         [(row.path, row.value, row.unit, row.origin) for row in loaded_from(config).rows()],
@@ -25,8 +28,18 @@ def show(config: Config = None) -> None:
 def validate(
     file: Annotated[Path, typer.Argument(help="The settings file.", metavar="FILE")],
 ) -> None:
-    """Check a settings file together with the environment: one line for each error, exit status 1 if there is any."""
-    loaded_from(file)
+    """Check a settings file together with the environment: one line for each error, exit status 1 if there is any.
+
+    Receivers are made as alert makes them, and nothing is sent. A line that begins with `hint` is about what works and is hardly meant.
+    """
+    from topology.receivers import check_receivers
+
+    loaded = loaded_from(file)
+    faults, hints = check_receivers(loaded.settings.alerting)
+    if faults:
+        raise UserError("\n".join(f"{loaded.origin(fault.partition(':')[0])}: {fault}" for fault in faults))
+    for hint in [*map(str, loaded.hints()), *(f"{loaded.origin(hint.partition(':')[0])}: {hint}" for hint in hints)]:
+        typer.echo(f"hint: {hint}")
     typer.echo(f"{file}: good")
 
 
