@@ -3,12 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-import structlog
-
 from connectors.answers import ReceiverAnswer
 from schemas.messages import BadMessage, Message, parse
-
-_log = structlog.get_logger("sentinel.alert")
 
 _WRONG_SHAPE: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What rendering raises for values that nobody thought of."""
@@ -25,5 +21,8 @@ def rendered(body: bytes, render: Callable[[Message], dict[str, Any]]) -> dict[s
     except BadMessage as fault:
         return ReceiverAnswer(fault=str(fault), unrenderable=True)
     except _WRONG_SHAPE as fault:
-        _log.error("notification.not_rendered", exc_info=fault)
+        # Not before it is needed: it takes half a second to import.
+        import structlog
+
+        structlog.get_logger("sentinel.alert").error("notification.not_rendered", exc_info=fault)
         return ReceiverAnswer(fault=f"{type(fault).__name__} while it was rendered", unrenderable=True)

@@ -38,8 +38,8 @@ class WorkerSettings:
     """debug, info, warning or error: the least that is logged."""
 
     control_key: Secret = field(default_factory=lambda: Secret(""))
-    """Key that signs control records (new detection settings, skips), 16 characters or more. Every worker of an installation needs the same one; without one, control
-    records are refused."""
+    """Key that signs control records (new detection settings, skips), 16 characters or more. Every worker of an installation needs the same
+    one; without one, control records are refused."""
 
 
 @dataclass(frozen=True, slots=True)
