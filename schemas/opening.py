@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas import packaged
+from schemas.bounds import MAX_ID_BYTES
 from schemas.framing import PREFIX_BYTES, prefix
-from schemas.validity import MAX_ID_BYTES
 
 _READABLE: Final = frozenset(prefix(schema_id) for schema_id in packaged.ids_of("TelemetryEvent"))
 """Prefixes of records that begin with event_id, event_time, tenant and application; a test holds all versions to that."""
