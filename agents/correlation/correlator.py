@@ -12,6 +12,7 @@ from agents.correlation.signals import Signals, signal_key
 from agents.correlation.source_lanes import NEVER, SourceLanes, is_row
 from schemas.ids import record_id
 from schemas.records import (
+    INTAKE,
     Anomaly,
     AuditOutcome,
     Command,
@@ -212,7 +213,7 @@ class Correlator:
 
     def _place(self, anomaly: Anomaly, signal: bytes) -> tuple[bytes, str]:
         """Row and application of the incident that the anomaly belongs to."""
-        key, others = _key(anomaly.tenant, anomaly.application), _key(anomaly.tenant, OTHER_APPLICATIONS)
+        key, others = _key_of(anomaly), _key(anomaly.tenant, OTHER_APPLICATIONS)
         if key in self._open:
             return key, anomaly.application
         shared = self._open.get(others)
@@ -223,7 +224,7 @@ class Correlator:
 
     def _change(self, change: SignalChange, step: _Step) -> None:
         signal, tenant = signal_key(change), change.tenant
-        keys = [_key(tenant, name) for name in (change.application, OTHER_APPLICATIONS)]
+        keys = [_key_of(change), _key(tenant, OTHER_APPLICATIONS)]
         for key in sorted(keys, key=lambda one: one not in self._open or signal not in self._open[one].signals):
             incident = self._open.get(key)
             if incident is not None and incident.became(change, step.append_time):
@@ -355,3 +356,11 @@ class Correlator:
 
 def _key(tenant: str, application: str, kind: bytes = _OPEN_KEY) -> bytes:
     return kind + record_id(tenant, application).encode()
+
+
+def _key_of(record: Anomaly | SignalChange) -> bytes:
+    """The row of what a record is about. Records that do not count make an incident of their own, beside that of their application's calls: it may
+    last for weeks, and a fault that joined it would not be told as a new one."""
+    if record.detector == INTAKE:
+        return _OPEN_KEY + record_id(record.tenant, record.application, INTAKE).encode()
+    return _key(record.tenant, record.application)

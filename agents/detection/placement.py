@@ -66,7 +66,7 @@ class Verdict:
     own_lane: int
     key: Key
     partitioner: Partitioner | None
-    """That the producers seem to use, by all applications whose key is right; None when none is known that fits."""
+    """That the tenant's producers seem to use, by all its applications whose key is right; None when none is known that fits."""
 
 
 class Placement:
@@ -129,14 +129,17 @@ class Placement:
 
     def _verdict(self, one: Misplaced, *, begins: bool) -> Verdict:
         own = int(murmur2_partitions([own_key((one.tenant, one.application))], self._partitions)[0])
-        fits = self._partitioner() if one.key == Key.OWN else None
+        fits = self._partitioner(one.tenant) if one.key == Key.OWN else None
         return Verdict(one.tenant, one.application, begins, one.events, own, Key(one.key), fits)
 
-    def _partitioner(self) -> Partitioner | None:
-        """The one that puts all applications with the right key here; of several, the first of `Partitioner`."""
+    def _partitioner(self, tenant: str) -> Partitioner | None:
+        """The one that puts all of a tenant's applications with the right key here; of several, that which explains most in the lane."""
         right = [one for one in self._found.values() if one.key == Key.OWN]
-        fits = Counter(name for one in right for name in one.partitioners.split(",") if name)
-        return next((each for each in Partitioner if right and fits[each] == len(right)), None)
+        own = Counter(name for one in right if one.tenant == tenant for name in one.partitioners.split(","))
+        whole = Counter(name for one in right for name in one.partitioners.split(","))
+        count = sum(one.tenant == tenant for one in right)
+        fitting = [each for each in Partitioner if own[each] == count]
+        return max(fitting, key=lambda each: whole[each], default=None)
 
     def state(self) -> list[tuple[object, ...]]:
         """For the lane's own row."""

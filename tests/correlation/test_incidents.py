@@ -3,7 +3,7 @@
 from agents.correlation.correlator import OTHER_APPLICATIONS
 from agents.correlation.settings import CorrelationSettings
 from schemas.ids import record_id
-from schemas.records import Incident, IncidentChange, IncidentState, Severity
+from schemas.records import INTAKE, Incident, IncidentChange, IncidentState, Severity
 from tests.correlation.timeline import Lane, anomaly, arrives, changes, ends, micros, seconds, watermark
 
 OPENED, ESCALATED, UPDATED, RESOLVED, NO_DATA, NEW_LEVEL, GIVEN_UP, CLOSED = IncidentChange
@@ -162,3 +162,20 @@ def test_append_time_resolves_nothing() -> None:
     for minute in range(1, 20):
         lane.at(minute * 50, watermark(minute, source_offset=1 + minute))
     assert changes(lane.told) == [OPENED]
+
+
+def test_records_that_do_not_count_make_an_incident_of_their_own() -> None:
+    """An incident about records in the wrong lane may last for weeks: a fault of the same application's calls is a new one, and ends by itself."""
+    lane = Lane()
+    misplaced = anomaly(0, source=(0, 1, 0), detector=INTAKE, metric="misplaced_events", model=None, first=True)
+    [intake] = lane.at(0, arrives(misplaced))
+    fault = anomaly(1000, source=(0, 2, 0), first=True)
+    [opened] = lane.at(1000, arrives(fault))
+    assert (opened.change, opened.application) == (OPENED, intake.application)
+    assert opened.id != intake.id
+    assert lane.at(1010, ends(1010, fault, source=(0, 3, 0))) == []
+    [resolved] = lane.at(1300, watermark(1300, source_offset=9))
+    assert (resolved.id, resolved.change) == (opened.id, RESOLVED)
+    assert lane.at(2000, ends(2000, misplaced, source=(0, 10, 0))) == []
+    [over] = lane.at(2300, watermark(2300, source_offset=19))
+    assert (over.id, over.change) == (intake.id, RESOLVED)
