@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from agents.detection.failures import COLUMNS as FAILURE_COLUMNS
 from agents.detection.faults import NO_TIME, Faulty, FaultyRecords
 from schemas.columns import Decoder
 from schemas.errors import BadRecord
@@ -91,6 +92,13 @@ class Intake:
             positions = np.flatnonzero(keep)
             values = [values[position] for position in positions.tolist()]
         return self._decoded(block, values, positions, sorted_out, columns)
+
+    def details(self, block: Block, offsets: Int64s) -> tuple[Events, Int64s]:
+        """Columns of failed calls at these offsets, ascending, which are few: the events, and of each the index of its offset."""
+        values = block.values
+        places = np.searchsorted(block.offsets(), offsets).tolist()
+        decoded = self._decoder.decode([values[place] for place in places], FAILURE_COLUMNS)
+        return decoded.events, decoded.index
 
     def _decoded(
         self,

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from agents.detection.aggregates import aggregate_records
 from agents.detection.counting import count_series, count_users
+from agents.detection.failures import Failed
 from agents.detection.intake import Intake, Taken
 from agents.detection.intake_reports import Report, intake_anomaly, intake_change
 from agents.detection.intake_watch import IntakeWatch
@@ -18,7 +20,7 @@ from agents.detection.population import Population
 from agents.detection.segment import Columns, Segment, closes
 from agents.detection.signals import give_up, retire, watched_users
 from agents.detection.state import LaneState, pages_of
-from agents.detection.verdicts import anomaly, signal_change
+from agents.detection.verdicts import anomaly, failed_calls, signal_change
 from agents.detectors.contract import Change, Finding, Kind, Verdicts
 from schemas.records import SignalChange
 from streams.blocks import Block
@@ -191,6 +193,7 @@ class DetectLane:
         )
         self._at_once(segment, step)
         count_series(self._state.series, segment)
+        self._state.failures.count(segment, partial(self._intake.details, taken.block))
         if self._policy.profiles_users:
             count_users(self._state.users, segment, events)
         self._last_event_bucket = max(self._last_event_bucket, int(segment.buckets.max()))
@@ -214,6 +217,7 @@ class DetectLane:
         offset: int,
         segment: Segment | None,
         step: Step,
+        failed: Failed | None = None,
     ) -> None:
         def sample(position: int) -> str:
             return "" if segment is None else segment.text("event_id", position)
@@ -225,6 +229,7 @@ class DetectLane:
             self._policy.version,
             self._next_place(offset),
             sample,
+            failed,
         )
         step.now.append(Outgoing(self._names.anomalies, told.tenant.encode(), told.to_bytes()))
 
@@ -319,6 +324,7 @@ class DetectLane:
         closed = self._state.series.close(bucket, self._bucket_us, everyone=bool(self._policy.detectors()))
         watched = watched_users(self._state, self._policy, bucket)
         active = self._state.users.close(bucket, self._bucket_us, everyone=False, watched=watched)
+        failures = self._state.failures.close(bucket)
         self._state.reserve_applications()
         for report in self._watch.closed(
             bucket, offset, self._state.applications.find, closed.applications, closed.numbers["requests"]
@@ -335,7 +341,7 @@ class DetectLane:
             verdicts.append((said, detector.name, detector.version))
         for said, name, version in verdicts:
             for finding in said.findings:
-                self._tell(finding, (name, version), offset, None, step)
+                self._tell(finding, (name, version), offset, None, step, failed_calls(finding, failures))
             for change in said.changes:
                 self._tell_change(change, name, closed.end, offset, step)
         for rules in self._policy.at_once:

@@ -5,6 +5,7 @@ from itertools import chain
 
 import numpy as np
 
+from agents.detection.failures import TABLE, Failures
 from agents.detection.policy import Policy
 from agents.detection.population import SERIES_WINDOW, USER_WINDOW, Pages, Population
 from agents.detectors.contract import Finding, Int64s, Kind, Signal
@@ -39,6 +40,7 @@ class LaneState:
         self.users = Population(
             Kind.USER, ("tenant", "application", "user"), USER_WINDOW, limits.users_per_tenant, seed, self.applications
         )
+        self.failures = Failures()
         self.tables: dict[str, dict[str, Table]] = {}
         """By detector, then by name."""
         self._of_applications: list[Table] = []
@@ -87,13 +89,16 @@ class LaneState:
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Changed pages of every table."""
         tables = [table.changes() for owned in self.tables.values() for table in owned.values()]
-        return chain(self.applications.changes(), self.series.changes(), self.users.changes(), *tables)
+        return chain(
+            self.applications.changes(), self.series.changes(), self.users.changes(), self.failures.changes(), *tables
+        )
 
     def restore(self, pages: Pages) -> None:
         """Takes what `changes` gave; the policy in effect must be adopted before. Raises NewerState."""
         self.applications.restore(pages.get(self.applications.table, {}))
         self.series.restore(pages)
         self.users.restore(pages)
+        self.failures.restore(pages.get(TABLE, {}))
         for owned in self.tables.values():
             for table in owned.values():
                 table.restore(pages.get(table.spec.name, {}))

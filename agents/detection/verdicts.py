@@ -1,7 +1,8 @@
 """From what a detector found to the anomaly that is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from agents.detection.failures import Failed
 from agents.detectors.contract import Change, Finding, Kind
 from schemas.ids import record_id
 from schemas.records import Anomaly, Evidence, SignalChange
@@ -14,8 +15,10 @@ def anomaly(
     settings_version: str,
     place: tuple[int, int, int],
     samples: Callable[[int], str],
+    failed: Failed | None = None,
 ) -> Anomaly:
-    """The record of a finding about the subject of that name. `place` is lane, offset and ordinal; `samples` gives the event id at a position.
+    """The record of a finding about the subject of that name. `place` is lane, offset and ordinal; `samples` gives the event id at a position;
+    `failed` are the failed calls of the subject in the window, for findings about them.
 
     The id is made from what it says, so that a replay makes the same one: tenant, rule or detector, settings version, subject, metric, window, and
     the lane, since events of one subject may be on several.
@@ -55,7 +58,9 @@ def anomaly(
         direction=finding.direction,
         reason=finding.reason,
         evidence=tuple(Evidence(key, value) for key, value in finding.evidence),
-        sample_event_ids=() if finding.position is None else (samples(finding.position),),
+        sample_event_ids=_samples(finding, samples, failed),
+        sample_trace_ids=() if failed is None else tuple(trace for _, trace in failed.samples if trace),
+        breakdown=() if failed is None else failed.breakdown(),
         lane=lane,
         offset=offset,
         ordinal=ordinal,
@@ -92,3 +97,15 @@ def signal_change(
         offset=offset,
         ordinal=ordinal,
     )
+
+
+def failed_calls(finding: Finding, failures: Mapping[int, Failed]) -> Failed | None:
+    """Of a finding about failures, those of its subject in the window."""
+    is_about = finding.kind is Kind.SERIES and finding.metric == "error_rate"
+    return failures.get(finding.row) if is_about else None
+
+
+def _samples(finding: Finding, samples: Callable[[int], str], failed: Failed | None) -> tuple[str, ...]:
+    if finding.position is not None:
+        return (samples(finding.position),)
+    return () if failed is None else tuple(event for event, _ in failed.samples)
