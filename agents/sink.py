@@ -20,7 +20,7 @@ from agents.sinking.sampling import LooksBack, cited, sampled
 from agents.sinking.settings import EventsKept, SinkSettings
 from schemas.documents import Document, Kind, Refused, StoreUnavailable
 from streams import blocks, connections, metrics
-from streams.ending import is_temporary
+from streams.ending import bounded, is_temporary
 from streams.fetching import check_fetching
 from streams.outgoing import Outgoing, dead_letter
 from streams.settings import Broker
@@ -125,7 +125,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         finally:
             self.ready = False
             self._consumer = None
-            await consumer.stop()
+            # Nothing is lost with a group that is not told: a broker that is away must not hold up the end, nor change its status.
+            await bounded(consumer.stop(), _LAST_WRITE_S)
 
     def check(self) -> None:
         """Raises what a commit, or the client's own tasks failed with: with a dead one it would wait for ever, alive."""
@@ -309,6 +310,7 @@ async def _ended(writing: "asyncio.Task[None]") -> None:
     done, _ = await asyncio.wait({writing}, timeout=_LAST_WRITE_S)
     if not done:
         writing.cancel()
-        await asyncio.wait({writing})
+        done, _ = await asyncio.wait({writing}, timeout=_LAST_WRITE_S)
     with contextlib.suppress(asyncio.CancelledError, StoreUnavailable):
-        writing.result()
+        if done:
+            writing.result()

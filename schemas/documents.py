@@ -70,6 +70,10 @@ class StoreUnavailable(Exception):
     """The store did not take or answer something within the deadline; it may later. One line."""
 
 
+class TooSlow(StoreUnavailable):
+    """A question took longer than one may. Asked again it would take as long: it is not."""
+
+
 class StoreRefused(Exception):
     """The store must not be used as things are: wrong credentials, another version. One line that says what to do."""
 

@@ -1,9 +1,13 @@
 """The third fate of an error: the process ends before anything is committed, and its supervisor starts it again."""
 
 import asyncio
+import contextlib
+import faulthandler
 import logging
 import os
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from functools import wraps
@@ -24,6 +28,11 @@ REFUSED: Final = 78
 """Exit status: it cannot go on until a person has changed something (EX_CONFIG)."""
 AGAIN: Final = 75
 """Exit status: another worker owns a lane now, or the broker is away (EX_TEMPFAIL). Start it again."""
+
+ENDS_WITHIN_S: Final = 15.0
+"""Seconds that an orderly end may take after all work is done; less than a supervisor waits before it kills."""
+SAID_WITHIN_S: Final = 5.0
+"""Seconds to say why a process ends: a pipe that nobody reads blocks whoever writes to it."""
 
 _GRAVEST_FIRST: Final = (BUG, REFUSED, AGAIN)
 
@@ -69,14 +78,56 @@ _debug = os.environ.get("SENTINEL_DEBUG") == "1"
 
 
 def end_process(error: BaseException) -> None:
-    """Says in one line why, and ends the process now: no handler runs, nothing is flushed or committed. Does not return."""
-    status, line = fate_of(error)
-    if _debug or status == BUG:
-        traceback.print_exception(error)
-    _log.critical("%s", line)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    """Says in one line why, and ends the process now: no handler runs, nothing is flushed or committed. Does not return, whatever the error is made
+    of and whoever reads the log: after SAID_WITHIN_S the process ends unsaid."""
+    status = BUG
+    _from_now(SAID_WITHIN_S, lambda: os._exit(status))
+    try:
+        status, line = fate_of(error)
+        if _debug or status == BUG:
+            traceback.print_exception(error)
+        _log.critical("%s", line)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def end_within(seconds: float, status: int = AGAIN) -> None:
+    """From now on the process ends by itself, or is ended after so long with this status, saying where it hung. For an orderly end: threads that wait
+    for a disk, clients that wait for a broker and Python's own exit, which joins all threads, cannot hold it up."""
+
+    def hung() -> None:
+        _from_now(SAID_WITHIN_S, lambda: os._exit(status))
+        try:
+            _log.critical("the process did not end within %g s of being done; ending it now", seconds)
+            faulthandler.dump_traceback(sys.stderr)
+        finally:
+            os._exit(status)
+
+    _from_now(seconds, hung)
+
+
+async def bounded(work: Coroutine[Any, Any, None], seconds: float) -> None:
+    """Awaits the work, but no longer than this: what is not done then is cancelled and left alone. Raises what the work raised."""
+    task = asyncio.create_task(work)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if done:
+        task.result()
+    else:
+        task.cancel()
+
+
+def _from_now(seconds: float, act: Callable[[], None]) -> None:
+    """Acts after so long in a thread that holds up nothing itself."""
+
+    def later() -> None:
+        time.sleep(seconds)
+        act()
+
+    # Without memory for one more thread, what was to be said is said without a limit.
+    with contextlib.suppress(RuntimeError):
+        threading.Thread(target=later, name="sentinel-ending", daemon=True).start()
 
 
 def is_temporary(error: KafkaError) -> bool:
@@ -86,9 +137,12 @@ def is_temporary(error: KafkaError) -> bool:
 
 def fate_of(error: BaseException) -> tuple[int, str]:
     """Exit status and the line that says why. What a broker may well answer is no bug, whatever the client wraps it in, and whichever tasks it ends
-    together: of several errors the gravest tells."""
-    if isinstance(error, BaseExceptionGroup):
-        return min(map(fate_of, error.exceptions), key=lambda fate: _GRAVEST_FIRST.index(fate[0]))
+    together: of several errors the gravest tells. Groups and causes may hold each other in a circle."""
+    fates = [_fate_of_one(each) for each in _ungrouped(error)]
+    return min(fates, key=lambda fate: _GRAVEST_FIRST.index(fate[0]), default=_bug(error))
+
+
+def _fate_of_one(error: BaseException) -> tuple[int, str]:
     if isinstance(error, Refused | NewerState | StoreRefused):
         return REFUSED, str(error)
     if isinstance(error, Displaced):
@@ -102,14 +156,35 @@ def fate_of(error: BaseException) -> tuple[int, str]:
     for each in _chain(error):
         if isinstance(each, KafkaError) and (told := _told_by_kafka(each)) is not None:
             return told
+    return _bug(error)
+
+
+def _bug(error: BaseException) -> tuple[int, str]:
     return BUG, f"ending, since {type(error).__name__}: {error}"
 
 
+def _ungrouped(error: BaseException) -> Iterator[BaseException]:
+    """What is in a group, and in the groups within it, each once; of no group the error itself."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, BaseExceptionGroup):
+            waiting.extend(each.exceptions)
+        else:
+            yield each
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, what it was made from, and so on: aiokafka wraps answers of the broker and bugs of its own in the same `KafkaError`."""
+    """The error, what it was made from, and so on, each once: aiokafka wraps answers of the broker and bugs of its own in the same `KafkaError`."""
+    seen: set[int] = set()
     cause: BaseException | None = error
-    while cause is not None:
+    while cause is not None and id(cause) not in seen:
         yield cause
+        seen.add(id(cause))
         cause = cause.__cause__
 
 

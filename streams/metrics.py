@@ -109,6 +109,11 @@ HELD_RECORDS = Gauge(
     ("topic", "partition"),
     registry=REGISTRY,
 )
+STORE_LOG = Gauge(
+    "sentinel_store_log_bytes",
+    "Bytes of the embedded store's write-ahead log, which readers that do not end keep from being emptied.",
+    registry=REGISTRY,
+)
 READY = Gauge("sentinel_ready", "1 when recovered and assigned, else 0.", ("stage",), registry=REGISTRY)
 
 

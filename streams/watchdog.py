@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from schemas.quiet import STDERR
-from streams.ending import end_process
+from streams.ending import SAID_WITHIN_S, end_process
 from streams.position import Displaced
 
 LOOK_S: Final = 1.0
@@ -84,11 +84,11 @@ class Watchdog:
         self._stands = {what: (at, self._looks(what, at)) for what, at in seen.items()}
         self._seen_beats = self._beats
         if (told := self._told(2)) is not None:
-            try:
-                self._say_where()
-            finally:
-                # Whatever comes of saying it: it ends.
-                self._end(Stalled(f"{told}; ending, to be started again"))
+            # Whatever comes of saying it, it ends: a pipe that nobody reads blocks whoever writes to it.
+            saying = threading.Thread(target=self._say_where, name="sentinel-watchdog-says", daemon=True)
+            saying.start()
+            saying.join(SAID_WITHIN_S)
+            self._end(Stalled(f"{told}; ending, to be started again"))
 
     def _seen(self) -> dict[str | int, int]:
         if not self._is_ready():

@@ -67,6 +67,8 @@ class Worker:
     companion: Companion | None = None
     announce: Callable[[int], None] | None = None
     """Told the port of health and metrics once it is bound."""
+    closed: Callable[[], None] | None = None
+    """Called when everything is closed and only the process's own end is left."""
 
 
 def build(worker: Worker) -> LaneApp:
@@ -127,6 +129,8 @@ class _Surroundings:
         await self.sender.stop()
         await self.health.stop()
         self.watchdog.stop()
+        if self.worker.closed is not None:
+            self.worker.closed()
 
 
 def _rounds(worker: Worker, app: LaneApp, sender: KafkaSender) -> dict[str, Work]:

@@ -24,6 +24,7 @@ from streams.allocation import settle
 from streams.brokers import CannotReachBroker, aiokafka_config, reach, told
 from streams.command_log import CommandLog
 from streams.crash_note import CrashNote
+from streams.ending import ENDS_WITHIN_S, end_within
 from streams.lanes import LaneSet
 from streams.position import Refused
 from streams.settings_log import SettingsLog
@@ -77,6 +78,7 @@ def worker_of(stage: str, settings: Settings) -> Worker:
         health_port=settings.worker.health_port,
         companion=companion,
         announce=lambda port: logger.info("worker.started", stage=stage, health_port=port, pid=os.getpid()),
+        closed=lambda: end_within(ENDS_WITHIN_S),
     )
 
 

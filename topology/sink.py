@@ -20,7 +20,7 @@ from schemas.documents import Kind, StoreUnavailable
 from streams import metrics
 from streams.allocation import settle
 from streams.brokers import aiokafka_config
-from streams.ending import ends_process
+from streams.ending import ENDS_WITHIN_S, end_within, ends_process
 from streams.health import HealthServer
 from streams.position import Refused
 from streams.sending import KafkaSender
@@ -35,6 +35,9 @@ from topology.settings import Settings
 _BEAT_S: Final = 0.5
 _LAG_EVERY_S: Final = 5.0
 _PURGE_EVERY_S: Final = 3600.0
+_TEND_EVERY_S: Final = 10.0
+_MOST_LOG_BYTES: Final = 64_000_000
+"""Of a write-ahead log, from which on it is told of."""
 _NO_SUCH_LANE: Final = (KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART)
 _DAY_US: Final = 86_400_000_000
 
@@ -90,23 +93,26 @@ async def _run(settings: Settings, store: Store) -> None:
     await health.start()
     watchdog.start()
     log_for("sentinel.worker").info("worker.started", stage=NAME, health_port=health.port, pid=os.getpid())
-    rounds = (_watch(sink, watchdog), _tell_lag(sink), _retain(settings, store, started))
+    rounds = (_watch(sink, watchdog), _tell_lag(sink), _retain(settings, store, started), _tend(store, started))
     beside = [asyncio.create_task(ends_process(each)()) for each in rounds]
     working = asyncio.create_task(_work(sink, store, sender, started, stop))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not working.done():
+        end_within(ENDS_WITHIN_S)
     if not started.is_set():
         # Told to end while it still waits for the store.
         working.cancel()
     await asyncio.wait({working})
+    if not working.cancelled():
+        # What ended it ends the process at once: whatever else would be closed before could only hold it up.
+        working.result()
     for task in (*beside, stopping):
         task.cancel()
     watchdog.stop()
     await store.close()
     await sender.stop()
     await health.stop()
-    if not working.cancelled():
-        working.result()
 
 
 async def _work(sink: Sink, store: Store, sender: KafkaSender, started: asyncio.Event, stop: asyncio.Event) -> None:
@@ -151,6 +157,28 @@ def _retain(settings: Settings, store: Store, started: asyncio.Event) -> Work:
             await asyncio.sleep(_PURGE_EVERY_S)
 
     return retain
+
+
+def _tend(store: Store, started: asyncio.Event) -> Work:
+    async def tend() -> None:
+        log, told = log_for("sentinel.sink"), 0
+        await started.wait()
+        while True:
+            try:
+                twice = await store.tend()
+            except StoreUnavailable:
+                # The writes say so.
+                twice = 0
+            metrics.STORE_LOG.set(twice)
+            # Again only when it has doubled.
+            if twice > max(_MOST_LOG_BYTES, 2 * told):
+                told = twice
+                log.warning("sink.log_grows", bytes=twice, reason="a reader of the store's file does not end; end it")
+            elif twice <= _MOST_LOG_BYTES:
+                told = 0
+            await asyncio.sleep(_TEND_EVERY_S)
+
+    return tend
 
 
 async def purge(store: Store, retention: Retention, now: int) -> None:

@@ -48,7 +48,6 @@ class ElasticStore:
 
     async def start(self) -> None:
         """Connects, and makes missing templates."""
-        self._client = _client(self._settings)
         for kind in Kind:
             await self._do(partial(self._prepare, kind=kind))
 
@@ -162,6 +161,10 @@ class ElasticStore:
                 forgotten += told["primaries"]["docs"]["count"]
         return forgotten
 
+    async def tend(self) -> int:
+        """Elasticsearch does it itself."""
+        return 0
+
     async def close(self) -> None:
         """Disconnects."""
         client, self._client = self._client, None
@@ -169,9 +172,7 @@ class ElasticStore:
             await client.close()
 
     async def _do(self, work: Callable[[AsyncElasticsearch], Awaitable[T]]) -> T:
-        client = self._client
-        if client is None:
-            raise RuntimeError("the store is not started")
+        client = self._client = self._client or _client(self._settings)
 
         async def once() -> T:
             try:

@@ -4,49 +4,54 @@ WAL lets others read while one writes. Every call runs in a thread of the store'
 """
 
 import asyncio
+import math
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import orjson
+import structlog
 
 from connectors.store.adding import Part, part_fields, points
 from connectors.store.asking import check_metric, checked, cursor
 from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point, Search, Subject
+from connectors.store.private_file import make_private, tighten
 from connectors.store.retrying import retried
+from connectors.store.sqlite_faults import Damaged, meaning
 from schemas.documents import NO_LANE, Document, Kind, Refused, StoreRefused, StoreUnavailable, document_key, misfit
 
 T = TypeVar("T")
 
-_COLUMNS: Final = "key, id, tenant, time, revision, application, model, severity, body"
-_TEMPORARY: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOMEM,
-    }
-)
-"""Primary result codes of faults that time or an operator heals while we wait."""
+_log = structlog.get_logger("sentinel.store")
 
+_COLUMNS: Final = "key, id, tenant, time, revision, application, model, severity, body"
 _BUSY_MS: Final = 1000
+_STEPS: Final = 10_000
+"""Instructions of SQLite's machine between two looks at the time, about a millisecond."""
+_CLOSES_WITHIN_S: Final = 5.0
+_FORGOTTEN_AT_ONCE: Final = 5_000
+_CHECKPOINT_BYTES: Final = 16_777_216
+"""What a write-ahead log is cut to when it begins again, and from which on it is asked to."""
 
 
 class EmbeddedStore:
     """See `connectors.store.port.Store`."""
 
-    def __init__(self, path: str, deadline_s: float = 60.0) -> None:
-        self._path, self._deadline_s = path, deadline_s
+    def __init__(self, path: str, deadline_s: float = 60.0, timeout_s: float = 20.0) -> None:
+        self._path, self._deadline_s, self._timeout_s = path, deadline_s, timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sentinel-store")
         self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self._ends_at = 0.0
+        """When the call under way has taken too long, on the monotonic clock."""
 
     async def start(self) -> None:
-        """Opens the file, and makes it if it is missing. Raises StoreRefused, StoreUnavailable."""
-        await self._do(self._open)
+        """Opens the file, and makes it if it is missing. Raises StoreRefused, StoreUnavailable; what is asked later opens it anew."""
+        await self._do(lambda _: None)
 
     async def write(self, documents: Sequence[Document]) -> list[Refused]:
         """One transaction: all are durable or none."""
@@ -65,8 +70,10 @@ class EmbeddedStore:
         """Newest first."""
         after = checked(search)
         statement, values = _select(search, after)
-        found = await self._do(lambda connection: connection.execute(statement, values).fetchall())
-        documents = [_document(search.kind, row) for row in found[: search.limit]]
+        found = await self._ask(
+            lambda connection: [_document(search.kind, row) for row in connection.execute(statement, values).fetchall()]
+        )
+        documents = found[: search.limit]
         more = len(found) > search.limit
         return Page(documents, cursor(documents[-1].time, documents[-1].key) if more else None)
 
@@ -74,8 +81,10 @@ class EmbeddedStore:
         """By tenant and id."""
         statement = f"SELECT {_COLUMNS} FROM {kind} WHERE key = ? AND tenant = ?"
         values = (document_key(tenant, id), tenant)
-        row = await self._do(lambda connection: connection.execute(statement, values).fetchone())
-        return None if row is None else _document(kind, row)
+        rows = await self._ask(
+            lambda connection: [_document(kind, row) for row in connection.execute(statement, values).fetchmany(1)]
+        )
+        return rows[0] if rows else None
 
     async def series(
         self, tenant: str, application: str, model: str, metric: str, since: int, until: int
@@ -93,59 +102,104 @@ class EmbeddedStore:
             made = points(metric, (_part(row) for row in connection.execute(statement, values)))
             return list(islice(made, MAX_POINTS))
 
-        return (await self._do(newest))[::-1]
+        return (await self._ask(newest))[::-1]
 
     async def tenants(self) -> list[str]:
         """From the indices, a step for each tenant."""
-        return await self._do(_tenants)
+        return await self._ask(_tenants)
 
     async def subjects(self, tenant: str) -> list[Subject]:
         """From the index, a step for each subject."""
-        return await self._do(lambda connection: _subjects(connection, tenant))
+        return await self._ask(lambda connection: _subjects(connection, tenant))
 
     async def purge(self, kind: Kind, before: int) -> int:
-        """To the microsecond."""
-        return await self._do(lambda connection: _delete(connection, kind, before))
+        """To the microsecond, some thousands at a time: what is to be written does not wait for all of it."""
+        forgotten = 0
+        while found := await self._do(lambda connection: _delete(connection, kind, before)):
+            forgotten += found
+        return forgotten
+
+    async def tend(self) -> int:
+        """Empties the write-ahead log into the file, as far as readers let it; bytes that it still has. While one reads, whoever it is, nothing
+        that was written since it began can leave the log."""
+        if self._connection is not None and self._log_bytes() > 0:
+            await self._do(_checkpoint)
+        return self._log_bytes()
 
     async def close(self) -> None:
-        """Closes the file."""
+        """Closes the file; a disk that does not answer is not waited for."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
-        self._thread.shutdown()
+            closing = asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
+            await asyncio.wait({closing}, timeout=_CLOSES_WITHIN_S)
+        self._thread.shutdown(wait=False)
 
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _ask(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """A question, which may not take long: what is written meanwhile stays in the log. Raises TooSlow too."""
+        return await self._do(work, self._timeout_s)
+
+    async def _do(self, work: Callable[[sqlite3.Connection], T], timeout_s: float = math.inf) -> T:
         def in_thread() -> T:
+            self._ends_at = time.monotonic() + timeout_s
             try:
                 if self._connection is None:
-                    self._connection = self._connect()
-                return work(self._connection)
-            except sqlite3.Error as fault:
-                raise self._told(fault) from fault
+                    self._connection = self._open()
+                done = work(self._connection)
+            except (sqlite3.Error, UnicodeDecodeError, Damaged) as fault:
+                told = meaning(self._path, fault)
+                if isinstance(told, StoreRefused):
+                    # Whatever is put in its place is opened by the next call.
+                    self._let_go()
+                if told is fault:
+                    raise
+                raise told from fault
+            self._check_place()
+            return done
 
         loop = asyncio.get_running_loop()
         return await retried(lambda: loop.run_in_executor(self._thread, in_thread), self._deadline_s)
 
-    def _told(self, fault: sqlite3.Error) -> Exception:
-        code = getattr(fault, "sqlite_errorcode", None)
-        if code is not None and code & 0xFF in _TEMPORARY:
-            return StoreUnavailable(f"the store {self._path} does not take anything now: {fault}")
-        if code is not None and code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOTADB):
-            return StoreRefused(f"the store {self._path} cannot be used: {fault}; check store.path")
-        return fault
+    def _check_place(self) -> None:
+        """What is written to a file that was deleted or replaced is gone with it. Raises StoreUnavailable."""
+        try:
+            there = Path(self._path).stat().st_ino
+        except OSError:
+            there = 0
+        if there != self._inode:
+            self._let_go()
+            _log.warning("store.file_is_gone", path=self._path)
+            raise StoreUnavailable(f"the store {self._path} was moved, deleted or replaced while it was open")
 
-    def _connect(self) -> sqlite3.Connection:
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _log_bytes(self) -> int:
+        try:
+            return Path(f"{self._path}-wal").stat().st_size
+        except OSError:
+            return 0
+
+    def _open(self) -> sqlite3.Connection:
+        make_private(self._path)
         connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-        # Every acknowledged transaction outlives a loss of power: FULL, since WAL alone is durable only against a killed process.
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+            # Every acknowledged transaction outlives a loss of power: FULL, since WAL alone is durable only against a killed process.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT_BYTES}")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != VERSION:
+                self._create(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.set_progress_handler(lambda: time.monotonic() > self._ends_at, _STEPS)
+            tighten(self._path)
+            self._inode = Path(self._path).stat().st_ino
+        except BaseException:
+            connection.close()
+            raise
         return connection
-
-    def _open(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != VERSION:
-            self._create(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
 
     def _create(self, connection: sqlite3.Connection) -> None:
         # Whoever else opens the new file at this moment looks before or after.
@@ -183,6 +237,15 @@ class _transaction:
                 raise
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def _checkpoint(connection: sqlite3.Connection) -> None:
+    # Without waiting for readers: writers would wait with it.
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
 
 def _create(connection: sqlite3.Connection, kind: Kind) -> None:
@@ -287,14 +350,16 @@ def _part(row: Sequence[Any]) -> Part:
 
 def _delete(connection: sqlite3.Connection, kind: Kind, before: int) -> int:
     with _transaction(connection):
-        return connection.execute(f"DELETE FROM {kind} WHERE time < ?", (before,)).rowcount
+        oldest = f"SELECT rowid FROM {kind} WHERE time < ? LIMIT {_FORGOTTEN_AT_ONCE}"
+        return connection.execute(f"DELETE FROM {kind} WHERE rowid IN ({oldest})", (before,)).rowcount
 
 
 def _document(kind: Kind, row: tuple[object, ...]) -> Document:
-    _, id, tenant, time, revision, *_, body = row
-    assert isinstance(id, str)
-    assert isinstance(tenant, str)
-    assert isinstance(time, int)
-    assert isinstance(revision, int)
-    assert isinstance(body, str)
-    return Document(kind, id, tenant, time, orjson.loads(body), revision)
+    """Raises Damaged."""
+    match row:
+        case (_, str(id), str(tenant), int(time_us), int(revision), *_, str(body)):
+            try:
+                return Document(kind, id, tenant, time_us, orjson.loads(body), revision)
+            except ValueError as fault:
+                raise Damaged(f"the text of {kind} {id} cannot be read") from fault
+    raise Damaged(f"a row of {kind} is not as it was written")

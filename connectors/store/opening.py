@@ -10,7 +10,7 @@ def store_of(settings: StoreSettings) -> Store | None:
     """The store that is configured, not started; None for none."""
     match settings.kind:
         case StoreKind.EMBEDDED:
-            return EmbeddedStore(settings.path, settings.deadline_s)
+            return EmbeddedStore(settings.path, settings.deadline_s, settings.timeout_s)
         case StoreKind.ELASTICSEARCH:
             return ElasticStore(settings)
     return None

@@ -126,6 +126,11 @@ class Store(Protocol):
         stay until that is over. Returns how many were forgotten."""
         ...
 
+    async def tend(self) -> int:
+        """Looks after what writes left behind; to be called every few seconds by whoever writes. Bytes that a store keeps twice for now, 0 for one
+        that does not."""
+        ...
+
     async def close(self) -> None:
         """Disconnects. Closing twice is fine."""
         ...

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import stamina
 
-from schemas.documents import StoreUnavailable
+from schemas.documents import StoreUnavailable, TooSlow
 
 T = TypeVar("T")
 
@@ -13,10 +13,15 @@ _FIRST_S: Final = 0.1
 _CAP_S: Final = 5.0
 
 
+def _passes(fault: Exception) -> bool:
+    return isinstance(fault, StoreUnavailable) and not isinstance(fault, TooSlow)
+
+
 async def retried(work: Callable[[], Awaitable[T]], deadline_s: float) -> T:
-    """What the work answers. Work that raises StoreUnavailable is done again, with doubling waits and jitter; after the deadline it is raised."""
+    """What the work answers. Work that raises StoreUnavailable is done again, with doubling waits and jitter; after the deadline, and for
+    TooSlow at once, it is raised."""
     async for attempt in stamina.retry_context(
-        on=StoreUnavailable,
+        on=_passes,
         attempts=None,
         timeout=deadline_s,
         wait_initial=_FIRST_S,

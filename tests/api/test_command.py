@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -66,3 +67,33 @@ def test_what_keeps_it_from_serving_is_one_line(tmp_path: Path, sections: dict[s
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said.count("\n")) == (1, 1)
     assert line in said
+
+
+def test_a_damaged_store_is_a_problem_and_no_end(tmp_path: Path) -> None:
+    """It serves, says 503 to what is asked of the store, and serves again when a good file is in its place."""
+    path = tmp_path / "s.db"
+    asyncio.run(_filled(str(path)))
+    whole = path.read_bytes()
+    path.write_bytes(bytes(8192) + whole[8192:])
+    with started(tmp_path, store={"kind": "embedded", "path": str(path)}, api={"port": 0}) as process:
+        try:
+            assert process.stderr is not None
+            found = None
+            while found is None:
+                line = process.stderr.readline()
+                assert line, "it ended"
+                found = SERVING.search(line)
+            asked = f"{found[1]}/api/v1/anomalies?tenant=acme"
+            for _ in range(2):
+                with pytest.raises(urllib.error.HTTPError) as told:
+                    urllib.request.urlopen(asked, timeout=30)
+                with told.value as answer:
+                    assert (answer.code, answer.headers.get_content_type()) == (503, "application/problem+json")
+            assert process.poll() is None
+            path.write_bytes(whole)
+            with urllib.request.urlopen(asked, timeout=30) as answer:
+                assert len(json.load(answer)["items"]) == 1
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()

@@ -263,3 +263,26 @@ def test_kills_of_the_sink_and_of_elasticsearch_lose_nothing_and_double_nothing(
         own_elastic.start()
         until(lambda: complete(store, 2000), "every document is stored once", worker=worker)
     assert installation.read(installation.names.dead_letters) == []
+
+
+@pytest.mark.parametrize("damage", ["page", "all", "text"])
+def test_a_damaged_file_ends_the_sink_at_once_with_what_to_do(
+    installation: Installation, tmp_path: Path, damage: str
+) -> None:
+    """One page, everything, or another file in its place: status 78 and a line, and nothing is committed that was not stored."""
+    store = StoreSettings(StoreKind.EMBEDDED, path=str(tmp_path / "store.db"))
+    asyncio.run(_made(store))
+    path = Path(store.path)
+    whole = path.read_bytes()
+    path.write_bytes(
+        {"page": whole[:4096] + bytes(4096) + whole[8192:], "all": bytes(len(whole)), "text": b"no database" * 999}[
+            damage
+        ]
+    )
+    installation.send(installation.names.anomalies, 0, [anomaly(number).to_bytes() for number in range(50)])
+    for _ in range(2):
+        with installation.worker("sink", store=section(store)) as worker:
+            assert worker.ends() == REFUSED, worker.said()
+            assert f"the store {store.path} " in worker.said()
+            assert "Traceback" not in worker.said()
+            assert worker.said().count("\n") < 12

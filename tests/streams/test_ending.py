@@ -106,3 +106,92 @@ print(asyncio.run(callback(7, name="x")), callback.__doc__)
 """
     )
     assert done.stdout.splitlines()[0] == "(7, 'x') What it does."
+
+
+@pytest.mark.parametrize(
+    ("making", "status"),
+    [
+        # As `raise fault from fault` makes it.
+        ("error = KafkaError('boom'); error.__cause__ = error", 70),
+        ("error, other = KafkaError('boom'), KafkaError('bang'); error.__cause__, other.__cause__ = other, error", 70),
+        ("error = Refused('do this'); error.__cause__ = error.__context__ = error", 78),
+        ("inner = KafkaError('boom'); error = ExceptionGroup('tasks', [inner]); inner.__cause__ = error", 70),
+        ("error = Refused('do this')\nfor _ in range(5_000): error = ExceptionGroup('tasks', [error])", 78),
+    ],
+)
+def test_causes_in_a_circle_and_groups_without_end_do_not_hold_up_the_end(making: str, status: int) -> None:
+    """Each is looked at once."""
+    done = ended(f"from aiokafka.errors import KafkaError\n{making}\nend_process(error)")
+    assert done.returncode == status
+
+
+def test_a_log_that_nobody_reads_does_not_hold_up_the_end() -> None:
+    """Its pipe is full, so whoever writes to it waits for ever; the status is the right one all the same."""
+    code = """
+import os, threading
+import streams.ending as ending
+ending.SAID_WITHIN_S = 0.5
+threading.Thread(target=os.write, args=(2, b"x" * 1_000_000), daemon=True).start()
+end_process(Refused("do this"))
+"""
+    process = subprocess.Popen([sys.executable, "-c", _HEAD + code], stderr=subprocess.PIPE)
+    try:
+        assert process.wait(30) == 78
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("hung", ["asyncio.to_thread(wait)", "asyncio.sleep(60)"])
+def test_an_orderly_end_that_hangs_is_ended(hung: str) -> None:
+    """By a thread that waits for a disk, which Python's own exit joins, or by what is awaited: it is said where."""
+    done = ended(
+        f"""
+from streams.ending import end_within
+import time
+
+def wait():
+    time.sleep(60)
+
+async def main():
+    waiting = asyncio.ensure_future({hung})
+    await asyncio.sleep(0.1)
+    end_within(0.5)
+    await waiting
+
+asyncio.run(main())
+"""
+    )
+    assert done.returncode == 75
+    assert "did not end within 0.5 s" in done.stderr
+    assert "Thread" in done.stderr
+
+
+def test_what_is_bounded_returns_and_raises_what_it_raised() -> None:
+    """Also when it takes its cancellation for nothing."""
+    done = ended(
+        """
+from streams.ending import bounded
+
+async def deaf():
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+async def fails():
+    raise Refused("do this")
+
+async def main():
+    await bounded(deaf(), 0.1)
+    try:
+        await bounded(fails(), 5)
+    except Refused as told:
+        print(told, flush=True)
+        end_process(told)
+
+asyncio.run(main())
+"""
+    )
+    assert (done.returncode, done.stdout) == (78, "do this\n")

@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import orjson
+import structlog
 from aiohttp import web
 
 from connectors.store.port import Store
+from schemas.documents import StoreRefused, StoreUnavailable
+from streams.ending import ENDS_WITHIN_S, end_within
 from topology.api import metering, openapi
 from topology.api.access import Gate
 from topology.api.acting import COMMANDS, Commands
@@ -22,8 +25,11 @@ from topology.api.settings import ApiSettings
 from topology.api.static import add_page
 from topology.api.table import LIVE_PATH, ROUTES
 
+_log = structlog.get_logger("sentinel.api")
+
 _BODY_BYTES: Final = 64 * 1024
 _OTHER_FILES: Final = 512
+_STARTS_EVERY_S: Final = 10.0
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -91,16 +97,32 @@ async def serving(store: Store, settings: ApiSettings, commands: Commands) -> As
 
 
 async def serve(store: Store, settings: ApiSettings, commands: Commands, say: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or SIGINT, and closes the store. Raises StoreRefused, StoreUnavailable, OSError."""
+    """Serves until SIGTERM or SIGINT, and closes the store. Raises OSError.
+
+    A store that cannot be used is no reason not to serve: what is asked of it is a problem until it can.
+    """
     allow_files(settings.live_clients + _OTHER_FILES)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stopping.set)
+    starting = asyncio.create_task(_start(store))
     try:
-        await store.start()
         async with serving(store, settings, commands) as port:
             say(f"serving http://{settings.host}:{port}/ and below it /api/v1 ({openapi.PATH} describes it)")
             await stopping.wait()
+            end_within(ENDS_WITHIN_S)
     finally:
+        starting.cancel()
         await store.close()
+
+
+async def _start(store: Store) -> None:
+    while True:
+        try:
+            await store.start()
+        except (StoreRefused, StoreUnavailable) as fault:
+            _log.error("api.store_not_started", reason=str(fault))
+            await asyncio.sleep(_STARTS_EVERY_S)
+        else:
+            return

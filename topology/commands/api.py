@@ -10,7 +10,6 @@ def api(config: Config = None) -> None:
     import asyncio
 
     from connectors.store.opening import store_of
-    from schemas.documents import StoreRefused, StoreUnavailable
     from topology.api.acting import Commands
     from topology.api.serving import serve
     from topology.logs import configure
@@ -25,8 +24,6 @@ def api(config: Config = None) -> None:
     try:
         commands = Commands(settings.broker, settings.worker.control_key)
         asyncio.run(serve(store, settings.api, commands, lambda line: typer.echo(f"sentinel: {line}", err=True)))
-    except (StoreRefused, StoreUnavailable) as fault:
-        raise UserError(str(fault)) from fault
     except OSError as fault:
         raise UserError(
             f"cannot listen on {settings.api.host}:{settings.api.port} ({fault.strerror}); set api.host and api.port"
