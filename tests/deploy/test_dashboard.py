@@ -1,8 +1,9 @@
-"""Grafana's board: it is found, and every panel asks for what workers have."""
+"""Grafana's boards: they are found, and every panel asks for what workers have."""
 
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,21 +33,22 @@ def test_every_metric_of_a_worker_is_on_the_board() -> None:
     assert [name for name in sorted(families) if name not in asked] == []
 
 
-def test_panels_lie_beside_each_other_in_24_columns() -> None:
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.stem)
+def test_panels_lie_beside_each_other_in_24_columns(board: Path) -> None:
     """Grafana would move those that overlap."""
-    for one, other in itertools.combinations((panel["gridPos"] for panel in PANELS), 2):
+    panels = json.loads(board.read_text())["panels"]
+    for one, other in itertools.combinations((panel["gridPos"] for panel in panels), 2):
         apart_x = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
         apart_y = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
         assert apart_x or apart_y
-    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in PANELS)
-    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in panels)
+    assert len({panel["id"] for panel in panels}) == len(panels)
 
 
 def test_every_panel_asks_the_source_that_is_provisioned() -> None:
     """By its fixed id, since a name may be another's."""
     (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
-    board = json.loads(BOARDS[0].read_text())
-    asked = {each["uid"] for each in _sources(board)}
+    asked = {each["uid"] for board in BOARDS for each in _sources(json.loads(board.read_text()))}
     assert asked == {source["uid"]}
     assert source["url"] == "http://prometheus:9090"
 
