@@ -6,23 +6,26 @@ twice is stored once, since every document has an id of its own (docs/decisions/
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from agents.sinking.batches import Batch, Origin
 from agents.sinking.sampling import LooksBack, cited, sampled
 from agents.sinking.settings import EventsKept, SinkSettings
 from schemas.documents import Document, Kind, Refused, StoreUnavailable
+from schemas.errors import Reason
 from streams import blocks, connections, metrics
 from streams.ending import bounded, is_temporary
 from streams.fetching import check_fetching
 from streams.outgoing import Outgoing, dead_letter
+from streams.position import Displaced
 from streams.settings import Broker
 from streams.topics import TopicNames
 from streams.transactions import OpenTransactions
@@ -35,7 +38,9 @@ _BUSY_WAIT_MS: Final = 20
 _FETCH_BYTES: Final = 524_288
 """Of one partition at once: four topics of many partitions are held in memory twice, fetched and decoded."""
 _MOST_FETCH_BYTES: Final = 4_194_304
+_METADATA_AGE_MS: Final = 5_000
 _MOST_POLL_MS: Final = 900_000
+_SAY_EVERY_S: Final = 60.0
 _LAST_WRITE_S: Final = 5.0
 """How long a worker that is told to end waits for the write under way; what is not done then is done again by another."""
 
@@ -45,6 +50,14 @@ class Keeps(Protocol):
 
     async def write(self, documents: Sequence[Document]) -> list[Refused]:
         """Returns when all but the refused are durable; raises StoreUnavailable, StoreRefused."""
+        ...
+
+
+class KnowsTopics(Protocol):
+    """The ids of the topics that are read."""
+
+    async def look(self) -> Mapping[str, str | None]:
+        """By name; None for one that is missing, nothing where ids are not known."""
         ...
 
 
@@ -78,12 +91,18 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         store: Keeps,
         sender: Sends,
         log: LooksBack,
+        topics: KnowsTopics,
         max_ahead_s: float,
+        oldest: Callable[[Kind], int | None] = lambda _: None,
     ) -> None:
+        """`oldest` tells of a kind the time, µs, before which documents are forgotten as soon as they are stored; None where none is."""
         self._store, self._sender, self._log, self._settings = store, sender, log, settings
         self._names = TopicNames(broker.topic_prefix)
         self._kinds = kinds_of(self._names, settings)
-        self._client, self._broker = client, broker
+        self._client, self._broker, self._oldest = client, broker, oldest
+        self._topics = topics
+        self._ids: Mapping[str, str | None] = {}
+        self._said_expired: dict[Kind, float] = {}
         self._max_ahead_us = int(max_ahead_s * 1_000_000)
         self._consumer: AIOKafkaConsumer | None = None
         self._settled: dict[tuple[str, int], int] = {}
@@ -103,11 +122,15 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         """Until told to stop; then the write under way is waited for a little. Raises what broker and store raise."""
         blocks.install()
         connections.install()
+        _begin_counting(self._kinds.values())
+        self._ids = await self._topics.look()
         consumer = self._consumer = AIOKafkaConsumer(
             **self._client,
             group_id=f"{self._names.prefix}{NAME}",
             group_instance_id=self._broker.group_instance_id,
             enable_auto_commit=False,
+            # So that a topic that was deleted and made again is read again soon; by default it takes five minutes.
+            metadata_max_age_ms=_METADATA_AGE_MS,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             check_crcs=not self._broker.embedded,
@@ -137,8 +160,23 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             check_fetching(consumer)
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        """The group has told."""
+        """The group has told. What was committed in a topic that is another one now says nothing: that is read from its begin."""
+        consumer = self._consumer
+        if consumer is not None and assigned:
+            # Its own `committed` keeps the offset alone.
+            committed = await consumer._coordinator.fetch_committed_offsets(list(assigned))
+            for tp, found in committed.items():
+                if found.metadata and found.metadata != (self._ids.get(tp.topic) or found.metadata):
+                    await consumer.seek_to_beginning(tp)
+                    metrics.TOPICS_MADE_AGAIN.labels(NAME, tp.topic).inc()
+                    _log.error("sink.topic_made_again", topic=tp.topic, partition=tp.partition, committed=found.offset)
         self.ready = True
+
+    async def look_at_topics(self) -> None:
+        """Raises Displaced when a topic was deleted and made again since the start: the next start reads it from its begin."""
+        for topic, id in (await self._topics.look()).items() if self.ready else ():
+            if id is not None and id != (self._ids.get(topic) or id):
+                raise Displaced(f"topic {topic} was deleted and made again; starting again to read it from its begin")
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Nothing to hand over: what was not committed is read again by the heir, and stored once."""
@@ -202,12 +240,12 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
     def _take(self, batch: Batch, block: blocks.Block) -> Iterator[None]:
         kind = self._kinds[block.topic]
         if kind is not Kind.EVENT:
-            return batch.take(block, kind)
+            return batch.take(block, kind, oldest=self._oldest(kind))
         latest = (block.append_times() + self._max_ahead_us).tolist()
         if self._settings.events is EventsKept.ALL:
-            return batch.take(block, kind, None, latest)
+            return batch.take(block, kind, None, latest, self._oldest(kind))
         chosen = sampled(block.partition, block.offsets(), self._settings.sampled_share)
-        return batch.take(block, kind, chosen.tolist(), latest)
+        return batch.take(block, kind, chosen.tolist(), latest, self._oldest(kind))
 
     async def _after(
         self, writing: "asyncio.Task[None] | None", consumer: AIOKafkaConsumer, batch: Batch
@@ -248,6 +286,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _keep_cited(self, documents: Sequence[Document]) -> None:
         found = await cited(documents, self._log, self._settings.cited_within)
+        oldest = self._oldest(Kind.EVENT)
+        found = [one for one in found if oldest is None or one.document.time >= oldest]
         refused = await self._store.write([one.document for one in found]) if found else []
         letters = []
         for each in refused:
@@ -282,6 +322,16 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             metrics.SINK_DOCUMENTS.labels(kind, "refused").inc(not_taken)
         for _, error in batch.bad:
             metrics.BAD_RECORDS.labels(NAME, error.reason).inc()
+        for kind, count in batch.expired.items():
+            metrics.SINK_DOCUMENTS.labels(kind, "expired").inc(count)
+            self._say_expired(kind, count)
+
+    def _say_expired(self, kind: Kind, count: int) -> None:
+        """Now and then: a backlog of old records is thousands of batches."""
+        now = time.monotonic()
+        if now - self._said_expired.get(kind, -math.inf) >= _SAY_EVERY_S:
+            self._said_expired[kind] = now
+            _log.warning("sink.expired", kind=kind, documents=count)
 
     async def _commit(self, consumer: AIOKafkaConsumer, positions: Mapping[tuple[str, int], int]) -> None:
         owned = consumer.assignment()
@@ -289,12 +339,25 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         offsets = {tp: offset for tp, offset in offsets.items() if tp in owned}
         try:
             if offsets:
-                await consumer.commit(offsets)
+                # With the id of the topic that they count in.
+                marked = {
+                    tp: OffsetAndMetadata(offset, self._ids.get(tp.topic) or "") for tp, offset in offsets.items()
+                }
+                await consumer.commit(marked)
         except (CommitFailedError, IllegalStateError) as lost:
             # A rebalance is under way: others read these again, and nothing is stored twice.
             _log.info("sink.not_committed", reason=str(lost))
             return
         self._committed |= {tp: offset for tp, offset in offsets.items() if tp in consumer.assignment()}
+
+
+def _begin_counting(kinds: Iterable[Kind]) -> None:
+    """At nothing: of a series that begins with its first fault, no alarm sees that it grew."""
+    for reason in Reason:
+        metrics.BAD_RECORDS.labels(NAME, reason)
+    for kind in kinds:
+        for outcome in ("stored", "refused", "expired"):
+            metrics.SINK_DOCUMENTS.labels(kind, outcome)
 
 
 async def _over(writing: "asyncio.Task[None]", stopping: "asyncio.Task[bool]") -> bool:

@@ -65,7 +65,7 @@ RECOVERY_SECONDS = Gauge(
 )
 SINK_DOCUMENTS = Counter(
     "sentinel_sink_documents",
-    "Documents by what the store said: stored (also if it was there already) or refused.",
+    "Documents by what became of them: stored (also if it was there already), refused by the store, or expired: too old to be kept.",
     ("kind", "outcome"),
     registry=REGISTRY,
 )
@@ -73,6 +73,12 @@ SINK_WRITE_SECONDS = Histogram(
     "sentinel_sink_write_seconds",
     "Wall time until the store had taken a batch, waits for it included.",
     buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    registry=REGISTRY,
+)
+TOPICS_MADE_AGAIN = Counter(
+    "sentinel_topics_made_again",
+    "Partitions of topics that were deleted and made again, which are read from their begin.",
+    ("stage", "topic"),
     registry=REGISTRY,
 )
 SINK_LAG = Gauge(

@@ -91,10 +91,7 @@ def start_of(lane: str, stored: Position | None, committed: Committed | None, lo
         offset = log.begin if committed is None else min(max(committed.offset, log.begin), log.end)
         return Start(Position(offset, log.topic_id), 0, first=True)
     if stored.topic_id is not None and log.topic_id is not None and stored.topic_id != log.topic_id:
-        raise Refused(
-            f"lane {lane}: the topic was deleted and made again since its state was written; "
-            f"if that was meant, run: {reset_command(stage, number)}"
-        )
+        raise Refused(made_again(stage, number))
     if stored.offset > log.end:
         raise Refused(
             f"lane {lane}: stands at offset {stored.offset}, but the log ends at {log.end}; "
@@ -103,6 +100,14 @@ def start_of(lane: str, stored: Position | None, committed: Committed | None, lo
     if stored.offset < log.begin:
         return Start(Position(log.begin, log.topic_id), log.begin - stored.offset, first=False)
     return Start(stored, 0, first=False)
+
+
+def made_again(stage: str, number: int | str) -> str:
+    """What is said of a lane whose input is another topic than the one that its position counts in."""
+    return (
+        f"lane {stage}/{number}: the topic was deleted and made again since its state was written; "
+        f"if that was meant, run: {reset_command(stage, number)}"
+    )
 
 
 def reset_command(stage: str, number: int | str) -> str:

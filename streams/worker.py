@@ -14,9 +14,11 @@ from streams.feeding import Feeder
 from streams.hardened import LaneApp
 from streams.health import HealthServer
 from streams.lanes import LaneSet
+from streams.position import Displaced
 from streams.sending import KafkaLogs, KafkaSender
 from streams.settings import Broker, Lanes
 from streams.stage import Stage
+from streams.topic_ids import TopicWatch
 from streams.watchdog import Watchdog
 
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -24,6 +26,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 _FLUSH_CHECK_S: Final = 0.25
 _WATCH_S: Final = 0.5
 _ENDS_S: Final = 5.0
+_TOPICS_S: Final = 5.0
 
 
 class Followed(Protocol):
@@ -100,9 +103,11 @@ def build(worker: Worker) -> LaneApp:
     app.agent(topic, name=f"sentinel-{stage.name}")(take)
     for name, work in _rounds(worker, app, sender).items():
         app.task(_named(f"sentinel-{stage.name}-{name}", ends_process(work)))
+    topics = TopicWatch(stage, broker)
     app.watches = (
         ends_process(lambda: _every(_WATCH_S, lambda: _watch(app, watchdog))),
-        ends_process(lambda: _look_at_ends(app)),
+        ends_process(lambda: _look_at_ends(app, topics)),
+        ends_process(lambda: _every(_TOPICS_S, lambda: _look_at_topics(app, topics))),
     )
     return app
 
@@ -165,12 +170,21 @@ async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
             metrics.TICKS.labels(lanes.stage.name, partition).inc()
 
 
-async def _look_at_ends(app: LaneApp) -> None:
+async def _look_at_ends(app: LaneApp, topics: TopicWatch) -> None:
     while True:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(app.ends_doubted.wait(), _ENDS_S)
-        await app.look_at_ends()
+        try:
+            await app.look_at_ends()
+        except Displaced:
+            # A topic that was made again is short too, and no new start helps.
+            await _look_at_topics(app, topics)
+            raise
         await app.look_at_transactions()
+
+
+async def _look_at_topics(app: LaneApp, topics: TopicWatch) -> None:
+    await topics.look({partition: lane.position.topic_id for partition, lane in app.lane_set.lanes.items()})
 
 
 async def _watch(app: LaneApp, watchdog: Watchdog) -> None:

@@ -11,7 +11,7 @@ import uvloop
 from aiokafka.errors import RequestTimedOutError
 from confluent_kafka import KafkaError, KafkaException
 
-from agents.sink import NAME, Sink
+from agents.sink import NAME, Sink, kinds_of
 from agents.sinking.sampling import LoggedEvent
 from connectors.store.opening import store_of
 from connectors.store.port import Store
@@ -25,6 +25,7 @@ from streams.health import HealthServer
 from streams.position import Refused
 from streams.sending import KafkaSender
 from streams.settings import Broker
+from streams.topic_ids import TopicIds
 from streams.topics import TopicNames
 from streams.watchdog import Watchdog
 from topology.build import check_topics
@@ -34,6 +35,7 @@ from topology.settings import Settings
 
 _BEAT_S: Final = 0.5
 _LAG_EVERY_S: Final = 5.0
+_TOPICS_EVERY_S: Final = 3.0
 _PURGE_EVERY_S: Final = 3600.0
 _TEND_EVERY_S: Final = 10.0
 _MOST_LOG_BYTES: Final = 64_000_000
@@ -82,7 +84,15 @@ async def _run(settings: Settings, store: Store) -> None:
     client = aiokafka_config(settings.broker)
     sender = KafkaSender(client, NAME)
     sink = Sink(
-        client, settings.broker, settings.sink, store, sender, TelemetryLog(settings.broker), settings.lanes.max_ahead_s
+        client,
+        settings.broker,
+        settings.sink,
+        store,
+        sender,
+        TelemetryLog(settings.broker),
+        TopicIds(settings.broker, sorted(kinds_of(TopicNames(settings.broker.topic_prefix), settings.sink))),
+        settings.lanes.max_ahead_s,
+        lambda kind: _forgotten_before(settings.store.retention, kind, time.time_ns() // 1000),
     )
     started = asyncio.Event()
     watchdog = Watchdog(sink, lambda: sink.ready or not started.is_set())
@@ -93,7 +103,13 @@ async def _run(settings: Settings, store: Store) -> None:
     await health.start()
     watchdog.start()
     log_for("sentinel.worker").info("worker.started", stage=NAME, health_port=health.port, pid=os.getpid())
-    rounds = (_watch(sink, watchdog), _tell_lag(sink), _retain(settings, store, started), _tend(store, started))
+    rounds = (
+        _watch(sink, watchdog),
+        _tell_lag(sink),
+        _look_at_topics(sink),
+        _retain(settings, store, started),
+        _tend(store, started),
+    )
     beside = [asyncio.create_task(ends_process(each)()) for each in rounds]
     working = asyncio.create_task(_work(sink, store, sender, started, stop))
     stopping = asyncio.create_task(stop.wait())
@@ -149,6 +165,15 @@ def _tell_lag(sink: Sink) -> Work:
     return tell
 
 
+def _look_at_topics(sink: Sink) -> Work:
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(_TOPICS_EVERY_S)
+            await sink.look_at_topics()
+
+    return look
+
+
 def _retain(settings: Settings, store: Store, started: asyncio.Event) -> Work:
     async def retain() -> None:
         await started.wait()
@@ -185,13 +210,19 @@ async def purge(store: Store, retention: Retention, now: int) -> None:
     """Forgets what is older than its kind is kept; a store that is away is asked again the next time."""
     log = log_for("sentinel.sink")
     for kind in Kind:
-        days = retention.days(kind)
-        if days is None:
+        before = _forgotten_before(retention, kind, now)
+        if before is None:
             continue
         try:
-            forgotten = await store.purge(kind, now - days * _DAY_US)
+            forgotten = await store.purge(kind, before)
         except StoreUnavailable as fault:
             log.warning("sink.not_purged", kind=kind, reason=str(fault))
             continue
         if forgotten:
             log.info("sink.purged", kind=kind, documents=forgotten)
+
+
+def _forgotten_before(retention: Retention, kind: Kind, now: int) -> int | None:
+    """Time, µs, before which documents of a kind are too old to be kept; None when none is."""
+    days = retention.days(kind)
+    return None if days is None else now - days * _DAY_US

@@ -1,5 +1,6 @@
 """From fetched records to documents, in batches of bounded size, each with the position after it."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
@@ -61,17 +62,25 @@ class Batch:
     positions: dict[tuple[str, int], int] = field(default_factory=dict)
     """Topic and partition, each with the offset to go on from."""
     records: int = 0
+    expired: Counter[Kind] = field(default_factory=Counter)
+    """Documents that are older than their kind is kept, and are therefore not here."""
 
     def take(
-        self, records: Records, kind: Kind, chosen: Sequence[bool] | None = None, latest: Sequence[int] | None = None
+        self,
+        records: Records,
+        kind: Kind,
+        chosen: Sequence[bool] | None = None,
+        latest: Sequence[int] | None = None,
+        oldest: int | None = None,
     ) -> Iterator[None]:
         """Adds the records that are `chosen` (None: all), in order; `kind` is what their topic holds. `latest`, µs, is for each the time after which
-        it is not stored. Yields now and then, so that something else may be done between; to be gone through to its end.
+        it is not stored, `oldest` the one before which none is. Yields now and then, so that something else may be done between; to be gone
+        through to its end.
 
         Records without a value are ticks and watermarks: they are passed over. So are bad events and those of a clock that is
         ahead, which `detect` sends to dead-letters.
         """
-        return _take(self, records, kind, chosen, latest)
+        return _take(self, records, kind, chosen, latest, oldest)
 
     @property
     def is_full(self) -> bool:
@@ -80,7 +89,12 @@ class Batch:
 
 
 def _take(
-    batch: Batch, records: Records, kind: Kind, chosen: Sequence[bool] | None, latest: Sequence[int] | None
+    batch: Batch,
+    records: Records,
+    kind: Kind,
+    chosen: Sequence[bool] | None,
+    latest: Sequence[int] | None,
+    oldest: int | None,
 ) -> Iterator[None]:
     for index, value in enumerate(records.values):
         if index % _STRETCH == _STRETCH - 1:
@@ -94,6 +108,9 @@ def _take(
                 batch.bad.append((Origin(records, index), error))
             continue
         if latest is not None and made.time > latest[index]:
+            continue
+        if oldest is not None and made.time < oldest:
+            batch.expired[kind] += 1
             continue
         batch.documents.append(without_texts(made) if kind is Kind.EVENT else made)
         batch.origins.append(Origin(records, index))

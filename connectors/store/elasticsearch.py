@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -12,30 +13,32 @@ from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 
 from connectors.store.adding import Part, part_fields, points
 from connectors.store.asking import check_metric, checked, cursor
-from connectors.store.coding import bulk_lines, document_of
+from connectors.store.bulk import bulk, requests_of
+from connectors.store.coding import document_of
+from connectors.store.elastic_answers import meaning
+from connectors.store.mappings import missing, winner, wrong
 from connectors.store.node import Node
 from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point, Search, Subject
 from connectors.store.retrying import retried
 from connectors.store.settings import StoreSettings
-from connectors.store.templates import KEY, OWN, TIME, index_ends, indices, template, template_name
-from schemas.documents import NO_LANE, Document, Kind, Refused, StoreRefused, StoreUnavailable, document_key
+from connectors.store.templates import (
+    KEY,
+    OWN,
+    PRIORITY,
+    TIME,
+    index_ends,
+    index_of,
+    indices,
+    properties,
+    template,
+    template_name,
+)
+from schemas.documents import NO_LANE, Document, Kind, Refused, StoreRefused, document_key
 
 T = TypeVar("T")
 
-BULK_BYTES: Final = 1_000_000
-"""Largest bulk request: enough that requests cost little, few enough that the next is ready by the time that one is done."""
-
 _AT_A_TIME: Final = 3
 """Two are worked on by two cores, and the next is there when one is done."""
-_POISON: Final = frozenset(
-    {"document_parsing_exception", "mapper_parsing_exception", "strict_dynamic_mapping_exception"}
-)
-"""What is wrong with a document itself. Elasticsearch answers 400 to an item for faults of the cluster too: no more shards, a closed index."""
-_IMMENSE: Final = "immense term"
-"""In the reason of an illegal_argument_exception that is about a document's text."""
-_BLOCKED: Final = "cluster_block_exception"
-_LATER: Final = frozenset({429, 500, 502, 503, 504})
-_REASON_CHARS: Final = 400
 
 
 class ElasticStore:
@@ -45,20 +48,26 @@ class ElasticStore:
         self._settings = settings
         self._prefix = settings.index_prefix
         self._client: AsyncElasticsearch | None = None
+        self._sound: set[str] = set()
+        """Indices that are, or will be made, as documents need them."""
 
     async def start(self) -> None:
-        """Connects, and makes missing templates."""
+        """Connects, makes missing templates, and looks whether what the cluster has lets documents be found."""
+        now = time.time_ns() // 1000
         for kind in Kind:
             await self._do(partial(self._prepare, kind=kind))
+            await self._do(partial(self._look_at_indices, kind=kind, index=indices(self._prefix, kind)))
+            await self._do(partial(self._look_ahead, kind=kind, index=index_of(self._prefix, kind, now)))
 
     async def write(self, documents: Sequence[Document]) -> list[Refused]:
         """Bulk requests of at most BULK_BYTES, a few at a time; each item's own answer counts."""
+        await self._look_before(documents)
         refused: list[Refused] = []
-        requests = _requests(self._prefix, documents)
+        requests = requests_of(self._prefix, documents)
 
         async def send() -> None:
             for lines in requests:
-                await self._do(partial(_bulk, lines=lines, refused=refused))
+                await self._do(partial(bulk, lines=lines, refused=refused))
 
         # Elasticsearch works on each request in one thread. In which order they end does not matter: the highest revision wins.
         for fault in await asyncio.gather(*[send() for _ in range(_AT_A_TIME)], return_exceptions=True):
@@ -178,12 +187,22 @@ class ElasticStore:
             try:
                 return await work(client)
             except (ApiError, elastic_transport.TransportError, UnsupportedProductError) as fault:
-                raise _told(self._settings, fault) from fault
+                raise meaning(self._settings, fault) from fault
 
         return await retried(once, self._settings.deadline_s)
 
+    async def _look_before(self, documents: Sequence[Document]) -> None:
+        """Before the first document goes to an index: it may have been made, or a template for it, since the start."""
+        wanted = {index_of(self._prefix, each.kind, each.time): each.kind for each in documents}
+        for index in sorted(wanted.keys() - self._sound):
+            kind = wanted[index]
+            await self._do(partial(self._look_at_indices, kind=kind, index=index))
+            if index not in self._sound:
+                await self._do(partial(self._look_ahead, kind=kind, index=index))
+                self._sound.add(index)
+
     async def _prepare(self, client: AsyncElasticsearch, kind: Kind) -> None:
-        name = template_name(self._prefix, kind)
+        name, ours = template_name(self._prefix, kind), template(self._prefix, kind, self._settings.replicas)
         found = (await client.options(ignore_status=404).indices.get_index_template(name=name)).body
         for each in found.get("index_templates", ()):
             version = each["index_template"].get("_meta", {}).get("version")
@@ -192,8 +211,38 @@ class ElasticStore:
                     f"the index template {name} has version {version}, this program keeps version {VERSION}; "
                     "give another store.index_prefix, or the program that wrote it"
                 )
-            return
-        await client.indices.put_index_template(name=name, body=template(self._prefix, kind, self._settings.replicas))
+            there = each["index_template"].get("template", {}).get("mappings", {}).get("properties", {})
+            if not missing(properties(kind), there):
+                return
+            # An older program's: records have grown by fields since.
+        await client.indices.put_index_template(name=name, body=ours)
+
+    async def _look_at_indices(self, client: AsyncElasticsearch, kind: Kind, index: str) -> None:
+        """Adds the fields that indices lack. Raises StoreRefused when one has a field as another type: it was made before the template was."""
+        found = (await client.options(ignore_status=404).indices.get_mapping(index=index)).body
+        wanted = properties(kind)
+        for name, told in sorted(found.items() if "error" not in found else ()):
+            there = told["mappings"].get("properties", {})
+            if (why := wrong(wanted, there)) is not None:
+                raise StoreRefused(
+                    f"the index {name} is not as Sentinel makes it: {why}. Something wrote to it before Sentinel's template was there: "
+                    "delete it, or give another store.index_prefix"
+                )
+            if absent := missing(wanted, there):
+                await client.indices.put_mapping(index=name, properties=absent)
+            self._sound.add(name)
+
+    async def _look_ahead(self, client: AsyncElasticsearch, kind: Kind, index: str) -> None:
+        """Raises StoreRefused when an index of this name would not be made as ours are, and names the template that makes it otherwise."""
+        made = (await client.indices.simulate_index_template(name=index)).body
+        wanted, there = properties(kind), made.get("template", {}).get("mappings", {}).get("properties", {})
+        why = wrong(wanted, there) or next((f"it has no field {name}" for name in missing(wanted, there)), None)
+        if why is not None:
+            known = (await client.indices.get_index_template()).body["index_templates"]
+            raise StoreRefused(
+                f"the index template {winner(index, known)} would make {index} otherwise than Sentinel needs it ({why}), so that nothing would be "
+                f"found; give it narrower patterns or a priority below {PRIORITY}"
+            )
 
 
 def _client(settings: StoreSettings) -> AsyncElasticsearch:
@@ -220,75 +269,6 @@ def _client(settings: StoreSettings) -> AsyncElasticsearch:
 
 async def _delete(client: AsyncElasticsearch, index: str) -> None:
     await client.indices.delete(index=index, ignore_unavailable=True)
-
-
-async def _bulk(client: AsyncElasticsearch, lines: dict[int, bytes], refused: list[Refused]) -> None:
-    """Sends the lines, and takes from them what is done or refused. Raises StoreUnavailable when something is left."""
-    operations: Any = b"".join(lines.values())
-    answer = await client.bulk(
-        operations=operations,
-        filter_path="items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason",
-        # What people wrote is not to come back in error texts, which are logged.
-        include_source_on_error=False,
-    )
-    again: set[int] = set()
-    why = ""
-    for index, item in zip(lines, answer["items"], strict=True):
-        (told,) = item.values()
-        status = told["status"]
-        # 409: it is there already, or a newer revision of it.
-        if status < 300 or status == 409:
-            continue
-        kind, reason = told["error"]["type"], _reason(told["error"])
-        if kind in _POISON or _IMMENSE in reason:
-            refused.append(Refused(index, reason))
-        elif status in (401, 403, 404) and kind != _BLOCKED:
-            raise StoreRefused(f"Elasticsearch does not let us write: {reason}")
-        else:
-            again.add(index)
-            why = reason
-    for index in lines.keys() - again:
-        del lines[index]
-    if again:
-        raise StoreUnavailable(f"Elasticsearch does not take {len(again)} of the documents now: {why}")
-
-
-def _reason(error: Any) -> str:
-    cause = error.get("caused_by", {}).get("reason")
-    whole = f"{error['type']}: {error['reason']}" + (f" ({cause})" if cause else "")
-    return " ".join(whole.split())[:_REASON_CHARS]
-
-
-def _requests(prefix: str, documents: Sequence[Document]) -> Iterator[dict[int, bytes]]:
-    """The lines of each request, by index of the document. They are made when they are asked for, while other requests are under way."""
-    lines: dict[int, bytes] = {}
-    held = 0
-    for index, given in enumerate(documents):
-        line = bulk_lines(prefix, given)
-        if lines and held + len(line) > BULK_BYTES:
-            yield lines
-            lines, held = {}, 0
-        lines[index] = line
-        held += len(line)
-    if lines:
-        yield lines
-
-
-def _told(settings: StoreSettings, fault: Exception) -> Exception:
-    """What a fault of the client means to us."""
-    at = ", ".join(settings.urls)
-    if isinstance(fault, UnsupportedProductError):
-        return StoreRefused(f"what answers at {at} is no Elasticsearch; check store.urls")
-    if not isinstance(fault, ApiError):
-        return StoreUnavailable(f"Elasticsearch at {at} does not answer: {type(fault).__name__}")
-    status, reason = fault.status_code, " ".join(str(fault).split())[:_REASON_CHARS]
-    if status == 401:
-        return StoreRefused(
-            f"Elasticsearch at {at} refused the credentials: check store.username, store.password, store.api_key"
-        )
-    if status in _LATER or _BLOCKED in reason:
-        return StoreUnavailable(f"Elasticsearch at {at} does not serve us now: {reason}")
-    return StoreRefused(f"Elasticsearch at {at} refused what we asked (status {status}): {reason}")
 
 
 def _filters(search: Search) -> list[dict[str, Any]]:

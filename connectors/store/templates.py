@@ -18,6 +18,9 @@ TIMESTAMP: Final = "@timestamp"
 """Its time, where Kibana looks for it."""
 OWN: Final = frozenset({ID, KEY, TIME, REVISION, TIMESTAMP})
 
+PRIORITY: Final = 200
+"""Of our templates: of two whose patterns fit, the higher makes an index."""
+
 _TEXTS: Final = frozenset({"title", "reason", "detail", "prompt_text", "response_text"})
 """Sentences: searched by word."""
 _UNSEARCHED: Final = frozenset({"body"})
@@ -75,23 +78,27 @@ def index_ends(prefix: str, kind: Kind, index: str) -> int | None:
     return int(end.timestamp()) * 1_000_000
 
 
-def template(prefix: str, kind: Kind, replicas: int) -> dict[str, Json]:
-    """The composable index template of a kind. A field that the schema does not have is refused with its document."""
-    properties: dict[str, Json] = {field.name: _field(field.name, field.type) for field in schema_of(kind).fields}
-    properties |= {
+def properties(kind: Kind) -> dict[str, Json]:
+    """The fields of a kind's documents, as mappings have them."""
+    of_schema: dict[str, Json] = {field.name: _field(field.name, field.type) for field in schema_of(kind).fields}
+    return of_schema | {
         ID: {"type": "keyword"},
         KEY: {"type": "keyword"},
         TIME: {"type": "long"},
         REVISION: {"type": "integer", "index": False},
         TIMESTAMP: {"type": "date_nanos"},
     }
+
+
+def template(prefix: str, kind: Kind, replicas: int) -> dict[str, Json]:
+    """The composable index template of a kind. A field that the schema does not have is refused with its document."""
     return {
         "index_patterns": [indices(prefix, kind)],
-        "priority": 200,
+        "priority": PRIORITY,
         "_meta": {"managed_by": "sentinel", "version": VERSION},
         "template": {
             "settings": {"number_of_shards": 1, "number_of_replicas": replicas, "refresh_interval": "1s"},
-            "mappings": {"dynamic": "strict", "properties": properties},
+            "mappings": {"dynamic": "strict", "properties": properties(kind)},
         },
     }
 

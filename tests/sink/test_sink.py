@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from elasticsearch import Elasticsearch
 
 from agents.sinking.settings import EventsKept
 from connectors.store.opening import store_of
@@ -23,7 +24,7 @@ from streams.outgoing import REASON
 from tests.detection.log import event
 from tests.servers.elasticsearch import ElasticServer
 from tests.stages.workers import Installation, until
-from tests.store.documents import aggregate, anomaly, incident, notification
+from tests.store.documents import START, aggregate, anomaly, incident, notification
 
 
 @pytest.fixture(params=["embedded", "elasticsearch"])
@@ -286,3 +287,60 @@ def test_a_damaged_file_ends_the_sink_at_once_with_what_to_do(
             assert f"the store {store.path} " in worker.said()
             assert "Traceback" not in worker.said()
             assert worker.said().count("\n") < 12
+
+
+def test_what_is_too_old_to_be_kept_is_counted_and_not_stored(
+    installation: Installation, elastic_url: str, topic_prefix: str
+) -> None:
+    """Two hundred days of long ago make no index, no error and no dead letter; what is within its retention is stored and stays."""
+    store = StoreSettings(
+        StoreKind.ELASTICSEARCH, urls=(elastic_url,), index_prefix=f"{topic_prefix.rstrip('.')}-", replicas=0
+    )
+    now, day = time.time_ns() // 1000, 86_400_000_000
+    old = [anomaly(number, event_time=START - number * day) for number in range(200)]
+    buckets = [aggregate(-8640 * number) for number in range(200)]
+    installation.send(installation.names.anomalies, 0, [each.to_bytes() for each in old])
+    installation.send(installation.names.aggregates, 0, [each.to_bytes() for each in buckets])
+    installation.send(
+        installation.names.anomalies, 1, [anomaly(number, event_time=now).to_bytes() for number in range(3)]
+    )
+    kept = section(store, retention={"anomaly_days": 30, "aggregate_days": 30})
+    with installation.worker("sink", store=kept) as worker:
+        worker.ready()
+        assert worker.metric("sentinel_bad_records_total", stage="sink") == 0
+        assert (
+            'sentinel_bad_records_total{reason="does not decode with its schema",stage="sink"} 0.0'
+            in worker.get("/metrics")[1]
+        )
+        expired = "sentinel_sink_documents_total"
+        until(lambda: worker.metric(expired, kind="anomaly", outcome="expired") == 200, "counted", worker=worker)
+        until(lambda: worker.metric(expired, kind="aggregate", outcome="expired") == 200, "counted", worker=worker)
+        until(lambda: len(stored(store, Kind.ANOMALY)) == 3, "the new ones are stored", worker=worker)
+        assert worker.said().count("sink.expired") == 2
+        worker.signal(signal.SIGTERM)
+        assert worker.ends() == 0, worker.said()
+    assert installation.read(installation.names.dead_letters) == []
+    with Elasticsearch(elastic_url, request_timeout=60) as client:
+        made = client.indices.get(index=f"{store.index_prefix}*").body
+    assert [name.removeprefix(store.index_prefix)[:8] for name in made] == ["anomaly-"]
+
+
+def test_a_topic_that_is_made_again_under_a_running_sink_is_read_from_its_begin(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """The sink says so and ends within seconds; its next start reads all of the new one, which may be longer than the old one was."""
+    store = StoreSettings(StoreKind.EMBEDDED, path=str(tmp_path / "store.db"))
+    topic = installation.names.anomalies
+    installation.send(topic, 0, [anomaly(number).to_bytes() for number in range(5)])
+    with installation.worker("sink", store=section(store)) as worker:
+        worker.ready()
+        until(lambda: worker.metric("sentinel_sink_lag", topic=topic) == 0, "committed", worker=worker)
+        until(lambda: len(stored(store, Kind.ANOMALY)) == 5, "stored", worker=worker)
+        installation.admin.delete_topics([topic])[topic].result(10)
+        until(lambda: topic not in installation.admin.list_topics(timeout=10).topics, "the topic is gone")
+        installation.with_topics()
+        installation.send(topic, 0, [anomaly(number).to_bytes() for number in range(100, 120)])
+        assert worker.ends() == AGAIN, worker.said()
+        assert f"topic {topic} was deleted and made again" in worker.said()
+    with installation.worker("sink", store=section(store)) as worker:
+        until(lambda: len(stored(store, Kind.ANOMALY)) == 25, "all of the new topic is stored", worker=worker.ready())

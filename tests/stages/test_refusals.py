@@ -49,15 +49,32 @@ def test_another_topic_under_the_name_is_refused(installation: Installation) -> 
     """Deleted and made again since the state was written: its offsets mean other records."""
     before = topic_id(installation)
     kept(installation, (KEY, Position(0, before).to_bytes()))
-    topic = installation.names.telemetry
-    installation.admin.delete_topics([topic])[topic].result(10)
-    until(lambda: topic not in installation.admin.list_topics(timeout=10).topics, "the topic is gone")
-    installation.with_topics()
+    made_again(installation, installation.names.telemetry)
     assert topic_id(installation) != before
     line = refused(installation)
     assert "detect/0" in line
     assert "made again" in line
     assert "sentinel lanes reset detect --lane 0 --yes" in line
+
+
+def test_a_topic_that_is_made_again_under_a_running_worker_ends_it_with_what_to_do(installation: Installation) -> None:
+    """Within seconds, also where the new one is already longer than the old one was: what is before the position there would never be read."""
+    topic = installation.names.telemetry
+    with installation.worker("detect") as worker:
+        installation.send(topic, 0, [good(number, 0).value for number in range(3)])
+        until(lambda: worker.metric("sentinel_lane_position", lane=0) >= 3, "they are taken", worker=worker.ready())
+        made_again(installation, topic)
+        installation.send(topic, 0, [good(number, 0).value for number in range(50)])
+        assert worker.ends() == REFUSED, worker.said()
+        assert re.search(r"made again|topic \S+ is missing", worker.said())
+        assert "Traceback" not in worker.said()
+
+
+def made_again(installation: Installation, topic: str) -> None:
+    """Deletes a topic and makes it again."""
+    installation.admin.delete_topics([topic])[topic].result(10)
+    until(lambda: topic not in installation.admin.list_topics(timeout=10).topics, "the topic is gone")
+    installation.with_topics()
 
 
 def test_a_log_shorter_than_the_position_is_refused(installation: Installation) -> None:
