@@ -1,5 +1,6 @@
 """The stage `correlate`: anomalies and watermarks in, incidents out."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,9 +12,11 @@ from streams import metrics
 from streams.blocks import Block
 from streams.control import SIGNAL, TICK, WATERMARK, header
 from streams.outgoing import Outgoing, Step, dead_letter
+from streams.samples import Sample
 from streams.stage import LaneProgram, Stage
 from streams.topics import TopicNames
 
+_OTHERS = "(others)"
 _NO_WATERMARK = "watermark is not three whole numbers"
 
 
@@ -58,6 +61,17 @@ class CorrelateLane:
                 for made in incidents
             ]
         return step
+
+    def samples(self, most: int) -> Iterator[Sample]:
+        """How many incidents are open; of more than `most` groups the largest, and the others together (streams.samples: `Observed`)."""
+        groups = self._correlator.open_groups().most_common()
+        for group, count in groups[:most]:
+            yield Sample("sentinel_open_incidents", group, count)
+        others = Counter[str]()
+        for (_, _, severity), count in groups[most:]:
+            others[severity] += count
+        for severity, count in others.items():
+            yield Sample("sentinel_open_incidents", (_OTHERS, _OTHERS, severity), count)
 
     def _take(self, record: Any) -> list[Incident]:
         append_time = record.timestamp * 1000

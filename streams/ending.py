@@ -100,7 +100,7 @@ def end_within(seconds: float, status: int = AGAIN) -> None:
     def hung() -> None:
         _from_now(SAID_WITHIN_S, lambda: os._exit(status))
         try:
-            _log.critical("the process did not end within %g s of being done; ending it now", seconds)
+            _log.critical("%s", f"the process did not end within {seconds:g} s of being done; ending it now")
             faulthandler.dump_traceback(sys.stderr)
         finally:
             os._exit(status)

@@ -1,6 +1,10 @@
 """The metrics of a worker: declared once, each with its meaning and unit."""
 
+from collections.abc import Iterable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from streams.samples import Sample
 
 REGISTRY = CollectorRegistry()
 
@@ -120,7 +124,61 @@ STORE_LOG = Gauge(
     "Bytes of the embedded store's write-ahead log, which readers that do not end keep from being emptied.",
     registry=REGISTRY,
 )
+_SERIES = ("lane", "tenant", "application", "model")
+OPEN_INCIDENTS = Gauge(
+    "sentinel_open_incidents",
+    "Incidents that are open now.",
+    ("lane", "tenant", "application", "severity"),
+    registry=REGISTRY,
+)
+LAST_EVENT = Gauge(
+    "sentinel_last_event_timestamp_seconds",
+    "End of the last closed bucket that has an event of the application, Unix time.",
+    ("lane", "tenant", "application"),
+    registry=REGISTRY,
+)
+SERVICE_REQUESTS = Gauge(
+    "sentinel_service_request_rate", "Calls a second in the last closed bucket.", _SERIES, registry=REGISTRY
+)
+SERVICE_ERRORS = Gauge(
+    "sentinel_service_error_ratio", "Share of calls that failed in the last closed bucket.", _SERIES, registry=REGISTRY
+)
+SERVICE_TOKENS = Gauge(
+    "sentinel_service_token_rate", "Tokens a second, in and out, in the last closed bucket.", _SERIES, registry=REGISTRY
+)
+SERVICE_COST = Gauge(
+    "sentinel_service_cost_rate",
+    "Cost a second in the last closed bucket, in the currency of the telemetry.",
+    _SERIES,
+    registry=REGISTRY,
+)
+SERVICE_LATENCY = Gauge(
+    "sentinel_service_latency_seconds",
+    "Latency in the last closed bucket, by quantile.",
+    (*_SERIES, "quantile"),
+    registry=REGISTRY,
+)
 READY = Gauge("sentinel_ready", "1 when recovered and assigned, else 0.", ("stage",), registry=REGISTRY)
+
+
+_SAMPLED = {
+    "sentinel_open_incidents": OPEN_INCIDENTS,
+    "sentinel_last_event_timestamp_seconds": LAST_EVENT,
+    "sentinel_service_request_rate": SERVICE_REQUESTS,
+    "sentinel_service_error_ratio": SERVICE_ERRORS,
+    "sentinel_service_token_rate": SERVICE_TOKENS,
+    "sentinel_service_cost_rate": SERVICE_COST,
+    "sentinel_service_latency_seconds": SERVICE_LATENCY,
+}
+
+
+def show_samples(of_lanes: Mapping[int, Iterable[Sample]]) -> None:
+    """Sets what lanes say of the moment in place of what was so before, that of lanes that went included."""
+    for gauge in _SAMPLED.values():
+        gauge.clear()
+    for lane, samples in of_lanes.items():
+        for sample in samples:
+            _SAMPLED[sample.gauge].labels(lane, *sample.labels).set(sample.value)
 
 
 def begin_lane(stage: str, lane: int, position: int) -> None:

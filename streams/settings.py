@@ -81,6 +81,11 @@ class Lanes:
     it is over; the same for late events and for events ahead of the clock. A count begins where the other kind last was ahead. Fewer
     tells of single mistakes; more overlooks tenants that send little."""
 
+    measured_series: int = 100
+    """Most series (application and model), applications, and groups of open incidents of a lane that `/metrics` has values of, each: traffic,
+    errors and latency, when an application was last seen, what is open. The busiest series, the applications seen last and the largest
+    groups. A series makes seven time series in Prometheus, so 100 make 700 for each lane. 0 for none."""
+
     tick_after_s: float = 1.0
     """Seconds (wall clock) of quiet after which the owner appends a tick, so that an idle lane closes its buckets."""
 

@@ -7,6 +7,7 @@ that was stopped and goes on, is no worker that hangs.
 import asyncio
 import faulthandler
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -85,7 +86,7 @@ class Watchdog:
         self._seen_beats = self._beats
         if (told := self._told(2)) is not None:
             # Whatever comes of saying it, it ends: a pipe that nobody reads blocks whoever writes to it.
-            saying = threading.Thread(target=self._say_where, name="sentinel-watchdog-says", daemon=True)
+            saying = threading.Thread(target=self._say, name="sentinel-watchdog-says", daemon=True)
             saying.start()
             saying.join(SAID_WITHIN_S)
             self._end(Stalled(f"{told}; ending, to be started again"))
@@ -119,6 +120,12 @@ class Watchdog:
     def _run(self) -> None:
         while not self._stopped.wait(LOOK_S):
             self.look()
+
+    def _say(self) -> None:
+        try:
+            self._say_where()
+        except Exception:  # noqa: BLE001 - a process edge: what it says is a help, that it ends is the promise
+            traceback.print_exc(file=STDERR)
 
     def _say_where(self) -> None:
         """On standard error, where each thread and task waits: nobody could tell afterwards."""

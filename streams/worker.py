@@ -15,6 +15,7 @@ from streams.hardened import LaneApp
 from streams.health import HealthServer
 from streams.lanes import LaneSet
 from streams.position import Displaced
+from streams.samples import Observed
 from streams.sending import KafkaLogs, KafkaSender
 from streams.settings import Broker, Lanes
 from streams.stage import Stage
@@ -26,6 +27,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 _FLUSH_CHECK_S: Final = 0.25
 _WATCH_S: Final = 0.5
 _ENDS_S: Final = 5.0
+_SAMPLES_S: Final = 5.0
 _TOPICS_S: Final = 5.0
 
 
@@ -145,6 +147,8 @@ def _rounds(worker: Worker, app: LaneApp, sender: KafkaSender) -> dict[str, Work
         "flush": lambda: _every(_FLUSH_CHECK_S, lanes.flush_due),
         "tick": lambda: _every(worker.limits.tick_after_s / 2, lambda: _tick(lanes, sender)),
     }
+    if worker.limits.measured_series:
+        rounds["samples"] = lambda: _every(_SAMPLES_S, lambda: _sample(lanes, worker.limits.measured_series))
     if worker.companion is not None:
         companion = worker.companion
         rounds["companion"] = lambda: companion.run(lanes)
@@ -168,6 +172,11 @@ async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
         await sender.send([tick(lanes.stage.topic, partition) for partition in quiet])
         for partition in quiet:
             metrics.TICKS.labels(lanes.stage.name, partition).inc()
+
+
+async def _sample(lanes: LaneSet, most: int) -> None:
+    programs = {partition: lane.program for partition, lane in lanes.lanes.items()}
+    metrics.show_samples({lane: one.samples(most) for lane, one in programs.items() if isinstance(one, Observed)})
 
 
 async def _look_at_ends(app: LaneApp, topics: TopicWatch) -> None:

@@ -47,7 +47,7 @@ def contradictions(settings: "Settings", origins: Mapping[str, str]) -> Iterator
     for value in dataclasses.fields(Lanes):
         number = getattr(lanes, value.name)
         # Rest and lateness may be none at all.
-        least = 0 if value.name in ("lateness_s", "linger_s") else None
+        least = 0 if value.name in ("lateness_s", "linger_s", "measured_series") else None
         if number < 0 or (least is None and number == 0):
             yield fault("lanes", value.name, f"is {number}; it must be {'0 or more' if least == 0 else 'above 0'}")
     if lanes.flush_min_s > lanes.flush_max_s:

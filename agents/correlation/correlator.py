@@ -137,6 +137,10 @@ class Correlator:
         """How many incidents are open."""
         return len(self._open)
 
+    def open_groups(self) -> Counter[tuple[str, str, str]]:
+        """How many incidents are open, by tenant, application and severity."""
+        return Counter((each.tenant, each.application, str(each.severity)) for each in self._open.values())
+
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
         """Take over a lane's state, once, before its first record: keys and values as `changed` gave them, tombstones left out.
 

@@ -18,6 +18,7 @@ from agents.detection.intake_watch import IntakeWatch
 from agents.detection.policy import Policy
 from agents.detection.population import Population
 from agents.detection.segment import Columns, Segment, closes
+from agents.detection.service_levels import ServiceLevels, last_events
 from agents.detection.signals import give_up, retire, watched_users
 from agents.detection.state import LaneState, pages_of
 from agents.detection.verdicts import anomaly, failed_calls, signal_change
@@ -29,6 +30,7 @@ from streams.control import watermark
 from streams.outgoing import Outgoing, Step
 from streams.pages import seal, unseal
 from streams.position import Refused, reset_command
+from streams.samples import Sample
 from streams.settings import Lanes
 from streams.topics import TopicNames
 from streams.watermark import Clock
@@ -69,6 +71,7 @@ class DetectLane:
         self._closed_to = _NO_BUCKET
         self._last_event_bucket = _NO_BUCKET
         self._watch = IntakeWatch(partition, limits, seed)
+        self._levels = ServiceLevels(limits.measured_series)
         self._meta_changed = False
         self._ordinal = (-1, 0)
         self._adopt(policies("0"))
@@ -119,6 +122,11 @@ class DetectLane:
             subjects = self._state.series.subjects
             names = [subjects.name(row) for row in subjects.sorted_rows().tolist()]
             self._watch.examine(names, self._closed_to)
+
+    def samples(self, most: int) -> Iterator[Sample]:
+        """Levels of service in the last closed bucket, and when each application was last seen (streams.samples: `Observed`)."""
+        seen = last_events(self._state.series, self._state.applications, self._bucket_us, most)
+        return chain(self._levels.samples(), seen)
 
     def _columns_for(self, block: Block) -> tuple[str, ...]:
         """What the settings in effect need, and those that come into effect within the block."""
@@ -352,6 +360,7 @@ class DetectLane:
                 self._names.aggregates, closed, bands, self._state.series.subjects, self._policy.version, self.partition
             )
         )
+        self._levels.closed(closed, self._state.series.subjects)
         if bucket % _EXPIRY_EVERY == 0:
             before = bucket - self._limits.subject_expiry_s // self._limits.bucket_s
             self._state.expire(before, lambda of, idle: self._forgettable(of, idle, bucket, offset, step))

@@ -114,6 +114,13 @@ class Population:
                 table.clear(gone)
             self.subjects.forget(gone)
 
+    def last_seen(self, applications: int) -> Int64s:
+        """By row of application, one more than the last closed bucket in which a subject of it had an event, 0 for none; shape (applications,)."""
+        last = np.zeros(applications, np.int64)
+        live = np.setdiff1d(self.subjects.sorted_rows(), self._unplaced)
+        np.maximum.at(last, self._application_of[live], self.seen.rows["bucket"][live])
+        return last
+
     def live_applications(self) -> Int64s:
         """Rows of the applications that live subjects belong to."""
         return np.unique(self._application_of[self.subjects.sorted_rows()])

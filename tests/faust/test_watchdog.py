@@ -1,11 +1,13 @@
 """A worker that stands still ends, and says where it stood."""
 
 import sys
+import threading
 import uuid
 from pathlib import Path
 
 import pytest
 
+from streams import watchdog
 from streams.ending import AGAIN
 from streams.topics import create, specs
 from streams.watchdog import MOVING, READY, Stalled, Watchdog
@@ -87,7 +89,9 @@ def test_a_busy_loop_hides_no_lane_that_stands() -> None:
     assert told.startswith("lanes [3]")
 
 
-def test_it_ends_even_when_it_cannot_say_where_it_stood(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_ends_even_when_it_cannot_say_where_it_stood(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What it says is a help; that it ends is the promise."""
 
     def fails(dog: Watchdog) -> None:
@@ -95,9 +99,20 @@ def test_it_ends_even_when_it_cannot_say_where_it_stood(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Watchdog, "_say_where", fails)
     worker = Standing()
-    with pytest.raises(TypeError):
-        worker.looks(2 * MOVING + 1)
+    worker.looks(2 * MOVING + 1)
     assert [type(error) for error in worker.ended] == [Stalled]
+    assert "no such line" in capsys.readouterr().err
+
+
+def test_it_ends_even_when_nobody_reads_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full pipe blocks whoever writes to it."""
+    blocked = threading.Event()
+    monkeypatch.setattr(Watchdog, "_say_where", lambda _: blocked.wait(30))
+    monkeypatch.setattr(watchdog, "SAID_WITHIN_S", 0.05)
+    worker = Standing()
+    worker.looks(2 * MOVING + 1)
+    assert [type(error) for error in worker.ended] == [Stalled]
+    blocked.set()
 
 
 def test_a_lane_without_records_may_stand_for_ever_but_not_without_its_event_loop() -> None:
