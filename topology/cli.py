@@ -77,6 +77,8 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in words or os.environ.get("SENTINEL_DEBUG") == "1"
     words = [word for word in words if word != "--debug"]
     announce(words)
+    # What is written holds tenants' data or secrets: nobody but this user is to read it.
+    os.umask(os.umask(0o077) | 0o077)
     try:
         app(args=words, prog_name="sentinel")
     # A process edge: whatever comes out here was not foreseen, and must end in a status that says so.

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final
+from urllib.parse import quote
 
 import orjson
 
-from connectors.store.templates import ID, KEY, OWN, REVISION, TIME, TIMESTAMP, index_of, times_of
+from connectors.store.templates import ID, KEY, OWN, PAGE_PATH, REVISION, TIME, TIMESTAMP, index_of, times_of
 from schemas.documents import Document, Kind
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,6 +28,8 @@ def bulk_lines(prefix: str, given: Document) -> bytes:
             body[name] = iso(time)
     body[ID], body[KEY], body[TIME], body[REVISION] = given.id, key, given.time, given.revision
     body[TIMESTAMP] = iso(given.time)
+    if given.kind is Kind.INCIDENT:
+        body[PAGE_PATH] = f"{quote(given.tenant, safe='')}/{quote(given.id, safe='')}"
     return b"%s\n%s\n" % (orjson.dumps(action), orjson.dumps(body))
 
 

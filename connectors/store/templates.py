@@ -16,7 +16,9 @@ TIME: Final = "document_time"
 REVISION: Final = "document_revision"
 TIMESTAMP: Final = "@timestamp"
 """Its time, where Kibana looks for it."""
-OWN: Final = frozenset({ID, KEY, TIME, REVISION, TIMESTAMP})
+PAGE_PATH: Final = "page_path"
+"""Of an incident, where Sentinel's page shows it, below `/incidents/`: for links from Kibana."""
+OWN: Final = frozenset({ID, KEY, TIME, REVISION, TIMESTAMP, PAGE_PATH})
 
 PRIORITY: Final = 200
 """Of our templates: of two whose patterns fit, the higher makes an index."""
@@ -81,6 +83,8 @@ def index_ends(prefix: str, kind: Kind, index: str) -> int | None:
 def properties(kind: Kind) -> dict[str, Json]:
     """The fields of a kind's documents, as mappings have them."""
     of_schema: dict[str, Json] = {field.name: _field(field.name, field.type) for field in schema_of(kind).fields}
+    if kind is Kind.INCIDENT:
+        of_schema[PAGE_PATH] = {"type": "keyword"}
     return of_schema | {
         ID: {"type": "keyword"},
         KEY: {"type": "keyword"},

@@ -300,3 +300,21 @@ def _end_offsets(address: str, topic: str) -> int:
         return sum(consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=10)[1] for part in parts)
     finally:
         consumer.close()
+
+
+def test_what_a_command_writes_is_for_its_own_user(tmp_path: Path) -> None:
+    """Whatever the umask of who starts it; stricter ones stay."""
+    code = (
+        "import os\nfrom topology.cli import main\ntry:\n    main(['--version'])\nfinally:\n    print(oct(os.umask(0)))"
+    )
+    for mask, left in ((0o022, "0o77"), (0o177, "0o177")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            umask=mask,
+            cwd=tmp_path,
+            timeout=60,
+        )
+        assert done.stdout.splitlines()[-1] == left

@@ -15,14 +15,22 @@ from connectors.store.templates import template, template_name
 from schemas.documents import Document, Kind, document
 from schemas.records import IncidentState, Severity
 from tests.deploy.files import ROOT
-from tests.store.documents import START, anomaly, incident
+from tests.store.documents import START, aggregate, anomaly, incident
 
 OBJECTS: list[dict[str, Any]] = [
     json.loads(line) for line in (ROOT / "deploy/kibana/overview.ndjson").read_text().splitlines()
 ]
 VIEWS = {each["id"]: each["attributes"] for each in OBJECTS if each["type"] == "index-pattern"}
 (BOARD,) = (each for each in OBJECTS if each["type"] == "dashboard")
-TYPES = {"terms": {"keyword"}, "date_histogram": {"date_nanos"}, "max": {"date_nanos", "integer", "long", "double"}}
+CONTROLS: dict[str, dict[str, Any]] = json.loads(BOARD["attributes"]["controlGroupInput"]["panelsJSON"])
+NUMBERS = {"integer", "long", "double"}
+TYPES = {
+    "terms": {"keyword"},
+    "date_histogram": {"date_nanos"},
+    "max": {"date_nanos", *NUMBERS},
+    "average": NUMBERS,
+    "sum": NUMBERS,
+}
 """Field types over which an operation can run."""
 
 
@@ -83,6 +91,8 @@ def _aggregation(column: Mapping[str, Any], columns: Mapping[str, Mapping[str, A
             return asked if "_count" in order else {**asked, "aggs": {"by": _aggregation(columns[by], columns)}}
         case "date_histogram":
             return {"date_histogram": {"field": column["sourceField"], "fixed_interval": "1m"}}
+        case "average":
+            return {"avg": {"field": column["sourceField"]}}
         case operation:
             return {operation: {"field": column["sourceField"]}}
 
@@ -98,7 +108,8 @@ def test_references_resolve() -> None:
     assert {(ref["type"], ref["id"]) for each in OBJECTS for ref in each["references"]} <= set(known)
     panels = json.loads(BOARD["attributes"]["panelsJSON"])
     names = {f"{panel['panelIndex']}:{panel['panelRefName']}" for panel in panels}
-    assert names == {reference["name"] for reference in BOARD["references"]}
+    controls = {f"controlGroup_{name}:optionsListDataView" for name in CONTROLS}
+    assert names | controls == {reference["name"] for reference in BOARD["references"]}
     assert len(panels) == len(PANELS)
     taken = [
         (panel["gridData"]["x"] + x, panel["gridData"]["y"] + y)
@@ -108,6 +119,26 @@ def test_references_resolve() -> None:
     ]
     assert len(set(taken)) == len(taken)
     assert max(x for x, _ in taken) < 48
+
+
+def test_controls_choose_by_fields_that_there_are() -> None:
+    """Tenant, application and model, in this order; of the aggregates, which have all three."""
+    made: Any = template("sentinel-", Kind.AGGREGATE, 0)
+    fields = made["template"]["mappings"]["properties"]
+    chosen = [each["explicitInput"]["fieldName"] for each in sorted(CONTROLS.values(), key=lambda one: one["order"])]
+    assert chosen == ["tenant", "application", "model"]
+    assert {fields[name]["type"] for name in chosen} == {"keyword"}
+
+
+def test_what_is_open_does_not_depend_on_the_time_range() -> None:
+    """Its view has no time field: an incident that opened before the range is open all the same, and the list links to the page."""
+    about_open = [each for each in OBJECTS if each["type"] == "lens" and "open" in each["id"]]
+    assert len(about_open) == 2
+    for lens in about_open:
+        view = VIEWS[lens["references"][0]["id"]]
+        assert "timeFieldName" not in view
+        assert "/incidents/{{rawValue}}" in json.loads(view["fieldFormatMap"])["page_path"]["params"]["urlTemplate"]
+    assert any("page_path" in str(lens["attributes"]["state"]) for lens in about_open)
 
 
 def test_columns_are_shown() -> None:
@@ -156,9 +187,10 @@ async def stored(elastic_url: str) -> Any:
     resolved = incident(
         2, 1, state=IncidentState.RESOLVED, resolved_at=START, severity=Severity.LOW, application="search"
     )
+    buckets = [(Kind.AGGREGATE, aggregate(number)) for number in range(4)]
     records = [(Kind.ANOMALY, anomaly(number)) for number in (1, 2, 3)]
     incidents = [(Kind.INCIDENT, each) for each in (incident(1, 1), resolved)]
-    documents: list[Document] = [document(kind, record.to_bytes()) for kind, record in (*records, *incidents)]
+    documents: list[Document] = [document(kind, record.to_bytes()) for kind, record in (*records, *incidents, *buckets)]
     assert await store.write(documents) == []
     await store.close()
     with Elasticsearch(elastic_url, request_timeout=60) as client:
@@ -174,7 +206,7 @@ async def test_each_panels_search_finds_what_it_is_about(stored: tuple[Elasticse
     client, prefix = stored
     for panel in PANELS:
         answer = client.search(index=panel.pattern.replace("sentinel-", prefix, 1), body=panel.search())
-        expected = 3 if panel.kind() is Kind.ANOMALY else 1 if panel.query else 2
+        expected = {Kind.ANOMALY: 3, Kind.AGGREGATE: 4}.get(panel.kind(), 1 if panel.query else 2)
         assert answer["hits"]["total"]["value"] == expected, panel.title
         assert answer["_shards"]["failed"] == 0
         for name in panel.search()["aggs"]:

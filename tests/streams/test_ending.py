@@ -1,5 +1,6 @@
 """The third fate of an error: the process ends with a status that says why, and nothing runs after it."""
 
+import re
 import subprocess
 import sys
 
@@ -123,6 +124,8 @@ def test_causes_in_a_circle_and_groups_without_end_do_not_hold_up_the_end(making
     """Each is looked at once."""
     done = ended(f"from aiokafka.errors import KafkaError\n{making}\nend_process(error)")
     assert done.returncode == status
+    # Not by the limit on saying it.
+    assert re.search("boom|do this", done.stderr)
 
 
 def test_a_log_that_nobody_reads_does_not_hold_up_the_end() -> None:
