@@ -37,6 +37,7 @@ from schemas.documents import NO_LANE, Document, Kind, Refused, StoreRefused, do
 
 T = TypeVar("T")
 
+_DAY_US: Final = 86_400_000_000
 _AT_A_TIME: Final = 3
 """Two are worked on by two cores, and the next is there when one is done."""
 
@@ -193,7 +194,8 @@ class ElasticStore:
 
     async def _look_before(self, documents: Sequence[Document]) -> None:
         """Before the first document goes to an index: it may have been made, or a template for it, since the start."""
-        wanted = {index_of(self._prefix, each.kind, each.time): each.kind for each in documents}
+        days = {(each.kind, each.time // _DAY_US): each.time for each in documents}
+        wanted = {index_of(self._prefix, kind, moment): kind for (kind, _), moment in days.items()}
         for index in sorted(wanted.keys() - self._sound):
             kind = wanted[index]
             await self._do(partial(self._look_at_indices, kind=kind, index=index))
