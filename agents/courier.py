@@ -132,7 +132,7 @@ class Courier:
         receiver = self._receivers.get(delivery.receiver)
         if receiver is None:
             return None, GiveUp(Attempt.GONE, "the receiver is no longer configured")
-        answer = await receiver.deliver(delivery.notification_id, delivery.body.encode(), self._now())
+        answer = await receiver.deliver(delivery.notification_id, delivery.body.encode(), self._now(), delivery.thread)
         verdict = after_attempt(
             answer,
             notification_id=delivery.notification_id,

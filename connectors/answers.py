@@ -19,6 +19,9 @@ class ReceiverAnswer:
     error: str | None = None
     """What the answer itself says is wrong, in a few words; with a status of the 200s the message was not taken. None when it says nothing."""
 
+    thread: str = ""
+    """Where later messages about the same incident belong, in the receiver's own terms; empty for what has no such thing."""
+
     refused: bool = False
     """Whether the target is one that we never send to."""
 

@@ -27,7 +27,7 @@ class LogReceiver:
         self._name: Final = name
         self._log: Final = log
 
-    async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
+    async def deliver(self, notification_id: str, body: bytes, now: int, thread: str = "") -> ReceiverAnswer:
         """Always taken, if it can be rendered."""
         line = rendered(body, log_line)
         if isinstance(line, ReceiverAnswer):

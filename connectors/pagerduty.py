@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from connectors.answers import ReceiverAnswer
+from connectors.facts import facts
 from connectors.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
 from connectors.pace import Pace
 from connectors.rendering import rendered
@@ -63,7 +64,7 @@ class PagerDutyReceiver:
         self._pace: Final = pace
         self._target: Final = OutboundTarget(url, allow_private=allow_private, limits=limits)
 
-    async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
+    async def deliver(self, notification_id: str, body: bytes, now: int, thread: str = "") -> ReceiverAnswer:
         """One attempt, when its turn has come. Taken is 202 alone."""
         event = rendered(body, partial(pagerduty_event, notification_id))
         if isinstance(event, ReceiverAnswer):
@@ -95,7 +96,10 @@ def pagerduty_event(notification_id: str, message: Message) -> dict[str, Any]:
     }
     if event["event_action"] != "trigger":
         return event
-    linked = {} if incident.link is None else {"client_url": incident.link, "links": [_link(incident.link)]}
+    links = [] if incident.link is None else [_link(incident.link, "Incident in Sentinel")]
+    links += [_link(href, "Trace of a call") for href in incident.trace_links]
+    linked: dict[str, Any] = {} if incident.link is None else {"client_url": incident.link}
+    linked |= {"links": links} if links else {}
     return event | {
         "client": "Sentinel",
         **linked,
@@ -112,14 +116,20 @@ def pagerduty_event(notification_id: str, message: Message) -> dict[str, Any]:
 
 
 def _details(incident: IncidentPart) -> dict[str, Any]:
+    """The evidence first, then who cares for it, then the machinery."""
+    first = {name: plain(value, _MOST_FIELD) for name, value in facts(incident)}
     details = {name: value for name in _TOLD if (value := getattr(incident, name)) is not None}
     for name in _LISTED:
         details[name] = ", ".join(plain(item, _MOST_FIELD) for item in getattr(incident, name)[:_MOST_LISTED])
-    return details | {
-        "tenant": plain(incident.tenant, _MOST_FIELD),
-        "incident": incident.id,
-        "severity": plain(incident.severity, _MOST_FIELD),
-    }
+    return (
+        first
+        | details
+        | {
+            "tenant": plain(incident.tenant, _MOST_FIELD),
+            "incident": incident.id,
+            "severity": plain(incident.severity, _MOST_FIELD),
+        }
+    )
 
 
 def dedup_key(tenant: str, incident_id: str) -> str:
@@ -155,8 +165,8 @@ def _summary_event(notification_id: str, message: SummaryMessage) -> dict[str, A
     }
 
 
-def _link(url: str) -> dict[str, str]:
-    return {"href": url, "text": "Incident in Sentinel"}
+def _link(url: str, text: str) -> dict[str, str]:
+    return {"href": url, "text": text}
 
 
 def _error(answer: Answer) -> str | None:

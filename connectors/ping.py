@@ -15,7 +15,7 @@ class PingReceiver:
     def __init__(self, url: Secret, *, allow_private: bool = False, limits: OutboundLimits = _LIMITS) -> None:
         self._target: Final = OutboundTarget(url.reveal(), allow_private=allow_private, limits=limits)
 
-    async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
+    async def deliver(self, notification_id: str, body: bytes, now: int, thread: str = "") -> ReceiverAnswer:
         """One attempt."""
         try:
             answer = await self._target.post(body, {"content-type": "application/json"})

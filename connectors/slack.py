@@ -1,10 +1,10 @@
 """Slack, by an incoming webhook or by a bot: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 
-What comes from telemetry stands in plain text blocks, where Slack reads no markup, with & < > escaped, so that nobody can be called (`<!channel>`)
-and no link forged by the name of a model. The only markup is the link to the incident, which is ours.
+`connectors.slack_message` is what it shows.
 """
 
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -12,9 +12,10 @@ import orjson
 from connectors.answers import ReceiverAnswer
 from connectors.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
 from connectors.rendering import rendered
+from connectors.slack_message import slack_message, slack_reply
 from connectors.texts import plain
 from connectors.webhook import retry_after_s
-from schemas.messages import Message, SummaryMessage
+from schemas.messages import parse
 from schemas.secrets import Secret
 
 BOT_URL: Final = "https://slack.com/api/chat.postMessage"
@@ -23,26 +24,18 @@ WEBHOOK_HOSTS: Final = ("hooks.slack.com", "hooks.slack-gov.com")
 
 _LIMITS: Final = OutboundLimits()
 _TOKEN: Final = re.compile(r"xox[a-z]-[A-Za-z0-9-]+")
-_MOST_HEADER: Final = 150
-_MOST_TEXT: Final = 3000
-_MOST_FIELD: Final = 2000
-_MOST_LINE: Final = 200
-_MOST_LISTED: Final = 20
-_WORDS: Final = {
-    "incident.opened": "Open",
-    "incident.escalated": "Escalated",
-    "incident.extended": "Scope extended",
-    "incident.repeated": "Still open",
-    "incident.acknowledged": "Acknowledged",
-    "incident.new_level": "Still so, taken as the new level",
-    "incident.resolved": "Resolved",
-    "incident.given_up": "Given up, no data",
-    "incident.closed": "Closed",
-}
 _TEMPORARY: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
 """Errors of the Web API that pass by themselves: https://docs.slack.dev/reference/methods/chat.postMessage"""
+
+
+_CANNOT_CHANGE: Final = frozenset(
+    {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found", "is_inactive"}
+)
+"""Errors of chat.update after which the message has to be another one."""
+_TO_ALL: Final = frozenset({"incident.escalated", "incident.repeated"})
+"""News that is shown in the channel too, and not only in the thread."""
 
 
 class SlackReceiver:
@@ -75,16 +68,40 @@ class SlackReceiver:
         self._target: Final = OutboundTarget(
             text if channel is None else url, allow_private=allow_private, limits=limits
         )
+        self._changes: Final = OutboundTarget(
+            text if channel is None else f"{url.rpartition('/')[0]}/chat.update",
+            allow_private=allow_private,
+            limits=limits,
+        )
 
-    async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
-        """One attempt. A bot's answer counts by what it says, not by its status."""
-        message = rendered(body, slack_message)
-        if isinstance(message, ReceiverAnswer):
-            return message
-        if self._channel is not None:
-            message["channel"] = self._channel
+    async def deliver(self, notification_id: str, body: bytes, now: int, thread: str = "") -> ReceiverAnswer:
+        """One attempt. A bot's answer counts by what it says, not by its status.
+
+        A bot keeps one message for each incident: later news changes it to how the incident is now, and is told in its thread. A message that
+        cannot be changed any more, since it was deleted or is too old for the workspace, is followed by a new one. An incoming webhook cannot change
+        what it posted: each news is a message of its own.
+        """
+        whole = rendered(body, slack_message)
+        if isinstance(whole, ReceiverAnswer):
+            return whole
+        if self._channel is None:
+            return await self._call(self._target, whole, now)
+        channel, _, ts = thread.partition("/")
+        if ts:
+            changed = await self._call(self._changes, whole | {"channel": channel, "ts": ts}, now)
+            if changed.error is None and changed.status == 200:
+                reply = rendered(body, slack_reply)
+                if isinstance(reply, ReceiverAnswer):
+                    return reply
+                told = {"channel": channel, "thread_ts": ts, "reply_broadcast": parse(body).type in _TO_ALL}
+                return replace(await self._call(self._target, reply | told, now), thread="")
+            if changed.error not in _CANNOT_CHANGE:
+                return changed
+        return await self._call(self._target, whole | {"channel": self._channel}, now)
+
+    async def _call(self, target: OutboundTarget, message: dict[str, Any], now: int) -> ReceiverAnswer:
         try:
-            answer = await self._target.post(orjson.dumps(message), self._headers)
+            answer = await target.post(orjson.dumps(message), self._headers)
         except ForbiddenTarget as error:
             return ReceiverAnswer(fault=str(error), refused=True)
         except NoAnswer as error:
@@ -95,6 +112,7 @@ class SlackReceiver:
     async def close(self) -> None:
         """Close the connections."""
         await self._target.close()
+        await self._changes.close()
 
     def _answered(self, answer: Answer, wait_s: float | None) -> ReceiverAnswer:
         if self._channel is None:
@@ -107,76 +125,7 @@ class SlackReceiver:
             return ReceiverAnswer(fault=error)
         if error in ("ratelimited", "rate_limited"):
             return ReceiverAnswer(429, retry_after_s=wait_s, error=error)
-        return ReceiverAnswer(answer.status, error=error)
-
-
-def slack_message(message: Message) -> dict[str, Any]:
-    """The message as Slack takes it, without a channel."""
-    if isinstance(message, SummaryMessage):
-        return _summary(message)
-    incident = message.incident
-    head = f"{_WORDS.get(message.type, message.type)}: {incident.severity}, {incident.application}"
-    blocks = [_header(head), _plain_section(plain(incident.title, _MOST_TEXT // 5))]
-    told = {"Tenant": incident.tenant, "Since": incident.opened_at, "Anomalies": str(incident.anomaly_count)}
-    told |= {"Models": ", ".join(incident.models), "Metrics": ", ".join(incident.metrics)}
-    fields = [_text(f"{name}: {plain(text, _MOST_FIELD // 5 - 20)}") for name, text in told.items() if text]
-    blocks.append({"type": "section", "fields": fields})
-    if incident.link is not None:
-        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": f"<{incident.link}|Open the incident>"}})
-    return _whole(f"{head}: {incident.title}", blocks)
-
-
-def escaped(text: str) -> str:
-    """`&`, `<` and `>` as Slack wants them: without, `<!channel>` calls everybody.
-
-    >>> escaped("a < b & <!channel>")
-    'a &lt; b &amp; &lt;!channel&gt;'
-    """
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _summary(message: SummaryMessage) -> dict[str, Any]:
-    head = f"{message.count} incidents of {message.tenant}: {message.open} open, {message.resolved} resolved"
-    lines = [
-        plain(f"{item.state}, {item.severity}, {item.application}: {item.title}", _MOST_LINE)
-        for item in message.incidents[:_MOST_LISTED]
-    ]
-    blocks = [_header(head)]
-    # One block a line: 20 lines of 200 characters would be too long for one when escaped.
-    blocks += [_plain_section(line) for line in lines]
-    if (more := message.count - len(lines)) > 0:
-        blocks.append(_plain_section(f"and {more} more"))
-    return _whole(head, blocks)
-
-
-def _whole(text: str, blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    # The text is for notifications and screen readers, where Slack does read markup: so it is told not to.
-    return {
-        "text": escaped(plain(text, _MOST_TEXT // 5)),
-        "blocks": blocks,
-        "mrkdwn": False,
-        "link_names": False,
-        "unfurl_links": False,
-        "unfurl_media": False,
-    }
-
-
-def _header(text: str) -> dict[str, Any]:
-    line = escaped(plain(text, _MOST_HEADER))
-    # Escaping lengthens; a header that is too long is refused, so one that would be stands cut, without its last signs.
-    most = _MOST_HEADER
-    while len(line) > _MOST_HEADER:
-        most -= 1
-        line = escaped(plain(text, most))
-    return {"type": "header", "text": {"type": "plain_text", "text": line, "emoji": False}}
-
-
-def _plain_section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": _text(text or "(no text)")}
-
-
-def _text(text: str) -> dict[str, Any]:
-    return {"type": "plain_text", "text": escaped(text), "emoji": False}
+        return ReceiverAnswer(answer.status, error=error, thread="" if error else _place(answer.body))
 
 
 def _bot_error(body: bytes) -> str | None:
@@ -185,3 +134,10 @@ def _bot_error(body: bytes) -> str | None:
         return None if said["ok"] is True else plain(str(said["error"]), 100)
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return "not the answer of Slack's API"
+
+
+def _place(body: bytes) -> str:
+    """Where Slack put the message: channel, by id, and time stamp."""
+    said = orjson.loads(body)
+    channel, ts = said.get("channel"), said.get("ts")
+    return f"{channel}/{ts}" if isinstance(channel, str) and isinstance(ts, str) else ""

@@ -63,7 +63,7 @@ class WebhookReceiver:
         self._ahead_us = 0
         """How far the receiver's clock is ahead of ours, when they are too far apart."""
 
-    async def deliver(self, notification_id: str, body: bytes, now: int) -> ReceiverAnswer:
+    async def deliver(self, notification_id: str, body: bytes, now: int, thread: str = "") -> ReceiverAnswer:
         """One attempt. A status counts as soon as it came, whatever becomes of the rest of the answer.
 
         A receiver that refuses the signature while its clock is another than ours is asked once more, by its own clock: a page must not be lost

@@ -26,6 +26,21 @@ class BadMessage(BadRecord):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvidencePart:
+    """The four numbers that a person looks for first, of the metric that the title is about, as people read them, with units."""
+
+    metric: str
+    now: str
+    """What was observed, as `12 s`."""
+    usual: str
+    """What is usual, or the limit of a rule, as `0.4 %` or `limit 10 s`; empty where neither is known."""
+    unusual: str
+    """How unusual that is, as `30x usual, score 8.2`."""
+    since: str
+    """Event time at which it began, ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentPart:
     """An incident as a message tells of it. Times ISO 8601, UTC."""
 
@@ -50,10 +65,22 @@ class IncidentPart:
     """The incident on Sentinel's page; None, and left out, without `alerting.page_url`."""
     acknowledged_by: str | None = None
     """Who cares for it; None, and left out, while nobody does."""
+    acknowledged_at: str | None = None
+    """Since when; None, and left out, where that is not known."""
+    acknowledged_comment: str | None = None
+    """What that person says; None, and left out, for nothing."""
     no_data_since: str | None = None
     """Since when no data has come of anything that is still wrong; None while data comes."""
     new_level_since: str | None = None
     """Since when all that is still wrong counts as the new level; None while anything is wrong that does not."""
+    evidence: EvidencePart | None = None
+    """What it is about in numbers; None, and left out, in incidents of earlier releases."""
+    errors: tuple[str, ...] = ()
+    """Which errors, refusals or the like, the most frequent first, as `error_type rate_limited: 41`."""
+    sample_event_ids: tuple[str, ...] = ()
+    """Ids of some of the calls that were judged."""
+    trace_links: tuple[str, ...] = ()
+    """Addresses of traces of such calls, by `alerting.trace_url`."""
     note: str = ""
     """Why it is in this state, in one sentence; may be empty."""
 
@@ -102,7 +129,7 @@ class SummaryMessage:
 
 Message = IncidentMessage | SummaryMessage
 
-_LEFT_OUT: Final = frozenset({"link", "acknowledged_by"})
+_LEFT_OUT: Final = frozenset({"link", "acknowledged_by", "acknowledged_at", "acknowledged_comment", "evidence"})
 """Fields that are absent where there is nothing to say."""
 
 
@@ -218,9 +245,25 @@ def _incident(fields: _Fields) -> IncidentPart:
         settings_version=fields.text_or_none("settings_version") or "",
         link=fields.text_or_none("link"),
         acknowledged_by=fields.text_or_none("acknowledged_by"),
+        acknowledged_at=fields.text_or_none("acknowledged_at"),
+        acknowledged_comment=fields.text_or_none("acknowledged_comment"),
         no_data_since=fields.text_or_none("no_data_since"),
         new_level_since=fields.text_or_none("new_level_since"),
+        evidence=_evidence(fields.fields("evidence")) if fields.has("evidence") else None,
+        errors=fields.texts("errors"),
+        sample_event_ids=fields.texts("sample_event_ids"),
+        trace_links=fields.texts("trace_links"),
         note=fields.text_or_none("note") or "",
+    )
+
+
+def _evidence(fields: _Fields) -> EvidencePart:
+    return EvidencePart(
+        metric=fields.text("metric"),
+        now=fields.text("now"),
+        usual=fields.text_or_none("usual") or "",
+        unusual=fields.text_or_none("unusual") or "",
+        since=fields.text_or_none("since") or "",
     )
 
 

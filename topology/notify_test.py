@@ -14,7 +14,7 @@ from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettin
 from agents.alerting.telling import why_told
 from connectors.log import log_line
 from connectors.pagerduty import pagerduty_event
-from connectors.slack import slack_message
+from connectors.slack_message import slack_message
 from schemas.ids import record_id
 from schemas.messages import parse
 from schemas.records import Incident, IncidentChange, IncidentState, Severity

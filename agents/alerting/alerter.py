@@ -14,7 +14,7 @@ from agents.alerting.queues import Queues, name_of
 from agents.alerting.reasons import Reason
 from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from agents.alerting.standing import Standing
+from agents.alerting.standing import Acknowledgement, Standing
 from agents.alerting.telling import ENDS, QUIET_CHANGES, concerns, is_severe_enough, why_told
 from schemas.records import (
     AuditOutcome,
@@ -26,6 +26,7 @@ from schemas.records import (
 )
 
 _MOST_AUTHOR: Final = 200
+_MOST_COMMENT: Final = 2000
 
 
 class Alerter:
@@ -53,6 +54,8 @@ class Alerter:
         self._paging, self._standing, self._talks = state.paging, state.open, state.talks
         self._sources, self._commands, self._touched = state.sources, state.commands, state.touched
         self._queues: Final = Queues(settings, state)
+        self._over: Standing | None = None
+        """Of the incident that ended last: who cared for it is told with its end."""
         self._repeats: Final[Schedule[bytes]] = Schedule()
         self._held: Final[set[bytes]] = set()
         """Keys of the conversations in which a silence holds a message back."""
@@ -289,7 +292,9 @@ class Alerter:
             return AuditOutcome.REFUSED, "no incident of this tenant with this id is open", []
         if known.acknowledged_by:
             return AuditOutcome.REPEATED, f"{known.acknowledged_by} was first", []
-        known.acknowledged_by = command.author[:_MOST_AUTHOR] or "somebody"
+        known.acknowledgement = Acknowledgement(
+            command.author[:_MOST_AUTHOR] or "somebody", command.at, command.comment[:_MOST_COMMENT]
+        )
         self._touched |= {standing.KEY + command.target.encode(), LEDGER_KEY}
         decisions: list[Decision] = []
         for name in self._receivers:
@@ -307,7 +312,7 @@ class Alerter:
         self._touched.add(standing.KEY + incident.id.encode())
         known = self._standing.get(incident.id)
         if incident.state is not IncidentState.OPEN:
-            self._standing.pop(incident.id, None)
+            self._over = self._standing.pop(incident.id, None)
         elif known is None:
             self._standing[incident.id] = Standing(incident)
         else:
@@ -347,7 +352,11 @@ class Alerter:
         ]
 
     def _say(self, incident: Incident, receiver: str, reason: Reason, now: int) -> list[Decision]:
-        return self._queues.say(incident, receiver, reason, now, acknowledged_by=self._acknowledged_by(incident))
+        known = self._standing.get(incident.id)
+        if known is None and self._over is not None and self._over.incident.id == incident.id:
+            known = self._over
+        acknowledged = None if known is None else known.acknowledgement
+        return self._queues.say(incident, receiver, reason, now, acknowledged=acknowledged)
 
     def _why_listed(
         self, incident: Incident, receiver: ReceiverSettings, now: int, *, at_any_age: bool

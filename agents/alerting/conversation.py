@@ -9,8 +9,9 @@ from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Reason
 from streams.pages import seal, unseal
 
-_VERSION: Final = 3
-"""2 added `held` and what follows it: a row of version 1 has their defaults. 3 has `summaries` for what was one `summary`."""
+_VERSION: Final = 4
+"""2 added `held` and what follows it: a row of version 1 has their defaults. 3 has `summaries` for what was one
+`summary`. 4 added `thread`, here and in each delivery: an older row has none."""
 
 ANSWERS: Final = (Reason.ACKNOWLEDGED, Reason.NEW_LEVEL, Reason.RESOLVED, Reason.GIVEN_UP, Reason.CLOSED)
 """What is only told to those who took a message that the incident is open."""
@@ -44,6 +45,8 @@ class Conversation:
     """How often it was told, or would have been, that it is still open."""
     reach: int = 0
     """How many models, users and metrics the last such message named."""
+    thread: str = ""
+    """Where the receiver has put the first message, in its own terms."""
     queue: list[Delivery] = field(default_factory=list)
     """Messages without an outcome, in order; few, since repeats and extensions wait until none is queued."""
 

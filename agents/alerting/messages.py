@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from agents.alerting.reasons import Reason
+from agents.alerting.standing import Acknowledgement
 from schemas.ids import record_id
 from schemas.messages import IncidentMessage, IncidentPart, ListedPart, SummaryMessage, encode
 from schemas.records import Incident, IncidentState
@@ -33,9 +34,12 @@ class Delivery:
     decided_at: int
     """Wall clock, µs; the deadline counts from here, over restarts."""
 
-    def begun(self, now: int) -> "Delivery":
+    thread: str = ""
+    """Where the receiver has put earlier messages about the same incident, in its own terms."""
+
+    def begun(self, now: int, thread: str) -> "Delivery":
         """The same message, after it had to wait for its turn: its deadline counts from now."""
-        return replace(self, decided_at=now)
+        return replace(self, decided_at=now, thread=thread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +83,14 @@ def summary_id(incident: Incident, receiver: str, first_at: int) -> str:
     return record_id(incident.tenant, incident.id, incident.revision, receiver, "summary", first_at)
 
 
-def incident_message(incident: Incident, reason: Reason, page_url: str | None = None, acknowledged_by: str = "") -> str:
-    """The body of a message about one incident; with `page_url` it has a link."""
+def incident_message(
+    incident: Incident,
+    reason: Reason,
+    page_url: str | None = None,
+    trace_url: str | None = None,
+    acknowledged: Acknowledgement | None = None,
+) -> str:
+    """The body of a message about one incident; with `page_url` it has a link, with `trace_url` one to each trace that is known of it."""
     part = IncidentPart(
         id=incident.id,
         tenant=incident.tenant,
@@ -100,7 +110,9 @@ def incident_message(incident: Incident, reason: Reason, page_url: str | None = 
         anomaly_ids=incident.anomaly_ids,
         settings_version=incident.settings_version,
         link=_link(page_url, incident.tenant, incident.id),
-        acknowledged_by=acknowledged_by or None,
+        acknowledged_by=None if acknowledged is None else acknowledged.author,
+        acknowledged_at=None if acknowledged is None or not acknowledged.at else iso(acknowledged.at),
+        acknowledged_comment=(acknowledged.comment or None) if acknowledged is not None else None,
         no_data_since=None if incident.no_data_since is None else iso(incident.no_data_since),
         new_level_since=None if incident.new_level_since is None else iso(incident.new_level_since),
         note=incident.note,

@@ -23,6 +23,10 @@ class DeliveryAnswer(Protocol):
         """What the answer itself says is wrong, in a few words. With a status of the 200s it means that the message was not taken."""
 
     @property
+    def thread(self) -> str:
+        """Where later messages about the same incident belong, in the receiver's own terms; empty when it says nothing of the kind."""
+
+    @property
     def refused(self) -> bool:
         """Whether we refuse to send to this target at all, so that another attempt is pointless."""
 
@@ -34,8 +38,9 @@ class DeliveryAnswer(Protocol):
 class Receiver(Protocol):
     """One receiver of messages. It neither retries nor raises for what a receiver can do wrong: that is an answer."""
 
-    async def deliver(self, notification_id: str, body: bytes, now: int) -> DeliveryAnswer:
-        """One attempt to hand over a message within a time of its own. `now` is the wall clock, µs.
+    async def deliver(self, notification_id: str, body: bytes, now: int, thread: str = "") -> DeliveryAnswer:
+        """One attempt to hand over a message within a time of its own. `now` is the wall clock, µs; `thread` what an answer said of an earlier
+        message about the same incident.
 
         The same id is the same message: a receiver that got it before ignores it.
         """

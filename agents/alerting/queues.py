@@ -10,7 +10,7 @@ from agents.alerting.messages import Delivery, incident_message, message_id
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from agents.alerting.standing import reach
+from agents.alerting.standing import Acknowledgement, reach
 from schemas.records import Incident, IncidentState, NotificationOutcome
 
 
@@ -51,7 +51,7 @@ class Queues:
         return Reason.LISTED_CAP if self._paging.is_full(receiver.name, receiver.pages_per_hour, now) else None
 
     def say(
-        self, incident: Incident, receiver: str, reason: Reason, now: int, *, acknowledged_by: str
+        self, incident: Incident, receiver: str, reason: Reason, now: int, *, acknowledged: Acknowledgement | None
     ) -> list[Decision]:
         """Queue a message of its own, and begin it if its turn has come."""
         key = talk_key(incident, receiver)
@@ -67,7 +67,9 @@ class Queues:
                 incident_revision=incident.revision,
                 receiver=receiver,
                 reason=reason,
-                body=incident_message(incident, reason, self._settings.page_url, acknowledged_by),
+                body=incident_message(
+                    incident, reason, self._settings.page_url, self._settings.trace_url, acknowledged
+                ),
                 decided_at=now,
             )
         )
@@ -88,7 +90,7 @@ class Queues:
                 )
                 continue
             talk.sending = True
-            talk.queue[0] = head = head.begun(now)
+            talk.queue[0] = head = head.begun(now, talk.thread)
             self._in_flight[head.notification_id] = key
             decisions.append(self._ledger.begun(head, now))
         if talk.is_over:
@@ -132,6 +134,8 @@ class Queues:
         talk.sending = False
         if delivery.reason not in ANSWERS:
             talk.told |= isinstance(outcome, Delivered)
+        if isinstance(outcome, Delivered) and outcome.thread:
+            talk.thread = outcome.thread
         self._touched.add(LEDGER_KEY)
         ended = self._ledger.ended(delivery, outcome, status=status, attempt=attempt, now=now)
         return [ended, *self.advance(key, now)]

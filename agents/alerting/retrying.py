@@ -18,6 +18,8 @@ class Delivered:
 
     detail: str
     reason: Attempt = Attempt.DELIVERED
+    thread: str = ""
+    """Where later messages about the same incident belong, in the receiver's own terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def after_attempt(
     detail = _detail(answer)
     reason = _reason(answer)
     if reason is Attempt.DELIVERED:
-        return Delivered(detail)
+        return Delivered(detail, thread=answer.thread)
     if reason not in (Attempt.SERVER_FAULT, Attempt.TOO_MANY_REQUESTS, Attempt.NO_ANSWER):
         return GiveUp(reason, detail)
     wait_s = backoff_s(notification_id, attempt, retry)

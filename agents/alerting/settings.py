@@ -166,7 +166,17 @@ class AlertSettings:
     """Address at which people reach Sentinel's page, such as `https://sentinel.example.org`: each message links to
     `PAGE_URL/incidents/TENANT/INCIDENT`. None means that messages have no link."""
 
+    trace_url: str | None = None
+    """Address of one trace in your tracing, with `{trace_id}` where its id belongs, such as `https://jaeger.example.org/trace/{trace_id}`: messages
+    link to traces of calls that were judged. None means that they name no trace."""
+
     def __post_init__(self) -> None:
+        if self.trace_url is not None and not (
+            self.trace_url.startswith(("https://", "http://")) and "{trace_id}" in self.trace_url
+        ):
+            raise ValueError(
+                f"trace_url is {self.trace_url!r}, it must begin with https:// or http:// and contain {{trace_id}}"
+            )
         if self.page_url is not None and not self.page_url.startswith(("https://", "http://")):
             raise ValueError(f"page_url is {self.page_url!r}, it must begin with https:// or http://")
         if (self.repeat_interval_s or 0) < 0:

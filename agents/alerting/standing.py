@@ -1,15 +1,28 @@
 """How an open incident stands: what repeats, silences that end, and acknowledgements need of it."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final, Self
+
+import orjson
 
 from schemas.records import Incident
 from streams.pages import seal, unseal
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+"""1 had the author of the acknowledgement alone: a row of it has no time and no comment."""
 _SIZE: Final = struct.Struct("<H")
 KEY: Final = b"open/"
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who cares for an incident."""
+
+    author: str
+    at: int
+    """When it was asked for, wall clock, µs; 0 when that is not known."""
+    comment: str = ""
 
 
 @dataclass(slots=True)
@@ -17,21 +30,30 @@ class Standing:
     """The newest record of an open incident, and who cares for it."""
 
     incident: Incident
-    acknowledged_by: str = ""
-    """Author of the acknowledgement; empty while there is none."""
+    acknowledgement: Acknowledgement | None = None
+
+    @property
+    def acknowledged_by(self) -> str:
+        """Author of the acknowledgement; empty while there is none."""
+        return "" if self.acknowledgement is None else self.acknowledgement.author
 
     def row(self) -> bytes:
         """As a row of a lane's state."""
-        author = self.acknowledged_by.encode()
-        return seal(_VERSION, _SIZE.pack(len(author)) + author + self.incident.to_bytes())
+        about = b"" if self.acknowledgement is None else orjson.dumps(asdict(self.acknowledgement))
+        return seal(_VERSION, _SIZE.pack(len(about)) + about + self.incident.to_bytes())
 
     @classmethod
     def from_row(cls, value: bytes) -> Self:
         """What `row` gave. Raises NewerState, and BadRecord where the bytes are not a row's."""
-        _, body = unseal(value, _VERSION, "open incidents")
+        version, body = unseal(value, _VERSION, "open incidents")
         (size,) = _SIZE.unpack_from(body)
-        author = bytes(body[_SIZE.size : _SIZE.size + size]).decode()
-        return cls(Incident.from_bytes(bytes(body[_SIZE.size + size :])), author)
+        about = bytes(body[_SIZE.size : _SIZE.size + size])
+        incident = Incident.from_bytes(bytes(body[_SIZE.size + size :]))
+        if not about:
+            return cls(incident)
+        return cls(
+            incident, Acknowledgement(**orjson.loads(about)) if version > 1 else Acknowledgement(about.decode(), 0)
+        )
 
 
 def reach(incident: Incident) -> int:

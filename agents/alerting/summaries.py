@@ -15,8 +15,8 @@ from schemas.ids import record_id
 from schemas.records import Incident
 from streams.pages import seal, unseal
 
-_VERSION: Final = 2
-"""2 added `not_before`: a row of version 1 has its default."""
+_VERSION: Final = 3
+"""2 added `not_before`, 3 the delivery's `thread`: an older row has their defaults."""
 _KEY: Final = b"summary/"
 
 

@@ -71,6 +71,9 @@ def test_message_is_what_the_documentation_says() -> None:
                 "settings_version": "0",
                 "no_data_since": None,
                 "new_level_since": None,
+                "errors": [],
+                "sample_event_ids": [],
+                "trace_links": [],
                 "note": "",
             }
         },

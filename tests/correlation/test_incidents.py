@@ -21,7 +21,7 @@ def test_first_anomaly_opens_an_incident_that_says_what_where_and_how_much() -> 
         revision=1,
         change=OPENED,
         severity=Severity.MEDIUM,
-        title="latency of user u-1 in chat-api/gpt-4o 3.1x expected",
+        title="latency of user u-1 in chat-api/gpt-4o 3.1 µs, usual 1 µs",
         opened_at=micros(0),
         updated_at=micros(0),
         anomaly_count=1,
@@ -54,7 +54,7 @@ def test_rise_of_severity_is_told_at_once_and_a_fall_never() -> None:
     lane.at(0, arrives(anomaly(0, source=(0, 1, 0))))
     [escalated] = lane.at(1, arrives(anomaly(1, source=(0, 2, 0), severity=Severity.CRITICAL, metric="cost")))
     assert (escalated.change, escalated.severity, escalated.revision) == (ESCALATED, Severity.CRITICAL, 2)
-    assert escalated.title == "cost of chat-api/gpt-4o 3.1x expected; also latency"
+    assert escalated.title == "cost of chat-api/gpt-4o 3.1e-09 currency units, usual 1e-09 currency units; also latency"
     assert lane.at(2, arrives(anomaly(2, source=(0, 3, 0), severity=Severity.LOW))) == []
     lane.at(3, ends(3, anomaly(0), source=(0, 4, 0)), ends(3, anomaly(0, metric="cost"), source=(0, 4, 1)))
     [resolved] = lane.at(300, watermark(300, source_offset=9))

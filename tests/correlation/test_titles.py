@@ -14,24 +14,42 @@ BELOW = {"direction": Direction.BELOW}
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({}, "latency of chat-api/gpt-4o 3.1x expected"),
-        ({"observed": 1.4}, "latency of chat-api/gpt-4o 40 % above expected"),
-        ({"observed": 1.999}, "latency of chat-api/gpt-4o 2x expected"),
-        ({"observed": 123_456.0}, "latency of chat-api/gpt-4o 123,000x expected"),
-        ({"observed": 0.2, **BELOW}, "latency of chat-api/gpt-4o 80 % below expected"),
-        ({"metric": "request_rate", "observed": 0.0, **BELOW}, "request rate of chat-api/gpt-4o 100 % below expected"),
-        ({"observed": 0.25, "expected": 0.0}, "latency of chat-api/gpt-4o at 0.25 µs instead of 0 s"),
-        ({"observed": 1.001}, "latency of chat-api/gpt-4o at 1 µs instead of 1 µs"),
-        ({"observed": float("inf")}, "latency of chat-api/gpt-4o at inf s instead of 1 µs"),
-        ({"expected": None, "observed": 81_234.0}, "latency of chat-api/gpt-4o at 81.2 ms"),
-        ({"model": None}, "latency of chat-api 3.1x expected"),
-        ({"user": "u-1"}, "latency of user u-1 in chat-api/gpt-4o 3.1x expected"),
-        ({"rule": "slow", "expected": 2.0}, "latency of chat-api/gpt-4o at 3.1 µs, above 2 µs (rule slow)"),
-        ({"rule": "slow", "expected": None}, "latency of chat-api/gpt-4o at 3.1 µs (rule slow)"),
+        ({"observed": 9.3e6, "expected": 3e6}, "latency of chat-api/gpt-4o 9.3 s, usual 3 s"),
+        ({"observed": 1.001}, "latency of chat-api/gpt-4o 1 µs, above the usual 1 µs"),
+        ({"observed": 0.25, "expected": 0.0}, "latency of chat-api/gpt-4o 0.25 µs, usual 0 s"),
+        ({"observed": float("inf")}, "latency of chat-api/gpt-4o inf s, usual 1 µs"),
+        ({"expected": None, "observed": 81_234.0}, "latency of chat-api/gpt-4o 81.2 ms"),
+        ({"model": None}, "latency of chat-api 3.1 µs, usual 1 µs"),
+        ({"user": "u-1"}, "latency of user u-1 in chat-api/gpt-4o 3.1 µs, usual 1 µs"),
+        (
+            {"application": "checkout", "model": None, "rule": "slow", "observed": 12e6, "expected": 10e6},
+            "latency of checkout 12 s, limit 10 s (rule slow)",
+        ),
+        ({"rule": "slow", "expected": None}, "latency of chat-api/gpt-4o 3.1 µs (rule slow)"),
+        (
+            {"metric": "error_rate", "observed": 0.57, "expected": 0.004},
+            "57 % of calls of chat-api/gpt-4o fail, usual 0.4 %",
+        ),
+        (
+            {"metric": "error_rate", "observed": 0.57, "expected": 0.05, "rule": "r"},
+            "57 % of calls of chat-api/gpt-4o fail, limit 5 % (rule r)",
+        ),
+        (
+            {"metric": "request_rate", "observed": 0.0, "expected": 1.4, **BELOW},
+            "no calls of chat-api/gpt-4o since 22:13:10 UTC, 1.4/s expected",
+        ),
+        (
+            {"metric": "request_rate", "observed": 0.3, "expected": 1.4, **BELOW},
+            "calls of chat-api/gpt-4o at 0.3/s, usual 1.4/s",
+        ),
+        (
+            {"metric": "request_rate", "observed": 0.3, "expected": 1.0, "rule": "few", **BELOW},
+            "request rate of chat-api/gpt-4o 0.3/s, limit 1/s (rule few)",
+        ),
     ],
 )
 def test_sentence(fields: dict[str, object], words: str) -> None:
-    """Multiples from two on, percentages below, bare numbers where neither would be honest; a rule's limit is no expectation."""
+    """What a person would say: the value with its unit, and what it is to be compared with; a rule's limit is no expectation."""
     assert sentence(anomaly(0, **fields)) == words  # type: ignore[arg-type]
 
 

@@ -21,7 +21,8 @@ from connectors.pace import Pace
 from connectors.pagerduty import PagerDutyReceiver, pagerduty_event
 from connectors.ping import PingReceiver
 from connectors.rendering import rendered
-from connectors.slack import SlackReceiver, slack_message
+from connectors.slack import SlackReceiver
+from connectors.slack_message import slack_message
 from connectors.webhook import WebhookReceiver
 from schemas.messages import Message, parse
 from schemas.secrets import Secret

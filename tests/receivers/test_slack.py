@@ -7,7 +7,8 @@ from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Attempt, Reason
 from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_attempt
 from agents.alerting.settings import RetrySettings
-from connectors.slack import SlackReceiver, slack_message
+from connectors.slack import SlackReceiver
+from connectors.slack_message import slack_message
 from schemas.messages import parse
 from schemas.secrets import Secret
 from tests.receivers.messages import NASTY, body, summary

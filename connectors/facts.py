@@ -1,0 +1,25 @@
+"""What a person on call looks for first in an incident, in the order in which it is shown."""
+
+from collections.abc import Iterator
+
+from schemas.messages import IncidentPart
+
+
+def facts(incident: IncidentPart) -> Iterator[tuple[str, str]]:
+    """Names and texts: the four numbers, which errors, who cares for it, and why it is in its state. What is not known is left out."""
+    if incident.evidence is not None:
+        shown = incident.evidence
+        yield from _present(now=shown.now, usual=shown.usual, how_unusual=shown.unusual, since=shown.since)
+    yield from _present(
+        errors="; ".join(incident.errors),
+        acknowledged_by=incident.acknowledged_by,
+        acknowledged_since=incident.acknowledged_at,
+        comment=incident.acknowledged_comment,
+        no_data_since=incident.no_data_since,
+        new_level_since=incident.new_level_since,
+        note=incident.note,
+    )
+
+
+def _present(**named: str | None) -> Iterator[tuple[str, str]]:
+    return ((name, text) for name, text in named.items() if text)
