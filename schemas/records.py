@@ -349,6 +349,17 @@ class Incident(Record):
     no_data_since: int | None = None
     new_level_since: int | None = None
     note: str = ""
+    evidence_metric: str = ""
+    evidence_model: str | None = None
+    evidence_user: str | None = None
+    evidence_rule: str | None = None
+    evidence_observed: float | None = None
+    evidence_expected: float | None = None
+    evidence_score: float | None = None
+    evidence_since: int | None = None
+    breakdown: tuple[Breakdown, ...] = ()
+    sample_event_ids: tuple[str, ...] = ()
+    sample_trace_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 A body depends on incidents alone, on no clock: made again, it is the same to the byte.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,12 @@ from urllib.parse import quote
 from agents.alerting.reasons import Reason
 from agents.alerting.standing import Acknowledgement
 from schemas.ids import record_id
-from schemas.messages import IncidentMessage, IncidentPart, ListedPart, SummaryMessage, encode
+from schemas.messages import EvidencePart, IncidentMessage, IncidentPart, ListedPart, SummaryMessage, encode
 from schemas.records import Incident, IncidentState
+from schemas.units import number, quantity
 
+_MOST_ERRORS: Final = 5
+_MOST_TRACES: Final = 3
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -116,6 +120,10 @@ def incident_message(
         no_data_since=None if incident.no_data_since is None else iso(incident.no_data_since),
         new_level_since=None if incident.new_level_since is None else iso(incident.new_level_since),
         note=incident.note,
+        evidence=_evidence(incident),
+        errors=tuple(f"{part.name} {part.value}: {part.count}" for part in incident.breakdown[:_MOST_ERRORS]),
+        sample_event_ids=incident.sample_event_ids,
+        trace_links=_trace_links(trace_url, incident),
     )
     return encode(IncidentMessage(type=f"incident.{reason}", timestamp=iso(incident.updated_at), incident=part))
 
@@ -144,6 +152,31 @@ def iso(time: int) -> str:
     '2023-11-14T22:13:20.000001Z'
     """
     return (_EPOCH + timedelta(microseconds=time)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _evidence(incident: Incident) -> EvidencePart | None:
+    metric, observed, expected = incident.evidence_metric, incident.evidence_observed, incident.evidence_expected
+    if not metric or observed is None:
+        return None
+    usual = "" if expected is None else quantity(metric, expected)
+    unusual = [] if incident.evidence_score is None else [f"score {number(incident.evidence_score)}"]
+    if incident.evidence_rule is not None:
+        usual = f"limit {usual}".rstrip()
+        unusual = [f"rule {incident.evidence_rule}"]
+    elif expected is not None and expected > 0 and math.isfinite(observed / expected):
+        unusual.insert(0, f"{number(observed / expected)}x usual")
+    since = incident.opened_at if incident.evidence_since is None else incident.evidence_since
+    return EvidencePart(
+        metric=metric, now=quantity(metric, observed), usual=usual, unusual=", ".join(unusual), since=iso(since)
+    )
+
+
+def _trace_links(trace_url: str | None, incident: Incident) -> tuple[str, ...]:
+    if trace_url is None:
+        return ()
+    # Whoever sends telemetry chooses the ids.
+    ids = (quote(trace, safe="") for trace in incident.sample_trace_ids[:_MOST_TRACES])
+    return tuple(trace_url.replace("{trace_id}", trace) for trace in ids)
 
 
 def _listed(listing: Listing, link: str | None) -> ListedPart:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from agents.correlation.grading import Extent, Thresholds, incident_severity
+from agents.correlation.lead import Lead
 from agents.correlation.signals import NEVER, Signals, signal_key
 from agents.correlation.titles import sentence, title
 from schemas.records import Anomaly, Incident, IncidentChange, IncidentState, Severity, SignalChange, SignalStatus
@@ -65,6 +66,8 @@ class OpenIncident:
     """How its signals ended so far: a sum of `_ENDS`."""
     note: str = ""
     """Why it is as it is, for a person."""
+    evidence: Lead | None = None
+    """The newest of the signal that the title tells of; None in a row of an earlier release."""
 
     def join(self, anomaly: Anomaly, append_time: int) -> bool:
         """Take an anomaly in; true when that raises the incident's severity.
@@ -74,7 +77,14 @@ class OpenIncident:
         before = self.severity
         is_graver = _RANK[anomaly.severity] > _RANK[self.gravest]
         if is_graver or (anomaly.severity is self.gravest and anomaly.score > self.score) or not self.anomaly_count:
-            self.score, self.lead, self.lead_metric = anomaly.score, sentence(anomaly), anomaly.metric
+            self.evidence = Lead.of(anomaly, self.evidence)
+            self.score, self.lead, self.lead_metric = (
+                anomaly.score,
+                sentence(anomaly, self.evidence.since),
+                anomaly.metric,
+            )
+        elif self.evidence is not None and self.evidence.is_signal_of(anomaly):
+            self.evidence = Lead.of(anomaly, self.evidence)
         if is_graver:
             self.gravest = anomaly.severity
         self.last_event = max(self.last_event, anomaly.event_time)
@@ -157,7 +167,7 @@ class OpenIncident:
         )
 
     def _incident(self, change: IncidentChange, severity: Severity, text: str) -> Incident:
-        return Incident(
+        made = Incident(
             id=self.id,
             tenant=self.tenant,
             application=self.application,
@@ -182,6 +192,7 @@ class OpenIncident:
             new_level_since=self.signals.level_since,
             note=self.note,
         )
+        return made if self.evidence is None else self.evidence.told_in(made)
 
     def row(self) -> bytes:
         """The state as a row: a head of what the record does not say, the lead metric, and the record with the lead as its title and
@@ -239,4 +250,5 @@ class OpenIncident:
             no_data_append=no_data_append,
             ends=ends,
             note=record.note,
+            evidence=Lead.told_by(record),
         )

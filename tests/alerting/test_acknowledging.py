@@ -1,8 +1,11 @@
 """Somebody cares for an incident: it is told once, and not repeated."""
 
+from dataclasses import replace
+
 import orjson
 
 from agents.alerting.reasons import Reason
+from agents.alerting.retrying import Delivered
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from schemas.records import AuditOutcome, IncidentChange, Severity
 from tests.alerting.timeline import (
@@ -12,6 +15,7 @@ from tests.alerting.timeline import (
     audits,
     deliveries,
     incident,
+    micros,
     reasons,
     silence,
 )
@@ -90,3 +94,36 @@ def test_what_was_acknowledged_in_a_silence_is_not_told_when_it_ends() -> None:
     desk.at(1, incident("i1", OPENED, 1))
     desk.ask(2, acknowledge("i1"))
     assert deliveries(desk.pass_to(200)) == []
+
+
+def test_all_messages_after_it_say_who_has_it_since_when_and_why() -> None:
+    """Also the end, and after a restart; a row of an earlier release has the name alone."""
+    desk = Desk()
+    [opened] = deliveries(desk.at(0, incident("i1", IncidentChange.OPENED, 0)))
+    desk.delivered(opened)
+    desk.ask(5, replace(acknowledge("i1"), comment="looking", at=micros(5)))
+    desk.flush()
+    desk.restart()
+    [told] = desk.core.pending()
+    desk.delivered(told)
+    [escalated] = deliveries(desk.at(6, incident("i1", IncidentChange.ESCALATED, 6, severity=Severity.CRITICAL)))
+    desk.delivered(escalated)
+    [over] = deliveries(desk.at(7, incident("i1", IncidentChange.RESOLVED, 7)))
+    for message in (told, escalated, over):
+        part = orjson.loads(message.body)["data"]["incident"]
+        assert (part["acknowledged_by"], part["acknowledged_comment"]) == ("ann", "looking")
+        assert part["acknowledged_at"] == "2023-11-14T22:13:25.000000Z"
+    assert "acknowledged_by" not in orjson.loads(opened.body)["data"]["incident"]
+
+
+def test_where_the_receiver_put_the_first_message_is_known_to_the_later_ones() -> None:
+    """Over a restart, so that one message stays one."""
+    desk = Desk()
+    [opened] = deliveries(desk.at(0, incident("i1", IncidentChange.OPENED, 0)))
+    assert opened.thread == ""
+    taken = Delivered("HTTP 200", thread="C1/1.5")
+    desk.core.on_outcome(opened.notification_id, taken, status=200, attempt=1, now=micros(1))
+    desk.flush()
+    desk.restart()
+    [escalated] = deliveries(desk.at(6, incident("i1", IncidentChange.ESCALATED, 6, severity=Severity.CRITICAL)))
+    assert escalated.thread == "C1/1.5"

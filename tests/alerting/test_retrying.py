@@ -22,6 +22,7 @@ class Answered:
     retry_after_s: float | None = None
     error: str | None = None
     refused: bool = False
+    thread: str = ""
     unrenderable: bool = False
 
 

@@ -3,7 +3,7 @@
 from agents.correlation.correlator import OTHER_APPLICATIONS
 from agents.correlation.settings import CorrelationSettings
 from schemas.ids import record_id
-from schemas.records import INTAKE, Incident, IncidentChange, IncidentState, Severity
+from schemas.records import INTAKE, Breakdown, Incident, IncidentChange, IncidentState, Severity
 from tests.correlation.timeline import Lane, anomaly, arrives, changes, ends, micros, seconds, watermark
 
 OPENED, ESCALATED, UPDATED, RESOLVED, NO_DATA, NEW_LEVEL, GIVEN_UP, CLOSED = IncidentChange
@@ -34,7 +34,46 @@ def test_first_anomaly_opens_an_incident_that_says_what_where_and_how_much() -> 
         lane=3,
         offset=0,
         ordinal=0,
+        evidence_metric="latency",
+        evidence_model="gpt-4o",
+        evidence_user="u-1",
+        evidence_observed=3.1,
+        evidence_expected=1.0,
+        evidence_score=5.0,
+        evidence_since=micros(-10),
     )
+
+
+def test_evidence_is_the_newest_of_what_the_title_is_about() -> None:
+    """Since its first anomaly; other signals, less grave, do not replace it, and neither does a restart."""
+    lane = Lane()
+    lane.at(0, arrives(anomaly(0, source=(0, 1, 0), metric="request_rate", observed=0.0, expected=1.4)))
+    lane.at(120, arrives(anomaly(120, source=(0, 2, 0), metric="request_rate", observed=0.0, expected=1.4, score=9.0)))
+    lane.flush()
+    lane.restart()
+    broken = (Breakdown("error_type", "rate_limited", 7),)
+    lane.at(
+        240,
+        arrives(anomaly(230, source=(0, 3, 0), metric="cost", severity=Severity.LOW)),
+        arrives(
+            anomaly(
+                240,
+                source=(0, 4, 0),
+                metric="request_rate",
+                observed=0.1,
+                expected=1.4,
+                score=3.0,
+                breakdown=broken,
+                sample_event_ids=("e1",),
+                sample_trace_ids=("t1",),
+            )
+        ),
+    )
+    [last] = lane.at(400, arrives(anomaly(400, source=(0, 5, 0), metric="latency", severity=Severity.LOW)))[-1:]
+    assert last.title.startswith("no calls of chat-api/gpt-4o since 22:13:10 UTC, 1.4/s expected; also ")
+    assert (last.evidence_metric, last.evidence_observed, last.evidence_score) == ("request_rate", 0.1, 3.0)
+    assert last.evidence_since == micros(-10)
+    assert (last.breakdown, last.sample_event_ids, last.sample_trace_ids) == (broken, ("e1",), ("t1",))
 
 
 def test_more_of_the_same_says_nothing_new() -> None:

@@ -55,7 +55,7 @@ async def slack_webhook(request: web.Request) -> web.StreamResponse:
 
 
 async def slack_bot(request: web.Request) -> web.StreamResponse:
-    """chat.postMessage: always 200, the body says how it went."""
+    """chat.postMessage and chat.update: always 200, the body says how it went."""
     message = orjson.loads(await request.read())
     if request.headers.get("Authorization") != f"Bearer {BOT_TOKEN}":
         return web.json_response({"ok": False, "error": "invalid_auth"})
@@ -63,6 +63,8 @@ async def slack_bot(request: web.Request) -> web.StreamResponse:
         return web.json_response({"ok": False, "error": "channel_not_found"})
     if wrong := _blocks_fault(message):
         return web.json_response({"ok": False, "error": wrong})
+    if request.path.endswith("/chat.update") and message.get("ts") != "1503435956.000247":
+        return web.json_response({"ok": False, "error": "message_not_found"})
     return web.json_response({"ok": True, "channel": "C123", "ts": "1503435956.000247"})
 
 
@@ -82,6 +84,10 @@ def _blocks_fault(message: dict[str, Any]) -> str:
     blocks = message.get("blocks", [])
     if not 0 < len(blocks) <= 50:
         return "invalid_blocks"
+    for attachment in message.get("attachments", []):
+        if not re.fullmatch(r"#[0-9a-f]{6}", attachment["color"]) or not attachment["blocks"]:
+            return "invalid_attachments"
+        blocks = [*blocks, *attachment["blocks"]]
     for block in blocks:
         texts = [block["text"]] if "text" in block else block["fields"]
         most = 150 if block["type"] == "header" else 2000 if "fields" in block else 3000

@@ -16,6 +16,7 @@ class ReceivedPost:
 
     headers: dict[str, str]
     body: bytes
+    path: str = ""
 
 
 @dataclass
@@ -27,7 +28,7 @@ class BadReceiver:
     received: list[ReceivedPost] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.received.append(ReceivedPost(dict(request.headers), await request.read()))
+        self.received.append(ReceivedPost(dict(request.headers), await request.read(), request.path))
         return await self.behaviours[min(len(self.received), len(self.behaviours)) - 1](request)
 
 
