@@ -15,8 +15,12 @@ from schemas.redacting import redacted
 from topology.commands.api import api
 from topology.commands.capacity import capacity
 from topology.commands.demo import announce, demo
+from topology.commands.doctor import doctor
 from topology.commands.explain import explain
+from topology.commands.groups import Grouped
+from topology.commands.init import init
 from topology.commands.lanes import lanes
+from topology.commands.listing import anomalies, audit, incidents, messages
 from topology.commands.notify import notify_test
 from topology.commands.people import acknowledge, silence
 from topology.commands.produce import produce
@@ -30,7 +34,7 @@ BUG: Final = 70
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    cls=Grouped,
     rich_markup_mode=None,
     help="Watches LLM and ML deployments: telemetry on Kafka in, one signed message per incident out.",
 )
@@ -48,6 +52,12 @@ app.command("notify-test", epilog="Example: sentinel notify-test on-call --dry-r
 app.command(epilog="Example: sentinel capacity --events-per-s 100000 --subjects 50000 --retention-days telemetry=3")(
     capacity
 )
+app.command(epilog="Example: sentinel incidents --state open --severity high --severity critical --since 2h")(incidents)
+app.command(epilog="Example: sentinel anomalies --tenant acme --application checkout --since 30m --json")(anomalies)
+app.command(epilog="Example: sentinel messages --tenant acme --incident 4f1c0a... --outcome suppressed")(messages)
+app.command(epilog="Example: sentinel audit --tenant acme --since 1w")(audit)
+app.command(epilog="Example: sentinel init try --bootstrap-servers kafka-1:9093 --username sentinel --dry-run")(init)
+app.command(epilog="Example: sentinel doctor --config sentinel.yaml --json")(doctor)
 app.command()(produce)
 app.command()(explain)
 app.command()(demo)

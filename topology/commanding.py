@@ -182,6 +182,13 @@ def _ending(silence: Standing, command: Command, answer: Audit | None) -> Standi
     return replace(silence, state=SilenceState.ENDED, expired_by=answer.author)
 
 
+def audits(broker: Broker, tenant: str | None = None, since: int | None = None) -> list[Audit]:
+    """What came of people's commands, the newest first; `since` is µs. Raises KafkaException."""
+    found = (_audit(record) for record in whole(broker, [TopicNames(broker.topic_prefix).audit]))
+    kept = [one for one in found if one is not None and tenant in (None, one.tenant) and one.at >= (since or 0)]
+    return sorted(kept, key=lambda one: (one.at, one.id), reverse=True)
+
+
 def _note(answered: dict[tuple[str, str], Audit], audit: Audit) -> None:
     """Of the answers to one command, sent more than once, the one that counts: that it was applied, or the newest."""
     place = (audit.tenant, audit.command_id)

@@ -49,6 +49,31 @@ def span(broker: Broker, topic: str, partition: int, start: int, end: int, timeo
         consumer.close()
 
 
+def newest_append_time(broker: Broker, topic: str, timeout_s: float = 10.0) -> int | None:
+    """When the newest record of a topic was appended, µs by the broker's clock; None where there is none that says. Raises KafkaException."""
+    consumer = _consumer(broker)
+    try:
+        ends = {}
+        for part in _partitions(consumer, [topic], timeout_s):
+            low, high = consumer.get_watermark_offsets(part, timeout=timeout_s)
+            if high > low:
+                # Behind the last record of a transaction lies its mark, which no reader is given.
+                ends[topic, part.partition] = (max(high - 2, low), high)
+        consumer.assign([TopicPartition(*place, start) for place, (start, _) in ends.items()])
+        times: list[int] = []
+        deadline = time.monotonic() + timeout_s
+        while len(times) < len(ends) and time.monotonic() < deadline:
+            message = consumer.poll(_WAIT_S)
+            if message is None:
+                if times:
+                    break
+            elif message.error() is None and message.timestamp()[1] > 0:
+                times.append(message.timestamp()[1] * 1000)
+        return max(times, default=None)
+    finally:
+        consumer.close()
+
+
 def _until_ends(
     consumer: Consumer, ranges: Mapping[tuple[str, int], tuple[int, int]], silence_s: float
 ) -> Iterator[Read]:

@@ -1,6 +1,5 @@
 """From settings to a store."""
 
-from connectors.store.elasticsearch import ElasticStore
 from connectors.store.embedded import EmbeddedStore
 from connectors.store.port import Store
 from connectors.store.settings import StoreKind, StoreSettings
@@ -12,5 +11,8 @@ def store_of(settings: StoreSettings) -> Store | None:
         case StoreKind.EMBEDDED:
             return EmbeddedStore(settings.path, settings.deadline_s, settings.timeout_s)
         case StoreKind.ELASTICSEARCH:
+            # Not with the embedded store: its client takes half a second to import.
+            from connectors.store.elasticsearch import ElasticStore
+
             return ElasticStore(settings)
     return None

@@ -1,8 +1,12 @@
 """What several commands share: the settings option, and output that people and programs can read."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,6 +22,10 @@ Config = Annotated[
         help="YAML file of settings; the environment (SENTINEL_SECTION__KEY) stands above it.",
     ),
 ]
+
+
+_LEAST_WIDTH: Final = 12
+"""Characters down to which a column of a table is folded."""
 
 
 class UserError(Exception):
@@ -37,18 +45,32 @@ def settings_from(config: Path | None) -> "Settings":
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output: folded to a terminal's width, or in whole aligned lines where another program reads it."""
-    from rich.console import Console
-    from rich.table import Table
+    """A table on standard output: folded to a terminal's width, or in whole aligned lines where another program reads it.
 
-    cells = [tuple(columns), *map(tuple, rows)]
-    console = Console()
-    if console.is_terminal:
-        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-        for row in cells[1:]:
-            table.add_row(*row)
-        console.print(table, markup=False)
-        return
+    What would move the cursor or colour the text is left out of the cells: they come from whoever writes telemetry.
+    """
+    cells = [tuple(_plain(cell) for cell in row) for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if sys.stdout.isatty():
+        widths = _folded(widths, shutil.get_terminal_size().columns)
+    for number, row in enumerate(cells):
+        for line in _lines(row, widths):
+            typer.secho(line, bold=number == 0)
+
+
+def _plain(cell: str) -> str:
+    return "".join(character if character.isprintable() else "�" for character in cell)
+
+
+def _folded(widths: Sequence[int], width: int) -> list[int]:
+    """Widths that fit: the widest columns give way, down to what still can be read."""
+    fitted = list(widths)
+    while sum(fitted) + 2 * (len(fitted) - 1) > width and max(fitted) > _LEAST_WIDTH:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted
+
+
+def _lines(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    folded = [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
+    for parts in itertools.zip_longest(*folded, fillvalue=""):
+        yield "  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip()
