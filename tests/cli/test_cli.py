@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from schemas.records import Anomaly, Direction, Evidence, Severity
@@ -37,6 +38,17 @@ COMMANDS = [
     ("produce",),
     ("explain",),
     ("demo",),
+    ("init",),
+    ("doctor",),
+    ("incidents",),
+    ("anomalies",),
+    ("messages",),
+    ("audit",),
+    ("api",),
+    ("silence",),
+    ("acknowledge",),
+    ("notify-test",),
+    ("produce",),
 ]
 
 
@@ -77,6 +89,27 @@ def test_every_command_has_help(command: Sequence[str]) -> None:
     assert done.stdout.startswith("Usage: sentinel ")
     if command not in (("topics",), ("settings",), ("lanes",)):
         assert "Example" in done.stdout
+
+
+def test_help_lists_every_command_in_a_group_in_one_line_each() -> None:
+    """Nobody looks for a command among twenty; one that was added is in a group too."""
+    said = CliRunner().invoke(app, ["--help"], prog_name="sentinel", env={"COLUMNS": "80"}).stdout
+    assert "Others" not in said
+    commands = said.partition("To begin:")[2].splitlines()
+    assert {line.split()[0] for line in commands if line.startswith("  ")} == set(get_command(app).commands)
+    assert all(line.startswith("  ") or line.endswith(":") or not line for line in commands)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete(shell: str) -> None:
+    """Each shell is given a script that asks the command itself; the command names what can follow."""
+    script = _sentinel(_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1", _SENTINEL_COMPLETE=f"source_{shell}")
+    assert script.returncode == 0, script.stderr
+    assert "_SENTINEL_COMPLETE" in script.stdout
+    words = {"bash": {"COMP_WORDS": "sentinel inc", "COMP_CWORD": "1"}}.get(
+        shell, {"_TYPER_COMPLETE_ARGS": "sentinel inc", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    )
+    assert "incidents" in _sentinel(_SENTINEL_COMPLETE=f"complete_{shell}", **words).stdout
 
 
 def test_help_imports_nothing_heavy() -> None:

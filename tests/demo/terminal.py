@@ -54,6 +54,10 @@ class Terminal:
         self._screen = screen
         self.written = ""
 
+    def type(self, text: str) -> None:
+        """Somebody types this."""
+        os.write(self._screen, text.encode())
+
     def until(self, seen: Callable[[str], bool], within_s: float) -> str:
         """What was written so far, once this is so. Fails when it is not so in time, or the program ends before."""
         deadline = time.monotonic() + within_s
