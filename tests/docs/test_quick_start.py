@@ -19,6 +19,8 @@ SHOWS = {
     "sentinel topics": r"telemetry +4 +created",
     "sentinel notify-test": r"hook",
     "sentinel standalone": r'"live":true',
+    "sentinel doctor": r"groups +ok +sink: 1 worker(.*\n)*.*page +ok",
+    "sentinel incidents": r"opened_at +severity(.*\n)*.*demo",
     "echo": r"#token=[0-9a-f]{64}",
     "sentinel produce": r"events to \S+telemetry",
     "curl": r"(incident\.opened(.*\n)*.*){3}",
