@@ -37,7 +37,7 @@ class Terminal:
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
 
-    def run(self, typed: str, within_s: float = 60.0) -> tuple[int, str]:
+    def run(self, typed: str, within_s: float = 300.0) -> tuple[int, str]:
         """Status of the first line that fails, or 0; and what was printed."""
         assert self._process.stdin is not None
         # A function, so that a line that fails ends the block and not the shell.
@@ -53,7 +53,7 @@ class Terminal:
                 return int(done[1]), said.strip()
             said += line
 
-    def until(self, typed: str, shows: str, within_s: float = 60.0) -> str:
+    def until(self, typed: str, shows: str, within_s: float = 300.0) -> str:
         """What was printed once it is that (a regular expression) and no line fails; typed again until then, as a reader would."""
         deadline = time.monotonic() + within_s
         while True:
