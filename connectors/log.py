@@ -3,6 +3,7 @@
 from typing import Any, Final, Protocol
 
 from connectors.answers import ReceiverAnswer
+from connectors.facts import facts
 from connectors.rendering import rendered
 from schemas.messages import IncidentMessage, Message
 
@@ -43,5 +44,6 @@ def log_line(message: Message) -> dict[str, Any]:
     """The fields of the message's line."""
     head = {"type": message.type, "timestamp": message.timestamp}
     if isinstance(message, IncidentMessage):
-        return head | {f"incident_{name}": getattr(message.incident, name) for name in _OF_INCIDENT}
+        named = {name: getattr(message.incident, name) for name in _OF_INCIDENT} | dict(facts(message.incident))
+        return head | {f"incident_{name}": value for name, value in named.items()}
     return head | {f"summary_{name}": getattr(message, name) for name in _OF_SUMMARY}

@@ -17,7 +17,7 @@ from streams.position import Refused
 def receivers_of(settings: AlertSettings) -> dict[str, Receiver]:
     """A connector for each receiver. Raises Refused, naming the receiver, where its URL or secret is not allowed."""
     made: dict[str, Receiver] = {}
-    paces: dict[Secret, Pace] = {}
+    paces: dict[tuple[Secret, str], Pace] = {}
     for receiver in settings.receivers:
         try:
             made[receiver.name] = _receiver(receiver, paces)
@@ -78,7 +78,7 @@ def heartbeat_of(settings: AlertSettings) -> Receiver | None:
         raise Refused(f"alerting.heartbeat: {fault}") from fault
 
 
-def _receiver(receiver: ReceiverSettings, paces: dict[Secret, Pace]) -> Receiver:
+def _receiver(receiver: ReceiverSettings, paces: dict[tuple[Secret, str], Pace]) -> Receiver:
     secret, allow_private = receiver.secret, receiver.allow_private
     match receiver.kind:
         case ReceiverKind.LOG:
@@ -89,9 +89,9 @@ def _receiver(receiver: ReceiverSettings, paces: dict[Secret, Pace]) -> Receiver
         case ReceiverKind.WEBHOOK:
             return WebhookReceiver(receiver.url or "", secret, allow_private=allow_private)
         case ReceiverKind.PAGERDUTY:
-            # PagerDuty counts by routing key, so receivers with the same one share a pace.
-            pace = paces.setdefault(secret, Pace(pagerduty.CALLS_A_MINUTE, 60.0))
+            # PagerDuty counts by routing key, so receivers with the same one share a pace; one at another address holds it up no more than its own.
             url = receiver.url or pagerduty.URL
+            pace = paces.setdefault((secret, url), Pace(pagerduty.CALLS_A_MINUTE, 60.0))
             return pagerduty.PagerDutyReceiver(secret, pace, url=url, allow_private=allow_private)
         case ReceiverKind.SLACK:
             url = receiver.url or slack.BOT_URL

@@ -38,7 +38,8 @@ class ReceiverSettings:
     `channel` is given, otherwise the whole address of an incoming webhook, which is a secret itself."""
 
     channel: str | None = None
-    """Slack channel, by id or name, to which a bot posts. None means an incoming webhook, which has its channel already."""
+    """Slack channel, by id or name, to which a bot posts: one message for each incident, changed as the incident changes, with the news in its
+    thread. None means an incoming webhook, which has its channel already and cannot change what it posted: each news is a message of its own."""
 
     allow_private: bool = False
     """Whether messages may go to a loopback or private address. Off, since a URL that somebody else chose could reach what only this machine
