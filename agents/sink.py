@@ -204,6 +204,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             # Asked again in a moment; what a broker that is away means for the sink, its own requests tell.
             _log.info("sink.lag_unknown", reason=str(fault))
             return
+        metrics.SINK_ASKED.set_to_current_time()
         for tp in owned & self._committed.keys() & consumer.assignment():
             metrics.SINK_LAG.labels(tp.topic, tp.partition).set(max(ends[tp] - self._committed[tp], 0))
 

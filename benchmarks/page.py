@@ -34,7 +34,7 @@ from streams.settings import Broker, Lanes
 from streams.topics import EMBEDDED_PARTITIONS
 from tests.page import browser
 from tests.store.documents import SECOND, aggregate, anomaly, incident, notification, of
-from topology.api.acting import Commands
+from topology.api.commands import Commands
 from topology.api.serving import serving
 from topology.api.settings import ApiSettings
 from topology.embedded import EmbeddedBroker

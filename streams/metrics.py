@@ -158,6 +158,11 @@ SERVICE_LATENCY = Gauge(
     (*_SERIES, "quantile"),
     registry=REGISTRY,
 )
+SINK_ASKED = Gauge(
+    "sentinel_sink_lag_timestamp_seconds",
+    "Unix time at which the broker last told the sink how far it is behind; `sentinel_sink_lag` is as old as this.",
+    registry=REGISTRY,
+)
 READY = Gauge("sentinel_ready", "1 when recovered and assigned, else 0.", ("stage",), registry=REGISTRY)
 
 

@@ -140,11 +140,45 @@ class Standing:
         return self.state in (SilenceState.WAITING, SilenceState.APPLIED)
 
 
-def silences(broker: Broker, key: Secret, now: int, tenant: str | None = None) -> list[Standing]:
-    """The silences that are not past their end at `now` (µs), in the order in which they end.
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What people have asked for, and what still matters of it."""
 
-    What became of each is read from `audit`, where `alert` has the one implementation of the rules. Raises KafkaException.
+    silences: list[Standing]
+    """Those that are not past their end, in the order in which they end."""
+    acknowledgements: list[Command]
+    """The newest of each incident that `alert` has not refused, newest first."""
+
+
+def said(broker: Broker, key: Secret, now: int) -> Said:
+    """From the whole topics, at `now` (µs).
+
+    What became of each command is read from `audit`, where `alert` has the one implementation of the rules. Raises KafkaException.
     """
+    asked, answered = _asked(broker, key)
+    known: dict[tuple[str, str], Standing] = {}
+    acknowledged: dict[tuple[str, str], Command] = {}
+    for command in asked:
+        place, answer = (command.tenant, command.target or command.id), answered.get((command.tenant, command.id))
+        if command.kind is CommandKind.SILENCE and (command.ends_at or 0) > now:
+            known.setdefault(place, _standing(command, answer))
+        elif command.kind is CommandKind.EXPIRE and place in known:
+            known[place] = _ending(known[place], command, answer)
+        elif command.kind is CommandKind.ACKNOWLEDGE and (answer is None or answer.outcome is not AuditOutcome.REFUSED):
+            acknowledged[place] = command
+    return Said(
+        sorted(known.values(), key=lambda one: (one.command.ends_at or 0, one.command.id)),
+        sorted(acknowledged.values(), key=lambda one: (-one.at, one.id)),
+    )
+
+
+def silences(broker: Broker, key: Secret, now: int, tenant: str | None = None) -> list[Standing]:
+    """The silences that are not past their end at `now` (µs), in the order in which they end. Raises KafkaException."""
+    return [one for one in said(broker, key, now).silences if tenant in (None, one.command.tenant)]
+
+
+def _asked(broker: Broker, key: Secret) -> tuple[list[Command], dict[tuple[str, str], Audit]]:
+    """All commands, and of each the answer that counts, by tenant and id."""
     names = TopicNames(broker.topic_prefix)
     asked: list[Command] = []
     answered: dict[tuple[str, str], Audit] = {}
@@ -154,15 +188,7 @@ def silences(broker: Broker, key: Secret, now: int, tenant: str | None = None) -
                 _note(answered, audit)
         elif (command := arrived(names.commands, key, record.partition, record).command) is not None:
             asked.append(command)
-    known: dict[tuple[str, str], Standing] = {}
-    for command in asked:
-        place, answer = (command.tenant, command.target or command.id), answered.get((command.tenant, command.id))
-        if command.kind is CommandKind.SILENCE and (command.ends_at or 0) > now:
-            known.setdefault(place, _standing(command, answer))
-        elif command.kind is CommandKind.EXPIRE and place in known:
-            known[place] = _ending(known[place], command, answer)
-    kept = [one for one in known.values() if tenant in (None, one.command.tenant)]
-    return sorted(kept, key=lambda one: (one.command.ends_at or 0, one.command.id))
+    return asked, answered
 
 
 def _standing(command: Command, answer: Audit | None) -> Standing:

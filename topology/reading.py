@@ -11,6 +11,7 @@ from streams.brokers import librdkafka_config
 from streams.settings import Broker
 
 _WAIT_S = 0.2
+_ASK_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,12 @@ def follow(
     timeout_s: float = 10.0,
     *,
     from_now: Callable[[], object] | None = None,
+    heard: Callable[[], object] = lambda: None,
 ) -> Iterator[Read]:
     """Every record of the topics as they come, until `stop()` says so: from the first, or from those that come after `from_now` was called.
 
-    Raises KafkaException.
+    `heard` is called whenever the broker has answered, every few seconds: no record for a while may also mean that it is frozen.
+    Raises KafkaException, also when it does not answer within `timeout_s`.
     """
     consumer = _consumer(broker)
     try:
@@ -119,7 +122,13 @@ def follow(
                 _, part.offset = consumer.get_watermark_offsets(part, timeout=timeout_s)
             from_now()
         consumer.assign(parts)
+        asked = -_ASK_EVERY_S
         while not stop():
+            if time.monotonic() - asked > _ASK_EVERY_S:
+                # Not from what the client remembers: a consumer that waits for records hears nothing of a broker that stands still.
+                consumer.list_topics(topics[0], timeout=timeout_s)
+                asked = time.monotonic()
+                heard()
             for message in consumer.consume(500, _WAIT_S):
                 if read := _read(message):
                     yield read

@@ -9,8 +9,10 @@ import orjson
 from connectors.store.port import MAX_PAGE, METRICS, BadSearch, Search
 from schemas.avro import Enum, Primitive, Type, Union
 from schemas.documents import schema_of
+from schemas.validity import MAX_EVENT_TIME
 
 _CURSOR_BYTES: Final = 200
+_KEY_CHARS: Final = 64
 
 
 def checked(search: Search) -> tuple[int, str] | None:
@@ -41,9 +43,11 @@ def _place(text: str) -> tuple[int, str]:
     except (binascii.Error, ValueError):
         place = None
     match place:
-        case [int(time), str(key)]:
+        case [int(time), str(key)] if (
+            not isinstance(time, bool) and abs(time) <= MAX_EVENT_TIME and len(key) <= _KEY_CHARS
+        ):
             return time, key
-    raise BadSearch("the cursor is none of ours")
+    raise BadSearch("invalid cursor: give what `next` of the page before holds")
 
 
 def _is_text(kind: Type) -> bool:

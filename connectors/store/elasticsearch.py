@@ -274,7 +274,7 @@ async def _delete(client: AsyncElasticsearch, index: str) -> None:
 
 
 def _filters(search: Search) -> list[dict[str, Any]]:
-    filters: list[dict[str, Any]] = [{"term": {"tenant": search.tenant}}]
+    filters: list[dict[str, Any]] = [] if search.tenant is None else [{"term": {"tenant": search.tenant}}]
     span = {name: time for name, time in (("gte", search.since), ("lt", search.until)) if time is not None}
     if span:
         filters.append({"range": {TIME: span}})

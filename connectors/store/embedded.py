@@ -290,12 +290,14 @@ def _insert(connection: sqlite3.Connection, rows: Mapping[Kind, list[tuple[objec
 
 
 def _select(search: Search, after: tuple[int, str] | None) -> tuple[str, list[object]]:
-    conditions, values = ["tenant = ?"], list[object]((search.tenant,))
+    conditions, values = list[str](), list[object]()
 
     def add(condition: str, *given: object) -> None:
         conditions.append(condition)
         values.extend(given)
 
+    if search.tenant is not None:
+        add("tenant = ?", search.tenant)
     if search.since is not None:
         add("time >= ?", search.since)
     if search.until is not None:
@@ -309,7 +311,7 @@ def _select(search: Search, after: tuple[int, str] | None) -> tuple[str, list[ob
         add(f"json_extract(body, '$.{name}') = ?", value)
     if after is not None:
         add("(time, key) < (?, ?)", *after)
-    where = " AND ".join(conditions)
+    where = " AND ".join(conditions) or "TRUE"
     return (
         f"SELECT {_COLUMNS} FROM {search.kind} WHERE {where} ORDER BY time DESC, key DESC LIMIT {search.limit + 1}",
         values,

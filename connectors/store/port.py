@@ -29,10 +29,11 @@ class BadSearch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is looked for, within one tenant. Everything that is given must hold; what comes is the newest first."""
+    """What is looked for. Everything that is given must hold; what comes is the newest first."""
 
     kind: Kind
-    tenant: str
+    tenant: str | None
+    """Whose documents; None for all tenants', which is for operators only."""
     since: int | None = None
     """Documents of this time or later, µs; None for all."""
     until: int | None = None
@@ -84,7 +85,7 @@ class Point:
 
 
 class Store(Protocol):
-    """A place for documents. Every question names the tenant.
+    """A place for documents. Every question names the tenant, or says that all are meant.
 
     All methods raise StoreUnavailable when there is no answer within the deadline, and StoreRefused when there will be none as things are.
     """

@@ -16,7 +16,7 @@ from schemas.secrets import Secret
 from streams.settings import Broker, Lanes
 from streams.topics import EMBEDDED_PARTITIONS
 from tests.store.documents import anomaly, incident, of
-from topology.api.acting import Commands
+from topology.api.commands import Commands
 from topology.api.serving import serving
 from topology.api.settings import ApiSettings
 from topology.embedded import EmbeddedBroker

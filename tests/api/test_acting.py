@@ -15,7 +15,7 @@ from streams.topics import TopicNames
 from tests.api.conftest import KEY
 from tests.store.documents import incident, of
 from topology import commanding
-from topology.api import acting
+from topology.api import commands as api_commands
 from topology.api.settings import TenantToken
 from topology.reading import whole
 
@@ -36,7 +36,7 @@ def commands(broker: Broker) -> list[Any]:
 async def test_a_silence_is_made_listed_and_ended(served: Any, broker: Broker) -> None:
     """Each by a signed command with its author."""
     ask = await served(**TOKENS)
-    status, made = await ask("/api/v1/silences", "POST", {**SILENCE, "comment": "deploying"}, **AS_OPERATOR)
+    status, made = await ask("/api/v1/silences?times=us", "POST", {**SILENCE, "comment": "deploying"}, **AS_OPERATOR)
     assert (status, made["matchers"], made["author"]) == (
         201,
         ["application=shop", "severity<=medium"],
@@ -45,7 +45,7 @@ async def test_a_silence_is_made_listed_and_ended(served: Any, broker: Broker) -
     assert made["ends_at"] - made["starts_at"] == 60_000_000
     (command,) = commands(broker)
     assert (command.id, command.tenant, command.comment) == (made["id"], "acme", "deploying")
-    assert (await ask("/api/v1/silences", **AS_ACME))[1]["items"] == [made]
+    assert (await ask("/api/v1/silences?times=us", **AS_ACME))[1]["items"] == [made]
     assert (await ask("/api/v1/silences?tenant=other", **AS_OPERATOR))[1]["items"] == []
     ending = f"/api/v1/silences/{made['id']}"
     assert (await ask(f"{ending}?tenant=other", "DELETE", {}, **AS_OPERATOR))[0] == 404
@@ -63,6 +63,10 @@ async def test_an_incident_is_acknowledged_as_long_as_it_is_open(
     assert await ask(path, "POST", {"comment": "looking"}, **AS_ACME) == (202, {})
     (command,) = commands(broker)
     assert (command.kind, command.target, command.author) == (CommandKind.ACKNOWLEDGE, INCIDENT, "api:acme")
+    _, told = await ask("/api/v1/acknowledgements?times=us", **AS_ACME)
+    own = {"tenant": "acme", "incident_id": INCIDENT, "author": "api:acme", "comment": "looking", "at": command.at}
+    assert told["items"] == [own]
+    assert (await ask("/api/v1/acknowledgements?tenant=other", **AS_OPERATOR))[1]["items"] == []
     assert (await ask("/api/v1/incidents/none/acknowledge", "POST", {}, **AS_ACME))[0] == 404
     await store.write([of(Kind.INCIDENT, incident(1, 2, state=IncidentState.RESOLVED))])
     assert (await ask(path, "POST", {}, **AS_ACME))[0] == 409
@@ -79,6 +83,15 @@ async def test_an_incident_is_acknowledged_as_long_as_it_is_open(
         ({**SILENCE, "for_s": 1e300}, "for_s"),
         ({**SILENCE, "until": 5}, "until"),
         ({**SILENCE, "comment": "x" * 2001}, "comment"),
+        ({**SILENCE, "author": "ann\u0000"}, "U+0000"),
+        ({**SILENCE, "author": "ann\nbob"}, "author"),
+        ({**SILENCE, "author": "\u202eann"}, "U+202E"),
+        ({**SILENCE, "comment": "\x1b[31m"}, "comment"),
+        ({**SILENCE, "tenant": "t" * 65_000}, "tenant"),
+        ({**SILENCE, "tenant": 5}, "tenant"),
+        ({**SILENCE, "matchers": ["application=" + "x" * 500]}, "matchers"),
+        ({**SILENCE, "for_s": "60"}, "for_s"),
+        ({**SILENCE, "everything": "yes"}, "everything"),
         ([1], "object"),
     ],
 )
@@ -87,6 +100,27 @@ async def test_a_silence_that_makes_no_sense_is_told_so(served: Any, broker: Bro
     ask = await served(**TOKENS)
     status, problem = await ask("/api/v1/silences", "POST", body, **AS_OPERATOR)
     assert (status, word in problem["detail"]) == (400, True)
+    assert commands(broker) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/silences"),
+        ("POST", f"/api/v1/incidents/{INCIDENT}/acknowledge"),
+        ("DELETE", f"/api/v1/silences/{INCIDENT}"),
+    ],
+)
+async def test_a_parameter_that_is_not_known_is_refused_everywhere(
+    served: Any, broker: Broker, method: str, path: str
+) -> None:
+    """In the address, where reading refuses it too, and in the body; what is given twice too."""
+    ask = await served(**TOKENS)
+    for query in ("dry_run=1", "tenant=acme&tenant=acme"):
+        status, problem = await ask(f"{path}?{query}", method, {}, **AS_ACME)
+        assert (status, problem["errors"][0]["parameter"]) == (400, query.partition("=")[0])
+    status, problem = await ask(path, method, {"dry_run": True}, **AS_ACME)
+    assert (status, "dry_run" in str(problem["errors"])) == (400, True)
     assert commands(broker) == []
 
 
@@ -111,14 +145,14 @@ async def test_who_may_only_read_changes_nothing(served: Any, broker: Broker) ->
 async def test_the_topic_is_read_once_for_all_who_ask_at_a_time(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each sees its own; what is said here is seen at once."""
     reads: list[object] = []
-    read = commanding.silences
+    read = commanding.said
 
     def counted(*given: Any) -> Any:
         reads.append(given)
         return read(*given)
 
-    monkeypatch.setattr(commanding, "silences", counted)
-    monkeypatch.setattr(acting, "KEPT_S", 3600.0)
+    monkeypatch.setattr(commanding, "said", counted)
+    monkeypatch.setattr(api_commands, "KEPT_S", 3600.0)
     ask = await served(**TOKENS)
     await asyncio.gather(*[ask(f"/api/v1/silences?tenant={tenant}", **AS_OPERATOR) for tenant in ("acme", "other") * 9])
     assert len(reads) == 1

@@ -1,5 +1,7 @@
 """The JSON API over a real store: what it answers, whom it answers, and how it says no."""
 
+import base64
+import json
 from typing import Any
 
 import pytest
@@ -9,8 +11,9 @@ from schemas.documents import Kind, StoreUnavailable
 from schemas.records import IncidentState
 from schemas.secrets import Secret
 from tests.api.conftest import MARKUP
-from tests.store.documents import SECOND, START, aggregate, of
+from tests.store.documents import SECOND, START, aggregate, anomaly, of
 from topology.api.settings import ApiSettings, TenantToken
+from topology.api.times import rfc3339
 
 OPERATOR, ACME = "o" * 32, "a" * 32
 
@@ -50,8 +53,16 @@ async def test_an_incident_and_its_anomalies_are_found_from_its_id(served: Any) 
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [
-        ("", "tenant"),
+        ("tenant=", "tenant"),
+        (f"tenant={'x' * 257}", "tenant"),
+        (f"tenant={'%C3%A4' * 129}", "tenant"),
         ("tenant=acme&limit=0", "limit"),
+        ("tenant=acme&limit=1_0", "limit"),
+        ("tenant=acme&limit=+9", "limit"),
+        (f"tenant=acme&limit={'9' * 5000}", "limit"),
+        ("tenant=acme&limit=nan", "limit"),
+        ("tenant=acme&times=iso", "times"),
+        (f"tenant=acme&cursor={'x' * 300}", "cursor"),
         ("tenant=acme&limit=10&limit=20", "limit"),
         ("tenant=acme&severity=worst", "severity"),
         ("tenant=acme&since=yesterday", "since"),
@@ -69,6 +80,32 @@ async def test_a_wrong_question_is_told_what_is_wrong_with_it(served: Any, query
     assert problem["errors"][0]["reason"]
 
 
+def _cursor(*place: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        _cursor(2**63, "0" * 32),
+        _cursor(-(2**63) - 1, "0" * 32),
+        _cursor(True, "0" * 32),
+        _cursor(1.5, "0" * 32),
+        _cursor(START),
+        _cursor(START, "0" * 99),
+        _cursor(START, None),
+        "e30=",
+        "%2B%2F%3D",
+    ],
+)
+async def test_a_cursor_that_no_page_gave_is_refused(served: Any, cursor: str) -> None:
+    """Whatever it holds: with 400, in each list."""
+    ask = await served()
+    for path in ("anomalies", "incidents", "notifications"):
+        status, problem = await ask(f"/api/v1/{path}?tenant=acme&cursor={cursor}")
+        assert (status, "cursor" in problem["detail"]) == (400, True)
+
+
 @pytest.mark.parametrize(
     "query", ["tenant=acme&cursor=forged", "tenant=acme&since=5&until=5", "tenant=acme&severity=high&until=1&since=2"]
 )
@@ -77,6 +114,20 @@ async def test_a_question_that_cannot_be_answered_is_refused(served: Any, query:
     status, problem = await (await served())(f"/api/v1/anomalies?{query}")
     assert status == 400
     assert problem["detail"]
+
+
+@pytest.mark.parametrize("query", ["tenant=%ff", "tenant=acme&user=%ED%A0%80", "tenant=acme&%c0=1"])
+async def test_what_is_no_text_is_refused(served: Any, query: str) -> None:
+    """Replaced by something else it would name another."""
+    status, problem = await (await served())(f"/api/v1/anomalies?{query}")
+    assert (status, "UTF-8" in problem["detail"]) == (400, True)
+
+
+async def test_whatever_telemetry_names_can_be_asked_for(served: Any, store: EmbeddedStore) -> None:
+    """Also what has control characters in its name."""
+    await store.write([of(Kind.ANOMALY, anomaly(1, "a\x07\u202eb"))])
+    _, page = await (await served())("/api/v1/anomalies?tenant=a%07%E2%80%AEb")
+    assert [one["tenant"] for one in page["items"]] == ["a\x07\u202eb"]
 
 
 async def test_a_series_is_asked_for_whole(served: Any) -> None:
@@ -96,7 +147,7 @@ async def test_tenants_and_subjects_are_listed_to_choose_from(served: Any, store
     assert (await ask("/api/v1/tenants", **operator))[1]["items"] == [{"tenant": "acme"}, {"tenant": "other"}]
     assert (await ask("/api/v1/tenants", **acme))[1]["items"] == [{"tenant": "acme"}]
     newest = START + 10 * SECOND
-    known = [{"application": "shop", "model": "heron", "newest": newest}]
+    known = [{"application": "shop", "model": "heron", "newest": rfc3339(newest)}]
     assert (await ask("/api/v1/subjects", **acme))[1]["items"] == known
     assert (await ask("/api/v1/subjects?tenant=other", **operator))[1]["items"] == []
     assert (await ask("/api/v1/tenants?tenant=acme", **acme))[0] == 400

@@ -43,9 +43,9 @@ def hubs(monkeypatch: pytest.MonkeyPatch) -> list[Live]:
     found: list[Live] = []
     made = Live.__init__
 
-    def remember(self: Live, most: int) -> None:
+    def remember(self: Live, most: int, of_tenant: int) -> None:
         found.append(self)
-        made(self, most)
+        made(self, most, of_tenant)
 
     monkeypatch.setattr(Live, "__init__", remember)
     return found
@@ -111,10 +111,31 @@ async def test_a_token_comes_as_a_subprotocol(address: Start, client: aiohttp.Cl
         assert await refused(path, "sentinel", f"bearer.{ACME}") == 503
 
 
+async def test_one_tenant_cannot_take_all_live_connections(address: Start, client: aiohttp.ClientSession) -> None:
+    """What its token holds open leaves room for other tenants, and operators."""
+    tokens = (TenantToken("acme", Secret(ACME)), TenantToken("other", Secret("b" * 32)))
+    url = await address(token=Secret(OPERATOR), tenant_tokens=tokens, live_clients_per_tenant=2)
+    path = f"{url}/api/v1/live"
+    async with AsyncExitStack() as stack:
+
+        async def follow(token: str, query: str = "") -> None:
+            await stack.enter_async_context(client.ws_connect(path + query, protocols=("sentinel", f"bearer.{token}")))
+
+        await follow(ACME)
+        await follow(ACME)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await follow(ACME)
+        assert refused.value.status == 429
+        await follow("b" * 32)
+        for _ in range(3):
+            await follow(OPERATOR, "?tenant=acme")
+        await follow(OPERATOR)
+
+
 async def test_a_thousand_pages_are_told_while_some_are_stuck(address: Start, broker: Broker, hubs: list[Live]) -> None:
     """Each of the others, of everything."""
     allow_files(3000)
-    url = await address(live_clients=1000)
+    url = await address(live_clients=1000, connections_per_address=0)
     stuck = [await _stuck(url) for _ in range(20)]
     (hub,) = hubs
     async with AsyncExitStack() as stack:
@@ -173,29 +194,32 @@ async def _stuck(url: str) -> Any:
 
 
 def test_each_page_is_told_of_its_own_tenant() -> None:
-    """Once of a document, with its newest revision; of others' nothing."""
+    """Once of a document, with its newest revision; of others' nothing. Who follows all tenants is told of all."""
 
     async def told() -> list[list[str]]:
-        hub = Live(10)
-        clients = [live._Client(tenant) for tenant in ("acme", "other", "third")]
+        hub = Live(10, 10)
+        clients = [live._Client(tenant, None) for tenant in ("acme", "other", "third", None)]
         hub._clients.update(clients)
         for tenant, revision in (("acme", 1), ("other", 1), ("acme", 2)):
             hub.note(Change(Kind.INCIDENT, tenant, "i", revision))
         hub.tell()
         return [[one.waiting.get_nowait() for _ in range(one.waiting.qsize())] for one in clients]
 
-    def message(revision: int) -> str:
-        return f'{{"changes":[{{"kind":"incident","id":"i","revision":{revision}}}]}}'
+    def message(**revisions: int) -> str:
+        named = (
+            f'{{"kind":"incident","tenant":"{tenant}","id":"i","revision":{one}}}' for tenant, one in revisions.items()
+        )
+        return f'{{"changes":[{",".join(named)}]}}'
 
-    assert asyncio.run(told()) == [[message(2)], [message(1)], []]
+    assert asyncio.run(told()) == [[message(acme=2)], [message(other=1)], [], [message(acme=2, other=1)]]
 
 
 def test_a_page_that_is_told_nothing_hears_that_it_is_still_told() -> None:
     """Or it could not know of a connection that is gone; one that has something waiting hears that."""
 
     async def quiet() -> list[list[str]]:
-        hub = Live(10)
-        clients = [live._Client("acme"), live._Client("other")]
+        hub = Live(10, 10)
+        clients = [live._Client("acme", None), live._Client("other", None)]
         hub._clients.update(clients)
         hub.note(Change(Kind.INCIDENT, "acme", "i", 1))
         hub.tell()
@@ -211,8 +235,8 @@ def test_a_slow_page_is_told_to_look_at_everything_again() -> None:
     """Rather than that its messages fill the memory; so is one with very many changes."""
 
     async def slow() -> list[str]:
-        hub = Live(10)
-        client = live._Client("acme")
+        hub = Live(10, 10)
+        client = live._Client("acme", None)
         hub._clients.add(client)
         for number in range(MOST_WAITING + 1):
             hub.note(Change(Kind.ANOMALY, "acme", str(number), 0))

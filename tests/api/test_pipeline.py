@@ -60,7 +60,7 @@ async def stranger() -> AsyncIterator[str]:
 async def test_each_worker_tells_its_lanes_and_what_it_counted(served: Any, worker: str, stranger: str) -> None:
     """In the order of the lanes; one that does not answer, or with something else, is told so."""
     ask = await served(workers=(worker, "http://127.0.0.1:9", stranger))
-    status, told = await ask("/api/v1/pipeline")
+    status, told = await ask("/api/v1/pipeline?times=us")
     assert status == 200
     good, dead, strange = told["workers"]
     assert (good["stage"], good["up"], good["ready"], good["error"]) == ("detect", True, True, None)

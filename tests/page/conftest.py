@@ -23,7 +23,7 @@ from streams.topics import EMBEDDED_PARTITIONS
 from tests.conftest import without
 from tests.page import browser as browsers
 from tests.page import filled, workers
-from topology.api.acting import Commands
+from topology.api.commands import Commands
 from topology.api.live import LIVE, Live
 from topology.api.serving import application
 from topology.api.settings import ApiSettings, TenantToken
@@ -111,7 +111,8 @@ async def served(store: EmbeddedStore, broker: Broker, **settings: Any) -> Async
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site(filled_store: EmbeddedStore, broker: Broker) -> AsyncIterator[Site]:
     """The page over the hour and four workers, without tokens."""
-    async with workers.answering() as urls, served(filled_store, broker, workers=urls) as site:
+    # The hour is a moment old when the first test begins, and all tests share it.
+    async with workers.answering() as urls, served(filled_store, broker, workers=urls, stale_after_s=3600.0) as site:
         yield site
 
 

@@ -70,7 +70,19 @@ class Gate:
             return Asker(None, has_token=True)
         if given and (tenant := _owner(given, self._tenants)) is not None:
             return Asker(tenant, has_token=True)
-        raise Problem(401, "a valid bearer token is needed", headers={"WWW-Authenticate": 'Bearer realm="sentinel"'})
+        raise _refused(given)
+
+
+def _refused(given: str | None) -> Problem:
+    """In words that tell a token that is missing from one that is wrong."""
+    realm = 'Bearer realm="sentinel"'
+    if given is None:
+        return Problem(401, "a bearer token is needed, and none was given", headers={"WWW-Authenticate": realm})
+    if not given:
+        why = "the Authorization header holds no bearer token; it must be: Authorization: Bearer TOKEN"
+        return Problem(401, why, headers={"WWW-Authenticate": realm})
+    why = "this token is wrong: it is neither the operators' (api.token) nor a tenant's (api.tenant_tokens)"
+    return Problem(401, why, headers={"WWW-Authenticate": f'{realm}, error="invalid_token"'})
 
 
 def _token(request: web.Request) -> str | None:

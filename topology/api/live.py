@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from schemas.errors import BadRecord
 from streams.settings import Broker
 from streams.topics import TopicNames
 from topology.api import queries
-from topology.api.access import PROTOCOL
+from topology.api.access import ASKER, PROTOCOL
 from topology.api.problems import Problem
 from topology.reading import follow
 
@@ -53,7 +54,10 @@ class Change:
 
 @dataclass(eq=False, slots=True)
 class _Client:
-    tenant: str
+    tenant: str | None
+    """Whose changes it is told; None for everybody's."""
+    asker: str | None
+    """The tenant whose token it came with; None for operators."""
     waiting: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
 
     def give(self, message: str) -> None:
@@ -67,8 +71,8 @@ class _Client:
 class Live:
     """Everybody who is told of changes."""
 
-    def __init__(self, most_clients: int) -> None:
-        self._most = most_clients
+    def __init__(self, most_clients: int, most_of_tenant: int) -> None:
+        self._most, self._most_of_tenant = most_clients, most_of_tenant
         self._clients: set[_Client] = set()
         self._sockets: set[web.WebSocketResponse] = set()
         # Filled by the thread that reads the topics, emptied by the loop.
@@ -91,10 +95,11 @@ class Live:
 
     def tell(self) -> None:
         """Tells what changed since the last call."""
-        by_tenant: dict[str, dict[tuple[Kind, str], int]] = {}
+        by_tenant: dict[str | None, dict[tuple[Kind, str, str], int]] = {}
         for _ in range(len(self._changes)):
             change = self._changes.popleft()
-            by_tenant.setdefault(change.tenant, {})[change.kind, change.id] = change.revision
+            for tenant in (change.tenant, None):
+                by_tenant.setdefault(tenant, {})[change.kind, change.tenant, change.id] = change.revision
         messages = {tenant: _message(changes) for tenant, changes in by_tenant.items()}
         for client in self._clients:
             if client.tenant in messages:
@@ -130,13 +135,12 @@ class Live:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """One page, until it leaves."""
-        query = queries.asked(request, queries.OfTenant)
-        if len(self._clients) >= self._most:
-            raise Problem(503, f"{self._most} pages are told already (api.live_clients)", headers={"Retry-After": "30"})
+        query = queries.asked(request, queries.OfTenants)
+        client = _Client(query.tenant, request[ASKER].tenant)
+        self._refuse_too_many(client.asker)
         socket = web.WebSocketResponse(
             protocols=(PROTOCOL,), heartbeat=HEARTBEAT_S, max_msg_size=4096, timeout=SEND_S, compress=False
         )
-        client = _Client(query.tenant)
         # Before the answer, so that nothing is missed that happens once the page knows that it is told.
         self._clients.add(client)
         self._sockets.add(socket)
@@ -154,6 +158,17 @@ class Live:
                 await asyncio.gather(sending, return_exceptions=True)
         return socket
 
+    def _refuse_too_many(self, asker: str | None) -> None:
+        """Raises Problem. What a tenant's token holds open leaves room for others."""
+        wait = {"Retry-After": "30"}
+        if len(self._clients) >= self._most:
+            raise Problem(503, f"{self._most} pages are told already (api.live_clients)", headers=wait)
+        own = sum(asker is not None and one.asker == asker for one in self._clients)
+        if own >= self._most_of_tenant:
+            raise Problem(
+                429, f"{own} pages of this tenant are told already (api.live_clients_per_tenant)", headers=wait
+            )
+
 
 LIVE: Final = web.AppKey("live", Live)
 
@@ -163,11 +178,12 @@ async def live(request: web.Request) -> web.WebSocketResponse:
     return await request.app[LIVE].serve(request)
 
 
-def _message(changes: dict[tuple[Kind, str], int]) -> str:
+def _message(changes: dict[tuple[Kind, str, str], int]) -> str:
     if len(changes) > MOST_CHANGES:
         return _RESYNC
     told: Iterable[dict[str, object]] = (
-        {"kind": kind, "id": id, "revision": revision} for (kind, id), revision in changes.items()
+        {"kind": kind, "tenant": tenant, "id": id, "revision": revision}
+        for (kind, tenant, id), revision in changes.items()
     )
     return orjson.dumps({"changes": list(told)}).decode()
 
@@ -197,6 +213,11 @@ class Following:
             names.notifications: Kind.NOTIFICATION,
         }
         self._stop = threading.Event()
+        self._heard: float | None = None
+
+    def silent_s(self) -> float | None:
+        """For how long the broker has not answered, seconds; None when it never has."""
+        return None if self._heard is None else time.monotonic() - self._heard
 
     async def followed(self, app: web.Application) -> AsyncIterator[None]:
         """While the app runs."""
@@ -212,12 +233,18 @@ class Following:
             try:
                 # What came before it read, nobody was told.
                 ready = partial(loop.call_soon_threadsafe, self._live.resync)
-                for record in follow(self._broker, list(self._kinds), self._stop.is_set, _ANSWER_S, from_now=ready):
+                following = follow(
+                    self._broker, list(self._kinds), self._stop.is_set, _ANSWER_S, from_now=ready, heard=self._hear
+                )
+                for record in following:
                     if record.value is not None and self._live.clients:
                         self._note(self._kinds[record.topic], record.value)
             except KafkaException as fault:
                 _log.warning("api.live_interrupted", reason=str(fault.args[0]))
                 self._stop.wait(_AGAIN_S)
+
+    def _hear(self) -> None:
+        self._heard = time.monotonic()
 
     def _note(self, kind: Kind, value: bytes) -> None:
         try:
@@ -225,3 +252,6 @@ class Following:
         except BadRecord:
             return  # The sink has put it on dead-letters.
         self._live.note(Change(kind, found.tenant, found.id, found.revision))
+
+
+FOLLOWING: Final = web.AppKey("following", Following)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from schemas import packaged
-from topology.api import queries
+from topology.api import queries, texts, times
 from topology.api.routes import Route, Shape
 
 PATH: Final = "/api/v1/openapi.json"
@@ -46,8 +46,8 @@ def description(routes: Iterable[Route]) -> Json:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     for record in {route.record for route in routes}:
         made = TypeAdapter(record).json_schema(ref_template=_REF)
-        components.update(made.pop("$defs", {}))
-        components[record.__name__] = _documented(record.__name__, made)
+        for name, part in {**made.pop("$defs", {}), record.__name__: made}.items():
+            components[name] = _as_answered(_documented(name, part))
     models = {model for route in routes for model in (route.query, route.body) if model is not None}
     _, kinds = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     components.update({name: one for name, one in kinds.get("$defs", {}).items() if not _is_query(name)})
@@ -56,7 +56,8 @@ def description(routes: Iterable[Route]) -> Json:
         "info": {
             "title": "Sentinel",
             "version": version("llm-sentinel"),
-            "description": "What Sentinel found and told. Times are µs since 1970-01-01 UTC.",
+            "description": "What Sentinel found and told. Times are RFC 3339 in UTC, or with `times=us` numbers: microseconds since "
+            "1970-01-01 UTC, as in the records on the topics.",
         },
         "security": [{"bearer": []}, {}],
         "paths": paths,
@@ -86,6 +87,19 @@ def _documented(name: str, schema: Json) -> Json:
     return schema
 
 
+def _as_answered(schema: Json) -> Json:
+    """As JSON has it: times as they are written, and null for a number that is not finite."""
+    for name, one in schema.get("properties", {}).items():
+        branches = one.get("anyOf", [one])
+        if name in times.NAMES and {"type": "integer"} in [{"type": branch.get("type")} for branch in branches]:
+            one.pop("anyOf", None)
+            nullable = ["null"] if len(branches) > 1 else []
+            one |= {"type": ["string", "integer", *nullable], "format": "date-time"}
+        elif one.get("type") == "number":
+            one["type"] = ["number", "null"]
+    return schema
+
+
 def _operation(route: Route) -> Json:
     item = {"$ref": _REF.format(model=route.record.__name__)}
     page = {
@@ -107,7 +121,7 @@ def _operation(route: Route) -> Json:
         "operationId": route.answer.__name__,
         "parameters": list(_parameters(route)),
         "responses": {
-            str(route.status): {"description": "It.", "content": {"application/json": {"schema": answer}}},
+            str(route.status): {"description": "Success.", "content": {"application/json": {"schema": answer}}},
             "default": {"description": "What went wrong.", "content": problem},
         },
     }
@@ -119,7 +133,8 @@ def _operation(route: Route) -> Json:
 
 def _parameters(route: Route) -> Iterable[Json]:
     if "{id}" in route.path:
-        yield {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+        name = {"type": "string", "minLength": 1, "maxLength": texts.LONGEST_NAME}
+        yield {"name": "id", "in": "path", "required": True, "schema": name}
     schema: Mapping[str, Any] = route.query.model_json_schema(ref_template=_REF)
     required = schema.get("required", [])
     for name, one in schema.get("properties", {}).items():

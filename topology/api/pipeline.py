@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,9 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agents.alerting.reasons import Attempt
 from streams.inspection import INPUTS
 from streams.names import NameLookups
-from topology.api import queries
-from topology.api.access import ASKER
-from topology.api.problems import Problem
+from topology.api import judging, queries
 from topology.api.settings import ApiSettings
 from topology.api.shapes import Lane, Pipeline, Totals, Worker
 
@@ -32,8 +31,8 @@ _NAMES: Final = NameLookups()
 class Workers:
     """The workers that the settings name."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
-        self._urls = urls
+    def __init__(self, urls: Sequence[str], stale_after_s: float) -> None:
+        self._urls, self._stale_after_s = urls, stale_after_s
         self._session: aiohttp.ClientSession | None = None
         self._lock = asyncio.Lock()
         self._newest: tuple[float, Pipeline] | None = None
@@ -49,8 +48,10 @@ class Workers:
             if self._newest is None or time.monotonic() - self._newest[0] > KEPT_S:
                 found = await asyncio.gather(*[_places(url) for url in self._urls])
                 places = [place for each in found for place in each]
-                workers = await asyncio.gather(*[self._one(place) for place in places])
-                self._newest = (time.monotonic(), Pipeline(time.time_ns() // 1000, tuple(workers)))
+                workers = tuple(await asyncio.gather(*[self._one(place) for place in places]))
+                stages = judging.stages_of(workers, self._stale_after_s)
+                state, why = judging.together(stages, workers)
+                self._newest = (time.monotonic(), Pipeline(time.time_ns() // 1000, state, why, stages, workers))
             return self._newest[1]
 
     async def _one(self, place: str) -> Worker:
@@ -64,7 +65,7 @@ class Workers:
                     if len(text) >= _MOST_BYTES:
                         return _silent(place, "answers with more than a worker says")
                     text += await answer.content.read(_MOST_BYTES)
-            return _told(place, text.decode())
+            return _told(place, text.decode(), _clock_s(answer.headers.get("Date")))
         except TimeoutError:
             return _silent(place, f"does not answer within {TIMEOUT_S:g} s")
         except (aiohttp.ClientError, OSError) as fault:
@@ -78,29 +79,26 @@ WORKERS: Final = web.AppKey("workers", Workers)
 
 def workers_of(settings: ApiSettings) -> Workers:
     """Those that the settings name."""
-    return Workers([url.rstrip("/") for url in settings.workers])
+    return Workers([url.rstrip("/") for url in settings.workers], settings.stale_after_s)
 
 
-async def pipeline(request: web.Request) -> Pipeline:
+async def pipeline(request: web.Request, query: queries.Query) -> Pipeline:
     """The workers that api.workers names. For operators: what they count is of all tenants."""
-    queries.asked(request, queries.Query)
-    if request[ASKER].tenant is not None:
-        raise Problem(403, "the pipeline is all tenants'; an operator's token sees it")
     return await request.app[WORKERS].ask()
 
 
 async def _places(url: str) -> list[str]:
-    """An address for each replica behind a name; the URL itself where it is not known."""
+    """An address for each replica behind a name; the URL itself where it is not known in time."""
     parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     if parts.scheme == "https":
         # Its certificate is for the name.
         return [url]
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            found = await _NAMES.addresses(parts.hostname or "", port)
+            found = await _NAMES.addresses(parts.hostname or "", parts.port or 80)
     except (OSError, TimeoutError):
         return [url]
+    port = parts.port or 80
     hosts = dict.fromkeys(str(each[4][0]) for each in found)
     # localhost is one worker under two addresses.
     chosen = list(hosts) if len({each[0] for each in found}) == 1 else [h for h in hosts if ":" not in h]
@@ -111,7 +109,15 @@ def _silent(place: str, why: str) -> Worker:
     return Worker(place, "", up=False, ready=False, error=why, lanes=(), totals=Totals(0, 0, 0, 0, 0, 0, 0))
 
 
-def _told(place: str, text: str) -> Worker:
+def _clock_s(date: str | None) -> float:
+    """The worker's own clock when it answered, Unix time in seconds: what it says of its lanes is by that one."""
+    try:
+        return parsedate_to_datetime(date or "").timestamp()
+    except ValueError:
+        return time.time()
+
+
+def _told(place: str, text: str, now_s: float) -> Worker:
     sums: defaultdict[str, float] = defaultdict(float)
     lags: dict[str, float] = {}
     moved: dict[str, float] = {}
@@ -119,6 +125,7 @@ def _told(place: str, text: str) -> Worker:
     held_since: dict[tuple[str, str], float] = {}
     attempts: defaultdict[str, float] = defaultdict(float)
     stage, ready, stored = "", False, 0.0
+    asked_s: float | None = None
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = sample.labels
@@ -129,6 +136,8 @@ def _told(place: str, text: str) -> Worker:
                     lags[f"{labels['stage']}/{labels['lane']}"] = sample.value
                 case "sentinel_sink_lag":
                     lags[f"{labels['topic']}/{labels['partition']}"] = sample.value
+                case "sentinel_sink_lag_timestamp_seconds":
+                    asked_s = sample.value
                 case "sentinel_lane_progress_timestamp_seconds":
                     moved[f"{labels['stage']}/{labels['lane']}"] = sample.value
                 case "sentinel_held_since_timestamp_seconds":
@@ -143,9 +152,8 @@ def _told(place: str, text: str) -> Worker:
                     sums[name] += sample.value
     holds = {_lane(stage, *place): (since, held.get(place, 0.0)) for place, since in held_since.items()}
     lanes = tuple(
-        Lane(name, round(lags.get(name, 0)), _us(moved.get(name)), _us(since), round(records))
+        _made(name, lags.get(name, 0), moved.get(name, asked_s), now_s, *holds.get(name, (None, 0.0)))
         for name in sorted(lags.keys() | holds.keys(), key=_by_number)
-        for since, records in [holds.get(name, (None, 0.0))]
     )
     delivered = attempts.pop(Attempt.DELIVERED, 0.0)
     totals = Totals(
@@ -164,6 +172,12 @@ def _lane(stage: str, topic: str, partition: str) -> str:
     """What the partition is called here: by its lane, where the stage's lanes read it."""
     source = INPUTS.get(stage)
     return f"{stage}/{partition}" if source is not None and topic.endswith(source) else f"{topic}/{partition}"
+
+
+def _made(name: str, lag: float, moved_s: float | None, now_s: float, held_since_s: float | None, held: float) -> Lane:
+    # The clock of an answer has whole seconds.
+    age_s = None if moved_s is None else max(0.0, round(now_s - moved_s, 3))
+    return Lane(name, round(lag), _us(moved_s), age_s, _us(held_since_s), round(held))
 
 
 def _us(seconds: float | None) -> int | None:

@@ -1,28 +1,47 @@
 """What can be asked, by the parameters of a URL."""
 
+import asyncio
+import json
+import re
 from datetime import UTC, datetime
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Final, Self, TypeVar
+from urllib.parse import unquote
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from connectors.store.port import MAX_PAGE, METRICS
 from schemas.records import IncidentState, NotificationOutcome, Severity
+from topology.api import texts
 from topology.api.access import ASKER
 from topology.api.problems import Problem
+from topology.api.times import Times
+
+BODY_S: Final = web.AppKey("body_s", float)
+"""Seconds in which a request's body must have come."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DIGITS = re.compile("[0-9]+")
 _LONGEST = 18
 """Digits of a moment: more are tens of thousands of years, and no 64-bit number."""
 
 
 def _moment(given: object) -> int:
     text = str(given)
-    if text.isascii() and text.removeprefix("-").isdigit() and len(text) <= _LONGEST:
+    if _DIGITS.fullmatch(text.removeprefix("-")) and len(text) <= _LONGEST:
         return int(text)
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text) if text.isascii() else None
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
@@ -33,26 +52,54 @@ def _moment(given: object) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-Moment = Annotated[int, BeforeValidator(_moment), WithJsonSchema({"type": ["string", "integer"]})]
+def _count(given: object) -> object:
+    # Python reads " 1_0" as ten; nobody means that.
+    if isinstance(given, str) and not _DIGITS.fullmatch(given):
+        raise ValueError("is not a whole number in decimal digits")
+    return given
+
+
+Moment = Annotated[
+    int, BeforeValidator(_moment), WithJsonSchema({"type": ["string", "integer"], "format": "date-time"})
+]
 """Given as RFC 3339 with an offset, or as µs since 1970-01-01 UTC, which it becomes."""
+
+Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_PAGE})]
+"""A whole number in decimal digits."""
+
+Name = Annotated[str, AfterValidator(texts.name), Field(min_length=1, max_length=texts.LONGEST_NAME)]
+"""A name or an id: up to 256 bytes of UTF-8."""
 
 Q = TypeVar("Q", bound="Query")
 B = TypeVar("B", bound=BaseModel)
 
 
 class Query(BaseModel):
-    """What is the same for all tenants."""
+    """What every question takes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    times: Times = Field(
+        Times.RFC3339, description="How times are written: rfc3339, or us for µs since 1970-01-01 UTC."
+    )
 
 
 class OfTenant(Query):
     """Of one tenant."""
 
-    tenant: str = Field(min_length=1, description="The tenant; may be left out with a tenant's own token.")
+    tenant: Name = Field(description="The tenant; may be left out with a tenant's own token.")
 
 
-class Span(OfTenant):
+class OfTenants(Query):
+    """Of one tenant, or of all."""
+
+    tenant: Name | None = Field(
+        None,
+        description="The tenant. With a tenant's own token it is that one; operators leave it out for all tenants.",
+    )
+
+
+class Span(OfTenants):
     """Documents of some time."""
 
     since: Moment | None = Field(None, description="Of this time or later: RFC 3339, or µs since 1970-01-01 UTC.")
@@ -68,9 +115,9 @@ class Span(OfTenant):
 class Listing(Span):
     """A page of documents, newest first."""
 
-    application: str | None = Field(None, description="Only of this application.")
-    limit: int = Field(50, ge=1, le=MAX_PAGE, description="Documents of a page.")
-    cursor: str | None = Field(None, max_length=200, description="`next` of the page before.")
+    application: Name | None = Field(None, description="Only of this application.")
+    limit: Count = Field(50, ge=1, le=MAX_PAGE, description="Documents of a page.")
+    cursor: Name | None = Field(None, max_length=200, description="`next` of the page before.")
 
 
 class Incidents(Listing):
@@ -84,28 +131,29 @@ class Anomalies(Listing):
     """`since` and `until` look at event time."""
 
     severity: list[Severity] = Field([], description="Any of these; may be given several times.")
-    detector: str | None = Field(None, description="Only of this detector.")
-    metric: str | None = Field(None, description="Only of this metric.")
-    model: str | None = Field(None, description="Only of this model.")
-    user: str | None = Field(None, description="Only of this user.")
+    detector: Name | None = Field(None, description="Only of this detector.")
+    metric: Name | None = Field(None, description="Only of this metric.")
+    model: Name | None = Field(None, description="Only of this model.")
+    user: Name | None = Field(None, description="Only of this user.")
 
 
 class Notifications(Span):
     """`since` and `until` look at when it was decided or delivered."""
 
-    incident_id: str | None = Field(None, description="Only about this incident.")
-    receiver: str | None = Field(None, description="Only to this receiver.")
+    incident_id: Name | None = Field(None, description="Only about this incident.")
+    receiver: Name | None = Field(None, description="Only to this receiver.")
     outcome: NotificationOutcome | None = Field(None, description="Only of this outcome.")
-    limit: int = Field(50, ge=1, le=MAX_PAGE, description="Documents of a page.")
-    cursor: str | None = Field(None, max_length=200, description="`next` of the page before.")
+    limit: Count = Field(50, ge=1, le=MAX_PAGE, description="Documents of a page.")
+    cursor: Name | None = Field(None, max_length=200, description="`next` of the page before.")
 
 
 class Series(Span):
     """One metric of one subject, a point for each bucket."""
 
-    application: str = Field(min_length=1)
-    model: str = Field(min_length=1)
-    metric: str = Field(description=f"One of {', '.join(METRICS)}.")
+    tenant: Name = Field(description="The tenant; may be left out with a tenant's own token.")
+    application: Name
+    model: Name
+    metric: Name = Field(description=f"One of {', '.join(METRICS)}.", json_schema_extra={"enum": list(METRICS)})
     since: Moment = Field(description="Buckets that begin at this time or later.")
     until: Moment = Field(description="Buckets that begin before this time.")
 
@@ -113,6 +161,7 @@ class Series(Span):
 def asked(request: web.Request, kind: type[Q]) -> Q:
     """The query of a request, with the tenant that its credential allows. Raises Problem with each parameter that is wrong."""
     given: dict[str, object] = {}
+    _check_encoding(request)
     for name in request.query:
         values = request.query.getall(name)
         field = kind.model_fields.get(name)
@@ -130,12 +179,49 @@ def asked(request: web.Request, kind: type[Q]) -> Q:
 async def asked_in_body(request: web.Request, kind: type[B]) -> B:
     """The JSON body of a request, with the tenant that its credential allows. Raises Problem with each field that is wrong."""
     try:
-        given = orjson.loads(await request.read() or b"{}")
-    except orjson.JSONDecodeError:
-        raise Problem(400, "the body is no JSON") from None
-    if not isinstance(given, dict):
-        raise Problem(400, "the body is no JSON object")
+        async with asyncio.timeout(request.app[BODY_S]):
+            body = await request.read()
+    except TimeoutError:
+        raise Problem(
+            408, f"the body did not come within {request.app[BODY_S]:g} s", headers={"Connection": "close"}
+        ) from None
+    given = _object(body or b"{}")
     return _validated(request, kind, given)
+
+
+def _object(body: bytes) -> dict[str, object]:
+    """Raises Problem for what is not one JSON object in which each name stands once."""
+    twice: list[str] = []
+
+    def collect(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice.extend(sorted({name for name in names if names.count(name) > 1}))
+        return made
+
+    try:
+        # Stricter than the standard library's: no NaN, no lone surrogates, no bytes that are not UTF-8.
+        orjson.loads(body)
+        given = json.loads(body, object_pairs_hook=collect)
+    except (ValueError, RecursionError):
+        raise Problem(400, "the body is not JSON") from None
+    if not isinstance(given, dict):
+        raise Problem(400, "the body is not a JSON object")
+    if twice:
+        name = twice[0][:100]
+        raise Problem(400, f"{name} is given more than once", [{"parameter": name, "reason": "given more than once"}])
+    return given
+
+
+def _check_encoding(request: web.Request) -> None:
+    """Raises Problem for what is not UTF-8: replaced or dropped it would name something else."""
+    path, _, query = request.raw_path.partition("?")
+    for part in (path, query):
+        try:
+            unquote(part, errors="strict")
+        except UnicodeDecodeError:
+            raise Problem(400, "the address is not percent-encoded UTF-8") from None
 
 
 def _validated(request: web.Request, kind: type[B], given: dict[str, object]) -> B:

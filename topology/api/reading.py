@@ -18,21 +18,20 @@ from topology.api.shapes import Tenant
 STORE: Final = web.AppKey("store", Store)
 
 
-async def incidents(request: web.Request) -> Mapping[str, object]:
+async def incidents(request: web.Request, query: queries.Incidents) -> Mapping[str, object]:
     """A page of incidents, each in its newest state."""
-    query = queries.asked(request, queries.Incidents)
     equal = {"state": query.state.value} if query.state else {}
     return _page(await request.app[STORE].search(_search(Kind.INCIDENT, query, query.severity, equal)))
 
 
-async def incident(request: web.Request) -> Mapping[str, object]:
+async def incident(request: web.Request, query: queries.OfTenant) -> Mapping[str, object]:
     """One incident."""
-    return (await found(request, Kind.INCIDENT)).body
+    return (await found(request, Kind.INCIDENT, query.tenant)).body
 
 
-async def anomalies_of_incident(request: web.Request) -> Mapping[str, object]:
+async def anomalies_of_incident(request: web.Request, query: queries.OfTenant) -> Mapping[str, object]:
     """Anomalies of an incident that are in the store, in the order in which they joined it; an incident names its first 100."""
-    one = await found(request, Kind.INCIDENT)
+    one = await found(request, Kind.INCIDENT, query.tenant)
     ids = one.body["anomaly_ids"]
     assert isinstance(ids, list)
     store = request.app[STORE]
@@ -40,22 +39,20 @@ async def anomalies_of_incident(request: web.Request) -> Mapping[str, object]:
     return _page(Page([each for each in all_of_them if each is not None], None))
 
 
-async def anomalies(request: web.Request) -> Mapping[str, object]:
+async def anomalies(request: web.Request, query: queries.Anomalies) -> Mapping[str, object]:
     """A page of anomalies."""
-    query = queries.asked(request, queries.Anomalies)
     wanted = {"detector": query.detector, "metric": query.metric, "model": query.model, "user": query.user}
     equal = {name: value for name, value in wanted.items() if value is not None}
     return _page(await request.app[STORE].search(_search(Kind.ANOMALY, query, query.severity, equal)))
 
 
-async def anomaly(request: web.Request) -> Mapping[str, object]:
+async def anomaly(request: web.Request, query: queries.OfTenant) -> Mapping[str, object]:
     """One anomaly with its evidence."""
-    return (await found(request, Kind.ANOMALY)).body
+    return (await found(request, Kind.ANOMALY, query.tenant)).body
 
 
-async def notifications(request: web.Request) -> Mapping[str, object]:
+async def notifications(request: web.Request, query: queries.Notifications) -> Mapping[str, object]:
     """A page of what was decided to be sent, and of how delivery went."""
-    query = queries.asked(request, queries.Notifications)
     wanted = {
         "incident_id": query.incident_id,
         "receiver": query.receiver,
@@ -73,23 +70,20 @@ async def notifications(request: web.Request) -> Mapping[str, object]:
     return _page(await request.app[STORE].search(search))
 
 
-async def tenants(request: web.Request) -> Mapping[str, object]:
+async def tenants(request: web.Request, query: queries.Query) -> Mapping[str, object]:
     """Whom the token lets see what: all who have anything in the store, or the one."""
-    queries.asked(request, queries.Query)
     own = request[ASKER].tenant
     names = [own] if own is not None else await request.app[STORE].tenants()
     return {"items": [Tenant(name) for name in names], "next": None}
 
 
-async def subjects(request: web.Request) -> Mapping[str, object]:
+async def subjects(request: web.Request, query: queries.OfTenant) -> Mapping[str, object]:
     """Applications with their models that have series, by name, the first 1,000."""
-    query = queries.asked(request, queries.OfTenant)
     return {"items": await request.app[STORE].subjects(query.tenant), "next": None}
 
 
-async def series(request: web.Request) -> Mapping[str, object]:
+async def series(request: web.Request, query: queries.Series) -> Mapping[str, object]:
     """Points of a series with the band that was expected."""
-    query = queries.asked(request, queries.Series)
     points = await request.app[STORE].series(
         query.tenant, query.application, query.model, query.metric, query.since, query.until
     )
@@ -115,12 +109,11 @@ def _search(
     )
 
 
-async def found(request: web.Request, kind: Kind) -> Document:
+async def found(request: web.Request, kind: Kind, tenant: str) -> Document:
     """The document that the path names. Raises Problem when the tenant has none of that id."""
-    query = queries.asked(request, queries.OfTenant)
-    document = await request.app[STORE].get(kind, query.tenant, request.match_info["id"])
+    document = await request.app[STORE].get(kind, tenant, request.match_info["id"])
     if document is None:
-        raise Problem(404, f"tenant {query.tenant} has no {kind} {request.match_info['id'][:100]}")
+        raise Problem(404, f"tenant {tenant} has no {kind} {request.match_info['id'][:100]}")
     return document
 
 

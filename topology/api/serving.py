@@ -16,10 +16,13 @@ from schemas.documents import StoreRefused, StoreUnavailable
 from streams.ending import ENDS_WITHIN_S, end_within
 from topology.api import metering, openapi
 from topology.api.access import Gate
-from topology.api.acting import COMMANDS, Commands
-from topology.api.live import LIVE, Following, Live, live
+from topology.api.commands import COMMANDS, Commands
+from topology.api.connections import Connections, timed
+from topology.api.live import FOLLOWING, LIVE, Following, Live, live
+from topology.api.overview import OVERVIEWS, Overviews
 from topology.api.pipeline import WORKERS, workers_of
 from topology.api.problems import Handler, as_problems
+from topology.api.queries import BODY_S
 from topology.api.reading import STORE
 from topology.api.settings import ApiSettings
 from topology.api.static import add_page
@@ -47,12 +50,14 @@ def application(store: Store, settings: ApiSettings, commands: Commands) -> web.
         gate.let_in(request)
         return await handler(request)
 
-    app = web.Application(middlewares=[metering.metered, as_problems, gated], client_max_size=_BODY_BYTES)
+    app = web.Application(middlewares=[timed, metering.metered, as_problems, gated], client_max_size=_BODY_BYTES)
     app.on_response_prepare.append(_add_headers)
-    app[STORE], app[COMMANDS] = store, commands
+    app[STORE], app[COMMANDS], app[BODY_S] = store, commands, settings.request_s
     app[WORKERS] = workers_of(settings)
-    app[LIVE] = told = Live(settings.live_clients)
-    app.cleanup_ctx.extend([app[WORKERS].opened, told.told, Following(commands.broker, told).followed])
+    app[LIVE] = told = Live(settings.live_clients, settings.live_clients_per_tenant)
+    app[FOLLOWING] = following = Following(commands.broker, told)
+    app[OVERVIEWS] = Overviews(store, app[WORKERS], following, settings.stale_after_s)
+    app.cleanup_ctx.extend([app[WORKERS].opened, told.told, following.followed, commands.opened])
     app.on_shutdown.append(told.close)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)
@@ -90,8 +95,12 @@ async def serving(store: Store, settings: ApiSettings, commands: Commands) -> As
     runner = web.AppRunner(application(store, settings, commands), access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-        yield int(runner.addresses[0][1])
+        assert runner.server is not None
+        listening = await Connections(settings).listen(runner.server, settings.host, settings.port)
+        try:
+            yield int(listening.sockets[0].getsockname()[1])
+        finally:
+            listening.close()
     finally:
         await runner.cleanup()
 
@@ -101,7 +110,7 @@ async def serve(store: Store, settings: ApiSettings, commands: Commands, say: Ca
 
     A store that cannot be used is no reason not to serve: what is asked of it is a problem until it can.
     """
-    allow_files(settings.live_clients + _OTHER_FILES)
+    allow_files(settings.connections + _OTHER_FILES)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):

@@ -49,12 +49,48 @@ class ApiSettings:
     live_clients: int = 1000
     """Most pages that are told of changes at once (WebSockets); the next one is refused with 503 and asks again later."""
 
+    live_clients_per_tenant: int = 200
+    """Most pages opened with one tenant's token that are told of changes at once; the next one is refused with 429. Operators have no such
+    bound besides `live_clients`."""
+
+    connections: int = 1500
+    """Most connections at once; the next one is refused with 429. More than `live_clients`, each of which holds one."""
+
+    connections_per_address: int = 500
+    """Most connections at once from one address (IPv6: from one network of 64 bits), so that one client cannot take all; the next one is refused
+    with 429. 0 means no bound besides `connections`: set it behind a proxy, from whose address all connections come."""
+
+    request_s: float = 10.0
+    """Seconds for a request's head, from its first byte or a new connection, and as many for its body; then the connection is closed, or the
+    request refused with 408."""
+
+    answer_s: float = 60.0
+    """Seconds in which a client must have taken an answer; then the connection is closed."""
+
+    commands_waiting: int = 16
+    """Silences and acknowledgements of one tenant's token, or of the operators', that may wait for Kafka at once; the next one is refused with
+    503. Kafka has 10 s to take one."""
+
+    stale_after_s: float = 60.0
+    """Seconds after which the page and `/api/v1/overview` no longer call something live: the newest data, a lane that has not moved, a broker
+    that has not answered. In good order data are stored within `bucket_s` and `lateness_s` and a few seconds more."""
+
     def __post_init__(self) -> None:
         for url in self.workers:
             if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
                 raise ValueError(f"workers: {url!r} is no http:// address of a worker")
-        if self.live_clients < 1:
-            raise ValueError("live_clients must be 1 or more")
+        for name in ("live_clients", "live_clients_per_tenant", "commands_waiting"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more")
+        for name in ("stale_after_s", "request_s", "answer_s"):
+            if not 0 < getattr(self, name) <= 86_400:
+                raise ValueError(f"{name} must be above 0 and at most 86,400 seconds")
+        if self.connections_per_address < 0:
+            raise ValueError("connections_per_address must be 0 (no bound) or more")
+        if self.connections <= self.live_clients:
+            raise ValueError(
+                f"connections must be more than live_clients ({self.live_clients}), each of which holds one"
+            )
         if self.token:
             _check_length(self.token, "token")
         elif self.tenant_tokens or self.allowed_hosts:

@@ -1,11 +1,15 @@
 """What the API answers beside documents, and what it takes."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from agents.alerting.matching import Matcher
+from topology import commanding
+from topology.api import texts
+from topology.api.queries import Name
 
 LONGEST_SILENCE_S = 366 * 86_400
 
@@ -31,7 +35,7 @@ class Me:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A silence that is not past its end. Times are µs since 1970-01-01 UTC."""
+    """A silence that is not past its end. It is what was asked for; `alert` obeys it unless it is over its limits."""
 
     id: str
     tenant: str
@@ -40,21 +44,38 @@ class Silence:
     comment: str
     starts_at: int
     ends_at: int
+    state: commanding.SilenceState
+    """What became of it: only what `alert` has applied holds messages back."""
+    detail: str
+    """What `alert` said of it, such as why it was refused."""
     expired_by: str
-    """Who ended it before its time; empty while it holds."""
+    """Who asked to end it before its time; empty while nobody has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who takes care of an incident."""
+
+    tenant: str
+    incident_id: str
+    author: str
+    comment: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Where a lane of a worker stands."""
+    """The position of a lane of a worker."""
 
     lane: str
     lag: int
-    """Records between what the lane took and the end of its log."""
+    """Records between what the lane has processed and the end of its log, at the last fetch."""
     moved_at: int | None
-    """When it last moved, µs; null when it has not said."""
+    """When it last moved, by the worker's clock; for the sink, when the broker last answered it. Null when it has not said."""
+    age_s: float | None
+    """Seconds since then, by the same clock."""
     held_since: int | None = None
-    """Since when an open transaction of a producer holds back what comes behind it in the lane's input, µs; null while none does."""
+    """Since when an open transaction of a producer holds back what comes behind it in the lane's input; null while none does."""
     held: int = 0
     """Offsets that it holds back; they are in no lag."""
 
@@ -91,13 +112,90 @@ class Worker:
     totals: Totals
 
 
+class StageState(StrEnum):
+    """Whether a stage works."""
+
+    MOVING = "moving"
+    """Its workers are ready, and their lanes move."""
+    STALLED = "stalled"
+    """A worker does not answer or is not ready, or lanes have not moved for longer than `api.stale_after_s`."""
+    UNKNOWN = "unknown"
+    """No worker of this stage is known to the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage, judged by all its workers."""
+
+    stage: str
+    state: StageState
+    why: str
+    """What is wrong with it, or what is not known; empty when it moves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The workers that `api.workers` names."""
+    """The workers that `api.workers` names, and what they are together."""
 
     at: int
-    """When they were asked, µs."""
+    """When they were asked."""
+    state: StageState
+    """Of all stages together: moving only when each of them moves and every named worker answers."""
+    why: str
+    """Empty when all move."""
+    stages: tuple[Stage, ...]
     workers: tuple[Worker, ...]
+
+
+class DataState(StrEnum):
+    """What can be believed of what is shown."""
+
+    LIVE = "live"
+    """Every stage moves, and the newest data are fresh."""
+    QUIET = "quiet"
+    """Every stage moves, but no newer data came for longer than `api.stale_after_s`: nobody sends, or what is sent has old event times."""
+    BEHIND = "behind"
+    """Every stage moves, but what is stored is older than `api.stale_after_s` while records wait to be processed."""
+    STALLED = "stalled"
+    """A stage does not work, or Kafka does not answer: faults of now are not found, or not shown."""
+    UNKNOWN = "unknown"
+    """Whether the stages work is not known to the API."""
+    EMPTY = "empty"
+    """Nothing is stored yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastEvent:
+    """Until when an application sent data that arrived here."""
+
+    tenant: str
+    application: str
+    last_event: int
+    """Begin of the newest stored bucket that has calls, event time."""
+    age_s: float
+    """Seconds from then to now; 0 when the clock of the sender is ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How things are, and how far that can be believed."""
+
+    at: int
+    """When this was found."""
+    state: DataState
+    why: str
+    """In words; empty when live."""
+    all_clear: bool
+    """True only when no incident is open *and* the state is live. An empty list of incidents alone does not say that all is well."""
+    open_incidents: int
+    """Open incidents; of more than 100, 100."""
+    newest: int | None
+    """Begin of the newest stored bucket; null when there is none."""
+    age_s: float | None
+    """Seconds since then."""
+    stages: tuple[Stage, ...]
+    applications: tuple[LastEvent, ...]
+    """By tenant and name; the first 1,000."""
 
 
 def _matcher(text: str) -> str:
@@ -107,17 +205,21 @@ def _matcher(text: str) -> str:
 class Saying(BaseModel):
     """Who says something, and why."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    author: str = Field("", max_length=200, description="Who; others read it. Empty means the API's user.")
-    comment: str = Field("", max_length=2000, description="Why; others read it.")
+    author: Annotated[str, AfterValidator(texts.line)] = Field(
+        "", max_length=200, description="Who; others read it. Empty means the API's user."
+    )
+    comment: Annotated[str, AfterValidator(texts.prose)] = Field(
+        "", max_length=2000, description="Why; others read it."
+    )
 
 
 class NewSilence(Saying):
     """A silence to be made."""
 
-    tenant: str = Field(min_length=1, description="The tenant; may be left out with a tenant's own token.")
-    matchers: list[Annotated[str, AfterValidator(_matcher)]] = Field(
+    tenant: Name = Field(description="The tenant; may be left out with a tenant's own token.")
+    matchers: list[Annotated[str, Field(max_length=400), AfterValidator(texts.line), AfterValidator(_matcher)]] = Field(
         [], max_length=20, description="Conditions that must all hold, such as application=chat, severity<=medium."
     )
     for_s: float = Field(gt=0, le=LONGEST_SILENCE_S, description="For how long, in seconds.")

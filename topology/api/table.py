@@ -4,8 +4,8 @@ from typing import Final
 
 from connectors.store.port import Point, Subject
 from schemas.records import Anomaly, Incident, Notification
-from topology.api import acting, pipeline, queries, reading, shapes
-from topology.api.routes import Route, Shape
+from topology.api import acting, overview, pipeline, queries, reading, shapes
+from topology.api.routes import Access, Route, Shape
 
 _V1: Final = "/api/v1"
 LIVE_PATH: Final = f"{_V1}/live"
@@ -33,6 +33,7 @@ ROUTES: Final = (
         "POST",
         shapes.Saying,
         202,
+        Access.ACT,
     ),
     Route(f"{_V1}/anomalies", "Anomalies", queries.Anomalies, Anomaly, Shape.PAGE, reading.anomalies),
     Route(f"{_V1}/anomalies/{{id}}", "One anomaly", queries.OfTenant, Anomaly, Shape.ONE, reading.anomaly),
@@ -41,7 +42,7 @@ ROUTES: Final = (
     ),
     Route(f"{_V1}/subjects", "What has series", queries.OfTenant, Subject, Shape.PAGE, reading.subjects),
     Route(f"{_V1}/series", "A series with its band", queries.Series, Point, Shape.PAGE, reading.series),
-    Route(f"{_V1}/silences", "Silences", queries.OfTenant, shapes.Silence, Shape.PAGE, acting.silences),
+    Route(f"{_V1}/silences", "Silences", queries.OfTenants, shapes.Silence, Shape.PAGE, acting.silences),
     Route(
         f"{_V1}/silences",
         "Silence incidents",
@@ -52,6 +53,7 @@ ROUTES: Final = (
         "POST",
         shapes.NewSilence,
         201,
+        Access.ACT,
     ),
     Route(
         f"{_V1}/silences/{{id}}",
@@ -63,7 +65,32 @@ ROUTES: Final = (
         "DELETE",
         shapes.Saying,
         202,
+        Access.ACT,
     ),
-    Route(f"{_V1}/pipeline", "The pipeline's workers", queries.Query, shapes.Pipeline, Shape.ONE, pipeline.pipeline),
+    Route(
+        f"{_V1}/acknowledgements",
+        "Who takes care of which incident",
+        queries.OfTenants,
+        shapes.Acknowledgement,
+        Shape.PAGE,
+        acting.acknowledgements,
+    ),
+    Route(
+        f"{_V1}/overview",
+        "How things are, and how far that can be believed",
+        queries.OfTenants,
+        shapes.Overview,
+        Shape.ONE,
+        overview.overview,
+    ),
+    Route(
+        f"{_V1}/pipeline",
+        "The pipeline's workers",
+        queries.Query,
+        shapes.Pipeline,
+        Shape.ONE,
+        pipeline.pipeline,
+        access=Access.OPERATORS,
+    ),
 )
 """The questions of `/api/v1`, each with what it takes and what it answers. `/live` beside them is a WebSocket."""

@@ -10,7 +10,7 @@ def api(config: Config = None) -> None:
     import asyncio
 
     from connectors.store.opening import store_of
-    from topology.api.acting import Commands
+    from topology.api.commands import Commands
     from topology.api.serving import serve
     from topology.logs import configure
     from topology.orphans import end_with_parent
@@ -22,7 +22,7 @@ def api(config: Config = None) -> None:
     if store is None:
         raise UserError("there is no store to read: set store.kind to embedded or elasticsearch")
     try:
-        commands = Commands(settings.broker, settings.worker.control_key)
+        commands = Commands(settings.broker, settings.worker.control_key, settings.api.commands_waiting)
         asyncio.run(serve(store, settings.api, commands, lambda line: typer.echo(f"sentinel: {line}", err=True)))
     except OSError as fault:
         raise UserError(

@@ -3,6 +3,7 @@
 import { address } from "./api.js";
 import { cut, h, Region } from "./dom.js";
 import { empty, facts, link, loading, section, severity, told } from "./parts.js";
+import { numbersOf } from "./numbers.js";
 import { SeriesFigure } from "./series.js";
 import { clock, measured, metricName, METRICS, plain, time } from "./units.js";
 
@@ -29,12 +30,15 @@ const MEANINGS = {
 export class AnomalyView {
   title = "Anomaly";
 
-  constructor() {
+  constructor(page) {
+    this.page = page;
     const head = h("div", {}, loading("the anomaly"));
     const why = h("div");
     const evidence = h("div", {}, loading("evidence"));
     this.figure = new SeriesFigure();
     this.noSeries = h("p", { class: "empty", hidden: true }, "This verdict is about no series that is stored.");
+    const numbers = h("div");
+    this.numbers = new Region(numbers, numbersOf);
     this.head = new Region(head, headOf);
     this.why = new Region(why, whyOf);
     this.evidence = new Region(evidence, evidenceOf);
@@ -42,7 +46,7 @@ export class AnomalyView {
       "div",
       { class: "anomaly" },
       head,
-      h("div", { class: "wide" }, section("Series", [this.figure.element, this.noSeries]), section("Evidence", evidence)),
+      h("div", { class: "wide" }, numbers, section("Series", [this.figure.element, this.noSeries]), section("Evidence", evidence)),
       h("div", { class: "side" }, section("Why", why)),
     );
   }
@@ -52,6 +56,7 @@ export class AnomalyView {
     const one = await ask(`/anomalies/${encodeURIComponent(id)}`, { tenant });
     this.title = `${metricName(one.metric)} of ${one.application}`;
     this.head.show(one);
+    this.numbers.show(one, one.window_start, false);
     this.why.show(one);
     this.evidence.show(one.evidence, one.sample_event_ids);
     const has = one.model !== null && METRICS.includes(one.metric);
@@ -61,7 +66,7 @@ export class AnomalyView {
     const span = { since: one.window_start - BEFORE_US, until: one.window_end + AFTER_US };
     const series = await ask("/series", { tenant, application: one.application, model: one.model, metric: one.metric, ...span });
     const mark = { from: one.window_start, to: one.window_end, severity: one.severity };
-    await this.figure.show(`${one.application}/${one.model}`, one.metric, series.items, [mark]);
+    await this.figure.show(`${one.application}/${one.model}`, one.metric, series.items, [mark], [span.since, Math.min(span.until, Math.max(one.window_end, Date.now() * 1000))], this.page.truth);
   }
 
   close() {
@@ -80,6 +85,7 @@ function headOf(one) {
     h("h1", {}, metricName(one.metric), " of ", cut(subject, 120)),
     h("p", { class: "marks" }, severity(one.severity), h("span", {}, told(one))),
     facts([
+      ["Tenant", cut(one.tenant, 80)],
       ["Window", [time(one.window_start), " to ", time(one.window_end)]],
       ["When", time(one.event_time, true)],
       ["User", one.user === null ? null : cut(one.user, 80)],
@@ -117,8 +123,9 @@ function evidenceOf(evidence, ids) {
   );
   const head = h("tr", {}, h("th", { scope: "col" }, "Number"), h("th", { scope: "col", class: "number" }, "Value"), h("th", { scope: "col" }, "Meaning"));
   const table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Evidence" }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows)));
+  const machinery = h("details", { "data-key": "machinery" }, h("summary", {}, "How it was computed: the detector's own numbers"), table);
   return [
-    evidence.length ? table : empty("It came with no numbers."),
+    evidence.length ? machinery : empty("It came with no numbers."),
     h("h3", {}, "Some of the events"),
     ids.length ? h("ul", { class: "ids" }, ids.slice(0, 50).map((id) => h("li", {}, h("code", {}, cut(id, 80))))) : empty("None is named."),
   ];

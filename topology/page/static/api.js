@@ -40,6 +40,15 @@ export function address(path, query = {}) {
   return text ? `${path}?${text}` : path;
 }
 
+/** A part of a path as it was meant; one that is no percent-encoded UTF-8 as it stands. */
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** The answer's JSON. Raises Problem, and AbortError when the signal says so. */
 export async function ask(path, query, signal, options = {}) {
   const headers = { Accept: "application/json" };
@@ -47,7 +56,7 @@ export async function ask(path, query, signal, options = {}) {
   if (options.body) headers["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(address(`/api/v1${path}`, query), {
+    answer = await fetch(address(`/api/v1${path}`, { ...query, times: "us" }), {
       method: options.method ?? "GET",
       body: options.body ? JSON.stringify(options.body) : undefined,
       headers,

@@ -2,7 +2,7 @@
 
 import { cut, h, svg } from "./dom.js";
 import { empty, link, severity } from "./parts.js";
-import { ago, METRICS, SEVERITIES, time } from "./units.js";
+import { ago, METRICS, SEVERITIES } from "./units.js";
 import { address } from "./api.js";
 
 const HOUR_US = 3_600_000_000;
@@ -11,45 +11,59 @@ const MINUTES = 60;
 /** Most anomalies that are looked at. */
 export const LOOKED_AT = 300;
 
-/** From anomalies, newest first: by application how many, how grave and when, the gravest first. */
-export function burning(anomalies) {
-  if (!anomalies.length) return { newest: null, applications: [], cut: false };
-  const newest = anomalies[0].event_time;
+/** From open incidents: by application how grave they are, with the anomalies of the newest hour, the gravest first. What is over does not burn. */
+export function burning(open, anomalies) {
   const found = new Map();
-  const within = anomalies.filter((one) => one.event_time > newest - HOUR_US);
+  const place = (one) => JSON.stringify([one.tenant, one.application]);
+  for (const one of open) {
+    const entry = found.get(place(one)) ?? { tenant: one.tenant, application: one.application, incidents: 0, count: 0, rank: SEVERITIES.length, minutes: {} };
+    entry.incidents += 1;
+    entry.rank = Math.min(entry.rank, SEVERITIES.indexOf(one.severity));
+    found.set(place(one), entry);
+  }
+  const end = endOf(anomalies);
+  const within = anomalies.filter((one) => one.event_time > end - HOUR_US);
   for (const one of within) {
-    const entry = found.get(one.application) ?? { application: one.application, count: 0, rank: SEVERITIES.length, last: 0, minutes: {} };
-    const rank = SEVERITIES.indexOf(one.severity);
-    const minute = MINUTES - 1 - Math.floor((newest - one.event_time) / 60e6);
+    const entry = found.get(place(one));
+    if (!entry) continue;
+    const minute = Math.max(0, MINUTES - 1 - Math.floor(Math.max(0, end - one.event_time) / 60e6));
     entry.count += 1;
-    entry.rank = Math.min(entry.rank, rank);
-    entry.last = Math.max(entry.last, one.event_time);
-    const bar = (entry.minutes[minute] ??= [0, rank]);
+    const bar = (entry.minutes[minute] ??= [0, SEVERITIES.length - 1]);
     bar[0] += 1;
-    bar[1] = Math.min(bar[1], rank);
-    found.set(one.application, entry);
+    bar[1] = Math.min(bar[1], SEVERITIES.indexOf(one.severity));
   }
   const applications = [...found.values()].sort((a, b) => a.rank - b.rank || b.count - a.count || (a.application < b.application ? -1 : 1));
-  return { newest, applications: applications.slice(0, 8), more: Math.max(0, applications.length - 8), cut: within.length === LOOKED_AT };
+  return { newest: anomalies[0]?.event_time ?? null, applications: applications.slice(0, 8), more: Math.max(0, applications.length - 8), cut: within.length === LOOKED_AT };
+}
+
+/** Where the newest hour ends: now, unless the newest anomaly is older than an hour, as in a recorded one. */
+function endOf(anomalies) {
+  const now = Date.now() * 1000;
+  const newest = anomalies[0]?.event_time ?? now;
+  return now - newest < HOUR_US ? Math.max(now, newest) : newest + 10e6;
 }
 
 /** The series that the gravest anomaly of the newest hour is about, the newest of these, with all its anomalies; null when none has a series. */
 export function gravest(anomalies) {
-  const within = anomalies.filter((one) => one.event_time > anomalies[0].event_time - HOUR_US);
-  const about = (one) => JSON.stringify([one.application, one.model, one.metric]);
+  const end = endOf(anomalies);
+  const within = anomalies.filter((one) => one.event_time > end - HOUR_US);
+  const about = (one) => JSON.stringify([one.tenant, one.application, one.model, one.metric]);
   const [first] = within.filter((one) => one.model !== null && one.user === null && METRICS.includes(one.metric)).sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || b.event_time - a.event_time);
   if (!first) return null;
-  const { application, model, metric } = first;
+  const { tenant, application, model, metric } = first;
   const marks = within.filter((one) => about(one) === about(first)).map((one) => ({ from: one.window_start, to: one.window_end, severity: one.severity }));
-  return { subject: { application, model, metric }, marks, until: anomalies[0].event_time + 10e6, since: anomalies[0].event_time - HOUR_US };
+  // To the minute, so that the same picture is not drawn again each time.
+  const until = Math.ceil(end / 60e6) * 60e6;
+  return { subject: { tenant, application, model, metric }, marks, until, since: until - HOUR_US };
 }
 
 /** The list of it. */
-export function burningList(tenant, told) {
-  if (!told.applications.length) return empty("Nothing burns.", "No anomaly is stored for this tenant.");
-  const old = Date.now() * 1000 - told.newest > HOUR_US;
+export function burningList(told, isAll) {
+  if (!told.applications.length) {
+    return empty("Nothing burns.", told.newest === null ? "No incident is open, and no anomaly is stored." : `No incident is open. The last anomaly was ${ago(told.newest)}.`);
+  }
   return [
-    h("p", { class: "hint" }, `In the hour up to the newest anomaly, ${ago(told.newest)}`, old ? [" (", time(told.newest), ")"] : "", told.cut ? `; its newest ${LOOKED_AT}` : "", "."),
+    h("p", { class: "hint" }, `Applications with open incidents, and their anomalies in the newest hour${told.cut ? `, of its newest ${LOOKED_AT}` : ""}.`),
     h(
       "ul",
       { class: "burning" },
@@ -57,9 +71,9 @@ export function burningList(tenant, told) {
         h(
           "li",
           {},
-          link(address("/explore", { tenant, application: one.application }), cut(one.application, 40)),
+          link(address("/explore", { tenant: one.tenant, application: one.application }), cut(isAll ? `${one.application} (${one.tenant})` : one.application, 40)),
           spark(one.minutes),
-          h("span", { class: "count" }, `${one.count} `, h("span", { class: "unseen" }, "anomalies, the gravest")),
+          h("span", { class: "count" }, `${one.count} `, h("span", { class: "unseen" }, "anomalies, the gravest incident")),
           severity(SEVERITIES[one.rank]),
         ),
       ),

@@ -21,10 +21,10 @@ export class ExploreView {
   constructor(page) {
     this.page = page;
     this.chosen = {};
-    const changed = (name) => (event) => this.#go({ ...this.chosen, [name]: event.target.value });
+    const changed = (name) => (event) => this.#go({ ...this.chosen, ...(name === "application" ? { model: null } : {}), [name]: event.target.value });
     this.application = h("select", { change: changed("application") });
     this.model = h("select", { change: changed("model") });
-    this.metric = h("select", { change: changed("metric") }, METRICS.map((one) => h("option", { value: one }, metricName(one))));
+    this.metric = h("select", { change: changed("metric") });
     this.ranges = h("span", { class: "chips", role: "group", "aria-label": "Range up to the newest data" });
     this.moves = h("nav", { class: "pager", "aria-label": "Move in time" });
     this.figure = new SeriesFigure((since, until) => this.#go({ ...this.chosen, since, until }));
@@ -54,6 +54,8 @@ export class ExploreView {
     this.nothing.replaceChildren(...(subjects.length ? [] : [empty("No series is stored for this tenant yet.", "Series come with closed buckets, some seconds after the first events.")]));
     if (!subjects.length) return;
     const subject = this.#choose(subjects, query);
+    this.body.hidden = !subject;
+    if (!subject) return;
     const span = this.#span(subject, query);
     const { application, model, metric } = this.chosen;
     const [series, anomalies] = await Promise.all([
@@ -62,22 +64,25 @@ export class ExploreView {
     ]);
     const marks = anomalies.items.map((one) => ({ from: one.window_start, to: one.window_end, severity: one.severity }));
     this.list.show(anomalies.items.slice(0, 50));
-    await this.figure.show(`${application}/${model}`, metric, series.items, marks, [span.since, span.until]);
+    await this.figure.show(`${application}/${model}`, metric, series.items, marks, [span.since, span.until], this.page.truth);
   }
 
-  /** What the address names, as far as it is there; else what has the newest data. */
+  /** What the address names; what it leaves open is what has the newest data. Null, with words, when there is no such series. */
   #choose(subjects, query) {
     const newestFirst = subjects.toSorted((a, b) => b.newest - a.newest);
-    const wanted = query.get("application");
-    const application = subjects.some((one) => one.application === wanted) ? wanted : newestFirst[0].application;
-    const own = newestFirst.filter((one) => one.application === application);
-    const subject = own.find((one) => one.model === query.get("model")) ?? own[0];
-    const metric = METRICS.includes(query.get("metric")) ? query.get("metric") : METRICS[0];
+    const wanted = { application: query.get("application"), model: query.get("model"), metric: query.get("metric") };
+    const fits = newestFirst.filter((one) => [null, one.application].includes(wanted.application) && [null, one.model].includes(wanted.model));
+    const metric = wanted.metric ?? METRICS[0];
+    const subject = METRICS.includes(metric) ? fits[0] : undefined;
+    const application = wanted.application ?? subject?.application ?? "";
+    const model = wanted.model ?? subject?.model ?? "";
+    const own = subjects.filter((one) => one.application === application);
     offer(this.application, [...new Set(subjects.map((one) => one.application))].sort(), application);
-    offer(this.model, own.map((one) => one.model).sort(), subject.model);
-    this.metric.value = metric;
-    this.chosen = { tenant: subject.tenant ?? this.page.place.tenant, application, model: subject.model, metric, range: query.get("range"), since: query.get("since"), until: query.get("until") };
-    return subject;
+    offer(this.model, own.map((one) => one.model).sort(), model);
+    offer(this.metric, METRICS, metric, metricName);
+    this.chosen = { tenant: this.page.place.tenant, application, model, metric, range: query.get("range"), since: query.get("since"), until: query.get("until") };
+    if (!subject) this.nothing.replaceChildren(empty(`No series of ${[application, model].filter(Boolean).join("/")}, ${metricName(metric)}, is stored for ${this.page.place.tenant}.`, "It may have been forgotten (retention), or the address names another. Choose one that is there above."));
+    return subject ?? null;
   }
 
   /** A range up to the newest data, which may be long ago, or what the address names. */
@@ -85,7 +90,9 @@ export class ExploreView {
     const [since, until] = [Number(query.get("since")), Number(query.get("until"))];
     const fixed = since > 0 && until > since;
     const length = fixed ? until - since : (RANGES.find(([name]) => name === query.get("range"))?.[1] ?? DEFAULT_US);
-    const end = fixed ? until : subject.newest + 10e6;
+    // To now while the newest data are within the range, so that what is missing is seen to be missing; a recorded hour ends with its data.
+    const now = Math.ceil(Date.now() / 60e3) * 60e6;
+    const end = fixed ? until : now - subject.newest < length ? now : subject.newest + 10e6;
     const span = { since: end - length, until: end };
     const chips = RANGES.map(([name, us]) => h("button", { type: "button", class: "chip", "data-key": name, "aria-pressed": String(!fixed && us === length), click: () => this.#go({ ...this.chosen, range: name, since: null, until: null }) }, name));
     swap(this.ranges, chips, `${fixed} ${length}`);
@@ -109,10 +116,13 @@ export class ExploreView {
   }
 }
 
-function offer(select, values, chosen) {
-  const told = JSON.stringify(values);
+/** Fills a list; what is chosen and not in it stands first, as not stored. */
+function offer(select, values, chosen, name = (one) => one) {
+  const missing = values.includes(chosen) ? [] : [chosen];
+  const told = JSON.stringify([missing, values]);
   if (select.dataset.told !== told) {
-    select.replaceChildren(...values.map((one) => h("option", { value: one }, [...one].length > 60 ? `${[...one].slice(0, 59).join("")}…` : one)));
+    const label = (one) => (missing.includes(one) ? `${name(one) || "any"} (not stored)` : name(one));
+    select.replaceChildren(...[...missing, ...values].map((one) => h("option", { value: one }, [...label(one)].length > 60 ? `${[...label(one)].slice(0, 59).join("")}…` : label(one))));
     select.dataset.told = told;
   }
   select.value = chosen;

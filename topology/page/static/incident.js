@@ -1,11 +1,14 @@
 // One *incident*: what is wrong, how it went, its anomalies, who was told and who was not, and why.
 
 import { acknowledge, silence } from "./acting.js";
+import { Problem } from "./api.js";
 import { cut, h, Region } from "./dom.js";
 import { messagesOf, outcome } from "./messages.js";
 import { anomalyHref, anomalyLine, badge, empty, facts, link, loading, names, section, severity } from "./parts.js";
 import { SeriesFigure } from "./series.js";
-import { duration, metricName, METRICS, SEVERITIES, time } from "./units.js";
+import { isOpen, ownerOf, stateBadge } from "./incidents.js";
+import { newestOfGravest, numbersOf } from "./numbers.js";
+import { duration, metricName, METRICS, SEVERITIES, since as sinceThen, time } from "./units.js";
 
 const MESSAGES = 100;
 const BEFORE_US = 600e6;
@@ -24,7 +27,9 @@ export class IncidentView {
     this.figure = new SeriesFigure();
     this.picture = section("How it looks", this.figure.element);
     this.picture.hidden = true;
-    this.head = new Region(head, (incident) => headOf(incident, page));
+    const numbers = h("div");
+    this.numbers = new Region(numbers, numbersOf);
+    this.head = new Region(head, (incident, owner) => headOf(incident, owner, page));
     this.line = new Region(line, timeLine);
     this.anomalies = new Region(anomalies, anomalyList);
     this.messages = new Region(messages, messageTable);
@@ -32,7 +37,7 @@ export class IncidentView {
       "div",
       { class: "incident" },
       head,
-      h("div", { class: "wide" }, this.picture, section("Anomalies", anomalies), section("Messages", messages)),
+      h("div", { class: "wide" }, numbers, this.picture, section("Anomalies", anomalies), section("Messages", messages)),
       h("div", { class: "side" }, section("Time line", line)),
     );
   }
@@ -40,13 +45,19 @@ export class IncidentView {
   async show(place, ask) {
     const { tenant, id } = place;
     const path = `/incidents/${encodeURIComponent(id)}`;
-    const [incident, anomalies, messages] = await Promise.all([
+    const [incident, anomalies, messages, owners] = await Promise.all([
       ask(path, { tenant }),
       ask(`${path}/anomalies`, { tenant }),
       ask("/notifications", { tenant, incident_id: id, limit: MESSAGES }),
+      // Kafka tells who has it; what the store has is shown all the same.
+      ask("/acknowledgements", { tenant }).catch((problem) => {
+        if (!(problem instanceof Problem) || problem.status === 401) throw problem;
+        return { items: [] };
+      }),
     ]);
     this.title = incident.title;
-    this.head.show(incident);
+    this.head.show(incident, owners.items.find((one) => one.incident_id === id) ?? null);
+    this.numbers.show(newestOfGravest(anomalies.items), incident.opened_at, isOpen(incident));
     this.anomalies.show(incident.anomaly_count, anomalies.items);
     this.messages.show(messages.items, messages.next !== null);
     this.line.show(incident, anomalies.items, messages.items);
@@ -66,10 +77,12 @@ export class IncidentView {
     if (!name) return;
     const [application, model, metric] = JSON.parse(name);
     const since = incident.opened_at - BEFORE_US;
-    const until = Math.min((incident.resolved_at ?? incident.updated_at) + AFTER_US, since + MOST_US);
+    // To now while it is open, whatever came last: what is missing must be seen to be missing.
+    const end = isOpen(incident) ? Math.ceil(Date.now() / 60e3) * 60e6 : (incident.resolved_at ?? incident.updated_at) + AFTER_US;
+    const until = Math.min(end, since + MOST_US);
     const told = await ask("/series", { tenant: incident.tenant, application, model, metric, since, until });
     const marks = own.map((one) => ({ from: one.window_start, to: one.window_end, severity: one.severity }));
-    await this.figure.show(`${application}/${model}`, metric, told.items, marks);
+    await this.figure.show(`${application}/${model}`, metric, told.items, marks, [since, until], this.page.truth);
   }
 
   close() {
@@ -79,24 +92,27 @@ export class IncidentView {
 
 const rank = (anomalies) => Math.min(...anomalies.map((one) => SEVERITIES.indexOf(one.severity)));
 
-function headOf(one, page) {
-  const over = one.state === "resolved";
+function headOf(one, owner, page) {
+  const over = !isOpen(one);
   const lasted = (one.resolved_at ?? one.updated_at) - one.opened_at;
   return h(
     "div",
     { class: `head edge-${one.severity}` },
     h("p", { class: "crumbs" }, link("/", "Now"), " › incident"),
     h("h1", {}, cut(one.title, 240)),
-    h("p", { class: "marks" }, severity(one.severity), badge(one.state, over ? "good" : "bad"), badge(`revision ${one.revision}, ${one.change}`)),
+    h("p", { class: "marks" }, severity(one.severity), over ? stateBadge(one) : badge("open", "bad"), over ? null : stateBadge(one), owner && !over ? h("span", {}, ownerOf(owner)) : null),
     facts([
+      ["Tenant", cut(one.tenant, 80)],
       ["Application", cut(one.application, 80)],
       ["Models", names(one.models)],
       ["Metrics", names(one.metrics.map(metricName))],
       ["Users", one.users.length ? names(one.users) : null],
       ["Opened", [time(one.opened_at), " (", time(one.opened_at, true), ")"]],
       ["Over", one.resolved_at === null ? null : time(one.resolved_at)],
-      [over ? "Lasted" : "So far", duration(lasted)],
+      ["No data since", one.no_data_since ? time(one.no_data_since) : null],
+      over ? ["Lasted", duration(lasted)] : ["So far", sinceThen(one.opened_at)],
       ["Anomalies", one.anomaly_count.toLocaleString("en")],
+      ["Revision", `${one.revision}, ${one.change.replaceAll("_", " ")}`],
     ]),
     over
       ? null
@@ -109,6 +125,8 @@ function headOf(one, page) {
   );
 }
 
+const cap = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
+
 function anomalyList(count, items) {
   if (!items.length) return empty("None of its anomalies is in the store.", "They may have been forgotten before the incident was.");
   const shown = items.slice(0, 50);
@@ -118,24 +136,27 @@ function anomalyList(count, items) {
 
 function messageTable(items, isCut) {
   if (!items.length) return empty("Nobody was told of it.", "No receiver is configured, or nothing was decided yet.");
-  const rows = items.map((one) =>
+  const rows = messagesOf(items).map((one) =>
     h(
       "li",
       { class: "line" },
       h("div", { class: "line-head" }, outcome(one.outcome), h("b", {}, cut(one.receiver, 40)), h("span", {}, cut(one.reason, 120))),
-      h(
-        "div",
-        { class: "line-foot" },
-        time(one.at),
-        ` · revision ${one.incident_revision}`,
-        one.attempt ? ` · try ${one.attempt}` : null,
-        one.status_code === null || one.detail.includes(String(one.status_code)) ? null : ` · HTTP ${one.status_code}`,
-        one.detail ? [" · ", cut(one.detail, 160)] : null,
-      ),
-      one.body ? h("details", { "data-key": `${one.id} ${one.outcome} ${one.attempt}` }, h("summary", {}, "The message"), h("pre", { tabindex: "0" }, cut(one.body, 2000))) : null,
+      h("div", { class: "line-foot" }, time(one.at), ` · revision ${one.incident_revision}`, one.tries > 1 ? ` · ${one.tries} attempts` : null, detailOf(one)),
+      one.records.length > 1 ? h("details", { "data-key": `attempts ${one.id}` }, h("summary", {}, "How it was delivered"), h("ul", {}, one.records.toReversed().map(recordLine))) : null,
+      one.body ? h("details", { "data-key": `body ${one.id}` }, h("summary", {}, "The message"), h("pre", { tabindex: "0" }, cut(one.body, 2000))) : null,
     ),
   );
   return [h("ul", { class: "lines" }, rows), isCut ? h("p", { class: "hint" }, `The newest ${MESSAGES}.`) : null];
+}
+
+function detailOf(one) {
+  const status = one.status_code === null || one.detail.includes(String(one.status_code)) ? null : ` · HTTP ${one.status_code}`;
+  return [status, one.detail ? [" · ", cut(one.detail, 160)] : null];
+}
+
+/** One decision or attempt. */
+function recordLine(one) {
+  return h("li", { class: "line-foot" }, time(one.at), " · ", one.outcome, one.attempt ? `, attempt ${one.attempt}` : null, ": ", cut(one.reason, 80), detailOf(one));
 }
 
 /** What happened in order: anomalies in event time, messages by the wall clock. */
@@ -145,7 +166,7 @@ function timeLine(incident, anomalies, messages) {
     ...runs(anomalies),
     ...messagesOf(messages).map((one) => ({ at: one.at, kind: one.outcome === "failed" ? "failed" : "told", what: [h("b", {}, cut(one.receiver, 30)), " ", outcome(one.outcome), " ", cut(one.reason, 80)] })),
   ];
-  if (incident.resolved_at !== null) happened.push({ at: incident.resolved_at, kind: "resolved", what: ["Resolved"] });
+  if (incident.resolved_at !== null) happened.push({ at: incident.resolved_at, kind: "resolved", what: [incident.state === "resolved" ? "Resolved" : cap(incident.state.replaceAll("_", " "))] });
   happened.sort((a, b) => a.at - b.at);
   // The newest, which is how it stands.
   const shown = happened.slice(-80);

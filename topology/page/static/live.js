@@ -12,14 +12,14 @@ export class Live {
   constructor(changed, state) {
     this.changed = changed;
     this.state = state;
-    this.tenant = null;
+    this.tenant = undefined;
     this.socket = null;
     this.timer = 0;
     this.failures = 0;
     this.silent = 0;
   }
 
-  /** Follows a tenant; once more is fine. */
+  /** Follows a tenant, or all of them (null); once more is fine. */
   follow(tenant) {
     if (this.tenant === tenant && (this.socket || this.timer)) return;
     this.stop();

@@ -6,11 +6,14 @@ const OUTCOMES = { delivered: "good", failed: "bad" };
 
 export const outcome = (name) => badge(name, OUTCOMES[name] ?? "");
 
-/** One entry a message, newest first: why it was decided, and what became of it last. `records` come newest first. */
+/** One entry a message, newest first: why it was decided, what became of it last, how often it was tried, and all its records. `records` come newest first. */
 export function messagesOf(records) {
   const found = new Map();
   for (const one of records) {
-    const entry = found.get(one.id) ?? { ...one, title: null };
+    const entry = found.get(one.id) ?? { ...one, title: null, tries: 0, records: [] };
+    entry.tries = Math.max(entry.tries, one.attempt ?? 0);
+    entry.records.push(one);
+    entry.body ||= one.body;
     entry.title ??= titleOf(one);
     // The oldest record says why; one that failed says that itself.
     if (entry.outcome !== "failed") entry.reason = one.reason;

@@ -4,14 +4,15 @@ import { address, Problem } from "./api.js";
 import { endSilence } from "./acting.js";
 import { burning, burningList, gravest, LOOKED_AT } from "./burning.js";
 import { cut, h, Region } from "./dom.js";
+import { askIncidents, byIncident, incidentList, LISTED, newsOf, STATES } from "./incidents.js";
 import { messagesOf, outcome } from "./messages.js";
-import { badge, empty, incidentHref, link, loading, names, pager, section, severity } from "./parts.js";
-import { stagesInShort } from "./pipeline.js";
+import { badge, empty, incidentHref, link, loading, section } from "./parts.js";
+import { stagesInShort, stagesJudged } from "./pipeline.js";
 import { pulse, pulseCard } from "./pulse.js";
 import { SeriesFigure } from "./series.js";
+import { lastEvents } from "./truth.js";
 import { SEVERITIES, time } from "./units.js";
 
-const PAGE = 25;
 const MESSAGES = 8;
 const BURNING_EVERY_MS = 5000;
 
@@ -24,7 +25,7 @@ export class NowView {
     this.count = h("span", { class: "hint", role: "status" });
     this.filters = filters((query) => page.go(address("/", { tenant: page.place?.tenant, ...query })));
     const list = h("div", {}, loading("incidents"));
-    const side = ["what burns", "stages", "messages"].map((what) => h("div", {}, loading(what)));
+    const side = ["what burns", "stages", "messages", "applications"].map((what) => h("div", {}, loading(what)));
     const silences = h("div");
     this.figure = new SeriesFigure();
     this.around = h("span");
@@ -32,9 +33,14 @@ export class NowView {
     this.gravest.hidden = true;
     const beat = h("div", { class: "across" });
     this.pulse = new Region(beat, pulseCard);
-    this.incidents = new Region(list, (place, told) => incidentList(place, told));
+    this.told = null;
+    this.acknowledged = {};
+    this.anomalies = null;
+    this.open = null;
+    this.incidents = new Region(list, incidentList);
+    this.lastEvents = new Region(side[3], lastEvents);
     this.burning = new Region(side[0], burningList);
-    this.stages = new Region(side[1], orWhyNot(stagesInShort));
+    this.stages = new Region(side[1], orWhyNot((told) => (told.workers ? stagesInShort(told.workers, told.stages) : stagesJudged(told.stages))));
     this.messages = new Region(side[2], messageList);
     this.silences = new Region(silences, orWhyNot((items) => silenceList(items, page)));
     this.root = h(
@@ -43,7 +49,7 @@ export class NowView {
       h("h1", {}, "Now"),
       beat,
       h("div", { class: "wide" }, section("Incidents", [this.filters.element, list], this.count, "incidents"), this.gravest),
-      h("div", { class: "side" }, section("What burns", side[0]), section("Stages", side[1], link("/pipeline", "Pipeline")), section("Last messages", side[2]), silences),
+      h("div", { class: "side" }, section("What burns", side[0]), section("Stages", side[1], link("/pipeline", "Pipeline")), section("Last events", side[3]), section("Last messages", side[2]), silences),
     );
   }
 
@@ -57,54 +63,79 @@ export class NowView {
     const changed = (...names) => kinds === null || names.some((name) => kinds.has(name));
     if (kinds === null) this.filters.set(query);
     const parts = [];
-    if (changed("incident", "slow")) parts.push(this.#showIncidents(place, ask));
+    if (changed("incident", "slow")) parts.push(this.#showIncidents(place, ask), this.#askOpen(place, ask));
     if (kinds === null || (changed("anomaly", "slow") && performance.now() - this.burningAt > BURNING_EVERY_MS)) {
       this.burningAt = performance.now();
-      parts.push(ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) => this.#showAnomalies(tenant, told.items, ask)));
+      parts.push(ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) => this.#showAnomalies(told.items, ask)));
     }
     if (changed("notification", "slow")) {
-      parts.push(ask("/notifications", { tenant, limit: 3 * MESSAGES }).then((told) => this.messages.show(tenant, told.items)));
+      parts.push(ask("/notifications", { tenant, limit: 3 * MESSAGES }).then((told) => this.messages.show(told.items)));
     }
     if (changed("slow")) {
       // A tenant's own token cannot see what all tenants share.
-      if (this.page.me?.tenant) this.stages.show({ why: "Only operators see this; give their token." });
-      else parts.push(aside(this.stages, ask("/pipeline", {}).then((told) => told.workers)));
-      parts.push(aside(this.silences, ask("/silences", { tenant }).then((told) => told.items.filter((one) => isInForce(one)))));
+      if (!this.page.me?.tenant) parts.push(aside(this.stages, ask("/pipeline", {}).then(({ workers, stages }) => ({ workers, stages }))));
+      parts.push(this.#askOwners(place, ask));
+      parts.push(aside(this.silences, ask("/silences", { tenant }).then((told) => told.items.filter((one) => isShown(one)))));
     }
-    if (kinds === null) parts.push(this.page.subjects(tenant).then((subjects) => this.filters.offer(subjects)));
+    if (kinds === null && tenant) parts.push(this.page.subjects(tenant).then((subjects) => this.filters.offer(subjects)));
     // What does come is shown, whatever else fails.
     const failed = (await Promise.allSettled(parts)).find((part) => part.status === "rejected");
     if (failed) throw failed.reason;
   }
 
-  async #showAnomalies(tenant, items, ask) {
+  /** What can be believed has changed. */
+  judged(truth) {
+    this.#list();
+    if (!truth.overview) return;
+    this.lastEvents.show({ applications: truth.overview.applications }, !this.page.place?.tenant);
+    if (this.page.me?.tenant) this.stages.show({ told: { stages: truth.overview.stages } });
+    if (!this.page.place?.tenant) this.filters.offer(truth.overview.applications);
+  }
+
+  async #showAnomalies(items, ask) {
+    this.anomalies = items;
     this.pulse.show(pulse(items, LOOKED_AT));
-    this.burning.show(tenant, burning(items));
+    this.#burn();
     const worst = gravest(items);
     this.gravest.hidden = !worst;
     if (!worst) return;
     const { subject, since, until, marks } = worst;
-    const told = await ask("/series", { tenant, ...subject, since, until });
-    this.around.replaceChildren(link(address("/explore", { tenant, ...subject }), "Explore"));
-    await this.figure.show(`${subject.application}/${subject.model}`, subject.metric, told.items, marks, [since, until]);
+    const told = await ask("/series", { ...subject, since, until });
+    this.around.replaceChildren(link(address("/explore", subject), "Explore"));
+    await this.figure.show(`${subject.application}/${subject.model}`, subject.metric, told.items, marks, [since, until], this.page.truth);
   }
 
-  async #showIncidents(place, ask) {
-    const { tenant, query } = place;
-    const state = query.get("state") ?? "open";
-    const told = await ask("/incidents", {
-      tenant,
-      state: state === "all" ? null : state,
-      severity: query.getAll("severity"),
-      application: query.get("application"),
-      limit: PAGE,
-      cursor: query.get("cursor"),
-    });
+  async #showIncidents({ tenant, query }, ask) {
+    this.told = await askIncidents(ask, tenant, query);
+    const { items, next, state } = this.told;
     const what = state === "all" ? "" : ` ${state}`;
-    const count = told.next || query.get("cursor") ? `${told.items.length} of more` : `${told.items.length}${what}`;
+    const count = next || query.get("cursor") ? `${items.length} of more` : `${items.length}${what}`;
     if (this.count.textContent !== count) this.count.textContent = count;
-    const shown = { path: "/", query: [...query], tenant, filtered: query.has("severity") || query.has("application") || query.has("cursor"), state };
-    this.incidents.show(shown, told);
+    this.#list();
+  }
+
+  /** Open incidents, whatever the filter shows: they are what burns. */
+  async #askOpen({ tenant }, ask) {
+    this.open = (await ask("/incidents", { tenant, state: "open", limit: LISTED })).items;
+    this.#burn();
+  }
+
+  /** Who takes care of what; while Kafka does not tell, what was known stays. */
+  async #askOwners({ tenant }, ask) {
+    try {
+      this.acknowledged = byIncident((await ask("/acknowledgements", { tenant })).items);
+    } catch (problem) {
+      if (!(problem instanceof Problem) || problem.status === 401) throw problem;
+    }
+    this.#list();
+  }
+
+  #list() {
+    if (this.told) this.incidents.show(this.told, this.acknowledged, newsOf(this.page.truth));
+  }
+
+  #burn() {
+    if (this.open && this.anomalies) this.burning.show(burning(this.open, this.anomalies), !this.page.place?.tenant);
   }
 
   close() {
@@ -124,12 +155,13 @@ async function aside(region, coming) {
 
 const orWhyNot = (render) => (shown) => ("why" in shown ? h("p", { class: "hint" }, cut(shown.why, 200)) : render(shown.told));
 
-const isInForce = (silence) => !silence.expired_by && silence.ends_at > Date.now() * 1000;
+/** What was refused is shown too: whoever asked for it must not believe that it holds. */
+const isShown = (silence) => !silence.expired_by && silence.ends_at > Date.now() * 1000;
 
 function filters(changed) {
   const application = h("input", { type: "search", list: "applications", placeholder: "all applications", "aria-label": "Application", autocomplete: "off", spellcheck: "false" });
   const known = h("datalist", { id: "applications" });
-  const state = h("select", { "aria-label": "State" }, ["open", "resolved", "all"].map((one) => h("option", { value: one }, one === "all" ? "open and resolved" : one)));
+  const state = h("select", { "aria-label": "State" }, STATES.map((one) => h("option", { value: one }, one === "all" ? "open and over" : one.replaceAll("_", " "))));
   const grades = SEVERITIES.map((one) => h("button", { type: "button", class: "chip", "aria-pressed": "false", "data-severity": one, click: (event) => toggle(event.currentTarget) }, one));
   const tell = () => {
     changed({
@@ -162,35 +194,7 @@ function filters(changed) {
 
 const isPressed = (button) => button.getAttribute("aria-pressed") === "true";
 
-function incidentList(shown, told) {
-  const place = { path: shown.path, query: new URLSearchParams(shown.query) };
-  if (!told.items.length) {
-    if (shown.filtered) return [empty("No incident fits the filter."), pager(place, null, "incidents")];
-    return shown.state === "open" ? empty("No incident is open.", "That is good news. Sentinel goes on watching.") : empty("There is no such incident.");
-  }
-  return [h("ul", { class: "lines" }, told.items.map(incidentLine)), pager(place, told.next, "incidents")];
-}
-
-function incidentLine(one) {
-  const over = one.state === "resolved";
-  return h(
-    "li",
-    { class: `line edge-${one.severity} ${over ? "over" : ""}` },
-    h("div", { class: "line-head" }, severity(one.severity), link(incidentHref(one.tenant, one.id), cut(one.title, 140)), over ? badge("resolved", "good") : null),
-    h(
-      "div",
-      { class: "line-foot" },
-      h("b", {}, cut(one.application, 40)),
-      ...(one.models.length ? [" · ", names(one.models)] : []),
-      " · ",
-      one.anomaly_count === 1 ? "1 anomaly" : `${one.anomaly_count.toLocaleString("en")} anomalies`,
-      " · ",
-      over ? ["over ", time(one.resolved_at ?? one.updated_at, true)] : ["since ", time(one.opened_at), " (", time(one.opened_at, true), ")"],
-    ),
-  );
-}
-
-function messageList(tenant, items) {
+function messageList(items) {
   if (!items.length) return empty("Nothing was told yet.");
   return h(
     "ul",
@@ -200,8 +204,8 @@ function messageList(tenant, items) {
       return h(
         "li",
         {},
-        h("div", {}, outcome(one.outcome), " ", one.incident_id ? link(incidentHref(tenant, one.incident_id), text) : text),
-        h("div", { class: "line-foot" }, cut(one.receiver, 30), " · ", cut(one.reason, 60), " · ", time(one.at, true)),
+        h("div", {}, outcome(one.outcome), " ", one.incident_id ? link(incidentHref(one.tenant, one.incident_id), text) : text),
+        h("div", { class: "line-foot" }, cut(one.receiver, 30), " · ", cut(one.reason, 60), one.tries > 1 ? ` · ${one.tries} attempts` : null, " · ", time(one.at, true)),
       );
     }),
   );
@@ -216,11 +220,11 @@ function silenceList(items, page) {
       h(
         "li",
         {},
-        h("div", {}, one.matchers.length ? one.matchers.map((matcher) => [h("code", {}, cut(matcher, 60)), " "]) : "everything"),
+        h("div", {}, one.state === "applied" ? null : [badge(one.state, one.state === "refused" ? "bad" : "warn"), " "], one.matchers.length ? one.matchers.map((matcher) => [h("code", {}, cut(matcher, 60)), " "]) : "everything"),
         h("div", { class: "line-foot" }, cut(one.author, 30), one.comment ? [": ", cut(one.comment, 60)] : null, " · ends ", time(one.ends_at, true)),
-        h("button", { type: "button", class: "small", "data-key": `end ${one.id}`, click: () => endSilence(page, one) }, "End…"),
+        one.state === "refused" ? h("div", { class: "line-foot wrong" }, "It holds nothing back: ", cut(one.detail, 160)) : h("button", { type: "button", class: "small", "data-key": `end ${one.id}`, click: () => endSilence(page, one) }, "End…"),
       ),
     ),
   );
-  return section("Silences in force", body);
+  return section("Silences", body);
 }

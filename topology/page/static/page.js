@@ -1,7 +1,7 @@
 // The page: which view an address names, when it asks again, and what stands around it.
 
 import { AnomalyView } from "./anomaly.js";
-import { ask, address, Problem, setToken, takeToken, token } from "./api.js";
+import { ask, address, decoded, Problem, setToken, takeToken, token } from "./api.js";
 import { askToken, isOpen, showKeys } from "./dialogs.js";
 import { h, visible } from "./dom.js";
 import { ExploreView } from "./explore.js";
@@ -11,6 +11,9 @@ import { Live } from "./live.js";
 import { NowView } from "./now.js";
 import { empty, trouble } from "./parts.js";
 import { PipelineView } from "./pipeline.js";
+import { toggleTheme } from "./looks.js";
+import { Tenants } from "./tenants.js";
+import { Truth } from "./truth.js";
 import { clock, tick } from "./units.js";
 
 const VIEWS = [
@@ -20,7 +23,6 @@ const VIEWS = [
   ["incident", /^\/incidents\/([^/]+)\/([^/]+)$/, IncidentView],
   ["anomaly", /^\/anomalies\/([^/]+)\/([^/]+)$/, AnomalyView],
 ];
-const TENANT = "sentinel.tenant";
 const LEAST_MS = 1000;
 /** The store may lag behind the topic that the change was told from. */
 const ONCE_MORE_MS = 1500;
@@ -53,12 +55,13 @@ class Page {
     this.again = 0;
     this.lastShow = 0;
     this.banner = null;
-    this.tenants = [];
+    this.tenants = new Tenants(tenants);
     this.unmet = null;
     this.waiting = 0;
     this.saidTimer = 0;
     this.asking = false;
     this.declined = false;
+    this.truth = new Truth(dot, (truth) => this.view?.judged?.(truth));
     this.live = new Live(
       (changes) => this.#changed(changes),
       (state) => this.#state(state),
@@ -93,9 +96,13 @@ class Page {
     const same = this.view && this.place.name === place.name && this.place.path === place.path && this.place.tenant === place.tenant;
     this.place = place;
     clearTimeout(this.waiting);
-    if (!place.tenant && place.name && place.name !== "pipeline") return this.#wait();
+    if (this.#isNothingStored(place)) return this.#wait();
     if (!same) this.#open(place);
     await this.show(null);
+  }
+
+  #isNothingStored(place) {
+    return !place.tenant && place.name && place.name !== "pipeline" && !this.tenants.names.length;
   }
 
   #retry() {
@@ -115,6 +122,7 @@ class Page {
     this.view?.close();
     this.view = null;
     const why = this.unmet ? trouble(this.unmet, () => this.#again()) : empty("Nothing is stored yet.", "The first series come when their first buckets close, some seconds after the first events. This page looks again by itself.");
+    if (!this.unmet) this.#look({ tenant: null }, AbortSignal.timeout(ANSWER_MS));
     if (main.textContent !== why.textContent) main.replaceChildren(h("h1", { class: "unseen" }, "Sentinel"), why);
     document.body.dataset.ready = "waiting";
     this.waiting = setTimeout(async () => {
@@ -135,6 +143,7 @@ class Page {
       if (!view) throw new Problem(404, "No such view", `Nothing is at ${location.pathname}.`);
       // After something failed, everything is asked for until all of it came.
       const asked = this.failed ? null : kinds;
+      if (asked === null || asked.has("slow") || asked.has("incident")) this.#look(place, mine.signal);
       await view.show(place, (path, query) => ask(path, query, AbortSignal.any([mine.signal, AbortSignal.timeout(ANSWER_MS)])), asked);
       if (mine.signal.aborted) return;
       this.failed = false;
@@ -151,6 +160,16 @@ class Page {
         this.busy = null;
         if (this.pending !== undefined) this.#schedule(LEAST_MS);
       }
+    }
+  }
+
+  /** Asks how far what is shown can be believed; what the view asks goes on meanwhile. */
+  async #look(place, signal) {
+    try {
+      const told = await ask("/overview", { tenant: place.tenant }, AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]));
+      if (!signal.aborted) this.truth.told(told);
+    } catch (problem) {
+      if (!signal.aborted && problem.name !== "AbortError") this.truth.failed(problem);
     }
   }
 
@@ -199,10 +218,10 @@ class Page {
       const to = event.target.closest?.("a[data-go]");
       if (!to || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
       event.preventDefault();
-      this.go(to.dataset.view || to.getAttribute("href") === "/" ? this.#to(to.getAttribute("href")) : to.getAttribute("href"));
+      this.go(to.dataset.view || to.getAttribute("href") === "/" ? this.to(to.getAttribute("href")) : to.getAttribute("href"));
     });
     tenants.addEventListener("change", () => {
-      sessionStorage.setItem(TENANT, tenants.value);
+      this.tenants.choose(tenants.value);
       this.go(address(["explore", "pipeline"].includes(this.place.name) ? this.place.path : "/", { tenant: tenants.value }));
     });
     document.addEventListener("visibilitychange", () => this.#seen());
@@ -221,39 +240,30 @@ class Page {
       const [me, told] = await Promise.all([ask("/me"), ask("/tenants")]);
       this.me = me;
       this.unmet = null;
-      const names = told.items.map((one) => one.tenant);
-      this.tenants = me.tenant && !names.includes(me.tenant) ? [me.tenant, ...names] : names;
+      this.tenants.told(me, told.items.map((one) => one.tenant));
     } catch (problem) {
       this.unmet = problem;
       if (problem.status === 401 && !this.declined) await this.#giveToken(problem.detail);
       // What else is wrong the view's own questions meet too.
     }
-    this.#offerTenants();
+    this.tenants.offer(this.place?.tenant);
   }
 
-  #offerTenants(chosen = this.place?.tenant) {
-    if (tenants.contains(document.activeElement)) return;
-    const names = chosen && !this.tenants.includes(chosen) ? [chosen, ...this.tenants] : this.tenants;
-    tenants.replaceChildren(...names.slice(0, 1000).map((one) => h("option", { value: one }, one.length > 40 ? `${one.slice(0, 39)}…` : one)));
-    if (chosen) tenants.value = chosen;
-    tenants.closest("label").hidden = names.length < 2;
-  }
-
-  #to(path) {
-    return address(path, { tenant: this.place?.tenant });
+  /** An address of the page for the tenant that was chosen. */
+  to(path) {
+    return address(path, { tenant: this.tenants.chosen });
   }
 
   #place() {
     const query = new URLSearchParams(location.search);
+    if (query.get("tenant")) this.tenants.choose(query.get("tenant"));
     for (const [name, pattern] of VIEWS) {
       const found = pattern.exec(location.pathname);
       if (!found) continue;
       const [tenant, id] = found.slice(1).map(decoded);
-      const kept = sessionStorage.getItem(TENANT);
-      const wanted = tenant ?? query.get("tenant") ?? (this.tenants.includes(kept) ? kept : this.tenants[0]);
-      return { name, path: location.pathname, query, tenant: wanted, id };
+      return { name, path: location.pathname, query, tenant: this.tenants.of(name, tenant ?? query.get("tenant")), id };
     }
-    return { name: "", path: location.pathname, query, tenant: this.tenants[0] };
+    return { name: "", path: location.pathname, query, tenant: this.tenants.names[0] };
   }
 
   #open(place) {
@@ -268,9 +278,9 @@ class Page {
       if (one.dataset.view === place.name) one.setAttribute("aria-current", "page");
       else one.removeAttribute("aria-current");
     }
-    if (place.tenant) sessionStorage.setItem(TENANT, place.tenant);
-    this.#offerTenants(place.tenant);
-    if (place.tenant && !document.hidden) this.live.follow(place.tenant);
+    this.truth.forget();
+    this.tenants.offer(place.tenant);
+    if (!document.hidden) this.live.follow(place.tenant ?? null);
   }
 
   async #failed(problem) {
@@ -302,7 +312,7 @@ class Page {
       this.declined = true;
       // One that is not taken would shut out also where none is needed.
       setToken(null);
-      this.#wrong(new Problem(401, "A token is needed", why));
+      this.#wrong(new Problem(401, refused ? "This token is wrong" : "A token is needed", why));
       document.body.dataset.ready = "problem";
       return;
     }
@@ -349,8 +359,8 @@ class Page {
   }
 
   #state(state) {
-    dot.dataset.state = state;
-    dot.textContent = state === "live" ? "live" : this.shown ? `reconnecting, as of ${clock(this.shown * 1000)}` : state;
+    this.truth.link = state;
+    this.truth.judge();
     // Nobody tells what changes: the slow rhythm asks for everything.
     if (state !== "live") this.#changed(null, false);
   }
@@ -361,38 +371,24 @@ class Page {
       clearTimeout(this.timer);
       clearTimeout(this.again);
       this.timer = this.again = 0;
-      dot.dataset.state = "paused";
-      dot.textContent = "paused";
+      this.truth.paused = true;
+      this.truth.judge();
     } else if (this.place) {
-      if (this.place.tenant) this.live.follow(this.place.tenant);
+      this.truth.paused = false;
+      this.live.follow(this.place.tenant ?? null);
       tick();
       this.#changed(null);
     }
   }
 }
 
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-function toggleTheme() {
-  const dark = getComputedStyle(document.documentElement).getPropertyValue("--is-dark").trim() === "1";
-  document.documentElement.dataset.theme = dark ? "light" : "dark";
-  localStorage.setItem("sentinel.theme", dark ? "light" : "dark");
-  document.dispatchEvent(new Event("sentinel-theme"));
-}
-
 const page = new Page();
 document.getElementById("theme").addEventListener("click", toggleTheme);
 document.getElementById("keys").addEventListener("click", showKeys);
 listen({
-  "g n": () => page.go(address("/", { tenant: page.place?.tenant })),
-  "g e": () => page.go(address("/explore", { tenant: page.place?.tenant })),
-  "g p": () => page.go(address("/pipeline", { tenant: page.place?.tenant })),
+  "g n": () => page.go(page.to("/")),
+  "g e": () => page.go(page.to("/explore")),
+  "g p": () => page.go(page.to("/pipeline")),
   "/": () => page.view?.focusFilter?.(),
   r: () => page.arrive(),
   t: toggleTheme,

@@ -32,7 +32,7 @@ export class PipelineView {
   async show(place, ask, kinds) {
     if (kinds !== null && !kinds.has("slow")) return;
     const told = await ask("/pipeline", {});
-    this.workers.show(told.workers);
+    this.workers.show(told.workers, told.stages, told.state, told.why);
     this.at.replaceChildren("What the workers said of themselves at ", time(told.at), ". Counts are since a worker started.");
   }
 
@@ -65,23 +65,43 @@ function heldText(lanes) {
   return [`${lanes.length === 1 ? `Lane ${cut(first.lane, 60)} is` : `${lanes.length} lanes are`} held by an open transaction since `, time(first.held_since, true), "; the worker's log names the producer."];
 }
 
+const STATES = { moving: ["moving", "good"], stalled: ["not working", "bad"], unknown: ["not known", "warn"] };
+
+function judged(one) {
+  const [word, kind] = STATES[one.state] ?? [one.state, "warn"];
+  return badge(word, kind);
+}
+
+/** A line for each stage, without its workers: what a tenant sees. */
+export function stagesJudged(stages) {
+  return h("ul", { class: "stages" }, stages.map((one) => h("li", {}, h("b", {}, cut(one.stage, 30)), judged(one), one.why ? h("span", { class: "hint" }, cut(one.why, 80)) : null)));
+}
+
 /** A line for each stage. */
-export function stagesInShort(workers) {
+export function stagesInShort(workers, stages) {
   if (!workers.length) return empty("No worker is named.", "api.workers in the settings lists where workers serve their metrics.");
   return h(
     "ul",
     { class: "stages" },
-    byStage(workers).map(([stage, own]) => {
-      const worst = own.find((one) => !one.up) ?? own.find((one) => heldOf(one).length) ?? own.find((one) => !one.ready) ?? own[0];
-      const lag = own.reduce((sum, one) => sum + lagOf(one), 0);
-      return h("li", {}, h("b", {}, cut(stage, 30)), health(worst), h("span", { class: "hint" }, own.length > 1 ? `${own.length} workers, ` : "", worst.up ? `${plain(lag)} waiting` : cut(worst.address, 40)));
+    stages.map((one) => {
+      const own = workers.filter((worker) => worker.stage === one.stage);
+      const lag = own.reduce((sum, worker) => sum + lagOf(worker), 0);
+      const how = one.state === "moving" ? [own.length > 1 ? `${own.length} workers, ` : "", `${plain(lag)} waiting`] : cut(one.why, 120);
+      return h("li", {}, h("b", {}, cut(one.stage, 30)), judged(one), h("span", { class: "hint" }, how));
     }),
+    workers.filter((one) => !one.up).map((one) => h("li", {}, h("b", {}, "worker"), badge("down", "bad"), h("span", { class: "hint" }, cut(one.address, 40)))),
   );
 }
 
-function whole(workers) {
+function whole(workers, stages, state, why) {
   if (!workers.length) return empty("No worker is named.", "api.workers in the settings lists where workers serve their metrics, such as http://detect:9100.");
-  return byStage(workers).map(([stage, own]) => section(stage, own.map(workerOf), h("span", { class: "hint" }, own.length === 1 ? "1 worker" : `${own.length} workers`)));
+  const found = Object.fromEntries(stages.map((one) => [one.stage, one]));
+  const count = (own) => (own.length === 1 ? "1 worker" : `${own.length} workers`);
+  const about = (stage, own) => h("span", { class: "hint" }, found[stage] ? [judged(found[stage]), " "] : null, count(own));
+  return [
+    state === "moving" ? null : h("p", { class: "wrong", role: "status" }, cut(why, 400)),
+    byStage(workers).map(([stage, own]) => section(stage, own.map(workerOf), about(stage, own))),
+  ];
 }
 
 function workerOf(one) {

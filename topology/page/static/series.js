@@ -5,6 +5,9 @@ import { cut, h } from "./dom.js";
 import { clock, measured, metricName, metricUnit, time } from "./units.js";
 
 const MOST_ROWS = 360;
+const MOST_POINTS = 10_000;
+/** A bucket is closed, stored and found after less than this. */
+const CLOSING_US = 60e6;
 
 /** A figure that is shown again and again, and destroyed when its view is left. */
 export class SeriesFigure {
@@ -22,8 +25,9 @@ export class SeriesFigure {
     this.element = h("figure", { class: "series" }, this.caption, this.place, this.reading, key(), this.note, this.details);
   }
 
-  /** `points` as the API has them, `marks` {from, to, severity}, `span` [from, to] in µs or null for all of them. */
-  async show(subject, metric, points, marks, span = null) {
+  /** `points` as the API has them, `marks` {from, to, severity}, `span` [from, to] in µs; `truth` says until when nothing came, and not only nothing is known. */
+  async show(subject, metric, stored, marks, span, truth) {
+    const points = metric === "request_rate" ? withZeros(stored, Math.min(span[1], closedUntil(truth))) : stored;
     const told = JSON.stringify([subject, metric, points.length, points[0], points.at(-1), marks, span]);
     if (told === this.told) return;
     this.told = told;
@@ -96,6 +100,30 @@ export class SeriesFigure {
     const head = ["Bucket from", "Observed", "Expected", "Band from", "Band to", "Mark"].map((name) => h("th", { scope: "col" }, name));
     this.table.replaceChildren(h("table", {}, cut, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)));
   }
+}
+
+/** Buckets of no request: they are stored for nobody, but a bucket that is closed and not there had none. */
+export function withZeros(points, until) {
+  if (!points.length) return points;
+  const width = Math.min(...points.map((one) => one.window_end - one.window_start));
+  const made = [];
+  const fill = (from, to) => {
+    for (let at = from; at + width <= to && made.length < MOST_POINTS; at += width) made.push({ window_start: at, window_end: at + width, observed: 0, expected: null, low: null, high: null });
+  };
+  for (const one of points) {
+    if (made.length) fill(made.at(-1).window_end, one.window_start);
+    made.push(one);
+  }
+  fill(made.at(-1).window_end, until);
+  return made;
+}
+
+/** Until when buckets are closed for certain: to a minute ago while everything works, else to the newest data of anybody. */
+function closedUntil(truth) {
+  const overview = truth?.overview;
+  if (!overview) return 0;
+  const works = truth.isFresh && (overview.state === "live" || overview.state === "quiet");
+  return works ? overview.at - CLOSING_US : (overview.newest ?? 0);
 }
 
 function key() {

@@ -21,7 +21,15 @@ export function duration(us) {
   if (size < 1e6) return `${number(us / 1e3)} ms`;
   if (size < 120e6) return `${number(us / 1e6)} s`;
   if (size < 7200e6) return `${number(us / 60e6)} min`;
-  return `${number(us / 3600e6)} h`;
+  if (size < 172_800e6) return `${number(us / 3600e6)} h`;
+  return `${number(us / 86_400e6)} days`;
+}
+
+/** A length of time in words, from seconds: "42 s", "10 min", "3 h", "5 days". */
+export function lasting(s) {
+  if (s < 90) return `${Math.round(s)} s`;
+  if (s < 5400) return `${Math.round(s / 60)} min`;
+  return s < 129600 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86400)} days`;
 }
 
 const TIMES = new Set(["latency", "time_to_first_token"]);
@@ -66,8 +74,7 @@ export function ago(us, now = Date.now() * 1000) {
   const s = (now - us) / 1e6;
   const size = Math.abs(s);
   if (size < 10) return "just now";
-  const told = size < 90 ? `${Math.round(size)} s` : size < 5400 ? `${Math.round(size / 60)} min` : size < 129600 ? `${Math.round(size / 3600)} h` : `${Math.round(size / 86400)} days`;
-  return s > 0 ? `${told} ago` : `in ${told}`;
+  return s > 0 ? `${lasting(size)} ago` : `in ${lasting(size)}`;
 }
 
 /** A time: local, UTC as its title. A relative one is kept up to date by `tick`. */
@@ -77,8 +84,19 @@ export function time(us, relative = false) {
   return h("time", { datetime: utc(us), title: relative ? `${clock(us)} (${utc(us)})` : utc(us), "data-at": relative ? us : null }, shown);
 }
 
-/** Brings relative times up to date. */
+/** How long something has lasted from then until now; kept up to date by `tick`. */
+export function since(us) {
+  return h("span", { "data-since": us }, sinceText(us));
+}
+
+const sinceText = (us) => lasting(Math.max(0, (Date.now() * 1000 - us) / 1e6));
+
+/** Brings relative times and durations up to date. */
 export function tick() {
+  for (const one of document.querySelectorAll("[data-since]")) {
+    const told = sinceText(Number(one.dataset.since));
+    if (one.textContent !== told) one.textContent = told;
+  }
   for (const one of document.querySelectorAll("time[data-at]")) {
     const told = ago(Number(one.dataset.at));
     if (one.textContent !== told) one.textContent = told;
