@@ -8,8 +8,8 @@ import orjson
 
 from connectors.store.port import MAX_PAGE, METRICS, BadSearch, Search
 from schemas.avro import Enum, Primitive, Type, Union
+from schemas.bounds import MAX_EVENT_TIME
 from schemas.documents import schema_of
-from schemas.validity import MAX_EVENT_TIME
 
 _CURSOR_BYTES: Final = 200
 _KEY_CHARS: Final = 64

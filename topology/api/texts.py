@@ -3,7 +3,7 @@
 import unicodedata
 from typing import Final
 
-from schemas.validity import MAX_ID_BYTES
+from schemas.bounds import MAX_ID_BYTES
 
 LONGEST_NAME: Final = MAX_ID_BYTES
 

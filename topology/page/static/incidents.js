@@ -12,7 +12,7 @@ const LAST = 10;
 export const isOpen = (one) => one.state === "open";
 
 /** States that a filter can ask for. */
-export const STATES = ["open", "resolved", "all"];
+export const STATES = ["open", "resolved", "given_up", "closed", "all"];
 
 /** What is open first, the gravest of it before all others; then what is over, the newest first. */
 export function gravestFirst(items) {
