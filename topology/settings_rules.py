@@ -46,7 +46,7 @@ def contradictions(settings: "Settings", origins: Mapping[str, str]) -> Iterator
         yield Fault(nearest_origin(origins, ("broker",)), "broker", str(refused))
     for value in dataclasses.fields(Lanes):
         number = getattr(lanes, value.name)
-        # Rest and lateness may be none at all.
+        # Rest, lateness and measured series may be none at all.
         least = 0 if value.name in ("lateness_s", "linger_s", "measured_series") else None
         if number < 0 or (least is None and number == 0):
             yield fault("lanes", value.name, f"is {number}; it must be {'0 or more' if least == 0 else 'above 0'}")
@@ -118,8 +118,21 @@ def _incidents(settings: "Settings", places: _Places) -> Iterator[Fault]:
                 "correlation",
                 "quiet_s",
                 f"is not above the {every_s} s after which an anomaly that lasts is told again (detection.{name}.repeat_buckets): "
-                "a fault that lasts is resolved and opened again and again",
+                "a fault that comes and goes is resolved and opened again and again",
             )
+    if correlation.give_up_s <= correlation.quiet_s:
+        yield places.fault(
+            "correlation",
+            "give_up_s",
+            f"is not above quiet_s ({correlation.quiet_s:g}): an incident is given up before it can be resolved",
+        )
+    give_in = detection.deviation.give_in_buckets
+    if give_in is not None and detection.deviation.level_memory_buckets < give_in:
+        yield places.fault(
+            "detection",
+            "deviation.level_memory_buckets",
+            f"is below give_in_buckets ({give_in}): an old level is forgotten sooner than a new one is taken",
+        )
     if correlation.active_lane_s < settings.lanes.tick_after_s:
         yield places.fault(
             "correlation",

@@ -54,6 +54,10 @@ def _parses(line: str) -> None:
     command, words = get_command(app), [PLACEHOLDERS.get(word, word) for word in shlex.split(line)[1:]]
     while hasattr(command, "commands"):
         assert words, f"{line}: which of {', '.join(command.commands)}?"
+        if words[0].startswith("--"):
+            # Not parsed: some of these act at once.
+            assert any(words == [option] for each in command.params for option in each.opts), f"{line}: no such option"
+            return
         command = command.commands[words.pop(0)]
     command.make_context("sentinel", words)
 

@@ -90,6 +90,8 @@ def test_receivers_that_alert_refuses_are_refused_here(
         ),
         ("lanes: {bucket_s: 60}", "correlation.quiet_s: is not above the 720 s"),
         ("detection: {profile: {repeat_buckets: 20}}", "(detection.profile.repeat_buckets)"),
+        ("correlation: {give_up_s: 100}", "correlation.give_up_s: is not above quiet_s (180)"),
+        ("detection: {deviation: {level_memory_buckets: 100}}", "detection.deviation.level_memory_buckets: is below"),
         ("lanes: {lateness_s: 11}", "lanes.lateness_s: is above lanes.bucket_s (10)"),
         ("lanes: {max_ahead_s: 5}", "lanes.max_ahead_s: is below lanes.bucket_s"),
         ("lanes: {tick_after_s: 30}", "lanes.tick_after_s: is above lanes.bucket_s"),
@@ -124,6 +126,12 @@ def test_what_is_hardly_meant_is_told_and_not_refused(
     assert status == 0
     assert lines[-1] == "s.yaml: good"
     assert any(line.startswith("hint: ") and says in line for line in lines), lines
+
+
+def test_what_may_be_none_at_all_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Zero is a value where the setting's text says so."""
+    text = "lanes: {lateness_s: 0, linger_s: 0, measured_series: 0}"
+    assert _validated(tmp_path, text, capsys) == (0, ["s.yaml: good"])
 
 
 def test_the_defaults_get_no_hint() -> None:
