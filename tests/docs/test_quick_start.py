@@ -29,6 +29,7 @@ SHOWS = {
     "NEW": r'"id":"\w+","tenant":"acme","matchers":\["application=checkout"\]',
     "SILENCE": r"end of silence .*: applied",
     "ask ": r'"delivered"',
+    "sentinel messages": r"opened(.*\n)*.*acknowledge",
     "sentinel settings": r"worker\.control_key +\*\*\*(.*\n)*lane",
 }
 """What the block that begins so must print; typed again until it does, since the stages take a moment."""
