@@ -276,7 +276,9 @@ class Correlator:
             del self._closed[key]
             self._touched.add(key)
         self._due = min(map(self._due_of, self._open.values()), default=_FAR)
+        forgotten_at = min((one.last_append for one in self._closed.values()), default=_FAR - self._give_up_us)
         self._due_append = min(map(self._due_append_of, self._open.values()), default=_FAR)
+        self._due_append = min(self._due_append, forgotten_at + self._give_up_us)
 
     def _pass_by(self, key: bytes, incident: OpenIncident, step: _Step) -> None:
         """What time alone makes of the incident."""
@@ -326,6 +328,7 @@ class Correlator:
             known = self._closed.setdefault(kept, ClosedSignals(Signals(self._settings.max_signals), step.append_time))
             known.signals.merge(incident.signals)
             known.last_append = step.append_time
+            self._due_append = min(self._due_append, step.append_time + self._give_up_us)
             self._touched.add(kept)
         comment = f": {command.comment}" if command.comment else ""
         incident.note = f"closed by {command.author or 'somebody'}{comment}"[:MOST_NOTE]
