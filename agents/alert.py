@@ -108,6 +108,8 @@ class AlertLane:
         self._obey(step, now)
         for record in block.records():
             try:
+                if record.fault is not None:
+                    raise record.fault
                 incident = Incident.from_bytes(record.value or b"")
             except BadRecord as error:
                 self._bury(step, record, block.topic, block.partition, error)
@@ -165,6 +167,7 @@ class AlertLane:
                 error.reason,
                 error.field,
                 error.schema_id,
+                record.marks,
             )
         )
 

@@ -18,13 +18,15 @@ from streams.topics import TopicNames
 
 _OTHERS = "(others)"
 _NO_WATERMARK = "watermark is not three whole numbers"
+_MOST_DIGITS = 18
+"""Of a number within 63 bits."""
 
 
 class CorrelateLane:
     """One partition of anomalies (streams.stage: `LaneProgram`)."""
 
     def __init__(self, partition: int, settings: CorrelationSettings, names: TopicNames) -> None:
-        self._names = names
+        self._names, self._partition = names, partition
         self._correlator = Correlator(settings, partition)
 
     @property
@@ -46,7 +48,8 @@ class CorrelateLane:
 
     def step(self, block: Block) -> Step:
         """Every record in offset order; a bad one becomes a dead letter."""
-        step = Step()
+        step, sources = Step(), self._correlator.sources
+        came_before, taken_back = sources.came_before, sources.taken_back
         for record in block.records():
             try:
                 incidents = self._take(record)
@@ -60,6 +63,8 @@ class CorrelateLane:
                 Outgoing(self._names.incidents, f"{made.tenant}/{made.id}".encode(), made.to_bytes())
                 for made in incidents
             ]
+        metrics.CAME_BEFORE.labels(self._partition).inc(sources.came_before - came_before)
+        metrics.TAKEN_BACK.labels(self._partition).inc(sources.taken_back - taken_back)
         return step
 
     def samples(self, most: int) -> Iterator[Sample]:
@@ -74,6 +79,8 @@ class CorrelateLane:
             yield Sample("sentinel_open_incidents", (_OTHERS, _OTHERS, severity), count)
 
     def _take(self, record: Any) -> list[Incident]:
+        if record.fault is not None:
+            raise record.fault
         append_time = record.timestamp * 1000
         changed = header(record.headers, SIGNAL)
         if changed is not None:
@@ -103,7 +110,7 @@ def correlate_stage(names: TopicNames, settings: CorrelationSettings) -> Stage:
 
 def _numbers(mark: bytes) -> tuple[int, int, int]:
     parts = mark.split()
-    if len(parts) != 3 or not all(part.isdigit() for part in parts):
+    if len(parts) != 3 or not all(part.isdigit() and len(part) <= _MOST_DIGITS for part in parts):
         raise BadRecord(_NO_WATERMARK, WATERMARK)
     lane, offset, time = map(int, parts)
     return lane, offset, time
@@ -120,4 +127,5 @@ def _dead(topic: str, block: Block, record: Any, error: BadRecord) -> Outgoing:
         error.reason,
         error.field,
         error.schema_id,
+        record.marks,
     )

@@ -1,6 +1,8 @@
 """The stage `detect`: telemetry in; anomalies, watermarks and aggregates out."""
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from agents.detection.intake import Intake
@@ -9,6 +11,7 @@ from agents.detection.policy import Policy, policy_of
 from agents.detectors.settings_codec import from_json
 from schemas.columns import packaged_decoder
 from schemas.secrets import Secret
+from streams.contents import Reading
 from streams.crash_note import CrashNote
 from streams.position import Refused
 from streams.settings import Lanes
@@ -51,4 +54,16 @@ def detect_stage(
     def new_lane(partition: int) -> LaneProgram:
         return DetectLane(partition, limits, names, intake, policies, seed)
 
-    return Stage("detect", names.telemetry, names.state("detect"), f"{names.prefix}detect", new_lane)
+    reading = Reading(telling=_telling(names, note), is_deadly=log.is_deadly)
+    return Stage("detect", names.telemetry, names.state("detect"), f"{names.prefix}detect", new_lane, reading)
+
+
+def _telling(names: TopicNames, note: CrashNote | None) -> Callable[[str, int, int, int], AbstractContextManager[None]]:
+    """Notes which batch of telemetry is decompressed."""
+
+    def telling(topic: str, partition: int, start: int, end: int) -> AbstractContextManager[None]:
+        if note is None or topic != names.telemetry:
+            return nullcontext()
+        return note.unpacking(partition, start, end)
+
+    return telling

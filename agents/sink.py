@@ -21,7 +21,8 @@ from agents.sinking.sampling import LooksBack, cited, sampled
 from agents.sinking.settings import EventsKept, SinkSettings
 from schemas.documents import Document, Kind, Refused, StoreUnavailable
 from schemas.errors import Reason
-from streams import blocks, connections, metrics
+from streams import blocks, connections, fetched, metrics
+from streams.contents import MAX_BATCH_BYTES, Reading
 from streams.ending import bounded, is_temporary
 from streams.fetching import check_fetching
 from streams.outgoing import Outgoing, dead_letter
@@ -94,6 +95,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         topics: KnowsTopics,
         max_ahead_s: float,
         oldest: Callable[[Kind], int | None] = lambda _: None,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         """`oldest` tells of a kind the time, µs, before which documents are forgotten as soon as they are stored; None where none is."""
         self._store, self._sender, self._log, self._settings = store, sender, log, settings
@@ -103,6 +105,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self._topics = topics
         self._ids: Mapping[str, str | None] = {}
         self._said_expired: dict[Kind, float] = {}
+        self._max_batch_bytes = max_batch_bytes
         self._max_ahead_us = int(max_ahead_s * 1_000_000)
         self._consumer: AIOKafkaConsumer | None = None
         self._settled: dict[tuple[str, int], int] = {}
@@ -120,7 +123,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop; then the write under way is waited for a little. Raises what broker and store raise."""
-        blocks.install()
+        fetched.install(Reading(self._max_batch_bytes))
         connections.install()
         _begin_counting(self._kinds.values())
         self._ids = await self._topics.look()
@@ -313,7 +316,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
     def _letter(self, origin: Origin, reason: str, field: str | None = None, schema_id: int | None = None) -> Outgoing:
         (record,) = origin.records.records_at([origin.index])
         place = (origin.records.topic, origin.records.partition, record.offset)
-        return dead_letter(self._names.dead_letters, record.key, record.value, *place, reason, field, schema_id)
+        return dead_letter(
+            self._names.dead_letters, record.key, record.value, *place, reason, field, schema_id, record.marks
+        )
 
     def _count(self, batch: Batch, refused: Sequence[Refused]) -> None:
         for kind in self._kinds.values():

@@ -16,11 +16,15 @@ from schemas.coding import read_body
 from schemas.errors import BadRecord, Reason
 from schemas.events import Events, FrameEvents
 from schemas.framing import PREFIX_BYTES, prefix, schema_id_of
-from schemas.kernel.library import KERNEL
+from schemas.kernel.library import GOOD, KERNEL, TRAILING, UNDECODABLE, UNSURE
 from schemas.kernel.reading import KernelReader
 from schemas.limits import MAX_RECORD_BYTES, check_value
+from schemas.walking import check_extent
 
 Positions: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+_BROKEN: Final = ((UNDECODABLE, Reason.UNDECODABLE), (TRAILING, Reason.TRAILING))
+"""What the kernel knows to be bad."""
 
 _PIECES: Final = 8
 """Into how many pieces a block that holds a bad record is cut, again and again, until the bad one is alone."""
@@ -63,6 +67,7 @@ class Decoder:
         self._blocks: dict[int, BlockReader] = {}
         self._by_prefix: dict[bytes, BlockReader] = {}
         self._writers: dict[int, dict[str, Json]] = {}
+        self._schemas: dict[int, Record] = {}
         self.refused: dict[int, str] = {}
         """Schema ids that are refused, each with the reason."""
         for schema_id, schema in writers.items():
@@ -82,16 +87,21 @@ class Decoder:
         fast = None if KERNEL is None else self._fast.read(KERNEL, values, tuple(columns))
         if fast is None:
             return self._slowly(list(values), columns)
-        events, good = fast
-        if good.all():
-            return Decoded(events, np.arange(len(good), dtype=np.int64), [])
-        index, others = np.flatnonzero(good), np.flatnonzero(~good)
-        rest = self._slowly([values[place] for place in others.tolist()], columns)
-        told = Decoded(events[index], index, [(int(others[place]), error) for place, error in rest.bad])
+        events, verdicts, good = fast
+        if good == len(verdicts):
+            return Decoded(events, np.arange(good, dtype=np.int64), [])
+        index, unsure = np.flatnonzero(verdicts == GOOD), np.flatnonzero(verdicts == UNSURE)
+        rest = self._slowly([values[place] for place in unsure.tolist()], columns)
+        bad = [(int(unsure[place]), error) for place, error in rest.bad]
+        for verdict, reason in _BROKEN:
+            places = np.flatnonzero(verdicts == verdict).tolist()
+            bad += [_at(place, values, BadRecord(reason)) for place in places]
+        bad.sort(key=lambda entry: entry[0])
+        told = Decoded(events[index], index, bad)
         if not len(rest.index):
             return told
         # Those that are good in a way that the kernel does not know.
-        return _merged(told, replace(rest, index=others[rest.index]))
+        return _merged(told, replace(rest, index=unsure[rest.index]))
 
     def _slowly(self, values: list[bytes | None], columns: Sequence[str]) -> Decoded:
         """The same without the kernel, by polars: what it leaves, or all where there is none."""
@@ -122,6 +132,7 @@ class Decoder:
             self.refused[schema_id] = "; ".join(faults)
             return
         self._writers[schema_id] = packaged.fastavro_schema(schema)
+        self._schemas[schema_id] = writer
         with suppress(NotReadable):
             self._by_prefix[prefix(schema_id)] = self._blocks[schema_id] = BlockReader(schema_id, writer, self._reader)
 
@@ -159,6 +170,9 @@ class Decoder:
         """The columns of what is decodable, where not all is, or not with one schema."""
         gathered = _Gathered([self._empty(names)], [], [])
         for schema_id, places in self._sorted(values, gathered).items():
+            places = self._whole_ones(schema_id, places, gathered)
+            if not places:
+                continue
             if schema_id in self._blocks:
                 self._divide(schema_id, places, names, gathered)
             else:
@@ -186,6 +200,18 @@ class Decoder:
                 assert value is not None
                 by_id.setdefault(schema_id, []).append((position, value))
         return by_id
+
+    def _whole_ones(self, schema_id: int, places: "list[_Place]", gathered: "_Gathered") -> "list[_Place]":
+        """Those that are as long as their schema says. Decoders are given no others: what these do with counts that lie takes minutes."""
+        found = []
+        for position, value in places:
+            try:
+                check_extent(self._schemas[schema_id], value, schema_id)
+            except BadRecord as error:
+                gathered.bad.append((position, error))
+            else:
+                found.append((position, value))
+        return found
 
     def _divide(self, schema_id: int, places: "list[_Place]", names: list[str], gathered: "_Gathered") -> None:
         """Cuts a block that does not decode as a whole into pieces, until those that do not decode are single records.

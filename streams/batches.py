@@ -1,69 +1,125 @@
-"""The values of a Kafka record batch where they lie in its decompressed bytes: no object for each record."""
+"""What a broker's answer holds: record batches, of which only the headers are looked at here (Kafka's protocol, *Record batch*)."""
 
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-from aiokafka import codec
+from aiokafka.record.util import calc_crc32c
 
-from schemas.kernel.library import KERNEL
-from schemas.packed import Packed
+MAGIC: Final = 2
+"""The format of Kafka 0.11 and later. Brokers give older ones only out of logs of their time."""
 
-Int64s = npt.NDArray[np.int64]
+NO_TIME: Final = -1
+MAX_TIME_MS: Final = 4_102_444_800_000
+"""2100-01-01 UTC, ms: a later time stamp of a record is another unit, or nonsense."""
 
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
-"""Of a batch of the second format (Kafka's protocol, *Record batch*): base offset, length, leader epoch, magic, checksum, attributes, last offset's
-delta, first and greatest time, producer's id and epoch, base sequence, number of records."""
-_MAGIC: Final = 2
-_LENGTH_AT, _AFTER_LENGTH = 8, 12
-_CODEC: Final = 0x07
-
-_DECOMPRESSED: Final[Mapping[int, Callable[[memoryview], bytes]]] = {
-    0: bytes,
-    1: codec.gzip_decode,
-    2: codec.snappy_decode,
-    3: codec.lz4_decode,
-    4: codec.zstd_decode,
-}
+HEADER_BYTES: Final = _HEADER.size
+_BASE: Final = struct.Struct(">q")
+_LENGTH: Final = struct.Struct(">i")
+_LENGTH_AT, _AFTER_LENGTH, _MAGIC_AT, _AFTER_CHECKSUM = 8, 12, 16, 21
+_CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 
 
-@dataclass(frozen=True, slots=True)
-class PlainRecords:
-    """Records that have a value and no headers that say something to us, all of a batch."""
+class BatchHeader(NamedTuple):
+    """As it is on the wire. Nothing of it is believed but what a broker wrote itself: base offset and length."""
 
-    values: Packed
-    offsets: range | Int64s
-    """Rising."""
-    times_ms: Int64s
-    """As their producer stamped them."""
+    base_offset: int
+    length: int
+    leader_epoch: int
+    magic: int
+    checksum: int
+    attributes: int
+    last_offset_delta: int
+    first_time: int
+    max_time: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    records: int
+
+    @property
+    def codec(self) -> int:
+        """0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."""
+        return self.attributes & _CODEC
+
+    @property
+    def stamped_ms(self) -> int | None:
+        """When the broker took the records, where it stamps them; else each has its producer's time."""
+        return self.max_time if self.attributes & _APPEND_TIME else None
+
+    @property
+    def is_transactional(self) -> bool:
+        """Whether it is part of a transaction."""
+        return bool(self.attributes & _TRANSACTIONAL)
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it ends a transaction; brokers let no producer write such."""
+        return bool(self.attributes & _CONTROL)
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether there are as many records as offsets: then records are numbered in order, whatever they say themselves."""
+        return self.records == self.last_offset_delta + 1
 
 
-def length_of(data: bytes, at: int) -> int:
-    """Bytes of the batch that begins there."""
-    (length,) = struct.unpack_from(">i", data, at + _LENGTH_AT)
-    return _AFTER_LENGTH + int(length)
+class FetchedBatch:
+    """One batch as it was fetched. `header` is None when it is of another format, or too short for one."""
+
+    __slots__ = ("base_offset", "data", "header")
+
+    def __init__(self, data: memoryview) -> None:
+        self.data = data
+        self.base_offset: int = _BASE.unpack_from(data)[0]
+        known = len(data) >= HEADER_BYTES and data[_MAGIC_AT] == MAGIC
+        header = BatchHeader._make(_HEADER.unpack_from(data)) if known else None
+        self.header = header if header is not None and header.length == len(data) - _AFTER_LENGTH else None
+
+    @property
+    def next_offset(self) -> int:
+        """The offset behind it, as far as its header tells; always behind its first."""
+        return self.base_offset + 1 + (0 if self.header is None else max(self.header.last_offset_delta, 0))
+
+    @property
+    def packed(self) -> memoryview:
+        """Its records, as they were compressed."""
+        return self.data[HEADER_BYTES:]
+
+    def is_sound(self) -> bool:
+        """Whether its checksum is that of its bytes; older formats have other ones, which nobody asks for."""
+        return self.header is None or self.header.checksum == calc_crc32c(self.data[_AFTER_CHECKSUM:])
 
 
-def plain_records(batch: memoryview) -> PlainRecords | None:
-    """What the kernel finds in one batch; None when it is of another kind, not all of it is plain, or there is no kernel: then each record must be
-    looked at, and whoever does so says what is wrong with it."""
-    if KERNEL is None or len(batch) < _HEADER.size:
-        return None
-    base, _, _, magic, _, attributes, _, first_time, _, _, _, _, count = _HEADER.unpack_from(batch)
-    decompressed = _DECOMPRESSED.get(attributes & _CODEC)
-    if magic != _MAGIC or decompressed is None or count <= 0:
-        return None
-    records = decompressed(batch[_HEADER.size :])
-    if count > len(records):
-        return None
-    found = KERNEL.split(records, count)
-    if found is None:
-        return None
-    addresses, sizes, offsets, times = found
-    whole = int(offsets[-1]) == count - 1
-    return PlainRecords(
-        Packed(addresses, sizes, (records,)), range(base, base + count) if whole else offsets + base, times + first_time
-    )
+class FetchedBytes:
+    """In the place of aiokafka's `MemoryRecords`: the batches of an answer. The last one is left out where the answer ends within it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+        self._at = 0
+
+    def size_in_bytes(self) -> int:
+        """Bytes fetched."""
+        return len(self._data)
+
+    def has_next(self) -> bool:
+        """Whether a batch is left."""
+        return self._end() is not None
+
+    def next_batch(self) -> FetchedBatch | None:
+        """The next record batch; None when there is none."""
+        end = self._end()
+        if end is None:
+            return None
+        batch = FetchedBatch(self._data[self._at : end])
+        self._at = end
+        return batch
+
+    def _end(self) -> int | None:
+        if len(self._data) - self._at <= _MAGIC_AT:
+            return None
+        (length,) = _LENGTH.unpack_from(self._data, self._at + _LENGTH_AT)
+        if length <= _MAGIC_AT - _AFTER_LENGTH:
+            # It says that it ends before its header does: nobody knows where the next one begins.
+            return len(self._data)
+        end: int = self._at + _AFTER_LENGTH + length
+        return end if end <= len(self._data) else None

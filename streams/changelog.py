@@ -9,6 +9,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.blocks import Block
 from streams.fetching import check_fetching
+from streams.position import Refused
 
 Rows = Iterable[tuple[bytes, bytes | None]]
 
@@ -120,7 +121,13 @@ async def read_back(
 
 def _apply(block: Block, table: dict[bytes, bytes]) -> None:
     for record in block.records():
+        if record.fault is not None:
+            raise Refused(
+                f"{block.topic}/{block.partition} offset {record.offset}: {record.fault}, so the lane's state cannot be read back; bring the topic "
+                f"back, or let the lane start without what it knew: sentinel lanes reset STAGE --lane {block.partition} --yes"
+            )
+        key = record.key or b""
         if record.value is None:
-            table.pop(record.key, None)
+            table.pop(key, None)
         else:
-            table[record.key] = record.value
+            table[key] = record.value

@@ -36,6 +36,8 @@ class Arrived:
     value: bytes | None
     command: Command | None
     fault: BadRecord | None = None
+    marks: tuple[tuple[str, bytes], ...] = ()
+    """Headers that a dead letter of it has beside the usual ones."""
 
 
 def arrived(topic: str, signing_key: Secret, partition: int, record: Any) -> Arrived:
@@ -44,8 +46,10 @@ def arrived(topic: str, signing_key: Secret, partition: int, record: Any) -> Arr
     key, value = record.key, record.value
 
     def bad(fault: BadRecord) -> Arrived:
-        return Arrived(partition, record.offset, key, value, None, fault)
+        return Arrived(partition, record.offset, key, value, None, fault, record.marks)
 
+    if record.fault is not None:
+        return bad(record.fault)
     if value is None or not is_signed(signing_key, headers, COMMAND, topic.encode(), key or b"", value):
         return bad(BadRecord(UNSIGNED))
     try:

@@ -1,10 +1,10 @@
-"""What this process is decoding, where it can be read after the process died of a signal in native code."""
+"""What this process is decompressing or decoding, where it can be read after the process died of it."""
 
 import mmap
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,8 +22,20 @@ class Decoding:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unpacking:
+    """The batch that was being decompressed: partition, first offset, and one more than the last."""
+
+    partition: int
+    start: int
+    end: int
+
+
+_DECODING, _UNPACKING = 1, 2
+
+
 class CrashNote:
-    """A memory-mapped file that says *decoding*, lane and offsets. The kernel keeps what was written also when the process is killed."""
+    """A memory-mapped file that says *decoding* or *decompressing*, lane and offsets. What was written stays when the process is killed."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,21 +47,30 @@ class CrashNote:
             os.close(handle)
         _ROW.pack_into(self._map, 0, 0, 0, 0, 0)
 
-    @contextmanager
-    def decoding(self, partition: int, start: int, end: int) -> Iterator[None]:
+    def decoding(self, partition: int, start: int, end: int) -> AbstractContextManager[None]:
         """Says so while the body runs."""
-        _ROW.pack_into(self._map, 0, 1, partition, start, end)
+        return self._doing(_DECODING, partition, start, end)
+
+    def unpacking(self, partition: int, start: int, end: int) -> AbstractContextManager[None]:
+        """Says that a batch is decompressed while the body runs."""
+        return self._doing(_UNPACKING, partition, start, end)
+
+    @contextmanager
+    def _doing(self, what: int, partition: int, start: int, end: int) -> Iterator[None]:
+        _ROW.pack_into(self._map, 0, what, partition, start, end)
         yield
         # Not in a `finally`: an exception is not a death, and the process ends with the note as it was.
         _ROW.pack_into(self._map, 0, 0, 0, 0, 0)
 
 
-def read_note(path: Path) -> Decoding | None:
-    """What a dead process was decoding; None if it was not, or never wrote a note."""
+def read_note(path: Path) -> Decoding | Unpacking | None:
+    """What a dead process was doing; None if it was neither, or never wrote a note."""
     if not path.exists():
         return None
     data = path.read_bytes()
     if len(data) < _ROW.size:
         return None
-    busy, partition, start, end = _ROW.unpack_from(data)
-    return Decoding(partition, start, end) if busy else None
+    what, *place = _ROW.unpack_from(data)
+    if what == _UNPACKING:
+        return Unpacking(*place)
+    return Decoding(*place) if what else None

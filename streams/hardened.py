@@ -5,6 +5,7 @@ Each override names what stock Faust does instead; `streams.patches` refuses to 
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
@@ -21,7 +22,7 @@ from faust.transport.drivers.aiokafka import Producer as AiokafkaProducer
 from faust.transport.drivers.aiokafka import Transport as AiokafkaTransport
 from faust.types import TP
 
-from streams import blocks, connections, metrics
+from streams import connections, fetched, metrics
 from streams.blocks import Coalesce
 from streams.brokers import aiokafka_config
 from streams.ending import end_process, ends_process, is_temporary
@@ -205,7 +206,7 @@ class LaneApp(faust.App):
 
     def __init__(self, lane_set: LaneSet, broker: Broker, limits: Limits, surroundings: Surroundings) -> None:
         check_sources()
-        blocks.install()
+        fetched.install(replace(lane_set.stage.reading, max_batch_bytes=limits.max_batch_bytes))
         connections.install()
         self._surroundings = surroundings
         self.lane_set = lane_set

@@ -166,7 +166,13 @@ class LaneSet:
             await self._lanes.pop(partition).changelog.close()
 
     async def take(self, block: Block) -> None:
-        """Carries a block through: step, outputs awaited, position moved. To be called for one block of a partition at a time."""
+        """Carries a block through, piece by piece: step, outputs awaited, position moved. To be called for one block of a partition at a time."""
+        for piece in block.in_steps():
+            await self._take(piece)
+            # A large block is many steps: what else is to be done, a heartbeat for example, comes between them.
+            await asyncio.sleep(0)
+
+    async def _take(self, block: Block) -> None:
         await self._settings_for(block)
         lane = self._lanes.get(block.partition)
         if lane is None:

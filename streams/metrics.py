@@ -22,6 +22,18 @@ MISPLACED_EVENTS = Counter(
     _LANE,
     registry=REGISTRY,
 )
+CAME_BEFORE = Counter(
+    "sentinel_anomalies_came_before",
+    "Anomalies at or below the highest place that came from their lane: read twice after a fault, and dropped.",
+    ("lane",),
+    registry=REGISTRY,
+)
+TAKEN_BACK = Counter(
+    "sentinel_source_lanes_taken_back",
+    "Times that an anomaly had named a record beyond the end of its lane's log, which is believed no longer.",
+    ("lane",),
+    registry=REGISTRY,
+)
 STALE_BLOCKS = Counter(
     "sentinel_stale_blocks", "Blocks of an old assignment that were dropped; they come again.", _LANE, registry=REGISTRY
 )

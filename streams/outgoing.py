@@ -53,16 +53,18 @@ def dead_letter(
     reason: str,
     field_name: str | None = None,
     schema_id: int | None = None,
+    marks: Headers = (),
 ) -> Outgoing:
     """The raw bytes as they came, with reason and origin in headers (§6). A null value stays null: the key says what it was.
 
-    What is too large to be sent is cut; then a header has its size.
+    What is too large to be sent is cut; then a header has its size. `marks` are headers that it has beside these.
     """
     headers: list[tuple[str, bytes]] = [
         (REASON, reason.encode()[:512]),
         ("sentinel-topic", origin.encode()),
         ("sentinel-partition", b"%d" % partition),
         ("sentinel-offset", b"%d" % offset),
+        *marks,
     ]
     if field_name is not None:
         headers.append(("sentinel-field", field_name.encode()))

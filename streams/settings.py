@@ -110,6 +110,10 @@ class Lanes:
     max_record_bytes: int = 262_144
     """Largest telemetry record that is decoded, bytes; larger ones go to dead-letters."""
 
+    max_batch_bytes: int = 33_554_432
+    """Most bytes that a producer's batch is decompressed to, 32 MiB; a larger one is one dead letter. A worker needs memory
+    for two of them. Batches that are not compressed are bounded by the broker's `message.max.bytes` alone."""
+
     linger_s: float = 0.035
     """Seconds that a worker lets pass, after a fetch brought a few records, before it fetches from that broker again: what
     comes meanwhile makes larger steps, which cost less. A record that comes after a pause does not wait. 0: never rest."""

@@ -15,7 +15,7 @@ from streams.outgoing import Outgoing
 
 _log = structlog.get_logger("sentinel.settings")
 
-_SKIP_KEY: Final = re.compile(rb"skip/(?P<topic>[^/]+)/(?P<partition>\d+)/(?P<offset>\d+)")
+_SKIP_KEY: Final = re.compile(rb"skip(?P<batch>-batch)?/(?P<topic>[^/]+)/(?P<partition>\d+)/(?P<offset>\d+)")
 
 
 def version_record(topic: str, settings: Settings, key: Secret) -> Outgoing:
@@ -33,6 +33,13 @@ def skip_record(topic: str, origin: str, partition: int, offset: int, reason: st
     return Outgoing(topic, name, value, ((SKIP, b"1"), (SIGNATURE, sign(key, SKIP, name, value))))
 
 
+def skip_batch_record(topic: str, origin: str, partition: int, offset: int, reason: str, key: Secret) -> Outgoing:
+    """A verdict that workers die while they decompress the batch whose first offset is this one."""
+    name = f"skip-batch/{origin}/{partition}/{offset}".encode()
+    value = reason.encode()
+    return Outgoing(topic, name, value, ((SKIP, b"1"), (SIGNATURE, sign(key, SKIP, name, value))))
+
+
 class SettingsLog(FollowedTopic):
     """Reads the topic whole at the start, and follows it."""
 
@@ -41,6 +48,7 @@ class SettingsLog(FollowedTopic):
         self._key = key
         self._bodies = dict(packaged)
         self._skips: dict[tuple[str, int], set[int]] = {}
+        self._deadly: dict[tuple[str, int], set[int]] = {}
 
     def body(self, version: str) -> str:
         """The JSON of a version that is known. Raises KeyError when it is not."""
@@ -49,6 +57,10 @@ class SettingsLog(FollowedTopic):
     def skipped(self, topic: str, partition: int) -> set[int]:
         """Offsets of a partition that are never decoded."""
         return self._skips.get((topic, partition), set())
+
+    def is_deadly(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether the batch of a partition that begins at this offset is never decompressed."""
+        return offset in self._deadly.get((topic, partition), ())
 
     async def wait_for(self, version: str) -> None:
         """Returns when the version is known; says once that it waits."""
@@ -59,6 +71,9 @@ class SettingsLog(FollowedTopic):
             await self._arrived.wait()
 
     def _take_record(self, partition: int, record: Any) -> None:
+        if record.fault is not None:
+            _log.error("settings.broken", partition=partition, offset=record.offset, reason=str(record.fault))
+            return
         self._take(record.key or b"", record.value, record.headers)
 
     def _take(self, key: bytes, value: bytes | None, headers: Headers) -> None:
@@ -69,7 +84,8 @@ class SettingsLog(FollowedTopic):
             _log.error("settings.unsigned", key=key.decode(errors="replace")[:200])
         elif skip:
             place = (skip["topic"].decode(), int(skip["partition"]))
-            self._skips.setdefault(place, set()).add(int(skip["offset"]))
+            skips = self._deadly if skip["batch"] else self._skips
+            skips.setdefault(place, set()).add(int(skip["offset"]))
         else:
             self._learn(value)
 

@@ -1,10 +1,11 @@
 """What a stage is to the core: how its lanes are made, and what a lane does with a block of records."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from streams.blocks import Block
+from streams.contents import Reading
 from streams.outgoing import Step
 
 
@@ -53,3 +54,5 @@ class Stage:
     state_topic: str
     group: str
     new_lane: LaneFactory
+    reading: Reading = field(default_factory=Reading)
+    """How its batches are read, but for the bound of their size, which is a limit of lanes."""

@@ -26,7 +26,7 @@ def _own_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
 
 
-KERNEL_USERS: Final = ("schemas.columns", "schemas.events", "streams.batches", "streams.subjects", "streams.windows")
+KERNEL_USERS: Final = ("schemas.columns", "schemas.events", "streams.cutting", "streams.subjects", "streams.windows")
 """Modules that ask whether there is a kernel."""
 
 

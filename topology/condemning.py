@@ -1,7 +1,8 @@
-"""After a worker died of a signal in native code: which record did it, and the signed verdict that no worker decodes it again.
+"""After a worker died of what it read: which record or batch did it, and the signed verdict that no worker reads it again.
 
 The dying worker left a note of what it was decoding. Here the same records are decoded one by one in child processes; one that kills its process is
-condemned: a signed skip record on `settings`, which every worker reads before it decodes. Other deaths condemn nothing.
+condemned: a signed skip record on `settings`, which every worker reads before it decodes. A batch is condemned when workers died some times in a row
+while they decompressed it, also of too little memory. Other deaths condemn nothing.
 """
 
 import asyncio
@@ -12,14 +13,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException, Producer
 
 from schemas.secrets import Secret
 from streams.brokers import producer_config
-from streams.crash_note import Decoding, read_note
+from streams.crash_note import Decoding, Unpacking, read_note
+from streams.ending import BUG
 from streams.outgoing import Outgoing
 from streams.settings import Broker
-from streams.settings_log import skip_record
+from streams.settings_log import skip_batch_record, skip_record
 from streams.topics import TopicNames
 from topology.decoding_trial import framed
 from topology.reading import Read, span
@@ -27,6 +30,9 @@ from topology.supervisor import Child, cause
 
 NATIVE: Final = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP})
 """Signals by which native code dies of its input. SIGKILL is not among them: it comes from a person or from the kernel when memory is short."""
+
+TRIES: Final = 3
+"""Deaths in a row while one batch is decompressed, of a signal, for want of memory or of a bug, after which it is the batch that they died of."""
 
 TRIAL: Final = (sys.executable, "-m", "topology.decoding_trial")
 
@@ -49,19 +55,34 @@ class Condemner:
         self, broker: Broker, key: Secret, note: Path, say: Callable[[str], None], trial: Sequence[str] = TRIAL
     ) -> None:
         self._broker, self._key, self._note, self._say, self._trial = broker, key, note, say, trial
+        self._last: Unpacking | None = None
+        self._deaths = 0
         self._names = TopicNames(broker.topic_prefix)
 
     async def after_death(self, child: Child, status: int) -> None:
         """Look whether a record killed it, and let it be skipped. Failing to is told, and the worker is started again all the same."""
-        if child.name != "detect" or -status not in NATIVE:
+        if child.name != "detect":
             return
-        decoding = read_note(self._note)
-        if decoding is None:
-            return
+        doing = read_note(self._note)
         try:
-            await asyncio.to_thread(self._try_again, decoding)
-        except (KafkaException, subprocess.TimeoutExpired, OSError) as fault:
+            if isinstance(doing, Unpacking) and (-status in NATIVE or status in (-signal.SIGKILL, BUG)):
+                await asyncio.to_thread(self._died_unpacking, doing, status)
+            elif isinstance(doing, Decoding) and -status in NATIVE:
+                await asyncio.to_thread(self._try_again, doing)
+        except (KafkaException, KafkaError, subprocess.TimeoutExpired, OSError) as fault:
             self._say(f"could not look for the record that killed {child.name}: {fault}")
+
+    def _died_unpacking(self, batch: Unpacking, status: int) -> None:
+        self._deaths = self._deaths + 1 if batch == self._last else 1
+        self._last = batch
+        what = f"the batch {self._names.telemetry}/{batch.partition} offsets {batch.start} to {batch.end - 1}"
+        if self._deaths < TRIES:
+            self._say(f"detect died while it decompressed {what}, {self._deaths} of {TRIES} times ({cause(status)})")
+            return
+        verdict = skip_batch_record(
+            *(self._names.settings, self._names.telemetry, batch.partition, batch.start), cause(status), self._key
+        )
+        self._publish_or_ask(f"{what} kills the worker that decompresses it ({cause(status)})", verdict)
 
     def _try_again(self, decoding: Decoding) -> None:
         topic = self._names.telemetry
@@ -94,12 +115,15 @@ class Condemner:
 
     def _condemn(self, record: Read, status: int) -> None:
         what = f"record {record.topic}/{record.partition} offset {record.offset} kills the decoder ({cause(status)})"
-        if not self._key:
-            self._say(f"{what}; to have it skipped, give worker.control_key_file, the same for every worker")
-            return
         verdict = skip_record(
             self._names.settings, record.topic, record.partition, record.offset, cause(status), self._key
         )
+        self._publish_or_ask(what, verdict)
+
+    def _publish_or_ask(self, what: str, verdict: Outgoing) -> None:
+        if not self._key:
+            self._say(f"{what}; to have it skipped, give worker.control_key_file, the same for every worker")
+            return
         self._publish(verdict)
         self._say(f"{what}; it is skipped from now on, and goes to {self._names.dead_letters}")
 

@@ -65,8 +65,21 @@ def _hide_secrets(logger: Any, method: str, fields: EventDict) -> EventDict:
 def _cut(logger: Any, method: str, fields: EventDict) -> EventDict:
     for key, value in fields.items():
         if isinstance(value, str) and len(value) > MOST_BYTES:
-            fields[key] = value[:MOST_BYTES] + "…"
+            fields[key] = shortened(value)
     return fields
+
+
+def shortened(text: str) -> str:
+    """A long text's begin, and its last line: of a traceback, what it is about.
+
+    >>> shortened("Traceback:\\n" + "  File ...\\n" * 1000 + "ValueError: no").splitlines()[-1]
+    'ValueError: no'
+    """
+    above, _, last = text.rstrip().rpartition("\n")
+    if not above:
+        return text[:MOST_BYTES] + "…"
+    last = last[: MOST_BYTES // 2]
+    return f"{text[: MOST_BYTES - len(last)]}…\n{last}"
 
 
 def _in_ecs_names(logger: Any, method: str, fields: EventDict) -> MutableMapping[str, Any]:

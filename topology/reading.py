@@ -1,5 +1,6 @@
 """Reading our own topics from outside the stages: whole, or whole and then on."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.brokers import librdkafka_config
+from streams.looking_back import records_between
 from streams.settings import Broker
 
 _WAIT_S = 0.2
@@ -39,15 +41,12 @@ def whole(broker: Broker, topics: Sequence[str], timeout_s: float = 10.0) -> Ite
 
 
 def span(broker: Broker, topic: str, partition: int, start: int, end: int, timeout_s: float = 10.0) -> Iterator[Read]:
-    """The records of one partition from `start` to before `end`, as far as the log has them. Raises KafkaException."""
-    consumer = _consumer(broker)
-    try:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
-        for record in _until_ends(consumer, {(topic, partition): (max(low, start), min(high, end))}, timeout_s):
-            if record.offset < end:
-                yield record
-    finally:
-        consumer.close()
+    """The records of one partition from `start` to before `end`, as far as the log has them and they can be read; of a log that others write, so not
+    by a client that decompresses without a bound. Raises aiokafka's KafkaError. Not to be called where an event loop runs."""
+    for record in asyncio.run(records_between(broker, topic, partition, start, end, timeout_s)):
+        if record.fault is None:
+            headers = tuple((name, content) for name, content in record.headers if content is not None)
+            yield Read(topic, partition, record.offset, record.key, record.value, headers)
 
 
 def newest_append_time(broker: Broker, topic: str, timeout_s: float = 10.0) -> int | None:
@@ -170,8 +169,12 @@ def _read(message: Message) -> Read | None:
     assert partition is not None
     assert offset is not None
     key, value = message.key(), message.value()
-    # The client's type hint also allows what only producers give.
-    headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    try:
+        # The client's type hint also allows what only producers give.
+        headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    except UnicodeDecodeError:
+        # A name that is no text: none of ours, which are written by our own processes.
+        headers = []
     return Read(
         topic,
         partition,

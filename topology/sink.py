@@ -8,8 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 
 import uvloop
-from aiokafka.errors import RequestTimedOutError
-from confluent_kafka import KafkaError, KafkaException
+from aiokafka.errors import KafkaError, RequestTimedOutError
 
 from agents.sink import NAME, Sink, kinds_of
 from agents.sinking.sampling import LoggedEvent
@@ -40,7 +39,6 @@ _PURGE_EVERY_S: Final = 3600.0
 _TEND_EVERY_S: Final = 10.0
 _MOST_LOG_BYTES: Final = 64_000_000
 """Of a write-ahead log, from which on it is told of."""
-_NO_SUCH_LANE: Final = (KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART)
 _DAY_US: Final = 86_400_000_000
 
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
@@ -56,11 +54,8 @@ class TelemetryLog:
         """What the log still has of these offsets. Raises RequestTimedOutError, after which the worker is started again."""
         try:
             return await asyncio.to_thread(self._read, partition, start, end)
-        except KafkaException as fault:
-            if fault.args[0].code() in _NO_SUCH_LANE:
-                # Whatever the anomaly says.
-                return []
-            raise RequestTimedOutError(f"telemetry cannot be read again: {fault.args[0]}") from fault
+        except KafkaError as fault:
+            raise RequestTimedOutError(f"telemetry cannot be read again: {fault}") from fault
 
     def _read(self, partition: int, start: int, end: int) -> list[LoggedEvent]:
         records = span(self._broker, TopicNames(self._broker.topic_prefix).telemetry, partition, start, end)
@@ -93,6 +88,7 @@ async def _run(settings: Settings, store: Store) -> None:
         TopicIds(settings.broker, sorted(kinds_of(TopicNames(settings.broker.topic_prefix), settings.sink))),
         settings.lanes.max_ahead_s,
         lambda kind: _forgotten_before(settings.store.retention, kind, time.time_ns() // 1000),
+        settings.lanes.max_batch_bytes,
     )
     started = asyncio.Event()
     watchdog = Watchdog(sink, lambda: sink.ready or not started.is_set())

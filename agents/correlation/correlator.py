@@ -114,10 +114,10 @@ class Correlator:
     ) -> list[Incident]:
         """A lane of `telemetry` has closed all up to `watermark` (µs), with its record at `source_offset`.
 
-        One that came before moves nothing but append time: the watermark says so itself, the offset only says where it was made.
+        One that came before moves nothing but append time: the watermark says so itself.
         """
         step = _Step(self._lane, offset, append_time)
-        self._sources.moved(source_lane, watermark, append_time)
+        self._sources.moved(source_lane, source_offset, watermark, append_time)
         self._pass(step)
         return step.made
 
@@ -126,6 +126,11 @@ class Correlator:
         step = _Step(self._lane, offset, append_time)
         self._pass(step)
         return step.made
+
+    @property
+    def sources(self) -> SourceLanes:
+        """What is known of the lanes of `telemetry`."""
+        return self._sources
 
     @property
     def wants_ticks(self) -> bool:

@@ -42,21 +42,34 @@ class SourceLanes:
         self._touched: set[bytes] = set()
         self.time = NEVER
         self.append = NEVER
+        self.came_before = 0
+        """Anomalies that were not new, since the start."""
+        self.taken_back = 0
+        """Lanes whose log was seen to end before the highest offset that an anomaly had named, since the start."""
 
     def is_new(self, lane: int, offset: int, ordinal: int) -> bool:
         """Whether the anomaly at this place is above all that came from its lane. It counts as come from now on."""
         source = self._lanes.setdefault(lane, _Source())
         if (offset, ordinal) <= (source.offset, source.ordinal):
+            self.came_before += 1
             return False
         source.offset, source.ordinal = offset, ordinal
         self._touched.add(_lane_key(lane))
         return True
 
-    def moved(self, lane: int, watermark: int, append_time: int) -> None:
-        """A watermark came. One that is not above the lane's last moves nothing."""
+    def moved(self, lane: int, offset: int, watermark: int, append_time: int) -> None:
+        """A watermark came, made by the lane's record at `offset`. One that is not above the lane's last moves nothing.
+
+        A lane makes its anomalies and watermarks in the order of its records, so that none before a new watermark can have named a later record.
+        One that did named what lies beyond the log's end: it is believed no longer, or all that comes until the log is there would seem to have
+        come before.
+        """
         source = self._lanes.setdefault(lane, _Source())
         if watermark > source.watermark:
             source.watermark, source.moved_at = watermark, append_time
+            if offset < source.offset:
+                source.offset, source.ordinal = offset, NEVER
+                self.taken_back += 1
             self._touched.add(_lane_key(lane))
 
     def passed(self, append_time: int) -> None:

@@ -72,7 +72,11 @@ class Intake:
 
     def settings_named(self, block: Block) -> set[str]:
         """Versions that signed control records of the block name."""
-        return {record.value.decode() for record in block.headed.values() if self._is_version(record, block.partition)}
+        return {
+            record.value.decode()
+            for record in block.headed.values()
+            if record.value is not None and self._is_version(record, block.partition)
+        }
 
     def take(self, block: Block, columns: tuple[str, ...]) -> Taken:
         """Decodes; what is bad becomes a dead letter with its reason."""
@@ -82,6 +86,10 @@ class Intake:
             values = own = list(values)
             for index, record in block.headed.items():
                 self._special(block, index, record, own, sorted_out)
+        for index, record in block.broken.items():
+            assert record.fault is not None
+            sorted_out.indices.add(index)
+            sorted_out.bad.append((index, record.fault))
         skips = self._skipped(self._names.telemetry, block.partition)
         if skips:
             self._skip(block, skips, sorted_out)
@@ -197,6 +205,7 @@ class Intake:
                     error.reason,
                     error.field,
                     error.schema_id,
+                    record.marks,
                 )
             )
             opening = opening_of(record.value)

@@ -1,7 +1,7 @@
 """From fetched records to documents, in batches of bounded size, each with the position after it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -31,6 +31,11 @@ class Records(Protocol):
     @property
     def values(self) -> Sequence[bytes | None]:
         """Of each record."""
+        ...
+
+    @property
+    def broken(self) -> Mapping[int, Any]:
+        """Those that cannot be read, by index, each with what is wrong (`fault`)."""
         ...
 
     def offsets(self) -> npt.NDArray[np.int64]:
@@ -114,6 +119,8 @@ def _take(
             continue
         batch.documents.append(without_texts(made) if kind is Kind.EVENT else made)
         batch.origins.append(Origin(records, index))
+    if kind is not Kind.EVENT:
+        batch.bad += [(Origin(records, index), record.fault) for index, record in records.broken.items()]
     batch.records += len(records.values)
     batch.positions[records.topic, records.partition] = records.next_offset
 

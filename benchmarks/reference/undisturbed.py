@@ -14,8 +14,10 @@ from benchmarks.reference.reading import Stored
 from schemas.columns import packaged_decoder
 from schemas.records import Anomaly, Incident, SignalChange
 from schemas.secrets import Secret
-from streams.blocks import Block, _Part
+from streams.blocks import Block
+from streams.contents import Content, Part
 from streams.control import SIGNAL, WATERMARK, header
+from streams.cutting import Record
 from streams.outgoing import REASON, Outgoing, Step
 from streams.settings import Lanes
 from streams.stage import LaneProgram
@@ -120,16 +122,19 @@ def correlate_lane(partition: int, settings: CorrelationSettings, names: TopicNa
 
 def block_of(topic: str, start: int, records: Sequence[Stored]) -> Block:
     """A block of records, as one fetch from `start` could have brought them."""
-    part = _Part(
+    read = [Record(one.offset, one.timestamp, one.key, one.value, one.headers) for one in records]
+    part = Part(
         count=len(records),
         offsets=[record.offset for record in records],
         stamped_ms=None,
         times_ms=[record.timestamp for record in records],
-        source=list(records),
+        source=read,
     )
-    headed = {index: record for index, record in enumerate(records) if record.headers}
+    headed = {index: record for index, record in enumerate(read) if record.headers}
     place = (topic, records[0].partition)
-    return Block(place, start, records[-1].offset + 1, [record.value for record in records], headed, [part])
+    return Block(
+        place, start, records[-1].offset + 1, Content([record.value for record in records], headed, {}, [part])
+    )
 
 
 def cut(records: Iterator[_T], sizes: Iterator[int]) -> Iterator[list[_T]]:

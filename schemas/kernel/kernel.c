@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ABI 3
+#define ABI 4
 
 #define PREFIX_BYTES 5
 #define MOST_LEVELS 64
@@ -85,14 +85,15 @@ static int begins(const uint8_t *at, int64_t size, const char *with) {
     return size >= length && memcmp(at, with, (size_t)length) == 0;
 }
 
-/* Whether a record's headers, which must fill what is left of it, say nothing to us: tracing's, for example. */
+/* Whether a record's headers, which must fill what is left of it, say nothing to us: tracing's, for example. Names of
+ * others may be any bytes; clients in some languages put no UTF-8 there. */
 static int foreign_headers(Cursor *record) {
     int64_t headers, name, value;
     if (!number(record, &headers) || headers < 0) return 0;
     for (; headers; headers--) {
         if (!number(record, &name)) return 0;
         const uint8_t *at = record->at;
-        if (!skip(record, name) || !utf8(at, name)) return 0;
+        if (!skip(record, name)) return 0;
         if (begins(at, name, "sentinel-") || begins(at, name, "__value_schema_id")) return 0;
         if (!number(record, &value) || (value != -1 && !skip(record, value))) return 0;
     }
@@ -102,28 +103,33 @@ static int foreign_headers(Cursor *record) {
 /* Finds the values of `count` records, which fill `size` bytes from `data` on, a batch's records after decompression.
  *
  * `found` gets for each the address of its value, `count` words later its size, then how far its offset and its time are
- * from the batch's first. The answer is 1 when every record is plain: whole, with a value, without headers that say
- * something to us, at a rising offset; 0 when any is not.
+ * from the batch's first. Where there are as many records as the batch has offsets, up to `last`, they are numbered in
+ * order, and what a record itself says of its offset counts for nothing: brokers do not look at it. The answer is 1 when
+ * every record is plain: whole, with a value, without headers that say something to us, at a rising offset within the
+ * batch; 0 when any is not.
  */
-int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t *found) {
+int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t last, int64_t *found) {
     int64_t *addresses = found, *sizes = found + count, *offsets = found + 2 * count, *times = found + 3 * count;
     Cursor batch = {data, data + size};
-    int64_t last = -1;
+    int64_t before = -1;
     for (int64_t row = 0; row < count; row++) {
         int64_t length, key, value;
         if (!number(&batch, &length) || length < 0 || length > batch.end - batch.at) return 0;
         Cursor record = {batch.at, batch.at + length};
         batch.at = record.end;
-        /* Attributes mean nothing; aiokafka takes them for a number of any length. */
-        if (record.at == record.end || *record.at++ >= 0x80) return 0;
+        /* One byte of attributes, which mean nothing. */
+        if (!skip(&record, 1)) return 0;
         if (!number(&record, &times[row]) || !number(&record, &offsets[row])) return 0;
         if (!number(&record, &key) || (key != -1 && !skip(&record, key))) return 0;
         if (!number(&record, &value) || value < 0) return 0;
         addresses[row] = (int64_t)(intptr_t)record.at;
         sizes[row] = value;
         if (!skip(&record, value) || !foreign_headers(&record)) return 0;
-        if (offsets[row] <= last) return 0;
-        last = offsets[row];
+        if (count == last + 1)
+            offsets[row] = row;
+        else if (offsets[row] <= before || offsets[row] > last)
+            return 0;
+        before = offsets[row];
     }
     return batch.at == batch.end;
 }
@@ -138,7 +144,15 @@ enum {
     FIXED = 4,    /* bytes */
     BOOLEAN = 5,  /* */
     NULLABLE = 6, /* branch of null, slot of a number or -1, slot of a text or -1, words of what follows */
-    ARRAY = 7,    /* words of what follows */
+    ARRAY = 7,    /* fewest bytes of an item, words of what follows */
+};
+
+/* What a record is. */
+enum {
+    UNSURE = 0,      /* whole, but something in it is not between its bounds; or of no schema: the slow way says what it is */
+    GOOD = 1,
+    UNDECODABLE = 2, /* not of its schema */
+    TRAILING = 3,    /* longer than a record of its schema */
 };
 
 typedef struct {
@@ -146,18 +160,27 @@ typedef struct {
     int64_t *numbers, *texts, *sizes;
 } Columns;
 
-static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Columns *columns, int levels) {
+/* How a record was read: whether all is between its bounds, and whether all texts are UTF-8 that must be. */
+typedef struct {
+    int bounded, readable;
+} Doubts;
+
+/* Whether the bytes are of what the program says. That takes time by the bytes that are there, whatever counts say. */
+static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Columns *columns, Doubts *doubts,
+               int levels) {
     while (op < stop) {
         int64_t value;
         switch (op[0]) {
         case LONG:
-            if (!number(cursor, &value) || value < op[2] || value > op[3]) return 0;
+            if (!number(cursor, &value)) return 0;
+            doubts->bounded &= value >= op[2] && value <= op[3];
             if (op[1] >= 0) columns->numbers[op[1] * columns->stride + columns->row] = value;
             op += 4;
             break;
         case TEXT:
-            if (!number(cursor, &value) || value < op[2] || value > op[3]) return 0;
-            if (value > cursor->end - cursor->at || (op[4] && !utf8(cursor->at, value))) return 0;
+            if (!number(cursor, &value) || value < 0 || value > cursor->end - cursor->at) return 0;
+            doubts->bounded &= value >= op[2] && value <= op[3];
+            doubts->readable &= !op[4] || utf8(cursor->at, value);
             if (op[1] >= 0) {
                 columns->texts[op[1] * columns->stride + columns->row] = (int64_t)(intptr_t)cursor->at;
                 columns->sizes[op[1] * columns->stride + columns->row] = value;
@@ -169,7 +192,7 @@ static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Col
             uint64_t bits;
             if (cursor->end - cursor->at < 8) return 0;
             memcpy(&bits, cursor->at, 8);
-            if (op[1] && (bits >> 52 & 0x7ff) == 0x7ff) return 0;
+            doubts->bounded &= !op[1] || (bits >> 52 & 0x7ff) != 0x7ff;
             cursor->at += 8;
             op += 2;
             break;
@@ -179,12 +202,15 @@ static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Col
             op += 2;
             break;
         case BOOLEAN:
-            if (cursor->at == cursor->end || *cursor->at++ > 1) return 0;
+            if (cursor->at == cursor->end) return 0;
+            doubts->bounded &= *cursor->at++ <= 1;
             op += 1;
             break;
         case NULLABLE:
-            if (!number(cursor, &value) || (value != 0 && value != 1)) return 0;
-            if (value == op[1]) {
+            if (!number(cursor, &value)) return 0;
+            doubts->bounded &= value == 0 || value == 1;
+            /* A branch that there is not is the second one, as polars has it. */
+            if ((value != 0) == op[1]) {
                 if (op[2] >= 0) columns->numbers[op[2] * columns->stride + columns->row] = NONE;
                 if (op[3] >= 0) {
                     columns->texts[op[3] * columns->stride + columns->row] = 0;
@@ -198,13 +224,17 @@ static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Col
         case ARRAY:
             if (levels == 0) return 0;
             for (;;) {
-                /* A negative count has the size of its items beside it: the slow way knows whether it is right. */
-                if (!number(cursor, &value) || value < 0) return 0;
+                int64_t bytes;
+                if (!number(cursor, &value)) return 0;
                 if (value == 0) break;
+                /* A negative count has the size of its items beside it, which only says how to skip them. */
+                if (value < 0 && (value == INT64_MIN || !number(cursor, &bytes))) return 0;
+                if (value < 0) value = -value;
+                if (value > (cursor->end - cursor->at) / op[1]) return 0;
                 for (; value; value--)
-                    if (!run(op + 2, op + 2 + op[1], cursor, columns, levels - 1)) return 0;
+                    if (!run(op + 3, op + 3 + op[2], cursor, columns, doubts, levels - 1)) return 0;
             }
-            op += 2 + op[1];
+            op += 3 + op[2];
             break;
         default:
             return 0;
@@ -216,28 +246,36 @@ static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Col
 /* Reads `count` framed records to columns of as many rows.
  *
  * `ids` are the schemas that may be read, `programs` has the first word of each one's program and the end of the last.
- * A number that is null is -1, a text that is null has size -1. `good` is set where a record is, from its first byte to
- * its last, a record of its schema, not larger than `most` bytes, and everything in it lies between its bounds; what the
- * columns hold elsewhere means nothing. The answer is how many are good.
+ * A number that is null is -1, a text that is null has size -1. `verdicts` gets what each record is: GOOD where it is, from
+ * its first byte to its last, a record of its schema, not larger than `most` bytes, and everything in it lies between its
+ * bounds; what the columns hold elsewhere means nothing. The answer is how many are good.
  */
 int64_t sentinel_decode(int64_t count, const int64_t *addresses, const int64_t *value_sizes, int64_t most,
                         int64_t schemas, const int64_t *ids, const int64_t *programs, const int64_t *words,
-                        int64_t *numbers, int64_t *texts, int64_t *sizes, uint8_t *good) {
+                        int64_t *numbers, int64_t *texts, int64_t *sizes, uint8_t *verdicts) {
     int64_t all = 0;
     for (int64_t row = 0; row < count; row++) {
         const uint8_t *value = (const uint8_t *)(intptr_t)addresses[row];
         int64_t size = value_sizes[row], schema = 0;
-        good[row] = 0;
+        verdicts[row] = UNSURE;
         if (size < PREFIX_BYTES || size > most || value[0] != 0) continue;
         int64_t id = (int64_t)value[1] << 24 | (int64_t)value[2] << 16 | (int64_t)value[3] << 8 | value[4];
         while (schema < schemas && ids[schema] != id) schema++;
         if (schema == schemas) continue;
         Cursor cursor = {value + PREFIX_BYTES, value + size};
         Columns columns = {row, count, numbers, texts, sizes};
-        if (!run(words + programs[schema], words + programs[schema + 1], &cursor, &columns, MOST_LEVELS)) continue;
-        if (cursor.at != cursor.end) continue;
-        good[row] = 1;
-        all++;
+        Doubts doubts = {1, 1};
+        const int64_t *program = words + programs[schema], *stop = words + programs[schema + 1];
+        if (!run(program, stop, &cursor, &columns, &doubts, MOST_LEVELS))
+            verdicts[row] = UNDECODABLE;
+        else if (cursor.at != cursor.end)
+            verdicts[row] = TRAILING;
+        else if (!doubts.readable)
+            verdicts[row] = UNDECODABLE;
+        else if (doubts.bounded) {
+            verdicts[row] = GOOD;
+            all++;
+        }
     }
     return all;
 }

@@ -12,9 +12,13 @@ import numpy.typing as npt
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
+Verdicts = npt.NDArray[np.uint8]
 
-ABI: Final = 3
+ABI: Final = 4
 """What the library must answer: one that was compiled from an older source takes other arguments."""
+
+UNSURE, GOOD, UNDECODABLE, TRAILING = range(4)
+"""What the kernel says of a record: that only the slow way knows; that it is good; that it is not of its schema; that it is longer."""
 
 _FILE: Final = Path(__file__).with_name("kernel.so")
 _INT: Final = ctypes.c_int64
@@ -57,7 +61,7 @@ class Kernel:
     what lies there. Python's lock is kept meanwhile: a call takes milliseconds at most."""
 
     def __init__(self, library: ctypes.PyDLL) -> None:
-        self._split = _function(library.sentinel_split, _INT, ctypes.c_char_p, _INT, _INT, _AT)
+        self._split = _function(library.sentinel_split, _INT, ctypes.c_char_p, *[_INT] * 3, _AT)
         self._decode = _function(
             library.sentinel_decode, _INT, *[_INT, _AT, _AT, _INT], *[_INT, _AT, _AT, _AT], *[_AT] * 4
         )
@@ -65,32 +69,33 @@ class Kernel:
         self._find = _function(library.sentinel_find, None, _INT, _AT, _AT, _AT, _INT, _AT, _INT, _AT)
         self._count = _function(library.sentinel_count, None, _INT, _AT, _AT, *[_INT] * 4, *[_AT] * 3, *[_INT] * 3)
 
-    def split(self, records: bytes, count: int) -> Int64s | None:
-        """The records of a Kafka batch, decompressed: address and size of each value, and how far its offset and time (ms) are from the batch's
-        first; shape (4, count). None when any is not plain: it has no value, or headers that say something to us, offsets do not rise, or bytes are
-        missing or left."""
+    def split(self, records: bytes, count: int, last: int) -> Int64s | None:
+        """The records of a Kafka batch, decompressed: address and size of each value, and how far its offset and its time (ms) are from the batch's
+        first; shape (4, count). `last` is how far the batch's last offset is from its first; where there are as many records as offsets, they are
+        numbered in order, whatever they say. None when any is not plain: it has no value, or headers that say something to us, offsets do not rise
+        or are not the batch's, or bytes are missing or left."""
         found = np.empty((4, count), np.int64)
-        return found if self._split(records, len(records), count, _at(found)) else None
+        return found if self._split(records, len(records), count, last, _at(found)) else None
 
     def decode(
         self, addresses: Int64s, sizes: Int64s, most_bytes: int, schemas: Schemas, numbers: int, texts: int
-    ) -> tuple[Int64s, Bools]:
-        """Columns from framed records, given by address and size, and which records are good; shape (n,).
+    ) -> tuple[Int64s, Verdicts, int]:
+        """Columns from framed records, given by address and size, what each record is (shape (n,)), and how many are good.
 
         The columns have shape (numbers + 2 * texts, n): whole numbers, addresses of texts, sizes of texts. What stands in rows that are not good
         means nothing, and where a schema does not have a column, `schemas.fill` stands.
         """
         count = len(addresses)
-        columns, good = np.empty((numbers + 2 * texts, count), np.int64), np.empty(count, np.bool_)
+        columns, verdicts = np.empty((numbers + 2 * texts, count), np.int64), np.empty(count, np.uint8)
         for place, content in schemas.fill:
             columns[place] = content
         at = _at(columns)
-        self._decode(
+        good = self._decode(
             *(count, _at(addresses), _at(sizes), most_bytes),
             *schemas.arguments,
-            *(at, at + 8 * count * numbers, at + 8 * count * (numbers + texts), _at(good)),
+            *(at, at + 8 * count * numbers, at + 8 * count * (numbers + texts), _at(verdicts)),
         )
-        return columns, good
+        return columns, verdicts, good
 
     def hashes(self, texts: Int64s, sizes: Int64s, places: Int64s, seed: int) -> tuple[UInt64s, UInt64s]:
         """Two hashes of each name, whose parts are the texts in some places; `texts` (addresses) and `sizes` have shape (texts, n) and the same

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.avro import Array, Enum, Fixed, Primitive, Record, Type, Union
+from schemas.avro import Array, Enum, Fixed, Primitive, Record, Type, Union, min_bytes
 from schemas.blocks import nullable_part
 from schemas.bounds import MAX_ID_BYTES
 from schemas.validity import NUMBERS, RANGES, TEXTS
@@ -74,7 +74,7 @@ def _operation(kind: Type, name: str, part: str, slots: Slots) -> list[int]:
             return [_FIXED, size]
         case Array(items):
             inner = _operation(items, name, part or "items", slots)
-            return [_ARRAY, len(inner), *inner]
+            return [_ARRAY, min_bytes(items), len(inner), *inner]
         case Record(_, fields):
             return [word for field in fields for word in _operation(field.type, name, field.name, slots)]
         case Union(branches):

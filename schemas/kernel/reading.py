@@ -8,7 +8,7 @@ import numpy as np
 from schemas.avro import Json, Record
 from schemas.blocks import BlockReader
 from schemas.events import NONE, KernelEvents
-from schemas.kernel.library import Bools, Kernel, Schemas, address_of
+from schemas.kernel.library import Kernel, Schemas, Verdicts, address_of
 from schemas.kernel.programs import BETWEEN, NotCompiled, Slots, compiled
 from schemas.packed import NOTHING, packed
 from schemas.validity import CHECKED
@@ -34,19 +34,19 @@ class KernelReader:
 
     def read(
         self, kernel: Kernel, values: Sequence[bytes | None], columns: tuple[str, ...]
-    ) -> tuple[KernelEvents, Bools] | None:
-        """The columns of all values, and which of these are good; where one is not, its row means nothing, and whether the value is, the slow way
-        knows. None when not all of these columns are the kernel's. Raises KeyError for a column that there is not."""
+    ) -> tuple[KernelEvents, Verdicts, int] | None:
+        """The columns of all values, what each of these is, and how many are good; where one is not, its row means nothing. None when not all of
+        these columns are the kernel's. Raises KeyError for a column that there is not."""
         if columns not in self._plans:
             self._plans[columns] = self._planned(columns)
         plan = self._plans[columns]
         if plan is None:
             return None
         slots, given = plan.slots, packed(values)
-        columns_read, good = kernel.decode(
+        columns_read, verdicts, good = kernel.decode(
             given.addresses, given.sizes, self._most, plan.schemas, len(slots.numbers), len(slots.texts)
         )
-        return KernelEvents(slots, columns_read, (*given.holders, *plan.defaults)), good
+        return KernelEvents(slots, columns_read, (*given.holders, *plan.defaults)), verdicts, good
 
     def _planned(self, columns: tuple[str, ...]) -> _Plan | None:
         try:

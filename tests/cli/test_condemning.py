@@ -147,3 +147,40 @@ def test_trial_decodes_good_and_bad_records_and_names_each() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [b"0", b"1", b"2"]
+
+
+async def _dies_unpacking(installation: Installation, condemner: Condemner, start: int, status: int) -> None:
+    with suppress(RuntimeError), CrashNote(installation.note).unpacking(1, start, start + 4):
+        raise RuntimeError
+    await condemner.after_death(DETECT, status)
+
+
+def _is_deadly(installation: Installation, offset: int) -> bool:
+    """What a worker that starts now would think of the batch."""
+    log = SettingsLog(aiokafka_config(installation.broker), installation.names.settings, KEY, {})
+    for record in whole(installation.broker, [installation.names.settings]):
+        log._take(record.key or b"", record.value, record.headers)
+    return log.is_deadly(installation.names.telemetry, 1, offset)
+
+
+@pytest.mark.parametrize("status", [-signal.SIGKILL, -signal.SIGABRT, 70], ids=["SIGKILL", "SIGABRT", "a bug"])
+async def test_three_deaths_at_one_batch_are_deaths_by_that_batch(installation: Installation, status: int) -> None:
+    """Memory that runs out kills too; other batches are not condemned, and counting begins anew with another batch."""
+    condemner = Condemner(installation.broker, KEY, installation.note, installation.said.append)
+    for start in (7, 3, 3):
+        await _dies_unpacking(installation, condemner, start, status)
+    assert not _is_deadly(installation, 3)
+    await _dies_unpacking(installation, condemner, 3, status)
+    assert _is_deadly(installation, 3)
+    assert not _is_deadly(installation, 7)
+    assert installation.skipped() == set()
+    assert f"{installation.names.telemetry}/1 offsets 3 to 6 kills the worker" in installation.said[-1]
+
+
+@pytest.mark.parametrize("status", [0, 75, 78, -signal.SIGTERM])
+async def test_other_deaths_at_a_batch_condemn_nothing(installation: Installation, status: int) -> None:
+    """A person ended it, or the broker is away."""
+    condemner = Condemner(installation.broker, KEY, installation.note, installation.said.append)
+    for _ in range(4):
+        await _dies_unpacking(installation, condemner, 3, status)
+    assert installation.said == []

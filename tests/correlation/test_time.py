@@ -48,8 +48,21 @@ def test_time_never_goes_back(moves: list[tuple[int, int, int]]) -> None:
     append, seen, appended = 0, lanes.time, lanes.append
     for lane, second, step in moves:
         append += step
-        lanes.moved(lane, micros(second), micros(append))
+        lanes.moved(lane, 0, micros(second), micros(append))
         lanes.passed(micros(append))
         assert lanes.time >= seen
         assert lanes.append >= appended
         seen, appended = lanes.time, lanes.append
+
+
+def test_an_anomaly_beyond_the_logs_end_blinds_a_lane_no_longer_than_to_its_next_watermark() -> None:
+    """Nothing before a new watermark can have named a later record than the one that made it. What came before is counted."""
+    lanes = SourceLanes(active_us=60_000_000)
+    assert lanes.is_new(0, 2**31 - 1, 0)
+    assert not lanes.is_new(0, 12, 0)
+    assert (lanes.came_before, lanes.taken_back) == (1, 0)
+    lanes.moved(0, 12, micros(20), micros(30))
+    assert lanes.taken_back == 1
+    assert [lanes.is_new(0, 12, 1), lanes.is_new(0, 13, 0), lanes.is_new(0, 13, 0)] == [True, True, False]
+    lanes.moved(0, 5, micros(20), micros(31))
+    assert lanes.taken_back == 1

@@ -9,7 +9,9 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 from schemas.records import Operation, Status, TelemetryEvent
-from streams.blocks import Block, ColumnRecords, FetchedBytes
+from streams.batches import FetchedBytes
+from streams.blocks import Block
+from streams.fetched import ColumnRecords
 
 TOPIC, LANE = "t.telemetry", 3
 

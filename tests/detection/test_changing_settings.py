@@ -1,14 +1,14 @@
 """Detection settings take effect where their control record stands, also in the middle of a block."""
 
-from types import SimpleNamespace
-
 from agents.detect import detect_stage
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from agents.detectors.settings_codec import to_json, version_of
 from schemas.records import Anomaly, Operation, Settings, Status, TelemetryEvent
 from schemas.secrets import Secret
-from streams.blocks import Block, _Part
+from streams.blocks import Block
+from streams.contents import Content, Part
 from streams.control import settings_control
+from streams.cutting import Record
 from streams.outgoing import Outgoing
 from streams.settings import Lanes
 from streams.settings_log import SettingsLog, version_record
@@ -43,13 +43,11 @@ def event(number: int) -> Outgoing:
 
 def block_of(*records: Outgoing) -> Block:
     """The records as one fetch brings them, from offset 0 on."""
-    read = [
-        SimpleNamespace(offset=at, timestamp=NOON // 1000, key=one.key, value=one.value, headers=one.headers)
-        for at, one in enumerate(records)
-    ]
-    part = _Part(len(read), list(range(len(read))), NOON // 1000, [], read)
+    read = [Record(at, NOON // 1000, one.key, one.value, one.headers) for at, one in enumerate(records)]
+    part = Part(len(read), list(range(len(read))), NOON // 1000, [], read)
     headed = {at: record for at, record in enumerate(read) if record.headers}
-    return Block((NAMES.telemetry, 0), 0, len(read), [one.value for one in records], headed, [part])
+    content = Content([one.value for one in records], headed, {}, [part])
+    return Block((NAMES.telemetry, 0), 0, len(read), content)
 
 
 def log_of(*versions: DetectionSettings) -> SettingsLog:

@@ -45,7 +45,7 @@ async def stock() -> Any:
 async def ours(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The consumer of a worker of ours, whose lane 0 is durable up to the event in flight."""
     # Blocks are for this whole process; other tests read records.
-    monkeypatch.setattr("streams.blocks.install", lambda: None)
+    monkeypatch.setattr("streams.fetched.install", lambda reading: None)
     broker, names = Broker(bootstrap_servers="127.0.0.1:1"), TopicNames("sentinel.")
     log = SettingsLog(aiokafka_config(broker), names.settings, Secret(""), {})
     app = build(Worker(correlate_stage(names, CorrelationSettings()), broker, Lanes(), log))

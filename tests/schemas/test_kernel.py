@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 from schemas import columns as decoding
 from schemas import packaged
+from schemas.binary import long_bytes
 from schemas.columns import Decoded, Decoder
 from schemas.events import KernelEvents
 from schemas.framing import prefix
@@ -126,7 +127,7 @@ def _list_with_its_size(value: bytes) -> bytes:
         (event(tenant="ü" * 128, region="\U0001f600").to_bytes(), True),
         (second(event().to_bytes()), True),
         (one_by_one(event().to_bytes()), False),
-        (_list_with_its_size(event().to_bytes()), False),
+        (_list_with_its_size(event().to_bytes()), True),
     ],
     ids=["ordinary", "long", "edges", "UTF-8", "second", "map", "sized list"],
 )
@@ -200,13 +201,32 @@ def test_a_column_that_a_record_lacks_has_its_default() -> None:
     assert decoded.frame["region"].to_list() == ["eu", None, "eu"]
 
 
-def test_a_record_whose_attributes_aiokafka_reads_otherwise_is_left_to_it() -> None:
-    """They are a byte that means nothing; aiokafka takes them for a number, which goes on behind a byte of 128 or more."""
+def _lying(length: int = 7, attributes: int = 0, delta: int = 0, headers: bytes = b"\0") -> bytes:
+    """One record of a batch, with the value `v`."""
+    body = bytes([attributes, 0]) + long_bytes(delta) + b"\1\2v" + headers
+    return long_bytes(len(body) + length - 7) + body
+
+
+@pytest.mark.parametrize(
+    "record",
+    [_lying(attributes=0x80), _lying(attributes=0xFF), _lying(headers=b"\2\4\xff\xfe\2x"), _lying(delta=2**31 - 1)],
+    ids=["attributes 128", "attributes 255", "a header's name that is not UTF-8", "an offset of its own"],
+)
+def test_what_it_need_not_understand_keeps_no_batch_from_being_plain(record: bytes) -> None:
+    """Attributes mean nothing, names of foreign headers are theirs, and offsets are the batch's."""
     assert KERNEL is not None
-    rest = bytes([0, 0, 1, 2]) + b"v" + b"\0"
-    assert KERNEL.split(b"\x0e\0" + rest, 1) is not None
-    assert KERNEL.split(b"\x0e\x7f" + rest, 1) is not None
-    assert KERNEL.split(b"\x0e\x80" + rest, 1) is None
+    found = KERNEL.split(record, 1, 0)
+    assert found is not None
+    assert found[1:3].tolist() == [[1], [0]]
+
+
+def test_offsets_that_are_not_the_batchs_are_left_to_the_slow_way() -> None:
+    """Where a log was compacted, a record says its own, which rises and stays within its batch."""
+    assert KERNEL is not None
+    assert KERNEL.split(_lying(delta=0) + _lying(delta=5), 2, 5) is not None
+    assert KERNEL.split(_lying(delta=0) + _lying(delta=6), 2, 5) is None
+    assert KERNEL.split(_lying(delta=3) + _lying(delta=3), 2, 5) is None
+    assert KERNEL.split(_lying(delta=-1) + _lying(delta=3), 2, 5) is None
 
 
 def test_columns_outlive_what_they_were_read_from() -> None:
@@ -293,7 +313,7 @@ for _ in range(60_000):
     if value:
         packed = Packed(np.array([at_the_edge(value)]), np.array([len(value)]), (area,))
         found = decoder._fast.read(KERNEL, packed, ("event_time", "tenant", "application", "model", "user", "region"))
-        if found[1][0]:
+        if found[2]:
             taken += 1
             found[0].hashes(("tenant", "application", "model", "region"), 3)
             found[0].names(("tenant", "application", "model"), np.arange(1))
@@ -301,7 +321,7 @@ for _ in range(60_000):
     if rng.random() < 0.9:
         batch[rng.randrange(8)] = rng.choice((0, 1, 2, 0x7f, 0x80, 0xff, rng.randrange(256)))
     batch = bytes(batch[:rng.choice((len(batch), rng.randrange(1, len(batch))))])
-    KERNEL._split(ctypes.cast(at_the_edge(batch), ctypes.c_char_p), len(batch), 1, np.empty((4, 1), np.int64).ctypes.data)
+    KERNEL._split(ctypes.cast(at_the_edge(batch), ctypes.c_char_p), len(batch), 1, 0, np.empty((4, 1), np.int64).ctypes.data)
 print(taken)
 """
 

@@ -14,9 +14,10 @@ from confluent_kafka.cimpl import NewTopic
 
 from schemas.records import Settings
 from schemas.secrets import Secret
-from streams.blocks import ColumnRecords, FetchedBytes
+from streams.batches import FetchedBytes
 from streams.brokers import AiokafkaConfig, aiokafka_config, producer_config
 from streams.changelog import Changelog, read_back
+from streams.fetched import ColumnRecords
 from streams.outgoing import Outgoing
 from streams.position import Refused
 from streams.sending import KafkaLogs, KafkaSender

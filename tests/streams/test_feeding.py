@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from streams.blocks import STEP_RECORDS, Block
+from streams.contents import Content
 from streams.feeding import Feeder
 
 Take = Callable[[Block], Coroutine[Any, Any, None]]
@@ -13,7 +14,7 @@ Take = Callable[[Block], Coroutine[Any, Any, None]]
 
 def block(partition: int, start: int, count: int = 1) -> Block:
     """Neighbouring records, without what they hold."""
-    return Block(("t", partition), start, start + count, [b""] * count, {}, [])
+    return Block(("t", partition), start, start + count, Content([b""] * count, {}, {}, []))
 
 
 @asynccontextmanager

@@ -281,7 +281,7 @@ async def test_a_quiet_lane_is_ticked_only_while_it_wants_to_know(machine: Machi
     lanes = await assigned(machine)
     assert lanes.quiet() == []
     machine.now += 1.0
-    await lanes.take(Block(("t", 3), 0, 1, [], {}, []))
+    await lanes.take(Block.empty(("t", 3), 0, 1))
     assert (lanes.lanes[3].position.offset, lanes.quiet()) == (1, [3])
     await lanes.take(block(1, 1))
     assert lanes.quiet() == []

@@ -1,0 +1,105 @@
+"""Where a record ends, by its schema: what keeps bytes that lie away from decoders that believe counts.
+
+A walk takes time by the bytes that are there. A count of items for which there is no room is wrong at once; polars and fastavro would go on until the
+bytes end, or make room for them first.
+"""
+
+from typing import Final
+
+from schemas.avro import Array, Enum, Field, Fixed, Map, Primitive, Record, Type, Union, min_bytes
+from schemas.errors import BadRecord, Reason
+from schemas.framing import PREFIX_BYTES
+
+_WIDTHS: Final = {"null": 0, "boolean": 1, "float": 4, "double": 8}
+_WORD: Final = 64
+
+
+class _Cut(Exception):
+    """The bytes end, or say that they should have."""
+
+
+def check_extent(writer: Record, value: bytes, schema_id: int) -> None:
+    """Raises BadRecord when a framed record is not as long as its schema says, from its first byte to its last.
+
+    What lies between is not looked at; in particular a branch of a nullable field that is neither is taken for the one that is not 0, as by polars.
+    """
+    try:
+        end = _fields(writer.fields, value, PREFIX_BYTES)
+    except _Cut:
+        raise BadRecord(Reason.UNDECODABLE, None, schema_id) from None
+    if end != len(value):
+        raise BadRecord(Reason.TRAILING, None, schema_id)
+
+
+def _fields(fields: tuple[Field, ...], value: bytes, at: int) -> int:
+    for field in fields:
+        at = _walk(field.type, value, at)
+    return at
+
+
+def _walk(kind: Type, value: bytes, at: int) -> int:
+    match kind:
+        case Primitive("int" | "long") | Enum():
+            return _number(value, at)[1]
+        case Primitive("string" | "bytes"):
+            size, at = _number(value, at)
+            return _skip(value, at, size)
+        case Primitive(name):
+            return _skip(value, at, _WIDTHS[name])
+        case Fixed(_, size):
+            return _skip(value, at, size)
+        case Record(_, fields):
+            return _fields(fields, value, at)
+        case Array(items):
+            return _items(Primitive("null"), items, value, at)
+        case Map(values):
+            return _items(Primitive("string"), values, value, at)
+        case Union(branches):
+            branch, at = _number(value, at)
+            return _walk(_chosen(branches, branch), value, at)
+
+
+def _items(key: Type, kind: Type, value: bytes, at: int) -> int:
+    least = min_bytes(key) + min_bytes(kind)
+    while True:
+        count, at = _number(value, at)
+        if count == 0:
+            return at
+        if count < 0:
+            # The size of the items is beside it, which only says how to skip them.
+            count, at = -count, _number(value, at)[1]
+        if count * least > len(value) - at:
+            raise _Cut
+        for _ in range(count):
+            at = _walk(kind, value, _walk(key, value, at))
+
+
+def _chosen(branches: tuple[Type, ...], branch: int) -> Type:
+    if len(branches) == 2:
+        return branches[branch != 0]
+    if not 0 <= branch < len(branches):
+        raise _Cut
+    return branches[branch]
+
+
+def _skip(value: bytes, at: int, size: int) -> int:
+    if not 0 <= size <= len(value) - at:
+        raise _Cut
+    return at + size
+
+
+def _number(value: bytes, at: int) -> tuple[int, int]:
+    """A zigzag number, and where it ends."""
+    read = shift = 0
+    while True:
+        if at == len(value) or shift >= _WORD:
+            raise _Cut
+        byte = value[at]
+        at += 1
+        read |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+    if read >> _WORD:
+        raise _Cut
+    return (read >> 1) ^ -(read & 1), at

@@ -1,0 +1,134 @@
+"""Compressed records, made whole up to a bound: a few thousand bytes may say that they are gigabytes, or be them."""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import cramjam
+import numpy as np
+
+NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
+
+_FIRST_GUESS: Final = 8
+_LEAST_GUESS: Final = 65_536
+_GROWTH: Final = 4
+_XERIAL: Final = b"\x82SNAPPY\0"
+_XERIAL_HEADER: Final = 16
+_GZIP_WINDOW: Final = 31
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_IS_FULL: Final = "whole buffer"
+"""In what cramjam says when there is more than was made room for."""
+
+
+class CannotUnpack(Exception):
+    """The bytes are not of their codec."""
+
+
+class TooLarge(Exception):
+    """They would be larger than the bound; the text says how large, as far as is known."""
+
+
+def unpacked(codec: int, packed: memoryview, max_bytes: int) -> bytes:
+    """The bytes that were compressed. What was not compressed is given as it is, of whatever size: it is here already.
+
+    No more than about `max_bytes` are ever made, whatever the bytes say of themselves.
+
+    Raises:
+        TooLarge, CannotUnpack: see there.
+        MemoryError: there is no room for what is within the bound.
+    """
+    if codec == NONE:
+        return bytes(packed)
+    unpack = _CODECS.get(codec)
+    if unpack is None:
+        raise CannotUnpack(f"codec {codec} is not known")
+    try:
+        return unpack(packed, max_bytes)
+    except (cramjam.DecompressionError, zlib.error, struct.error, ValueError, OverflowError) as fault:
+        raise CannotUnpack(str(fault)) from fault
+    except BaseException as fault:
+        if type(fault).__name__ != "PanicException":  # Rust's, which is no Exception and has no name to import
+            raise
+        raise CannotUnpack(str(fault)) from fault
+
+
+def _gunzipped(packed: memoryview, max_bytes: int) -> bytes:
+    parts: list[bytes] = []
+    room, left = max_bytes, bytes(packed)
+    while left:
+        member = zlib.decompressobj(_GZIP_WINDOW)
+        parts.append(member.decompress(left, room + 1))
+        room -= len(parts[-1])
+        if room < 0:
+            raise TooLarge(f"more than {max_bytes} bytes")
+        if not member.eof:
+            raise CannotUnpack("the gzip stream is cut")
+        left = member.unused_data.lstrip(b"\0")
+    return b"".join(parts)
+
+
+def _unsnapped(packed: memoryview, max_bytes: int) -> bytes:
+    blocks = list(_snappy_blocks(packed))
+    claimed = sum(cramjam.snappy.decompress_raw_len(block) for block in blocks)
+    if claimed > max_bytes:
+        raise TooLarge(f"{claimed} bytes, as it says itself")
+    return b"".join(bytes(cramjam.snappy.decompress_raw(block)) for block in blocks)
+
+
+def _snappy_blocks(packed: memoryview) -> Iterator[memoryview]:
+    """One, or those that Java's client makes of it, each behind its size."""
+    if len(packed) <= _XERIAL_HEADER or bytes(packed[: len(_XERIAL)]) != _XERIAL:
+        yield packed
+        return
+    at = _XERIAL_HEADER
+    while at < len(packed):
+        (size,) = struct.unpack_from(">i", packed, at)
+        at += 4
+        if not 0 < size <= len(packed) - at:
+            raise CannotUnpack("a snappy block is cut")
+        yield packed[at : at + size]
+        at += size
+
+
+def _unlz4(packed: memoryview, max_bytes: int) -> bytes:
+    return _into(cramjam.lz4.decompress_into, packed, None, max_bytes)
+
+
+def _unzstd(packed: memoryview, max_bytes: int) -> bytes:
+    claimed = _zstd_claims(packed)
+    if claimed is not None and claimed > max_bytes:
+        # The decoder holds a frame to what it claims.
+        raise TooLarge(f"{claimed} bytes, as it says itself")
+    return _into(cramjam.zstd.decompress_into, packed, claimed, max_bytes)
+
+
+def _zstd_claims(packed: memoryview) -> int | None:
+    """Size of a first frame's content as its header has it (RFC 8878, 3.1.1.1); None where it does not."""
+    if len(packed) < 5 or bytes(packed[:4]) != _ZSTD_MAGIC:
+        return None
+    descriptor = packed[4]
+    flag, single = descriptor >> 6, descriptor >> 5 & 1
+    size = (single, 2, 4, 8)[flag]
+    at = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]
+    if not size or len(packed) < at + size:
+        return None
+    return int.from_bytes(packed[at : at + size], "little") + (256 if size == 2 else 0)
+
+
+def _into(unpack: Callable[..., int], packed: memoryview, guess: int | None, max_bytes: int) -> bytes:
+    """Into room that grows until it is enough. What decodes streams stops where the room ends."""
+    size = min(max(_FIRST_GUESS * len(packed), _LEAST_GUESS) if guess is None else guess + 1, max_bytes)
+    while True:
+        room = np.empty(size, np.uint8)
+        try:
+            return room[: unpack(packed, room)].tobytes()
+        except cramjam.DecompressionError as fault:
+            if size == max_bytes:
+                if _IS_FULL in str(fault):
+                    raise TooLarge(f"more than {max_bytes} bytes") from fault
+                raise
+        size = min(size * _GROWTH, max_bytes)
+
+
+_CODECS: Final = {GZIP: _gunzipped, SNAPPY: _unsnapped, LZ4: _unlz4, ZSTD: _unzstd}
