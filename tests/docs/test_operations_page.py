@@ -11,6 +11,7 @@ from agents.detection import intake
 from schemas.errors import Reason as BadReason
 from schemas.records import NotificationOutcome
 from streams import command_log, ending
+from streams.cutting import Broken
 from streams.settings import Lanes
 from streams.topics import TopicNames, specs
 from tests.deploy.files import series
@@ -82,6 +83,7 @@ def test_every_reason_is_described(heading: str) -> None:
     words = {
         "Why a record is in dead letters": {
             *BadReason,
+            *Broken,
             *(intake.AHEAD, intake.UNSIGNED, intake.SKIPPED),
             *(command_log.UNSIGNED, command_log.OTHER_TENANT, "refused by the store:"),
         },
