@@ -117,20 +117,20 @@ def test_counts_without_end_hold_up_nobody(hostile: Installation, worker: Worker
     assert len(dead(hostile, lane)) == 400
 
 
-def test_other_stages_and_topics_go_on(hostile: Installation) -> None:
+def test_other_stages_and_topics_go_on(installation: Installation) -> None:
     """What correlate, alert and the logs that are followed read may be written by others too, where nobody forbids it."""
-    names = hostile.names
-    bomb = batch([Rec(bytes(16 << 20))], codec="zstd")
+    names = installation.names
+    bomb = batch([Rec(bytes(40 << 20))], codec="zstd")
     named = batch([Rec(b"x", headers=[(b"\xff\xfe", b"1"), (WATERMARK.encode(), b"?")])])
     for topic in (names.anomalies, names.incidents, names.settings, names.commands):
         for data in (bomb, named):
-            assert produce(hostile.address, topic, 0, data) == 0
+            assert produce(installation.address, topic, 0, data) == 0
     for stage, topic in (("correlate", names.anomalies), ("alert", names.incidents)):
-        with hostile.worker(stage) as running:
+        with installation.worker(stage) as running:
             running.ready()
             until(partial(goes_to, running, 2), f"{stage} goes on", worker=running)
         letters = [
-            kept for kept in hostile.read(names.dead_letters) if kept.headers["sentinel-topic"] == topic.encode()
+            kept for kept in installation.read(names.dead_letters) if kept.headers["sentinel-topic"] == topic.encode()
         ]
         assert {letter.headers["sentinel-offset"]: letter.headers[REASON] for letter in letters}[b"0"] == (
             Broken.TOO_LARGE.encode()
