@@ -135,7 +135,8 @@ async def test_who_may_only_read_changes_nothing(served: Any, broker: Broker) ->
     assert (await ask("/api/v1/silences", "POST", {**SILENCE, "tenant": "other"}, **AS_ACME))[0] == 403
     assert (await ask("/api/v1/silences", "POST", SILENCE, Authorization="Bearer forged"))[0] == 401
     assert (await ask("/api/v1/silences", "POST", SILENCE, Origin="https://evil.example", **AS_ACME))[0] == 403
-    assert await ask("/api/v1/me", **AS_ACME) == (200, {"tenant": "acme", "can_act": True, "why_not": ""})
+    allowed = {"tenant": "acme", "can_act": True, "why_not": "", "trace_url": None}
+    assert await ask("/api/v1/me", **AS_ACME) == (200, allowed)
     mute = await served(key=Secret(""), **TOKENS)
     status, problem = await mute("/api/v1/silences", "POST", SILENCE, **AS_OPERATOR)
     assert (status, "control_key" in problem["detail"]) == (403, True)

@@ -96,9 +96,11 @@ async def filled_store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 
 @asynccontextmanager
-async def served(store: EmbeddedStore, broker: Broker, **settings: Any) -> AsyncIterator[Site]:
+async def served(
+    store: EmbeddedStore, broker: Broker, trace_url: str | None = None, **settings: Any
+) -> AsyncIterator[Site]:
     """The API and the page over a store."""
-    app = application(store, ApiSettings(port=0, **settings), Commands(broker, KEY))
+    app = application(store, ApiSettings(port=0, **settings), Commands(broker, KEY), trace_url)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from connectors.store.embedded import EmbeddedStore
 from schemas.documents import Kind, StoreUnavailable
-from schemas.records import CommandKind, IncidentState, Severity
+from schemas.records import Breakdown, CommandKind, IncidentState, Severity
 from schemas.secrets import Secret
 from streams.settings import Broker
 from tests.api.workers import Workers, answering
@@ -36,7 +36,11 @@ async def watched(tmp_path: Path, broker: Broker) -> AsyncIterator[tuple[Site, W
     """A store that a test may write into, with workers that say what it wants, for operators."""
     store = EmbeddedStore(str(tmp_path / "s.db"), 1.0)
     await store.start()
-    async with answering() as workers, served(store, broker, workers=workers.urls, token=Secret(OPERATOR)) as site:
+    traces = "https://traces.example/{trace_id}"
+    async with (
+        answering() as workers,
+        served(store, broker, traces, workers=workers.urls, token=Secret(OPERATOR)) as site,
+    ):
         yield site, workers
     await store.close()
 
@@ -213,6 +217,30 @@ async def test_the_chart_of_a_silence_shows_it(watched: tuple[Site, Workers], op
     await site.store.write([of(Kind.INCIDENT, done)])
     await ask_again(page)
     await expect(page.get_by_text("Nothing burns.")).to_be_visible()
+
+
+async def test_which_errors_stand_on_the_incident_and_on_its_anomaly(
+    watched: tuple[Site, Workers], opened: Open
+) -> None:
+    """How the failed calls failed, and the traces of some."""
+    site, _ = watched
+    await fresh(site)
+    known: dict[str, Any] = {
+        "breakdown": (Breakdown("error_type", "RateLimitError", 41), Breakdown("http_status", "429", 41)),
+        "sample_trace_ids": ("4bf92f3577b34da6a3ce929d0e0e4736",),
+    }
+    found = anomaly(1, metric="error_rate", observed=0.4, expected=0.01, **known)
+    told = incident(1, 1, title="errors", anomaly_ids=(found.id,), no_data_since=now() - 3 * MINUTE, **known)
+    await site.store.write([of(Kind.ANOMALY, found), of(Kind.INCIDENT, told)])
+    window, page = await shown(opened, site)
+    await expect(page.locator(".incidents .line")).to_contain_text("no data since")
+    for path in (f"/incidents/acme/{told.id}", f"/anomalies/acme/{found.id}"):
+        page = await window.show(path)
+        errors = page.locator("section").filter(has_text="Which errors")
+        await expect(errors).to_contain_text("RateLimitError")
+        link = errors.get_by_role("link", name="4bf92f3577b34da6a3ce929d0e0e4736")
+        await expect(link).to_have_attribute("href", "https://traces.example/4bf92f3577b34da6a3ce929d0e0e4736")
+        assert await browser.violations(page) == []
 
 
 async def test_a_series_that_is_not_there_is_said_to_be_missing(watched: tuple[Site, Workers], opened: Open) -> None:

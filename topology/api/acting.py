@@ -16,13 +16,15 @@ from topology.api.problems import Problem
 from topology.api.reading import found
 from topology.api.shapes import Acknowledgement, Me, NewSilence, Saying, Silence
 
+TRACE_URL: Final = web.AppKey[str | None]("trace_url")
+"""Where traces are looked at, with {trace_id}; None when the settings do not say."""
 _LISTED: Final = 1000
 
 
 async def me(request: web.Request, query: queries.Query) -> Me:
     """What this request's token allows."""
     why = why_not(request)
-    return Me(request[ASKER].tenant, not why, why)
+    return Me(request[ASKER].tenant, not why, why, request.app[TRACE_URL])
 
 
 async def silences(request: web.Request, query: queries.OfTenants) -> Mapping[str, object]:

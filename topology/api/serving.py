@@ -16,6 +16,7 @@ from schemas.documents import StoreRefused, StoreUnavailable
 from streams.ending import ENDS_WITHIN_S, end_within
 from topology.api import metering, openapi
 from topology.api.access import Gate
+from topology.api.acting import TRACE_URL
 from topology.api.commands import COMMANDS, Commands
 from topology.api.connections import Connections, timed
 from topology.api.live import FOLLOWING, LIVE, Following, Live, live
@@ -41,7 +42,9 @@ _HEADERS: Final = {
 }
 
 
-def application(store: Store, settings: ApiSettings, commands: Commands) -> web.Application:
+def application(
+    store: Store, settings: ApiSettings, commands: Commands, trace_url: str | None = None
+) -> web.Application:
     """Everything that is served. The store must be started, and stays the caller's."""
     gate = Gate(settings)
 
@@ -53,6 +56,7 @@ def application(store: Store, settings: ApiSettings, commands: Commands) -> web.
     app = web.Application(middlewares=[timed, metering.metered, as_problems, gated], client_max_size=_BODY_BYTES)
     app.on_response_prepare.append(_add_headers)
     app[STORE], app[COMMANDS], app[BODY_S] = store, commands, settings.request_s
+    app[TRACE_URL] = trace_url
     app[WORKERS] = workers_of(settings)
     app[LIVE] = told = Live(settings.live_clients, settings.live_clients_per_tenant)
     app[FOLLOWING] = following = Following(commands.broker, told)
@@ -90,9 +94,11 @@ def allow_files(count: int) -> None:
 
 
 @asynccontextmanager
-async def serving(store: Store, settings: ApiSettings, commands: Commands) -> AsyncIterator[int]:
+async def serving(
+    store: Store, settings: ApiSettings, commands: Commands, trace_url: str | None = None
+) -> AsyncIterator[int]:
     """Serves while the context is open; gives the port. Raises OSError when it cannot listen there."""
-    runner = web.AppRunner(application(store, settings, commands), access_log=None)
+    runner = web.AppRunner(application(store, settings, commands, trace_url), access_log=None)
     await runner.setup()
     try:
         assert runner.server is not None
@@ -105,7 +111,13 @@ async def serving(store: Store, settings: ApiSettings, commands: Commands) -> As
         await runner.cleanup()
 
 
-async def serve(store: Store, settings: ApiSettings, commands: Commands, say: Callable[[str], None]) -> None:
+async def serve(
+    store: Store,
+    settings: ApiSettings,
+    commands: Commands,
+    say: Callable[[str], None],
+    trace_url: str | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT, and closes the store. Raises OSError.
 
     A store that cannot be used is no reason not to serve: what is asked of it is a problem until it can.
@@ -117,7 +129,7 @@ async def serve(store: Store, settings: ApiSettings, commands: Commands, say: Ca
         loop.add_signal_handler(each, stopping.set)
     starting = asyncio.create_task(_start(store))
     try:
-        async with serving(store, settings, commands) as port:
+        async with serving(store, settings, commands, trace_url) as port:
             say(f"serving http://{settings.host}:{port}/ and below it /api/v1 ({openapi.PATH} describes it)")
             await stopping.wait()
             end_within(ENDS_WITHIN_S)

@@ -31,6 +31,8 @@ class Me:
     """Whether silences and acknowledgements are taken."""
     why_not: str
     """Why they are not; empty when they are."""
+    trace_url: str | None
+    """Where a trace is looked at (`alerting.trace_url`), with `{trace_id}` for its id; null when the settings do not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,11 @@ def api(config: Config = None) -> None:
         raise UserError("there is no store to read: set store.kind to embedded or elasticsearch")
     try:
         commands = Commands(settings.broker, settings.worker.control_key, settings.api.commands_waiting)
-        asyncio.run(serve(store, settings.api, commands, lambda line: typer.echo(f"sentinel: {line}", err=True)))
+
+        def say(line: str) -> None:
+            typer.echo(f"sentinel: {line}", err=True)
+
+        asyncio.run(serve(store, settings.api, commands, say, settings.alerting.trace_url))
     except OSError as fault:
         raise UserError(
             f"cannot listen on {settings.api.host}:{settings.api.port} ({fault.strerror}); set api.host and api.port"

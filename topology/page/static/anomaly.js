@@ -3,6 +3,7 @@
 import { address } from "./api.js";
 import { cut, h, Region } from "./dom.js";
 import { empty, facts, link, loading, section, severity, told } from "./parts.js";
+import { errorsOf } from "./errors.js";
 import { numbersOf } from "./numbers.js";
 import { SeriesFigure } from "./series.js";
 import { clock, measured, metricName, METRICS, plain, time } from "./units.js";
@@ -39,6 +40,8 @@ export class AnomalyView {
     this.noSeries = h("p", { class: "empty", hidden: true }, "This verdict is about no series that is stored.");
     const numbers = h("div");
     this.numbers = new Region(numbers, numbersOf);
+    const errors = h("div");
+    this.errors = new Region(errors, errorsOf);
     this.head = new Region(head, headOf);
     this.why = new Region(why, whyOf);
     this.evidence = new Region(evidence, evidenceOf);
@@ -46,7 +49,7 @@ export class AnomalyView {
       "div",
       { class: "anomaly" },
       head,
-      h("div", { class: "wide" }, numbers, section("Series", [this.figure.element, this.noSeries]), section("Evidence", evidence)),
+      h("div", { class: "wide" }, numbers, errors, section("Series", [this.figure.element, this.noSeries]), section("Evidence", evidence)),
       h("div", { class: "side" }, section("Why", why)),
     );
   }
@@ -57,6 +60,7 @@ export class AnomalyView {
     this.title = `${metricName(one.metric)} of ${one.application}`;
     this.head.show(one);
     this.numbers.show(one, one.window_start, false);
+    this.errors.show(one, this.page.me?.trace_url ?? null);
     this.why.show(one);
     this.evidence.show(one.evidence, one.sample_event_ids);
     const has = one.model !== null && METRICS.includes(one.metric);

@@ -7,6 +7,7 @@ import { messagesOf, outcome } from "./messages.js";
 import { anomalyHref, anomalyLine, badge, empty, facts, link, loading, names, section, severity } from "./parts.js";
 import { SeriesFigure } from "./series.js";
 import { isOpen, ownerOf, stateBadge } from "./incidents.js";
+import { errorsOf } from "./errors.js";
 import { newestOfGravest, numbersOf } from "./numbers.js";
 import { duration, metricName, METRICS, SEVERITIES, since as sinceThen, time } from "./units.js";
 
@@ -29,6 +30,8 @@ export class IncidentView {
     this.picture.hidden = true;
     const numbers = h("div");
     this.numbers = new Region(numbers, numbersOf);
+    const errors = h("div");
+    this.errors = new Region(errors, errorsOf);
     this.head = new Region(head, (incident, owner) => headOf(incident, owner, page));
     this.line = new Region(line, timeLine);
     this.anomalies = new Region(anomalies, anomalyList);
@@ -37,7 +40,7 @@ export class IncidentView {
       "div",
       { class: "incident" },
       head,
-      h("div", { class: "wide" }, numbers, this.picture, section("Anomalies", anomalies), section("Messages", messages)),
+      h("div", { class: "wide" }, numbers, errors, this.picture, section("Anomalies", anomalies), section("Messages", messages)),
       h("div", { class: "side" }, section("Time line", line)),
     );
   }
@@ -58,6 +61,7 @@ export class IncidentView {
     this.title = incident.title;
     this.head.show(incident, owners.items.find((one) => one.incident_id === id) ?? null);
     this.numbers.show(newestOfGravest(anomalies.items), incident.opened_at, isOpen(incident));
+    this.errors.show(incident, this.page.me?.trace_url ?? null);
     this.anomalies.show(incident.anomaly_count, anomalies.items);
     this.messages.show(messages.items, messages.next !== null);
     this.line.show(incident, anomalies.items, messages.items);
@@ -109,6 +113,8 @@ function headOf(one, owner, page) {
       ["Users", one.users.length ? names(one.users) : null],
       ["Opened", [time(one.opened_at), " (", time(one.opened_at, true), ")"]],
       ["Over", one.resolved_at === null ? null : time(one.resolved_at)],
+      ["Taken as the new level since", one.new_level_since ? time(one.new_level_since) : null],
+      ["Note", one.note ? cut(one.note, 200) : null],
       ["No data since", one.no_data_since ? time(one.no_data_since) : null],
       over ? ["Lasted", duration(lasted)] : ["So far", sinceThen(one.opened_at)],
       ["Anomalies", one.anomaly_count.toLocaleString("en")],
