@@ -69,6 +69,7 @@ class AlertLane:
         self._shared, self._names, self._now, self._begin = shared, shared.names, shared.now, shared.begin
         self._alerter = Alerter(shared.settings, partition, shared.pages)
         self.wants_ticks = False
+        self.last_append: int | None = None
 
     def settings_named(self, block: Block) -> set[str]:
         """None: detection's settings do not concern it."""

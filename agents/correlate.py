@@ -10,7 +10,7 @@ from schemas.errors import BadRecord
 from schemas.records import Anomaly, Incident, SignalChange
 from streams import metrics
 from streams.blocks import Block
-from streams.control import SIGNAL, TICK, WATERMARK, header
+from streams.control import SIGNAL, TICK, WATERMARK, header, passed
 from streams.outgoing import Outgoing, Step, dead_letter
 from streams.samples import Sample
 from streams.stage import LaneProgram, Stage
@@ -33,6 +33,11 @@ class CorrelateLane:
     def wants_ticks(self) -> bool:
         """While an incident is open."""
         return self._correlator.wants_ticks
+
+    @property
+    def last_append(self) -> int | None:
+        """Append time of the last record, µs."""
+        return self._correlator.last_append
 
     def settings_named(self, block: Block) -> set[str]:
         """None: detection's settings do not concern it."""
@@ -96,7 +101,7 @@ class CorrelateLane:
             return self._correlator.on_watermark(lane, offset, time, offset=record.offset, append_time=append_time)
         if header(record.headers, TICK) is None:
             raise BadRecord("no value")
-        return self._correlator.on_tick(offset=record.offset, append_time=append_time)
+        return self._correlator.on_tick(offset=record.offset, append_time=append_time, passed=passed(record.headers))
 
 
 def correlate_stage(names: TopicNames, settings: CorrelationSettings) -> Stage:

@@ -12,6 +12,9 @@ from streams.outgoing import Outgoing
 TICK: Final = "sentinel-tick"
 """Header of a tick: a null value, appended to a quiet partition by the worker that owns it."""
 
+PASSED: Final = "sentinel-passed"
+"""Header of a tick: µs (ASCII digits) that its worker measured since it took the lane's record before. Older workers give none."""
+
 SETTINGS: Final = "sentinel-settings"
 """Header of a control record: a configuration version takes effect here. The record's value is the version's id."""
 
@@ -32,6 +35,9 @@ SIGNATURE: Final = "sentinel-signature"
 
 Headers = Iterable[tuple[str, bytes | None]]
 
+_MOST_DIGITS: Final = 18
+"""Of a number that fits 64 bits."""
+
 
 def sign(key: Secret, kind: str, *parts: bytes) -> bytes:
     """HMAC over the kind and its length-prefixed parts; hexadecimal."""
@@ -50,9 +56,15 @@ def header(headers: Headers, name: str) -> bytes | None:
     return next((value for key, value in headers if key == name), None)
 
 
-def tick(topic: str, partition: int) -> Outgoing:
-    """A tick for a partition."""
-    return Outgoing(topic, None, None, ((TICK, b"1"),), partition)
+def tick(topic: str, partition: int, passed_us: int) -> Outgoing:
+    """A tick for a partition, so long after the lane's record before."""
+    return Outgoing(topic, None, None, ((TICK, b"1"), (PASSED, b"%d" % passed_us)), partition)
+
+
+def passed(headers: Headers) -> int | None:
+    """What a tick says has passed, µs; None when it does not say, or nothing that could be meant."""
+    said = header(headers, PASSED)
+    return int(said) if said is not None and len(said) <= _MOST_DIGITS and said.isdigit() else None
 
 
 def settings_control(topic: str, partition: int, version: str, key: Secret) -> Outgoing:

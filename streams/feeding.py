@@ -10,6 +10,9 @@ from streams.ending import ends_process
 _WAITING: Final = 8
 """Blocks of a partition that wait at most; then the stream waits, and with it the fetcher."""
 
+_STOP_S: Final = 5.0
+"""How long a stopped feeder waits for what is handed on. A worker's lanes are suspended before, which waits for their steps."""
+
 
 class Feeder:
     """A queue and a task for each partition that was ever fed. What it hands on is in order; neighbours that wait together become one step, since a
@@ -17,7 +20,7 @@ class Feeder:
 
     def __init__(self, take: Callable[[Block], Awaitable[None]]) -> None:
         self._take = take
-        self._queues: dict[int, asyncio.Queue[Block]] = {}
+        self._queues: dict[int, asyncio.Queue[Block | None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def put(self, block: Block) -> None:
@@ -30,20 +33,32 @@ class Feeder:
         await queue.put(block)
 
     async def stop(self) -> None:
-        """Hands nothing on any more; what waits is dropped. No step is broken off: a lane carries out its outputs to the end."""
-        tasks, self._tasks, self._queues = self._tasks, [], {}
-        for task in tasks:
+        """Hands nothing on any more; what waits is dropped. No step is broken off: a lane carries out its outputs to the end,
+        and this returns afterwards. What is no nearer its end after `_STOP_S` is given up."""
+        tasks, queues, self._tasks, self._queues = self._tasks, self._queues, [], {}
+        for queue in queues.values():
+            while not queue.empty():
+                queue.get_nowait()
+            queue.put_nowait(None)
+        if not tasks:
+            return
+        _, stuck = await asyncio.wait(tasks, timeout=_STOP_S)
+        for task in stuck:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if stuck:
+            await asyncio.wait(stuck)
 
-    async def _feed(self, queue: asyncio.Queue[Block]) -> None:
+    async def _feed(self, queue: asyncio.Queue[Block | None]) -> None:
         kept: Block | None = None
         while True:
-            blocks = [await queue.get() if kept is None else kept]
-            kept, held = None, blocks[0].held
+            first = await queue.get() if kept is None else kept
+            if first is None:
+                return
+            blocks, kept, held = [first], None, first.held
             while kept is None and not queue.empty():
                 block = queue.get_nowait()
+                if block is None:
+                    return
                 held += block.held
                 if block.start == blocks[-1].next_offset and held <= STEP_RECORDS:
                     blocks.append(block)
@@ -52,3 +67,4 @@ class Feeder:
             await self._take(Block.joined(blocks))
             # Not kept while it waits for the next: it has been read.
             blocks.clear()
+            del first

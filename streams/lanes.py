@@ -1,8 +1,9 @@
 """A worker's lanes: who owns them, what becomes of a block, when state is made durable (§5)."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, Protocol, TypeVar
@@ -24,6 +25,8 @@ _MOST_PENDING: Final = 20_000
 
 _REBALANCE_LOOK_S: Final = 0.1
 _STRAY_S: Final = 5.0
+_FLUSH_WAIT_S: Final = 0.1
+"""How long other lanes wait for one's flush: longer than nearly all take, so that not all are under way at once."""
 
 P = TypeVar("P", bound=LaneProgram)
 
@@ -83,6 +86,10 @@ class Lane:
     """Since when only blocks behind the position's next record have come."""
     lag: int = 0
     """Offsets to the end of the log when last looked."""
+    ticked: bool = False
+    """Whether a tick is on its way to it: what it measured would be measured again."""
+    flushing: asyncio.Task[None] | None = None
+    """Its last flush by `flush_due`."""
     unflushed: bool = False
     """Whether the topic does not have what the lane has."""
 
@@ -103,6 +110,7 @@ class LaneSet:
         check_crcs: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
         cpu_time: Callable[[], float] = time.thread_time,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.stage = stage
         self._limits = limits
@@ -112,9 +120,13 @@ class LaneSet:
         self._settings = settings
         self._prefix = transactional_prefix
         self._check_crcs = check_crcs
-        self._monotonic, self._cpu_time = monotonic, cpu_time
+        self._monotonic, self._cpu_time, self._wall = monotonic, cpu_time, wall
         self._refusals = RefusalLog(stage.name, monotonic)
         self._lanes: dict[int, Lane] = {}
+        self._suspending = asyncio.Event()
+        """Set while they are suspended, for those who wait."""
+        self._suspending.set()
+        self._flushing: set[asyncio.Task[None]] = set()
         self._suspended = True
         self._stepped_s = 0.0
         """CPU time of all steps, which other lanes take while one is flushed."""
@@ -134,6 +146,7 @@ class LaneSet:
     async def suspend(self) -> None:
         """Before a rebalance: flushes; what still comes from Faust's buffers is dropped, since it will come again."""
         self._suspended = True
+        self._suspending.set()
         await self.flush()
 
     async def assign(self, partitions: Collection[int]) -> dict[int, int]:
@@ -156,12 +169,14 @@ class LaneSet:
         # Lanes that went, and the logs that new ones were read from.
         give_back()
         self._suspended = False
+        self._suspending.clear()
         self._moved()
         return {partition: lane.position.offset for partition, lane in self._lanes.items()}
 
     async def close(self) -> None:
         """Flushes and lets go of all lanes."""
         await self.suspend()
+        await asyncio.gather(*self._flushing)
         for partition in list(self._lanes):
             await self._lanes.pop(partition).changelog.close()
 
@@ -190,13 +205,19 @@ class LaneSet:
                 await self._step(lane, block.from_offset(offset))
 
     async def flush_due(self) -> None:
-        """Flushes the lanes whose interval is over; it stretches so that flushing costs a limited share of the CPU."""
-        now = self._monotonic()
+        """Flushes the lanes whose interval is over; it stretches so that flushing costs a limited share of the CPU.
+
+        One after the other, but each for itself: a lane whose step or commit waits for an acknowledgement is left to its
+        flush after a moment, and holds up no other. Raises what any of them failed with, in this call or since the last.
+        """
         for lane in list(self._lanes.values()):
-            interval = lane.flush_cost_s / self._limits.flush_cpu_share * len(self._lanes)
-            interval = min(max(interval, self._limits.flush_min_s), self._limits.flush_max_s)
-            if lane.unflushed and now - lane.flushed_at >= interval:
-                await self._flush_locked(lane)
+            # Before the next begins: a lane whose flush failed must not be flushed again without what was in it.
+            self._refuse_failed()
+            if self._is_due(lane):
+                lane.flushing = asyncio.create_task(self._flush_locked(lane), name=f"sentinel-flush-{lane.partition}")
+                self._flushing.add(lane.flushing)
+                await asyncio.wait({lane.flushing}, timeout=_FLUSH_WAIT_S)
+        self._refuse_failed()
 
     async def flush(self) -> None:
         """Makes every lane durable."""
@@ -214,16 +235,20 @@ class LaneSet:
             if lane.lag > 0 or (lane.unflushed and lane.flushed_at < due)
         }
 
-    def quiet(self) -> list[int]:
-        """Partitions that had no record for a while and whose lane needs to know that time passes."""
+    def quiet(self) -> dict[int, int]:
+        """Partitions that had no record for a while and whose lane needs to know that time passes, with the µs that passed.
+        Each is to be ticked, and is named no more until its lane has had a record: that of the tick, if nothing else."""
         if self._suspended:
-            return []
+            return {}
         now = self._monotonic()
-        return [
-            partition
+        quiet = {
+            partition: lane
             for partition, lane in self._lanes.items()
-            if now - lane.moved_at >= self._limits.tick_after_s and lane.program.wants_ticks
-        ]
+            if now - lane.moved_at >= self._limits.tick_after_s and not lane.ticked and lane.program.wants_ticks
+        }
+        for lane in quiet.values():
+            lane.ticked = True
+        return {partition: round((now - lane.moved_at) * 1e6) for partition, lane in quiet.items()}
 
     async def act(self, partition: int, work: Callable[[P], Step], program: P) -> None:
         """Lets a lane's program act besides its records, and carries out what it answers; nothing happens if the lane is not its any more.
@@ -275,7 +300,20 @@ class LaneSet:
         program = self.stage.new_lane(partition)
         program.restore(rows)
         now = self._monotonic()
-        lane = Lane(partition, program, changelog, start.position, start.position.offset, asyncio.Lock(), [], now, now)
+        # While nobody had the lane, time passed too; a broker's clock that is ahead of ours takes nothing back.
+        last = program.last_append
+        away_s = 0.0 if last is None else max(self._wall() - last / 1e6, 0.0)
+        lane = Lane(
+            partition,
+            program,
+            changelog,
+            start.position,
+            start.position.offset,
+            asyncio.Lock(),
+            [],
+            moved_at=now - away_s,
+            flushed_at=now,
+        )
         if start.first or start.jumped:
             # The position is set before the first block is taken.
             await changelog.commit([(KEY, start.position.to_bytes())])
@@ -286,7 +324,19 @@ class LaneSet:
         lane = self._lanes.get(block.partition)
         if lane is not None and not self._suspended and block.next_offset > lane.position.offset:
             for version in lane.program.settings_named(block):
-                await self._settings.wait_for(version)
+                await self._until_suspended(self._settings.wait_for(version))
+
+    async def _until_suspended(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Waits, but no longer than lanes may step: what was waited for may never come, and the block comes again."""
+        tasks = [asyncio.create_task(waiting), asyncio.create_task(self._suspending.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     async def _step(self, lane: Lane, block: Block) -> None:
         began = self._cpu_time()
@@ -295,6 +345,7 @@ class LaneSet:
         lane.position = Position(block.next_offset, lane.position.topic_id)
         if len(block):
             lane.moved_at = self._monotonic()
+            lane.ticked = False
         await self._carry_out(lane, step)
         self._count(lane, block, step)
 
@@ -339,9 +390,24 @@ class LaneSet:
     def _drop(self, block: Block) -> None:
         metrics.STALE_BLOCKS.labels(self.stage.name, block.partition).inc()
 
+    def _is_due(self, lane: Lane) -> bool:
+        interval = lane.flush_cost_s / self._limits.flush_cpu_share * len(self._lanes)
+        interval = min(max(interval, self._limits.flush_min_s), self._limits.flush_max_s)
+        is_flushing = lane.flushing is not None and not lane.flushing.done()
+        return lane.unflushed and not is_flushing and self._monotonic() - lane.flushed_at >= interval
+
+    def _refuse_failed(self) -> None:
+        done = {task for task in self._flushing if task.done()}
+        self._flushing -= done
+        faults = [fault for task in done if (fault := task.exception()) is not None]
+        if len(faults) > 1:
+            raise BaseExceptionGroup("several lanes could not be flushed", faults)
+        for fault in faults:
+            raise fault
+
     async def _flush_locked(self, lane: Lane) -> None:
         async with lane.lock:
-            if self._lanes.get(lane.partition) is lane:
+            if self._lanes.get(lane.partition) is lane and lane.unflushed:
                 await self._flush(lane)
 
     async def _flush(self, lane: Lane) -> None:

@@ -38,6 +38,12 @@ class LaneProgram(Protocol):
         """Whether a quiet partition must be told that time passes."""
         ...
 
+    @property
+    def last_append(self) -> int | None:
+        """Append time of the last record that moved the lane's time, µs, so that the first tick after a restart says what passed meanwhile; None
+        when there was none, or no time to move."""
+        ...
+
 
 class LaneFactory(Protocol):
     """Makes the program of a lane."""

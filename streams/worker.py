@@ -169,7 +169,7 @@ async def _every(seconds: float, work: Work) -> None:
 async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
     quiet = lanes.quiet()
     if quiet:
-        await sender.send([tick(lanes.stage.topic, partition) for partition in quiet])
+        await sender.send([tick(lanes.stage.topic, partition, passed) for partition, passed in quiet.items()])
         for partition in quiet:
             metrics.TICKS.labels(lanes.stage.name, partition).inc()
 

@@ -87,26 +87,26 @@ class Correlator:
 
     def on_anomaly(self, anomaly: Anomaly, *, offset: int, append_time: int) -> list[Incident]:
         """An anomaly came. One at or below its source lane's highest (offset, ordinal) came before: only its append time counts."""
-        step = _Step(self._lane, offset, append_time)
+        step = _Step(self._lane, offset, self._sources.appended(append_time))
         if self._sources.is_new(anomaly.lane, anomaly.offset, anomaly.ordinal) and not self._is_closed(anomaly, step):
             self._take(anomaly, step)
-        self._sources.passed(append_time)
+        self._sources.settle()
         return step.made
 
     def on_change(self, change: SignalChange, *, offset: int, append_time: int) -> list[Incident]:
         """Something became of a signal. A change at or below its source lane's highest (offset, ordinal) came before, and one of a signal that
         is not open here changes nothing."""
-        step = _Step(self._lane, offset, append_time)
+        step = _Step(self._lane, offset, self._sources.appended(append_time))
         if self._sources.is_new(change.lane, change.offset, change.ordinal):
             self._change(change, step)
-        self._sources.passed(append_time)
+        self._sources.settle()
         return step.made
 
     def on_close(self, command: Command, *, offset: int, append_time: int) -> tuple[list[Incident], AuditOutcome, str]:
         """A person ends an incident: what came of it, and why."""
-        step = _Step(self._lane, offset, append_time)
+        step = _Step(self._lane, offset, self._sources.appended(append_time))
         outcome, detail = self._close(command, step)
-        self._sources.passed(append_time)
+        self._sources.settle()
         return step.made, outcome, detail
 
     def on_watermark(
@@ -116,14 +116,14 @@ class Correlator:
 
         One that came before moves nothing but append time: the watermark says so itself.
         """
-        step = _Step(self._lane, offset, append_time)
+        step = _Step(self._lane, offset, self._sources.appended(append_time))
         self._sources.moved(source_lane, source_offset, watermark, append_time)
         self._pass(step)
         return step.made
 
-    def on_tick(self, *, offset: int, append_time: int) -> list[Incident]:
-        """The lane was idle; append time is all that a tick says."""
-        step = _Step(self._lane, offset, append_time)
+    def on_tick(self, *, offset: int, append_time: int, passed: int | None = None) -> list[Incident]:
+        """The lane was idle, for `passed` µs at the most; append time is all that a tick moves."""
+        step = _Step(self._lane, offset, self._sources.appended(append_time, passed))
         self._pass(step)
         return step.made
 
@@ -136,6 +136,11 @@ class Correlator:
     def wants_ticks(self) -> bool:
         """Whether something waits for time to pass: without an open incident an idle lane needs no ticks."""
         return bool(self._open)
+
+    @property
+    def last_append(self) -> int | None:
+        """Append time of the last record, µs; None before the first."""
+        return None if self._sources.stamped == NEVER else self._sources.stamped
 
     @property
     def open_incidents(self) -> int:
@@ -270,7 +275,7 @@ class Correlator:
 
     def _pass(self, step: _Step) -> None:
         """Move the time, and tell what has become due, in the order in which it became so."""
-        self._sources.passed(step.append_time)
+        self._sources.settle()
         if self._sources.time < self._due and self._sources.append <= self._due_append:
             return
         for _, _, _, key in sorted(

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from streams.pages import seal, unseal
+from streams.watermark import WENT_BACK_US, elapsed
 
 NEVER: Final = -(2**63)
 """Earlier than every time, µs; also below every offset."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _LANE: Final = struct.Struct("<qqqq")
-_TIME: Final = struct.Struct("<qq")
+_TIME: Final = struct.Struct("<qqq")
+_OLD_TIME: Final = struct.Struct("<qq")
+"""Of version 1; a source lane's row is the same in both."""
 _TIME_KEY: Final = b"time"
 _LANE_KEY: Final = b"source/"
 
@@ -30,8 +33,10 @@ class _Source:
 class SourceLanes:
     """Event time out of the watermarks of many lanes.
 
-    `time` is the least watermark of the lanes that moved within `active_us` of `append`, the latest append time; it never goes back, and stands
-    while no lane moves. All times µs. An anomaly at or below the highest (offset, ordinal) of its lane came before: detect writes a lane's anomalies
+    `time` is the least watermark of the lanes that moved within `active_us` of `append`; it never goes back, and stands
+    while no lane moves. `append` is the append time that has passed: it begins as the first record's and grows by what lies
+    between records, so that a broker's clock that was ahead for a while leaves nothing behind. All times µs.
+    An anomaly at or below the highest (offset, ordinal) of its lane came before: detect writes a lane's anomalies
     in this order and, after a fault, some of them again. A watermark that came before is known by not being above the lane's last; it has no place
     in that order, since the record that closes a bucket may itself be anomalous and is judged after the close.
     """
@@ -46,6 +51,24 @@ class SourceLanes:
         """Anomalies that were not new, since the start."""
         self.taken_back = 0
         """Lanes whose log was seen to end before the highest offset that an anomaly had named, since the start."""
+        self.stamped = NEVER
+        """The append time that the next one is compared with."""
+
+    def appended(self, append_time: int, passed: int | None = None) -> int:
+        """A record came that was appended then: what `append` is now. `passed` is what a tick says has passed at the most.
+
+        Brokers' clocks differ a little, so an append time that is a little less than the one before moves nothing; one that
+        is much less is of a clock that went back, or of the one that is right, and is followed.
+        """
+        if self.stamped == NEVER:
+            self.append = append_time
+        elif append_time > self.stamped:
+            self.append += elapsed(self.stamped, append_time, passed)
+        elif append_time >= self.stamped - WENT_BACK_US:
+            return self.append
+        self.stamped = append_time
+        self._touched.add(_TIME_KEY)
+        return self.append
 
     def is_new(self, lane: int, offset: int, ordinal: int) -> bool:
         """Whether the anomaly at this place is above all that came from its lane. It counts as come from now on."""
@@ -65,8 +88,9 @@ class SourceLanes:
         come before.
         """
         source = self._lanes.setdefault(lane, _Source())
+        now = self.appended(append_time)
         if watermark > source.watermark:
-            source.watermark, source.moved_at = watermark, append_time
+            source.watermark, source.moved_at = watermark, now
             if offset < source.offset:
                 source.offset, source.ordinal = offset, NEVER
                 self.taken_back += 1
@@ -74,9 +98,11 @@ class SourceLanes:
 
     def passed(self, append_time: int) -> None:
         """A record was appended at this time; `time` moves on where it can."""
-        if append_time > self.append:
-            self.append = append_time
-            self._touched.add(_TIME_KEY)
+        self.appended(append_time)
+        self.settle()
+
+    def settle(self) -> None:
+        """Moves `time` on where it can, after a record."""
         active = [source.watermark for source in self._lanes.values() if self._is_active(source)]
         if active and min(active) > self.time:
             self.time = min(active)
@@ -101,9 +127,12 @@ class SourceLanes:
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over the rows that `changed` gave; `is_row` tells which of a lane's rows these are. Raises NewerState."""
         for key, value in rows:
-            _, body = unseal(value, _VERSION, "source lanes")
-            if key == _TIME_KEY:
-                self.time, self.append = _TIME.unpack(body)
+            layout, body = unseal(value, _VERSION, "source lanes")
+            if key == _TIME_KEY and layout == 1:
+                self.time, self.append = _OLD_TIME.unpack(body)
+                self.stamped = self.append
+            elif key == _TIME_KEY:
+                self.time, self.append, self.stamped = _TIME.unpack(body)
             else:
                 self._lanes[int(key.removeprefix(_LANE_KEY))] = _Source(*_LANE.unpack(body))
 
@@ -115,7 +144,7 @@ class SourceLanes:
 
     def _row(self, key: bytes) -> bytes:
         if key == _TIME_KEY:
-            return _TIME.pack(self.time, self.append)
+            return _TIME.pack(self.time, self.append, self.stamped)
         source = self._lanes[int(key.removeprefix(_LANE_KEY))]
         return _LANE.pack(source.offset, source.ordinal, source.watermark, source.moved_at)
 

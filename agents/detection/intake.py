@@ -17,15 +17,17 @@ from schemas.opening import opening_of
 from schemas.secrets import Secret
 from streams import metrics
 from streams.blocks import Block
-from streams.control import SETTINGS, TICK, header, is_signed
+from streams.control import SETTINGS, TICK, header, is_signed, passed
 from streams.crash_note import CrashNote
 from streams.outgoing import Outgoing, dead_letter
 from streams.settings import Lanes
 from streams.topics import TopicNames
+from streams.watermark import Stamps
 
 Int64s = npt.NDArray[np.int64]
 
 AHEAD: Final = "event time ahead of the clock"
+BEHIND: Final = "append time behind the clock"
 UNSIGNED: Final = "control record without a valid signature"
 SKIPPED: Final = "kills the decoder"
 
@@ -45,12 +47,14 @@ class Taken:
     """Bad records, but for those ahead of the clock."""
     ahead: Faulty
     """Events ahead of the clock, which are bad too."""
-    ticks: list[tuple[int, int, int]]
-    """Number of events before it, offset, append time in µs."""
+    ticks: list[tuple[int, int, int, int | None]]
+    """Number of events before it, offset, append time in µs, and the µs that passed as its worker says."""
     versions: list[tuple[int, int, str]]
     """Number of events before it, offset, settings version that takes effect there."""
     block: Block
     """Where it was taken from."""
+    stamps: Stamps
+    """What is known of the clocks after the block."""
 
 
 class Intake:
@@ -78,8 +82,8 @@ class Intake:
             if record.value is not None and self._is_version(record, block.partition)
         }
 
-    def take(self, block: Block, columns: tuple[str, ...]) -> Taken:
-        """Decodes; what is bad becomes a dead letter with its reason."""
+    def take(self, block: Block, columns: tuple[str, ...], stamps: Stamps) -> Taken:
+        """Decodes; what is bad becomes a dead letter with its reason. `stamps` is what was known of the clocks before the block."""
         values = block.values
         sorted_out = _SortedOut()
         if block.headed:
@@ -99,7 +103,7 @@ class Intake:
             keep[list(sorted_out.indices)] = False
             positions = np.flatnonzero(keep)
             values = [values[position] for position in positions.tolist()]
-        return self._decoded(block, values, positions, sorted_out, columns)
+        return self._decoded(block, values, positions, sorted_out, columns, stamps)
 
     def details(self, block: Block, offsets: Int64s) -> tuple[Events, Int64s]:
         """Columns of failed calls at these offsets, ascending, which are few: the events, and of each the index of its offset."""
@@ -115,6 +119,7 @@ class Intake:
         positions: Int64s | None,
         sorted_out: "_SortedOut",
         columns: tuple[str, ...],
+        stamps: Stamps,
     ) -> Taken:
         if self._note is None:
             decoded = self._decoder.decode(values, columns)
@@ -129,9 +134,10 @@ class Intake:
         if not whole:
             offsets, append_times = offsets[records], append_times[records]
         bad = [(int(position if positions is None else positions[position]), error) for position, error in decoded.bad]
-        ahead = times - append_times > self._max_ahead_us
-        if ahead.any():
-            bad += [(int(record), BadRecord(AHEAD, "event_time")) for record in records[ahead]]
+        ahead, behind, stamps = stamps.judged(times, append_times, self._max_ahead_us)
+        if ahead is not None and behind is not None:
+            bad += [(int(record), BadRecord(AHEAD, "event_time")) for record in records[ahead & ~behind]]
+            bad += [(int(record), BadRecord(BEHIND)) for record in records[behind]]
             keep = np.flatnonzero(~ahead)
             events, times, offsets, append_times = events[keep], times[keep], offsets[keep], append_times[keep]
         sorted_out.bad += bad
@@ -144,9 +150,10 @@ class Intake:
             dead_letters=letters,
             refused=refused,
             ahead=too_early,
-            ticks=[(int(np.searchsorted(offsets, at)), at, append) for at, append in sorted_out.ticks],
+            ticks=[(int(np.searchsorted(offsets, at)), at, append, said) for at, append, said in sorted_out.ticks],
             versions=[(int(np.searchsorted(offsets, at)), at, version) for at, version in sorted_out.versions],
             block=block,
+            stamps=stamps,
         )
 
     def _special(
@@ -154,7 +161,7 @@ class Intake:
     ) -> None:
         if record.value is None and header(record.headers, TICK) is not None:
             sorted_out.indices.add(index)
-            sorted_out.ticks.append((record.offset, record.timestamp * 1000))
+            sorted_out.ticks.append((record.offset, record.timestamp * 1000, passed(record.headers)))
         elif header(record.headers, SETTINGS) is not None:
             sorted_out.indices.add(index)
             if self._is_version(record, block.partition):
@@ -245,5 +252,5 @@ class _SortedOut:
     def __init__(self) -> None:
         self.indices: set[int] = set()
         self.bad: list[tuple[int, BadRecord]] = []
-        self.ticks: list[tuple[int, int]] = []
+        self.ticks: list[tuple[int, int, int | None]] = []
         self.versions: list[tuple[int, str]] = []

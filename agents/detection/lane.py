@@ -33,13 +33,15 @@ from streams.position import Refused, reset_command
 from streams.samples import Sample
 from streams.settings import Lanes
 from streams.topics import TopicNames
-from streams.watermark import Clock
+from streams.watermark import Clock, Stamps
 
 Int64s = npt.NDArray[np.int64]
 
 _META: Final = b"meta"
-_META_VERSION: Final = 2
+_META_VERSION: Final = 3
 _META_ROW: Final = struct.Struct("<qqqqqq")
+_STAMPS: Final = struct.Struct("<q")
+"""Since version 3, behind the row."""
 
 _NO_BUCKET: Final = -(1 << 62)
 
@@ -68,6 +70,7 @@ class DetectLane:
         self._lateness_us = int(limits.lateness_s * 1_000_000)
         self._state = LaneState(limits, seed)
         self._clock = Clock()
+        self._stamps = Stamps()
         self._closed_to = _NO_BUCKET
         self._last_event_bucket = _NO_BUCKET
         self._watch = IntakeWatch(partition, limits, seed)
@@ -86,6 +89,11 @@ class DetectLane:
         )
 
     @property
+    def last_append(self) -> int | None:
+        """Append time of the last event or tick, µs."""
+        return self._clock.append or None
+
+    @property
     def settings_version(self) -> str:
         """The version in effect."""
         return self._policy.version
@@ -96,7 +104,8 @@ class DetectLane:
 
     def step(self, block: Block) -> Step:
         """Takes the block's records: windows, verdicts, dead letters, closed buckets."""
-        taken = self._intake.take(block, self._columns_for(block))
+        taken = self._intake.take(block, self._columns_for(block), self._stamps)
+        self._stamps = taken.stamps
         step = Step(now=taken.dead_letters, bad=len(taken.dead_letters), late=0)
         columns = Columns(taken.events)
         first = 0
@@ -255,7 +264,7 @@ class DetectLane:
 
     def _interruptions(self, taken: Taken, reports: list[Report]) -> list[tuple[int, Callable[[Step], None]]]:
         """What comes between the events: ticks, control records, reports of bad ones; each with the number of events before it."""
-        ticks = [(offset, index, self._ticking(offset, append)) for index, offset, append in taken.ticks]
+        ticks = [(offset, index, self._ticking(offset, append, said)) for index, offset, append, said in taken.ticks]
         versions = [(offset, index, self._switching(version, offset)) for index, offset, version in taken.versions]
         told = [
             (report.offset, int(np.searchsorted(taken.offsets, report.offset)), self._reporting(report, None))
@@ -287,9 +296,9 @@ class DetectLane:
 
         return apply
 
-    def _ticking(self, offset: int, append_time: int) -> Callable[[Step], None]:
+    def _ticking(self, offset: int, append_time: int, passed: int | None) -> Callable[[Step], None]:
         def apply(step: Step) -> None:
-            self._clock = self._clock.ticked(append_time)
+            self._clock = self._clock.ticked(append_time, passed)
             bucket = (self._clock.time - self._lateness_us) // self._bucket_us
             if self._closed_to != _NO_BUCKET and bucket > self._closed_to:
                 self._close_to(bucket, offset, step)
@@ -376,6 +385,7 @@ class DetectLane:
         clock, fixed = self._clock, (self._bucket_us, self._lateness_us)
         row = _META_ROW.pack(*fixed, clock.time, clock.append, self._closed_to, self._last_event_bucket)
         version = self._policy.version.encode()
+        row += _STAMPS.pack(self._stamps.reached)
         return seal(_META_VERSION, row + bytes([len(version)]) + version + self._watch.to_bytes())
 
     def _restore_meta(self, value: bytes) -> int:
@@ -389,7 +399,11 @@ class DetectLane:
                 f"{lateness / 1e6:g}; set them back, or let it learn anew: {reset_command('detect', self.partition)}"
             )
         self._clock = Clock(time, append)
-        length, named = body[_META_ROW.size], body[_META_ROW.size + 1 :]
+        body = body[_META_ROW.size :]
+        if version > 2:
+            self._stamps = Stamps(*_STAMPS.unpack_from(body))
+            body = body[_STAMPS.size :]
+        length, named = body[0], body[1:]
         self._adopt(self._policies(str(named[:length], "utf-8")))
         restore = self._watch.restore_shares if version == 1 else self._watch.restore
         restore(bytes(named[length:]))

@@ -17,6 +17,7 @@ from streams.windows import WindowSpec
 
 _META: Final = b"meta"
 _META_NUMBERS: Final = struct.Struct("<qqqqqq")
+_STAMPS_BYTES: Final = 8
 _CLOCK: Final = (
     "bucket width",
     "lateness",
@@ -87,8 +88,8 @@ def compared_slowly(actual: Rows, slow: SlowLane) -> Tally:
 def _clock(state: LaneState, slow: SlowLane) -> Tally:
     if slow.open_from is None:
         return Tally("clock")
-    _, body = unseal(state.plain[_META], 2, "meta")
-    end = _META_NUMBERS.size
+    _, body = unseal(state.plain[_META], 3, "meta")
+    end = _META_NUMBERS.size + _STAMPS_BYTES
     version = bytes(body[end + 1 : end + 1 + body[end]]).decode()
     said = dict(zip(_CLOCK, (*_META_NUMBERS.unpack_from(body), version), strict=True))
     right = (

@@ -1,11 +1,14 @@
 """Time is event time: the least watermark of the lanes that move; it never goes back."""
 
+import struct
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.correlation.source_lanes import SourceLanes
 from schemas.records import IncidentChange
-from tests.correlation.timeline import Lane, anomaly, arrives, changes, ends, micros, watermark
+from streams.pages import seal
+from tests.correlation.timeline import Lane, anomaly, arrives, changes, ends, micros, tick, watermark
 
 
 def test_slowest_lane_holds_the_time() -> None:
@@ -66,3 +69,31 @@ def test_an_anomaly_beyond_the_logs_end_blinds_a_lane_no_longer_than_to_its_next
     assert [lanes.is_new(0, 12, 1), lanes.is_new(0, 13, 0), lanes.is_new(0, 13, 0)] == [True, True, False]
     lanes.moved(0, 5, micros(20), micros(31))
     assert lanes.taken_back == 1
+
+
+def test_a_broker_whose_clock_was_ahead_ends_no_incident() -> None:
+    """One record half an hour ahead would leave every lane silent until the right clocks come up to it."""
+    lane = Lane()
+    lane.at(0, watermark(0, lane=0, source_offset=1), arrives(anomaly(0, source=(0, 2, 0))))
+    lane.at(1801, tick(passed=1.0))
+    for second in range(2, 120, 2):
+        assert lane.at(second, watermark(second, lane=0, source_offset=second), tick(passed=2.0)) == []
+    lane.flush()
+    lane.restart()
+    assert lane.at(130, tick(passed=10.0)) == []
+    assert lane.core.open_incidents == 1
+
+
+def test_silence_is_noticed_after_a_clock_went_back() -> None:
+    """What passes is counted from there."""
+    lane = Lane()
+    lane.at(1800, watermark(0, lane=0, source_offset=1), arrives(anomaly(0, source=(0, 2, 0))))
+    told = [change for second in range(1, 1000) for change in changes(lane.at(second, tick(passed=1.0)))]
+    assert told == [IncidentChange.NO_DATA]
+
+
+def test_state_of_an_older_version_goes_on() -> None:
+    """It had one append time for both."""
+    lanes = SourceLanes(active_us=micros(60) - micros(0))
+    lanes.restore([(b"time", seal(1, struct.pack("<qq", 5, 7)))])
+    assert (lanes.time, lanes.append, lanes.stamped) == (5, 7, 7)

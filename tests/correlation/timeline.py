@@ -147,9 +147,10 @@ def watermark(second: float, *, lane: int = 0, source_offset: int) -> Record:
     )
 
 
-def tick() -> Record:
-    """The record of an idle lane."""
-    return lambda core, offset, append: core.on_tick(offset=offset, append_time=append)
+def tick(passed: float | None = None) -> Record:
+    """The record of an idle lane; seconds that its worker measured, if it says."""
+    measured = None if passed is None else round(passed * 1e6)
+    return lambda core, offset, append: core.on_tick(offset=offset, append_time=append, passed=measured)
 
 
 class Lane:

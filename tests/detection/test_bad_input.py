@@ -5,13 +5,14 @@ import struct
 
 import pytest
 
-from agents.detection.intake import AHEAD, SKIPPED, UNSIGNED
+from agents.detection.intake import AHEAD, BEHIND, SKIPPED, UNSIGNED
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
 from schemas.errors import Reason
 from schemas.framing import GUID_HEADER, prefix
 from schemas.records import Feature, QualityScore, SecurityFinding
 from schemas.secrets import Secret
-from streams.control import SETTINGS, SIGNATURE, TICK, settings_control, sign
+from streams.control import PASSED, SETTINGS, SIGNATURE, TICK, settings_control, sign, tick
+from streams.outgoing import REASON
 from streams.settings import Lanes
 from tests.detection.lanes import KEY, NAMES, RunLane
 from tests.detection.log import LANE, TOPIC, Rec, event, fetched, good, raw
@@ -169,13 +170,16 @@ def test_out_of_order_within_the_lateness_is_not_late() -> None:
     assert (lane.events, lane.late) == (3, 1)
 
 
+FORGED = ((TICK, b"99999999999999"), (PASSED, b"99999999999999"))
+
+
 def test_a_forged_tick_moves_time_by_no_more_than_what_passed() -> None:
     """Whoever may write to the topic may tick; it says no more than that time passes, and that the broker's clock says."""
-    forged_tick = Rec(1, good(1, 14.9).append_ms, None, ((TICK, b"99999999999999"),))
+    forged_tick = Rec(1, good(1, 14.9).append_ms, None, FORGED)
     lane = RunLane()
     lane.takes([good(0, 0), forged_tick, good(2, 9.9, 14.9)])
     assert (lane.events, lane.late, lane.aggregates) == (2, 0, [])
-    lane.takes([Rec(3, good(1, 15.0).append_ms, None, ((TICK, b"1"),)), good(4, 9.9, 15.0)])
+    lane.takes([Rec(3, good(1, 15.0).append_ms, None, FORGED), good(4, 9.9, 15.0)])
     assert (lane.events, lane.late, len(lane.aggregates)) == (2, 1, 1)
 
 
@@ -204,3 +208,25 @@ def test_a_control_record_takes_effect_where_it_stands() -> None:
     lane.stops_and_goes_on()
     lane.takes([good(3, 20, **both)])
     assert [(told.rule, told.settings_version) for told in lane.anomalies[2:]] == [("queued", "1")]
+
+
+def test_a_broker_whose_clock_is_ahead_for_a_while_makes_no_good_event_late() -> None:
+    """It stamps a tick half an hour ahead; the events that follow, and those after a restart, are counted."""
+    lane = RunLane()
+    lane.takes([good(0, 0)])
+    wrong = tick(TOPIC, LANE, 1_000_000)
+    lane.takes([raw(1, 1801, wrong.value, *wrong.headers, key=b"")])
+    lane.takes([good(number, float(number)) for number in range(2, 60)])
+    lane.stops_and_goes_on()
+    lane.takes([good(number, float(number)) for number in range(60, 120)])
+    assert (lane.events, lane.late, lane.bad) == (119, 0, 0)
+
+
+def test_a_broker_whose_clock_is_behind_is_named_and_not_its_producers() -> None:
+    """Good events become dead letters, since their append time bounds what they may move; the reason names the append time."""
+    lane = RunLane()
+    lane.takes([good(0, 3600), good(1, 3601, 1.0), good(2, 7300, 3601)])
+    assert [dict(letter.headers)[REASON] for letter in lane.sent[NAMES.dead_letters]] == [
+        BEHIND.encode(),
+        AHEAD.encode(),
+    ]

@@ -40,8 +40,8 @@ def control(offset: int, at_s: float, version: str) -> Rec:
 
 
 def ticked(offset: int, at_s: float) -> Rec:
-    """A tick."""
-    made = tick(TOPIC, LANE)
+    """A tick of a worker that had no record since the log began."""
+    made = tick(TOPIC, LANE, int(at_s * 1e6))
     return raw(offset, at_s, made.value, *made.headers, key=b"")
 
 

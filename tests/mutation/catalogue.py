@@ -48,6 +48,20 @@ MUTATIONS: Final = (
         _LANE_SET,
     ),
     Mutation(
+        "lanes are flushed apart from each other",
+        "streams/lanes.py",
+        "                await asyncio.wait({lane.flushing}, timeout=_FLUSH_WAIT_S)\n",
+        "                await lane.flushing\n",
+        _LANE_SET,
+    ),
+    Mutation(
+        "a broker's clock that jumps moves time no further than what passed",
+        "streams/watermark.py",
+        "    return passed if most is None else min(passed, most)\n",
+        "    return passed\n",
+        ("tests/streams/test_watermark.py",),
+    ),
+    Mutation(
         "a lane that waits for ever after its last record is seen",
         "streams/lanes.py",
         "            if lane.lag > 0 or (lane.unflushed and lane.flushed_at < due)\n",

@@ -76,6 +76,7 @@ class Counting:
     partition: int
     count: int = 0
     wants_ticks: bool = True
+    last_append: int | None = None
     needs: frozenset[str] = frozenset()
     flush: bool = False
     """Whether each step must be durable at once."""
@@ -137,9 +138,13 @@ class FakeSettings:
 
     waited: list[str] = field(default_factory=list)
     caught_up: int = 0
+    never: bool = False
+    """Whether a version that is waited for never comes."""
 
     async def wait_for(self, version: str) -> None:
         self.waited.append(version)
+        if self.never:
+            await asyncio.Event().wait()
 
     async def catch_up(self) -> None:
         self.caught_up += 1
@@ -170,6 +175,7 @@ class Machine:
             transactional_prefix="t.",
             monotonic=lambda: self.now,
             cpu_time=lambda: self.cpu,
+            wall=lambda: self.now,
         )
 
 

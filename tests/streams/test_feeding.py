@@ -94,3 +94,30 @@ async def test_a_stream_waits_for_a_lane_that_has_much_waiting_and_a_stopped_fee
         assert waiting == {putting}
         putting.cancel()
     assert taken == 1
+
+
+async def test_stopping_breaks_off_no_step() -> None:
+    """Its outputs are carried out to the end, and what waits behind it is dropped, whoever still puts."""
+    began, answered = asyncio.Event(), asyncio.Event()
+    done: list[int] = []
+
+    async def take(taken: Block) -> None:
+        began.set()
+        await answered.wait()
+        done.append(taken.start)
+
+    feeder = Feeder(take)
+    await feeder.put(block(3, 0, 1))
+    await began.wait()
+    for start in range(1, 9):
+        await feeder.put(block(3, start, 1))
+    putting = asyncio.create_task(feeder.put(block(3, 9, 1)))
+    await asyncio.sleep(0)
+    stopping = asyncio.create_task(feeder.stop())
+    await asyncio.sleep(0.01)
+    assert not stopping.done()
+    answered.set()
+    async with asyncio.timeout(5):
+        await stopping
+        await putting
+    assert done == [0]

@@ -7,6 +7,7 @@ from aiokafka.errors import ProducerFenced
 
 from streams import metrics
 from streams.blocks import Block
+from streams.ending import AGAIN, fate_of
 from streams.lanes import _MOST_PENDING, LaneSet
 from streams.outgoing import Step
 from streams.position import Committed, Displaced, Log, Refused
@@ -20,6 +21,13 @@ __all__ = ["machine"]
 def block(start: int, count: int, ask: int | None = None) -> Block:
     """Records from `start` on; by default of a fetch that asked for the first."""
     return blocks(batch(start, range(count)), start if ask is None else ask)[0]
+
+
+def block_of(partition: int, start: int) -> Block:
+    """One record of a partition."""
+    made = block(start, 1)
+    made.partition = partition
+    return made
 
 
 def program(lanes: LaneSet, partition: int = 3) -> Counting:
@@ -276,21 +284,90 @@ async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(mach
         assert machine.topics.commits == commits + 1
 
 
+async def test_a_lane_that_waits_for_an_acknowledgement_holds_up_no_others_flush(machine: Machine) -> None:
+    """Its step holds its lock for as long as the broker does not answer; the others' state becomes durable meanwhile, again and again."""
+    lanes = await assigned(machine, 3, 4)
+    for partition in (3, 4):
+        await lanes.take(block_of(partition, 0))
+    machine.sender.waits = asyncio.Event()
+    waiting = asyncio.create_task(lanes.take(block_of(3, 1)))
+    await asyncio.sleep(0)
+    for start in (1, 2):
+        machine.now += 20
+        async with asyncio.timeout(5):
+            await lanes.flush_due()
+        assert lanes.durable_position(4) == start
+        machine.sender.waits, held = None, machine.sender.waits
+        await lanes.take(block_of(4, start))
+        machine.sender.waits = held
+    assert lanes.durable_position(3) == 0
+    held.set()
+    await waiting
+    await lanes.close()
+    assert machine.topics.position(3) == 2
+
+
+async def test_a_flush_that_fails_later_ends_the_worker_with_its_own_error(machine: Machine) -> None:
+    """What nobody waited for is raised by the next look; of several all are told."""
+    lanes = await assigned(machine, 3, 4)
+    for partition in (3, 4):
+        await lanes.take(block_of(partition, 0))
+    go_on = asyncio.Event()
+
+    async def meanwhile() -> None:
+        await go_on.wait()
+        raise ProducerFenced
+
+    machine.topics.meanwhile = meanwhile
+    machine.now += 20
+    await lanes.flush_due()
+    go_on.set()
+    await asyncio.sleep(0.01)
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await lanes.flush_due()
+    assert [type(each) for each in raised.value.exceptions] == [ProducerFenced, ProducerFenced]
+    assert fate_of(raised.value)[0] == AGAIN
+
+
 async def test_a_quiet_lane_is_ticked_only_while_it_wants_to_know(machine: Machine) -> None:
     """After a second without a record; an empty block (a transaction's marker) is no record; not while a rebalance is on."""
     lanes = await assigned(machine)
-    assert lanes.quiet() == []
+    assert lanes.quiet() == {}
     machine.now += 1.0
     await lanes.take(Block.empty(("t", 3), 0, 1))
-    assert (lanes.lanes[3].position.offset, lanes.quiet()) == (1, [3])
+    assert (lanes.lanes[3].position.offset, lanes.quiet()) == (1, {3: 1_000_000})
     await lanes.take(block(1, 1))
-    assert lanes.quiet() == []
+    assert lanes.quiet() == {}
     machine.now += 1.0
     program(lanes).wants_ticks = False
-    assert lanes.quiet() == []
+    assert lanes.quiet() == {}
     program(lanes).wants_ticks = True
     await lanes.suspend()
-    assert lanes.quiet() == []
+    assert lanes.quiet() == {}
+
+
+async def test_a_tick_on_its_way_is_waited_for(machine: Machine) -> None:
+    """A lane that an open transaction holds back would be ticked twice a second for minutes, each time for all that passed."""
+    lanes = await assigned(machine)
+    machine.now += 1.5
+    assert lanes.quiet() == {3: 1_500_000}
+    machine.now += 60
+    assert lanes.quiet() == {}
+    await lanes.take(block(0, 1))
+    machine.now += 1.0
+    assert lanes.quiet() == {3: 1_000_000}
+
+
+@pytest.mark.parametrize(("last_append_s", "passed"), [(None, 1), (400, 601), (1000, 1), (2800, 1)])
+async def test_the_first_tick_after_a_restart_says_what_passed_meanwhile(
+    machine: Machine, last_append_s: int | None, passed: int
+) -> None:
+    """As far as the lane's last append time tells; one that lies before us is of a broker whose clock is ahead, and takes nothing away."""
+    last = None if last_append_s is None else last_append_s * 1_000_000
+    machine.new_lane = lambda partition: Counting(partition, last_append=last)
+    lanes = await assigned(machine)
+    machine.now += 1.0
+    assert lanes.quiet() == {3: passed * 1_000_000}
 
 
 async def test_settings_are_waited_for_before_the_step_that_needs_them(machine: Machine) -> None:
@@ -416,3 +493,17 @@ async def test_a_lane_has_all_its_series_before_its_first_record(machine: Machin
     value = metrics.REGISTRY.get_sample_value
     for series in ("records_total", "lane_position", "lane_durable_position", "lane_progress_timestamp_seconds"):
         assert value(f"sentinel_{series}", {"stage": name, "lane": "5"}) is not None
+
+
+async def test_a_block_that_waits_for_settings_does_not_outlast_a_suspension(machine: Machine) -> None:
+    """A version that never comes would keep the worker from its end; the block comes again."""
+    machine.settings.never = True
+    machine.new_lane = lambda partition: Counting(partition, needs=frozenset({"v1"}))
+    lanes = await assigned(machine)
+    waiting = asyncio.create_task(lanes.take(block(0, 1)))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    await lanes.suspend()
+    async with asyncio.timeout(5):
+        await waiting
+    assert lanes.lanes[3].position.offset == 0

@@ -1,10 +1,11 @@
 """A lane's event time: moved by records only, never back, and alike however the records were cut."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.watermark import Clock
+from streams.watermark import UNTOLD_US, Clock, Stamps
 
 PAIRS = st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), min_size=1, max_size=40)
 
@@ -46,19 +47,101 @@ def test_a_producer_whose_clock_is_ahead_moves_time_no_further_than_the_append_t
     assert clock.time <= max(append for _, append in pairs)
 
 
-def test_a_tick_moves_time_by_the_append_time_that_passed() -> None:
+def test_a_tick_moves_time_by_what_passed() -> None:
     """Events that lie an hour behind the wall clock are not overtaken by ticks."""
     _, clock = advanced(Clock(), [(1_000, 5_000)])
-    assert clock.ticked(5_400) == Clock(time=1_400, append=5_400)
-    assert clock.ticked(5_400).ticked(5_500) == clock.ticked(5_500)
+    assert clock.ticked(5_400, 400) == Clock(time=1_400, append=5_400)
+    assert clock.ticked(5_400, 400).ticked(5_500, 100) == clock.ticked(5_500, 500)
 
 
-def test_an_old_tick_changes_nothing() -> None:
-    """A tick whose append time lies before the last record's neither moves time nor takes it back."""
+A, T = 1_760_000_000_000_000, 1_759_999_999_000_000
+HALF_AN_HOUR, SECOND = 1_800_000_000, 1_000_000
+
+
+@pytest.mark.parametrize(("passed", "moved"), [(SECOND, SECOND), (0, 0), (None, UNTOLD_US)])
+def test_a_broker_whose_clock_is_ahead_moves_time_no_further_than_what_passed(passed: int | None, moved: int) -> None:
+    """As the tick's worker measured it; a tick of an older worker, which does not say, moves it a little. Then the clock is set right."""
+    clock = Clock(T, A).ticked(A + HALF_AN_HOUR, passed)
+    assert clock.time == T + moved
+    clock = clock.ticked(A + 2 * SECOND, SECOND)
+    assert clock.time == T + moved
+    assert clock.ticked(A + 3 * SECOND, SECOND).time == T + moved + SECOND
+
+
+@pytest.mark.parametrize("passed", [HALF_AN_HOUR, 10**17])
+def test_a_forged_tick_moves_time_no_further_than_append_times(passed: int) -> None:
+    """Whoever may write telemetry may say what they like."""
+    assert Clock(T, A).ticked(A + 300, passed).time == T + 300
+
+
+def test_an_event_that_a_wrong_clock_stamped_spoils_no_tick_after_it() -> None:
+    """Its broker was half an hour ahead, or behind; the ticks that follow go on from the right clock."""
+    for wrong in (HALF_AN_HOUR, -HALF_AN_HOUR):
+        _, clock = advanced(Clock(), [(T, A), (T + SECOND, A + wrong)])
+        assert clock.time <= T + SECOND
+        clock = clock.ticked(A + 2 * SECOND, SECOND)
+        assert clock.ticked(A + 3 * SECOND, SECOND).time - clock.time == SECOND
+
+
+def test_an_old_tick_moves_no_time() -> None:
+    """Its append time lies before the last record's."""
     _, clock = advanced(Clock(), [(1_000, 5_000)])
-    assert clock.ticked(4_000) == clock
+    assert clock.ticked(4_000, 1_000) == Clock(time=1_000, append=4_000)
 
 
 def test_a_tick_before_the_first_event_moves_nothing() -> None:
     """Without an event there is no event time."""
-    assert Clock().ticked(5_000) == Clock()
+    assert Clock().ticked(5_000, 5_000) == Clock()
+
+
+MOST_AHEAD = 300 * SECOND
+
+
+def judged(stamps: Stamps, pairs: list[tuple[int, int]]) -> tuple[list[str], Stamps]:
+    """What is said of each (event time, append time), and what is known afterwards."""
+    events, appends = np.array(pairs, np.int64).T
+    ahead, behind, after = stamps.judged(events, appends, MOST_AHEAD)
+    if ahead is None or behind is None:
+        return ["well"] * len(pairs), after
+    return [
+        "broker" if of_broker else "producer" if is_ahead else "well"
+        for is_ahead, of_broker in zip(ahead.tolist(), behind.tolist(), strict=True)
+    ], after
+
+
+def test_the_clock_that_is_wrong_is_named() -> None:
+    """A producer an hour ahead is; where a broker an hour behind takes over, that one is, for as long as it is."""
+    hour = 3_600 * SECOND
+    said, stamps = judged(Stamps(), [(A, A), (A + hour, A + 1), (A + 2, A + 2)])
+    assert said == ["well", "producer", "well"]
+    for minute in range(180):
+        now = A + minute * 60 * SECOND
+        said, stamps = judged(stamps, [(now, now - hour), (now + 2 * hour, now - hour)])
+        assert said[0] == "broker"
+    later = A + 180 * 60 * SECOND
+    said, stamps = judged(stamps, [(later, later), (later + hour, later)])
+    assert said == ["well", "producer"]
+
+
+def test_a_broker_that_was_ahead_leaves_no_blame() -> None:
+    """Together with a producer that was ahead too; the first event on which producer and broker agree sets it right."""
+    hour = 3_600 * SECOND
+    said, _ = judged(Stamps(), [(A, A), (A + hour, A + hour), (A + 1, A + 1), (A + hour, A + 2)])
+    assert said == ["well", "well", "well", "producer"]
+
+
+JUDGED = st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900)), min_size=1, max_size=30)
+
+
+@given(JUDGED, st.data())
+def test_blame_does_not_depend_on_where_a_batch_was_cut(seconds: list[tuple[int, int]], data: st.DataObject) -> None:
+    """Dead letters are the same to the byte on every replay."""
+    pairs = [(A + event * SECOND, A + append * SECOND) for event, append in seconds]
+    whole, after = judged(Stamps(), pairs)
+    stamps, said, start = Stamps(), list[str](), 0
+    while start < len(pairs):
+        end = data.draw(st.integers(start + 1, len(pairs)))
+        piece, stamps = judged(stamps, pairs[start:end])
+        said += piece
+        start = end
+    assert (said, stamps) == (whole, after)
