@@ -106,8 +106,8 @@ MUTATIONS: Final = (
     Mutation(
         "lanes are flushed before a rebalance",
         "streams/lanes.py",
-        "        self._suspended = True\n        await self.flush()\n",
-        "        self._suspended = True\n",
+        "        self._suspending.set()\n        await self.flush()\n",
+        "        self._suspending.set()\n",
         _LANE_SET,
     ),
     Mutation(
