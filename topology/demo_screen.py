@@ -132,7 +132,7 @@ class Screen:
 
     def result(self, scores: Scores, report: dict[str, Json]) -> None:
         """The table of faults, and below it what the whole cost."""
-        self._bar.update(self._task, visible=False)
+        self._bar.stop()
         self._console.print(_faults(scores.faults))
         false = [f"  false alarm: {incident.title}" for incident in scores.false_alarms]
         for line in [*_summary(report), *false]:
