@@ -6,15 +6,11 @@ RFC 3339 here, whatever they are there.
 
 import asyncio
 import json
-import ssl
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from connectors.store.port import MAX_PAGE, Page, Search
 from connectors.store.settings import StoreKind, StoreSettings
@@ -22,6 +18,9 @@ from schemas.documents import Kind, StoreRefused, StoreUnavailable
 from schemas.records import Severity
 from schemas.secrets import Secret
 from topology.commands.options import UserError
+
+if TYPE_CHECKING:
+    from urllib.error import HTTPError
 
 Item: TypeAlias = dict[str, Any]
 
@@ -146,6 +145,12 @@ class FromApi:
         return _newest(question, items)
 
     def _items(self, path: str, parameters: Sequence[tuple[str, str]]) -> list[Item]:
+        # Not for the store, which needs none of them.
+        import ssl
+        import urllib.error
+        import urllib.parse
+        import urllib.request
+
         query = urllib.parse.urlencode(parameters)
         url = f"{self.url.rstrip('/')}/api/v1/{path}" + (f"?{query}" if query else "")
         headers = {"Authorization": f"Bearer {self.token.reveal()}"} if self.token else {}
@@ -174,7 +179,7 @@ def _parameters(question: Question, tenant: str) -> list[tuple[str, str]]:
     return [(name, value) for name, value in given.items() if value is not None] + severities
 
 
-def _detail(refused: urllib.error.HTTPError) -> str:
+def _detail(refused: "HTTPError") -> str:
     try:
         problem = json.load(refused)
         return str(problem.get("detail") or problem.get("title"))

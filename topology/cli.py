@@ -87,6 +87,8 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in words or os.environ.get("SENTINEL_DEBUG") == "1"
     words = [word for word in words if word != "--debug"]
     announce(words)
+    # None is wanted, and to look for them through all packages takes as long as a short command.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     # What is written holds tenants' data or secrets: nobody but this user is to read it.
     os.umask(os.umask(0o077) | 0o077)
     try:

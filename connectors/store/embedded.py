@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import orjson
-import structlog
 
 from connectors.store.adding import Part, part_fields, points
 from connectors.store.asking import check_metric, checked, cursor
@@ -26,7 +25,6 @@ from schemas.documents import NO_LANE, Document, Kind, Refused, StoreRefused, St
 
 T = TypeVar("T")
 
-_log = structlog.get_logger("sentinel.store")
 
 _COLUMNS: Final = "key, id, tenant, time, revision, application, model, severity, body"
 _BUSY_MS: Final = 1000
@@ -167,7 +165,10 @@ class EmbeddedStore:
             there = 0
         if there != self._inode:
             self._let_go()
-            _log.warning("store.file_is_gone", path=self._path)
+            # Not before it is needed: it takes half a second to import.
+            import structlog
+
+            structlog.get_logger("sentinel.store").warning("store.file_is_gone", path=self._path)
             raise StoreUnavailable(f"the store {self._path} was moved, deleted or replaced while it was open")
 
     def _let_go(self) -> None:

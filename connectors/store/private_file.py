@@ -7,10 +7,6 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-import structlog
-
-_log = structlog.get_logger("sentinel.store")
-
 _OWNER_ONLY: Final = 0o600
 _OTHERS: Final = 0o077
 _BESIDE: Final = ("", "-wal", "-shm", "-journal")
@@ -45,4 +41,9 @@ def tighten(path: str) -> None:
         ours = os.geteuid() in (0, found.st_uid)
         if ours:
             each.chmod(mode & ~_OTHERS)
-        _log.warning("store.file_was_open_to_others", path=str(each), mode=f"{mode:04o}", tightened=ours)
+        # Not before it is needed: it takes half a second to import.
+        import structlog
+
+        structlog.get_logger("sentinel.store").warning(
+            "store.file_was_open_to_others", path=str(each), mode=f"{mode:04o}", tightened=ours
+        )
