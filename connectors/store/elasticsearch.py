@@ -51,6 +51,7 @@ class ElasticStore:
         self._client: AsyncElasticsearch | None = None
         self._sound: set[str] = set()
         """Indices that are, or will be made, as documents need them."""
+        self._looked = False
 
     async def start(self) -> None:
         """Connects, makes missing templates, and looks whether what the cluster has lets documents be found."""
@@ -59,6 +60,7 @@ class ElasticStore:
             await self._do(partial(self._prepare, kind=kind))
             await self._do(partial(self._look_at_indices, kind=kind, index=indices(self._prefix, kind)))
             await self._do(partial(self._look_ahead, kind=kind, index=index_of(self._prefix, kind, now)))
+        self._looked = True
 
     async def write(self, documents: Sequence[Document]) -> list[Refused]:
         """Bulk requests of at most BULK_BYTES, a few at a time; each item's own answer counts."""
@@ -80,7 +82,7 @@ class ElasticStore:
         """Newest first, by search_after."""
         after = checked(search)
         sort = [{TIME: "desc"}, {KEY: "desc"}]
-        answer = await self._do(
+        answer = await self._ask(
             lambda client: client.search(
                 index=indices(self._prefix, search.kind),
                 query={"bool": {"filter": _filters(search)}},
@@ -98,7 +100,7 @@ class ElasticStore:
     async def get(self, kind: Kind, tenant: str, id: str) -> Document | None:
         """By key, in whichever index it is."""
         query = {"bool": {"filter": [{"ids": {"values": [document_key(tenant, id)]}}, {"term": {"tenant": tenant}}]}}
-        answer = await self._do(lambda client: client.search(index=indices(self._prefix, kind), query=query, size=1))
+        answer = await self._ask(lambda client: client.search(index=indices(self._prefix, kind), query=query, size=1))
         hits = answer["hits"]["hits"]
         return document_of(kind, hits[0]["_source"]) if hits else None
 
@@ -117,7 +119,7 @@ class ElasticStore:
         starts: set[int] = set()
         after: list[Any] | None = None
         while True:
-            answer = await self._do(
+            answer = await self._ask(
                 partial(_parts, index=indices(self._prefix, Kind.AGGREGATE), query=query, names=names, after=after)
             )
             hits = answer["hits"]["hits"]
@@ -132,7 +134,7 @@ class ElasticStore:
         """By terms of what is indexed."""
         kinds = (Kind.ANOMALY, Kind.INCIDENT, Kind.AGGREGATE)
         names = {"terms": {"field": "tenant", "size": MAX_SUBJECTS, "order": {"_key": "asc"}}}
-        answer = await self._do(
+        answer = await self._ask(
             lambda client: client.search(
                 index=",".join(indices(self._prefix, kind) for kind in kinds), size=0, aggs={"tenants": names}
             )
@@ -146,7 +148,7 @@ class ElasticStore:
             "composite": {"size": MAX_SUBJECTS, "sources": parts},
             "aggs": {"newest": {"max": {"field": TIME}}},
         }
-        answer = await self._do(
+        answer = await self._ask(
             lambda client: client.search(
                 index=indices(self._prefix, Kind.AGGREGATE),
                 query={"term": {"tenant": tenant}},
@@ -180,6 +182,12 @@ class ElasticStore:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    async def _ask(self, work: Callable[[AsyncElasticsearch], Awaitable[T]]) -> T:
+        """A question, after what `start` looks at was well once: of indices that are not as they must be, the answer is that there is nothing."""
+        if not self._looked:
+            await self.start()
+        return await self._do(work)
 
     async def _do(self, work: Callable[[AsyncElasticsearch], Awaitable[T]]) -> T:
         client = self._client = self._client or _client(self._settings)

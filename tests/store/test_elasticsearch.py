@@ -68,6 +68,13 @@ async def test_a_foreign_template_that_wins_is_named_before_a_document_is_writte
         async with started(place.store(IMPATIENT_S)):
             pass
     assert "\n" not in str(told.value)
+    asking = place.store(IMPATIENT_S)
+    try:
+        # That nothing is found would be no answer.
+        with pytest.raises(StoreRefused, match=name):
+            await asking.search(Search(Kind.ANOMALY, "acme"))
+    finally:
+        await asking.close()
     assert place.client.indices.get(index=f"{place.settings.index_prefix}*").body == {}
 
 
