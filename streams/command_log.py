@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from schemas.errors import BadRecord
 from schemas.records import Command
@@ -40,7 +40,31 @@ class Arrived:
     """Headers that a dead letter of it has beside the usual ones."""
 
 
-def arrived(topic: str, signing_key: Secret, partition: int, record: Any) -> Arrived:
+class Readable(Protocol):
+    """A record of the topic, read in whatever way."""
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def fault(self) -> BadRecord | None:
+        """What is wrong with it, or with its batch."""
+
+    @property
+    def marks(self) -> tuple[tuple[str, bytes], ...]:
+        """Headers that a dead letter of it has beside the usual ones."""
+
+
+def arrived(topic: str, signing_key: Secret, partition: int, record: Readable) -> Arrived:
     """The record as it counts: only with our signature, and only for the tenant that it is keyed by."""
     headers: Headers = record.headers
     key, value = record.key, record.value

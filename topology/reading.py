@@ -8,6 +8,7 @@ from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from schemas.errors import BadRecord
 from streams.brokers import librdkafka_config
 from streams.looking_back import records_between
 from streams.settings import Broker
@@ -26,6 +27,9 @@ class Read:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+    fault: BadRecord | None = None
+    """None: librdkafka hands out no record that is broken."""
+    marks: tuple[tuple[str, bytes], ...] = ()
 
 
 def whole(broker: Broker, topics: Sequence[str], timeout_s: float = 10.0) -> Iterator[Read]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agents.alerting.alerter import Alerter
 from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings, ReceiverSettings
+from schemas.errors import BadRecord
 from schemas.records import IncidentChange
 from schemas.secrets import Secret
 from streams.command_log import CommandLog, command_record
@@ -88,6 +89,8 @@ class _Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    fault: BadRecord | None = None
+    marks: tuple[tuple[str, bytes], ...] = ()
 
 
 def test_a_lane_that_has_obeyed_every_command_asks_for_nothing() -> None:
