@@ -1,17 +1,20 @@
-"""Looks for inputs that the kernel or the reading of batches cannot take.
+"""Looks for inputs that the kernel, the reading of batches or the API cannot take.
 
     python -m tests.fuzz                 the short form, which `make test` has: some seconds
-    python -m tests.fuzz --long          ten minutes, with a seed of its own
+    python -m tests.fuzz --long          ten minutes, with a seed of its own, and as many for the API
     python -m tests.fuzz --seconds 60 --seed 7
 
 Ends with status 1 and the input at the first one that does harm. The seed that it prints finds it again.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.fuzz import both_ways, kernel
 
@@ -58,6 +61,10 @@ def main() -> int:
     except AssertionError as found:
         print(found, file=sys.stderr)
         return 1
+    if asked.long:
+        # Its short form is in `make test` as it is.
+        os.environ["SENTINEL_FUZZ"] = "long"
+        return int(pytest.main(["-q", str(Path(__file__).parent / "test_api.py")]))
     return 0
 
 
