@@ -48,6 +48,25 @@ class Outputs:
     """Offset to reason."""
 
 
+@dataclass(slots=True)
+class Program:
+    """A lane's program beside no broker: records in, what it would send out."""
+
+    lane: LaneProgram
+    _next: int = 0
+
+    @property
+    def wants_ticks(self) -> bool:
+        """Whether a quiet partition must be told that time passes."""
+        return self.lane.wants_ticks
+
+    def step(self, topic: str, records: Sequence[Stored]) -> list[Outgoing]:
+        """What comes of the partition's next records, at least one."""
+        step = self.lane.step(block_of(topic, self._next, records))
+        self._next = records[-1].offset + 1
+        return step.now
+
+
 class Undisturbed:
     """A lane that is fed a partition's records in order, in blocks as they are given."""
 
@@ -55,6 +74,11 @@ class Undisturbed:
         self._program, self._topic, self._names = program, topic, names
         self._next = 0
         self.outputs = Outputs()
+
+    @property
+    def program(self) -> Program:
+        """The lane alone, before its first record."""
+        return Program(self._program)
 
     def take(self, records: Sequence[Stored]) -> None:
         """The partition's next records, at least one."""
