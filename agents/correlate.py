@@ -2,20 +2,24 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
+from agents.alerting.auditing import Asked, audit
 from agents.correlation.correlator import Correlator
 from agents.correlation.settings import CorrelationSettings
 from schemas.errors import BadRecord
-from schemas.records import Anomaly, Incident, SignalChange
+from schemas.records import Anomaly, Command, CommandKind, Incident, SignalChange
+from schemas.secrets import Secret
 from streams import metrics
 from streams.blocks import Block
+from streams.command_log import lane_command
 from streams.control import SIGNAL, TICK, WATERMARK, header, passed
 from streams.outgoing import Outgoing, Step, dead_letter
 from streams.samples import Sample
 from streams.stage import LaneProgram, Stage
 from streams.topics import TopicNames
 
+NO_KEY: Final = Secret("")
 _OTHERS = "(others)"
 _NO_WATERMARK = "watermark is not three whole numbers"
 _MOST_DIGITS = 18
@@ -25,8 +29,10 @@ _MOST_DIGITS = 18
 class CorrelateLane:
     """One partition of anomalies (streams.stage: `LaneProgram`)."""
 
-    def __init__(self, partition: int, settings: CorrelationSettings, names: TopicNames) -> None:
-        self._names, self._partition = names, partition
+    def __init__(
+        self, partition: int, settings: CorrelationSettings, names: TopicNames, control_key: Secret = NO_KEY
+    ) -> None:
+        self._names, self._partition, self._key = names, partition, control_key
         self._correlator = Correlator(settings, partition)
 
     @property
@@ -57,7 +63,7 @@ class CorrelateLane:
         came_before, taken_back = sources.came_before, sources.taken_back
         for record in block.records():
             try:
-                incidents = self._take(record)
+                incidents = self._take(record, block, step)
             except BadRecord as error:
                 step.bad += 1
                 metrics.BAD_RECORDS.labels("correlate", error.reason).inc()
@@ -83,32 +89,46 @@ class CorrelateLane:
         for severity, count in others.items():
             yield Sample("sentinel_open_incidents", (_OTHERS, _OTHERS, severity), count)
 
-    def _take(self, record: Any) -> list[Incident]:
+    def _take(self, record: Any, block: Block, step: Step) -> list[Incident]:
         if record.fault is not None:
             raise record.fault
         append_time = record.timestamp * 1000
-        changed = header(record.headers, SIGNAL)
-        if changed is not None:
-            change = SignalChange.from_bytes(changed)
-            return self._correlator.on_change(change, offset=record.offset, append_time=append_time)
         if record.value is not None:
             return self._correlator.on_anomaly(
                 Anomaly.from_bytes(record.value), offset=record.offset, append_time=append_time
             )
+        changed = header(record.headers, SIGNAL)
+        if changed is not None:
+            change = SignalChange.from_bytes(changed)
+            return self._correlator.on_change(change, offset=record.offset, append_time=append_time)
         mark = header(record.headers, WATERMARK)
         if mark is not None:
             lane, offset, time = _numbers(mark)
             return self._correlator.on_watermark(lane, offset, time, offset=record.offset, append_time=append_time)
+        command = lane_command(block.topic, self._key, record)
+        if command is not None:
+            return self._obey(command, record, block, step)
         if header(record.headers, TICK) is None:
             raise BadRecord("no value")
         return self._correlator.on_tick(offset=record.offset, append_time=append_time, passed=passed(record.headers))
 
+    def _obey(self, command: Command, record: Any, block: Block, step: Step) -> list[Incident]:
+        """Carries out what a person asks for, and tells what came of it, as of the time at which the broker took it."""
+        if command.kind is not CommandKind.CLOSE:
+            raise BadRecord(f"command {command.kind} in a lane")
+        now = record.timestamp * 1000
+        incidents, outcome, detail = self._correlator.on_close(command, offset=record.offset, append_time=now)
+        asked = Asked(command, block.partition, record.offset, is_answered_here=True)
+        answer = audit(asked, outcome, detail, now)
+        step.now.append(Outgoing(self._names.audit, answer.tenant.encode(), answer.to_bytes()))
+        return incidents
 
-def correlate_stage(names: TopicNames, settings: CorrelationSettings) -> Stage:
-    """Makes the stage."""
+
+def correlate_stage(names: TopicNames, settings: CorrelationSettings, control_key: Secret = NO_KEY) -> Stage:
+    """Makes the stage. Commands count that `control_key` signed; without one, none does."""
 
     def new_lane(partition: int) -> LaneProgram:
-        return CorrelateLane(partition, settings, names)
+        return CorrelateLane(partition, settings, names, control_key)
 
     return Stage("correlate", names.anomalies, names.state("correlate"), f"{names.prefix}correlate", new_lane)
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from schemas.errors import BadRecord
-from schemas.records import Command
+from schemas.records import Command, CommandKind
 from schemas.secrets import Secret
-from streams.control import COMMAND, SIGNATURE, Headers, is_signed, sign
+from streams.control import COMMAND, SIGNATURE, Headers, header, is_signed, sign
 from streams.followed import FollowedTopic
 from streams.outgoing import Outgoing
+from streams.topics import TopicNames
 
 _MOST_KEPT: Final = 20_000
 """Commands of one partition that are kept at least: the newest. A lane that never took any (a new installation's) would miss older ones, which are
@@ -24,6 +25,33 @@ def command_record(topic: str, command: Command, key: Secret) -> Outgoing:
     """A command, signed, as it stands on the topic under its tenant."""
     name, value = command.tenant.encode(), command.to_bytes()
     return Outgoing(topic, name, value, ((COMMAND, b"1"), (SIGNATURE, sign(key, COMMAND, topic.encode(), name, value))))
+
+
+def lane_command_record(topic: str, command: Command, key: Secret) -> Outgoing:
+    """A command that stands in a lane itself, signed, so that it counts at its place among the lane's records: in a header, the value is null."""
+    name, body = command.tenant.encode(), command.to_bytes()
+    signature = sign(key, COMMAND, topic.encode(), name, body)
+    return Outgoing(topic, name, None, ((COMMAND, body), (SIGNATURE, signature)))
+
+
+def addressed(names: TopicNames, command: Command, key: Secret) -> Outgoing:
+    """A command, signed, for the topic of the stage that obeys it: incidents are closed in their lane, all else is asked of `alert`."""
+    if command.kind is CommandKind.CLOSE:
+        return lane_command_record(names.anomalies, command, key)
+    return command_record(names.commands, command, key)
+
+
+def lane_command(topic: str, key: Secret, record: Any) -> Command | None:
+    """The command of a lane's record; None when the record has none. Raises BadRecord when it does not count."""
+    body = header(record.headers, COMMAND)
+    if body is None:
+        return None
+    if not is_signed(key, record.headers, COMMAND, topic.encode(), record.key or b"", body):
+        raise BadRecord(UNSIGNED)
+    command = Command.from_bytes(body)
+    if command.tenant.encode() != record.key:
+        raise BadRecord(OTHER_TENANT, "tenant")
+    return command
 
 
 @dataclass(frozen=True, slots=True)

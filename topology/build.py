@@ -92,7 +92,7 @@ def _stage(stage: str, settings: Settings, names: TopicNames, log: SettingsLog) 
         path = os.environ.get(CRASH_NOTE)
         note = CrashNote(Path(path)) if path else None
         return detect_stage(names, settings.lanes, log, settings.worker.control_key, note)
-    return correlate_stage(names, settings.correlation)
+    return correlate_stage(names, settings.correlation, settings.worker.control_key)
 
 
 def _alert(settings: Settings, names: TopicNames, commands: CommandLog) -> tuple[Stage, Companion]:

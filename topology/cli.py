@@ -22,7 +22,7 @@ from topology.commands.init import init
 from topology.commands.lanes import lanes
 from topology.commands.listing import anomalies, audit, incidents, messages
 from topology.commands.notify import notify_test
-from topology.commands.people import acknowledge, silence
+from topology.commands.people import acknowledge, close, silence
 from topology.commands.produce import produce
 from topology.commands.run import standalone, worker
 from topology.commands.settings import settings
@@ -48,6 +48,9 @@ app.command(
     epilog="Example: sentinel silence tenant=acme application=checkout 'severity<=medium' --for 2h --comment deploy"
 )(silence)
 app.command(epilog="Example: sentinel acknowledge 4f1c0a... --tenant acme --config sentinel.yaml")(acknowledge)
+app.command(epilog="Example: sentinel close 4f1c0a... --tenant acme --comment 'client retired' --config sentinel.yaml")(
+    close
+)
 app.command("notify-test", epilog="Example: sentinel notify-test on-call --dry-run --config sentinel.yaml")(notify_test)
 app.command(epilog="Example: sentinel capacity --events-per-s 100000 --subjects 50000 --retention-days telemetry=3")(
     capacity

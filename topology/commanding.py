@@ -11,7 +11,7 @@ from schemas.ids import record_id
 from schemas.records import Audit, AuditOutcome, Command, CommandKind
 from schemas.secrets import Secret
 from streams.brokers import producer_config
-from streams.command_log import arrived, command_record
+from streams.command_log import addressed, arrived
 from streams.position import Refused
 from streams.settings import Broker
 from streams.topics import TopicNames
@@ -62,7 +62,7 @@ def about(kind: CommandKind, tenant: str, target: str, *, author: str, comment: 
 
 
 def publish(broker: Broker, command: Command, key: Secret) -> None:
-    """Puts it on `commands`, signed; returns when it is durable.
+    """Puts it on `commands`, or to close an incident on `anomalies`, signed; returns when it is durable.
 
     Raises:
         Refused: there is no key to sign with, or the broker did not take it.
@@ -76,7 +76,7 @@ def publish(broker: Broker, command: Command, key: Secret) -> None:
             faults.append(error.str())
 
     producer = Producer(producer_config(broker))
-    record = command_record(TopicNames(broker.topic_prefix).commands, command, key)
+    record = addressed(TopicNames(broker.topic_prefix), command, key)
     producer.produce(record.topic, value=record.value, key=record.key, headers=list(record.headers), on_delivery=done)
     if producer.flush(_TIMEOUT_S):
         faults.append("the broker did not answer in time")

@@ -100,6 +100,8 @@ class Alerter:
                 if not asked.is_answered_here:
                     return []
                 outcome, detail, decisions = self._acknowledge(command, now)
+            case CommandKind.CLOSE:
+                outcome, detail = AuditOutcome.REFUSED, "incidents are closed by a record in their lane of anomalies"
         if asked.is_answered_here:
             decisions.append(Decision(Reason.COMMANDED, audit=audit(asked, outcome, detail, now)))
         return decisions

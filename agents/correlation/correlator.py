@@ -295,7 +295,7 @@ class Correlator:
         time, quiet_at = self._sources.time_of(incident.source_lane), incident.quiet_at(self._quiet_us)
         if quiet_at is not None and time >= quiet_at:
             self._end(key, quiet_at, step)
-        elif self._is_given_up(incident.last_append if quiet_at is not None else incident.no_data_append):
+        elif self._is_given_up(self._waits_since(incident)):
             self._give_up(key, incident, step)
         elif time >= self._due_of(incident):
             step.tell(incident, IncidentChange.UPDATED)
@@ -305,10 +305,14 @@ class Correlator:
             self._look_for_data(incident, step)
             self._touched.add(key)
 
+    def _waits_since(self, incident: OpenIncident) -> int:
+        """Append time since which the incident waits in vain; NEVER while it does not. Signals that are only counted wait since the last record."""
+        return incident.last_append if not incident.signals.are_listed else incident.no_data_append
+
     def _is_unheard(self, incident: OpenIncident) -> bool:
         """Whether the lane that the incident came from has said nothing for long."""
         heard = max(incident.last_append, self._sources.moved_at(incident.source_lane))
-        return bool(incident.signals) and self._sources.append > heard + self._silence_us
+        return incident.signals.are_listed and self._sources.append > heard + self._silence_us
 
     def _is_given_up(self, append_time: int) -> bool:
         return append_time != NEVER and self._sources.append > append_time + self._give_up_us
@@ -323,7 +327,7 @@ class Correlator:
         """Append time after which the incident is to be looked at though event time stands."""
         if incident.no_data_append != NEVER:
             return incident.no_data_append + self._give_up_us
-        if not incident.signals:
+        if not incident.signals.are_listed:
             return incident.last_append + self._give_up_us
         return max(incident.last_append, self._sources.moved_at(incident.source_lane)) + self._silence_us
 

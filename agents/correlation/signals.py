@@ -53,6 +53,11 @@ class Signals:
     def __bool__(self) -> bool:
         return bool(self._listed) or self.unlisted > 0
 
+    @property
+    def are_listed(self) -> bool:
+        """Whether any open one is known by name."""
+        return bool(self._listed)
+
     def __contains__(self, key: bytes) -> bool:
         return key in self._listed
 

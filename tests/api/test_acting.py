@@ -9,7 +9,7 @@ from connectors.store.embedded import EmbeddedStore
 from schemas.documents import Kind
 from schemas.records import CommandKind, IncidentState
 from schemas.secrets import Secret
-from streams.command_log import arrived
+from streams.command_log import arrived, lane_command
 from streams.settings import Broker
 from streams.topics import TopicNames
 from tests.api.conftest import KEY
@@ -71,6 +71,22 @@ async def test_an_incident_is_acknowledged_as_long_as_it_is_open(
     await store.write([of(Kind.INCIDENT, incident(1, 2, state=IncidentState.RESOLVED))])
     assert (await ask(path, "POST", {}, **AS_ACME))[0] == 409
     assert len(commands(broker)) == 1
+
+
+async def test_an_incident_is_closed_by_a_signed_record_in_its_lane(
+    served: Any, broker: Broker, store: EmbeddedStore
+) -> None:
+    """Not on `commands`: correlate obeys at its place among the lane's records."""
+    ask = await served(**TOKENS)
+    path = f"/api/v1/incidents/{INCIDENT}/close"
+    assert await ask(path, "POST", {"comment": "retired"}, **AS_ACME) == (202, {})
+    assert commands(broker) == []
+    topic = TopicNames(broker.topic_prefix).anomalies
+    found = [lane_command(topic, KEY, record) for record in whole(broker, [topic])]
+    (command,) = [one for one in found if one is not None]
+    assert (command.kind, command.target, command.author) == (CommandKind.CLOSE, INCIDENT, "api:acme")
+    await store.write([of(Kind.INCIDENT, incident(1, 2, state=IncidentState.RESOLVED))])
+    assert (await ask(path, "POST", {}, **AS_ACME))[0] == 409
 
 
 @pytest.mark.parametrize(

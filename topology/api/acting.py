@@ -74,12 +74,23 @@ async def end_silence(request: web.Request, query: queries.OfTenant, given: Sayi
 
 async def acknowledge(request: web.Request, query: queries.OfTenant, given: Saying) -> Mapping[str, object]:
     """Say that somebody cares: receivers are told once, and the incident is not repeated."""
+    return await _about_incident(request, query, given, CommandKind.ACKNOWLEDGE)
+
+
+async def close(request: web.Request, query: queries.OfTenant, given: Saying) -> Mapping[str, object]:
+    """End an incident. A command: `correlate` obeys within a second or so, and receivers are told. What is still wrong then opens no other incident
+    before it has been normal once."""
+    return await _about_incident(request, query, given, CommandKind.CLOSE)
+
+
+async def _about_incident(
+    request: web.Request, query: queries.OfTenant, given: Saying, kind: CommandKind
+) -> Mapping[str, object]:
     incident = await found(request, Kind.INCIDENT, query.tenant)
     if incident.body["state"] != IncidentState.OPEN:
         raise Problem(409, f"the incident is {incident.body['state']} already")
-    await request.app[COMMANDS].publish(
-        _about(CommandKind.ACKNOWLEDGE, query.tenant, incident.id, given, request[ASKER]), request[ASKER].tenant
-    )
+    command = _about(kind, query.tenant, incident.id, given, request[ASKER])
+    await request.app[COMMANDS].publish(command, request[ASKER].tenant)
     return {}
 
 

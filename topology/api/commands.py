@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from schemas.records import Command
 from schemas.secrets import Secret
 from streams.brokers import producer_config
-from streams.command_log import command_record
+from streams.command_log import addressed
 from streams.settings import Broker
 from streams.topics import TopicNames
 from topology import commanding
@@ -110,7 +110,7 @@ class _Sender:
     """One producer for all commands; who waits holds no thread."""
 
     def __init__(self, broker: Broker, key: Secret) -> None:
-        self._topic, self._key = TopicNames(broker.topic_prefix).commands, key
+        self._names, self._key = TopicNames(broker.topic_prefix), key
         self._producer = Producer(
             {**producer_config(broker), "delivery.timeout.ms": round(TAKEN_S * 1000), "log_level": 0}
         )
@@ -125,7 +125,7 @@ class _Sender:
         def done(error: KafkaError | None, message: Message) -> None:
             loop.call_soon_threadsafe(partial(_settle, outcome, error))
 
-        record = command_record(self._topic, command, self._key)
+        record = addressed(self._names, command, self._key)
         try:
             self._producer.produce(
                 record.topic, value=record.value, key=record.key, headers=list(record.headers), on_delivery=done

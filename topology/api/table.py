@@ -35,6 +35,18 @@ ROUTES: Final = (
         202,
         Access.ACT,
     ),
+    Route(
+        f"{_V1}/incidents/{{id}}/close",
+        "End an incident",
+        queries.OfTenant,
+        Incident,
+        Shape.NOTHING,
+        acting.close,
+        "POST",
+        shapes.Saying,
+        202,
+        Access.ACT,
+    ),
     Route(f"{_V1}/anomalies", "Anomalies", queries.Anomalies, Anomaly, Shape.PAGE, reading.anomalies),
     Route(f"{_V1}/anomalies/{{id}}", "One anomaly", queries.OfTenant, Anomaly, Shape.ONE, reading.anomaly),
     Route(

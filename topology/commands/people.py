@@ -1,4 +1,4 @@
-"""`sentinel silence` and `sentinel acknowledge`: what people say to the messages they get."""
+"""`sentinel silence`, `sentinel acknowledge` and `sentinel close`: what people say to the messages they get."""
 
 import re
 import time
@@ -73,6 +73,25 @@ def acknowledge(
     typer.echo(f"acknowledgement of {incident} of {tenant}{_carried_out(settings, command)}")
 
 
+def close(
+    incident: Annotated[str, typer.Argument(help="Id of the incident.", metavar="INCIDENT")],
+    tenant: Annotated[str, typer.Option(help="Its tenant.")],
+    config: Config = None,
+    comment: Annotated[str, typer.Option(help="Why it is over; others read it.")] = "",
+    author: Author = None,
+) -> None:
+    """End an incident that does not end by itself: one without data, or one that is as it should be.
+
+    What is still wrong then opens no other incident before it has been normal once; what is wrong besides does.
+    """
+    from schemas.records import CommandKind
+    from topology.commanding import about
+
+    settings = settings_from(config)
+    command = about(CommandKind.CLOSE, tenant, incident, author=author or _user(), comment=comment, now=_now_us())
+    typer.echo(f"end of {incident} of {tenant}{_carried_out(settings, command)}")
+
+
 def _silence(
     settings: "Settings",
     tenant: str | None,
@@ -139,14 +158,15 @@ def _list(settings: "Settings", tenant: str | None) -> None:
 
 
 def _carried_out(settings: "Settings", command: "Command") -> str:
-    """What `alert` says came of it, to be added to a line. Raises UserError when it refuses."""
-    from schemas.records import AuditOutcome
+    """What the stage that obeys says came of it, to be added to a line. Raises UserError when it refuses."""
+    from schemas.records import AuditOutcome, CommandKind
     from topology.commanding import carried_out
 
     _reach(settings)
+    stage = "correlate" if command.kind is CommandKind.CLOSE else "alert"
     answer = carried_out(settings.broker, command, settings.worker.control_key, ANSWER_S)
     if answer is None:
-        return f": waiting, alert has not processed it within {ANSWER_S:g} s; it will when it runs"
+        return f": waiting, {stage} has not processed it within {ANSWER_S:g} s; it will when it runs"
     if answer.outcome is AuditOutcome.REFUSED:
         raise UserError(
             f"{command.kind} {command.target or command.id} of {command.tenant} is refused: {answer.detail}"
