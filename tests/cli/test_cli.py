@@ -209,6 +209,31 @@ main(["settings", "show"])
     assert "--debug" in line
 
 
+@pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["plain", "debug"])
+def test_neither_errors_nor_tracebacks_nor_logs_show_a_password(debug: list[str]) -> None:
+    """What a library says of an address is shown without what opens it."""
+    code = f"""
+import topology.commands.settings as commands
+from topology.cli import main
+from topology.logs import configure, log_for
+configure("info")
+log_for("sentinel.test").warning("away", url="https://u:geheim@x.example/?key=geheim")
+try:
+    raise OSError("https://u:geheim@x.example is away")
+except OSError as fault:
+    log_for("sentinel.test").error("away", exc_info=fault)
+def broken(path):
+    raise LookupError("https://u:geheim@x.example/?key=geheim")
+commands.loaded_from = broken
+main({["settings", "show", *debug]!r})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if debug else 70)
+    assert done.stderr.count("***@x.example") >= 3
+    assert "geheim" not in done.stderr
+    assert "key=***" in done.stderr
+
+
 def test_topics_are_checked_created_and_refused(kafka: str, topic_prefix: str) -> None:
     """The three answers of `topics`: missing is 1, after create all is well, another partition count is one line."""
     variables = _on(kafka, topic_prefix)
