@@ -4,6 +4,7 @@ Credentials never travel in plain text: settings that would do so are refused be
 """
 
 import contextlib
+import socket
 import ssl
 import time
 from typing import Final, TypedDict, cast
@@ -104,6 +105,8 @@ def reach(broker: Broker) -> tuple[AdminClient, ClusterMetadata]:
         admin = AdminClient({**librdkafka_config(broker), "log_level": 0, "error_cb": error_callback})
     except KafkaException as fault:
         raise RefusedBroker(f"broker settings: {fault.args[0].str()}") from fault
+    if broker.tls:
+        refuse_untrusted(broker)
     deadline = time.monotonic() + broker.connect_timeout_s
     while True:
         try:
@@ -114,6 +117,32 @@ def reach(broker: Broker) -> tuple[AdminClient, ClusterMetadata]:
             hopeless = any(fault.code() in _FINAL for fault in faults)
             if hopeless or time.monotonic() > deadline:
                 raise CannotReachBroker(_why(broker, faults or [fault.args[0]])) from fault
+
+
+def refuse_untrusted(broker: Broker) -> None:
+    """Shakes hands with the brokers to start from by the rules of the client that workers use: Python's TLS, whose rules are
+    stricter than librdkafka's from Python 3.13 on. That client tells nothing of a refused certificate but that nobody answered.
+
+    Raises:
+        CannotReachBroker: the TLS reason. A broker that is not there at all is not told of here.
+    """
+    context = _ssl_context(broker)
+    for server in bootstrap_servers(broker):
+        host, _, port = server.rpartition(":")
+        try:
+            with (
+                socket.create_connection((host.strip("[]"), int(port)), timeout=_SLICE_S) as connection,
+                context.wrap_socket(connection, server_hostname=host.strip("[]")),
+            ):
+                pass
+        except ssl.SSLEOFError:
+            # It went away in the middle of it.
+            continue
+        except ssl.SSLError as fault:
+            reason = getattr(fault, "verify_message", "") or fault.reason or str(fault)
+            raise CannotReachBroker(f"no TLS connection to {server}: {reason}") from fault
+        except (OSError, ValueError):
+            continue
 
 
 def told(broker: Broker, fault: KafkaError) -> str:

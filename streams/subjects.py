@@ -1,9 +1,10 @@
 """The subjects of a lane: names to row numbers, without a Python call per event."""
 
+import bisect
 import struct
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,9 @@ class Subjects:
         self._dirty: set[int] = set()
         self._written: set[int] = set()
         self._sorted: Int64s | None = None
+        """Rows in the order of their names; None when all are to be sorted."""
+        self._unsorted: list[int] = []
+        """Rows given since."""
         self._hashes = np.zeros((2, 1024), np.uint64)
         self._slots = np.full(4096, _FREE, np.int64)
 
@@ -64,6 +68,13 @@ class Subjects:
         """All live rows in the order of their names."""
         if self._sorted is None:
             self._sorted = np.array([row for _, row in sorted(self._by_name.items())], np.int64)
+        elif self._unsorted:
+            # Found by halving: a new name costs its own place, not the order of all.
+            names = _Names(self.names, self._sorted)
+            rows = sorted(self._unsorted, key=self.name)
+            at = [bisect.bisect_left(names, self.name(row)) for row in rows]
+            self._sorted = np.insert(self._sorted, at, rows)
+        self._unsorted.clear()
         return self._sorted
 
     def rows_of(self, events: Events) -> Int64s:
@@ -108,7 +119,10 @@ class Subjects:
             self._free.append(row)
             self._dirty.add(row // NAMES_PER_PAGE)
         self._free.sort(reverse=True)
-        self._sorted = None
+        if self._sorted is not None:
+            self._sorted = self._sorted[~np.isin(self._sorted, rows)]
+        gone = set(rows.tolist())
+        self._unsorted = [row for row in self._unsorted if row not in gone]
         self._hashes[:, rows[rows < self._hashes.shape[1]]] = 0
         self._rebuild(len(self._slots))
 
@@ -145,6 +159,7 @@ class Subjects:
         for _, name in live:
             self._of_tenant[name[0]] = self._of_tenant.get(name[0], 0) + 1
         self._sorted = None
+        self._unsorted.clear()
         self._rehash([row for row, _ in live], [name for _, name in live])
 
     def _register(self, events: Events, missing: Int64s, first: UInt64s, second: UInt64s, rows: Int64s) -> None:
@@ -163,7 +178,6 @@ class Subjects:
         if fresh:
             at = positions[fresh]
             self._insert(given[fresh], first[at], second[at])
-            self._sorted = None
 
     def _row_for(self, name: Name) -> tuple[int, bool]:
         """The row of a name that no hash was found for, and whether the name has it to itself."""
@@ -192,7 +206,7 @@ class Subjects:
         self._fresh.append(row)
         self._of_tenant[name[0]] = self._of_tenant.get(name[0], 0) + 1
         self._dirty.add(row // NAMES_PER_PAGE)
-        self._sorted = None
+        self._unsorted.append(row)
         return row
 
     def _found(self, first: UInt64s, second: UInt64s) -> Int64s:
@@ -253,6 +267,19 @@ class Subjects:
         at = np.array(rows, np.int64)
         self._hashes[0, at], self._hashes[1, at] = first, second
         self._rebuild(max(4096, 1 << (4 * len(rows)).bit_length()))
+
+
+class _Names(Sequence[Name]):
+    """The names of rows, in their order, for who looks at a few of them."""
+
+    def __init__(self, names: Sequence[Name | None], rows: Int64s) -> None:
+        self._names, self._rows = names, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._names[self._rows[index]]
 
 
 def _distinct(first: UInt64s, second: UInt64s) -> tuple[Int64s, Int64s]:

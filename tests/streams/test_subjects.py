@@ -196,3 +196,42 @@ def test_a_free_row_has_no_name() -> None:
     known.forget(np.array([0]))
     with pytest.raises(KeyError, match="row 0 of names is free"):
         known.name(0)
+
+
+class Counted(str):
+    """A part of a name that counts how often it is compared."""
+
+    compared = 0
+
+    def __lt__(self, other: str) -> bool:
+        Counted.compared += 1
+        return str.__lt__(self, other)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 40)), max_size=80))
+def test_rows_are_in_the_order_of_their_names_whatever_came_and_went(moves: list[tuple[bool, int]]) -> None:
+    """New names find their place among those that are in order, and those forgotten leave it."""
+    subjects = Subjects("t", ("tenant", "user"), 1_000, 7)
+    for comes, number in moves:
+        name = ("acme", f"{number:02}")
+        row = subjects.find(name)
+        if comes:
+            subjects.row_of(name)
+        elif row is not None:
+            subjects.forget(np.array([row]))
+        names = [subjects.name(row) for row in subjects.sorted_rows().tolist()]
+        assert names == sorted(names)
+        assert len(names) == len(subjects)
+
+
+def test_a_new_name_costs_its_own_place_and_not_the_order_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 4,000 names, one more is compared with a dozen of them."""
+    monkeypatch.setattr("sys.intern", lambda text: text)
+    subjects = Subjects("t", ("tenant",), 10_000, 7)
+    for number in range(4_000):
+        subjects.row_of((Counted(f"{number * 7919 % 4_000:05}"),))
+    subjects.sorted_rows()
+    Counted.compared = 0
+    subjects.row_of((Counted("01234x"),))
+    assert len(subjects.sorted_rows()) == 4_001
+    assert Counted.compared < 50

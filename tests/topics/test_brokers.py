@@ -1,10 +1,16 @@
 """Reaching the broker: what both clients are given, what is refused, and what a person reads when nobody answers."""
 
 import asyncio
+import socket
+import ssl
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -17,6 +23,7 @@ from streams.brokers import (
     librdkafka_config,
     producer_config,
     reach,
+    refuse_untrusted,
 )
 from streams.settings import Broker
 from tests.servers.tls import SecuredKafka, secured_kafka
@@ -121,3 +128,76 @@ def test_untrusted_certificate_is_one_line_that_names_tls(secured: SecuredKafka)
     with pytest.raises(CannotReachBroker, match=r"TLS") as why:
         reach(replace(_broker(secured, secured.password), tls_ca_file=None, connect_timeout_s=3.0))
     assert "\n" not in str(why.value)
+
+
+def _pem(folder: Path, *, with_identifier: bool) -> tuple[Path, Path, Path]:
+    """An authority, and a certificate of it for 127.0.0.1 with its key; without the authority's key identifier on request."""
+
+    def run(*command: str) -> None:
+        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    usage = ("-addext", "keyUsage=critical,keyCertSign")
+    run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", *usage)
+    run("req", *key[:-2], "-keyout", "broker.key", "-out", "broker.csr", "-subj", "/CN=127.0.0.1")
+    identifier = "keyid" if with_identifier else "none"
+    (folder / "ext").write_text(f"subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier={identifier}\n")
+    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "ext", "-days", "2")
+    run("x509", "-req", "-in", "broker.csr", "-out", "broker.pem", *signed)
+    return folder / "ca.pem", folder / "broker.pem", folder / "broker.key"
+
+
+@contextmanager
+def _shaking_hands(certificate: Path, key: Path) -> Iterator[int]:
+    """A server that shakes hands and says no more."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with suppress(OSError), context.wrap_socket(connection, server_side=True):
+                        pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("with_identifier", "trusted", "reason"),
+    [
+        (True, True, None),
+        (False, True, "Missing Authority Key Identifier"),
+        (True, False, "unable to get local issuer"),
+    ],
+)
+def test_a_certificate_that_workers_refuse_is_refused_by_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_identifier: bool, trusted: bool, reason: str | None
+) -> None:
+    """By Python's rules, which are strict from 3.13 on, also where librdkafka takes it; with TLS's own reason."""
+    authority, certificate, key = _pem(tmp_path, with_identifier=with_identifier)
+    stock = ssl.create_default_context
+
+    def strict(*args: Any, **kwargs: Any) -> ssl.SSLContext:
+        context = stock(*args, **kwargs)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    with _shaking_hands(certificate, key) as port:
+        broker = Broker(f"127.0.0.1:{port}", tls=True, tls_ca_file=str(authority) if trusted else None)
+        if reason is None:
+            refuse_untrusted(broker)
+        else:
+            with pytest.raises(CannotReachBroker, match=reason):
+                refuse_untrusted(broker)
+
+
+def test_a_broker_that_is_away_is_not_told_as_a_tls_fault() -> None:
+    """Nobody listens there."""
+    refuse_untrusted(Broker("127.0.0.1:9", tls=True))
