@@ -105,7 +105,7 @@ def _counted(plan: Plan, reader: Reader, read: Sequence[Sequence[Incident]]) -> 
     """Anomalies that were written, and those that incidents count: over when they ended, or so far."""
     tally = Tally("anomalies in incidents")
     counted = sum(
-        incident.anomaly_count for each in read for incident in each if incident.state is IncidentState.RESOLVED
+        incident.anomaly_count for each in read for incident in each if incident.state is not IncidentState.OPEN
     )
     places = set()
     for partition in range(PARTITIONS):
@@ -129,7 +129,7 @@ def _alert_state(plan: Plan, reader: Reader, read: Sequence[Sequence[Incident]])
     tally = Tally("alert-state")
     for partition, here in enumerate(read):
         open_ones = {incident.id for incident in here if incident.state is IncidentState.OPEN}
-        over = {incident.id for incident in here if incident.state is IncidentState.RESOLVED}
+        over = {incident.id for incident in here if incident.state is not IncidentState.OPEN}
         expected = {b"told/%s/%s" % (name.encode(), RECEIVER.encode()): b"" for name in open_ones - over}
         rows = reader.table(plan.names.state("alert"), partition)
         tally.add(tallied("alert-state", expected, [(key, b"") for key in rows if key.startswith(b"told/")], once=True))
