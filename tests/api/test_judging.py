@@ -60,6 +60,15 @@ def test_a_stage_that_does_not_move_is_not_said_to_work(broken: Worker, word: st
     assert word in why
 
 
+def test_lanes_without_ticks_may_rest_but_not_while_something_waits() -> None:
+    """As after a recorded hour that was played: their age tells nothing then."""
+    resting = [worker(one, lane(f"{one}/0", 0, 900.0)) for one in ("detect", "correlate", "alert")]
+    sink = worker("sink")
+    assert [one.state for one in judging.stages_of([*resting, sink], STALE_S, ticks=False)] == [StageState.MOVING] * 4
+    resting[0] = worker("detect", lane("detect/0", 3, 900.0))
+    assert judging.stages_of([*resting, sink], STALE_S, ticks=False)[0].state is StageState.STALLED
+
+
 def test_a_worker_that_does_not_answer_and_a_stage_that_nobody_named_are_said() -> None:
     """A frozen worker times out; one that is not in `api.workers` is not known."""
     dead = worker("", up=False, ready=False, error="does not answer within 2 s", lanes=(), address="http://w")

@@ -17,10 +17,15 @@ _TICKING: Final = "detect"
 """The stage whose lanes always move: quiet partitions of telemetry get ticks."""
 
 
-def stages_of(workers: Sequence[Worker], stale_after_s: float) -> tuple[Stage, ...]:
-    """All stages, in the order in which data flows, each judged by its workers."""
+def stages_of(workers: Sequence[Worker], stale_after_s: float, ticks: bool = True) -> tuple[Stage, ...]:
+    """All stages, in the order in which data flows, each judged by its workers.
+
+    Without `ticks`, which come too rarely to tell, lanes may rest while nothing waits for them, as after a recorded hour that was played.
+    """
     named = {worker.stage for worker in workers if worker.stage}
-    return tuple(_stage(name, [one for one in workers if one.stage == name], stale_after_s) for name in _ordered(named))
+    return tuple(
+        _stage(name, [one for one in workers if one.stage == name], stale_after_s, ticks) for name in _ordered(named)
+    )
 
 
 def together(stages: Sequence[Stage], workers: Sequence[Worker]) -> tuple[StageState, str]:
@@ -92,7 +97,7 @@ def _ordered(named: Iterable[str]) -> list[str]:
     return [*ORDER, *sorted(set(named) - set(ORDER))]
 
 
-def _stage(name: str, workers: Sequence[Worker], stale_after_s: float) -> Stage:
+def _stage(name: str, workers: Sequence[Worker], stale_after_s: float, ticks: bool) -> Stage:
     if not workers:
         return Stage(name, StageState.UNKNOWN, "no worker of it is known to answer")
     unready = [one.address for one in workers if not one.ready]
@@ -102,7 +107,7 @@ def _stage(name: str, workers: Sequence[Worker], stale_after_s: float) -> Stage:
     if not lanes:
         return Stage(name, StageState.STALLED, "no worker has a lane")
     still = [lane for lane in lanes if lane.age_s is None or lane.age_s > stale_after_s]
-    if name != _TICKING and len(still) < len(lanes):
+    if (not ticks and name != SINK) or (name != _TICKING and len(still) < len(lanes)):
         # A lane may have nothing to do while others have: it stands still only when something waits for it.
         still = [lane for lane in still if lane.lag > 0 or lane.held_since is not None]
     if still:

@@ -31,8 +31,8 @@ _NAMES: Final = NameLookups()
 class Workers:
     """The workers that the settings name."""
 
-    def __init__(self, urls: Sequence[str], stale_after_s: float) -> None:
-        self._urls, self._stale_after_s = urls, stale_after_s
+    def __init__(self, urls: Sequence[str], stale_after_s: float, ticks: bool) -> None:
+        self._urls, self._stale_after_s, self._ticks = urls, stale_after_s, ticks
         self._session: aiohttp.ClientSession | None = None
         self._lock = asyncio.Lock()
         self._newest: tuple[float, Pipeline] | None = None
@@ -49,7 +49,7 @@ class Workers:
                 found = await asyncio.gather(*[_places(url) for url in self._urls])
                 places = [place for each in found for place in each]
                 workers = tuple(await asyncio.gather(*[self._one(place) for place in places]))
-                stages = judging.stages_of(workers, self._stale_after_s)
+                stages = judging.stages_of(workers, self._stale_after_s, self._ticks)
                 state, why = judging.together(stages, workers)
                 self._newest = (time.monotonic(), Pipeline(time.time_ns() // 1000, state, why, stages, workers))
             return self._newest[1]
@@ -77,9 +77,10 @@ class Workers:
 WORKERS: Final = web.AppKey("workers", Workers)
 
 
-def workers_of(settings: ApiSettings) -> Workers:
-    """Those that the settings name."""
-    return Workers([url.rstrip("/") for url in settings.workers], settings.stale_after_s)
+def workers_of(settings: ApiSettings, tick_after_s: float) -> Workers:
+    """Those that the settings name; quiet partitions get a tick after so many seconds."""
+    urls = [url.rstrip("/") for url in settings.workers]
+    return Workers(urls, settings.stale_after_s, 2 * tick_after_s < settings.stale_after_s)
 
 
 async def pipeline(request: web.Request, query: queries.Query) -> Pipeline:

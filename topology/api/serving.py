@@ -43,7 +43,7 @@ _HEADERS: Final = {
 
 
 def application(
-    store: Store, settings: ApiSettings, commands: Commands, trace_url: str | None = None
+    store: Store, settings: ApiSettings, commands: Commands, trace_url: str | None = None, tick_after_s: float = 1.0
 ) -> web.Application:
     """Everything that is served. The store must be started, and stays the caller's."""
     gate = Gate(settings)
@@ -57,7 +57,7 @@ def application(
     app.on_response_prepare.append(_add_headers)
     app[STORE], app[COMMANDS], app[BODY_S] = store, commands, settings.request_s
     app[TRACE_URL] = trace_url
-    app[WORKERS] = workers_of(settings)
+    app[WORKERS] = workers_of(settings, tick_after_s)
     app[LIVE] = told = Live(settings.live_clients, settings.live_clients_per_tenant)
     app[FOLLOWING] = following = Following(commands.broker, told)
     app[OVERVIEWS] = Overviews(store, app[WORKERS], following, settings.stale_after_s)
@@ -95,10 +95,10 @@ def allow_files(count: int) -> None:
 
 @asynccontextmanager
 async def serving(
-    store: Store, settings: ApiSettings, commands: Commands, trace_url: str | None = None
+    store: Store, settings: ApiSettings, commands: Commands, trace_url: str | None = None, tick_after_s: float = 1.0
 ) -> AsyncIterator[int]:
     """Serves while the context is open; gives the port. Raises OSError when it cannot listen there."""
-    runner = web.AppRunner(application(store, settings, commands, trace_url), access_log=None)
+    runner = web.AppRunner(application(store, settings, commands, trace_url, tick_after_s), access_log=None)
     await runner.setup()
     try:
         assert runner.server is not None
@@ -117,6 +117,7 @@ async def serve(
     commands: Commands,
     say: Callable[[str], None],
     trace_url: str | None = None,
+    tick_after_s: float = 1.0,
 ) -> None:
     """Serves until SIGTERM or SIGINT, and closes the store. Raises OSError.
 
@@ -129,7 +130,7 @@ async def serve(
         loop.add_signal_handler(each, stopping.set)
     starting = asyncio.create_task(_start(store))
     try:
-        async with serving(store, settings, commands, trace_url) as port:
+        async with serving(store, settings, commands, trace_url, tick_after_s) as port:
             say(f"serving http://{settings.host}:{port}/ and below it /api/v1 ({openapi.PATH} describes it)")
             await stopping.wait()
             end_within(ENDS_WITHIN_S)

@@ -73,7 +73,8 @@ class ApiSettings:
 
     stale_after_s: float = 60.0
     """Seconds after which the page and `/api/v1/overview` no longer call something live: the newest data, a lane that has not moved, a broker
-    that has not answered. In good order data are stored within `bucket_s` and `lateness_s` and a few seconds more."""
+    that has not answered. In good order data are stored within `bucket_s` and `lateness_s` and a few seconds more. Where `lanes.tick_after_s` is
+    not less than half of it, lanes that stand still count only while records wait for them."""
 
     def __post_init__(self) -> None:
         for url in self.workers:

@@ -27,7 +27,7 @@ def api(config: Config = None) -> None:
         def say(line: str) -> None:
             typer.echo(f"sentinel: {line}", err=True)
 
-        asyncio.run(serve(store, settings.api, commands, say, settings.alerting.trace_url))
+        asyncio.run(serve(store, settings.api, commands, say, settings.alerting.trace_url, settings.lanes.tick_after_s))
     except OSError as fault:
         raise UserError(
             f"cannot listen on {settings.api.host}:{settings.api.port} ({fault.strerror}); set api.host and api.port"
