@@ -1,0 +1,127 @@
+"""A lane tells whose records are refused, late or ahead of the clock, with what is wrong and what to do, and that it is over."""
+
+from dataclasses import replace
+
+import pytest
+
+from agents.detectors.settings import DetectionSettings, Profile
+from schemas.records import INTAKE, Anomaly, Severity, SignalChange, SignalStatus
+from streams.control import SIGNAL
+from streams.outgoing import Outgoing
+from tests.detection.lanes import NAMES, RunLane
+from tests.detection.log import LANE, Rec, good, raw
+
+pytestmark = pytest.mark.usefixtures("either_kernel")
+
+QUIET = {"0": DetectionSettings(profile=Profile(enabled=False))}
+HOUR_S = 3_600.0
+
+
+def told(lane: RunLane) -> list[Anomaly]:
+    """What the lane found about its input."""
+    return [one for one in lane.anomalies if one.detector == INTAKE]
+
+
+def ended(lane: RunLane) -> list[SignalChange]:
+    """What is over of it."""
+    signals = [dict(sent.headers)[SIGNAL] for sent in lane.sent[NAMES.anomalies] if _is_signal(sent)]
+    return [one for one in map(SignalChange.from_bytes, signals) if one.detector == INTAKE]
+
+
+def _is_signal(sent: Outgoing) -> bool:
+    return any(name == SIGNAL for name, _ in sent.headers)
+
+
+def two_tenants(count: int, behind_s: float, first: int = 0, other: str = "small") -> list[Rec]:
+    """A large tenant on time, and every tenth record of a small one whose clock is that much behind."""
+    records = []
+    for number in range(first, first + count):
+        at = number * 0.1
+        if number % 10:
+            records.append(good(number, at, tenant="large"))
+        else:
+            records.append(good(number, at - behind_s, at, tenant=other, application="shop"))
+    return records
+
+
+def test_a_tenant_whose_clock_is_an_hour_off_is_told_with_what_to_do() -> None:
+    """Though its neighbour sends nine times as much; once, over restarts too; and that it is over when on-time events come."""
+    lane = RunLane(QUIET)
+    for first in range(0, 3_000, 500):
+        lane.takes(two_tenants(500, HOUR_S, first))
+        lane.stops_and_goes_on()
+    (found,) = told(lane)
+    assert (found.tenant, found.application, found.metric, found.first) == ("small", "shop", "late_events", True)
+    assert found.severity is Severity.HIGH
+    assert "20 of the last 20 records of small/shop came 60 min late" in found.reason
+    assert "off by 1 h, which is a time zone" in found.reason
+    assert f"telemetry/{LANE}@{found.offset}" in found.reason
+    assert {each.name: each.value for each in found.evidence}["least_us"] == HOUR_S * 1e6
+    assert ended(lane) == []
+    lane.takes(two_tenants(400, 0.0, 3_000))
+    (over,) = ended(lane)
+    assert (over.tenant, over.application, over.metric, over.status) == (
+        "small",
+        "shop",
+        "late_events",
+        SignalStatus.NORMAL,
+    )
+
+
+def test_a_producer_that_buffers_is_told_apart_from_a_time_zone() -> None:
+    """By how different the delays are."""
+    lane = RunLane(QUIET)
+    records = [good(number, number * 0.1, tenant="large") for number in range(1_000)]
+    records += [
+        good(1_000 + number, 100 - 12 - number, 100 + number * 0.1, application="batch") for number in range(60)
+    ]
+    lane.takes(records)
+    (found,) = told(lane)
+    assert "holds them back for longer than lanes.lateness_s (5 s)" in found.reason
+
+
+def test_events_ahead_of_the_clock_are_told_apart_from_other_refusals() -> None:
+    """They are dead letters too, and the same advice holds."""
+    lane = RunLane(QUIET)
+    lane.takes(two_tenants(600, -2 * HOUR_S))
+    (found,) = told(lane)
+    assert (found.tenant, found.metric) == ("small", "ahead_events")
+    assert "120 min ahead" in found.reason
+    assert "time zone" in found.reason
+
+
+def test_nine_hundred_refused_records_of_a_tenant_are_told_with_reason_field_and_application() -> None:
+    """The names are those in the record where it can be read, whatever its key; a sample says where it is."""
+    lane = RunLane(QUIET)
+    refused = [
+        replace(good(number, number * 0.1, tenant="small", application="shop", latency_us=-5), key=None)
+        for number in range(900)
+    ]
+    lane.takes(refused)
+    (found,) = told(lane)
+    assert (found.tenant, found.application, found.metric) == ("small", "shop", "bad_records")
+    assert [(each.value, each.count) for each in found.breakdown] == [("latency_us is negative", 20)]
+    assert f"latency_us is negative (20); the last one is telemetry/{LANE}@19" in found.reason
+    lane.takes([good(900 + number, 100 + number, tenant="small", application="shop") for number in range(30)])
+    assert [each.metric for each in ended(lane)] == ["bad_records"]
+
+
+def test_records_that_cannot_be_read_count_for_their_key() -> None:
+    """And for nobody known where there is none."""
+    lane = RunLane(QUIET)
+    lane.takes([raw(number, 0, b"garbage", key=b"acme/shop") for number in range(30)])
+    lane.takes([raw(30 + number, 0, b"garbage", key=None) for number in range(30)])
+    assert [(one.tenant, one.application) for one in told(lane)] == [("acme", "shop"), ("(unknown)", "(intake)")]
+
+
+def test_a_time_in_another_unit_is_told_so() -> None:
+    """Seconds or milliseconds, where microseconds belong."""
+    lane = RunLane(QUIET)
+    event = good(0, 0)
+    lane.takes([event])
+    at = 1_760_000_000
+    lane.takes(
+        [good(1 + number, 0, tenant="small", event_time=at * unit) for number, unit in enumerate([1, 1_000] * 20)]
+    )
+    (found,) = told(lane)
+    assert "seconds or milliseconds where microseconds belong?" in found.reason
