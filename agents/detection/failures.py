@@ -24,9 +24,9 @@ TABLE: Final = "failures"
 """In the lane's state: a row for each open bucket."""
 _VERSION: Final = 1
 
-MOST_LOOKED: Final = 200
+MOST_LOOKED: Final = 20
 """Failed calls of a series in a bucket that are looked at, the first ones."""
-MOST_SERIES: Final = 256
+MOST_SERIES: Final = 64
 """Series of a bucket whose failed calls are looked at, the first ones."""
 MOST_VALUES: Final = 16
 """Different values of a field that are counted, the first ones."""

@@ -14,6 +14,7 @@ from schemas.errors import BadRecord
 from schemas.events import Events
 from schemas.framing import GUID_HEADER, with_prefix
 from schemas.opening import opening_of
+from schemas.packed import Packed
 from schemas.secrets import Secret
 from streams import metrics
 from streams.blocks import Block
@@ -108,8 +109,9 @@ class Intake:
     def details(self, block: Block, offsets: Int64s) -> tuple[Events, Int64s]:
         """Columns of failed calls at these offsets, ascending, which are few: the events, and of each the index of its offset."""
         values = block.values
-        places = np.searchsorted(block.offsets(), offsets).tolist()
-        decoded = self._decoder.decode([values[place] for place in places], FAILURE_COLUMNS)
+        places = np.searchsorted(block.offsets(), offsets)
+        chosen = values[places] if isinstance(values, Packed) else [values[place] for place in places.tolist()]
+        decoded = self._decoder.decode(chosen, FAILURE_COLUMNS)
         return decoded.events, decoded.index
 
     def _decoded(
