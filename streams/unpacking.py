@@ -10,8 +10,8 @@ import numpy as np
 
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 
-_FIRST_GUESS: Final = 8
-_LEAST_GUESS: Final = 65_536
+_FIRST_GUESS: Final = 24
+_LEAST_GUESS: Final = 262_144
 _GROWTH: Final = 4
 _XERIAL: Final = b"\x82SNAPPY\0"
 _XERIAL_HEADER: Final = 16

@@ -373,8 +373,8 @@ MUTATIONS: Final = (
     Mutation(
         "the kernel reads no text beyond its record",
         "schemas/kernel/kernel.c",
-        "            if (value > cursor->end - cursor->at || (op[4] && !utf8(cursor->at, value))) return 0;\n",
-        "            if (op[4] && !utf8(cursor->at, value)) return 0;\n",
+        "            if (!number(cursor, &value) || value < 0 || value > cursor->end - cursor->at) return 0;\n",
+        "            if (!number(cursor, &value) || value < 0) return 0;\n",
         _KERNEL,
     ),
     Mutation(
@@ -394,29 +394,29 @@ MUTATIONS: Final = (
     Mutation(
         "the kernel takes no record that has bytes left",
         "schemas/kernel/kernel.c",
-        "        if (cursor.at != cursor.end) continue;\n",
+        "        else if (cursor.at != cursor.end)\n            verdicts[row] = TRAILING;\n",
         "",
         _KERNEL,
     ),
     Mutation(
         "the kernel holds numbers to their bounds",
         "schemas/kernel/kernel.c",
-        "            if (!number(cursor, &value) || value < op[2] || value > op[3]) return 0;\n            if (op[1] >= 0) columns->numbers",
-        "            if (!number(cursor, &value)) return 0;\n            if (op[1] >= 0) columns->numbers",
+        "            doubts->bounded &= value >= op[2] && value <= op[3];\n            if (op[1] >= 0) columns->numbers",
+        "            if (op[1] >= 0) columns->numbers",
         _KERNEL,
     ),
     Mutation(
         "the kernel takes no number that is not finite",
         "schemas/kernel/kernel.c",
-        "            if (op[1] && (bits >> 52 & 0x7ff) == 0x7ff) return 0;\n",
+        "            doubts->bounded &= !op[1] || (bits >> 52 & 0x7ff) != 0x7ff;\n",
         "",
         _KERNEL,
     ),
     Mutation(
         "the kernel takes no text that is no UTF-8",
         "schemas/kernel/kernel.c",
-        "            if (value > cursor->end - cursor->at || (op[4] && !utf8(cursor->at, value))) return 0;\n",
-        "            if (value > cursor->end - cursor->at) return 0;\n",
+        "            doubts->readable &= !op[4] || utf8(cursor->at, value);\n",
+        "",
         _KERNEL,
     ),
     Mutation(
