@@ -28,7 +28,6 @@ LAST_OFFSET: Final = "sentinel-last-offset"
 DETAIL: Final = "sentinel-detail"
 """Header of a dead letter for what could not be cut: what was found, in words."""
 
-_MOST_TIME_DELTA: Final = 1 << 60
 _WORD: Final = 64
 
 
@@ -117,11 +116,10 @@ def plain_records(header: BatchHeader, records: bytes) -> PlainRecords | None:
         return None
     addresses, sizes, offsets, times = found
     if header.stamped_ms is None:
-        if abs(header.first_time) > MAX_TIME_MS or times.min() < -_MOST_TIME_DELTA or times.max() > _MOST_TIME_DELTA:
+        first = header.first_time
+        if times.min() < NO_TIME - first or times.max() > MAX_TIME_MS - first:
             return None
-        times += header.first_time
-        if times.min() < NO_TIME or times.max() > MAX_TIME_MS:
-            return None
+        times += first
     base = header.base_offset
     numbers = range(base, base + count) if header.is_numbered else offsets + base
     return PlainRecords(Packed(addresses, sizes, (records,)), numbers, times)
