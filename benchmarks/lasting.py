@@ -167,7 +167,9 @@ def _judged(told: Outage, incidents: Sequence[tuple[float, Incident]], begin: fl
         states[incident.id] = incident.state
         is_over = incident.state is not IncidentState.OPEN
         told.found |= begin <= at <= end and incident.change is IncidentChange.OPENED
-        told.resolved_early |= is_over and begin <= at <= end
+        # A false alarm about what goes on as ever may come and go within a day.
+        is_hit = incident.application == APPLICATIONS[0] or KINDS[told.kind].silent == "everything"
+        told.resolved_early |= is_over and is_hit and begin <= at <= end
         told.opened_on_recovery += incident.change is IncidentChange.OPENED and at > end
         told.new_level_told += incident.change is IncidentChange.NEW_LEVEL
         told.no_data_told += incident.change is IncidentChange.NO_DATA
