@@ -45,7 +45,13 @@ def reset(
     """Forget what lanes of a stage have learnt, and their positions. Its workers must be stopped; they start again at the committed offset."""
     from streams.inspection import reset as reset_lanes
 
-    for line in reset_lanes(settings_from(config).broker, stage.value, lane, dry_run=not yes):
+    lines = list(reset_lanes(settings_from(config).broker, stage.value, lane, dry_run=not yes))
+    for line in lines:
         typer.echo(line)
+    if lines and stage is Stage.DETECT:
+        # What was still wrong was in the state that is gone: nothing will say that it ended.
+        typer.echo(
+            "incidents that these lanes have open now do not end by themselves: see sentinel incidents, and sentinel close"
+        )
     if not yes:
         typer.echo("nothing was changed; run it again with --yes")
