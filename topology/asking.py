@@ -151,8 +151,8 @@ class FromApi:
         import urllib.parse
         import urllib.request
 
-        query = urllib.parse.urlencode(parameters)
-        url = f"{self.url.rstrip('/')}/api/v1/{path}" + (f"?{query}" if query else "")
+        query = urllib.parse.urlencode([*parameters, ("times", "us")])
+        url = f"{self.url.rstrip('/')}/api/v1/{path}?{query}"
         headers = {"Authorization": f"Bearer {self.token.reveal()}"} if self.token else {}
         context = ssl.create_default_context(cafile=self.ca_file) if url.startswith("https:") else None
         try:
