@@ -22,13 +22,21 @@ OTHER_TENANT: Final = "command of another tenant than its key"
 
 
 def command_record(topic: str, command: Command, key: Secret) -> Outgoing:
-    """A command, signed, as it stands on the topic under its tenant."""
+    """A command, signed, as it stands on the topic under its tenant.
+
+    The signature holds on this topic and for this tenant, and a copy there is harmless by what commands say: a silence is known by its id until its
+    end, also when it was ended before, and does not come back after that; an expiry names one silence, an acknowledgement one incident. A copy is
+    answered with `repeated` or `refused`.
+    """
     name, value = command.tenant.encode(), command.to_bytes()
     return Outgoing(topic, name, value, ((COMMAND, b"1"), (SIGNATURE, sign(key, COMMAND, topic.encode(), name, value))))
 
 
 def lane_command_record(topic: str, command: Command, key: Secret) -> Outgoing:
-    """A command that stands in a lane itself, signed, so that it counts at its place among the lane's records: in a header, the value is null."""
+    """A command that stands in a lane itself, signed, so that it counts at its place among the lane's records: in a header, the value is null.
+
+    A copy, there or in another lane, is refused: it names one incident, which is over or is not there, and no later one has its id.
+    """
     name, body = command.tenant.encode(), command.to_bytes()
     signature = sign(key, COMMAND, topic.encode(), name, body)
     return Outgoing(topic, name, None, ((COMMAND, body), (SIGNATURE, signature)))

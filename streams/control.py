@@ -3,7 +3,8 @@
 import hashlib
 import hmac
 from collections.abc import Iterable
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from schemas.records import SignalChange
 from schemas.secrets import Secret
@@ -17,6 +18,9 @@ PASSED: Final = "sentinel-passed"
 
 SETTINGS: Final = "sentinel-settings"
 """Header of a control record: a configuration version takes effect here. The record's value is the version's id."""
+
+NUMBER: Final = "sentinel-number"
+"""Header of a control record: the number of its publication, ASCII digits. Older programs gave none."""
 
 WATERMARK: Final = "sentinel-watermark"
 """Header of a lane's watermark on `anomalies`: ASCII `lane offset watermark_us`, the value is null."""
@@ -37,6 +41,37 @@ Headers = Iterable[tuple[str, bytes | None]]
 
 _MOST_DIGITS: Final = 18
 """Of a number that fits 64 bits."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Publication:
+    """Settings as a lane has them from somebody who published them; ordered by number, and by version where two have the same."""
+
+    number: int = 0
+    """Rises from publication to publication; 0 for what an older program published, and before the first."""
+    version: str = "0"
+
+    def supersedes(self, applied: "Publication") -> bool:
+        """Whether it takes effect in a lane where `applied` did last: a copy of a control record does not.
+
+        Without a number it does so only until the first with one, since what an older program published has no order.
+
+        >>> Publication(7, "b").supersedes(Publication(6, "a")), Publication(6, "a").supersedes(Publication(6, "a"))
+        (True, False)
+        >>> Publication(0, "b").supersedes(Publication(0, "a")), Publication(0, "b").supersedes(Publication(6, "a"))
+        (True, False)
+        """
+        return self > applied if self.number else not applied.number
+
+
+class Controlling(Protocol):
+    """A control record, read in whatever way."""
+
+    @property
+    def value(self) -> bytes | None: ...
+
+    @property
+    def headers(self) -> Headers: ...
 
 
 def sign(key: Secret, kind: str, *parts: bytes) -> bytes:
@@ -67,11 +102,22 @@ def passed(headers: Headers) -> int | None:
     return int(said) if said is not None and len(said) <= _MOST_DIGITS and said.isdigit() else None
 
 
-def settings_control(topic: str, partition: int, version: str, key: Secret) -> Outgoing:
-    """A control record that lets a version take effect in one lane."""
-    value = version.encode()
-    signature = sign(key, SETTINGS, topic.encode(), b"%d" % partition, value)
-    return Outgoing(topic, None, value, ((SETTINGS, b"1"), (SIGNATURE, signature)), partition)
+def settings_control(topic: str, partition: int, made: Publication, key: Secret) -> Outgoing:
+    """A control record that lets a version take effect in one lane. Its signature holds for this lane and this number."""
+    value, number = made.version.encode(), b"%d" % made.number
+    signature = sign(key, SETTINGS, topic.encode(), b"%d" % partition, value, number)
+    return Outgoing(topic, None, value, ((SETTINGS, b"1"), (NUMBER, number), (SIGNATURE, signature)), partition)
+
+
+def publication(topic: str, partition: int, key: Secret, record: Controlling) -> Publication | None:
+    """What a control record of this lane says; None when it does not carry our signature over that."""
+    value, number = record.value, header(record.headers, NUMBER)
+    if value is None:
+        return None
+    said = (topic.encode(), b"%d" % partition, value, *(() if number is None else (number,)))
+    if not is_signed(key, record.headers, SETTINGS, *said):
+        return None
+    return Publication(0 if number is None else int(number), value.decode())
 
 
 def watermark(topic: str, partition: int, lane: int, offset: int, watermark_us: int) -> Outgoing:

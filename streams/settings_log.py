@@ -19,7 +19,8 @@ _SKIP_KEY: Final = re.compile(rb"skip(?P<batch>-batch)?/(?P<topic>[^/]+)/(?P<par
 
 
 def version_record(topic: str, settings: Settings, key: Secret) -> Outgoing:
-    """A configuration version, signed, as it stands on the topic under `tenant/version`."""
+    """A configuration version, signed, as it stands on the topic under `tenant/version`. It makes a version known and puts none into effect, so that
+    a copy changes nothing."""
     value = settings.to_bytes()
     name = f"{settings.tenant or '*'}/{settings.version}".encode()
     return Outgoing(topic, name, value, ((SETTINGS, b"1"), (SIGNATURE, sign(key, SETTINGS, name, value))))
@@ -27,17 +28,27 @@ def version_record(topic: str, settings: Settings, key: Secret) -> Outgoing:
 
 def skip_record(topic: str, origin: str, partition: int, offset: int, reason: str, key: Secret) -> Outgoing:
     """A verdict that the record at `offset` kills the decoder. It stands here and not in its lane, since a worker must know it before it comes to
-    the offset, on every replay."""
+    the offset, on every replay. A copy says the same again of the same offset: the place is in the name, which is signed."""
     name = f"skip/{origin}/{partition}/{offset}".encode()
     value = reason.encode()
     return Outgoing(topic, name, value, ((SKIP, b"1"), (SIGNATURE, sign(key, SKIP, name, value))))
 
 
 def skip_batch_record(topic: str, origin: str, partition: int, offset: int, reason: str, key: Secret) -> Outgoing:
-    """A verdict that workers die while they decompress the batch whose first offset is this one."""
+    """A verdict that workers die while they decompress the batch whose first offset is this one. Bound to its place as `skip_record` is."""
     name = f"skip-batch/{origin}/{partition}/{offset}".encode()
     value = reason.encode()
     return Outgoing(topic, name, value, ((SKIP, b"1"), (SIGNATURE, sign(key, SKIP, name, value))))
+
+
+def signed_settings(key: Secret, name: bytes, value: bytes | None, headers: Headers) -> Settings | None:
+    """The configuration version that a record under this name holds; None when it is not signed, or no version that this program can read."""
+    if value is None or _SKIP_KEY.fullmatch(name) or not is_signed(key, headers, SETTINGS, name, value):
+        return None
+    try:
+        return Settings.from_bytes(value)
+    except BadRecord:
+        return None
 
 
 class SettingsLog(FollowedTopic):

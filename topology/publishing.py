@@ -1,10 +1,15 @@
-"""Bringing detection settings to the lanes: an immutable version on `settings`, then a signed control record in every lane."""
+"""Bringing detection settings to the lanes: an immutable version on `settings`, then a signed control record in every lane.
+
+Each publication has a number above those of all before it. A lane takes no control record that is not newer than the last, so whoever may write
+telemetry cannot bring old settings back with a copy, and of two people who publish at once one wins in every lane, in whatever order their
+records come there.
+"""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from agents.detection.served import detectors_of
 from agents.detectors.settings import DetectionSettings
@@ -12,26 +17,38 @@ from agents.detectors.settings_codec import to_json, version_of
 from schemas.records import Settings as Version
 from schemas.secrets import Secret
 from streams.brokers import producer_config
-from streams.control import settings_control
+from streams.control import Publication, settings_control
 from streams.outgoing import Outgoing
 from streams.position import Refused
 from streams.settings import Broker, Lanes
-from streams.settings_log import version_record
+from streams.settings_log import signed_settings, version_record
 from streams.topics import TopicNames
+from topology.reading import Read, whole
 
 _TIMEOUT_S: Final = 30.0
+_NO_ANSWER: Final = "the broker did not answer in time"
 
 
 def records(
-    names: TopicNames, partitions: int, settings: DetectionSettings, key: Secret, author: str, now_us: int
+    names: TopicNames, partitions: int, settings: DetectionSettings, key: Secret, author: str, number: int
 ) -> Iterator[Outgoing]:
-    """The version, which must be durable first, then a control record for each lane."""
-    version = version_of(settings)
-    if version != "0":
-        described = Version(version=version, tenant=None, author=author, created_at=now_us, body=to_json(settings))
-        yield version_record(names.settings, described, key)
+    """The version, which must be durable first, then a control record for each lane. `number` is that of the publication."""
+    made = Publication(number, version_of(settings))
+    # Also a version that every program knows: the number stands in it, for who publishes next.
+    described = Version(version=made.version, tenant=None, author=author, created_at=number, body=to_json(settings))
+    yield version_record(names.settings, described, key)
     for partition in range(partitions):
-        yield settings_control(names.telemetry, partition, version, key)
+        yield settings_control(names.telemetry, partition, made, key)
+
+
+def next_number(known: Iterable[Read], key: Secret, now_us: int) -> int:
+    """The number of a publication that is made now: the time, µs, or what is above all that were published, if some clock was ahead.
+
+    >>> next_number([], Secret("k"), 1_790_000_000_000_000)
+    1790000000000000
+    """
+    signed = (signed_settings(key, record.key or b"", record.value, record.headers) for record in known)
+    return max([now_us, *(settings.created_at + 1 for settings in signed if settings is not None)])
 
 
 def publish(broker: Broker, lanes: Lanes, settings: DetectionSettings, key: Secret, author: str) -> str:
@@ -47,19 +64,40 @@ def publish(broker: Broker, lanes: Lanes, settings: DetectionSettings, key: Secr
         raise Refused(
             "detection settings are signed, and no key is set; give worker.control_key_file, the same for every worker"
         )
-    producer = Producer(producer_config(broker))
-    faults: list[str] = []
-    for record in records(
-        TopicNames(broker.topic_prefix), lanes.partitions, settings, key, author, time.time_ns() // 1000
-    ):
-        _produce(producer, record, _noting(faults))
-        if record.partition is None and producer.flush(_TIMEOUT_S):
-            faults.append("the broker did not answer in time")
-    if producer.flush(_TIMEOUT_S):
-        faults.append("the broker did not answer in time")
+    names = TopicNames(broker.topic_prefix)
+    number = next_number(_known(broker, names.settings), key, time.time_ns() // 1000)
+    faults = _written(
+        Producer(producer_config(broker)), records(names, lanes.partitions, settings, key, author, number)
+    )
     if faults:
         raise Refused(f"the settings were not published: {faults[0]}; try again")
     return version_of(settings)
+
+
+def _known(broker: Broker, topic: str) -> list[Read]:
+    """What stands on the topic. Nothing if there is no such topic: the broker may make it, or refuse what is written to it."""
+    try:
+        return list(whole(broker, [topic]))
+    except KafkaException as error:
+        fault: KafkaError = error.args[0]
+        if fault.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return []
+        raise Refused(f"the settings were not published: {topic} cannot be read: {fault.str()}; try again") from error
+
+
+def _written(producer: Producer, sent: Iterable[Outgoing]) -> list[str]:
+    """Writes these records; what went wrong. Lanes get none before the version is durable: they would wait for it, for ever if it never comes."""
+    faults: list[str] = []
+    for record in sent:
+        _produce(producer, record, _noting(faults))
+        if record.partition is None:
+            if producer.flush(_TIMEOUT_S):
+                faults.append(_NO_ANSWER)
+            if faults:
+                return faults
+    if producer.flush(_TIMEOUT_S):
+        faults.append(_NO_ANSWER)
+    return faults
 
 
 def _produce(producer: Producer, record: Outgoing, done: Callable[[KafkaError | None, Message], None]) -> None:

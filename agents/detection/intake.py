@@ -18,7 +18,7 @@ from schemas.packed import Packed
 from schemas.secrets import Secret
 from streams import metrics
 from streams.blocks import Block
-from streams.control import SETTINGS, TICK, header, is_signed, passed
+from streams.control import NUMBER, SETTINGS, TICK, Publication, header, passed, publication
 from streams.crash_note import CrashNote
 from streams.outgoing import Outgoing, dead_letter
 from streams.settings import Lanes
@@ -30,6 +30,7 @@ Int64s = npt.NDArray[np.int64]
 AHEAD: Final = "event time ahead of the clock"
 BEHIND: Final = "append time behind the clock"
 UNSIGNED: Final = "control record without a valid signature"
+SUPERSEDED: Final = "control record not newer than the settings in effect"
 SKIPPED: Final = "kills the decoder"
 
 
@@ -52,6 +53,8 @@ class Taken:
     """Number of events before it, offset, append time in µs, and the µs that passed as its worker says."""
     versions: list[tuple[int, int, str]]
     """Number of events before it, offset, settings version that takes effect there."""
+    applied: Publication
+    """The settings in effect after the block."""
     block: Block
     """Where it was taken from."""
     stamps: Stamps
@@ -75,18 +78,19 @@ class Intake:
         self._key, self._skipped, self._note = control_key, skipped, note
         self._max_ahead_us = int(limits.max_ahead_s * 1_000_000)
 
-    def settings_named(self, block: Block) -> set[str]:
-        """Versions that signed control records of the block name."""
-        return {
-            record.value.decode()
-            for record in block.headed.values()
-            if record.value is not None and self._is_version(record, block.partition)
-        }
+    def settings_named(self, block: Block, applied: Publication) -> set[str]:
+        """Versions that take effect within the block, where `applied` is in effect before it."""
+        sorted_out = _SortedOut(applied)
+        for index, record in block.headed.items():
+            if header(record.headers, SETTINGS) is not None:
+                self._control(block, index, record, sorted_out)
+        return {version for _, version in sorted_out.versions}
 
-    def take(self, block: Block, columns: tuple[str, ...], stamps: Stamps) -> Taken:
-        """Decodes; what is bad becomes a dead letter with its reason. `stamps` is what was known of the clocks before the block."""
+    def take(self, block: Block, columns: tuple[str, ...], stamps: Stamps, applied: Publication) -> Taken:
+        """Decodes; what is bad becomes a dead letter with its reason. `stamps` is what was known of the clocks before the block, `applied`
+        the settings in effect there."""
         values = block.values
-        sorted_out = _SortedOut()
+        sorted_out = _SortedOut(applied)
         if block.headed:
             values = own = list(values)
             for index, record in block.headed.items():
@@ -154,6 +158,7 @@ class Intake:
             ahead=too_early,
             ticks=[(int(np.searchsorted(offsets, at)), at, append, said) for at, append, said in sorted_out.ticks],
             versions=[(int(np.searchsorted(offsets, at)), at, version) for at, version in sorted_out.versions],
+            applied=sorted_out.applied,
             block=block,
             stamps=stamps,
         )
@@ -166,10 +171,7 @@ class Intake:
             sorted_out.ticks.append((record.offset, record.timestamp * 1000, passed(record.headers)))
         elif header(record.headers, SETTINGS) is not None:
             sorted_out.indices.add(index)
-            if self._is_version(record, block.partition):
-                sorted_out.versions.append((record.offset, record.value.decode()))
-            else:
-                sorted_out.bad.append((index, BadRecord(UNSIGNED)))
+            self._control(block, index, record, sorted_out)
         elif record.value is not None and header(record.headers, GUID_HEADER) is not None:
             try:
                 values[index] = with_prefix(record.value, record.headers, {})
@@ -185,14 +187,16 @@ class Intake:
                 sorted_out.indices.add(index)
                 sorted_out.bad.append((index, BadRecord(SKIPPED)))
 
-    def _is_version(self, record: Any, partition: int) -> bool:
-        return (
-            record.value is not None
-            and header(record.headers, SETTINGS) is not None
-            and is_signed(
-                self._key, record.headers, SETTINGS, self._names.telemetry.encode(), b"%d" % partition, record.value
-            )
-        )
+    def _control(self, block: Block, index: int, record: Any, sorted_out: "_SortedOut") -> None:
+        """A control record takes effect only if it is newer than the one that did before: who may write here can append a copy of an old one."""
+        made = publication(self._names.telemetry, block.partition, self._key, record)
+        if made is None:
+            sorted_out.bad.append((index, BadRecord(UNSIGNED)))
+        elif made.supersedes(sorted_out.applied):
+            sorted_out.applied = made
+            sorted_out.versions.append((record.offset, made.version))
+        else:
+            sorted_out.bad.append((index, BadRecord(SUPERSEDED, NUMBER)))
 
     def _dead_letters(self, block: Block, bad: list[tuple[int, BadRecord]]) -> tuple[list[Outgoing], Faulty, Faulty]:
         """Letters, those refused, and those ahead of the clock."""
@@ -249,9 +253,10 @@ def what_is_wrong(error: BadRecord) -> str:
 class _SortedOut:
     """Records that are no events: their indices in the block, and what each is."""
 
-    __slots__ = ("bad", "indices", "ticks", "versions")
+    __slots__ = ("applied", "bad", "indices", "ticks", "versions")
 
-    def __init__(self) -> None:
+    def __init__(self, applied: Publication) -> None:
+        self.applied = applied
         self.indices: set[int] = set()
         self.bad: list[tuple[int, BadRecord]] = []
         self.ticks: list[tuple[int, int, int | None]] = []

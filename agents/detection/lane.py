@@ -1,6 +1,5 @@
 """One lane of `detect`: a pure function of its records in offset order (§3, §4)."""
 
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import chain
@@ -15,6 +14,7 @@ from agents.detection.failures import Failed
 from agents.detection.intake import Intake, Taken
 from agents.detection.intake_reports import Report, intake_anomaly, intake_change
 from agents.detection.intake_watch import IntakeWatch
+from agents.detection.lane_row import VERSION, LaneRow
 from agents.detection.policy import Policy
 from agents.detection.population import Population
 from agents.detection.segment import Columns, Segment, closes
@@ -25,10 +25,9 @@ from agents.detection.verdicts import anomaly, failed_calls, signal_change
 from agents.detectors.contract import Change, Finding, Kind, Verdicts
 from schemas.records import SignalChange
 from streams.blocks import Block
+from streams.control import Publication, watermark
 from streams.control import signal_change as signal_record
-from streams.control import watermark
 from streams.outgoing import Outgoing, Step
-from streams.pages import seal, unseal
 from streams.position import Refused, reset_command
 from streams.samples import Sample
 from streams.settings import Lanes
@@ -38,10 +37,6 @@ from streams.watermark import Clock, Stamps
 Int64s = npt.NDArray[np.int64]
 
 _META: Final = b"meta"
-_META_VERSION: Final = 3
-_META_ROW: Final = struct.Struct("<qqqqqq")
-_STAMPS: Final = struct.Struct("<q")
-"""Since version 3, behind the row."""
 
 _NO_BUCKET: Final = -(1 << 62)
 
@@ -71,6 +66,7 @@ class DetectLane:
         self._state = LaneState(limits, seed)
         self._clock = Clock()
         self._stamps = Stamps()
+        self._applied = Publication()
         self._closed_to = _NO_BUCKET
         self._last_event_bucket = _NO_BUCKET
         self._watch = IntakeWatch(partition, limits, seed)
@@ -99,13 +95,13 @@ class DetectLane:
         return self._policy.version
 
     def settings_named(self, block: Block) -> set[str]:
-        """Versions in the block's signed control records."""
-        return self._intake.settings_named(block)
+        """Versions that take effect within the block; none that is superseded already, which nobody need have any more."""
+        return self._intake.settings_named(block, self._applied)
 
     def step(self, block: Block) -> Step:
         """Takes the block's records: windows, verdicts, dead letters, closed buckets."""
-        taken = self._intake.take(block, self._columns_for(block), self._stamps)
-        self._stamps = taken.stamps
+        taken = self._intake.take(block, self._columns_for(block), self._stamps, self._applied)
+        self._stamps, self._applied = taken.stamps, taken.applied
         step = Step(now=taken.dead_letters, bad=len(taken.dead_letters), late=0)
         columns = Columns(taken.events)
         first = 0
@@ -119,13 +115,13 @@ class DetectLane:
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Changed pages of every table, and the lane's own row."""
-        own: list[tuple[bytes, bytes | None]] = [(_META, self._meta())] if self._meta_changed else []
+        own: list[tuple[bytes, bytes | None]] = [(_META, self._own_row().to_bytes())] if self._meta_changed else []
         self._meta_changed = False
         return chain(own, self._state.changes())
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
         """Takes what `changes` gave. Raises NewerState, and Refused when buckets had another width or lateness."""
-        version = self._restore_meta(rows[_META]) if _META in rows else _META_VERSION
+        version = self._restore_own(rows[_META]) if _META in rows else VERSION
         self._state.restore(pages_of({key: value for key, value in rows.items() if key != _META}))
         if version == 1:
             subjects = self._state.series.subjects
@@ -139,7 +135,7 @@ class DetectLane:
 
     def _columns_for(self, block: Block) -> tuple[str, ...]:
         """What the settings in effect need, and those that come into effect within the block."""
-        policies = [self._policy, *map(self._policies, sorted(self._intake.settings_named(block)))]
+        policies = [self._policy, *map(self._policies, sorted(self.settings_named(block)))]
         return tuple(dict.fromkeys(column for policy in policies for column in policy.columns))
 
     def _events(self, taken: Taken, columns: Columns, first: int, last: int, step: Step) -> None:
@@ -381,30 +377,30 @@ class DetectLane:
             self._tell_change(change, detector, (bucket + 1) * self._bucket_us, offset, step)
         return gone
 
-    def _meta(self) -> bytes:
-        clock, fixed = self._clock, (self._bucket_us, self._lateness_us)
-        row = _META_ROW.pack(*fixed, clock.time, clock.append, self._closed_to, self._last_event_bucket)
-        version = self._policy.version.encode()
-        row += _STAMPS.pack(self._stamps.reached)
-        return seal(_META_VERSION, row + bytes([len(version)]) + version + self._watch.to_bytes())
+    def _own_row(self) -> LaneRow:
+        return LaneRow(
+            bucket_us=self._bucket_us,
+            lateness_us=self._lateness_us,
+            clock=self._clock,
+            closed_to=self._closed_to,
+            last_event_bucket=self._last_event_bucket,
+            stamps=self._stamps,
+            applied=self._applied,
+            watch=self._watch.to_bytes(),
+        )
 
-    def _restore_meta(self, value: bytes) -> int:
+    def _restore_own(self, value: bytes) -> int:
         """The version that the row had."""
-        version, body = unseal(value, _META_VERSION, "meta")
-        bucket, lateness, time, append, self._closed_to, self._last_event_bucket = _META_ROW.unpack_from(body)
-        if (bucket, lateness) != (self._bucket_us, self._lateness_us):
+        row = LaneRow.from_bytes(value)
+        if (row.bucket_us, row.lateness_us) != (self._bucket_us, self._lateness_us):
             # Bucket numbers would mean other times: every event would be late, or none for years.
             raise Refused(
-                f"lane detect/{self.partition}: its state was made with lanes.bucket_s {bucket / 1e6:g} and lanes.lateness_s "
-                f"{lateness / 1e6:g}; set them back, or let it learn anew: {reset_command('detect', self.partition)}"
+                f"lane detect/{self.partition}: its state was made with lanes.bucket_s {row.bucket_us / 1e6:g} and lanes.lateness_s "
+                f"{row.lateness_us / 1e6:g}; set them back, or let it learn anew: {reset_command('detect', self.partition)}"
             )
-        self._clock = Clock(time, append)
-        body = body[_META_ROW.size :]
-        if version > 2:
-            self._stamps = Stamps(*_STAMPS.unpack_from(body))
-            body = body[_STAMPS.size :]
-        length, named = body[0], body[1:]
-        self._adopt(self._policies(str(named[:length], "utf-8")))
-        restore = self._watch.restore_shares if version == 1 else self._watch.restore
-        restore(bytes(named[length:]))
-        return version
+        self._clock, self._stamps, self._applied = row.clock, row.stamps, row.applied
+        self._closed_to, self._last_event_bucket = row.closed_to, row.last_event_bucket
+        self._adopt(self._policies(row.applied.version))
+        restore = self._watch.restore_shares if row.version == 1 else self._watch.restore
+        restore(row.watch)
+        return row.version

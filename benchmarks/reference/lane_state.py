@@ -18,6 +18,7 @@ from streams.windows import WindowSpec
 _META: Final = b"meta"
 _META_NUMBERS: Final = struct.Struct("<qqqqqq")
 _STAMPS_BYTES: Final = 8
+_NUMBER: Final = struct.Struct("<q")
 _CLOCK: Final = (
     "bucket width",
     "lateness",
@@ -25,6 +26,7 @@ _CLOCK: Final = (
     "append time",
     "first open bucket",
     "newest bucket",
+    "settings number",
     "settings version",
 )
 _WINDOWS: Final = {spec.table: spec for spec in (SERIES_WINDOW, USER_WINDOW)}
@@ -88,10 +90,11 @@ def compared_slowly(actual: Rows, slow: SlowLane) -> Tally:
 def _clock(state: LaneState, slow: SlowLane) -> Tally:
     if slow.open_from is None:
         return Tally("clock")
-    _, body = unseal(state.plain[_META], 3, "meta")
-    end = _META_NUMBERS.size + _STAMPS_BYTES
+    _, body = unseal(state.plain[_META], 4, "meta")
+    numbers = _META_NUMBERS.unpack_from(body) + _NUMBER.unpack_from(body, _META_NUMBERS.size + _STAMPS_BYTES)
+    end = _META_NUMBERS.size + _STAMPS_BYTES + _NUMBER.size
     version = bytes(body[end + 1 : end + 1 + body[end]]).decode()
-    said = dict(zip(_CLOCK, (*_META_NUMBERS.unpack_from(body), version), strict=True))
+    said = dict(zip(_CLOCK, (*numbers, version), strict=True))
     right = (
         slow.times.bucket,
         slow.times.lateness,
@@ -99,6 +102,7 @@ def _clock(state: LaneState, slow: SlowLane) -> Tally:
         slow.appended,
         slow.open_from,
         slow.newest,
+        slow.number,
         slow.version,
     )
     return tallied("clock", dict(zip(_CLOCK, right, strict=True)), said.items(), once=True)

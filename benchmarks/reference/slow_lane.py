@@ -76,6 +76,8 @@ class SlowLane:
         self._topic, self._partition, self._key, self._rules = topic, partition, key, rules
         self.times = times
         self.version = "0"
+        self.number = 0
+        """Of the publication that is in effect; 0 while none had a number."""
         self.time = 0
         """Latest min(event time, append time), moved on by ticks."""
         self.appended = 0
@@ -98,10 +100,7 @@ class SlowLane:
         if record.value is None and "sentinel-tick" in headers:
             self._tick(record)
         elif "sentinel-settings" in headers:
-            if self._is_signed(record, headers.get("sentinel-signature")):
-                self._switch((record.value or b"").decode(), record.offset)
-            else:
-                self.told.dead[record.offset] = "control record without a valid signature"
+            self._control(record, headers.get("sentinel-number"), headers.get("sentinel-signature"))
         elif record.offset in self._skips:
             self.told.dead[record.offset] = "kills the decoder"
         else:
@@ -109,6 +108,18 @@ class SlowLane:
                 self._event(_read(record, self.times.max_ahead), record)
             except BadRecord as bad:
                 self.told.dead[record.offset] = bad.reason
+
+    def _control(self, record: Stored, number: bytes | None, signature: bytes | None) -> None:
+        """The greater number counts, of two that are equal the greater version, and none behind one that has a number."""
+        if not self._is_signed(record, number, signature):
+            self.told.dead[record.offset] = "control record without a valid signature"
+            return
+        version, said = (record.value or b"").decode(), int(number or b"0")
+        if (said == self.number == 0) or said > self.number or (said == self.number and version > self.version):
+            self.number = said
+            self._switch(version, record.offset)
+        else:
+            self.told.dead[record.offset] = "control record not newer than the settings in effect"
 
     def _event(self, event: TelemetryEvent, record: Stored) -> None:
         appended = record.timestamp * 1000
@@ -225,8 +236,10 @@ class SlowLane:
             ordinal=0,
         )
 
-    def _is_signed(self, record: Stored, signature: bytes | None) -> bool:
-        parts = (b"sentinel-settings", self._topic.encode(), b"%d" % self._partition, record.value or b"")
+    def _is_signed(self, record: Stored, number: bytes | None, signature: bytes | None) -> bool:
+        parts = [b"sentinel-settings", self._topic.encode(), b"%d" % self._partition, record.value or b""]
+        if number is not None:
+            parts.append(number)
         message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         right = hmac.new(self._key.encode(), message, hashlib.sha256).hexdigest().encode()
         return record.value is not None and signature is not None and hmac.compare_digest(right, signature)

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.alerting.auditing import Asked
 from agents.alerting.matching import Matcher
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings
 from agents.alerting.silences import MOST
-from schemas.records import AuditOutcome, IncidentChange, NotificationOutcome, Severity
+from schemas.records import AuditOutcome, Command, IncidentChange, NotificationOutcome, Severity
 from tests.alerting.timeline import (
     PAGER,
     Desk,
@@ -19,6 +20,7 @@ from tests.alerting.timeline import (
     deliveries,
     expire,
     incident,
+    micros,
     outcomes,
     reasons,
     silence,
@@ -99,6 +101,38 @@ def test_silence_that_is_expired_ends_at_once_and_does_not_come_back() -> None:
     assert audits(desk.ask(11, expire("s1")))[0].outcome is AuditOutcome.REPEATED
     assert audits(desk.ask(12, command))[0].outcome is AuditOutcome.REPEATED
     assert reasons(desk.at(13, incident("i2", OPENED, 13))) == [Reason.OPENED]
+
+
+@pytest.mark.parametrize("partition", [0, 1])
+def test_copies_of_signed_commands_bring_no_silence_back(partition: int) -> None:
+    """Appended again by whoever may write to the topic, to any partition: while the silence would last, after its end, and after a restart."""
+    desk = Desk()
+    made, ended = silence("s1", "application=chat-api", ends=1000), expire("s1")
+    desk.ask(0, made)
+    desk.ask(10, ended)
+
+    def copied(second: float, command: Command, offset: int) -> list[AuditOutcome]:
+        desk.pass_to(second)
+        told = desk.core.on_command(Asked(command, partition, offset, is_answered_here=True), micros(second))
+        return [audit.outcome for audit in audits(told)]
+
+    assert copied(11, made, 10) == copied(12, ended, 11) == [AuditOutcome.REPEATED]
+    desk.flush()
+    desk.restart()
+    assert copied(13, made, 12) == [AuditOutcome.REPEATED]
+    assert reasons(desk.at(14, incident("i1", OPENED, 14))) == [Reason.OPENED]
+    assert copied(1000, made, 13) == copied(1001, ended, 14) == [AuditOutcome.REFUSED]
+    assert reasons(desk.at(1002, incident("i2", OPENED, 1002))) == [Reason.OPENED]
+
+
+def test_a_copy_that_another_partition_has_first_changes_nothing() -> None:
+    """A lane that begins anew obeys partition after partition: the copy may come before what it copies."""
+    desk = Desk()
+    made, ended = silence("s1", ends=1000), expire("s1")
+    for partition, command in ((0, ended), (0, made), (1, made), (1, ended), (2, made)):
+        offset = desk.core.commands_from(partition)
+        desk.core.on_command(Asked(command, partition, offset, is_answered_here=True), micros(1))
+    assert reasons(desk.at(2, incident("i1", OPENED, 2))) == [Reason.OPENED]
 
 
 def test_incident_that_outgrows_its_silence_is_told() -> None:

@@ -20,6 +20,7 @@ from streams.settings import Broker
 from topology.cli import app
 from topology.embedded import EmbeddedBroker
 from topology.ports import free_port
+from topology.reading import whole
 
 COMMANDS = [
     ("worker",),
@@ -287,6 +288,15 @@ def test_detection_settings_are_published_signed_or_not_at_all(tmp_path: Path) -
         assert "take effect in every lane" in done.stdout
         assert _end_offsets(embedded.address, "sentinel.telemetry") == 4
         assert _end_offsets(embedded.address, "sentinel.settings") == 1
+        again = _sentinel("settings", "publish", SENTINEL_WORKER__CONTROL_KEY="k" * 32, **variables)
+        assert again.returncode == 0, again.stderr
+        assert _end_offsets(embedded.address, "sentinel.telemetry") == 8
+        numbers = [
+            int(dict(one.headers)["sentinel-number"])
+            for one in whole(Broker(bootstrap_servers=embedded.address), ["sentinel.telemetry"])
+        ]
+        assert len(numbers) == 8
+        assert len(set(numbers)) == 2, "every lane has both publications, under the same two numbers"
 
 
 def test_produce_sends_what_it_says() -> None:

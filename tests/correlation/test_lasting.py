@@ -8,6 +8,7 @@ from agents.correlation.open_incident import OpenIncident
 from agents.correlation.settings import CorrelationSettings
 from benchmarks.reference.reading import Stored
 from benchmarks.reference.undisturbed import block_of
+from schemas.errors import BadRecord
 from schemas.records import (
     Audit,
     AuditOutcome,
@@ -18,7 +19,8 @@ from schemas.records import (
     SignalStatus,
 )
 from schemas.secrets import Secret
-from streams.command_log import UNSIGNED, lane_command_record
+from streams.command_log import UNSIGNED, arrived, command_record, lane_command_record
+from streams.control import COMMAND, SIGNATURE
 from streams.outgoing import REASON, Outgoing
 from streams.pages import seal
 from streams.topics import TopicNames
@@ -37,6 +39,7 @@ from tests.correlation.timeline import (
     tick,
     watermark,
 )
+from topology.reading import Read
 
 OPENED, ESCALATED, UPDATED, RESOLVED, NO_DATA, NEW_LEVEL, GIVEN_UP, CLOSED = IncidentChange
 DAY_S = 86_400
@@ -236,6 +239,34 @@ def test_signed_command_in_the_lane_closes_and_is_audited() -> None:
     assert (answer.action, answer.author, answer.outcome) == (CommandKind.CLOSE, "ann", AuditOutcome.APPLIED)
     last = [Incident.from_bytes(one.value or b"") for one in out if one.topic == NAMES.incidents][-1]
     assert last.state is IncidentState.CLOSED
+
+
+def test_copies_of_a_signed_close_end_no_later_incident() -> None:
+    """Again in its own lane, or in another: the incident that it names is over, or was never there; that it was asked again is on record."""
+    program, other = (CorrelateLane(lane, CorrelationSettings(), NAMES, KEY) for lane in (3, 4))
+    found = Outgoing(NAMES.anomalies, b"acme", FOUND.to_bytes())
+    first = Incident.from_bytes(lane_takes(program, found)[0].value or b"")
+    command = lane_command_record(NAMES.anomalies, closed_by("ann", first.id), KEY)
+    lane_takes(program, command)
+    later = Outgoing(NAMES.anomalies, b"acme", anomaly(600, source=(0, 3, 0), metric="cost").to_bytes())
+    for lane in (program, other):
+        opened_later, answer = lane_takes(lane, later, command)
+        assert Incident.from_bytes(opened_later.value or b"").id != first.id
+        assert Audit.from_bytes(answer.value or b"").outcome is AuditOutcome.REFUSED
+        assert lane._correlator.open_incidents == 1
+
+
+def test_a_signed_close_counts_on_its_own_topic_only() -> None:
+    """On `commands` it is a forgery, and so is a command of that topic in a lane of anomalies."""
+    name = closed_by("ann", "i1")
+    moved = lane_command_record(NAMES.anomalies, name, KEY)
+    there = Read(NAMES.commands, 0, 0, moved.key, name.to_bytes(), moved.headers)
+    assert (arrived(NAMES.commands, KEY, 0, there).fault or BadRecord("")).reason == UNSIGNED
+    asked = command_record(NAMES.commands, name, KEY)
+    signature = dict(asked.headers)[SIGNATURE]
+    here = Outgoing(NAMES.anomalies, asked.key, None, ((COMMAND, asked.value or b""), (SIGNATURE, signature)))
+    (letter,) = lane_takes(CorrelateLane(3, CorrelationSettings(), NAMES, KEY), here)
+    assert dict(letter.headers)[REASON].decode() == UNSIGNED
 
 
 def test_unreadable_change_is_a_dead_letter() -> None:

@@ -9,11 +9,12 @@ from agents.detection.intake import AHEAD, BEHIND, SKIPPED, UNSIGNED
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
 from schemas.errors import Reason
 from schemas.framing import GUID_HEADER, prefix
-from schemas.records import Feature, QualityScore, SecurityFinding
+from schemas.records import Feature, QualityScore, SecurityFinding, Settings
 from schemas.secrets import Secret
-from streams.control import PASSED, SETTINGS, SIGNATURE, TICK, settings_control, sign, tick
+from streams.control import NUMBER, PASSED, SETTINGS, SIGNATURE, TICK, Publication, settings_control, sign, tick
 from streams.outgoing import REASON
 from streams.settings import Lanes
+from streams.settings_log import skip_record, version_record
 from tests.detection.lanes import KEY, NAMES, RunLane
 from tests.detection.log import LANE, TOPIC, Rec, event, fetched, good, raw
 
@@ -28,12 +29,22 @@ def altered(**changes: object) -> bytes:
 
 
 def forged(
-    version: bytes, key: str = "not our key", topic: str = TOPIC, lane: int = LANE
+    version: bytes,
+    key: str = "not our key",
+    topic: str = TOPIC,
+    lane: int = LANE,
+    number: bytes = b"",
+    said: bytes = b"",
 ) -> tuple[tuple[str, bytes], ...]:
-    """Headers of a control record that is not ours, or not for this lane."""
-    signature = sign(Secret(key), SETTINGS, topic.encode(), b"%d" % lane, version)
-    return (SETTINGS, b"1"), (SIGNATURE, signature)
+    """Headers of a control record that is not ours, or not for this lane. `number` is signed, `said` is what stands in its header."""
+    signature = sign(Secret(key), SETTINGS, topic.encode(), b"%d" % lane, version, *([number] if number else []))
+    return (SETTINGS, b"1"), *([(NUMBER, said)] if said else []), (SIGNATURE, signature)
 
+
+A_VERSION = version_record(
+    NAMES.settings, Settings(version="v1", tenant=None, author="a", created_at=1, body="{}"), KEY
+)
+A_SKIP = skip_record(NAMES.settings, TOPIC, LANE, 4, "kills the decoder", KEY)
 
 BAD: dict[str, tuple[bytes | None, tuple[tuple[str, bytes], ...], str]] = {
     "garbage": (b"\xde\xad\xbe\xef" * 9, (), Reason.NO_MAGIC),
@@ -68,7 +79,12 @@ BAD: dict[str, tuple[bytes | None, tuple[tuple[str, bytes], ...], str]] = {
     "a control record of another lane": (b"v1", forged(b"v1", KEY.reveal(), lane=LANE + 1), UNSIGNED),
     "a control record of another topic": (b"v1", forged(b"v1", KEY.reveal(), topic="t.other"), UNSIGNED),
     "a control record for another version": (b"v2", forged(b"v1", KEY.reveal()), UNSIGNED),
+    "a control record with another number": (b"v1", forged(b"v1", KEY.reveal(), number=b"5", said=b"6"), UNSIGNED),
+    "a control record without its number": (b"v1", forged(b"v1", KEY.reveal(), number=b"5"), UNSIGNED),
+    "an old control record with a number": (b"v1", forged(b"v1", KEY.reveal(), said=b"5"), UNSIGNED),
     "a control record that is no text": (b"\xff\xfe", forged(b"v1"), UNSIGNED),
+    "a settings version in a lane": (A_VERSION.value, A_VERSION.headers, UNSIGNED),
+    "a signed skip in a lane": (A_SKIP.value, A_SKIP.headers, Reason.NO_MAGIC),
     "a tick with garbage in it": (b"garbage", ((TICK, b"1"),), Reason.NO_MAGIC),
     "an unknown control record": (None, (("sentinel-else", b"1"),), Reason.MISSING),
 }
@@ -197,7 +213,7 @@ def test_a_control_record_takes_effect_where_it_stands() -> None:
         "0": DetectionSettings(rules=(Rule("slow", "latency_us", Comparison.ABOVE, 2_000_000),)),
         "1": DetectionSettings(rules=(Rule("queued", "queue_time_us", Comparison.ABOVE, 1),)),
     }
-    made = settings_control(TOPIC, LANE, "1", KEY)
+    made = settings_control(TOPIC, LANE, Publication(7, "1"), KEY)
     both = {"latency_us": 3_000_000, "queue_time_us": 5}
     lane = RunLane(versions)
     lane.takes([good(0, 0, **both), raw(1, 0, made.value, *made.headers), good(2, 0, **both)])

@@ -7,7 +7,7 @@ from schemas.records import Anomaly, Operation, Settings, Status, TelemetryEvent
 from schemas.secrets import Secret
 from streams.blocks import Block
 from streams.contents import Content, Part
-from streams.control import settings_control
+from streams.control import Publication, settings_control
 from streams.cutting import Record
 from streams.outgoing import Outgoing
 from streams.settings import Lanes
@@ -65,7 +65,7 @@ def log_of(*versions: DetectionSettings) -> SettingsLog:
 def test_settings_that_need_other_columns_may_take_effect_within_a_block() -> None:
     """A rule on a column that no earlier settings looked at judges the events behind its control record, and only those."""
     lane = detect_stage(NAMES, Lanes(partitions=1), log_of(OVERLOADED), KEY, None).new_lane(0)
-    control = settings_control(NAMES.telemetry, 0, version_of(OVERLOADED), KEY)
+    control = settings_control(NAMES.telemetry, 0, Publication(1, version_of(OVERLOADED)), KEY)
     step = lane.step(block_of(event(0), control, event(2)))
     told = [Anomaly.from_bytes(record.value or b"") for record in step.now]
     assert [(one.rule, one.model, one.settings_version) for one in told] == [

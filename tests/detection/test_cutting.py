@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from schemas.framing import prefix
 from schemas.records import Aggregate, QualityScore, Status
-from streams.control import SETTINGS, SIGNATURE, settings_control, sign, tick
+from streams.control import SETTINGS, SIGNATURE, Publication, settings_control, sign, tick
 from streams.settings import Lanes
 from tests.conftest import take_kernel_away
 from tests.detection.lanes import KEY, LIMITS, RunLane, run
@@ -33,9 +33,9 @@ SMALL = Lanes(partitions=2, subjects_per_tenant=3, users_per_tenant=2, subject_e
 """Budgets that are spent and subjects that expire within a log of a few minutes."""
 
 
-def control(offset: int, at_s: float, version: str) -> Rec:
-    """A signed control record."""
-    made = settings_control(TOPIC, LANE, version, KEY)
+def control(offset: int, at_s: float, version: str, number: int | None = None) -> Rec:
+    """A signed control record; its number is the offset where no other is given."""
+    made = settings_control(TOPIC, LANE, Publication(offset if number is None else number, version), KEY)
     return raw(offset, at_s, made.value, *made.headers)
 
 
@@ -94,7 +94,8 @@ def log(seed: int, size: int) -> list[Rec]:
         elif kind == "t":
             records.append(ticked(offset, now))
         elif kind == "v":
-            records.append(control(offset, now, choose.choice(sorted(VERSIONS))))
+            number = choose.choice((None, None, 0, offset // 2, offset - 1 if offset else 0))
+            records.append(control(offset, now, choose.choice(sorted(VERSIONS)), number))
         else:
             records.append(raw(offset, now, b"a", (SETTINGS, b"1"), (SIGNATURE, sign(KEY, SETTINGS, b"x"))))
     return records

@@ -84,7 +84,7 @@ def test_every_reason_is_described(heading: str) -> None:
         "Why a record is in dead letters": {
             *BadReason,
             *Broken,
-            *(intake.AHEAD, intake.BEHIND, intake.UNSIGNED, intake.SKIPPED),
+            *(intake.AHEAD, intake.BEHIND, intake.UNSIGNED, intake.SUPERSEDED, intake.SKIPPED),
             *(command_log.UNSIGNED, command_log.OTHER_TENANT, "refused by the store:"),
         },
         "How an attempt to deliver ends": {*Attempt, Reason.RECEIVER_GONE},

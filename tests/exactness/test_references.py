@@ -16,7 +16,7 @@ from benchmarks.reference.sums import without_bands
 from benchmarks.reference.tally import tallied
 from benchmarks.reference.undisturbed import Undisturbed, cut, detect_lane
 from schemas.records import Aggregate, Anomaly, SignalChange, SignalStatus
-from streams.control import settings_control
+from streams.control import Publication, settings_control
 from streams.outgoing import Outgoing
 
 APPEND_STEP_US = 3_000
@@ -106,15 +106,16 @@ def _lane(plan: Plan) -> Iterator[Stored]:
     def control(record: Outgoing) -> Stored:
         return at(None, record.value, record.headers)
 
-    def settings(version: str) -> Stored:
-        return control(settings_control(plan.names.telemetry, 0, version, plan.control_key))
+    def settings(version: str, number: int) -> Stored:
+        return control(settings_control(plan.names.telemetry, 0, Publication(number, version), plan.control_key))
 
-    yield settings(version_of(plan.first))
+    yield settings(version_of(plan.first), 1)
     changed = False
     for chunk in plan.traffic.chunks():
         if not changed and offset > plan.events // 2:
             changed = True
-            yield settings(version_of(plan.second))
+            yield settings(version_of(plan.second), 2)
+            yield settings(version_of(plan.first), 1)
         for key, value, headers in zip(chunk.keys, chunk.values, chunk.headers, strict=True):
             yield at(key, value, headers)
             if rng.random() < 0.002:

@@ -8,12 +8,14 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
+from agents.detection.intake import SUPERSEDED
 from schemas.errors import Reason
+from schemas.secrets import Secret
 from streams.brokers import producer_config
-from streams.control import SETTINGS
+from streams.control import SETTINGS, Publication, settings_control
 from streams.outgoing import REASON
 from tests.detection.log import event
-from tests.stages.workers import Installation, Kept, Worker, until
+from tests.stages.workers import CONTROL_KEY, Installation, Kept, Worker, until
 
 LANES = 12
 _free_lanes = iter(range(LANES))
@@ -135,6 +137,17 @@ def test_forged_control_records_are_dead_letters_and_forged_ticks_do_nothing(
     until(lambda: counted(worker, lane) == 1, "the good neighbour is counted", worker=worker)
     letters = dead(big, lane)
     assert [letter.headers[REASON] for letter in letters] == [b"control record without a valid signature"] * 2
+
+
+def test_a_signed_control_record_counts_once(big: Installation, worker: Worker, lane: int) -> None:
+    """A copy of it in its own lane is a dead letter, and so is what was published before it."""
+    topic = big.names.telemetry
+    for number in (5, 5, 4):
+        made = settings_control(topic, lane, Publication(number, "0"), Secret(CONTROL_KEY))
+        big.send(topic, lane, [made.value], list(made.headers))
+    big.send(topic, lane, [now_event(0)])
+    until(lambda: counted(worker, lane) == 1, "the good neighbour is counted", worker=worker)
+    assert [letter.headers[REASON] for letter in dead(big, lane)] == [SUPERSEDED.encode()] * 2
 
 
 def transactional(big: Installation, name: str) -> Producer:

@@ -6,8 +6,21 @@ import pytest
 
 from schemas.records import Settings
 from schemas.secrets import Secret
-from streams.control import SETTINGS, SIGNATURE, SKIP, Headers, header, is_signed, settings_control, sign, watermark
-from streams.settings_log import SettingsLog, skip_record, version_record
+from streams.control import (
+    NUMBER,
+    SETTINGS,
+    SIGNATURE,
+    SKIP,
+    Headers,
+    Publication,
+    header,
+    is_signed,
+    publication,
+    settings_control,
+    sign,
+    watermark,
+)
+from streams.settings_log import SettingsLog, skip_batch_record, skip_record, version_record
 
 KEY = Secret("a key that nobody knows")
 TOPIC, LANE = "sentinel.telemetry", 3
@@ -22,12 +35,24 @@ def counts(headers: Headers, *parts: bytes, key: Secret = KEY, kind: str = SETTI
 
 def test_a_signed_control_record_counts_in_its_own_lane_only() -> None:
     """Copied to another partition, another topic, or with another version in it, it is a forgery."""
-    record = settings_control(TOPIC, LANE, "v1", KEY)
-    assert record.value == b"v1"
-    assert counts(record.headers, TOPIC.encode(), b"3", b"v1")
-    assert not counts(record.headers, TOPIC.encode(), b"4", b"v1")
-    assert not counts(record.headers, b"sentinel.other", b"3", b"v1")
-    assert not counts(record.headers, TOPIC.encode(), b"3", b"v2")
+    record = settings_control(TOPIC, LANE, Publication(9, "v1"), KEY)
+    assert publication(TOPIC, LANE, KEY, record) == Publication(9, "v1")
+    assert publication(TOPIC, LANE + 1, KEY, record) is None
+    assert publication("sentinel.other", LANE, KEY, record) is None
+    assert publication(TOPIC, LANE, KEY, replace(record, value=b"v2")) is None
+    assert publication(TOPIC, LANE, KEY, replace(record, value=None)) is None
+    assert publication(TOPIC, LANE, Secret("another key"), record) is None
+
+
+@pytest.mark.parametrize("number", [(), ((NUMBER, b"10"),), ((NUMBER, b""),)])
+def test_the_number_of_a_control_record_is_signed(number: Headers) -> None:
+    """Without it, or with another, it is a forgery; so is one that an older program signed and somebody gave a number."""
+    record = settings_control(TOPIC, LANE, Publication(9, "v1"), KEY)
+    others = tuple(one for one in record.headers if one[0] != NUMBER)
+    assert publication(TOPIC, LANE, KEY, replace(record, headers=(*others, *number))) is None
+    old = (SIGNATURE, sign(KEY, SETTINGS, TOPIC.encode(), b"3", b"v1"))
+    made = publication(TOPIC, LANE, KEY, replace(record, headers=(old, *number)))
+    assert made == (None if number else Publication(0, "v1"))
 
 
 def test_a_signature_of_one_kind_is_none_of_another() -> None:
@@ -89,12 +114,27 @@ def test_a_version_is_immutable() -> None:
 
 
 def test_a_signed_skip_names_one_offset_of_one_partition() -> None:
-    """Of that topic and partition only; an unsigned one, or one with another offset in its key, is not taken."""
+    """Of that topic and partition only, also when it is copied; an unsigned one, or one with another offset in its key, is not taken."""
     skip = skip_record("sentinel.settings", TOPIC, LANE, 4711, "kills the decoder", KEY)
+    batch = skip_batch_record("sentinel.settings", TOPIC, LANE, 4720, "kills the decoder", KEY)
     log = log_with(
         (skip.key, skip.value, skip.headers),
+        (batch.key, batch.value, batch.headers),
+        (skip.key, skip.value, skip.headers),
+        (batch.key, batch.value, batch.headers),
+        (b"skip-batch/sentinel.telemetry/3/4711", skip.value, skip.headers),
+        (b"skip/sentinel.telemetry/3/4720", batch.value, batch.headers),
         (b"skip/sentinel.telemetry/3/4712", skip.value, skip.headers),
         (b"skip/sentinel.telemetry/3/4713", skip.value, ()),
     )
     assert log.skipped(TOPIC, LANE) == {4711}
     assert log.skipped(TOPIC, 2) == set()
+    assert [log.is_deadly(TOPIC, LANE, offset) for offset in (4711, 4720, 4721)] == [False, True, False]
+
+
+def test_a_control_record_of_a_lane_makes_no_version_known() -> None:
+    """Copied to `settings` it is a forgery."""
+    made = settings_control(TOPIC, LANE, Publication(9, "v1"), KEY)
+    log = log_with((b"*/v1", made.value, made.headers), (b"", made.value, made.headers))
+    with pytest.raises(KeyError):
+        log.body("v1")

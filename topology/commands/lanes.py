@@ -53,5 +53,6 @@ def reset(
         typer.echo(
             "incidents that these lanes have open now do not end by themselves: see sentinel incidents, and sentinel close"
         )
+        typer.echo("which detection settings are in effect is forgotten too: run sentinel settings publish afterwards")
     if not yes:
         typer.echo("nothing was changed; run it again with --yes")
