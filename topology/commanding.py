@@ -148,6 +148,8 @@ class Said:
     """Those that are not past their end, in the order in which they end."""
     acknowledgements: list[Command]
     """The newest of each incident that `alert` has not refused, newest first."""
+    audits: list[Audit]
+    """What came of all commands, newest first."""
 
 
 def said(broker: Broker, key: Secret, now: int) -> Said:
@@ -155,7 +157,10 @@ def said(broker: Broker, key: Secret, now: int) -> Said:
 
     What became of each command is read from `audit`, where `alert` has the one implementation of the rules. Raises KafkaException.
     """
-    asked, answered = _asked(broker, key)
+    asked, audits = _asked(broker, key)
+    answered: dict[tuple[str, str], Audit] = {}
+    for audit in audits:
+        _note(answered, audit)
     known: dict[tuple[str, str], Standing] = {}
     acknowledged: dict[tuple[str, str], Command] = {}
     for command in asked:
@@ -169,6 +174,7 @@ def said(broker: Broker, key: Secret, now: int) -> Said:
     return Said(
         sorted(known.values(), key=lambda one: (one.command.ends_at or 0, one.command.id)),
         sorted(acknowledged.values(), key=lambda one: (-one.at, one.id)),
+        sorted(audits, key=_age, reverse=True),
     )
 
 
@@ -177,18 +183,18 @@ def silences(broker: Broker, key: Secret, now: int, tenant: str | None = None) -
     return [one for one in said(broker, key, now).silences if tenant in (None, one.command.tenant)]
 
 
-def _asked(broker: Broker, key: Secret) -> tuple[list[Command], dict[tuple[str, str], Audit]]:
-    """All commands, and of each the answer that counts, by tenant and id."""
+def _asked(broker: Broker, key: Secret) -> tuple[list[Command], list[Audit]]:
+    """All commands, and the answers to them, each in the order of its topic."""
     names = TopicNames(broker.topic_prefix)
     asked: list[Command] = []
-    answered: dict[tuple[str, str], Audit] = {}
+    audits: list[Audit] = []
     for record in whole(broker, [names.commands, names.audit]):
         if record.topic == names.audit:
             if (audit := _audit(record)) is not None:
-                _note(answered, audit)
+                audits.append(audit)
         elif (command := arrived(names.commands, key, record.partition, record).command) is not None:
             asked.append(command)
-    return asked, answered
+    return asked, audits
 
 
 def _standing(command: Command, answer: Audit | None) -> Standing:
@@ -212,7 +218,11 @@ def audits(broker: Broker, tenant: str | None = None, since: int | None = None) 
     """What came of people's commands, the newest first; `since` is µs. Raises KafkaException."""
     found = (_audit(record) for record in whole(broker, [TopicNames(broker.topic_prefix).audit]))
     kept = [one for one in found if one is not None and tenant in (None, one.tenant) and one.at >= (since or 0)]
-    return sorted(kept, key=lambda one: (one.at, one.id), reverse=True)
+    return sorted(kept, key=_age, reverse=True)
+
+
+def _age(audit: Audit) -> tuple[int, str]:
+    return audit.at, audit.id
 
 
 def _note(answered: dict[tuple[str, str], Audit], audit: Audit) -> None:

@@ -1,14 +1,18 @@
 """Silences and acknowledgements through the API: signed commands on the topic, of whom may say so."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
+from agents.alerting.auditing import Asked, audit
 from connectors.store.embedded import EmbeddedStore
 from schemas.documents import Kind
-from schemas.records import CommandKind, IncidentState
+from schemas.records import AuditOutcome, CommandKind, IncidentState
 from schemas.secrets import Secret
+from streams.brokers import producer_config
 from streams.command_log import arrived, lane_command
 from streams.settings import Broker
 from streams.topics import TopicNames
@@ -60,8 +64,9 @@ async def test_an_incident_is_acknowledged_as_long_as_it_is_open(
     """By whoever the token is, unless a name is given."""
     ask = await served(**TOKENS)
     path = f"/api/v1/incidents/{INCIDENT}/acknowledge"
-    assert await ask(path, "POST", {"comment": "looking"}, **AS_ACME) == (202, {})
+    status, accepted = await ask(f"{path}?times=us", "POST", {"comment": "looking"}, **AS_ACME)
     (command,) = commands(broker)
+    assert (status, accepted) == (202, {"command_id": command.id, "asked_at": command.at})
     assert (command.kind, command.target, command.author) == (CommandKind.ACKNOWLEDGE, INCIDENT, "api:acme")
     _, told = await ask("/api/v1/acknowledgements?times=us", **AS_ACME)
     own = {"tenant": "acme", "incident_id": INCIDENT, "author": "api:acme", "comment": "looking", "at": command.at}
@@ -79,14 +84,39 @@ async def test_an_incident_is_closed_by_a_signed_record_in_its_lane(
     """Not on `commands`: correlate obeys at its place among the lane's records."""
     ask = await served(**TOKENS)
     path = f"/api/v1/incidents/{INCIDENT}/close"
-    assert await ask(path, "POST", {"comment": "retired"}, **AS_ACME) == (202, {})
+    status, accepted = await ask(f"{path}?times=us", "POST", {"comment": "retired"}, **AS_ACME)
     assert commands(broker) == []
     topic = TopicNames(broker.topic_prefix).anomalies
     found = [lane_command(topic, KEY, record) for record in whole(broker, [topic])]
     (command,) = [one for one in found if one is not None]
     assert (command.kind, command.target, command.author) == (CommandKind.CLOSE, INCIDENT, "api:acme")
+    assert (status, accepted) == (202, {"command_id": command.id, "asked_at": command.at})
     await store.write([of(Kind.INCIDENT, incident(1, 2, state=IncidentState.RESOLVED))])
     assert (await ask(path, "POST", {}, **AS_ACME))[0] == 409
+
+
+async def test_what_came_of_a_command_is_told_to_who_may_see_it(served: Any, broker: Broker) -> None:
+    """By the ids that its answer has; the newest first, of one incident or of all, and of the own tenant."""
+    ask = await served(**TOKENS)
+    path = f"/api/v1/incidents/{INCIDENT}/close"
+    _, accepted = await ask(path, "POST", {"comment": "retired"}, **AS_ACME)
+    assert (await ask(f"/api/v1/audit?target={INCIDENT}", **AS_ACME))[1] == {"items": [], "next": None}
+    topic = TopicNames(broker.topic_prefix).anomalies
+    (closing,) = [one for one in (lane_command(topic, KEY, record) for record in whole(broker, [topic])) if one]
+    producer = Producer(producer_config(broker))
+    for number, (tenant, outcome) in enumerate((("acme", AuditOutcome.REFUSED), ("other", AuditOutcome.APPLIED))):
+        asked = Asked(replace(closing, tenant=tenant), 0, number, is_answered_here=True)
+        record = audit(asked, outcome, f"because {number}", closing.at + number)
+        producer.produce(TopicNames(broker.topic_prefix).audit, record.to_bytes(), tenant.encode())
+    assert producer.flush(10) == 0
+    await asyncio.sleep(api_commands.KEPT_S)
+    (own,) = (await ask(f"/api/v1/audit?target={INCIDENT}", **AS_ACME))[1]["items"]
+    assert accepted == {"command_id": own["command_id"], "asked_at": own["asked_at"]}
+    assert (own["outcome"], own["detail"], own["action"]) == ("refused", "because 0", "close")
+    both = (await ask("/api/v1/audit", **AS_OPERATOR))[1]["items"]
+    assert [one["tenant"] for one in both] == ["other", "acme"]
+    assert (await ask("/api/v1/audit?target=none", **AS_OPERATOR))[1]["items"] == []
+    assert (await ask("/api/v1/audit?tenant=other", **AS_ACME))[0] == 403
 
 
 @pytest.mark.parametrize(

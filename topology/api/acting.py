@@ -1,4 +1,5 @@
-"""What people ask for: silences and acknowledgements, as signed commands on the topic (§3); `alert` obeys, and the topic `audit` tells."""
+"""What people ask for: silences, acknowledgements and closing an incident, as signed commands (§3); `alert` or `correlate` obeys, and the topic
+`audit` has what came of each."""
 
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from topology.api.access import ASKER, Asker
 from topology.api.commands import COMMANDS
 from topology.api.problems import Problem
 from topology.api.reading import found
-from topology.api.shapes import Acknowledgement, Me, NewSilence, Saying, Silence
+from topology.api.shapes import Accepted, Acknowledgement, Me, NewSilence, Saying, Silence
 
 TRACE_URL: Final = web.AppKey[str | None]("trace_url")
 """Where traces are looked at, with {trace_id}; None when the settings do not say."""
@@ -41,6 +42,14 @@ async def acknowledgements(request: web.Request, query: queries.OfTenants) -> Ma
     return {"items": told, "next": None}
 
 
+async def audit(request: web.Request, query: queries.Audits) -> Mapping[str, object]:
+    """What came of commands, the newest first: applied, repeated, or refused with the reason; the first 1,000. A command that the stage has not
+    processed yet has no record here."""
+    found = (await request.app[COMMANDS].said()).audits
+    own = [one for one in found if query.tenant in (None, one.tenant) and query.target in (None, one.target)]
+    return {"items": own[:_LISTED], "next": None}
+
+
 async def add_silence(request: web.Request, query: queries.Query, given: NewSilence) -> Silence:
     """Hold messages back. A command: `alert` obeys within a second or so, and what is over its limits is refused there; topic `audit` tells."""
     if not given.matchers and not given.everything:
@@ -60,38 +69,37 @@ async def add_silence(request: web.Request, query: queries.Query, given: NewSile
     return _shown(commanding.Standing(command))
 
 
-async def end_silence(request: web.Request, query: queries.OfTenant, given: Saying) -> Mapping[str, object]:
+async def end_silence(request: web.Request, query: queries.OfTenant, given: Saying) -> Accepted:
     """End a silence before its time."""
     named = request.match_info["id"]
     standing = (await request.app[COMMANDS].said()).silences
     if not any(one.command.tenant == query.tenant and one.command.id == named and one.can_be_ended for one in standing):
         raise Problem(404, f"tenant {query.tenant} has no silence {named[:100]} that has not ended")
-    await request.app[COMMANDS].publish(
-        _about(CommandKind.EXPIRE, query.tenant, named, given, request[ASKER]), request[ASKER].tenant
-    )
-    return {}
+    return await _accepted(request, _about(CommandKind.EXPIRE, query.tenant, named, given, request[ASKER]))
 
 
-async def acknowledge(request: web.Request, query: queries.OfTenant, given: Saying) -> Mapping[str, object]:
+async def acknowledge(request: web.Request, query: queries.OfTenant, given: Saying) -> Accepted:
     """Say that somebody cares: receivers are told once, and the incident is not repeated."""
     return await _about_incident(request, query, given, CommandKind.ACKNOWLEDGE)
 
 
-async def close(request: web.Request, query: queries.OfTenant, given: Saying) -> Mapping[str, object]:
+async def close(request: web.Request, query: queries.OfTenant, given: Saying) -> Accepted:
     """End an incident. A command: `correlate` obeys within a second or so, and receivers are told. What is still wrong then opens no other incident
     before it has been normal once."""
     return await _about_incident(request, query, given, CommandKind.CLOSE)
 
 
-async def _about_incident(
-    request: web.Request, query: queries.OfTenant, given: Saying, kind: CommandKind
-) -> Mapping[str, object]:
+async def _about_incident(request: web.Request, query: queries.OfTenant, given: Saying, kind: CommandKind) -> Accepted:
     incident = await found(request, Kind.INCIDENT, query.tenant)
     if incident.body["state"] != IncidentState.OPEN:
         raise Problem(409, f"the incident is {incident.body['state']} already")
-    command = _about(kind, query.tenant, incident.id, given, request[ASKER])
+    return await _accepted(request, _about(kind, query.tenant, incident.id, given, request[ASKER]))
+
+
+async def _accepted(request: web.Request, command: Command) -> Accepted:
+    """Publishes it, and says how to find what came of it."""
     await request.app[COMMANDS].publish(command, request[ASKER].tenant)
-    return {}
+    return Accepted(command.id, command.at)
 
 
 def why_not(request: web.Request) -> str:

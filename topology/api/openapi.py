@@ -114,7 +114,7 @@ def _operation(route: Route) -> Json:
         },
     }
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
-    answer = {Shape.ONE: item, Shape.PAGE: page, Shape.NOTHING: {"type": "object"}}[route.shape]
+    answer = {Shape.ONE: item, Shape.PAGE: page}[route.shape]
     operation: Json = {
         "summary": route.summary,
         "description": (route.answer.__doc__ or "").strip(),

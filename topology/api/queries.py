@@ -99,6 +99,12 @@ class OfTenants(Query):
     )
 
 
+class Audits(OfTenants):
+    """Answers to commands."""
+
+    target: Name | None = Field(None, description="Only about this incident or silence, by its id.")
+
+
 class Span(OfTenants):
     """Documents of some time."""
 

@@ -23,8 +23,6 @@ class Shape(Enum):
     """A record."""
     PAGE = auto()
     """`items`, records, and `next`."""
-    NOTHING = auto()
-    """An empty object: the request is accepted, and its outcome is reported on the topic `audit`."""
 
 
 class Access(Enum):

@@ -68,8 +68,8 @@ class ApiSettings:
     """Seconds in which a client must have taken an answer; then the connection is closed."""
 
     commands_waiting: int = 16
-    """Silences and acknowledgements of one tenant's token, or of the operators', that may wait for Kafka at once; the next one is refused with
-    503. Kafka has 10 s to take one."""
+    """Commands (silences, acknowledgements, closing an incident) of one tenant's token, or of the operators', that may wait for Kafka at once;
+    the next one is refused with 503. Kafka has 10 s to take one."""
 
     stale_after_s: float = 60.0
     """Seconds after which the page and `/api/v1/overview` no longer call something live: the newest data, a lane that has not moved, a broker

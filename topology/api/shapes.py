@@ -28,9 +28,9 @@ class Me:
     tenant: str | None
     """The one tenant that may be seen; null for operators."""
     can_act: bool
-    """Whether silences and acknowledgements are taken."""
+    """Whether commands are accepted: silences, acknowledgements, closing an incident."""
     why_not: str
-    """Why they are not; empty when they are."""
+    """Why they are not accepted; empty when they are."""
     trace_url: str | None
     """Where a trace is looked at (`alerting.trace_url`), with `{trace_id}` for its id; null when the settings do not say."""
 
@@ -63,6 +63,15 @@ class Acknowledgement:
     author: str
     comment: str
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A command that is on its topic. What came of it is the record of `/api/v1/audit` that has both of these."""
+
+    command_id: str
+    """The same for each command of this kind about the same thing."""
+    asked_at: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from connectors.store.port import Point, Subject
-from schemas.records import Anomaly, Incident, Notification
+from schemas.records import Anomaly, Audit, Incident, Notification
 from topology.api import acting, overview, pipeline, queries, reading, shapes
 from topology.api.routes import Access, Route, Shape
 
@@ -27,8 +27,8 @@ ROUTES: Final = (
         f"{_V1}/incidents/{{id}}/acknowledge",
         "Acknowledge an incident",
         queries.OfTenant,
-        Incident,
-        Shape.NOTHING,
+        shapes.Accepted,
+        Shape.ONE,
         acting.acknowledge,
         "POST",
         shapes.Saying,
@@ -39,8 +39,8 @@ ROUTES: Final = (
         f"{_V1}/incidents/{{id}}/close",
         "End an incident",
         queries.OfTenant,
-        Incident,
-        Shape.NOTHING,
+        shapes.Accepted,
+        Shape.ONE,
         acting.close,
         "POST",
         shapes.Saying,
@@ -71,8 +71,8 @@ ROUTES: Final = (
         f"{_V1}/silences/{{id}}",
         "End a silence",
         queries.OfTenant,
-        shapes.Silence,
-        Shape.NOTHING,
+        shapes.Accepted,
+        Shape.ONE,
         acting.end_silence,
         "DELETE",
         shapes.Saying,
@@ -87,6 +87,7 @@ ROUTES: Final = (
         Shape.PAGE,
         acting.acknowledgements,
     ),
+    Route(f"{_V1}/audit", "What came of commands", queries.Audits, Audit, Shape.PAGE, acting.audit),
     Route(
         f"{_V1}/overview",
         "How things are, and how far that can be believed",

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeGuard
 NAMES: Final = frozenset(
     {
         "acknowledged_at",
+        "asked_at",
         "at",
         "ends_at",
         "event_time",

@@ -133,7 +133,7 @@ def audit(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List what people asked for (silences, acknowledgements) and what came of it, from the topic `audit`."""
+    """List what people asked for (silences, acknowledgements, closed incidents) and what came of it, from the topic `audit`."""
     from dataclasses import asdict
 
     from topology.asking import with_iso_times
