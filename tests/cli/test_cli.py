@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from schemas.records import Anomaly, Direction, Evidence, Severity
+from schemas.records import Anomaly, Breakdown, Direction, Evidence, Severity
 from streams.brokers import producer_config
 from streams.settings import Broker
 from topology.cli import app
@@ -328,6 +328,9 @@ def test_explain_finds_one_anomaly_among_others(kafka: str, topic_prefix: str) -
     assert "a" * 32 not in done.stdout
     assert "latency: observed 950000, expected 310000 (above)" in done.stdout
     assert "median_us  310000" in done.stdout
+    assert "breakdown\n  error_type rate_limit  41\n  http_status �[31m429   41\n" in done.stdout
+    assert "events     e1\n" in done.stdout
+    assert "traces     4bf92f3577b34da6a3ce929d0e0e4736\n" in done.stdout
     assert "no anomaly nothing" in _line(_sentinel("explain", "nothing", **_on(kafka, topic_prefix)))
 
 
@@ -353,6 +356,8 @@ def _anomaly(name: str) -> Anomaly:
         reason="far above the usual",
         evidence=(Evidence(name="median_us", value=310_000.0),),
         sample_event_ids=("e1",),
+        sample_trace_ids=("4bf92f3577b34da6a3ce929d0e0e4736",),
+        breakdown=(Breakdown("error_type", "rate_limit", 41), Breakdown("http_status", "\x1b[31m429", 41)),
         lane=3,
         offset=77,
         ordinal=0,

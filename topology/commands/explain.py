@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topology.commands.options import Config, UserError, settings_from
+from topology.commands.options import Config, UserError, plain, settings_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from schemas.records import Anomaly
 
@@ -19,7 +19,8 @@ def explain(
     ],
     config: Config = None,
 ) -> None:
-    """Print what an anomaly says and the evidence from which its score can be computed again.
+    """Print what an anomaly says: how its failed calls failed, some of its events and traces, and the evidence from which its score can be
+    computed again.
 
     Example: sentinel explain 5f0c1d6c0e4b4d1b9a7f3f7f2f7a1c55
     """
@@ -42,7 +43,7 @@ def explain(
         except BadRecord:
             continue
         if anomaly.id == anomaly_id:
-            typer.echo("\n".join(told(anomaly)))
+            typer.echo("\n".join(plain(line) for line in told(anomaly)))
             return
     raise UserError(f"no anomaly {anomaly_id} in {topic}; they are kept for 90 days unless the topic says otherwise")
 
@@ -62,10 +63,19 @@ def told(anomaly: "Anomaly") -> "Iterator[str]":
     yield f"record     lane {anomaly.lane}, offset {anomaly.offset}, ordinal {anomaly.ordinal}"
     if anomaly.sample_event_ids:
         yield f"events     {', '.join(anomaly.sample_event_ids)}"
+    if anomaly.sample_trace_ids:
+        yield f"traces     {', '.join(anomaly.sample_trace_ids)}"
+    if anomaly.breakdown:
+        yield "breakdown"
+        yield from _table([(f"{part.name} {part.value}", str(part.count)) for part in anomaly.breakdown])
     yield "evidence"
-    width = max((len(evidence.name) for evidence in anomaly.evidence), default=0)
-    for evidence in anomaly.evidence:
-        yield f"  {evidence.name:<{width}}  {evidence.value:.12g}"
+    yield from _table([(evidence.name, f"{evidence.value:.12g}") for evidence in anomaly.evidence])
+
+
+def _table(rows: "Sequence[tuple[str, str]]") -> "Iterator[str]":
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, value in rows:
+        yield f"  {name:<{width}}  {value}"
 
 
 def _at(microseconds: int) -> str:

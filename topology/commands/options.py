@@ -49,7 +49,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     What would move the cursor or colour the text is left out of the cells: they come from whoever writes telemetry.
     """
-    cells = [tuple(_plain(cell) for cell in row) for row in (columns, *rows)]
+    cells = [tuple(plain(cell) for cell in row) for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     if sys.stdout.isatty():
         widths = _folded(widths, shutil.get_terminal_size().columns)
@@ -58,8 +58,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             typer.secho(line, bold=number == 0)
 
 
-def _plain(cell: str) -> str:
-    return "".join(character if character.isprintable() else "�" for character in cell)
+def plain(text: str) -> str:
+    """The text without what would move the cursor or colour a terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def _folded(widths: Sequence[int], width: int) -> list[int]:
