@@ -1,24 +1,19 @@
-"""The page in the hands of a person: filters, keys, tokens, silences, what changes while it is open."""
+"""The page in the hands of a person: filters, keys, tokens, what changes while it is open."""
 
-import asyncio
 import json
 import re
 import time
 from itertools import pairwise
-from typing import Any
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Route, expect
 
 from schemas.documents import Kind
-from schemas.records import CommandKind, IncidentState, Severity
-from streams.command_log import arrived
-from streams.topics import TopicNames
+from schemas.records import IncidentState, Severity
 from tests.page import browser, filled
-from tests.page.conftest import ACME, KEY, OPERATOR, Open, Site, Watched, shared
+from tests.page.conftest import ACME, OPERATOR, Open, Site, shared
 from tests.store.documents import aggregate, incident, of
 from topology.api.live import Change
-from topology.reading import whole
 
 pytestmark = shared
 
@@ -187,74 +182,6 @@ async def test_a_tenants_token_shows_that_tenant(guarded: Site, opened: Open) ->
     await expect(page.locator(".incidents .line")).to_have_count(4)
     await expect(page.locator(".stages")).to_contain_text("an operator's token shows why")
     await expect(page.get_by_role("alert")).to_have_count(0)
-
-
-async def _signed_in(guarded: Site, opened: Open, path: str) -> tuple[Watched, Page]:
-    window = await opened(guarded)
-    return window, await window.show(f"{path}#token={OPERATOR}")
-
-
-def _commands(site: Site) -> list[Any]:
-    topic = TopicNames(site.broker.topic_prefix).commands
-    return [arrived(topic, KEY, one.partition, one).command for one in whole(site.broker, [topic])]
-
-
-async def test_an_incident_is_silenced_and_the_silence_ended(guarded: Site, opened: Open) -> None:
-    """What was filled in is what `alert` gets; the silence shows on *now*, where it can be ended."""
-    window, page = await _signed_in(guarded, opened, filled.OPEN_PATH)
-    await page.get_by_role("button", name="Silence…").click()
-    dialog = page.get_by_role("dialog")
-    await expect(dialog.get_by_label("What")).to_have_value("application=chat-assistant\nmodel=heron-large")
-    assert await browser.violations(page) == []
-    await dialog.get_by_label("What").fill("application=chat-assistant\ncolour=red")
-    await dialog.get_by_label("Comment").fill("deploying")
-    await dialog.get_by_label("Your name").fill("ann")
-    await dialog.get_by_role("button", name="Silence", exact=True).click()
-    await expect(dialog.get_by_role("alert")).to_contain_text("no field 'colour'")
-    window.forgive("400")
-    await dialog.get_by_label("What").fill("application=chat-assistant\n\n severity<=high ")
-    await dialog.get_by_role("button", name="Silence", exact=True).click()
-    await expect(page.locator("#said")).to_contain_text("Silenced until")
-    await expect(page.get_by_role("button", name="Silence…")).to_be_focused()
-    command = (await asyncio.to_thread(_commands, guarded))[-1]
-    assert (command.kind, command.tenant, command.author, command.comment) == (
-        CommandKind.SILENCE,
-        "acme",
-        "ann (api:operator)",
-        "deploying",
-    )
-    assert command.matchers == ("application=chat-assistant", "severity<=high")
-    assert command.ends_at - command.starts_at == 7200 * 1_000_000
-    await page.get_by_role("link", name="Now", exact=True).first.click()
-    await expect(page.get_by_text("severity<=high")).to_be_visible()
-    await page.get_by_role("button", name="End…").first.click()
-    await page.get_by_role("dialog").get_by_role("button", name="End it").click()
-    await expect(page.get_by_text("severity<=high")).to_have_count(0)
-    last = (await asyncio.to_thread(_commands, guarded))[-1]
-    assert (last.kind, last.target, last.author) == (CommandKind.EXPIRE, command.id, "ann (api:operator)")
-
-
-async def test_an_incident_is_acknowledged(guarded: Site, opened: Open) -> None:
-    """By name, with a comment."""
-    _, page = await _signed_in(guarded, opened, filled.OPEN_PATH)
-    await page.get_by_role("button", name="Acknowledge…").click()
-    dialog = page.get_by_role("dialog")
-    await dialog.get_by_label("Comment").fill("on it")
-    await dialog.get_by_label("Your name").fill("bob")
-    await page.keyboard.press("Enter")
-    await expect(page.locator("#said")).to_contain_text("Acknowledged")
-    last = (await asyncio.to_thread(_commands, guarded))[-1]
-    assert (last.kind, last.author, last.comment) == (CommandKind.ACKNOWLEDGE, "bob (api:operator)", "on it")
-    assert filled.OPEN_PATH.endswith(last.target)
-
-
-async def test_who_may_only_read_is_told_why(site: Site, opened: Open) -> None:
-    """Before writing anything, with a way to give a token."""
-    page = await (await opened(site)).show(filled.OPEN_PATH)
-    await page.get_by_role("button", name="Acknowledge…").click()
-    await expect(page.get_by_role("dialog")).to_contain_text("without a token one may only read")
-    await page.keyboard.press("Escape")
-    await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 async def _told(site: Site, kind: Kind, number: int) -> None:

@@ -1,10 +1,14 @@
-// What a person does: silence, end a silence, acknowledge. The API asks for a token, so that it is known who may.
+// What a person does: silence, end a silence, acknowledge, close. The API asks for a token, so that it is known who may.
 
+import { Problem } from "./api.js";
 import { h } from "./dom.js";
 import { dialog, field, form } from "./dialogs.js";
 import { clock } from "./units.js";
 
 const NAME = "sentinel.name";
+/** For so long the dialog waits for the stage's answer, which comes within a second or two while the stage runs. */
+const ANSWER_MS = 10_000;
+const AGAIN_MS = 500;
 const SPANS = [
   ["30 minutes", 1800],
   ["1 hour", 3600],
@@ -18,27 +22,62 @@ function author() {
   return h("input", { required: true, maxlength: "100", autocomplete: "name", value: localStorage.getItem(NAME) ?? "" });
 }
 
-/** Opens a form that sends; `send(ask)` does it and answers with what to say. */
+/** Opens a form that sends; `send(waiting)` does it and answers with what to say. What fails after the form was left is said beside it. */
 async function act(page, title, submitLabel, fields, name, send) {
   if (!(await page.mayAct())) return;
+  let isShown = true;
   await dialog(title, (close) =>
     form(
       submitLabel,
       fields,
-      async (failed) => {
+      async (failed, waiting) => {
         localStorage.setItem(NAME, name.value.trim());
         try {
-          const said = await send();
+          const said = await send(waiting);
           close();
           page.say(said);
           page.soon();
         } catch (problem) {
-          failed(problem.detail ?? problem.message);
+          (isShown ? failed : (why) => page.say(why))(problem.detail ?? problem.message);
         }
       },
       close,
     ),
   );
+  isShown = false;
+}
+
+/** What the stage made of an accepted command: its record on the topic `audit`; null when there is none in time, or none can be read. */
+async function answerTo(page, tenant, target, accepted) {
+  const deadline = AbortSignal.timeout(ANSWER_MS);
+  while (!deadline.aborted) {
+    try {
+      const told = await page.ask("/audit", { tenant, target }, deadline);
+      const own = told?.items.find((one) => one.command_id === accepted.command_id && one.asked_at === accepted.asked_at);
+      if (own) return own;
+    } catch (problem) {
+      // The command is on its topic whatever becomes of this question.
+      if (!(problem instanceof Problem)) throw problem;
+    }
+    await new Promise((done) => setTimeout(done, AGAIN_MS));
+  }
+  return null;
+}
+
+/** Asks for a comment and a name, sends a command about one thing (`target` of `tenant`), and says what `stage`, which carries it out, answers. */
+function command(page, { title, submitLabel, meaning, placeholder, path, method = "POST", tenant, target, stage, done }) {
+  const comment = h("input", { maxlength: "500", autofocus: true, placeholder });
+  const name = author();
+  const fields = [meaning.map((one) => h("p", {}, one)), field("Comment", comment), field("Your name", name)];
+  return act(page, title, submitLabel, fields, name, async (waiting) => {
+    const accepted = await page.ask(path, { tenant }, null, { method, body: { author: name.value.trim(), comment: comment.value.trim() } });
+    page.soon();
+    waiting(`Sent. Waiting for ${stage} to answer…`);
+    const answer = await answerTo(page, tenant, target, accepted);
+    if (!answer) return `Sent, but ${stage} has not answered yet. It carries this out when it runs.`;
+    if (answer.outcome === "refused") throw new Problem(409, "Refused", `Refused by ${stage}: ${answer.detail || "no reason is given"}.`);
+    return done;
+  });
 }
 
 export function silence(page, incident) {
@@ -48,9 +87,9 @@ export function silence(page, incident) {
   matchers.value = wanted.join("\n");
   const span = h("select", {}, SPANS.map(([text, seconds]) => h("option", { value: String(seconds) }, text)));
   span.value = "7200";
-  const comment = h("input", { required: true, maxlength: "500", placeholder: "why, as in: deployment, known to the team" });
+  const comment = h("input", { required: true, maxlength: "500", placeholder: "why, for example: deployment, known to the team" });
   const name = author();
-  const hint = "One condition a line; all must hold. FIELD=VALUE or FIELD!=VALUE; application, incident, model, user, metric, detector, and severity also with <= and >=.";
+  const hint = "One condition per line; all must match. FIELD=VALUE or FIELD!=VALUE; application, incident, model, user, metric, detector, and severity also with <= and >=.";
   const fields = [field("What", matchers, hint), field("For how long", span), field("Comment", comment), field("Your name", name)];
   return act(page, "Silence", "Silence", fields, name, async () => {
     const made = await page.ask("/silences", {}, null, {
@@ -69,23 +108,48 @@ export function silence(page, incident) {
 }
 
 export function acknowledge(page, incident) {
-  const comment = h("input", { maxlength: "500", autofocus: true, placeholder: "what you are doing about it" });
-  const name = author();
-  const fields = [h("p", {}, "It is not told again while it is open, and those who were told hear that you care for it."), field("Comment", comment), field("Your name", name)];
-  return act(page, "Acknowledge", "Acknowledge", fields, name, async () => {
-    const path = `/incidents/${encodeURIComponent(incident.id)}/acknowledge`;
-    await page.ask(path, { tenant: incident.tenant }, null, { method: "POST", body: { author: name.value.trim(), comment: comment.value.trim() } });
-    return "Acknowledged; it may take a second until it shows.";
+  return command(page, {
+    title: "Acknowledge",
+    submitLabel: "Acknowledge",
+    meaning: ["Receivers that were notified of this incident are told that you have it, and it is not repeated.", "A rise in severity and the end of the incident are still sent."],
+    placeholder: "what you are doing about it",
+    path: `/incidents/${encodeURIComponent(incident.id)}/acknowledge`,
+    tenant: incident.tenant,
+    target: incident.id,
+    stage: "alert",
+    done: "Acknowledged.",
+  });
+}
+
+export function closeIncident(page, incident) {
+  return command(page, {
+    title: "Close incident",
+    submitLabel: "Close incident",
+    meaning: [
+      "The incident ends now, whatever the data say. Receivers that were notified of it are told that it was closed.",
+      "What is still abnormal opens no new incident until it has been normal once. Anything else that becomes abnormal does.",
+      "A closed incident cannot be opened again. To stop its messages for a while, silence it; to say that you are working on it, acknowledge it.",
+    ],
+    placeholder: "why it is over",
+    path: `/incidents/${encodeURIComponent(incident.id)}/close`,
+    tenant: incident.tenant,
+    target: incident.id,
+    stage: "correlate",
+    done: "The incident is closed.",
   });
 }
 
 export function endSilence(page, one) {
-  const comment = h("input", { maxlength: "500", autofocus: true });
-  const name = author();
-  const fields = [h("p", {}, "Incidents that are open then are told at once."), field("Comment", comment), field("Your name", name)];
-  return act(page, "End a silence", "End it", fields, name, async () => {
-    const path = `/silences/${encodeURIComponent(one.id)}`;
-    await page.ask(path, { tenant: one.tenant }, null, { method: "DELETE", body: { author: name.value.trim(), comment: comment.value.trim() } });
-    return "The silence ends.";
+  return command(page, {
+    title: "End a silence",
+    submitLabel: "End it",
+    meaning: ["Incidents that are still open are notified at once."],
+    placeholder: "why it ends now",
+    path: `/silences/${encodeURIComponent(one.id)}`,
+    method: "DELETE",
+    tenant: one.tenant,
+    target: one.id,
+    stage: "alert",
+    done: "The silence has ended.",
   });
 }

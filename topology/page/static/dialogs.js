@@ -12,8 +12,10 @@ export function dialog(title, body) {
     const close = () => made.close();
     const head = h("header", {}, h("h2", { id }, title), h("button", { type: "button", class: "quiet", "aria-label": "Close", click: close }, "✕"));
     const made = h("dialog", { "aria-labelledby": id }, head, body(close));
+    const opener = document.activeElement?.dataset.key;
     made.addEventListener("close", () => {
       made.remove();
+      refocus(opener);
       done();
     });
     // A click beside it closes it: then the dialog's own backdrop is what was hit.
@@ -24,6 +26,13 @@ export function dialog(title, body) {
     made.showModal();
     (made.querySelector("[autofocus]") ?? made.querySelector("input, textarea, select"))?.focus();
   });
+}
+
+/** The browser gives focus back to what opened the dialog. Where that was made anew meanwhile, its successor gets it, and where it is gone, the content. */
+function refocus(key) {
+  if (document.activeElement && document.activeElement !== document.body) return;
+  const successor = key && [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
+  (successor ?? document.getElementById("main")).focus({ preventScroll: true });
 }
 
 /** Whether one is open. */
@@ -41,7 +50,7 @@ export function field(label, control, hint) {
   return h("label", { class: "field" }, h("span", {}, label), control, hint ? h("small", {}, hint) : null);
 }
 
-/** A form whose submission is ours: `submit(failed)` does it; `failed(text)` says why it cannot be. */
+/** A form whose submission is ours: `submit(failed, waiting)` does it; `failed(text)` says why it cannot be, `waiting(text)` for what it waits. */
 export function form(submitLabel, fields, submit, close) {
   const why = h("p", { class: "wrong", role: "alert", hidden: true });
   const failed = (text) => {
@@ -49,23 +58,32 @@ export function form(submitLabel, fields, submit, close) {
     why.append(h("span", {}, text));
     why.hidden = false;
   };
+  const progress = h("p", { class: "hint", role: "status" });
+  const waiting = (text) => progress.replaceChildren(text);
+  // Not disabled while it submits: that would take focus away from who pressed it.
   const button = h("button", { type: "submit", class: "primary" }, submitLabel);
+  let busy = false;
   const made = h(
     "form",
     {
       submit: async (event) => {
         event.preventDefault();
-        button.disabled = true;
+        if (busy) return;
+        busy = true;
+        button.setAttribute("aria-disabled", "true");
         why.hidden = true;
         try {
-          await submit(failed);
+          await submit(failed, waiting);
         } finally {
-          button.disabled = false;
+          busy = false;
+          button.removeAttribute("aria-disabled");
+          waiting("");
         }
       },
     },
     fields,
     why,
+    progress,
     h("footer", {}, h("button", { type: "button", click: close }, "Cancel"), button),
   );
   return made;

@@ -55,10 +55,13 @@ export class Region {
     const told = JSON.stringify(data);
     if (told === this.shown) return;
     const focused = this.element.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+    const held = this.element.contains(document.activeElement);
     const open = [...this.element.querySelectorAll("details[open][data-key]")].map((one) => one.dataset.key);
     this.element.replaceChildren(...[this.render(...data)].flat(3).filter(Boolean));
     for (const one of this.element.querySelectorAll("details[data-key]")) if (open.includes(one.dataset.key)) one.open = true;
-    if (focused) [...this.element.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused)?.focus();
+    const successor = focused && [...this.element.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused);
+    // What had focus may be gone: the content has it then, so that the tab key goes on from there.
+    if (held) (successor ?? document.getElementById("main")).focus({ preventScroll: !successor });
     this.shown = told;
   }
 }

@@ -1,6 +1,6 @@
 // One *incident*: what is wrong, how it went, its anomalies, who was told and who was not, and why.
 
-import { acknowledge, silence } from "./acting.js";
+import { acknowledge, closeIncident, silence } from "./acting.js";
 import { Problem } from "./api.js";
 import { cut, h, Region } from "./dom.js";
 import { messagesOf, outcome } from "./messages.js";
@@ -127,6 +127,7 @@ function headOf(one, owner, page) {
           { class: "actions" },
           h("button", { type: "button", class: "primary", "data-key": "acknowledge", click: () => acknowledge(page, one) }, "Acknowledge…"),
           h("button", { type: "button", "data-key": "silence", click: () => silence(page, one) }, "Silence…"),
+          h("button", { type: "button", "data-key": "close", click: () => closeIncident(page, one) }, "Close incident…"),
         ),
   );
 }
