@@ -1,7 +1,8 @@
 // One metric of one subject: the picture, what stands under the cursor, and the same as a table.
 
 import { Chart, uPlot } from "./chart.js";
-import { cut, h } from "./dom.js";
+import { cut, h, Region } from "./dom.js";
+import { badge } from "./parts.js";
 import { clock, measured, metricName, metricUnit, time } from "./units.js";
 
 const MOST_ROWS = 360;
@@ -17,18 +18,21 @@ export class SeriesFigure {
     this.closed = false;
     this.told = "";
     this.caption = h("figcaption");
+    this.split = h("div");
+    this.lanes = new Region(this.split, lanesNote);
     this.place = h("div", { class: "plot", role: "img" });
     this.reading = h("p", { class: "reading" });
     this.note = h("p", { class: "note", hidden: true }, "Charts need uPlot, which make setup fetches from npm. The table has the same numbers.");
     this.table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Numbers of the chart" });
     this.details = h("details", { class: "numbers", toggle: () => this.#fillTable() }, h("summary", {}, "The numbers as a table"), this.table);
-    this.element = h("figure", { class: "series" }, this.caption, this.place, this.reading, key(), this.note, this.details);
+    this.element = h("figure", { class: "series" }, this.caption, this.split, this.place, this.reading, key(), this.note, this.details);
   }
 
   /** `points` as the API has them, `marks` {from, to, severity}, `span` [from, to] in µs; `truth` says until when nothing came, and not only nothing is known. */
   async show(subject, metric, stored, marks, span, truth) {
     const points = metric === "request_rate" ? withZeros(stored, Math.min(span[1], closedUntil(truth))) : stored;
-    const told = JSON.stringify([subject, metric, points.length, points[0], points.at(-1), marks, span]);
+    const lanes = Math.max(1, ...points.map((one) => one.lanes ?? 1));
+    const told = JSON.stringify([subject, metric, lanes, points.length, points[0], points.at(-1), marks, span]);
     if (told === this.told) return;
     this.told = told;
     this.points = points;
@@ -37,6 +41,7 @@ export class SeriesFigure {
     const unit = metricUnit(metric);
     this.caption.replaceChildren(h("strong", {}, metricName(metric)), h("span", {}, " of ", cut(subject, 120)), unit ? h("small", {}, unit) : "");
     this.place.setAttribute("aria-label", `Chart of ${metricName(metric)}: ${points.length} buckets, ${marks.length} marked. The table below has the numbers.`);
+    this.lanes.show(lanes);
     this.#fillTable();
     this.#read(null);
     if (!points.length) {
@@ -100,6 +105,17 @@ export class SeriesFigure {
     const head = ["Bucket from", "Observed", "Expected", "Band from", "Band to", "Mark"].map((name) => h("th", { scope: "col" }, name));
     this.table.replaceChildren(h("table", {}, cut, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)));
   }
+}
+
+/** Said where buckets come from more than one lane: what that does to the picture, and what ends it. */
+function lanesNote(lanes) {
+  if (lanes < 2) return null;
+  const why = [
+    "The producers of this application do not send all its events to one partition: they send no key, a key other than tenant/application, or use a partitioner other than murmur2.",
+    "Observed values are the total of all lanes. Each lane learns and judges only its own part, so the expected band is combined from theirs, and a fault may be found later.",
+  ];
+  const what = "Set the key to tenant/application and the partitioner to murmur2 in every producer. The application's anomaly misplaced_events names the likely cause.";
+  return h("details", { class: "lanes", "data-key": "lanes" }, h("summary", {}, badge(`on ${lanes} lanes`, "warn"), " What this means and what to do"), why.map((one) => h("p", {}, one)), h("p", {}, what));
 }
 
 /** Buckets of no request: they are stored for nobody, but a bucket that is closed and not there had none. */
