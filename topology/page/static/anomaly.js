@@ -2,7 +2,7 @@
 
 import { address } from "./api.js";
 import { cut, h, Region } from "./dom.js";
-import { empty, facts, link, loading, section, severity, told } from "./parts.js";
+import { empty, facts, idList, link, loading, section, severity, told } from "./parts.js";
 import { errorsOf } from "./errors.js";
 import { numbersOf } from "./numbers.js";
 import { SeriesFigure } from "./series.js";
@@ -59,7 +59,7 @@ export class AnomalyView {
     const one = await ask(`/anomalies/${encodeURIComponent(id)}`, { tenant });
     this.title = `${metricName(one.metric)} of ${one.application}`;
     this.head.show(one);
-    this.numbers.show(one, one.window_start, false);
+    this.numbers.show({ ...one, since: one.window_start, at: one.window_end }, false);
     this.errors.show(one, this.page.me?.trace_url ?? null);
     this.why.show(one);
     this.evidence.show(one.evidence, one.sample_event_ids);
@@ -131,6 +131,6 @@ function evidenceOf(evidence, ids) {
   return [
     evidence.length ? machinery : empty("It came with no numbers."),
     h("h3", {}, "Some of the events"),
-    ids.length ? h("ul", { class: "ids" }, ids.slice(0, 50).map((id) => h("li", {}, h("code", {}, cut(id, 80))))) : empty("None is named."),
+    ids.length ? idList(ids) : empty("None is named."),
   ];
 }

@@ -1,7 +1,7 @@
 // Which errors: how the failed calls of an anomaly failed, and some of them to look at, with their traces.
 
 import { cut, h } from "./dom.js";
-import { section } from "./parts.js";
+import { idList, section } from "./parts.js";
 import { metricName } from "./units.js";
 
 const MOST = 8;
@@ -18,7 +18,7 @@ export function errorsOf(record, traceUrl) {
   const head = h("tr", {}, ["Field", "Value", "Failed calls"].map((name, index) => h("th", { scope: "col", class: index === 2 ? "number" : null }, name)));
   return section("Which errors", [
     rows.length ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Errors of failed calls" }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows))) : null,
-    traces.length ? [h("h3", {}, "Traces of some of these calls"), h("ul", { class: "ids" }, traces.slice(0, MOST).map((id) => h("li", {}, traceOf(id, traceUrl))))] : null,
+    traces.length ? [h("h3", {}, "Traces of some of these calls"), idList(traces, (id) => traceOf(id, traceUrl), MOST)] : null,
   ].flat().filter(Boolean));
 }
 

@@ -4,11 +4,11 @@ import { acknowledge, closeIncident, silence } from "./acting.js";
 import { Problem } from "./api.js";
 import { cut, h, Region } from "./dom.js";
 import { messagesOf, outcome } from "./messages.js";
-import { anomalyHref, anomalyLine, badge, empty, facts, link, loading, names, section, severity } from "./parts.js";
+import { anomalyHref, anomalyLine, badge, empty, facts, idList, link, loading, names, section, severity } from "./parts.js";
 import { SeriesFigure } from "./series.js";
 import { isOpen, ownerOf, stateBadge } from "./incidents.js";
 import { errorsOf } from "./errors.js";
-import { newestOfGravest, numbersOf } from "./numbers.js";
+import { leadOf, numbersOf } from "./numbers.js";
 import { duration, metricName, METRICS, SEVERITIES, since as sinceThen, time } from "./units.js";
 
 const MESSAGES = 100;
@@ -32,6 +32,8 @@ export class IncidentView {
     this.numbers = new Region(numbers, numbersOf);
     const errors = h("div");
     this.errors = new Region(errors, errorsOf);
+    const events = h("div");
+    this.events = new Region(events, (ids) => (ids.length ? section("Some of the events", idList(ids)) : null));
     this.head = new Region(head, (incident, owner) => headOf(incident, owner, page));
     this.line = new Region(line, timeLine);
     this.anomalies = new Region(anomalies, anomalyList);
@@ -40,7 +42,7 @@ export class IncidentView {
       "div",
       { class: "incident" },
       head,
-      h("div", { class: "wide" }, numbers, errors, this.picture, section("Anomalies", anomalies), section("Messages", messages)),
+      h("div", { class: "wide" }, numbers, errors, this.picture, events, section("Anomalies", anomalies), section("Messages", messages)),
       h("div", { class: "side" }, section("Time line", line)),
     );
   }
@@ -60,23 +62,21 @@ export class IncidentView {
     ]);
     this.title = incident.title;
     this.head.show(incident, owners.items.find((one) => one.incident_id === id) ?? null);
-    this.numbers.show(newestOfGravest(anomalies.items), incident.opened_at, isOpen(incident));
-    this.errors.show(incident, this.page.me?.trace_url ?? null);
+    const lead = leadOf(incident, anomalies.items);
+    this.numbers.show(lead, isOpen(incident));
+    this.errors.show(lead ?? incident, this.page.me?.trace_url ?? null);
+    this.events.show(lead?.sample_event_ids ?? []);
     this.anomalies.show(incident.anomaly_count, anomalies.items);
     this.messages.show(messages.items, messages.next !== null);
     this.line.show(incident, anomalies.items, messages.items);
-    await this.#showSeries(incident, anomalies.items, ask);
+    await this.#showSeries(incident, lead, anomalies.items, ask);
   }
 
-  /** The series that its gravest anomaly is about; of several the one with the most anomalies. */
-  async #showSeries(incident, anomalies, ask) {
-    const counts = new Map();
-    for (const one of anomalies) {
-      if (one.model === null || one.user !== null || !METRICS.includes(one.metric)) continue;
-      const name = JSON.stringify([one.application, one.model, one.metric]);
-      counts.set(name, [...(counts.get(name) ?? []), one]);
-    }
-    const [name, own] = [...counts].sort((a, b) => rank(a[1]) - rank(b[1]) || b[1].length - a[1].length)[0] ?? [];
+  /** The series that the incident is about; where it is about none, that of its most severe anomaly, of several the one with the most anomalies. */
+  async #showSeries(incident, lead, anomalies, ask) {
+    const own = Map.groupBy(anomalies.filter(hasSeries), seriesOf);
+    const [gravest] = [...own].sort((a, b) => rank(a[1]) - rank(b[1]) || b[1].length - a[1].length)[0] ?? [];
+    const name = lead && hasSeries(lead) ? seriesOf(lead) : gravest;
     this.picture.hidden = !name;
     if (!name) return;
     const [application, model, metric] = JSON.parse(name);
@@ -85,7 +85,7 @@ export class IncidentView {
     const end = isOpen(incident) ? Math.ceil(Date.now() / 60e3) * 60e6 : (incident.resolved_at ?? incident.updated_at) + AFTER_US;
     const until = Math.min(end, since + MOST_US);
     const told = await ask("/series", { tenant: incident.tenant, application, model, metric, since, until });
-    const marks = own.map((one) => ({ from: one.window_start, to: one.window_end, severity: one.severity }));
+    const marks = (own.get(name) ?? []).map((one) => ({ from: one.window_start, to: one.window_end, severity: one.severity }));
     await this.figure.show(`${application}/${model}`, metric, told.items, marks, [since, until], this.page.truth);
   }
 
@@ -94,6 +94,9 @@ export class IncidentView {
   }
 }
 
+/** Whether it is about a series that is stored: of a model, and of no single user. */
+const hasSeries = (one) => one.model !== null && one.user === null && METRICS.includes(one.metric);
+const seriesOf = (one) => JSON.stringify([one.application, one.model, one.metric]);
 const rank = (anomalies) => Math.min(...anomalies.map((one) => SEVERITIES.indexOf(one.severity)));
 
 function headOf(one, owner, page) {
@@ -112,8 +115,8 @@ function headOf(one, owner, page) {
       ["Metrics", names(one.metrics.map(metricName))],
       ["Users", one.users.length ? names(one.users) : null],
       ["Opened", [time(one.opened_at), " (", time(one.opened_at, true), ")"]],
-      ["Over", one.resolved_at === null ? null : time(one.resolved_at)],
-      ["Taken as the new level since", one.new_level_since ? time(one.new_level_since) : null],
+      ["Ended", one.resolved_at === null ? null : time(one.resolved_at)],
+      ["New level since", one.new_level_since ? time(one.new_level_since) : null],
       ["Note", one.note ? cut(one.note, 200) : null],
       ["No data since", one.no_data_since ? time(one.no_data_since) : null],
       over ? ["Lasted", duration(lasted)] : ["So far", sinceThen(one.opened_at)],
@@ -135,14 +138,14 @@ function headOf(one, owner, page) {
 const cap = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 function anomalyList(count, items) {
-  if (!items.length) return empty("None of its anomalies is in the store.", "They may have been forgotten before the incident was.");
+  if (!items.length) return empty("None of its anomalies is in the store.", "Retention may have removed them before the incident.");
   const shown = items.slice(0, 50);
   const more = count - shown.length;
   return [h("ul", { class: "lines" }, shown.map(anomalyLine)), more > 0 ? h("p", { class: "hint" }, `and ${more.toLocaleString("en")} more`) : null];
 }
 
 function messageTable(items, isCut) {
-  if (!items.length) return empty("Nobody was told of it.", "No receiver is configured, or nothing was decided yet.");
+  if (!items.length) return empty("Nobody was notified.", "No receiver is configured, or nothing has been decided yet.");
   const rows = messagesOf(items).map((one) =>
     h(
       "li",
@@ -180,7 +183,7 @@ function timeLine(incident, anomalies, messages) {
   return [
     h("ol", { class: "timeline" }, shown.map((one) => h("li", { class: `on-${one.kind}` }, h("span", { class: "at" }, time(one.at)), h("div", {}, one.what)))),
     happened.length > shown.length ? h("p", { class: "hint" }, `and ${happened.length - shown.length} earlier`) : null,
-    h("p", { class: "hint" }, "Anomalies stand at event time, messages at the wall clock's."),
+    h("p", { class: "hint" }, "Anomalies are placed by event time, messages by wall-clock time."),
   ];
 }
 

@@ -1,25 +1,48 @@
-// The four numbers that a person on call looks for first: now, usual, how unusual, since when.
+// The four numbers that a person on call looks for first: now, usual, how unusual, since when. And the record that has them.
 
 import { h } from "./dom.js";
 import { section } from "./parts.js";
 import { measured, metricName, plain, SEVERITIES, since, time } from "./units.js";
 
-/** Of the gravest of these anomalies what was measured last; `isOpen`: whether it goes on. */
-export function newestOfGravest(anomalies) {
+/** What an incident is about: its own evidence, or where an older record has none, what was measured last of the most severe of its anomalies. Null where there is neither. */
+export function leadOf(incident, anomalies) {
+  const newest = newestOfGravest(anomalies);
+  if (!incident.evidence_metric) return newest && { ...newest, since: incident.opened_at, at: newest.window_end };
+  const { evidence_metric: metric, evidence_model: model, evidence_user: user, evidence_rule: rule, evidence_observed: observed } = incident;
+  const lead = { metric, model, user, rule, observed };
+  // When it was measured, and how sure the detector was, only the anomaly says; it may be past the first ones that an incident names.
+  const same = anomalies.findLast((one) => Object.entries(lead).every(([name, value]) => one[name] === value));
+  return {
+    ...lead,
+    application: incident.application,
+    expected: incident.evidence_expected,
+    score: incident.evidence_score,
+    confidence: same?.confidence,
+    since: incident.evidence_since ?? incident.opened_at,
+    at: same?.window_end,
+    breakdown: incident.breakdown,
+    sample_event_ids: incident.sample_event_ids,
+    sample_trace_ids: incident.sample_trace_ids,
+  };
+}
+
+function newestOfGravest(anomalies) {
   const rank = (one) => SEVERITIES.indexOf(one.severity);
   const [gravest] = anomalies.toSorted((a, b) => rank(a) - rank(b) || b.event_time - a.event_time);
   const like = (one) => one.metric === gravest.metric && one.model === gravest.model && one.user === gravest.user;
   return gravest ? anomalies.filter(like).toSorted((a, b) => b.event_time - a.event_time)[0] : null;
 }
 
-export function numbersOf(one, from, isOpen) {
+/** `one`: an anomaly, or what `leadOf` answers, with `since` and, where it is known, `at`, the end of what was measured; `isOpen`: whether it goes on. */
+export function numbersOf(one, isOpen) {
   if (!one) return null;
-  const usual = one.expected === null || one.expected === undefined;
+  const isUnexpected = one.expected === null || one.expected === undefined;
+  const sure = one.confidence === undefined ? `score ${plain(one.score, 3)}` : `${plain(one.confidence * 100, 3)} % sure`;
   const tiles = [
-    [isOpen ? "Now" : "Then", measured(one.metric, one.observed), [metricName(one.metric), ", ", time(one.window_end)]],
-    ["Usual", usual ? "—" : measured(one.metric, one.expected), usual ? "no number was expected" : "what was expected"],
-    ["How unusual", unusual(one), `${plain(one.confidence * 100, 3)} % sure`],
-    ["Since", time(from), isOpen ? ["for ", since(from)] : time(from, true)],
+    [isOpen ? "Now" : "Then", measured(one.metric, one.observed), [metricName(one.metric), one.at ? [", ", time(one.at)] : null]],
+    ["Usual", isUnexpected ? "—" : measured(one.metric, one.expected), isUnexpected ? "no number was expected" : "what was expected"],
+    ["How unusual", unusual(one), sure],
+    ["Since", time(one.since), isOpen ? ["for ", since(one.since)] : time(one.since, true)],
   ];
   return section("In numbers", h("dl", { class: "tiles" }, tiles.map(([term, what, more]) => h("div", {}, h("dt", {}, term), h("dd", {}, what), h("dd", { class: "hint" }, more)))));
 }

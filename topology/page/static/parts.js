@@ -91,6 +91,11 @@ export function told(one) {
   return one.expected === null || one.expected === undefined ? seen : `${seen}, ${measured(one.metric, one.expected)} expected`;
 }
 
+/** Ids of events or traces; `show` makes an element of one. */
+export function idList(ids, show = (id) => h("code", {}, cut(id, 80)), most = 50) {
+  return h("ul", { class: "ids" }, ids.slice(0, most).map((id) => h("li", {}, show(id))));
+}
+
 /** Terms with what they say. */
 export function facts(pairs) {
   return h("dl", { class: "facts" }, pairs.filter(([, what]) => what !== null && what !== undefined).map(([term, what]) => h("div", {}, h("dt", {}, term), h("dd", {}, what))));
