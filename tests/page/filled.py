@@ -11,6 +11,7 @@ from schemas.documents import Document, Kind
 from schemas.records import (
     Aggregate,
     Anomaly,
+    Breakdown,
     Direction,
     Evidence,
     Incident,
@@ -197,6 +198,13 @@ def _incidents(start: int, slow: Sequence[Anomaly], errors: Sequence[Anomaly]) -
         anomaly_count=len(slow),
         models=("heron-large",),
         metrics=("latency", "time_to_first_token"),
+        evidence_metric="time_to_first_token",
+        evidence_model="heron-large",
+        evidence_observed=slow[-1].observed,
+        evidence_expected=slow[-1].expected,
+        evidence_score=slow[-1].score,
+        evidence_since=slow[0].window_start,
+        sample_event_ids=slow[-1].sample_event_ids,
         anomaly_ids=tuple(one.id for one in slow),
     )
     yield incident(
@@ -215,6 +223,15 @@ def _incidents(start: int, slow: Sequence[Anomaly], errors: Sequence[Anomaly]) -
         anomaly_count=len(errors),
         models=("kestrel-code",),
         metrics=("error_rate",),
+        evidence_metric="error_rate",
+        evidence_model="kestrel-code",
+        evidence_observed=errors[-1].observed,
+        evidence_expected=errors[-1].expected,
+        evidence_score=errors[-1].score,
+        evidence_since=errors[0].window_start,
+        breakdown=(Breakdown("error_type", "rate_limit", 41), Breakdown("http_status", "429", 41)),
+        sample_event_ids=errors[-1].sample_event_ids,
+        sample_trace_ids=("4bf92f3577b34da6a3ce929d0e0e4736",),
         anomaly_ids=tuple(one.id for one in errors),
     )
     for number, (application, model) in enumerate(SUBJECTS[3:]):
