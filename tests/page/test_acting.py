@@ -40,8 +40,8 @@ async def writable(tmp_path: Path, broker: Broker) -> AsyncIterator[Site]:
     await store.close()
 
 
-async def _signed_in(guarded: Site, opened: Open, path: str) -> tuple[Watched, Page]:
-    window = await opened(guarded)
+async def _signed_in(guarded: Site, opened: Open, path: str, scheme: str = "light") -> tuple[Watched, Page]:
+    window = await opened(guarded, scheme=scheme)
     return window, await window.show(f"{path}#token={OPERATOR}")
 
 
@@ -177,7 +177,7 @@ async def test_an_incident_is_closed_after_the_page_has_said_what_that_means(wri
 
 async def test_a_refusal_is_shown_with_its_reason_and_what_was_written_stays(guarded: Site, opened: Open) -> None:
     """As correlate gives it; one that came to an earlier command about the same incident is not taken for it."""
-    _, page = await _signed_in(guarded, opened, filled.OPEN_PATH)
+    _, page = await _signed_in(guarded, opened, filled.OPEN_PATH, "dark")
     dialog = await _closing(page)
     for reason in ("no incident of this tenant with this id is open", "another reason"):
         since = _now()
@@ -185,6 +185,9 @@ async def test_a_refusal_is_shown_with_its_reason_and_what_was_written_stays(gua
         await expect(dialog.get_by_role("status")).to_contain_text("Waiting for correlate")
         await _answered(guarded, since, AuditOutcome.REFUSED, reason)
         await expect(dialog.get_by_role("alert")).to_have_text(f"Refused by correlate: {reason}.")
+    assert await browser.violations(page) == []
+    await page.set_viewport_size({"width": browser.PHONE[0], "height": browser.PHONE[1]})
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert await browser.violations(page) == []
     await expect(dialog.get_by_label("Comment")).to_have_value("the customer has left")
     await page.keyboard.press("Escape")
