@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from agents.detection.failures import COLUMNS as FAILURE_COLUMNS
 from agents.detection.faults import NO_TIME, Faulty, FaultyRecords
-from schemas.columns import Decoder
+from schemas.columns import Decoded, Decoder
 from schemas.errors import BadRecord
 from schemas.events import Events
 from schemas.framing import GUID_HEADER, with_prefix
@@ -115,8 +115,14 @@ class Intake:
         values = block.values
         places = np.searchsorted(block.offsets(), offsets)
         chosen = values[places] if isinstance(values, Packed) else [values[place] for place in places.tolist()]
-        decoded = self._decoder.decode(chosen, FAILURE_COLUMNS)
+        decoded = self._decode(block, chosen, FAILURE_COLUMNS)
         return decoded.events, decoded.index
+
+    def _decode(self, block: Block, values: Sequence[bytes | None], columns: tuple[str, ...]) -> Decoded:
+        if self._note is None:
+            return self._decoder.decode(values, columns)
+        with self._note.decoding(block.partition, block.start, block.next_offset):
+            return self._decoder.decode(values, columns)
 
     def _decoded(
         self,
@@ -127,11 +133,7 @@ class Intake:
         columns: tuple[str, ...],
         stamps: Stamps,
     ) -> Taken:
-        if self._note is None:
-            decoded = self._decoder.decode(values, columns)
-        else:
-            with self._note.decoding(block.partition, block.start, block.next_offset):
-                decoded = self._decoder.decode(values, columns)
+        decoded = self._decode(block, values, columns)
         index, events = decoded.index, decoded.events
         records = index if positions is None else positions[index]
         whole = len(records) == len(block)
