@@ -70,10 +70,14 @@ class FetchedBatch:
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
-        self.base_offset: int = _BASE.unpack_from(data)[0]
-        known = len(data) >= HEADER_BYTES and data[_MAGIC_AT] == MAGIC
-        header = BatchHeader._make(_HEADER.unpack_from(data)) if known else None
-        self.header = header if header is not None and header.length == len(data) - _AFTER_LENGTH else None
+        self.header: BatchHeader | None = None
+        if len(data) >= HEADER_BYTES and data[_MAGIC_AT] == MAGIC:
+            header = BatchHeader._make(_HEADER.unpack_from(data))
+            self.base_offset = header.base_offset
+            if header.length == len(data) - _AFTER_LENGTH:
+                self.header = header
+        else:
+            self.base_offset = _BASE.unpack_from(data)[0]
 
     @property
     def next_offset(self) -> int:

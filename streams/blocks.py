@@ -14,7 +14,6 @@ from streams.cutting import Record
 
 Int64s = npt.NDArray[np.int64]
 
-_MS: Final = 1000
 _LOG_APPEND_TIME: Final = 1
 
 STEP_RECORDS: Final = 24_000
@@ -51,13 +50,13 @@ class Block:
         "topic",
     )
 
-    def __init__(self, place: tuple[str, int], start: int, next_offset: int, content: Content) -> None:
+    def __init__(self, place: tuple[str, int], start: int, next_offset: int, content: Content | None) -> None:
         self.topic, self.partition = place
         self.start, self.next_offset = start, next_offset
-        self._content: Content | None = content
+        self._content = content
         self._read: Callable[[], Content] | None = None
         self._several: list[Block] = []
-        self.held = len(content.values)
+        self.held = 0 if content is None else len(content.values)
         self.offset = next_offset - 1
         self.timestamp, self.timestamp_type = 0, _LOG_APPEND_TIME
         self.headers: tuple[()] = ()
@@ -69,8 +68,8 @@ class Block:
         cls, place: tuple[str, int], start: int, next_offset: int, held: int, read: Callable[[], Content]
     ) -> "Block":
         """A block whose records are read by `read`, once, when they are looked at."""
-        block = cls.empty(place, start, next_offset)
-        block._content, block._read, block.held = None, read, held
+        block = cls(place, start, next_offset, None)
+        block._read, block.held = read, held
         return block
 
     @classmethod
@@ -121,17 +120,13 @@ class Block:
         """The records' offsets, ascending; shape (n,)."""
         return self._contents().offsets()
 
+    def places(self, offsets: Int64s) -> Int64s:
+        """The indices of the records at these offsets, ascending."""
+        return self._contents().places(offsets)
+
     def append_times(self) -> Int64s:
         """When the broker took each record, µs; a broker that does not stamp it gives the producer's time. Shape (n,)."""
-        if not self._parts:
-            return np.empty(0, np.int64)
-        times = [
-            np.asarray(part.times_ms, np.int64)
-            if part.stamped_ms is None
-            else np.full(part.count, part.stamped_ms, np.int64)
-            for part in self._parts
-        ]
-        return np.concatenate(times) * _MS
+        return self._contents().append_times()
 
     def records_at(self, indices: Sequence[int]) -> Iterator[Record]:
         """Some records whole, with key and headers, by ascending index. Each batch is read at most once, however many are wanted of it."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from schemas.framing import GUID_HEADER
 from schemas.packed import Packed
-from streams.batches import FetchedBatch
+from streams.batches import BatchHeader, FetchedBatch
 from streams.cutting import Broken, BrokenBatch, Headers, PlainRecords, Record, broken, check_header, cut, plain_records
 from streams.unpacking import NONE, CannotUnpack, TooLarge, unpacked
 
@@ -19,6 +19,8 @@ Int64s = npt.NDArray[np.int64]
 
 OURS: Final = "sentinel-"
 """How all our headers begin (streams.control)."""
+
+_MS: Final = 1000
 
 MAX_BATCH_BYTES: Final = 33_554_432
 """Most bytes that a batch is decompressed to, unless told otherwise."""
@@ -34,7 +36,8 @@ class Reading:
     is_deadly: Callable[[str, int, int], bool] = lambda *_: False
 
 
-@dataclass(frozen=True, slots=True)
+# Of the following there is one for each batch, which may hold few records: frozen ones take three times as long to make.
+@dataclass(slots=True)
 class Source:
     """A batch of a partition, and how it is read. `fault` is what is wrong with its bytes, if that is known already."""
 
@@ -47,31 +50,33 @@ class Source:
         """Those at offsets from `first` to `last`; a broken batch is one record, at its last offset."""
         try:
             # What cannot be cut says so before its first record.
-            found = cut(check_header(self.batch), self.unpacked(), first, last)
+            header = check_header(self.batch)
+            found = cut(header, self.unpacked(header), first, last)
             return chain([one] if (one := next(found, None)) is not None else [], found)
         except BrokenBatch as fault:
             record = broken(self.batch, fault)
             return [record] if first <= record.last_offset <= last else []
 
-    def unpacked(self) -> bytes:
+    def unpacked(self, header: BatchHeader) -> bytes:
         """The records, one behind the other. Raises BrokenBatch."""
         if self.fault is not None:
             raise self.fault
-        batch, header = self.batch, check_header(self.batch)
+        batch = self.batch
         if self.reading.is_deadly(*self.place, batch.base_offset):
             raise BrokenBatch(Broken.DEADLY, "workers died while they decompressed it")
-        if header.codec == NONE:
+        codec = header.codec
+        if codec == NONE:
             return bytes(batch.packed)
         try:
             with self.reading.telling(*self.place, batch.base_offset, batch.next_offset):
-                return unpacked(header.codec, batch.packed, self.reading.max_batch_bytes)
+                return unpacked(codec, batch.packed, self.reading.max_batch_bytes)
         except TooLarge as fault:
             raise BrokenBatch(Broken.TOO_LARGE, f"{fault}; at most {self.reading.max_batch_bytes} are read") from fault
         except CannotUnpack as fault:
             raise BrokenBatch(Broken.CODEC, str(fault)) from fault
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part:
     """What one record batch gave to a block. A broken batch stands at its last offset."""
 
@@ -95,7 +100,7 @@ class Part:
         return self.source.records(int(self.offsets[0]), int(self.offsets[-1]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Content:
     """What is in the records of a block."""
 
@@ -125,9 +130,30 @@ class Content:
 
     def offsets(self) -> Int64s:
         """Of the records, ascending; shape (n,)."""
-        if not self.parts:
-            return np.empty(0, np.int64)
-        return np.concatenate([_numbers(part.offsets) for part in self.parts])
+        numbers = [part.offsets for part in self.parts]
+        whole = _in_one(numbers)
+        if whole is not None:
+            return np.arange(whole.start, whole.stop)
+        return np.concatenate([_numbers(offsets) for offsets in numbers]) if numbers else np.empty(0, np.int64)
+
+    def places(self, offsets: Int64s) -> Int64s:
+        """Of records at these offsets, ascending, their indices."""
+        whole = _in_one([part.offsets for part in self.parts])
+        return np.searchsorted(self.offsets(), offsets) if whole is None else offsets - whole.start
+
+    def append_times(self) -> Int64s:
+        """When the broker took each record, µs; a broker that does not stamp it gives the producer's time. Shape (n,)."""
+        stamped = [part.stamped_ms for part in self.parts]
+        if None not in stamped:
+            counts = np.array([part.count for part in self.parts], np.int64)
+            return np.repeat(np.array(stamped, np.int64) * _MS, counts)
+        times = [
+            np.asarray(part.times_ms, np.int64)
+            if part.stamped_ms is None
+            else np.full(part.count, part.stamped_ms, np.int64)
+            for part in self.parts
+        ]
+        return np.concatenate(times) * _MS
 
     def from_offset(self, offset: int) -> "Content":
         """The records from `offset` on."""
@@ -148,6 +174,16 @@ class Content:
         )
 
 
+def _in_one(numbers: Sequence[range | list[int] | Int64s]) -> range | None:
+    """Neighbouring ranges as one; None where they are not."""
+    start = end = None
+    for offsets in numbers:
+        if not isinstance(offsets, range) or end not in (None, offsets.start):
+            return None
+        start, end = offsets.start if start is None else start, offsets.stop
+    return None if start is None or end is None else range(start, end)
+
+
 def _numbers(offsets: range | list[int] | Int64s) -> Int64s:
     return np.arange(offsets.start, offsets.stop) if isinstance(offsets, range) else np.asarray(offsets, np.int64)
 
@@ -165,25 +201,23 @@ def content_of(source: Source) -> Content:
     """What is in a batch; in a broken one, one broken record."""
     batch = source.batch
     try:
-        records = source.unpacked()
-        plain = plain_records(check_header(batch), records)
-        return _slowly(source, records) if plain is None else _plainly(source, plain, len(records))
+        header = check_header(batch)
+        records = source.unpacked(header)
+        plain = plain_records(header, records)
+        return _slowly(source, header, records) if plain is None else _plainly(source, header, plain, len(records))
     except BrokenBatch as fault:
         record = broken(batch, fault)
         part = Part(1, [record.last_offset], 0, [0], source)
         return Content([None], {}, {0: record}, [part], len(batch.data))
 
 
-def _plainly(source: Source, plain: PlainRecords, size: int) -> Content:
-    stamped = check_header(source.batch).stamped_ms
-    return Content(
-        plain.values, {}, {}, [Part(len(plain.values), plain.offsets, stamped, plain.times_ms, source)], size
-    )
+def _plainly(source: Source, header: BatchHeader, plain: PlainRecords, size: int) -> Content:
+    part = Part(header.records, plain.offsets, header.stamped_ms, plain.times_ms, source)
+    return Content(plain.values, {}, {}, [part], size)
 
 
-def _slowly(source: Source, records: bytes) -> Content:
+def _slowly(source: Source, header: BatchHeader, records: bytes) -> Content:
     """A record at a time. Only values are kept of most: an object per record, alive until its block is done, has Python's collector walk over all."""
-    header = check_header(source.batch)
     values: list[bytes | None] = []
     headed: dict[int, Record] = {}
     broken: dict[int, Record] = {}

@@ -3,10 +3,10 @@
 import mmap
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 _ROW: Final = struct.Struct("<qqqq")
@@ -49,18 +49,28 @@ class CrashNote:
 
     def decoding(self, partition: int, start: int, end: int) -> AbstractContextManager[None]:
         """Says so while the body runs."""
-        return self._doing(_DECODING, partition, start, end)
+        return _Doing(self._map, _DECODING, partition, start, end)
 
     def unpacking(self, partition: int, start: int, end: int) -> AbstractContextManager[None]:
         """Says that a batch is decompressed while the body runs."""
-        return self._doing(_UNPACKING, partition, start, end)
+        return _Doing(self._map, _UNPACKING, partition, start, end)
 
-    @contextmanager
-    def _doing(self, what: int, partition: int, start: int, end: int) -> Iterator[None]:
-        _ROW.pack_into(self._map, 0, what, partition, start, end)
-        yield
-        # Not in a `finally`: an exception is not a death, and the process ends with the note as it was.
-        _ROW.pack_into(self._map, 0, 0, 0, 0, 0)
+
+class _Doing(AbstractContextManager[None]):
+    """A note while the body runs. There is one for each batch, and a generator would take longer."""
+
+    __slots__ = ("_map", "_row")
+
+    def __init__(self, noted: mmap.mmap, *row: int) -> None:
+        self._map, self._row = noted, row
+
+    def __enter__(self) -> None:
+        _ROW.pack_into(self._map, 0, *self._row)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        # An exception is not a death, but the process may end with the note as it was.
+        if kind is None:
+            _ROW.pack_into(self._map, 0, 0, 0, 0, 0)
 
 
 def read_note(path: Path) -> Decoding | Unpacking | None:

@@ -74,7 +74,7 @@ class Record:
         self.last_offset = max(self.last_offset, self.offset)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlainRecords:
     """Records that have a value and no headers that say something to us, all of a batch."""
 

@@ -80,9 +80,15 @@ class Stamps:
 
         None for the first two where no event is ahead.
         """
-        ahead = event_times - append_times > most_ahead
-        if not len(ahead):
+        if not len(event_times):
             return None, None, self
+        newest, earliest = int(event_times.max()), int(append_times.min())
+        if newest <= earliest:
+            # As in all that is read later than it happened: nothing of it is ahead, and each event's own time is the lesser.
+            reached = max(self.reached, newest)
+            if reached - earliest <= WENT_BACK_US:
+                return None, None, Stamps(reached)
+        ahead = event_times - append_times > most_ahead
         if not ahead.any():
             reached = max(self.reached, int(np.minimum(event_times, append_times).max()))
             if reached - int(append_times.min()) <= WENT_BACK_US:

@@ -19,6 +19,7 @@ from schemas.records import Breakdown, Status
 from streams.pages import page_key, seal, unseal
 
 Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 TABLE: Final = "failures"
 """In the lane's state: a row for each open bucket."""
@@ -41,8 +42,17 @@ COLUMNS: Final = ("event_id", "trace_id", "status", "error_type", "http_status")
 FIELDS: Final = ("error_type", "http_class", "http_status", "status")
 """What is counted, in the order in which it is told."""
 
-Details = Callable[[Int64s], tuple[Events, Int64s]]
-"""Reads the `COLUMNS` of the records at these offsets: the events, and of each the index of its offset."""
+_STRETCH: Final = 512
+"""Failed calls of a bucket that are gone through before those of full series are left out; nothing else depends on it."""
+
+_STATUSES: Final = tuple(status.value for status in Status)
+
+_MOST_WAITING_BYTES: Final = 1_048_576
+"""Of the records of a bucket that nobody has asked for; nothing else depends on it."""
+
+Records = Sequence[bytes | None]
+Read = Callable[[Records], tuple[Events, Int64s]]
+"""Reads the `COLUMNS` of records: the events, and of each the index of its record."""
 
 
 @dataclass(slots=True)
@@ -63,90 +73,145 @@ class Failed:
             for value, count in Counter(self.counts.get(name, {})).most_common(MOST_TOLD)
         )
 
-    def count(self, name: str, value: str) -> None:
-        """One more call that had this value."""
+    def count(self, name: str, value: str, calls: int) -> None:
+        """More calls that had this value."""
         known = self.counts.setdefault(name, {})
         if value in known or len(known) < MOST_VALUES:
-            known[value] = known.get(value, 0) + 1
+            known[value] = known.get(value, 0) + calls
 
 
-NO_FAILURES: Final[Mapping[int, Failed]] = {}
+class FailedCalls:
+    """The failed calls of one bucket. Their records wait until somebody asks what they say: in a backlog, most buckets are closed before
+    anybody does."""
+
+    def __init__(self, read: Read, series: dict[int, Failed] | None = None) -> None:
+        self._read, self._series = read, {} if series is None else series
+        self._full = np.zeros(0, bool)
+        """By row, of which series no more is looked at."""
+        self._waiting: list[tuple[Int64s, Records]] = []
+        self._size = 0
+
+    def chosen(self, rows: Int64s) -> Int64s:
+        """Which of these calls, each of the series in its row, are to be looked at: their records are given to `add`."""
+        self._reserve(int(rows.max()) + 1)
+        left, found = np.flatnonzero(~self._full[rows]), [np.zeros(0, np.int64)]
+        while len(left):
+            # After some calls most series are full when everything fails, and the others need not be gone through.
+            some, left = left[:_STRETCH], left[_STRETCH:]
+            found.append(some[self._first(rows[some].tolist())])
+            self._mark()
+            left = left[~self._full[rows[left]]]
+        return np.concatenate(found)
+
+    def add(self, rows: Int64s, records: Records) -> None:
+        """The records of chosen calls, which are to be copies: others hold much else in memory."""
+        self._waiting.append((rows, records))
+        self._size += sum(len(record or b"") for record in records)
+        if self._size > _MOST_WAITING_BYTES:
+            self._look()
+
+    def of(self, row: int) -> Failed | None:
+        """Those of a series."""
+        self._look()
+        return self._series.get(row)
+
+    def rows(self) -> list[tuple[object, ...]]:
+        """Those of all series, for the lane's state."""
+        self._look()
+        return [(row, one.looked, one.counts, one.samples) for row, one in self._series.items()]
+
+    def _first(self, rows: Sequence[int]) -> list[int]:
+        chosen = []
+        for index, row in enumerate(rows):
+            failed = self._series.get(row)
+            if failed is None:
+                if len(self._series) >= MOST_SERIES:
+                    continue
+                failed = self._series[row] = Failed()
+            if failed.looked < MOST_LOOKED:
+                failed.looked += 1
+                chosen.append(index)
+        return chosen
+
+    def _reserve(self, rows: int) -> None:
+        if len(self._full) < rows:
+            self._full = np.zeros(2 * rows, bool)
+            self._mark()
+
+    def _mark(self) -> None:
+        if len(self._series) >= MOST_SERIES:
+            self._full[:] = True
+        for row, failed in self._series.items():
+            self._full[row] = failed.looked >= MOST_LOOKED
+
+    def _look(self) -> None:
+        """Counts what waits, in order. Most calls are alike: equal ones are counted together."""
+        if not self._waiting:
+            return
+        events, index = self._read([record for _, records in self._waiting for record in records])
+        rows = np.concatenate([rows for rows, _ in self._waiting])[index].tolist()
+        self._waiting, self._size = [], 0
+        self._sample(rows, events)
+        errors = _texts(events, "error_type", np.arange(len(rows)))
+        statuses, codes = events.integers("status").tolist(), events.integers("http_status").tolist()
+        for (row, status, error_type, code), calls in Counter(zip(rows, statuses, errors, codes, strict=True)).items():
+            failed = self._series[row]
+            failed.count("status", _STATUSES[status], calls)
+            if error_type:
+                failed.count("error_type", error_type, calls)
+            if code not in (NONE, 0):
+                failed.count("http_class", f"{code // 100}xx", calls)
+                failed.count("http_status", str(code), calls)
+
+    def _sample(self, rows: Sequence[int], events: Events) -> None:
+        room = {row: MOST_SAMPLES - len(self._series[row].samples) for row in set(rows)}
+        places = []
+        for place, row in enumerate(rows):
+            if room[row] > 0:
+                room[row] -= 1
+                places.append(place)
+        at = np.array(places, np.int64)
+        for place, *sample in zip(places, _texts(events, "event_id", at), _texts(events, "trace_id", at), strict=True):
+            self._series[rows[place]].samples.append((sample[0], sample[1]))
 
 
 class Failures:
     """The failed calls of a lane's open buckets: a function of its records in offset order."""
 
-    def __init__(self) -> None:
-        self._open: dict[int, dict[int, Failed]] = {}
-        self._full: dict[int, npt.NDArray[np.bool_]] = {}
-        """Of an open bucket, by row, of which series no more is looked at."""
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._open: dict[int, FailedCalls] = {}
         self._changed: set[int] = set()
         self._written: set[int] = set()
 
-    def count(self, segment: Segment, details: Details) -> None:
-        """Looks at the failed calls of a segment."""
+    def count(self, segment: Segment, records: Callable[[Int64s], Records]) -> None:
+        """Takes the failed calls of a segment; `records` gives copies of the records at some of its offsets."""
         failed = np.flatnonzero(segment.integers("failed"))
-        if len(failed):
-            for bucket in np.unique(segment.buckets[failed]).tolist():
-                self._count(bucket, failed[segment.buckets[failed] == bucket], segment, details)
-
-    def _count(self, bucket: int, failed: Int64s, segment: Segment, details: Details) -> None:
-        wanted = failed[~self._full_of(bucket, int(segment.series.max()) + 1)[segment.series[failed]]]
-        if not len(wanted):
+        if not len(failed):
             return
-        series = self._open.setdefault(bucket, {})
-        chosen = self._chosen(bucket, series, segment.series[wanted].tolist())
-        self._changed.add(bucket)
-        if not chosen:
-            return
-        places = wanted[chosen]
-        events, index = details(segment.offsets[places])
-        for row, call in zip(segment.series[places[index]].tolist(), _calls(events), strict=True):
-            _look(series[row], call)
+        buckets = segment.buckets[failed]
+        for bucket in [int(buckets[0])] if (buckets == buckets[0]).all() else np.unique(buckets).tolist():
+            calls = self._open.setdefault(bucket, FailedCalls(self._read))
+            own = failed[buckets == bucket]
+            places = own[calls.chosen(segment.series[own])]
+            if len(places):
+                calls.add(segment.series[places], records(segment.offsets[places]))
+                self._changed.add(bucket)
 
-    def _chosen(self, bucket: int, series: dict[int, Failed], rows: Sequence[int]) -> list[int]:
-        """Which of these calls are looked at."""
-        chosen = []
-        full = self._full[bucket]
-        for index, row in enumerate(rows):
-            if full[row]:
-                continue
-            failed = series.get(row)
-            if failed is None:
-                if len(series) >= MOST_SERIES:
-                    full[row] = True
-                    continue
-                failed = series[row] = Failed()
-            failed.looked += 1
-            full[row] = failed.looked >= MOST_LOOKED
-            chosen.append(index)
-        return chosen
-
-    def _full_of(self, bucket: int, rows: int) -> npt.NDArray[np.bool_]:
-        full = self._full.get(bucket)
-        if full is None or len(full) < rows:
-            grown = np.zeros(2 * rows, bool)
-            if full is not None:
-                grown[: len(full)] = full
-            full = self._full[bucket] = grown
-        return full
-
-    def close(self, bucket: int) -> Mapping[int, Failed]:
-        """Takes a bucket out: the failed calls of each series, by row."""
-        self._full.pop(bucket, None)
+    def close(self, bucket: int) -> FailedCalls:
+        """Takes a bucket out."""
         closed = self._open.pop(bucket, None)
         if closed is None:
-            return NO_FAILURES
+            return FailedCalls(self._read)
         self._changed.add(bucket)
         return closed
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Rows of the buckets that changed since the last call."""
         for bucket in sorted(self._changed):
-            series = self._open.get(bucket)
-            if series is not None:
-                rows = [(row, one.looked, one.counts, one.samples) for row, one in series.items()]
-                yield page_key(TABLE, bucket), seal(_VERSION, orjson.dumps(rows))
+            calls = self._open.get(bucket)
+            if calls is not None:
+                yield page_key(TABLE, bucket), seal(_VERSION, orjson.dumps(calls.rows()))
                 self._written.add(bucket)
             elif bucket in self._written:
                 yield page_key(TABLE, bucket), None
@@ -158,39 +223,20 @@ class Failures:
         self._written.update(pages)
         for bucket, value in pages.items():
             rows = orjson.loads(unseal(value, _VERSION, TABLE)[1])
-            self._open[bucket] = {
+            series = {
                 row: Failed(looked, counts, [(event, trace) for event, trace in samples])
                 for row, looked, counts, samples in rows
             }
-            full = self._full_of(bucket, max(self._open[bucket], default=0) + 1)
-            for row, failed in self._open[bucket].items():
-                full[row] = failed.looked >= MOST_LOOKED
+            self._open[bucket] = FailedCalls(self._read, series)
 
 
-_Call = tuple[str, str, str, str, int]
-"""Event id, trace id, status, error type (empty for none), HTTP status (NONE for none)."""
-
-
-def _calls(events: Events) -> Iterator[_Call]:
-    count = len(events)
-    texts = {}
-    for name in ("event_id", "trace_id", "error_type"):
-        there = np.flatnonzero(events.has(name))
-        texts[name] = dict(zip(there.tolist(), (text for (text,) in events.names((name,), there)), strict=True))
-    statuses = [list(Status)[status].value for status in events.integers("status").tolist()]
-    codes = events.integers("http_status").tolist()
-    for place in range(count):
-        event_id, trace_id, error_type = (texts[name].get(place, "") for name in ("event_id", "trace_id", "error_type"))
-        yield event_id, trace_id, statuses[place], error_type, codes[place]
-
-
-def _look(failed: Failed, call: _Call) -> None:
-    event_id, trace_id, status, error_type, code = call
-    failed.count("status", status)
-    if error_type:
-        failed.count("error_type", error_type)
-    if code not in (NONE, 0):
-        failed.count("http_class", f"{code // 100}xx")
-        failed.count("http_status", str(code))
-    if len(failed.samples) < MOST_SAMPLES:
-        failed.samples.append((event_id, trace_id))
+def _texts(events: Events, column: str, at: Int64s) -> list[str]:
+    """The texts in a column of these events; empty where one has none."""
+    there = events.has(column)[at]
+    if there.all():
+        return [text for (text,) in events.names((column,), at)]
+    texts = [""] * len(at)
+    held = np.flatnonzero(there)
+    for place, (text,) in zip(held.tolist(), events.names((column,), at[held]), strict=True):
+        texts[place] = text
+    return texts

@@ -84,6 +84,9 @@ class FaultyRecords:
         return Faulty(offsets, list(self._names), codes, list(self._kinds), kinds, append_times, event_times)
 
 
+NO_FAULTY: Final = FaultyRecords().all()
+
+
 @dataclass(slots=True)
 class Level:
     """Where one application stands."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detection.failures import COLUMNS as FAILURE_COLUMNS
-from agents.detection.faults import NO_TIME, Faulty, FaultyRecords
+from agents.detection.faults import NO_FAULTY, NO_TIME, Faulty, FaultyRecords
 from schemas.columns import Decoded, Decoder
 from schemas.errors import BadRecord
 from schemas.events import Events
@@ -110,12 +110,9 @@ class Intake:
             values = [values[position] for position in positions.tolist()]
         return self._decoded(block, values, positions, sorted_out, columns, stamps)
 
-    def details(self, block: Block, offsets: Int64s) -> tuple[Events, Int64s]:
-        """Columns of failed calls at these offsets, ascending, which are few: the events, and of each the index of its offset."""
-        values = block.values
-        places = np.searchsorted(block.offsets(), offsets)
-        chosen = values[places] if isinstance(values, Packed) else [values[place] for place in places.tolist()]
-        decoded = self._decode(block, chosen, FAILURE_COLUMNS)
+    def read_failed(self, values: Sequence[bytes | None]) -> tuple[Events, Int64s]:
+        """Columns of failed calls: the events, and of each the index of its record."""
+        decoded = self._decoder.decode(values, FAILURE_COLUMNS)
         return decoded.events, decoded.index
 
     def _decode(self, block: Block, values: Sequence[bytes | None], columns: tuple[str, ...]) -> Decoded:
@@ -202,11 +199,13 @@ class Intake:
 
     def _dead_letters(self, block: Block, bad: list[tuple[int, BadRecord]]) -> tuple[list[Outgoing], Faulty, Faulty]:
         """Letters, those refused, and those ahead of the clock."""
+        if not bad:
+            return [], NO_FAULTY, NO_FAULTY
         letters: list[Outgoing] = []
         refused, ahead = FaultyRecords(), FaultyRecords()
         bad = sorted(bad, key=lambda pair: pair[0])
         indices = [index for index, _ in bad]
-        append_times = block.append_times()[indices].tolist() if bad else []
+        append_times = block.append_times()[indices].tolist()
         for record, (_, error), appended in zip(block.records_at(indices), bad, append_times, strict=True):
             metrics.BAD_RECORDS.labels(self._stage, error.reason).inc()
             letters.append(
@@ -229,6 +228,12 @@ class Intake:
             gathered = ahead if error.reason == AHEAD else refused
             gathered.add(record.offset, whose, what_is_wrong(error), appended, event_time)
         return letters, refused.all(), ahead.all()
+
+
+def copies(block: Block, offsets: Int64s) -> list[bytes | None]:
+    """The values of the records at these offsets, ascending, which are few."""
+    values, places = block.values, block.places(offsets)
+    return list(values[places]) if isinstance(values, Packed) else [values[place] for place in places.tolist()]
 
 
 def name_of(key: bytes | None) -> tuple[str, str]:

@@ -66,7 +66,7 @@ class IntakeWatch:
             return
         first = [int(np.argmax(series == rows[one])) for one in strangers]
         offsets = taken.offsets[at][first]
-        indices = np.searchsorted(taken.block.offsets(), offsets).tolist()
+        indices = taken.block.places(offsets).tolist()
         for one, place, record in zip(strangers, first, taken.block.records_at(indices), strict=True):
             tenant, application, *_ = names[one]
             self._placement.note((tenant, application), record.key, int(buckets[place]))

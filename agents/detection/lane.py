@@ -11,7 +11,7 @@ import numpy.typing as npt
 from agents.detection.aggregates import aggregate_records
 from agents.detection.counting import count_series, count_users
 from agents.detection.failures import Failed
-from agents.detection.intake import Intake, Taken
+from agents.detection.intake import Intake, Taken, copies
 from agents.detection.intake_reports import Report, intake_anomaly, intake_change
 from agents.detection.intake_watch import IntakeWatch
 from agents.detection.lane_row import VERSION, LaneRow
@@ -63,7 +63,7 @@ class DetectLane:
         self._limits, self._names, self._intake, self._policies = limits, names, intake, policies
         self._bucket_us = limits.bucket_s * 1_000_000
         self._lateness_us = int(limits.lateness_s * 1_000_000)
-        self._state = LaneState(limits, seed)
+        self._state = LaneState(limits, seed, intake.read_failed)
         self._clock = Clock()
         self._stamps = Stamps()
         self._applied = Publication()
@@ -206,7 +206,7 @@ class DetectLane:
         )
         self._at_once(segment, step)
         count_series(self._state.series, segment)
-        self._state.failures.count(segment, partial(self._intake.details, taken.block))
+        self._state.failures.count(segment, partial(copies, taken.block))
         if self._policy.profiles_users:
             count_users(self._state.users, segment, events)
         self._last_event_bucket = max(self._last_event_bucket, int(segment.buckets.max()))

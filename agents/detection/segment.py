@@ -116,5 +116,6 @@ def closes(buckets: Int64s, closed_to: int) -> list[tuple[int, int]]:
     """
     if not len(buckets) or int(buckets[-1]) <= closed_to:
         return []
-    steps = np.flatnonzero(np.diff(buckets, prepend=closed_to) > 0)
-    return [(int(index), int(buckets[index])) for index in steps]
+    steps = (np.flatnonzero(buckets[1:] > buckets[:-1]) + 1).tolist()
+    first = [0] if int(buckets[0]) > closed_to else []
+    return [(index, int(buckets[index])) for index in first + steps]

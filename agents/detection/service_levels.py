@@ -1,9 +1,11 @@
 """How the applications and models of a lane do, for metrics: from the last closed bucket, of the busiest series."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from agents.detection.population import Population
 from agents.detectors.contract import Closed
@@ -11,7 +13,10 @@ from streams.samples import Sample
 from streams.sketch import quantiles
 from streams.subjects import Subjects
 
+Int64s = npt.NDArray[np.int64]
+
 _QUANTILES: Final = (0.5, 0.95, 0.99)
+_NUMBERS: Final = ("requests", "errors", "prompt_tokens", "completion_tokens", "cost_nano")
 
 
 class ServiceLevels:
@@ -19,38 +24,48 @@ class ServiceLevels:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._samples: list[Sample] = []
+        self._last: _Levels | None = None
 
     def closed(self, closed: Closed, subjects: Subjects) -> None:
-        """Takes the levels of a bucket in place of those of the one before."""
-        self._samples = []
+        """Takes the levels of a bucket in place of those of the one before. What they come to is reckoned when somebody asks."""
         if not self._most:
             return
         requests = closed.numbers["requests"]
         busiest = np.flatnonzero(requests)
         if len(busiest) > self._most:
             busiest = busiest[np.argpartition(requests[busiest], -self._most)[-self._most :]]
-        seconds = (closed.end - closed.start) / 1e6
-        latency = quantiles(closed.sketches["latency_us"][busiest], _QUANTILES) / 1e6
-        for place, index in enumerate(busiest.tolist()):
-            name = subjects.name(int(closed.rows[index]))
-            made = {key: float(column[index]) for key, column in closed.numbers.items()}
-            tokens = made["prompt_tokens"] + made["completion_tokens"]
-            self._samples += [
-                Sample("sentinel_service_request_rate", name, made["requests"] / seconds),
-                Sample("sentinel_service_error_ratio", name, made["errors"] / made["requests"]),
-                Sample("sentinel_service_token_rate", name, tokens / seconds),
-                Sample("sentinel_service_cost_rate", name, made["cost_nano"] / 1e9 / seconds),
-                *(
-                    Sample("sentinel_service_latency_seconds", (*name, f"{share:g}"), value)
-                    for share, value in zip(_QUANTILES, latency[place].tolist(), strict=True)
-                    if value == value
-                ),
-            ]
+        self._last = _Levels(
+            seconds=(closed.end - closed.start) / 1e6,
+            names=[subjects.name(row) for row in closed.rows[busiest].tolist()],
+            numbers={key: closed.numbers[key][busiest] for key in _NUMBERS},
+            latency=closed.sketches["latency_us"][busiest],
+        )
 
     def samples(self) -> Iterator[Sample]:
         """Of the last bucket; none when nothing came in it."""
-        return iter(self._samples)
+        return iter(()) if self._last is None else self._last.samples()
+
+
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """Numbers of a bucket's series, by name; arrays have shape (n, ...)."""
+
+    seconds: float
+    names: list[tuple[str, ...]]
+    numbers: Mapping[str, Int64s]
+    latency: npt.NDArray[np.uint32]
+
+    def samples(self) -> Iterator[Sample]:
+        seconds, latency = self.seconds, quantiles(self.latency, _QUANTILES) / 1e6
+        for place, name in enumerate(self.names):
+            requests, errors, *tokens, cost = (float(self.numbers[key][place]) for key in _NUMBERS)
+            yield Sample("sentinel_service_request_rate", name, requests / seconds)
+            yield Sample("sentinel_service_error_ratio", name, errors / requests)
+            yield Sample("sentinel_service_token_rate", name, sum(tokens) / seconds)
+            yield Sample("sentinel_service_cost_rate", name, cost / 1e9 / seconds)
+            for share, value in zip(_QUANTILES, latency[place].tolist(), strict=True):
+                if value == value:
+                    yield Sample("sentinel_service_latency_seconds", (*name, f"{share:g}"), value)
 
 
 def last_events(series: Population, applications: Subjects, bucket_us: int, most: int) -> Iterator[Sample]:

@@ -5,7 +5,7 @@ from itertools import chain
 
 import numpy as np
 
-from agents.detection.failures import TABLE, Failures
+from agents.detection.failures import TABLE, Failures, Read
 from agents.detection.policy import Policy
 from agents.detection.population import SERIES_WINDOW, USER_WINDOW, Pages, Population
 from agents.detectors.contract import Finding, Int64s, Kind, Signal
@@ -27,7 +27,7 @@ def pages_of(rows: Mapping[bytes, bytes]) -> dict[str, dict[int, bytes]]:
 class LaneState:
     """All rows of one lane, and which of them changed."""
 
-    def __init__(self, limits: Lanes, seed: int) -> None:
+    def __init__(self, limits: Lanes, seed: int, read_failed: Read) -> None:
         self.applications = Subjects("application-names", ("tenant", "application"), 1 << 40, seed)
         self.series = Population(
             Kind.SERIES,
@@ -40,7 +40,7 @@ class LaneState:
         self.users = Population(
             Kind.USER, ("tenant", "application", "user"), USER_WINDOW, limits.users_per_tenant, seed, self.applications
         )
-        self.failures = Failures()
+        self.failures = Failures(read_failed)
         self.tables: dict[str, dict[str, Table]] = {}
         """By detector, then by name."""
         self._of_applications: list[Table] = []

@@ -1,8 +1,8 @@
 """From what a detector found to the anomaly that is told."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from agents.detection.failures import Failed
+from agents.detection.failures import Failed, FailedCalls
 from agents.detectors.contract import Change, Finding, Kind
 from schemas.ids import record_id
 from schemas.records import Anomaly, Evidence, SignalChange
@@ -99,10 +99,10 @@ def signal_change(
     )
 
 
-def failed_calls(finding: Finding, failures: Mapping[int, Failed]) -> Failed | None:
+def failed_calls(finding: Finding, failures: FailedCalls) -> Failed | None:
     """Of a finding about failures, those of its subject in the window."""
     is_about = finding.kind is Kind.SERIES and finding.metric == "error_rate"
-    return failures.get(finding.row) if is_about else None
+    return failures.of(finding.row) if is_about else None
 
 
 def _samples(finding: Finding, samples: Callable[[int], str], failed: Failed | None) -> tuple[str, ...]:

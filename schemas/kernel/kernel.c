@@ -291,6 +291,23 @@ static inline void sip_round(uint64_t v[4]) {
     v[2] += v[1], v[1] = rotated(v[1], 17) ^ v[2], v[2] = rotated(v[2], 32);
 }
 
+/* The next bytes of a text, of which `left` are there, as one word; fewer than eight without a call for each name's end. */
+static inline uint64_t next_word(const uint8_t *at, int64_t left) {
+    uint64_t word = 0;
+    uint32_t first, last;
+    if (left >= 8) {
+        memcpy(&word, at, 8);
+    } else if (left >= 4) {
+        /* They overlap where there are fewer than eight. */
+        memcpy(&first, at, 4);
+        memcpy(&last, at + left - 4, 4);
+        word = first | (uint64_t)last << 8 * (left - 4);
+    } else {
+        word = at[0] | (uint64_t)at[left / 2] << 8 * (left / 2) | (uint64_t)at[left - 1] << 8 * (left - 1);
+    }
+    return word;
+}
+
 /* SipHash-1-3 with 128 bits (Aumasson and Bernstein, 2012), over parts that each come with their size before them, so
  * that no two names of as many parts are the same words. */
 static void hashed(const int64_t *texts, const int64_t *sizes, int64_t stride, int64_t parts, const int64_t *places,
@@ -306,8 +323,7 @@ static void hashed(const int64_t *texts, const int64_t *sizes, int64_t stride, i
             sip_round(v);
             v[0] ^= word;
             if (left <= 0) break;
-            word = 0;
-            memcpy(&word, at, left < 8 ? (size_t)left : 8);
+            word = next_word(at, left);
             at += 8, left -= 8;
         }
     }

@@ -94,3 +94,32 @@ def test_when_everything_fails_in_different_ways_memory_is_bounded() -> None:
     rows = [value for key, value in lane.state.rows.items() if key.startswith(module.TABLE.encode())]
     assert 0 < sum(map(len, rows)) < 2_000_000
     assert lane.events == 24_000
+
+
+def test_when_their_records_are_looked_at_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each at once, or those of a bucket together when somebody asks: the same state and the same anomalies."""
+    records, lanes = log(), [RunLane(EARLY), RunLane(EARLY)]
+    for lane, most in zip(lanes, (module._MOST_WAITING_BYTES, 0), strict=True):
+        monkeypatch.setattr(module, "_MOST_WAITING_BYTES", most)
+        for start in range(0, len(records), 35):
+            lane.takes(records[start : start + 35])
+            if start % 700 == 0:
+                lane.flushes()
+        lane.flushes()
+    late, early = lanes
+    assert late.anomalies == early.anomalies
+    assert errors(late)
+    assert late.state.rows == early.state.rows
+
+
+def test_nobody_reads_failed_calls_of_a_bucket_that_is_closed_without_a_finding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A backlog's buckets mostly are, before their state is written."""
+    read: list[int] = []
+    monkeypatch.setattr(module.FailedCalls, "_sample", lambda self, rows, events: read.append(len(rows)))
+    lane = RunLane(EARLY)
+    lane.takes([good(number, number, status=Status.ERROR) for number in range(60)])
+    assert not read
+    lane.flushes()
+    assert read == [10]
