@@ -309,12 +309,15 @@ class LaneApp(faust.App):
         # As it was before the question: the answer may be older than what a lane takes meanwhile.
         stands = {partition: lane.position.offset for partition, lane in self.lane_set.lanes.items()}
         try:
-            self.ends = await self._in_thread(partial(_ends, self.lane_topic, list(stands))) or {}
+            ends = await self._in_thread(partial(_ends, self.lane_topic, list(stands)))
         except KafkaError as fault:
             # The broker is away for a while; what that means for the lanes, their own requests tell.
             if not is_temporary(fault):
                 raise
             return
+        self.ends = ends or {}
+        if self.ends:
+            metrics.ENDS_ASKED.set_to_current_time()
         for partition, end in self.ends.items():
             if end < stands.get(partition, 0):
                 raise Displaced(

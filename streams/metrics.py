@@ -175,6 +175,11 @@ SINK_ASKED = Gauge(
     "Unix time at which the broker last told the sink how far it is behind; `sentinel_sink_lag` is as old as this.",
     registry=REGISTRY,
 )
+ENDS_ASKED = Gauge(
+    "sentinel_lane_ends_timestamp_seconds",
+    "Unix time at which the broker last told the worker where its lanes' logs end: a lane without lag is then known to have nothing to do.",
+    registry=REGISTRY,
+)
 READY = Gauge("sentinel_ready", "1 when recovered and assigned, else 0.", ("stage",), registry=REGISTRY)
 
 

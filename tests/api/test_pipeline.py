@@ -1,5 +1,6 @@
 """What the API tells of the workers, from their own metrics."""
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from aiohttp import web
 from schemas.secrets import Secret
 from streams import metrics
 from streams.health import HealthServer
+from topology.api.pipeline import INPUTS
 from topology.api.settings import ApiSettings, TenantToken
 
 
@@ -74,6 +76,34 @@ async def test_each_worker_tells_its_lanes_and_what_it_counted(served: Any, work
     assert (totals["late"], totals["delivered"], totals["failed"]) == (6, 4, 2)
     assert (dead["up"], "does not answer" in dead["error"]) == (False, True)
     assert (strange["up"], "no metrics" in strange["error"]) == (False, True)
+
+
+LANES = ("at rest", "behind", "held")
+
+
+@pytest.mark.parametrize(("stage", "stalled"), [("detect", set(LANES)), ("correlate", {"behind", "held"})])
+async def test_a_lane_that_nothing_comes_for_is_at_rest_while_the_broker_says_so(
+    served: Any, stage: str, stalled: set[str]
+) -> None:
+    """But not in detect, whose lanes get ticks; nor with records before it, nor where a transaction holds them back."""
+    now = time.time()
+    metrics.READY.labels(stage).set(1)
+    for lane in LANES:
+        metrics.LAG.labels(stage, lane).set(lane == "behind")
+        metrics.PROGRESS.labels(stage, lane).set(now - 900)
+    metrics.HELD_SINCE.labels(f"t.{INPUTS[stage]}", "held").set(now - 900)
+    metrics.ENDS_ASKED.set(now - 3)
+    server = HealthServer("127.0.0.1", 0, lambda: None, lambda: True)
+    await server.start()
+    try:
+        ask = await served(workers=(f"http://127.0.0.1:{server.port}",))
+        (told,) = (await ask("/api/v1/pipeline"))[1]["workers"]
+    finally:
+        await server.stop()
+        metrics.ENDS_ASKED.set(0)
+        for metric in (metrics.READY, metrics.LAG, metrics.PROGRESS, metrics.HELD_SINCE):
+            metric.clear()
+    assert {one["lane"] for one in told["lanes"] if one["age_s"] > 60} == {f"{stage}/{one}" for one in stalled}
 
 
 async def test_the_pipeline_is_for_operators(served: Any) -> None:

@@ -22,6 +22,7 @@ def _forget_the_lane() -> Iterator[None]:
     """Metrics are the process's; other tests read them."""
     yield
     metrics.forget_lane("detect", 0)
+    metrics.ENDS_ASKED.set(0)
 
 
 class Told(LaneApp):
@@ -89,6 +90,9 @@ async def test_a_broker_that_is_away_says_nothing_of_an_end() -> None:
     app = Told.made(fetched_end=99, answer=KafkaConnectionError())
     app.ends = {0: 50}
     await app.look_at_ends()
+    assert metrics.ENDS_ASKED._value.get() == 0
+    await Told.made(fetched_end=99, answer={0: 150}).look_at_ends()
+    assert metrics.ENDS_ASKED._value.get() > 1_700_000_000
 
 
 async def test_an_end_is_compared_with_where_the_lane_stood_before() -> None:

@@ -13,7 +13,7 @@ from topology.api.shapes import DataState, Lane, Stage, StageState, Worker
 ORDER: Final = (*STAGES, SINK)
 """Stages in the order in which data flows."""
 
-_TICKING: Final = "detect"
+TICKING: Final = "detect"
 """The stage whose lanes always move: quiet partitions of telemetry get ticks."""
 
 
@@ -107,7 +107,7 @@ def _stage(name: str, workers: Sequence[Worker], stale_after_s: float, ticks: bo
     if not lanes:
         return Stage(name, StageState.STALLED, "no worker has a lane")
     still = [lane for lane in lanes if lane.age_s is None or lane.age_s > stale_after_s]
-    if (not ticks and name != SINK) or (name != _TICKING and len(still) < len(lanes)):
+    if (not ticks and name != SINK) or (name != TICKING and len(still) < len(lanes)):
         # A lane may have nothing to do while others have: it stands still only when something waits for it.
         still = [lane for lane in still if lane.lag > 0 or lane.held_since is not None]
     if still:

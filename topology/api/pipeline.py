@@ -127,6 +127,7 @@ def _told(place: str, text: str, now_s: float) -> Worker:
     attempts: defaultdict[str, float] = defaultdict(float)
     stage, ready, stored = "", False, 0.0
     asked_s: float | None = None
+    ends_s = 0.0
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = sample.labels
@@ -141,6 +142,8 @@ def _told(place: str, text: str, now_s: float) -> Worker:
                     asked_s = sample.value
                 case "sentinel_lane_progress_timestamp_seconds":
                     moved[f"{labels['stage']}/{labels['lane']}"] = sample.value
+                case "sentinel_lane_ends_timestamp_seconds":
+                    ends_s = sample.value
                 case "sentinel_held_since_timestamp_seconds":
                     held_since[labels["topic"], labels["partition"]] = sample.value
                 case "sentinel_held_records":
@@ -152,6 +155,10 @@ def _told(place: str, text: str, now_s: float) -> Worker:
                 case name:
                     sums[name] += sample.value
     holds = {_lane(stage, *place): (since, held.get(place, 0.0)) for place, since in held_since.items()}
+    if stage != judging.TICKING:
+        # Without ticks a lane moves only when there is something for it: while the broker says that nothing is, it does not stand still.
+        for name in moved.keys() - holds.keys():
+            moved[name] = max(moved[name], ends_s) if lags.get(name) == 0 else moved[name]
     lanes = tuple(
         _made(name, lags.get(name, 0), moved.get(name, asked_s), now_s, *holds.get(name, (None, 0.0)))
         for name in sorted(lags.keys() | holds.keys(), key=_by_number)

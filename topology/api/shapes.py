@@ -82,7 +82,8 @@ class Lane:
     lag: int
     """Records between what the lane has processed and the end of its log, at the last fetch."""
     moved_at: int | None
-    """When it last moved, by the worker's clock; for the sink, when the broker last answered it. Null when it has not said."""
+    """When it last moved, or was known to have nothing to do, by the worker's clock; for the sink, when the broker last answered it. Null when it has
+    not said."""
     age_s: float | None
     """Seconds since then, by the same clock."""
     held_since: int | None = None
