@@ -11,6 +11,7 @@ from agents.sinking.settings import EventsKept
 from connectors.store.settings import StoreKind
 from streams.broker_safety import RefusedBroker, refuse_unsafe
 from streams.settings import Lanes
+from streams.watermark import listening_s
 from topology.settings_sources import Fault, nearest_origin
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ def contradictions(settings: "Settings", origins: Mapping[str, str]) -> Iterator
     if broker.heartbeat_interval_s * 3 > broker.session_timeout_s:
         third = f"is above a third of broker.session_timeout_s ({broker.session_timeout_s:g})"
         yield fault("broker", "heartbeat_interval_s", third)
+    if settings.correlation.quiet_s > (most := listening_s(lanes.bucket_s)):
+        yield fault(
+            "correlation",
+            "quiet_s",
+            f"is above the {most} s for which detect says how far it is after it found something",
+        )
     if settings.worker.log_level not in ("debug", "info", "warning", "error"):
         yield fault("worker", "log_level", "must be debug, info, warning or error")
     if 0 < len(settings.worker.control_key.reveal()) < LEAST_KEY:

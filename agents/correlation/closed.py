@@ -7,7 +7,7 @@ from typing import Final, Self
 from agents.correlation.signals import Signals
 from streams.pages import seal, unseal
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _HEAD: Final = struct.Struct("<q")
 KEY: Final = b"closed/"
 
@@ -27,6 +27,7 @@ class ClosedSignals:
     @classmethod
     def from_row(cls, value: bytes, most: int) -> Self:
         """What `row` gave. Raises NewerState."""
-        _, body = unseal(value, _VERSION, "closed signals")
-        signals, _ = Signals.from_row(body[_HEAD.size :], most)
+        version, body = unseal(value, _VERSION, "closed signals")
+        # Which lane sees a closed one nobody asks.
+        signals, _ = Signals.from_row(body[_HEAD.size :], most, 0 if version == 1 else None)
         return cls(signals, *_HEAD.unpack_from(body))

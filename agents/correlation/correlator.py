@@ -134,8 +134,8 @@ class Correlator:
 
     @property
     def wants_ticks(self) -> bool:
-        """Whether something waits for time to pass: without an open incident an idle lane needs no ticks."""
-        return bool(self._open)
+        """Whether something waits for time to pass: an open incident, or closed signals that are to be forgotten."""
+        return bool(self._open or self._closed)
 
     @property
     def last_append(self) -> int | None:
@@ -293,26 +293,31 @@ class Correlator:
     def _pass_by(self, key: bytes, incident: OpenIncident, step: _Step) -> None:
         """What time alone makes of the incident."""
         time, quiet_at = self._sources.time_of(incident.source_lane), incident.quiet_at(self._quiet_us)
-        if quiet_at is not None and time >= quiet_at:
+        if quiet_at is not None and max(time, self._sources.word_of(incident.source_lane)) >= quiet_at:
             self._end(key, quiet_at, step)
         elif self._is_given_up(self._waits_since(incident)):
             self._give_up(key, incident, step)
         elif time >= self._due_of(incident):
             step.tell(incident, IncidentChange.UPDATED)
             self._touched.add(key)
-        if key in self._open and self._is_unheard(incident) and incident.signals.no_data_since is None:
-            incident.signals.lose_data(max(time, incident.opened_at))
-            self._look_for_data(incident, step)
-            self._touched.add(key)
+        if key in self._open:
+            self._miss_data(key, incident, step)
+
+    def _miss_data(self, key: bytes, incident: OpenIncident, step: _Step) -> None:
+        """Notes that no data comes from lanes that have said nothing for long; of each signal by the lane that sees it."""
+        for lane in incident.signals.lanes:
+            if self._sources.append > self._heard_of(incident, lane) + self._silence_us:
+                incident.signals.lose_data(lane, max(self._sources.time_of(lane), incident.opened_at))
+                self._look_for_data(incident, step)
+                self._touched.add(key)
 
     def _waits_since(self, incident: OpenIncident) -> int:
         """Append time since which the incident waits in vain; NEVER while it does not. Signals that are only counted wait since the last record."""
         return incident.last_append if not incident.signals.are_listed else incident.no_data_append
 
-    def _is_unheard(self, incident: OpenIncident) -> bool:
-        """Whether the lane that the incident came from has said nothing for long."""
-        heard = max(incident.last_append, self._sources.moved_at(incident.source_lane))
-        return incident.signals.are_listed and self._sources.append > heard + self._silence_us
+    def _heard_of(self, incident: OpenIncident, lane: int) -> int:
+        """Append time at which the incident or this lane of it was last heard of."""
+        return max(incident.last_append, self._sources.moved_at(lane))
 
     def _is_given_up(self, append_time: int) -> bool:
         return append_time != NEVER and self._sources.append > append_time + self._give_up_us
@@ -327,9 +332,11 @@ class Correlator:
         """Append time after which the incident is to be looked at though event time stands."""
         if incident.no_data_append != NEVER:
             return incident.no_data_append + self._give_up_us
-        if not incident.signals.are_listed:
-            return incident.last_append + self._give_up_us
-        return max(incident.last_append, self._sources.moved_at(incident.source_lane)) + self._silence_us
+        given_up_at = incident.last_append + self._give_up_us
+        if not incident.signals:
+            return min(self._sources.still_at, given_up_at)
+        heard = [self._heard_of(incident, lane) + self._silence_us for lane in incident.signals.lanes]
+        return min(heard, default=given_up_at)
 
     def _close(self, command: Command, step: _Step) -> tuple[AuditOutcome, str]:
         found = [key for key, one in self._open.items() if (one.id, one.tenant) == (command.target, command.tenant)]

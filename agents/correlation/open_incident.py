@@ -11,7 +11,7 @@ from agents.correlation.titles import sentence, title
 from schemas.records import Anomaly, Incident, IncidentChange, IncidentState, Severity, SignalChange, SignalStatus
 from streams.pages import seal, unseal
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _HEAD: Final = struct.Struct("<qqqdi?H")
 _MORE: Final = struct.Struct("<qqB")
 MOST_NOTE: Final = 500
@@ -209,7 +209,7 @@ class OpenIncident:
     def from_row(cls, value: bytes, max_listed: int, max_signals: int, thresholds: Thresholds) -> Self:
         """What `row` gave. Raises NewerState, and BadRecord where the bytes are not a row's.
 
-        A row of version 1 names no signal; what lasts is told again, and then it is open.
+        A row of version 1 names no signal; what lasts is told again, and then it is open. One of version 2 says the lane of the last anomaly alone.
         """
         version, body = unseal(value, _VERSION, "open incidents")
         last_event, last_append, told_at, score, source_lane, untold, size = _HEAD.unpack_from(body)
@@ -218,7 +218,7 @@ class OpenIncident:
         if version > 1:
             ended_at, no_data_append, ends = _MORE.unpack_from(body, at)
             at += _MORE.size
-            signals, used = Signals.from_row(body[at:], max_signals)
+            signals, used = Signals.from_row(body[at:], max_signals, source_lane if version == 2 else None)
             at += used
         record = Incident.from_bytes(bytes(body[at:]))
         return cls(

@@ -11,7 +11,8 @@ class CorrelationSettings:
 
     quiet_s: float = 180.0
     """An incident is resolved when everything that was wrong has been normal again, on data, for so long; an anomaly that comes sooner belongs to it.
-    Shorter tells sooner that it is over; longer makes one incident of a fault that flickers. The default is 18 buckets of 10 s."""
+    Shorter tells sooner that it is over; longer makes one incident of a fault that flickers. The default is 18 buckets of 10 s.
+    At most an hour, or 360 buckets if these are longer: for so long detect tells how far it is where it found something."""
 
     update_every_s: float = 30.0
     """Least time between an incident's last record and the next one that only adds a metric, a model, a user or a detector. Rises of severity and
@@ -28,7 +29,7 @@ class CorrelationSettings:
     """Seconds of append time (three days) after which an incident is given up of which no data comes. It ends as `given_up`, never as resolved."""
 
     max_signals: int = 250
-    """Most open signals (metrics of series and users, rules) that an incident keeps by name, 24 bytes each; more are counted."""
+    """Most open signals (metrics of series and users, rules) that an incident keeps by name, 28 bytes each; more are counted."""
 
     max_open: int = 1000
     """Most open incidents of one tenant in one lane. The applications beyond it share one incident, so that a tenant with a million applications

@@ -14,7 +14,9 @@ _RATE: Final = "request_rate"
 """The metric whose anomaly may be that there is no data."""
 
 _HEAD: Final = struct.Struct("<II")
-_ENTRY: Final = struct.Struct("<8sqq")
+_ENTRY: Final = struct.Struct("<8sqqi")
+_OLD_ENTRY: Final = struct.Struct("<8sqq")
+"""Without the lane: in rows of earlier releases."""
 _KEY_BYTES: Final = 8
 
 
@@ -37,6 +39,8 @@ def signal_key(record: Anomaly | SignalChange) -> bytes:
 class _Open:
     """What is known of one open signal; event times, µs."""
 
+    lane: int
+    """Lane of `telemetry` that sees it."""
     no_data_since: int = NEVER
     level_since: int = NEVER
 
@@ -71,11 +75,13 @@ class Signals:
         if known is not None:
             was_marked = (known.no_data_since, known.level_since) != (NEVER, NEVER)
             known.no_data_since = known.level_since = NEVER
+            # A row of an earlier release may have had another.
+            known.lane = anomaly.lane
             return was_marked
         if not first and self.unlisted:
             return False  # one of those
         if len(self._listed) < self.most:
-            self._listed[key] = _Open()
+            self._listed[key] = _Open(anomaly.lane)
         else:
             self.unlisted += 1
         return False
@@ -96,10 +102,15 @@ class Signals:
             known.level_since, known.no_data_since = change.event_time, NEVER
         return True
 
-    def lose_data(self, since: int) -> None:
-        """No data comes of any of them; those that were known to be without stay so."""
+    @property
+    def lanes(self) -> list[int]:
+        """Lanes that see listed ones of which data comes, ascending."""
+        return sorted({known.lane for known in self._listed.values() if known.no_data_since == NEVER})
+
+    def lose_data(self, lane: int, since: int) -> None:
+        """No data comes of any that this lane sees; those that were known to be without stay so."""
         for known in self._listed.values():
-            if known.no_data_since == NEVER:
+            if known.lane == lane and known.no_data_since == NEVER:
                 known.no_data_since = since
 
     @property
@@ -123,15 +134,19 @@ class Signals:
 
     def row(self) -> bytes:
         """As part of a row, in the order in which they were opened."""
-        entries = [_ENTRY.pack(key, one.no_data_since, one.level_since) for key, one in self._listed.items()]
+        entries = [_ENTRY.pack(key, one.no_data_since, one.level_since, one.lane) for key, one in self._listed.items()]
         return _HEAD.pack(len(entries), self.unlisted) + b"".join(entries)
 
     @classmethod
-    def from_row(cls, body: memoryview, most: int) -> tuple[Self, int]:
-        """What `row` gave, and how many bytes that were."""
+    def from_row(cls, body: memoryview, most: int, old_lane: int | None = None) -> tuple[Self, int]:
+        """What `row` gave, and how many bytes that were. `old_lane`: that of all, where an earlier release wrote a row that says none."""
         count, unlisted = _HEAD.unpack_from(body)
-        size = _HEAD.size + count * _ENTRY.size
-        listed = {key: _Open(*times) for key, *times in _ENTRY.iter_unpack(body[_HEAD.size : size])}
+        entry = _ENTRY if old_lane is None else _OLD_ENTRY
+        size = _HEAD.size + count * entry.size
+        listed = {
+            key: _Open(lane[0] if lane else old_lane or 0, no_data, level)
+            for key, no_data, level, *lane in entry.iter_unpack(body[_HEAD.size : size])
+        }
         return cls(most, unlisted, listed), size
 
 

@@ -116,6 +116,19 @@ class SourceLanes:
         source = self._lanes.get(lane)
         return min(self.time, source.watermark) if source and self._is_active(source) else self.time
 
+    def word_of(self, lane: int) -> int:
+        """The lane's own watermark while no lane is active, else NEVER.
+
+        Detect tells its watermark only where it wrote something of late, so that the lanes that hold `time` back may all have fallen silent.
+        """
+        source = self._lanes.get(lane)
+        return NEVER if source is None or self.append <= self.still_at else source.watermark
+
+    @property
+    def still_at(self) -> int:
+        """Append time after which no lane is active, unless one moves before."""
+        return max((source.moved_at for source in self._lanes.values()), default=NEVER) + self._active_us
+
     def moved_at(self, lane: int) -> int:
         """Append time at which the lane's watermark last moved; NEVER before the first time."""
         source = self._lanes.get(lane)

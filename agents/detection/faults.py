@@ -139,6 +139,10 @@ class Faults:
         """Whether any application is watched."""
         return bool(self._levels)
 
+    def told_tenants(self) -> Iterator[str]:
+        """Tenants of what was told and is not over."""
+        return (tenant for (tenant, _), level in self._levels.items() if level.told)
+
     def take(self, faulty: Faulty, offsets: Int64s, events: Events) -> list[Fault]:
         """Judges faulty records and the others that came with them, `events` with their offsets, shape (n,). Verdicts by offset."""
         if not len(faulty.offsets) and not (self._levels and len(offsets)):

@@ -1,6 +1,6 @@
 """What a lane notices of records that do not count as they should: refused, ahead of the clock, late, or in the wrong lane."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -86,6 +86,12 @@ class IntakeWatch:
         if counted:
             metrics.MISPLACED_EVENTS.labels("detect", self._partition).inc(counted)
         return [reports.of_placement(verdict, offset, self._partition, self._limits.partitions) for verdict in verdicts]
+
+    def open_tenants(self) -> Iterator[str]:
+        """Tenants of what was reported to begin and not to be over."""
+        for faults in self._faults.values():
+            yield from faults.told_tenants()
+        yield from self._placement.told_tenants()
 
     def _late(self, taken: Taken, places: Int64s) -> Faulty:
         """Each name looked up once."""

@@ -9,25 +9,24 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detection.aggregates import aggregate_records
+from agents.detection.anomaly_log import AnomalyLog
 from agents.detection.counting import count_series, count_users
 from agents.detection.failures import Failed
 from agents.detection.intake import Intake, Taken, copies
-from agents.detection.intake_reports import Report, intake_anomaly, intake_change
+from agents.detection.intake_reports import Report
 from agents.detection.intake_watch import IntakeWatch
 from agents.detection.lane_row import VERSION, LaneRow
 from agents.detection.policy import Policy
 from agents.detection.population import Population
 from agents.detection.segment import Columns, Segment, closes
 from agents.detection.service_levels import ServiceLevels, last_events
-from agents.detection.signals import give_up, retire, watched_users
+from agents.detection.signals import give_up, open_tenants, retire, watched_users
 from agents.detection.state import LaneState, pages_of
 from agents.detection.verdicts import anomaly, failed_calls, signal_change
 from agents.detectors.contract import Change, Finding, Kind, Verdicts
-from schemas.records import SignalChange
 from streams.blocks import Block
-from streams.control import Publication, watermark
-from streams.control import signal_change as signal_record
-from streams.outgoing import Outgoing, Step
+from streams.control import Publication
+from streams.outgoing import Step
 from streams.position import Refused, reset_command
 from streams.samples import Sample
 from streams.settings import Lanes
@@ -70,19 +69,19 @@ class DetectLane:
         self._closed_to = _NO_BUCKET
         self._last_event_bucket = _NO_BUCKET
         self._watch = IntakeWatch(partition, limits, seed)
+        self._log = AnomalyLog(partition, names.anomalies, limits)
         self._levels = ServiceLevels(limits.measured_series)
         self._meta_changed = False
-        self._ordinal = (-1, 0)
         self._adopt(policies("0"))
 
     @property
     def wants_ticks(self) -> bool:
-        """While a bucket is open or silence could still be noticed."""
+        """While a bucket is open, silence could still be noticed, or an incident waits for the watermark to be over."""
         if self._last_event_bucket == _NO_BUCKET:
             return False
-        return (
-            bool(self._state.series.windows.open_buckets) or self._closed_to <= self._last_event_bucket + SILENT_BUCKETS
-        )
+        if self._state.series.windows.open_buckets or not self._log.listeners.is_settled:
+            return True
+        return self._closed_to <= self._last_event_bucket + SILENT_BUCKETS
 
     @property
     def last_append(self) -> int | None:
@@ -235,28 +234,15 @@ class DetectLane:
         def sample(position: int) -> str:
             return "" if segment is None else segment.text("event_id", position)
 
-        told = anomaly(
-            finding,
-            self._state.name(finding),
-            detector,
-            self._policy.version,
-            self._next_place(offset),
-            sample,
-            failed,
-        )
-        step.now.append(Outgoing(self._names.anomalies, told.tenant.encode(), told.to_bytes()))
+        name, place = self._state.name(finding), self._log.next_place(offset)
+        told = anomaly(finding, name, detector, self._policy.version, place, sample, failed)
+        self._log.say(told, step)
 
     def _tell_change(self, change: Change, detector: str, event_time: int, offset: int, step: Step) -> None:
         """Says what became of a signal, in the order of the lane's anomalies."""
-        name, place = self._state.name(change.signal), self._next_place(offset)
-        told: SignalChange = signal_change(change, name, detector, self._policy.version, event_time, place)
-        step.now.append(signal_record(self._names.anomalies, told))
-
-    def _next_place(self, offset: int) -> tuple[int, int, int]:
-        """Lane, offset and ordinal of the next anomaly that the record at this offset makes; they rise."""
-        last, count = self._ordinal
-        self._ordinal = (offset, count + 1 if offset == last else 0)
-        return self.partition, offset, self._ordinal[1]
+        name, place = self._state.name(change.signal), self._log.next_place(offset)
+        said = signal_change(change, name, detector, self._policy.version, event_time, place)
+        self._log.say(said, step)
 
     def _interruptions(self, taken: Taken, reports: list[Report]) -> list[tuple[int, Callable[[Step], None]]]:
         """What comes between the events: ticks, control records, reports of bad ones; each with the number of events before it."""
@@ -277,14 +263,7 @@ class DetectLane:
         return apply
 
     def _report(self, report: Report, time: int, step: Step) -> None:
-        place = self._next_place(report.offset)
-        if not report.begins:
-            step.now.append(
-                signal_record(self._names.anomalies, intake_change(report, time, self._policy.version, place))
-            )
-            return
-        told = intake_anomaly(report, time, self._bucket_us, self._policy.version, place)
-        step.now.append(Outgoing(self._names.anomalies, told.tenant.encode(), told.to_bytes()))
+        self._log.report(report, time, self._bucket_us, self._policy.version, step)
 
     def _closing(self, bucket: int, offset: int) -> Callable[[Step], None]:
         def apply(step: Step) -> None:
@@ -327,11 +306,11 @@ class DetectLane:
         for closing in sorted({*within, *(one for one in still_open if one < bucket)}):
             self._close(closing, offset, step)
         self._closed_to = bucket
-        mark = bucket * self._bucket_us
-        step.now.extend(
-            watermark(self._names.anomalies, partition, self.partition, offset, mark)
-            for partition in range(self._limits.partitions)
-        )
+        self._log.closed(offset, bucket * self._bucket_us, self._tenants_with_signals, step)
+
+    def _tenants_with_signals(self) -> Iterator[str]:
+        """Tenants of which something is wrong and was not said to be over; repeated."""
+        return chain(self._watch.open_tenants(), open_tenants(self._state, self._policy))
 
     def _close(self, bucket: int, offset: int, step: Step) -> None:
         closed = self._state.series.close(bucket, self._bucket_us, everyone=bool(self._policy.detectors()))
@@ -386,7 +365,7 @@ class DetectLane:
             last_event_bucket=self._last_event_bucket,
             stamps=self._stamps,
             applied=self._applied,
-            watch=self._watch.to_bytes(),
+            rest=self._log.listeners.to_bytes() + self._watch.to_bytes(),
         )
 
     def _restore_own(self, value: bytes) -> int:
@@ -401,6 +380,11 @@ class DetectLane:
         self._clock, self._stamps, self._applied = row.clock, row.stamps, row.applied
         self._closed_to, self._last_event_bucket = row.closed_to, row.last_event_bucket
         self._adopt(self._policies(row.applied.version))
+        rest = row.rest
+        if row.version > 3:
+            rest = rest[self._log.listeners.restore(rest) :]
+        elif self._closed_to != _NO_BUCKET:
+            self._log.listeners.begin(self._closed_to * self._bucket_us)
         restore = self._watch.restore_shares if row.version == 1 else self._watch.restore
-        restore(row.watch)
+        restore(rest)
         return row.version

@@ -27,8 +27,8 @@ class LaneRow:
     last_event_bucket: int
     stamps: Stamps
     applied: Publication
-    watch: bytes
-    """What its watch over records that do not count keeps."""
+    rest: bytes
+    """What its log of anomalies keeps of listeners, since version 4, and behind it what its watch over records that do not count keeps."""
     version: int = VERSION
     """That it was written in."""
 
@@ -37,7 +37,7 @@ class LaneRow:
         clock, settings = self.clock, self.applied.version.encode()
         times = (self.bucket_us, self.lateness_us, clock.time, clock.append, self.closed_to, self.last_event_bucket)
         numbers = _NUMBERS.pack(*times) + _STAMPS.pack(self.stamps.reached) + _PUBLICATION.pack(self.applied.number)
-        return seal(VERSION, numbers + bytes([len(settings)]) + settings + self.watch)
+        return seal(VERSION, numbers + bytes([len(settings)]) + settings + self.rest)
 
     @classmethod
     def from_bytes(cls, value: bytes) -> Self:
@@ -51,5 +51,5 @@ class LaneRow:
             (number,), body = _PUBLICATION.unpack_from(body), body[_PUBLICATION.size :]
         length, body = body[0], body[1:]
         applied = Publication(number, str(body[:length], "utf-8"))
-        clock, watch = Clock(time, append), bytes(body[length:])
-        return cls(bucket, lateness, clock, closed_to, last_event, stamps, applied, watch, version)
+        clock, rest = Clock(time, append), bytes(body[length:])
+        return cls(bucket, lateness, clock, closed_to, last_event, stamps, applied, rest, version)

@@ -5,7 +5,7 @@ sends no key, another key, or places keys otherwise makes several lanes count pa
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 from typing import Final
@@ -78,6 +78,10 @@ class Placement:
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def told_tenants(self) -> Iterator[str]:
+        """Tenants of the applications that were told of."""
+        return (one.tenant for one in self._found.values() if one.told)
 
     def strangers(self, names: Sequence[tuple[str, ...]]) -> list[int]:
         """Which of these new subjects (tenant, application, ...) are of applications that do not belong here, each application once."""

@@ -56,6 +56,14 @@ def give_up(
     return np.array([row for row in idle.tolist() if row not in held], np.int64), given_up
 
 
+def open_tenants(state: LaneState, policy: Policy) -> Iterator[str]:
+    """Tenants with open signals, each once for each of its subjects that has one."""
+    for detector in policy.detectors():
+        signals = detector.open_signals(state.tables[detector.name])
+        for signal in {(one.kind, one.row): one for one in signals}.values():
+            yield state.name(signal)[0]
+
+
 def watched_users(state: LaneState, policy: Policy, bucket: int) -> Int64s:
     """Users that a detector wants to see in this closed bucket though they had no event."""
     rows = [np.zeros(0, np.int64)]

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from aiokafka.partitioner import murmur2
+
 from agents.correlate import CorrelateLane
 from agents.correlation.settings import CorrelationSettings
 from agents.detection.intake import Intake
@@ -39,8 +41,10 @@ class Outputs:
     anomalies: dict[Place, bytes] = field(default_factory=dict)
     changes: dict[Place, bytes] = field(default_factory=dict)
     """What became of signals."""
-    watermarks: dict[Mark, int] = field(default_factory=dict)
-    """Each with the number of partitions that it went to."""
+    watermarks: dict[int, dict[Mark, bytes]] = field(default_factory=dict)
+    """By partition, in order; the values are empty."""
+    heard: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """By partition, of what was said there: the offset of the record that made it, and its event time."""
     aggregates: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Key and value, in order."""
     incidents: dict[Place, bytes] = field(default_factory=dict)
@@ -70,8 +74,9 @@ class Program:
 class Undisturbed:
     """A lane that is fed a partition's records in order, in blocks as they are given."""
 
-    def __init__(self, program: LaneProgram, topic: str, names: TopicNames) -> None:
-        self._program, self._topic, self._names = program, topic, names
+    def __init__(self, program: LaneProgram, topic: str, names: TopicNames, partitions: int = 1) -> None:
+        """`partitions` of `anomalies`, for a lane that writes there."""
+        self._program, self._topic, self._names, self._partitions = program, topic, names, partitions
         self._next = 0
         self.outputs = Outputs()
 
@@ -105,17 +110,23 @@ class Undisturbed:
                 outputs.aggregates += [(key, value) for value in values]
 
     def _keep_verdict(self, record: Outgoing) -> None:
-        if record.value is not None:
-            anomaly = Anomaly.from_bytes(record.value)
-            self.outputs.anomalies[anomaly.lane, anomaly.offset, anomaly.ordinal] = record.value
-            return
         changed = header(record.headers, SIGNAL)
-        if changed is not None:
-            change = SignalChange.from_bytes(changed)
-            self.outputs.changes[change.lane, change.offset, change.ordinal] = changed
-            return
-        mark = mark_in(header(record.headers, WATERMARK) or b"")
-        self.outputs.watermarks[mark] = self.outputs.watermarks.get(mark, 0) + 1
+        if record.value is not None:
+            self._keep_said(Anomaly.from_bytes(record.value), record, self.outputs.anomalies, record.value)
+        elif changed is not None:
+            self._keep_said(SignalChange.from_bytes(changed), record, self.outputs.changes, changed)
+        else:
+            assert record.partition is not None
+            mark = mark_in(header(record.headers, WATERMARK) or b"")
+            self.outputs.watermarks.setdefault(record.partition, {})[mark] = b""
+
+    def _keep_said(
+        self, said: Anomaly | SignalChange, record: Outgoing, kept: dict[Place, bytes], content: bytes
+    ) -> None:
+        kept[said.lane, said.offset, said.ordinal] = content
+        # By the client's own partitioner, not by what the lane reckons with.
+        partition = (murmur2(record.key) & 0x7FFFFFFF) % self._partitions
+        self.outputs.heard.setdefault(partition, []).append((said.offset, said.event_time))
 
 
 def detect_lane(
@@ -136,7 +147,8 @@ def detect_lane(
 
     decoder = packaged_decoder(limits.max_record_bytes)
     intake = Intake("detect", names, limits, decoder, key, lambda topic, lane: set(skips))
-    return Undisturbed(DetectLane(partition, limits, names, intake, policies, _SEED), names.telemetry, names)
+    lane = DetectLane(partition, limits, names, intake, policies, _SEED)
+    return Undisturbed(lane, names.telemetry, names, limits.partitions)
 
 
 def correlate_lane(partition: int, settings: CorrelationSettings, names: TopicNames) -> Undisturbed:

@@ -95,6 +95,52 @@ def test_one_signal_that_lasts_holds_the_incident_open() -> None:
     assert changes(lane.told)[-1] is RESOLVED
 
 
+def test_a_lane_that_has_nothing_more_to_say_is_not_missed_while_another_lane_says_that_it_lasts() -> None:
+    """Detect tells its watermark only where it has a signal open: of two lanes, the one whose signal ended falls silent for good."""
+    lane = opened()
+    other = anomaly(1, source=(1, 1, 0), metric="cost")
+    lane.at(1, arrives(other), arrives(anomaly(2, source=(0, 2, 0), first=False)), watermark(2, source_offset=2))
+    lane.at(3, ends(3, FOUND, source=(0, 3, 0)), watermark(3, source_offset=3))
+    for second in range(10, 2 * DAY_S, 60):
+        lane.at(second, watermark(second, lane=1, source_offset=second))
+        if second == 3610:
+            lane.flush()
+            lane.restart()
+    assert changes(lane.told) == [OPENED, UPDATED]
+    for second in range(2 * DAY_S, 2 * DAY_S + 600, 10):
+        lane.at(second, tick())
+    assert changes(lane.told) == [OPENED, UPDATED, NO_DATA]
+
+
+def test_a_lane_that_died_is_not_the_end_of_data_while_another_one_lives() -> None:
+    """A signal in each, both open: data is missed when it comes from neither."""
+    lane = opened()
+    lane.at(1, arrives(anomaly(1, source=(1, 1, 0), metric="cost")))
+    for second in range(10, 4000, 10):
+        lane.at(second, watermark(second, lane=1, source_offset=second))
+    assert changes(lane.told) == [OPENED, UPDATED]
+    for second in range(4000, 5000, 10):
+        lane.at(second, tick())
+    assert changes(lane.told) == [OPENED, UPDATED, NO_DATA]
+
+
+def test_incident_is_over_by_its_lanes_own_word_when_every_lane_has_fallen_silent() -> None:
+    """A lane that lags held the time, and says no more; the incident's own lane had passed the quiet time before it fell silent too."""
+    lane = opened()
+    lane.at(
+        1, arrives(anomaly(-7200, source=(1, 1, 0), application="lagging")), watermark(-7200, lane=1, source_offset=1)
+    )
+    lane.at(2, ends(2, FOUND, source=(0, 2, 0)))
+    for second in range(10, 3700, 10):
+        lane.at(second, watermark(second, source_offset=second), watermark(second - 7200, lane=1, source_offset=second))
+    assert RESOLVED not in changes(lane.told)
+    assert lane.at(3750, tick()) == []
+    lane.flush()
+    lane.restart()
+    [over] = [one for one in lane.at(3751, tick()) if one.application == FOUND.application]
+    assert (over.change, seconds(over.resolved_at or 0)) == (RESOLVED, 182)
+
+
 def test_end_in_another_lane_is_not_the_end_here() -> None:
     """A series that two lanes see has a signal in each."""
     lane = opened()
@@ -207,9 +253,20 @@ def test_closed_signals_are_forgotten_when_nothing_is_heard_of_them() -> None:
     lane = opened(CorrelationSettings(give_up_s=600))
     lane.at(60, closes("ann", lane.told[0].id))
     lane.at(61, arrives(anomaly(61, source=(0, 2, 0), metric="cost")))
+    assert lane.core.wants_ticks
     lane.at(2000, tick())
     lane.flush()
     assert not [key for key in lane.rows if key.startswith(b"closed/")]
+
+
+def test_closed_signals_ask_for_time_to_pass_until_they_are_forgotten() -> None:
+    """Else an anomaly that lasts, weeks later, would be taken for what was closed."""
+    lane = opened(CorrelationSettings(give_up_s=600))
+    lane.at(60, closes("ann", lane.told[0].id))
+    assert lane.core.open_incidents == 0
+    assert lane.core.wants_ticks
+    lane.at(700, tick())
+    assert not lane.core.wants_ticks
 
 
 NAMES = TopicNames("t.")
@@ -299,6 +356,24 @@ def version_1(incident: OpenIncident) -> bytes:
     signals = incident.signals.row()
     at = bytes(body).index(signals)
     return bytes(body[: at - 17]) + bytes(body[at + len(signals) :])
+
+
+def test_rows_of_version_2_take_the_incidents_lane_for_that_of_its_signals() -> None:
+    """An incident, and what a person closed: both end as before."""
+    lane = opened()
+    lane.at(1, arrives(anomaly(1, source=(0, 2, 0), application="shop")))
+    lane.at(2, closes("ann", lane.told[1].id))
+    lane.flush()
+    for key, version in ((b"open/", 2), (b"closed/", 1)):
+        (name,) = [one for one in lane.rows if one.startswith(key)]
+        body = bytes(memoryview(lane.rows[name])[4:])
+        at = body.index(b"\1\0\0\0\0\0\0\0")
+        lane.rows[name] = seal(version, body[: at + 32] + body[at + 36 :])
+    lane.restart()
+    assert (lane.core.open_incidents, lane.core.wants_ticks) == (1, True)
+    assert lane.at(3, arrives(anomaly(3, source=(0, 3, 0), application="shop", first=False))) == []
+    lane.at(4, ends(4, FOUND, source=(0, 4, 0)), watermark(200, source_offset=5))
+    assert changes(lane.told)[-1] is RESOLVED
 
 
 @pytest.mark.parametrize("status", [SignalStatus.NORMAL, SignalStatus.NO_DATA, SignalStatus.NEW_LEVEL])

@@ -11,6 +11,7 @@ from agents.detectors.settings_codec import version_of
 from benchmarks.exactness_run.plan import SPAN_US, Plan
 from benchmarks.reference import lane_state, sums, tally, undisturbed
 from benchmarks.reference.detecting import slow_lane as slow
+from benchmarks.reference.listening import wrong_marks
 from benchmarks.reference.reading import Stored
 from benchmarks.reference.sums import without_bands
 from benchmarks.reference.tally import tallied
@@ -52,13 +53,29 @@ def test_the_slow_lane_and_the_undisturbed_lane_say_the_same(plan: Plan, records
         *reference.told.ends
     }
     assert {each.status for each in ends} >= {SignalStatus.NORMAL}
-    assert [(offset, mark) for _, offset, mark in lane.outputs.watermarks] == reference.told.watermarks
+    assert lane.outputs.watermarks.keys() == lane.outputs.heard.keys()
+    assert list(wrong_marks(reference.told.watermarks, lane.outputs)) == []
     assert lane.outputs.dead == reference.told.dead
     state = lane_state.compared_slowly(lane.rows(), reference)
     assert state.compared > 10
     assert state.errors == 0, state
     assert len(set(reference.told.dead.values())) >= 2
     assert reference.late > 0
+
+
+def test_a_watermark_that_is_missing_and_one_too_many_are_seen(plan: Plan, records: list[Stored]) -> None:
+    """Of a partition that listens, and of one that nothing was said to."""
+    reference = slow(0, plan.lanes, plan.names, plan.control_key.reveal(), plan.versions)
+    for record in records:
+        reference.take(record)
+    outputs = _fed(plan, records, lambda: 100).outputs
+    (partition, marks), *_ = outputs.watermarks.items()
+    gone = list(marks)[-1]
+    del marks[gone]
+    nowhere = max(outputs.watermarks) + 1
+    outputs.watermarks[nowhere] = {gone: b""}
+    wrong = list(wrong_marks(reference.told.watermarks, outputs))
+    assert sorted(wrong) == [("missing", partition, gone[1:]), ("unexpected", nowhere, gone[1:])]
 
 
 def test_single_records_and_blocks_make_the_same_lane(plan: Plan, records: list[Stored]) -> None:

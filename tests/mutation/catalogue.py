@@ -17,6 +17,7 @@ class Mutation:
 
 
 _LANE_SET: Final = ("tests/streams/test_lane_set.py",)
+_LISTENERS: Final = ("tests/detection/test_listeners.py",)
 _WATCHDOG: Final = ("tests/faust/test_watchdog.py", "-k", "not ends_to_be_started")
 _STOCK: Final = ("tests/faust/test_stock.py",)
 _ENDINGS: Final = "tests/faust/test_endings.py"
@@ -60,6 +61,27 @@ MUTATIONS: Final = (
         "    return passed if most is None else min(passed, most)\n",
         "    return passed\n",
         ("tests/streams/test_watermark.py",),
+    ),
+    Mutation(
+        "a lane's watermark goes on while a signal of it is open",
+        "agents/detection/lane.py",
+        "        return chain(self._watch.open_tenants(), open_tenants(self._state, self._policy))\n",
+        "        return chain(())\n",
+        _LISTENERS,
+    ),
+    Mutation(
+        "a partition that begins to listen hears how far the lane is",
+        "agents/detection/anomaly_log.py",
+        "        if partition is not None and mark is not None:\n",
+        "        if False:\n",
+        _LISTENERS,
+    ),
+    Mutation(
+        "a lane with nothing more to say is not missed while another one's signal lasts",
+        "agents/correlation/correlator.py",
+        "        return max(incident.last_append, self._sources.moved_at(lane))\n",
+        "        return max(incident.last_append, self._sources.moved_at(incident.source_lane))\n",
+        ("tests/correlation/test_lasting.py",),
     ),
     Mutation(
         "a lane that waits for ever after its last record is seen",

@@ -36,6 +36,10 @@ def _validated(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> t
             "broker: {session_timeout_s: 0, heartbeat_interval_s: 0}",
             "broker.session_timeout_s: is 0; it must be above 0",
         ),
+        (
+            "correlation: {quiet_s: 3601}",
+            "correlation.quiet_s: is above the 3600 s for which detect says how far it is",
+        ),
         ("broker: {connect_timeout_s: -1}", "broker.connect_timeout_s: is -1; it must be above 0"),
         (
             "store: {retention: {event_days: 0}}",

@@ -85,8 +85,8 @@ def busy(demand: Demand, workers: int) -> float:
     cost_us = _cost_us(demand, share)
     if workers > 1:
         cost_us /= measured.TWO_WORKERS.value
-    # Each lane tells each partition of anomalies how far it is, once a bucket.
-    watermarks_per_s = partitions**2 / BUCKET_S
+    # A lane says how far it is where it found something, once a bucket: here each lane has found something of one tenant.
+    watermarks_per_s = partitions / BUCKET_S
     return share * (demand.events_per_s * cost_us + watermarks_per_s * measured.WATERMARK_CPU.value) / 1e6
 
 

@@ -51,7 +51,7 @@ def reset(
     if lines and stage is Stage.DETECT:
         # What was still wrong was in the state that is gone: nothing will say that it ended.
         typer.echo(
-            "incidents that these lanes have open now do not end by themselves: see sentinel incidents, and sentinel close"
+            "incidents that these lanes have open now are not resolved any more: see sentinel incidents, and sentinel close"
         )
         typer.echo("which detection settings are in effect is forgotten too: run sentinel settings publish afterwards")
     if not yes:
