@@ -135,7 +135,8 @@ class FailedCalls:
 
     def _reserve(self, rows: int) -> None:
         if len(self._full) < rows:
-            self._full = np.zeros(2 * rows, bool)
+            # Restored series may have rows beyond those of this segment.
+            self._full = np.zeros(2 * max(rows, max(self._series, default=0) + 1), bool)
             self._mark()
 
     def _mark(self) -> None:

@@ -154,6 +154,8 @@ class ThresholdDetector:
                 number = numbers.get((rule.name, rule.metric))
                 if number is not None:
                     table.rows["fired"][row, number] = min(fired[old], -fired[old] - 1) if fired[old] else 0
+            # Rules that are the same as before were not met anew.
+            table.touch(np.array([row]))
 
     def _firing(
         self, table: Table, number: int, broken: Int64s, events: Events
