@@ -51,8 +51,8 @@ _MOST_WAITING_BYTES: Final = 1_048_576
 """Of the records of a bucket that nobody has asked for; nothing else depends on it."""
 
 Records = Sequence[bytes | None]
-Read = Callable[[Records], tuple[Events, Int64s]]
-"""Reads the `COLUMNS` of records: the events, and of each the index of its record."""
+Read = Callable[[Records, int, int], tuple[Events, Int64s]]
+"""Reads the `COLUMNS` of records at offsets from one to before another: the events, and of each the index of its record."""
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class FailedCalls:
         self._read, self._series = read, {} if series is None else series
         self._full = np.zeros(0, bool)
         """By row, of which series no more is looked at."""
-        self._waiting: list[tuple[Int64s, Records]] = []
+        self._waiting: list[tuple[Int64s, Int64s, Records]] = []
         self._size = 0
 
     def chosen(self, rows: Int64s) -> Int64s:
@@ -103,9 +103,9 @@ class FailedCalls:
             left = left[~self._full[rows[left]]]
         return np.concatenate(found)
 
-    def add(self, rows: Int64s, records: Records) -> None:
+    def add(self, rows: Int64s, offsets: Int64s, records: Records) -> None:
         """The records of chosen calls, which are to be copies: others hold much else in memory."""
-        self._waiting.append((rows, records))
+        self._waiting.append((rows, offsets, records))
         self._size += sum(len(record or b"") for record in records)
         if self._size > _MOST_WAITING_BYTES:
             self._look()
@@ -149,8 +149,9 @@ class FailedCalls:
         """Counts what waits, in order. Most calls are alike: equal ones are counted together."""
         if not self._waiting:
             return
-        events, index = self._read([record for _, records in self._waiting for record in records])
-        rows = np.concatenate([rows for rows, _ in self._waiting])[index].tolist()
+        start, end = int(self._waiting[0][1][0]), int(self._waiting[-1][1][-1]) + 1
+        events, index = self._read([record for _, _, records in self._waiting for record in records], start, end)
+        rows = np.concatenate([rows for rows, _, _ in self._waiting])[index].tolist()
         self._waiting, self._size = [], 0
         self._sample(rows, events)
         errors = _texts(events, "error_type", np.arange(len(rows)))
@@ -196,7 +197,8 @@ class Failures:
             own = failed[buckets == bucket]
             places = own[calls.chosen(segment.series[own])]
             if len(places):
-                calls.add(segment.series[places], records(segment.offsets[places]))
+                offsets = segment.offsets[places]
+                calls.add(segment.series[places], offsets, records(offsets))
                 self._changed.add(bucket)
 
     def close(self, bucket: int) -> FailedCalls:

@@ -110,15 +110,17 @@ class Intake:
             values = [values[position] for position in positions.tolist()]
         return self._decoded(block, values, positions, sorted_out, columns, stamps)
 
-    def read_failed(self, values: Sequence[bytes | None]) -> tuple[Events, Int64s]:
-        """Columns of failed calls: the events, and of each the index of its record."""
-        decoded = self._decoder.decode(values, FAILURE_COLUMNS)
+    def read_failed(
+        self, partition: int, values: Sequence[bytes | None], start: int, end: int
+    ) -> tuple[Events, Int64s]:
+        """Columns of failed calls at offsets from `start` to before `end`: the events, and of each the index of its record."""
+        decoded = self._decode((partition, start, end), values, FAILURE_COLUMNS)
         return decoded.events, decoded.index
 
-    def _decode(self, block: Block, values: Sequence[bytes | None], columns: tuple[str, ...]) -> Decoded:
+    def _decode(self, place: tuple[int, int, int], values: Sequence[bytes | None], columns: tuple[str, ...]) -> Decoded:
         if self._note is None:
             return self._decoder.decode(values, columns)
-        with self._note.decoding(block.partition, block.start, block.next_offset):
+        with self._note.decoding(*place):
             return self._decoder.decode(values, columns)
 
     def _decoded(
@@ -130,7 +132,7 @@ class Intake:
         columns: tuple[str, ...],
         stamps: Stamps,
     ) -> Taken:
-        decoded = self._decode(block, values, columns)
+        decoded = self._decode((block.partition, block.start, block.next_offset), values, columns)
         index, events = decoded.index, decoded.events
         records = index if positions is None else positions[index]
         whole = len(records) == len(block)

@@ -62,7 +62,7 @@ class DetectLane:
         self._limits, self._names, self._intake, self._policies = limits, names, intake, policies
         self._bucket_us = limits.bucket_s * 1_000_000
         self._lateness_us = int(limits.lateness_s * 1_000_000)
-        self._state = LaneState(limits, seed, intake.read_failed)
+        self._state = LaneState(limits, seed, partial(intake.read_failed, partition))
         self._clock = Clock()
         self._stamps = Stamps()
         self._applied = Publication()
@@ -365,7 +365,8 @@ class DetectLane:
             last_event_bucket=self._last_event_bucket,
             stamps=self._stamps,
             applied=self._applied,
-            rest=self._log.listeners.to_bytes() + self._watch.to_bytes(),
+            listeners=self._log.listeners.to_bytes(),
+            watch=self._watch.to_bytes(),
         )
 
     def _restore_own(self, value: bytes) -> int:
@@ -380,11 +381,10 @@ class DetectLane:
         self._clock, self._stamps, self._applied = row.clock, row.stamps, row.applied
         self._closed_to, self._last_event_bucket = row.closed_to, row.last_event_bucket
         self._adopt(self._policies(row.applied.version))
-        rest = row.rest
-        if row.version > 3:
-            rest = rest[self._log.listeners.restore(rest) :]
+        if row.listeners:
+            self._log.listeners.restore(row.listeners)
         elif self._closed_to != _NO_BUCKET:
             self._log.listeners.begin(self._closed_to * self._bucket_us)
         restore = self._watch.restore_shares if row.version == 1 else self._watch.restore
-        restore(rest)
+        restore(row.watch)
         return row.version

@@ -8,12 +8,14 @@ from streams.control import Publication
 from streams.pages import seal, unseal
 from streams.watermark import Clock, Stamps
 
-VERSION: Final = 4
+VERSION: Final = 5
 _NUMBERS: Final = struct.Struct("<qqqqqq")
 _STAMPS: Final = struct.Struct("<q")
 """Since version 3, behind the numbers."""
 _PUBLICATION: Final = struct.Struct("<q")
 """Since version 4, behind the stamps: the number under which the settings in effect were published."""
+_SIZE: Final = struct.Struct("<I")
+"""Since version 5, behind the settings' name: bytes of the listeners, which follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,10 @@ class LaneRow:
     last_event_bucket: int
     stamps: Stamps
     applied: Publication
-    rest: bytes
-    """What its log of anomalies keeps of listeners, since version 4, and behind it what its watch over records that do not count keeps."""
+    listeners: bytes
+    """Partitions of `anomalies` that are told its watermark; empty before version 5."""
+    watch: bytes
+    """What its watch over records that do not count keeps."""
     version: int = VERSION
     """That it was written in."""
 
@@ -37,7 +41,8 @@ class LaneRow:
         clock, settings = self.clock, self.applied.version.encode()
         times = (self.bucket_us, self.lateness_us, clock.time, clock.append, self.closed_to, self.last_event_bucket)
         numbers = _NUMBERS.pack(*times) + _STAMPS.pack(self.stamps.reached) + _PUBLICATION.pack(self.applied.number)
-        return seal(VERSION, numbers + bytes([len(settings)]) + settings + self.rest)
+        listeners = _SIZE.pack(len(self.listeners)) + self.listeners
+        return seal(VERSION, numbers + bytes([len(settings)]) + settings + listeners + self.watch)
 
     @classmethod
     def from_bytes(cls, value: bytes) -> Self:
@@ -51,5 +56,8 @@ class LaneRow:
             (number,), body = _PUBLICATION.unpack_from(body), body[_PUBLICATION.size :]
         length, body = body[0], body[1:]
         applied = Publication(number, str(body[:length], "utf-8"))
-        clock, rest = Clock(time, append), bytes(body[length:])
-        return cls(bucket, lateness, clock, closed_to, last_event, stamps, applied, rest, version)
+        clock, body, listeners = Clock(time, append), body[length:], b""
+        if version > 4:
+            (size,) = _SIZE.unpack_from(body)
+            listeners, body = bytes(body[_SIZE.size : _SIZE.size + size]), body[_SIZE.size + size :]
+        return cls(bucket, lateness, clock, closed_to, last_event, stamps, applied, listeners, bytes(body), version)

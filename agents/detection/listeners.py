@@ -8,7 +8,7 @@ from streams.partitioners import murmur2_partitions
 from streams.watermark import listening_s
 
 _LONG_AGO: Final = -(1 << 62)
-_HEAD: Final = struct.Struct("<qqI")
+_HEAD: Final = struct.Struct("<qq")
 _ENTRY: Final = struct.Struct("<Iq")
 
 
@@ -73,14 +73,12 @@ class Listeners:
     def to_bytes(self) -> bytes:
         """All of it, for the lane's own row."""
         entries = [_ENTRY.pack(*entry) for entry in sorted(self._until.items())]
-        return _HEAD.pack(self._watermark, self._settled_at, len(entries)) + b"".join(entries)
+        return _HEAD.pack(self._watermark, self._settled_at) + b"".join(entries)
 
-    def restore(self, stored: bytes) -> int:
-        """Takes what `to_bytes` gave; how many bytes that were."""
-        self._watermark, self._settled_at, count = _HEAD.unpack_from(stored)
-        size: int = _HEAD.size + count * _ENTRY.size
-        self._until = dict(_ENTRY.iter_unpack(stored[_HEAD.size : size]))
-        return size
+    def restore(self, stored: bytes) -> None:
+        """Takes what `to_bytes` gave."""
+        self._watermark, self._settled_at = _HEAD.unpack_from(stored)
+        self._until = dict(_ENTRY.iter_unpack(stored[_HEAD.size :]))
 
     def _partition_of(self, tenant: str) -> int:
         return int(murmur2_partitions([tenant.encode()], self._partitions)[0])

@@ -115,10 +115,14 @@ def test_state_of_before_numbers_is_read() -> None:
     lane = RunLane(VERSIONS)
     lane.takes([old_control(1, "b"), slow(2)])
     lane.flushes()
-    version, body = unseal(lane.state.rows[b"meta"], 4, "meta")
+    version, body = unseal(lane.state.rows[b"meta"], 5, "meta")
     numbers = struct.calcsize("<7q")
-    assert (version, struct.unpack_from("<q", body, numbers)) == (4, (0,))
-    lane.state.rows[b"meta"] = seal(3, bytes(body[:numbers]) + bytes(body[numbers + 8 :]))
+    assert (version, struct.unpack_from("<q", body, numbers)) == (5, (0,))
+    end = numbers + 8 + 1 + body[numbers + 8]
+    listeners = 4 + int.from_bytes(body[end : end + 4], "little")
+    lane.state.rows[b"meta"] = seal(
+        3, bytes(body[:numbers]) + bytes(body[numbers + 8 : end]) + bytes(body[end + listeners :])
+    )
     lane.lane = lane._new()
     lane.lane.restore(lane.state.rows)
     lane.takes([slow(3), old_control(4, "a"), slow(5), control(6, 9, "c"), slow(7)])
