@@ -150,7 +150,8 @@ async def test_a_thousand_pages_are_told_while_some_are_stuck(address: Start, br
             hub.tell()
             async with asyncio.timeout(PATIENCE_S):
                 told = await asyncio.gather(*[changes(socket) for socket in sockets])
-            assert told == [{"changes": [{"kind": "anomaly", "id": str(number), "revision": 0}]}] * 980
+            change = {"kind": "anomaly", "tenant": "acme", "id": str(number), "revision": 0}
+            assert told == [{"changes": [change]}] * 980
         await asyncio.gather(*[socket.close() for socket in sockets])
     for each in stuck:
         each.close()
