@@ -120,3 +120,15 @@ class Lanes:
 
     max_fetch_bytes: int = 2_097_152
     """Most bytes fetched from one partition at once. Larger means more records per step and more memory."""
+
+
+def listening_s(bucket_s: int) -> int:
+    """Seconds of event time for which a lane of detect tells a partition of `anomalies` its watermark after the last anomaly or change that it wrote
+    there: an hour, or 360 buckets if these are longer.
+
+    Correlate ends an incident when the watermark is `correlation.quiet_s` past these, which therefore may not be longer.
+
+    >>> listening_s(10), listening_s(60)
+    (3600, 21600)
+    """
+    return max(3600, 360 * bucket_s)

@@ -21,18 +21,6 @@ WENT_BACK_US: Final = 60_000_000
 """So far behind a time that an earlier event and its append time had both reached is an append time of a broker whose clock is wrong."""
 
 
-def listening_s(bucket_s: int) -> int:
-    """Seconds of event time for which a lane of detect tells a partition of `anomalies` its watermark after the last anomaly or change that it wrote
-    there: an hour, or 360 buckets if these are longer.
-
-    Correlate ends an incident when the watermark is `correlation.quiet_s` past these, which therefore may not be longer.
-
-    >>> listening_s(10), listening_s(60)
-    (3600, 21600)
-    """
-    return max(3600, 360 * bucket_s)
-
-
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Where a lane's event time stands. All in µs; `time` is the watermark plus the lateness, `append` the last record's append time.

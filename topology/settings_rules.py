@@ -10,8 +10,7 @@ from agents.detectors.settings import DetectionSettings
 from agents.sinking.settings import EventsKept
 from connectors.store.settings import StoreKind
 from streams.broker_safety import RefusedBroker, refuse_unsafe
-from streams.settings import Lanes
-from streams.watermark import listening_s
+from streams.settings import Lanes, listening_s
 from topology.settings_sources import Fault, nearest_origin
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from streams.partitioners import murmur2_partitions
-from streams.watermark import listening_s
+from streams.settings import listening_s
 
 _LONG_AGO: Final = -(1 << 62)
 _HEAD: Final = struct.Struct("<qq")

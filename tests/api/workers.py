@@ -23,6 +23,7 @@ class Workers:
         lines = [
             f'sentinel_ready{{stage="{stage}"}} 1',
             f"sentinel_sink_lag_timestamp_seconds {now - self.moved_ago_s}",
+            f"sentinel_lane_ends_timestamp_seconds {now - self.moved_ago_s}",
         ]
         for lane in ("0", "1"):
             if stage == "sink":

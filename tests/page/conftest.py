@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from connectors.store.embedded import EmbeddedStore
 from schemas.secrets import Secret
@@ -32,6 +32,9 @@ from topology.standalone import make_topics
 
 KEY = Secret("k" * 32)
 OPERATOR, ACME = "o" * 32, "a" * 32
+
+# A page asks again every 15 s what it cannot know at its start, and machines are shared.
+expect.set_options(timeout=60_000)
 
 shared = pytest.mark.asyncio(loop_scope="session")
 
