@@ -89,14 +89,17 @@ def _committed(admin: AdminClient, group: str) -> dict[int, TopicPartition]:
     for _ in range(_LOOKS):
         answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=_TIMEOUT_S)
         try:
-            found = answer[group].result()
+            found = [tp for tp in answer[group].result().topic_partitions or [] if tp.offset >= 0]
+            # Read here, where it can be asked for again.
+            noted = [tp.metadata for tp in found]
         except UnicodeDecodeError:
             continue
         except KafkaException as fault:
             if fault.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return {}
             raise
-        return {tp.partition: tp for tp in found.topic_partitions or [] if tp.offset >= 0}
+        assert len(noted) == len(found)
+        return {tp.partition: tp for tp in found}
     raise Refused(f"what group {group} committed cannot be read; run it again")
 
 
