@@ -38,10 +38,10 @@ def _off(seconds: float) -> None:
 
 def _buggy() -> None:
     """A step raises in the middle of what it does, when windows have counted and anomalies are told."""
-    stock, stock_changes = DetectLane._count, DetectLane.changes
+    stock, stock_changes = DetectLane._segment, DetectLane.changes
     steps, last, flushed = itertools.count(1), random.randint(*BUG), False
 
-    def counts(lane: DetectLane, *args: Any) -> None:
+    def segment(lane: DetectLane, *args: Any) -> None:
         stock(lane, *args)
         if flushed and next(steps) == last:
             raise ZeroDivisionError("a bug in a detector")
@@ -51,7 +51,7 @@ def _buggy() -> None:
         flushed = True
         return stock_changes(lane)
 
-    DetectLane._count = counts  # type: ignore[assignment,method-assign]
+    DetectLane._segment = segment  # type: ignore[assignment,method-assign]
     DetectLane.changes = changes  # type: ignore[method-assign]
 
 
