@@ -8,7 +8,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup servers peers demo test faults lint docs picture clean
+.PHONY: help setup servers peers foreign demo test faults lint docs picture clean
 
 help:
 	@echo "make demo     play an hour of real LLM traffic with known faults, show on a page what is found, and sum up"
@@ -18,6 +18,7 @@ help:
 	@echo "make setup    environment and packages in .venv"
 	@echo "make servers  the servers that tests run, in .servers"
 	@echo "make peers    what python -m benchmarks.peers measures Sentinel against, in .servers/peers"
+	@echo "make foreign  the clients that python -m benchmarks.foreign sends with, in .servers/foreign"
 	@echo "make docs     docs/settings.md from the source"
 	@echo "make picture  docs/images/now.png, the page in the tests' browser"
 
@@ -34,11 +35,13 @@ setup: .venv/.synced schemas/kernel/kernel.so topology/page/static/vendor/.fetch
 	done; \
 	echo "sentinel: needs Python 3.11, 3.12 or 3.13 with venv, and none of $(PYTHONS) is one"; exit 1
 
+# Compiled here, so that the first start of anything is as fast as the next, also where PYTHONDONTWRITEBYTECODE is set.
 .venv/.synced: .venv/bin/python pyproject.toml hatch_build.py uv.lock
 	@echo "sentinel: installs packages into .venv, which takes a minute or two the first time"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION) || \
 	  { echo "sentinel: pip cannot install uv $(UV_VERSION); it needs a package index (see pip config)"; exit 1; }
-	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync -q --active --locked
+	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv sync -q --active --locked --compile-bytecode
+	@$(BIN)/python -m compileall -q schemas streams agents connectors topology
 	@touch $@
 
 # What decodes records fast; uv's build makes it too, but not again when only the source changed. Without a C compiler everything else works.
@@ -141,6 +144,34 @@ peers: $(PYTHON_PEERS:%=.servers/peers/%/.installed) .servers/peers/kafka_stream
 	@rm -rf $(@D) && mkdir -p $(@D)/classes
 	@mvn -q -B -Dstyle.color=never -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$(CURDIR)/$(@D)/libs"
 	@javac -cp "$(@D)/libs/*" -d $(@D)/classes $(PEERS)/kafka_streams/Engine.java
+	@touch $@
+
+# The clients of benchmarks.foreign, each with its own libraries. No test needs them.
+FOREIGN := benchmarks/foreign_run/producers
+
+foreign: .servers/foreign/java/.built .servers/foreign/sarama/sender .servers/foreign/kafkajs/.installed .servers/foreign/kafka_python/.installed
+
+.servers/foreign/java/.built: $(FOREIGN)/java/pom.xml $(FOREIGN)/java/Sender.java
+	@command -v mvn >/dev/null && command -v javac >/dev/null || \
+	  { echo "sentinel: Kafka's Java client needs Maven and a Java compiler; on Debian: apt install maven default-jdk-headless"; exit 1; }
+	@rm -rf $(@D) && mkdir -p $(@D)/classes
+	@mvn -q -B -Dstyle.color=never -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$(CURDIR)/$(@D)/libs"
+	@javac -cp "$(@D)/libs/*" -d $(@D)/classes $(FOREIGN)/java/Sender.java
+	@touch $@
+
+.servers/foreign/sarama/sender: $(FOREIGN)/sarama/main.go $(FOREIGN)/sarama/go.mod $(FOREIGN)/sarama/go.sum
+	@command -v go >/dev/null || { echo "sentinel: Sarama needs Go; on Debian: apt install golang-go"; exit 1; }
+	@cd $(FOREIGN)/sarama && CGO_ENABLED=0 go build -o "$(CURDIR)/$@" .
+
+.servers/foreign/kafkajs/.installed: $(FOREIGN)/kafkajs/package.json $(FOREIGN)/kafkajs/package-lock.json $(FOREIGN)/kafkajs/sender.js
+	@command -v npm >/dev/null || { echo "sentinel: KafkaJS needs Node.js and npm; on Debian: apt install npm"; exit 1; }
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
+	@cd $(@D) && npm ci -s --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.servers/foreign/kafka_python/.installed: $(FOREIGN)/kafka_python.txt | .venv/.synced
+	@rm -rf $(@D)
+	@$(BIN)/uv venv -q --python "$$(readlink -f $(BIN)/python)" $(@D) && VIRTUAL_ENV="$(CURDIR)/$(@D)" $(BIN)/uv pip install -q -r $<
 	@touch $@
 
 demo: setup

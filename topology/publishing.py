@@ -26,9 +26,6 @@ from streams.topics import TopicNames
 from topology.reading import Read, whole
 
 _TIMEOUT_S: Final = 30.0
-_AGAIN_S: Final = 0.2
-_PASSING: Final = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
-"""What a broker answers for a moment after it or its topics came up."""
 _NO_ANSWER: Final = "the broker did not answer in time"
 
 
@@ -79,20 +76,13 @@ def publish(broker: Broker, lanes: Lanes, settings: DetectionSettings, key: Secr
 
 def _known(broker: Broker, topic: str) -> list[Read]:
     """What stands on the topic. Nothing if there is no such topic: the broker may make it, or refuse what is written to it."""
-    deadline = time.monotonic() + _TIMEOUT_S
-    while True:
-        try:
-            return list(whole(broker, [topic]))
-        except KafkaException as error:
-            fault: KafkaError = error.args[0]
-            if fault.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                return []
-            if fault.code() in _PASSING and time.monotonic() < deadline:
-                time.sleep(_AGAIN_S)
-                continue
-            raise Refused(
-                f"the settings were not published: {topic} cannot be read: {fault.str()}; try again"
-            ) from error
+    try:
+        return list(whole(broker, [topic], _TIMEOUT_S))
+    except KafkaException as error:
+        fault: KafkaError = error.args[0]
+        if fault.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return []
+        raise Refused(f"the settings were not published: {topic} cannot be read: {fault.str()}; try again") from error
 
 
 def _written(producer: Producer, sent: Iterable[Outgoing]) -> list[str]:

@@ -15,6 +15,12 @@ from streams.settings import Broker
 
 _WAIT_S = 0.2
 _ASK_EVERY_S = 5.0
+_AGAIN_S = 0.2
+_PASSING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""What a broker answers for a moment after it or its topics came up."""
+
+Ranges = Mapping[tuple[str, int], tuple[int, int]]
+"""First offset, and next to be written, of each topic and partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +42,7 @@ def whole(broker: Broker, topics: Sequence[str], timeout_s: float = 10.0) -> Ite
     """Every record that is in the topics at the start of the call, lane by lane in order of offset. Raises KafkaException."""
     consumer = _consumer(broker)
     try:
-        ranges = {}
-        for part in _partitions(consumer, topics, timeout_s):
-            ranges[part.topic, part.partition] = consumer.get_watermark_offsets(part, timeout=timeout_s)
-        yield from _until_ends(consumer, ranges, timeout_s)
+        yield from _until_ends(consumer, _ranges(consumer, topics, timeout_s), timeout_s)
     finally:
         consumer.close()
 
@@ -57,16 +60,13 @@ def newest_append_time(broker: Broker, topic: str, timeout_s: float = 10.0) -> i
     """When the newest record of a topic was appended, µs by the broker's clock; None where there is none that says. Raises KafkaException."""
     consumer = _consumer(broker)
     try:
-        ends = {}
-        for part in _partitions(consumer, [topic], timeout_s):
-            low, high = consumer.get_watermark_offsets(part, timeout=timeout_s)
-            if high > low:
-                # Behind the last record of a transaction lies its mark, which no reader is given.
-                ends[topic, part.partition] = (max(high - 2, low), high)
-        consumer.assign([TopicPartition(*place, start) for place, (start, _) in ends.items()])
+        ranges = _ranges(consumer, [topic], timeout_s)
+        # Behind the last record of a transaction lies its mark, which no reader is given.
+        starts = {place: max(end - 2, begin) for place, (begin, end) in ranges.items() if end > begin}
+        consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])
         times: list[int] = []
         deadline = time.monotonic() + timeout_s
-        while len(times) < len(ends) and time.monotonic() < deadline:
+        while len(times) < len(starts) and time.monotonic() < deadline:
             message = consumer.poll(_WAIT_S)
             if message is None:
                 if times:
@@ -78,9 +78,7 @@ def newest_append_time(broker: Broker, topic: str, timeout_s: float = 10.0) -> i
         consumer.close()
 
 
-def _until_ends(
-    consumer: Consumer, ranges: Mapping[tuple[str, int], tuple[int, int]], silence_s: float
-) -> Iterator[Read]:
+def _until_ends(consumer: Consumer, ranges: Ranges, silence_s: float) -> Iterator[Read]:
     """Raises KafkaException when the broker says nothing for so long."""
     ends = {place: end for place, (start, end) in ranges.items() if start < end}
     consumer.assign([TopicPartition(*place, ranges[place][0]) for place in ends])
@@ -119,12 +117,12 @@ def follow(
     """
     consumer = _consumer(broker)
     try:
-        parts = _partitions(consumer, topics, timeout_s)
-        if from_now is not None:
-            for part in parts:
-                _, part.offset = consumer.get_watermark_offsets(part, timeout=timeout_s)
+        ranges = _ranges(consumer, topics, timeout_s)
+        if from_now is None:
+            consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in ranges])
+        else:
+            consumer.assign([TopicPartition(*place, end) for place, (_, end) in ranges.items()])
             from_now()
-        consumer.assign(parts)
         asked = -_ASK_EVERY_S
         while not stop():
             if time.monotonic() - asked > _ASK_EVERY_S:
@@ -153,14 +151,27 @@ def _consumer(broker: Broker) -> Consumer:
     )
 
 
-def _partitions(consumer: Consumer, topics: Sequence[str], timeout_s: float) -> list[TopicPartition]:
-    parts = []
+def _ranges(consumer: Consumer, topics: Sequence[str], timeout_s: float) -> Ranges:
+    """Of every partition of the topics. A broker that elects leaders is asked again. Raises KafkaException."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return {
+                (part.topic, part.partition): consumer.get_watermark_offsets(part, timeout=timeout_s)
+                for part in _partitions(consumer, topics, timeout_s)
+            }
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_S)
+
+
+def _partitions(consumer: Consumer, topics: Sequence[str], timeout_s: float) -> Iterator[TopicPartition]:
     for topic in topics:
         metadata = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
         if metadata.error is not None:
             raise KafkaException(metadata.error)
-        parts += [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in metadata.partitions]
-    return parts
+        yield from (TopicPartition(topic, partition) for partition in metadata.partitions)
 
 
 def _read(message: Message) -> Read | None:

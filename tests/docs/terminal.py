@@ -33,16 +33,15 @@ class Terminal:
             text=True,
             start_new_session=True,
         )
+        # When nobody types any more because the test was killed, what was started here goes too.
+        self._say("trap 'kill 0' EXIT")
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
 
     def run(self, typed: str, within_s: float = 300.0) -> tuple[int, str]:
         """Status of the first line that fails, or 0; and what was printed."""
-        assert self._process.stdin is not None
-        # A function, so that a line that fails ends the block and not the shell.
-        self._process.stdin.write(f"trap 'status=$?' ERR; status=0\n{typed}\necho; echo \"@done $status@\"\n")
-        self._process.stdin.flush()
+        self._say(f"trap 'status=$?' ERR; status=0\n{typed}\necho; echo \"@done $status@\"")
         deadline, said = time.monotonic() + within_s, ""
         while True:
             try:
@@ -63,6 +62,12 @@ class Terminal:
             assert time.monotonic() < deadline, f"status {status}, and no {shows!r} after\n{typed}\n{said}"
             time.sleep(0.3)
 
+    def hang_up(self) -> None:
+        """What becomes of it when whoever types dies: there is nothing more to read. Returns when it has ended."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
     def close(self) -> None:
         """Ends it, and what it started."""
         with contextlib.suppress(ProcessLookupError):
@@ -73,6 +78,11 @@ class Terminal:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

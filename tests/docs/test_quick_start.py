@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.docs.pages import Block, blocks
@@ -111,3 +112,13 @@ def test_what_the_shell_says_of_a_failure_is_seen(tmp_path: Path) -> None:
         assert shell.run("true\nsentinel no-such-command\ntrue")[0] == 2
         assert shell.run("x=1") == (0, "")
         assert shell.run("echo $x") == (0, "1")
+
+
+def test_nothing_is_left_when_the_test_is_killed(tmp_path: Path) -> None:
+    """As when pytest dies: its end of the pipe is closed, and what runs behind the shell ends with it."""
+    with terminal(tmp_path, {}) as shell:
+        pid = int(shell.run("sleep 600 & echo $!")[1])
+        assert psutil.pid_exists(pid)
+        shell.hang_up()
+        psutil.wait_procs([each for each in psutil.process_iter() if each.pid == pid], timeout=60)
+        assert not psutil.pid_exists(pid)

@@ -18,6 +18,9 @@ class Mutation:
 
 _LANE_SET: Final = ("tests/streams/test_lane_set.py",)
 _LISTENERS: Final = ("tests/detection/test_listeners.py",)
+_LASTING: Final = ("tests/correlation/test_lasting.py",)
+_FAULTS: Final = ("tests/detection/test_faults.py",)
+_PLACEMENT: Final = ("tests/detection/test_placement.py",)
 _WATCHDOG: Final = ("tests/faust/test_watchdog.py", "-k", "not ends_to_be_started")
 _STOCK: Final = ("tests/faust/test_stock.py",)
 _ENDINGS: Final = "tests/faust/test_endings.py"
@@ -517,5 +520,110 @@ MUTATIONS: Final = (
         "(*given.holders, *plan.defaults)",
         "plan.defaults",
         _KERNEL,
+    ),
+    Mutation(
+        "an incident stays open while a signal of it is open",
+        "agents/correlation/open_incident.py",
+        "        return None if self.signals else max(self.last_event, self.ended_at) + quiet_us\n",
+        "        return max(self.last_event, self.ended_at) + quiet_us\n",
+        _LASTING,
+    ),
+    Mutation(
+        "what was given up is not called resolved",
+        "agents/correlation/open_incident.py",
+        "        if self.ends & _ENDS[SignalStatus.GIVEN_UP]:\n",
+        "        if False:\n",
+        _LASTING,
+    ),
+    Mutation(
+        "what settings retired is not called resolved",
+        "agents/correlation/open_incident.py",
+        "        if self.ends & _ENDS[SignalStatus.RETIRED]:\n",
+        "        if False:\n",
+        ("tests/correlation",),
+    ),
+    Mutation(
+        "no data is told once, not with each record that says so",
+        "agents/correlation/correlator.py",
+        "        elif incident.no_data_append == NEVER:\n",
+        "        else:\n",
+        _LASTING,
+    ),
+    Mutation(
+        "a signal without data is not at its end",
+        "agents/correlation/signals.py",
+        "        if change.status.is_end:\n            del self._listed[key]\n",
+        "        if change.status.is_end or change.status is SignalStatus.NO_DATA:\n            del self._listed[key]\n",
+        _LASTING,
+    ),
+    Mutation(
+        "an open signal keeps its subject for longer than others",
+        "agents/detection/signals.py",
+        "            if signal.row in kept:\n",
+        "            if False:\n",
+        ("tests/detection", "tests/detectors/test_lasting.py", "tests/benchmarks/test_lasting.py"),
+    ),
+    Mutation(
+        "settings that judge a signal no more end it",
+        "agents/detection/signals.py",
+        "            yield Change(signal, SignalStatus.RETIRED, why), detector.name\n",
+        "            yield from ()\n",
+        ("tests/detection/test_changing_settings.py",),
+    ),
+    Mutation(
+        "good records count against bad ones",
+        "agents/detection/faults.py",
+        "        steps = np.where(is_faulty != level.told, 1, -1)\n",
+        "        steps = np.where(is_faulty != level.told, 1, 0)\n",
+        _FAULTS,
+    ),
+    Mutation(
+        "a level of faults does not fall below none",
+        "agents/detection/faults.py",
+        "        levels = sums - np.minimum(np.minimum.accumulate(sums), 0)\n",
+        "        levels = sums\n",
+        _FAULTS,
+    ),
+    Mutation(
+        "one tenant does not take the room for faults of all others",
+        "agents/detection/faults.py",
+        "self._of_tenant.get(tenant, 0) >= MOST_OF_TENANT:\n",
+        "False:\n",
+        _FAULTS,
+    ),
+    Mutation(
+        "an application on another lane than its own is found",
+        "agents/detection/placement.py",
+        "if place != self._partition]\n",
+        "if False]\n",
+        _PLACEMENT,
+    ),
+    Mutation(
+        "a misplaced application is told once",
+        "agents/detection/placement.py",
+        "                if not one.told:\n",
+        "                if True:\n",
+        _PLACEMENT,
+    ),
+    Mutation(
+        "means of several lanes are weighted by their events",
+        "connectors/store/adding.py",
+        "[1.0 if summed else part.events for part in heard]",
+        "[1.0 for part in heard]",
+        ("tests/store/test_contract.py", "-k", "embedded"),
+    ),
+    Mutation(
+        "rates of several lanes add up",
+        "connectors/store/adding.py",
+        "    return total if summed else total / math.fsum(weights)\n",
+        "    return total / math.fsum(weights)\n",
+        ("tests/store/test_contract.py", "-k", "embedded"),
+    ),
+    Mutation(
+        "a lane without an event that a metric is about takes nothing from the others",
+        "connectors/store/adding.py",
+        "if summed or part.events > 0]\n",
+        "]\n",
+        ("tests/store/test_contract.py", "-k", "embedded"),
     ),
 )

@@ -47,7 +47,7 @@ def incidents(
     config: Config = None,
     tenant: Tenant = None,
     application: Application = None,
-    state: Annotated[str | None, typer.Option(help="Only of this state: open, resolved or given_up.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only of this state: open, resolved, given_up or closed.")] = None,
     severity: Severities = None,
     since: Since = None,
     limit: Limit = 50,

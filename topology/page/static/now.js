@@ -63,7 +63,7 @@ export class NowView {
     const changed = (...names) => kinds === null || names.some((name) => kinds.has(name));
     if (kinds === null) this.filters.set(query);
     const parts = [];
-    if (changed("incident", "slow")) parts.push(this.#showIncidents(place, ask), this.#askOpen(place, ask));
+    if (changed("incident", "slow")) parts.push(this.#showIncidents(place, ask));
     if (kinds === null || (changed("anomaly", "slow") && performance.now() - this.burningAt > BURNING_EVERY_MS)) {
       this.burningAt = performance.now();
       parts.push(ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) => this.#showAnomalies(told.items, ask)));
@@ -112,11 +112,8 @@ export class NowView {
     const count = next || query.get("cursor") ? `${items.length} of more` : `${items.length}${what}`;
     if (this.count.textContent !== count) this.count.textContent = count;
     this.#list();
-  }
-
-  /** Open incidents, whatever the filter shows: they are what burns. */
-  async #askOpen({ tenant }, ask) {
-    this.open = (await ask("/incidents", { tenant, state: "open", limit: LISTED })).items;
+    // What burns is open, whatever the filter shows.
+    this.open = state === "open" && !this.told.filtered ? items : (await ask("/incidents", { tenant, state: "open", limit: LISTED })).items;
     this.#burn();
   }
 
