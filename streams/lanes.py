@@ -24,6 +24,8 @@ _MOST_PENDING: Final = 20_000
 """Records that wait for a flush's transaction before one is made early; bounds memory."""
 
 _REBALANCE_LOOK_S: Final = 0.1
+_TIME_SHARE: Final = 0.5
+"""Share of what has passed here that append times must tell, or a tick of ours is due: they may lag, and ticks of others may say what they like."""
 _STRAY_S: Final = 5.0
 _FLUSH_WAIT_S: Final = 0.1
 """How long other lanes wait for one's flush: longer than nearly all take, so that not all are under way at once."""
@@ -76,7 +78,8 @@ class Lane:
     durable: int
     lock: asyncio.Lock
     with_state: list[tuple[str, bytes, list[bytes]]]
-    moved_at: float
+    timed_at: float
+    """When its time was last moved on, as far as records with append times and ticks do that; see `_time_passes`."""
     flushed_at: float
     pending: int = 0
     """Records in `with_state`."""
@@ -88,6 +91,10 @@ class Lane:
     """Offsets to the end of the log when last looked."""
     ticked: bool = False
     """Whether a tick is on its way to it: what it measured would be measured again."""
+    ticked_at: float = 0.0
+    """When one was last asked for."""
+    timed_append: int | None = None
+    """The program's `last_append` at `timed_at`."""
     flushing: asyncio.Task[None] | None = None
     """Its last flush by `flush_due`."""
     unflushed: bool = False
@@ -236,19 +243,22 @@ class LaneSet:
         }
 
     def quiet(self) -> dict[int, int]:
-        """Partitions that had no record for a while and whose lane needs to know that time passes, with the µs that passed.
-        Each is to be ticked, and is named no more until its lane has had a record: that of the tick, if nothing else."""
+        """Partitions in which nothing moved time for a while and whose lane needs to know that it passes, with the µs that passed.
+        Each is to be ticked, and is named no more until its lane has had a record: that of the tick, if nothing else. Records that move no time, late
+        and bad ones, do not stand in for ticks: the silence of all others would go unnoticed while they come."""
         if self._suspended:
             return {}
         now = self._monotonic()
         quiet = {
             partition: lane
             for partition, lane in self._lanes.items()
-            if now - lane.moved_at >= self._limits.tick_after_s and not lane.ticked and lane.program.wants_ticks
+            if now - max(lane.timed_at, lane.ticked_at) >= self._limits.tick_after_s
+            and not lane.ticked
+            and lane.program.wants_ticks
         }
         for lane in quiet.values():
-            lane.ticked = True
-        return {partition: round((now - lane.moved_at) * 1e6) for partition, lane in quiet.items()}
+            lane.ticked, lane.ticked_at = True, now
+        return {partition: round((now - lane.timed_at) * 1e6) for partition, lane in quiet.items()}
 
     async def act(self, partition: int, work: Callable[[P], Step], program: P) -> None:
         """Lets a lane's program act besides its records, and carries out what it answers; nothing happens if the lane is not its any more.
@@ -311,8 +321,10 @@ class LaneSet:
             start.position.offset,
             asyncio.Lock(),
             [],
-            moved_at=now - away_s,
+            timed_at=now - away_s,
             flushed_at=now,
+            ticked_at=now - self._limits.tick_after_s,
+            timed_append=last,
         )
         if start.first or start.jumped:
             # The position is set before the first block is taken.
@@ -344,10 +356,20 @@ class LaneSet:
         self._stepped_s += self._cpu_time() - began
         lane.position = Position(block.next_offset, lane.position.topic_id)
         if len(block):
-            lane.moved_at = self._monotonic()
             lane.ticked = False
+            self._time_passes(lane)
         await self._carry_out(lane, step)
         self._count(lane, block, step)
+
+    def _time_passes(self, lane: Lane) -> None:
+        """A record came: whether it moved the lane's time is told by its append time, unless that is by much less than what has passed here. Anyone
+        may write ticks that say so, which then do not keep ours away."""
+        now, append, before = self._monotonic(), lane.program.last_append, lane.timed_append
+        if append == before:
+            return
+        moved_us = None if append is None or before is None else append - before
+        if moved_us is None or moved_us < 0 or moved_us >= _TIME_SHARE * (now - lane.timed_at) * 1e6:
+            lane.timed_at, lane.timed_append = now, append
 
     async def _carry_out(self, lane: Lane, step: Step) -> None:
         lane.with_state.extend(step.with_state)

@@ -23,11 +23,13 @@ WENT_BACK_US: Final = 60_000_000
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where a lane's event time stands. All in µs; `time` is the watermark plus the lateness, `append` the last record's append time.
+    """Where a lane's event time stands. All in µs; `time` is the watermark plus the lateness, `append` the append time up to which it has been moved:
+    that of the last event which moved it, and what ticks have counted since. Late and bad records are no sign that time passes, nor that it does not.
 
     An event moves `time` to min(event time, append time), if that is later: a producer whose clock is ahead closes
-    nobody's buckets. A tick moves it by what passed since the record before, so that a lane whose events lie behind the
-    wall clock (a producer's lag, a replay) is not pushed past them.
+    nobody's buckets. A tick moves it by what passed since `append`, so that a lane whose events lie behind the
+    wall clock (a producer's lag, a replay) is not pushed past them. What one tick does not count is left for the next: one that is forged, and says
+    that nothing passed, takes nothing away.
 
     What passed is the less of what the tick's worker measured and of the difference between both append times: neither a
     forged tick nor a broker's clock that jumps moves time alone. A clock that went back is followed: the next tick counts
@@ -41,7 +43,11 @@ class Clock:
         """`time` as every event left it, shape (n,), and the clock after the last."""
         times = np.maximum.accumulate(np.minimum(event_times, append_times))
         np.maximum(times, self.time, out=times)
-        return times, Clock(int(times[-1]), int(append_times[-1]))
+        time = int(times[-1])
+        if time == self.time:
+            return times, self
+        # They never fall: the first that is there moved it there.
+        return times, Clock(time, int(append_times[np.searchsorted(times, time)]))
 
     def ticked(self, append_time: int, passed: int | None = None) -> "Clock":
         """After a tick whose worker says that so much passed (None: it does not say); before the first event there is no time that it could move.
@@ -49,12 +55,12 @@ class Clock:
         >>> Clock(time=100, append=5_000).ticked(5_030, 30)
         Clock(time=130, append=5030)
         >>> Clock(time=100, append=5_000).ticked(1_800_005_000, 30)
-        Clock(time=130, append=1800005000)
+        Clock(time=130, append=5030)
         """
         if self.time == 0:
             return self
-        most = UNTOLD_US if passed is None else passed
-        return Clock(self.time + elapsed(self.append, append_time, most), append_time)
+        counted = elapsed(self.append, append_time, UNTOLD_US if passed is None else passed)
+        return Clock(self.time + counted, min(self.append + counted, append_time))
 
 
 def elapsed(before: int, after: int, most: int | None) -> int:

@@ -30,6 +30,9 @@ OTHER_APPLICATIONS: Final = "(other applications)"
 
 _FAR: Final = 2**63 - 1
 _OPEN_KEY: Final = b"open/"
+_BETWEEN: Final = 0.25
+"""Share of `active_lane_s` that one record moves append time by at the most while ticks come each second: a broker's clock that jumps silences no
+lane."""
 
 
 class _Step:
@@ -77,6 +80,7 @@ class Correlator:
         self._silence_us: Final = round((settings.quiet_s + settings.silence_s) * 1e6)
         self._give_up_us: Final = round(settings.give_up_s * 1e6)
         self._sources: Final = SourceLanes(round(settings.active_lane_s * 1e6))
+        self._most_between_us: Final = round(settings.active_lane_s * 1e6 * _BETWEEN)
         self._open: dict[bytes, OpenIncident] = {}
         self._closed: dict[bytes, ClosedSignals] = {}
         self._per_tenant: Counter[str] = Counter()
@@ -87,7 +91,7 @@ class Correlator:
 
     def on_anomaly(self, anomaly: Anomaly, *, offset: int, append_time: int) -> list[Incident]:
         """An anomaly came. One at or below its source lane's highest (offset, ordinal) came before: only its append time counts."""
-        step = _Step(self._lane, offset, self._sources.appended(append_time))
+        step = self._begun(offset, append_time)
         if self._sources.is_new(anomaly.lane, anomaly.offset, anomaly.ordinal) and not self._is_closed(anomaly, step):
             self._take(anomaly, step)
         self._sources.settle()
@@ -96,7 +100,7 @@ class Correlator:
     def on_change(self, change: SignalChange, *, offset: int, append_time: int) -> list[Incident]:
         """Something became of a signal. A change at or below its source lane's highest (offset, ordinal) came before, and one of a signal that
         is not open here changes nothing."""
-        step = _Step(self._lane, offset, self._sources.appended(append_time))
+        step = self._begun(offset, append_time)
         if self._sources.is_new(change.lane, change.offset, change.ordinal):
             self._change(change, step)
         self._sources.settle()
@@ -104,7 +108,7 @@ class Correlator:
 
     def on_close(self, command: Command, *, offset: int, append_time: int) -> tuple[list[Incident], AuditOutcome, str]:
         """A person ends an incident: what came of it, and why."""
-        step = _Step(self._lane, offset, self._sources.appended(append_time))
+        step = self._begun(offset, append_time)
         outcome, detail = self._close(command, step)
         self._sources.settle()
         return step.made, outcome, detail
@@ -116,7 +120,7 @@ class Correlator:
 
         One that came before moves nothing but append time: the watermark says so itself.
         """
-        step = _Step(self._lane, offset, self._sources.appended(append_time))
+        step = self._begun(offset, append_time)
         self._sources.moved(source_lane, source_offset, watermark, append_time)
         self._pass(step)
         return step.made
@@ -175,6 +179,13 @@ class Correlator:
             rows.append((key, kept.row() if kept else None))
         self._touched.clear()
         return rows
+
+    def _begun(self, offset: int, append_time: int) -> _Step:
+        """A record that says nothing of time came. While ticks are wanted they come between, so that no more than a moment can have passed; where
+        the append time says otherwise, the broker's clock jumped, or nobody was there to tick, which the first tick after it makes up for only
+        from there: lanes then count as silent later, never too early."""
+        most = self._most_between_us if self.wants_ticks else None
+        return _Step(self._lane, offset, self._sources.appended(append_time, most))
 
     def _is_closed(self, anomaly: Anomaly, step: _Step) -> bool:
         """Whether the anomaly says again that something lasts whose incident was closed."""
@@ -237,21 +248,22 @@ class Correlator:
         return key, anomaly.application
 
     def _change(self, change: SignalChange, step: _Step) -> None:
-        signal, tenant = signal_key(change), change.tenant
-        keys = [_key_of(change), _key(tenant, OTHER_APPLICATIONS)]
-        for key in sorted(keys, key=lambda one: one not in self._open or signal not in self._open[one].signals):
-            incident = self._open.get(key)
-            if incident is not None and incident.became(change, step.append_time):
-                if change.status is SignalStatus.NEW_LEVEL:
-                    step.tell(incident, IncidentChange.NEW_LEVEL)
-                self._concerns(key, incident, step)
-                return
-        for name in (change.application, OTHER_APPLICATIONS):
-            key = _key(tenant, name, closed.KEY)
-            known = self._closed.get(key)
-            if known is not None and known.signals.changed(signal, change):
-                known.last_append = step.append_time
-                if not known.signals:
+        signal, keys = signal_key(change), [_key_of(change), _key(change.tenant, OTHER_APPLICATIONS)]
+        ended = [_key(change.tenant, name, closed.KEY) for name in (change.application, OTHER_APPLICATIONS)]
+        kept = [
+            (key, one) for key in (*keys, *ended) if (one := self._open.get(key) or self._closed.get(key)) is not None
+        ]
+        # One that knows it by name comes before those that may have it among signals that they only count.
+        for key, one in sorted(kept, key=lambda pair: signal not in pair[1].signals):
+            if isinstance(one, OpenIncident):
+                if one.became(change, step.append_time):
+                    if change.status is SignalStatus.NEW_LEVEL:
+                        step.tell(one, IncidentChange.NEW_LEVEL)
+                    self._concerns(key, one, step)
+                    return
+            elif one.signals.changed(signal, change):
+                one.last_append = step.append_time
+                if not one.signals:
                     del self._closed[key]
                 self._touched.add(key)
                 return

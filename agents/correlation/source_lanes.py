@@ -54,8 +54,9 @@ class SourceLanes:
         self.stamped = NEVER
         """The append time that the next one is compared with."""
 
-    def appended(self, append_time: int, passed: int | None = None) -> int:
-        """A record came that was appended then: what `append` is now. `passed` is what a tick says has passed at the most.
+    def appended(self, append_time: int, most: int | None = None) -> int:
+        """A record came that was appended then: what `append` is now. `most` is the most that can have passed since the record before, if that is
+        known.
 
         Brokers' clocks differ a little, so an append time that is a little less than the one before moves nothing; one that
         is much less is of a clock that went back, or of the one that is right, and is followed.
@@ -63,7 +64,7 @@ class SourceLanes:
         if self.stamped == NEVER:
             self.append = append_time
         elif append_time > self.stamped:
-            self.append += elapsed(self.stamped, append_time, passed)
+            self.append += elapsed(self.stamped, append_time, most)
         elif append_time >= self.stamped - WENT_BACK_US:
             return self.append
         self.stamped = append_time

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from benchmarks.exactness_run.inbox import Inbox
 from benchmarks.exactness_run.plan import PARTITIONS, Plan
 from benchmarks.exactness_run.sending import Sender
+from benchmarks.exactness_run.storing import SINK
 from benchmarks.exactness_run.workers import AfterDeath, Member, until
 from benchmarks.showing import BenchmarkFailed
 from streams.brokers import librdkafka_config
@@ -62,10 +63,10 @@ class Kill:
     """Whether many events come at once just before it."""
 
 
-def schedule(kills: int, seed: int) -> list[Kill]:
-    """The kills in order; every stage has one if there are enough."""
+def schedule(kills: int, seed: int, more: Sequence[str] = ()) -> list[Kill]:
+    """The kills in order; every stage, and of those that not every run has `more`, has one if there are enough."""
     rng = random.Random(seed)
-    stages = [stage for stage, _ in zip(cycle(_STAGES), range(kills), strict=False)]
+    stages = [stage for stage, _ in zip(cycle((*_STAGES[:3], *more, *_STAGES[3:])), range(kills), strict=False)]
     rng.shuffle(stages)
     made = []
     for number, stage in enumerate(stages):
@@ -135,7 +136,7 @@ class Disturber:
 
     async def run(self) -> None:
         """All kills. A second worker of detect joins after a third of them, and leaves in order after two thirds; in between the first is frozen."""
-        kills = schedule(self.plan.kills, self.plan.seed)
+        kills = schedule(self.plan.kills, self.plan.seed, () if self.plan.store is None else (SINK,))
         rng = random.Random(self.plan.seed + 1)
         joins, leaves = len(kills) // 3, max(len(kills) * 2 // 3, len(kills) // 3 + 1)
         hit: Member | None = None
@@ -154,7 +155,7 @@ class Disturber:
             await until(hit.kill, _READY_S, f"{hit.name} does not run")
             how = ", early" if kill.early else ", idle" if not busy else ", with a backlog" if kill.rushed else ""
             self.say(f"kill {number + 1} of {len(kills)}: {hit.name}{how}")
-        for member in [member for stage in STAGES for member in self.group.of_stage(stage)]:
+        for member in [member for stage in (*STAGES, SINK) for member in self.group.of_stage(stage)]:
             await works(member)
         if len(kills) <= leaves:
             await self.leave()
@@ -200,11 +201,14 @@ class Disturber:
         self.say(f"detect was frozen until the second worker had its lanes, and then {fenced}")
 
     async def _is_busy(self, member: Member) -> bool:
-        """Waits for a moment at which it has done something that is not durable yet, or has a message under way; false when none comes soon."""
+        """Waits for a moment at which it has done something that is not durable yet, or has a message under way; false when none comes soon.
+        Of a sink every moment is as good."""
 
         async def sends() -> bool:
             return self.inbox.under_way > 0
 
+        if member.stage == SINK:
+            return True
         try:
             await until(sends if member.stage == "alert" else member.has_unflushed, _BUSY_S, "nothing to do")
         except BenchmarkFailed:

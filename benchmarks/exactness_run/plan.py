@@ -52,6 +52,8 @@ class Plan:
     """What each process of the reference does first."""
     proxied: str = ""
     """Where the workers reach the broker, if it is not `bootstrap`: through something that disturbs the network, say."""
+    lateness_s: float = Lanes().lateness_s
+    """For so much event time lanes wait for records that come late."""
     store: StoreSettings | None = None
     """Where the stage `sink` keeps documents, as it reaches it; None lets the run go without that stage."""
     control_key: Secret = field(default_factory=lambda: Secret(secrets.token_hex(32)))
@@ -66,7 +68,7 @@ class Plan:
     @property
     def lanes(self) -> Lanes:
         """Limits of the lanes, for the workers and for the reference."""
-        return Lanes(partitions=PARTITIONS, replication_factor=self.copies)
+        return Lanes(partitions=PARTITIONS, replication_factor=self.copies, lateness_s=self.lateness_s)
 
     @property
     def names(self) -> TopicNames:

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ import yaml
 from benchmarks.exactness_run.disturbing import Disturb, Group, Say, killed
 from benchmarks.exactness_run.inbox import Inbox
 from benchmarks.exactness_run.plan import CORRELATION, PARTITIONS, Plan
-from benchmarks.exactness_run.sending import HELD_BACK, RUSHED, Ledger, Sender
+from benchmarks.exactness_run.sending import HELD_BACK, RUSHED, Acknowledged, Sender
 from benchmarks.exactness_run.settling import settle
 from benchmarks.exactness_run.storing import SINK
 from benchmarks.exactness_run.workers import until
@@ -26,6 +27,9 @@ RECEIVER: Final = "inbox"
 _KILL_S: Final = 9.0
 """About what a death costs until the next, seconds, with the group's session timeout in it: the pace of sending follows from it."""
 
+MakeSender = Callable[[Plan, float], Sender]
+"""Who sends, given the plan and how many records a second."""
+
 _MIDDLE: Final = 0.4
 _FIRST_FLOW_S: Final = 120.0
 
@@ -34,7 +38,7 @@ _FIRST_FLOW_S: Final = 120.0
 class Ran:
     """What is known of the run that is in no topic."""
 
-    acknowledged: Ledger
+    acknowledged: Acknowledged
     """Of the events, and whatever else was sent to telemetry."""
     kills: Counter[str]
     """By stage."""
@@ -54,7 +58,7 @@ class Ran:
         return sum(map(len, self.acknowledged.values()))
 
 
-async def run(plan: Plan, say: Say, disturb: Disturb = killed) -> Ran:
+async def run(plan: Plan, say: Say, disturb: Disturb = killed, make_sender: MakeSender = Sender) -> Ran:
     """Runs the plan, while `disturb` does harm and, before it returns, heals it. However it is left, no process of it is left behind.
 
     Raises BenchmarkFailed, and what the broker's clients raise.
@@ -66,7 +70,7 @@ async def run(plan: Plan, say: Say, disturb: Disturb = killed) -> Ran:
             stages = STAGES if plan.store is None else (*STAGES, SINK)
             group = Group.of(stages, _config(plan, inbox, Path(name)), Path(name))
             try:
-                acknowledged = await _disturbed(plan, group, inbox, say, disturb)
+                acknowledged = await _disturbed(plan, group, inbox, say, disturb, make_sender)
                 await settle(plan, group, say)
             finally:
                 await group.drop()
@@ -82,11 +86,13 @@ async def run(plan: Plan, say: Say, disturb: Disturb = killed) -> Ran:
         return Ran(acknowledged, kills, dict(unexpected), words, stale, inbox.posts, inbox.forged, inbox.refused)
 
 
-async def _disturbed(plan: Plan, group: Group, inbox: Inbox, say: Say, disturb: Disturb) -> Ledger:
+async def _disturbed(
+    plan: Plan, group: Group, inbox: Inbox, say: Say, disturb: Disturb, make_sender: MakeSender
+) -> Acknowledged:
     """Sends and disturbs at the same time; returns when everything is sent, and acknowledged."""
     seconds = max(plan.kills * _KILL_S, 10.0) if plan.seconds is None else plan.seconds
     rate = (1 - HELD_BACK - RUSHED) * plan.events / seconds
-    sender = Sender(plan, rate)
+    sender = make_sender(plan, rate)
     sending = asyncio.create_task(asyncio.to_thread(sender.run))
     try:
         for member in group.members.values():
@@ -131,7 +137,7 @@ def _config(plan: Plan, inbox: Inbox, folder: Path) -> Path:
     }
     sections: dict[str, object] = {
         "broker": {"bootstrap_servers": plan.proxied or plan.bootstrap, "topic_prefix": plan.prefix},
-        "lanes": {"partitions": PARTITIONS},
+        "lanes": {"partitions": PARTITIONS, "lateness_s": plan.lanes.lateness_s},
         "correlation": {"quiet_s": CORRELATION.quiet_s},
         "alerting": {
             # Recorded traffic of an hour ago: every incident is told singly all the same.

@@ -26,7 +26,7 @@ _LOOK_S: Final = 0.02
 _PATIENCE_S: Final = 300.0
 """How long a record may take, also where the broker is away again and again."""
 
-Ledger = Mapping[int, "array[int]"]
+Acknowledged = Mapping[int, "array[int]"]
 """Offsets that the broker acknowledged, by partition."""
 
 
@@ -43,13 +43,13 @@ class Sender:
     given_up: threading.Event = field(default_factory=threading.Event)
     """Set when nobody wants the rest any more."""
     sent: int = 0
-    acknowledged: Ledger = field(default_factory=lambda: defaultdict(lambda: array("q")))
+    acknowledged: Acknowledged = field(default_factory=lambda: defaultdict(lambda: array("q")))
     _rush_until: int = 0
     _rushed: int = 0
     _faults: list[str] = field(default_factory=list)
     _too: deque[Chunk] = field(default_factory=deque)
 
-    def run(self) -> Ledger:
+    def run(self) -> Acknowledged:
         """Sends everything; returns what the broker acknowledged. Raises BenchmarkFailed when it did not take all."""
         plan = self.plan
         told = {
@@ -63,9 +63,7 @@ class Sender:
         self.go.wait()
         began = time.monotonic()
         for chunk in chain([first], chunks):
-            while not self.calm.is_set() and self._is_early(began):
-                self.calm.wait(_LOOK_S)
-                producer.poll(0)
+            self._await_turn(began, producer)
             if self.given_up.is_set():
                 break
             self._put(producer, chunk)
@@ -87,6 +85,13 @@ class Sender:
         count = min(round(share * self.plan.events), round(RUSHED * self.plan.events) - self._rushed)
         self._rushed += count
         self._rush_until = self.sent + count
+
+    def _await_turn(self, began: float, producer: Producer | None = None) -> None:
+        """Returns when the pace wants more; a producer is looked after meanwhile. `began` is by the monotonic clock."""
+        while not self.calm.is_set() and self._is_early(began):
+            self.calm.wait(_LOOK_S)
+            if producer is not None:
+                producer.poll(0)
 
     def _is_early(self, began: float) -> bool:
         if self.sent >= (1 - HELD_BACK) * self.plan.events:

@@ -123,8 +123,8 @@ class SlowLane:
 
     def _event(self, event: TelemetryEvent, record: Stored) -> None:
         appended = record.timestamp * 1000
-        self.time = max(self.time, min(event.event_time, appended))
-        self.appended = appended
+        if min(event.event_time, appended) > self.time:
+            self.time, self.appended = min(event.event_time, appended), appended
         self._pass(record.offset, is_event=True)
         assert self.open_from is not None
         bucket = event.event_time // self.times.bucket
@@ -143,7 +143,7 @@ class SlowLane:
         passed = min(max(appended - self.appended, 0), 2_000_000 if said is None else int(said))
         if self.time:
             self.time += passed
-            self.appended = appended
+            self.appended = min(self.appended + passed, appended)
             self._pass(record.offset, is_event=False)
 
     def _pass(self, offset: int, *, is_event: bool) -> None:

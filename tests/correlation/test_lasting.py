@@ -208,6 +208,22 @@ def test_signals_beyond_the_limit_are_counted_and_none_is_taken_for_over() -> No
         assert (RESOLVED in changes(lane.told)) is (n == 4)
 
 
+def test_the_end_of_a_signal_that_was_closed_by_hand_is_not_taken_for_one_of_another_incident() -> None:
+    """That has signals which it only counts: it stays open while one of them lasts."""
+    lane = Lane(CorrelationSettings(max_signals=2))
+    closed = anomaly(0, source=(0, 1, 0), metric="m1")
+    lane.at(0, watermark(0, source_offset=0), arrives(closed))
+    lane.at(1, closes("ann", lane.told[0].id))
+    found = [anomaly(5, source=(0, 10 + n, 0), metric=f"n{n}") for n in range(3)]
+    lane.at(5, *map(arrives, found))
+    lane.at(60, ends(60, closed, source=(0, 60, 0)))
+    lane.at(61, *(ends(61, one, source=(0, 61, n)) for n, one in enumerate(found[:2])))
+    lane.at(400, watermark(400, source_offset=400))
+    assert (lane.core.open_incidents, RESOLVED in changes(lane.told)) == (1, False)
+    lane.at(401, ends(401, found[2], source=(0, 401, 0)), watermark(900, source_offset=402))
+    assert lane.told[-1].change is RESOLVED
+
+
 def test_shared_incident_of_applications_beyond_the_budget_ends_with_all_of_them() -> None:
     """Also where an application has room of its own by then."""
     lane = Lane(CorrelationSettings(max_open=1))

@@ -158,7 +158,9 @@ def test_watermark_that_came_before_does_not_keep_a_lane_active() -> None:
     lane = Lane()
     lane.at(0, watermark(0, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
     lane.at(1, arrives(anomaly(0, source=(0, 2, 0))), ends(0, anomaly(0), source=(0, 2, 1)))
+    lane.idles(1, 50)
     lane.at(50, watermark(0, lane=1, source_offset=1))
+    lane.idles(50, 61)
     [resolved] = lane.at(61, watermark(900, lane=0, source_offset=3))
     assert resolved.change is IncidentChange.RESOLVED
 

@@ -2,6 +2,7 @@
 
 import struct
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ def test_lane_that_moves_no_more_is_left_behind_after_a_minute() -> None:
     lane = Lane()
     lane.at(0, watermark(0, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
     lane.at(1, arrives(anomaly(0, source=(0, 2, 0))), ends(0, anomaly(0), source=(0, 2, 1)))
+    lane.idles(1, 60)
     assert lane.at(60, watermark(900, lane=0, source_offset=3)) == []
     [resolved] = lane.at(60.000001, watermark(901, lane=0, source_offset=4))
     assert resolved.change is IncidentChange.RESOLVED
@@ -82,6 +84,24 @@ def test_a_broker_whose_clock_was_ahead_ends_no_incident() -> None:
     lane.restart()
     assert lane.at(130, tick(passed=10.0)) == []
     assert lane.core.open_incidents == 1
+
+
+@pytest.mark.parametrize("said", ["watermark", "anomaly", "end"])
+def test_no_record_of_a_broker_whose_clock_was_ahead_silences_another_lane(said: str) -> None:
+    """Whatever it is that the broker stamped: ticks come each second, so that no half hour can have passed."""
+    lane, beside = Lane(), anomaly(0, source=(0, 6, 0), application="beside")
+    lane.at(0, watermark(0, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
+    lane.at(0, arrives(anomaly(0, source=(1, 5, 0))), arrives(beside))
+    for second in range(10, 60, 10):
+        lane.at(second, *(watermark(second, lane=source, source_offset=100 + second) for source in (0, 1)))
+    jumped = {
+        "watermark": watermark(60, lane=0, source_offset=160),
+        "anomaly": arrives(anomaly(60, source=(0, 160, 0), application="beside")),
+        "end": ends(60, beside, source=(0, 160, 0)),
+    }[said]
+    assert lane.at(60 + 4 * 86_400, jumped) == []
+    assert lane.at(61, watermark(60, lane=1, source_offset=160)) == []
+    assert lane.core.open_incidents == 2
 
 
 def test_silence_is_noticed_after_a_clock_went_back() -> None:

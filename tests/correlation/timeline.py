@@ -172,6 +172,11 @@ class Lane:
         self.told += made
         return made
 
+    def idles(self, since: int, until: int) -> None:
+        """Nothing but a tick in each second after `since`, up to `until`; none of them may make anything."""
+        for second in range(since + 1, until + 1):
+            assert self.at(second, tick(passed=1.0)) == []
+
     def flush(self) -> None:
         """Keep the rows that changed, as a compacted topic would."""
         for key, value in self.core.changed():

@@ -77,6 +77,8 @@ class Counting:
     count: int = 0
     wants_ticks: bool = True
     last_append: int | None = None
+    passes_us: int = 3_600_000_000
+    """By how much each block moves its time: of a log that is read later, by more than passes meanwhile."""
     needs: frozenset[str] = frozenset()
     flush: bool = False
     """Whether each step must be durable at once."""
@@ -97,6 +99,8 @@ class Counting:
         self.works()
         offsets = block.offsets().tolist()
         self.count += len(offsets)
+        if offsets:
+            self.last_append = (self.last_append or 0) + self.passes_us
         sent = [Outgoing("t.out", b"k", b"%d" % offset) for offset in offsets]
         kept = [("t.aggregates", b"k", [b"%d" % offset]) for offset in offsets]
         return Step(now=sent, with_state=kept, flush=self.flush, then=[lambda: self.after.append("then")])

@@ -358,6 +358,21 @@ async def test_a_tick_on_its_way_is_waited_for(machine: Machine) -> None:
     assert lanes.quiet() == {3: 1_000_000}
 
 
+@pytest.mark.parametrize("passes_us", [0, 1000])
+async def test_records_that_move_no_time_do_not_stand_in_for_ticks(machine: Machine, passes_us: int) -> None:
+    """Late ones, bad ones, or ticks by which next to nothing passed: whoever sends them would hide that all others are silent."""
+    machine.new_lane = lambda partition: Counting(partition, last_append=1_000_000_000, passes_us=passes_us)
+    lanes = await assigned(machine)
+    ticks = []
+    for number in range(20):
+        machine.now += 0.9
+        ticks += lanes.quiet().values()
+        await lanes.take(block(number, 1))
+    assert len(ticks) >= 9
+    # Each from when time last moved, which none of these records did.
+    assert ticks[-1] > 15_000_000
+
+
 @pytest.mark.parametrize(("last_append_s", "passed"), [(None, 1), (400, 601), (1000, 1), (2800, 1)])
 async def test_the_first_tick_after_a_restart_says_what_passed_meanwhile(
     machine: Machine, last_append_s: int | None, passed: int

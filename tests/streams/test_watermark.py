@@ -64,8 +64,24 @@ def test_a_broker_whose_clock_is_ahead_moves_time_no_further_than_what_passed(pa
     clock = Clock(T, A).ticked(A + HALF_AN_HOUR, passed)
     assert clock.time == T + moved
     clock = clock.ticked(A + 2 * SECOND, SECOND)
-    assert clock.time == T + moved
-    assert clock.ticked(A + 3 * SECOND, SECOND).time == T + moved + SECOND
+    assert clock.time == T + min(moved + SECOND, 2 * SECOND)
+    assert clock.ticked(A + 3 * SECOND, SECOND).time == clock.time + SECOND
+
+
+@pytest.mark.parametrize("said", [0, 1, 300_000])
+def test_what_a_forged_tick_does_not_count_is_left_for_the_next(said: int) -> None:
+    """Whoever writes ticks by which nothing passed would otherwise stop a lane's time."""
+    clock = Clock(T, A).ticked(A + SECOND, said).ticked(A + 2 * SECOND, said)
+    assert clock.ticked(A + 3 * SECOND, 3 * SECOND).time == T + 3 * SECOND
+
+
+def test_an_event_that_moves_no_time_is_no_sign_that_none_passed() -> None:
+    """A late one each second: the tick after them counts from the event that moved time."""
+    _, clock = advanced(Clock(T, A), [(T - HALF_AN_HOUR, A + SECOND), (T - HALF_AN_HOUR, A + 2 * SECOND)])
+    assert clock == Clock(T, A)
+    assert clock.ticked(A + 3 * SECOND, 3 * SECOND).time == T + 3 * SECOND
+    _, clock = advanced(Clock(T, A), [(T + SECOND, A + SECOND), (T + SECOND, A + 2 * SECOND), (T, A + 3 * SECOND)])
+    assert clock == Clock(T + SECOND, A + SECOND)
 
 
 @pytest.mark.parametrize("passed", [HALF_AN_HOUR, 10**17])
