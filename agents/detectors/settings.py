@@ -245,11 +245,12 @@ class DetectionSettings:
     """How users are judged."""
 
     rule_quiet_buckets: int = 18
-    """A broken rule counts as kept again when its series had events over so many buckets (three minutes of 10 s), and none of them broke it."""
+    """A broken rule counts as kept again when its series had events with the rule's metric over so many buckets (three minutes of 10 s), and none of
+    them broke it."""
 
     no_data_buckets: int = 18
-    """After so many buckets without an event (three minutes of 10 s) of something that is wrong, it is told that no data comes of it. That ends
-    nothing."""
+    """After so many buckets without an event (three minutes of 10 s) of something that is wrong, or without one that has the metric of a broken rule,
+    it is told that no data comes of it. That ends nothing."""
 
     give_up_buckets: int = 25_920
     """A subject with something wrong is forgotten after so many buckets without an event (three days of 10 s), or after

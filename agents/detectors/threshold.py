@@ -25,7 +25,7 @@ from agents.detectors.contract import (
 from agents.detectors.settings import MOST_RULES, Comparison, Rule
 from schemas.records import Direction, SignalStatus
 from schemas.units import quantity
-from streams.tables import Table, TableSpec
+from streams.tables import Row, Table, TableSpec
 
 _BROKEN: Final[Mapping[Comparison, Callable[[Float64s, float], npt.NDArray[np.bool_]]]] = {
     Comparison.ABOVE: operator.gt,
@@ -37,10 +37,37 @@ _BROKEN: Final[Mapping[Comparison, Callable[[Float64s, float], npt.NDArray[np.bo
     Comparison.NOT_EQUAL: lambda values, threshold: np.asarray((values != threshold) & (values == values)),
 }
 
-_ROW: Final = np.dtype([("rules", "<u8"), ("matching", "<u8"), ("fired", "<i8", (MOST_RULES,))])
-"""`rules`: which set of rules the row was made for, 0 for none; `matching`: bit i is set when rule i is for this series;
-`fired`, of each rule whose signal is open: one more than the newest bucket in which it fired; or, once a bucket with events closed in which it did
-not, that bucket's number plus one, negative. 0 while the signal is not open. Closed buckets get no more events, so nothing more need be known."""
+_ROW_1: Final = np.dtype([("rules", "<u8"), ("matching", "<u8"), ("fired", "<i8", (MOST_RULES,))])
+
+ROW: Final = np.dtype(
+    [
+        ("rules", "<u8"),
+        ("matching", "<u8"),
+        ("open", "<u8"),
+        ("fired", "<i8", (MOST_RULES,)),
+        ("judged", "<i8", (MOST_RULES,)),
+    ]
+)
+"""`rules`: which set of rules the row was made for, 0 for none; `matching`: bit i is set when rule i is for this series; `open`: bit i is set
+while the signal of rule i is open. `fired`, of each rule whose signal is open: one more than the newest bucket in which it fired; or, once a bucket
+closed that kept it, that bucket's number plus one, negative. `judged`, likewise: one more than the newest bucket in which an event had the rule's
+metric, from the event on that opened the signal. Both are 0 while it is not open."""
+
+_BITS: Final = np.uint64(1) << np.arange(MOST_RULES, dtype=np.uint64)
+
+
+def _from_1(rows: Row) -> Row:
+    made: Row = np.zeros(len(rows), ROW)
+    for name in _ROW_1.names or ():
+        made[name] = rows[name]
+    made["open"] = ((rows["fired"] != 0) * _BITS).sum(axis=1)
+    # Whatever its sign, that bucket had events; of none after it is anything known.
+    made["judged"] = np.abs(rows["fired"])
+    return made
+
+
+TABLE: Final = TableSpec("threshold", ROW, version=2, migrations={1: (_ROW_1, _from_1)})
+"""Version 1 had no `open` and `judged`."""
 
 
 class ThresholdDetector:
@@ -50,7 +77,8 @@ class ThresholdDetector:
     older open bucket, after the rule fired in a newer one, does not fire: the row remembers the newest bucket alone. An event that has
     no such metric (NaN) matches no comparison, `!=` included.
 
-    A broken rule's signal ends when the series had events over `quiet_buckets` and none of them broke it; nothing ends it without events.
+    A broken rule's signal ends when the series had events with the rule's metric over `quiet_buckets` and none of them broke it. An event without
+    the metric says nothing of the rule: with such events alone the signal stays open, and it is told that there is no data, as without events.
 
     The score is 1 + |value - threshold| / |threshold| (the absolute difference where the threshold is 0): 1 at the threshold, 2 at twice
     it. The confidence is 1, since a rule is no estimate. `expected` is the threshold.
@@ -58,7 +86,7 @@ class ThresholdDetector:
 
     name = "threshold"
     version = 1
-    tables: Sequence[tuple[Kind, TableSpec]] = ((Kind.SERIES, TableSpec("threshold", _ROW)),)
+    tables: Sequence[tuple[Kind, TableSpec]] = ((Kind.SERIES, TABLE),)
 
     def __init__(self, rules: Sequence[Rule], quiet_buckets: int = 18, no_data_buckets: int = 18) -> None:
         self._rules = tuple(rules)
@@ -69,17 +97,21 @@ class ThresholdDetector:
     def at_once(self, tables: Tables, events: Events) -> Sequence[Finding]:
         """Findings in the order of position, then of the rules."""
         table = tables["threshold"]
+        table.reserve(int(events.series.max(initial=0)) + 1)
         values: dict[str, Float64s] = {}
         found: list[tuple[int, int, Finding]] = []
+        begun: dict[int, Int64s] = {}
         for number, rule in enumerate(self._rules):
             if rule.metric not in values:
                 values[rule.metric] = events.numbers(rule.metric)
             broken = np.flatnonzero(_BROKEN[rule.comparison](values[rule.metric], rule.threshold))
             if len(broken):
                 positions, first = self._firing(table, number, broken, events)
+                begun[number] = positions[first]
                 for position, begins in zip(positions.tolist(), first.tolist(), strict=True):
                     value = float(values[rule.metric][position])
                     found.append((position, number, _finding(rule, value, position, events, first=begins)))
+        self._judge(table, values, events, begun)
         found.sort(key=lambda one: one[:2])
         return [finding for _, _, finding in found]
 
@@ -92,7 +124,7 @@ class ThresholdDetector:
         table = tables["threshold"]
         table.reserve(int(closed.rows.max(initial=0)) + 1)
         met = table.rows["rules"][closed.rows] == self._fingerprint
-        places = np.flatnonzero(met & table.rows["fired"][closed.rows].any(axis=1))
+        places = np.flatnonzero(met & (table.rows["open"][closed.rows] != 0))
         made: list[Change] = []
         for place, number in np.argwhere(table.rows["fired"][closed.rows[places]] != 0).tolist():
             at = int(places[place])
@@ -103,22 +135,23 @@ class ThresholdDetector:
 
     def _settled(self, table: Table, number: int, row: int, closed: Closed, place: int) -> Change | None:
         """What the bucket makes of one open rule of one series."""
-        stamp, fired = closed.bucket + 1, int(table.rows["fired"][row, number])
-        rule, seen = self._rules[number], int(closed.seen_before[place])
+        stamp, fired, judged = closed.bucket + 1, *(int(table.rows[name][row, number]) for name in ("fired", "judged"))
+        rule = self._rules[number]
         signal = Signal(Kind.SERIES, row, rule.metric, rule.name)
-        if not closed.numbers["requests"][place]:
-            if stamp - seen != self._no_data_buckets:
-                return None
-            since = seen * (closed.end - closed.start)
+        if stamp - judged == self._no_data_buckets:
+            since = judged * (closed.end - closed.start)
             return Change(signal, SignalStatus.NO_DATA, f"no data that rule {rule.name} could judge", since)
+        if not closed.numbers["requests"][place] or judged < stamp:
+            return None
         if abs(fired) >= stamp and fired != -stamp:
             return None
         kept_from = -fired if fired < 0 else stamp
         is_over = stamp - kept_from + 1 >= self._quiet_buckets
-        table.rows["fired"][row, number] = 0 if is_over else -kept_from
+        table.rows["fired"][row, number] = -kept_from
         table.touch(np.array([row]))
         if not is_over:
             return None
+        _end(table, row, number)
         minutes = self._quiet_buckets * (closed.end - closed.start) / 60e6
         return Change(signal, SignalStatus.NORMAL, f"rule {rule.name} was kept for {minutes:.3g} min")
 
@@ -140,20 +173,21 @@ class ThresholdDetector:
         """The rules may fire again in the next bucket."""
         table, numbers = tables["threshold"], {rule.name: number for number, rule in enumerate(self._rules)}
         for signal in signals:
-            table.rows["fired"][signal.row, numbers[signal.rule or ""]] = 0
-            table.touch(np.array([signal.row]))
+            _end(table, signal.row, numbers[signal.rule or ""])
 
     def adopt(self, tables: Tables, former: "ThresholdDetector", names: Names) -> None:
         """Takes over the open signals of the rules that were in effect before; what fired in a bucket may fire in it again."""
         table = tables["threshold"]
         numbers = {(rule.name, rule.metric): number for number, rule in enumerate(self._rules)}
         for row in sorted({signal.row for signal in former.open_signals(tables)}):
-            fired = table.rows["fired"][row].copy()
+            fired, judged = (table.rows[name][row].copy() for name in ("fired", "judged"))
             self._meet(table, np.array([row]), names)
             for old, rule in enumerate(former._rules):
                 number = numbers.get((rule.name, rule.metric))
-                if number is not None:
-                    table.rows["fired"][row, number] = min(fired[old], -fired[old] - 1) if fired[old] else 0
+                if number is not None and fired[old]:
+                    table.rows["fired"][row, number] = min(fired[old], -fired[old] - 1)
+                    table.rows["judged"][row, number] = judged[old]
+                    table.rows["open"][row] |= _BITS[number]
             # Rules that are the same as before were not met anew.
             table.touch(np.array([row]))
 
@@ -162,11 +196,9 @@ class ThresholdDetector:
     ) -> tuple[Int64s, npt.NDArray[np.bool_]]:
         """Of the events that broke the rule, those that fire, ascending, and whether each begins its signal; what they fired is remembered."""
         rows = events.series[broken]
-        table.reserve(int(rows.max()) + 1)
         self._meet(table, rows, events.names)
-        bit = np.uint64(1 << number)
         stamps = events.buckets[broken] + 1
-        kept = (table.rows["matching"][rows] & bit != 0) & (stamps > table.rows["fired"][rows, number])
+        kept = (table.rows["matching"][rows] & _BITS[number] != 0) & (stamps > table.rows["fired"][rows, number])
         broken, rows, stamps = broken[kept], rows[kept], stamps[kept]
         if not len(broken):
             return broken, np.zeros(0, bool)
@@ -176,8 +208,28 @@ class ThresholdDetector:
         begins[np.unique(rows, return_index=True)[1]] = True
         begins &= table.rows["fired"][rows, number] == 0
         np.maximum.at(table.rows["fired"], (rows, number), stamps)
+        table.rows["open"][rows] |= _BITS[number]
         table.touch(rows)
         return broken[first], begins
+
+    def _judge(self, table: Table, values: Mapping[str, Float64s], events: Events, begun: Mapping[int, Int64s]) -> None:
+        """Remembers, of open signals alone, the newest bucket with an event that has the rule's metric. `begun`, by rule: the events that opened
+        one; what came before them does not count, however the events were batched."""
+        rows, stamps = events.series, events.buckets + 1
+        is_open = table.rows["open"][rows]
+        if not is_open.any():
+            return
+        is_open[table.rows["rules"][rows] != self._fingerprint] = 0
+        for number, rule in enumerate(self._rules):
+            at = np.flatnonzero(is_open & _BITS[number])
+            at = at[(stamps[at] > table.rows["judged"][rows[at], number]) & ~np.isnan(values[rule.metric][at])]
+            if len(begun.get(number, ())):
+                since = np.zeros(len(table), np.int64)
+                since[rows[begun[number]]] = begun[number]
+                at = at[at >= since[rows[at]]]
+            if len(at):
+                np.maximum.at(table.rows["judged"], (rows[at], number), stamps[at])
+                table.touch(rows[at])
 
     def _meet(self, table: Table, rows: Int64s, names: Names) -> None:
         """Prepares rows that these rules have not met."""
@@ -195,6 +247,13 @@ class ThresholdDetector:
             if all(want is None or want == has for want, has in zip(wanted, name, strict=True)):
                 bits |= 1 << number
         return bits
+
+
+def _end(table: Table, row: int, number: int) -> None:
+    table.rows["open"][row] &= ~_BITS[number]
+    for name in ("fired", "judged"):
+        table.rows[name][row, number] = 0
+    table.touch(np.array([row]))
 
 
 def _raising(rows: Int64s, stamps: Int64s) -> Int64s:

@@ -93,6 +93,8 @@ class SlowLane:
         self._broken: dict[tuple[Subject, str, str], tuple[int, int | None]] = {}
         """Rules that are not known to be kept again, by whose, name and metric: the bucket in which it fired last, and the first one after that
         in which it was kept."""
+        self._judged: dict[tuple[Subject, str, str], int] = {}
+        """Of the same: the newest bucket with an event that had the metric, from the event on that broke the rule."""
 
     def take(self, record: Stored) -> None:
         """The next record of the partition."""
@@ -165,14 +167,15 @@ class SlowLane:
         self.told.watermarks.append((offset, open_from * width))
 
     def _settle(self, subject: Subject, bucket: int, offset: int) -> None:
-        """A bucket in which the subject had events is closed: rules that nothing in it broke are kept since then, or for long enough."""
+        """A bucket in which the subject had events is closed: rules that it had the metric for, and that nothing in it broke, are kept since
+        then, or for long enough."""
         for key, (fired, kept_from) in list(self._broken.items()):
-            if key[0] != subject or (kept_from is None and fired >= bucket):
+            if key[0] != subject or self._judged[key] < bucket or (kept_from is None and fired >= bucket):
                 continue
             kept_from = bucket if kept_from is None else kept_from
             self._broken[key] = fired, kept_from
             if bucket - kept_from + 1 >= _QUIET_BUCKETS:
-                del self._broken[key]
+                del self._broken[key], self._judged[key]
                 self.told.ends.append((offset, subject, key[1], "normal"))
 
     def _switch(self, version: str, offset: int) -> None:
@@ -183,14 +186,16 @@ class SlowLane:
             if key[1:] in names:
                 self._broken[key] = fired, fired + 1 if kept_from is None else kept_from
             else:
-                del self._broken[key]
+                del self._broken[key], self._judged[key]
                 self.told.ends.append((offset, key[0], key[1], "retired"))
 
     def _judge(self, event: TelemetryEvent, subject: Subject, bucket: int, offset: int) -> None:
         """A rule fires at the first event that breaks it in a bucket of the series newer than all in which it fired before."""
         rules = tuple(self._rules[self.version])
         for rule in rules:
-            value = _metric(event, rule.metric)
+            value, key = _metric(event, rule.metric), (subject, rule.name, rule.metric)
+            if value is not None and key in self._broken:
+                self._judged[key] = max(self._judged[key], bucket)
             if value is None or not _is_broken(rule, value):
                 continue
             known, fired = self._fired.get(subject, ((), {}))
@@ -199,10 +204,10 @@ class SlowLane:
                 self._fired[subject] = (rules, fired)
             if _is_about(rule, subject) and bucket > fired.get(rule.name, -1):
                 fired[rule.name] = bucket
-                key = (subject, rule.name, rule.metric)
                 found = self._anomaly(rule, value, event, bucket, offset)
                 self.told.anomalies.append(replace(found, first=key not in self._broken))
                 self._broken[key] = bucket, None
+                self._judged.setdefault(key, bucket)
 
     def _anomaly(self, rule: Rule, value: float, event: TelemetryEvent, bucket: int, offset: int) -> Anomaly:
         start = bucket * self.times.bucket

@@ -5,8 +5,9 @@ import pytest
 
 from agents.detectors.contract import Finding
 from agents.detectors.settings import Comparison, Rule
-from agents.detectors.threshold import ThresholdDetector
+from agents.detectors.threshold import _ROW_1, TABLE, ThresholdDetector
 from schemas.records import Direction, Severity
+from streams.pages import seal
 from streams.tables import Table
 from tests.detectors.events import Segment, events
 from tests.detectors.traffic import BUCKET_US, START
@@ -95,6 +96,30 @@ def test_a_finding_says_value_threshold_and_time_of_its_event() -> None:
     assert (found.window_start, found.window_end, found.event_time) == (start, start + BUCKET_US, start + 3_000_000)
     assert (found.observed, found.expected, found.score, found.confidence) == (8.0, 4.0, 2.0, 1.0)
     assert (found.rule, found.severity, found.direction) == ("slow", Severity.HIGH, Direction.ABOVE)
+
+
+def test_rows_of_version_1_are_read() -> None:
+    """What an older program wrote: the same open signals, judged last where it knew of it."""
+    old = np.zeros(2, _ROW_1)
+    old["rules"], old["matching"], old["fired"][1, 0], old["fired"][1, 31] = 7, 3, 42, -40
+    table = Table(TABLE)
+    table.restore({0: seal(1, old.tobytes())})
+    row = table.rows[1]
+    assert (row["rules"], row["matching"], row["open"]) == (7, 3, 1 | 1 << 31)
+    assert (row["judged"][0], row["fired"][31], row["judged"][31]) == (42, -40, 40)
+    assert not table.rows["open"][0]
+
+
+def test_events_without_an_open_signal_change_no_row() -> None:
+    """Nor do those that say nothing new of one that is open."""
+    tables = {"threshold": Table(TABLE)}
+    rules = [Rule("r", "latency_us", Comparison.ABOVE, 4.0)]
+    told(rules, events([9.0]), tables=tables)
+    assert list(tables["threshold"].changes())
+    told(rules, events([1.0, 1.0, np.nan], series=[0, 1, 0], seconds=[1, 2, 11]), tables=tables)
+    assert not list(tables["threshold"].changes())
+    told(rules, events([1.0], seconds=[11]), tables=tables)
+    assert list(tables["threshold"].changes())
 
 
 def test_below_is_told_as_below() -> None:

@@ -592,6 +592,13 @@ MUTATIONS: Final = (
         ("tests/detection", "tests/detectors/test_lasting.py", "tests/benchmarks/test_lasting.py"),
     ),
     Mutation(
+        "only events that have its metric show that a rule is kept",
+        "agents/detectors/threshold.py",
+        '        if not closed.numbers["requests"][place] or judged < stamp:\n',
+        '        if not closed.numbers["requests"][place]:\n',
+        ("tests/detection/test_ends_of_rules.py",),
+    ),
+    Mutation(
         "settings that judge a signal no more end it",
         "agents/detection/signals.py",
         "            yield Change(signal, SignalStatus.RETIRED, why), detector.name\n",

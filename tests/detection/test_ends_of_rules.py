@@ -1,0 +1,106 @@
+"""What ends the signal of a rule: events that have the rule's metric and keep it, over long enough; and nothing else."""
+
+import random
+
+import pytest
+
+from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
+from benchmarks.reference.reading import Stored
+from benchmarks.reference.slow_lane import SlowLane, Times
+from schemas.records import SignalChange, SignalStatus, Status
+from streams.control import SIGNAL, Publication, settings_control
+from tests.detection.lanes import KEY, LIMITS, NAMES, RunLane, run
+from tests.detection.log import LANE, Rec, good, raw
+
+NORMAL, NO_DATA = SignalStatus.NORMAL, SignalStatus.NO_DATA
+SLOW_START = Rule("slow-start", "time_to_first_token_us", Comparison.ABOVE, 5e6)
+
+
+def of(*rules: Rule) -> DetectionSettings:
+    """Rules alone."""
+    return DetectionSettings(rules=rules, deviation=Deviation(enabled=False), profile=Profile(enabled=False))
+
+
+def said(lane: RunLane) -> list[SignalChange]:
+    """What became of signals, in order."""
+    headers = [dict(sent.headers) for sent in lane.sent[NAMES.anomalies]]
+    return [SignalChange.from_bytes(each[SIGNAL]) for each in headers if SIGNAL in each]
+
+
+def outage(until: int, **after: object) -> list[Rec]:
+    """An event a second: half a minute of slow first tokens, then what is told."""
+    slow = [good(at, at, time_to_first_token_us=9_000_000) for at in range(30)]
+    return slow + [good(at, at, **after) for at in range(30, until)]
+
+
+def test_events_without_the_metric_do_not_keep_a_rule() -> None:
+    """Every call fails before its first token: no word of normal, and that there is no data is told once, from when on."""
+    (change,) = said(run(outage(600, status=Status.ERROR), {"0": of(SLOW_START)}))
+    assert change.status is NO_DATA
+    assert change.since == good(0, 0).append_ms * 1000 + 30_000_000
+
+
+def test_the_metric_that_comes_again_ends_it() -> None:
+    """Only once it has come."""
+    records = outage(400, status=Status.ERROR)
+    records += [good(at, at, time_to_first_token_us=400_000) for at in range(400, 700)]
+    no_data, normal = said(run(records, {"0": of(SLOW_START)}))
+    assert (no_data.status, normal.status) == (NO_DATA, NORMAL)
+    assert normal.event_time >= (records[400].append_ms + 170_000) * 1000
+
+
+def test_another_rule_on_a_metric_that_still_comes_ends_meanwhile() -> None:
+    """Each rule has its own metric."""
+    slow = Rule("slow", "latency_us", Comparison.ABOVE, 5e6)
+    records = [good(at, at, latency_us=10_000_000, time_to_first_token_us=9_000_000) for at in range(30)]
+    records += [good(at, at) for at in range(30, 300)]
+    ended = {(change.rule, change.status) for change in said(run(records, {"0": of(SLOW_START, slow)}))}
+    assert ended == {("slow", NORMAL), ("slow-start", NO_DATA)}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_slow_lane_ends_rules_at_the_same_records(seed: int) -> None:
+    """Metrics that come and go, out of order, cut anywhere and gone on with elsewhere, with other settings on the way."""
+    rng = random.Random(seed)
+    versions = {
+        "0": of(SLOW_START, Rule("asked", "http_status", Comparison.AT_LEAST, 500)),
+        "v1": of(
+            Rule("slow-start", "time_to_first_token_us", Comparison.ABOVE, 6e6),
+            Rule("failed", "failed", Comparison.EQUAL, 1),
+        ),
+    }
+    records = list(_mixed(rng))
+    cuts = sorted(rng.sample(range(1, len(records)), 60))
+    lane = run(records, versions, cuts, restarts=set(cuts[::9]))
+    rules = {name: settings.rules for name, settings in versions.items()}
+    times = Times(LIMITS.bucket_s * 1_000_000, int(LIMITS.lateness_s * 1e6), int(LIMITS.max_ahead_s * 1e6))
+    slow = SlowLane(NAMES.telemetry, LANE, times, KEY.reveal(), rules)
+    for record in records:
+        slow.take(Stored(LANE, record.offset, record.append_ms, record.key, record.value, record.headers))
+    ends = [
+        (each.offset, (each.tenant, each.application, each.model), each.rule, each.status.value)
+        for each in said(lane)
+        if each.status.is_end
+    ]
+    assert sorted(ends, key=str) == sorted(slow.told.ends, key=str)
+    assert {end[3] for end in ends} >= {"normal"}
+
+
+def _mixed(rng: random.Random) -> list[Rec]:
+    """Twenty-five minutes of three series, each of which changes its ways now and then."""
+    records: list[Rec] = []
+    ways = dict.fromkeys("abc", (0.0, 0.0))
+    for second in range(0, 3000, 2):
+        model = rng.choice("abc")
+        if rng.random() < 0.02:
+            ways[model] = rng.choice([(0.0, 1.0), (0.1, 0.5), (0.0, 0.0), (0.0, 0.1), (0.5, 0.9)])
+        broken, has = ways[model]
+        token = None if rng.random() >= has else 9_000_000 if rng.random() < broken else 400_000
+        status = None if rng.random() >= has else 503 if rng.random() < broken else 200
+        offset, at = len(records), second - rng.choice([0, 0, 0, 4, 9])
+        fields: dict[str, object] = {"time_to_first_token_us": token, "http_status": status, "model": model}
+        records.append(good(offset, max(at, 0), second, **fields))
+        if second == 1400:
+            control = settings_control(NAMES.telemetry, LANE, Publication(1, "v1"), KEY)
+            records.append(raw(offset + 1, second, control.value, *control.headers, key=None))
+    return records
