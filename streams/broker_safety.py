@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from schemas.redacting import redacted_address
 from streams.settings import Broker
 
 MECHANISMS: Final = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})
@@ -35,6 +36,20 @@ def refuse_unsafe(broker: Broker) -> None:
             raise RefusedBroker(f"broker.{name}: there is no file {path}")
     if not bootstrap_servers(broker):
         raise RefusedBroker("broker.bootstrap_servers names no broker; give host:port")
+    for server in bootstrap_servers(broker):
+        if not _is_address(server):
+            raise RefusedBroker(
+                f"broker.bootstrap_servers: {redacted_address(server)!r} is no host:port, whose port is 1 to 65535"
+            )
+
+
+def _is_address(server: str) -> bool:
+    """Whether it is `host:port`, perhaps behind `scheme://`; without a port it is the usual one."""
+    address = server.rpartition("/")[2].rpartition("@")[2]
+    host, colon, port = address.rpartition(":")
+    if not colon or address.endswith("]"):
+        return bool(address)
+    return bool(host) and port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65_535
 
 
 def bootstrap_servers(broker: Broker) -> list[str]:

@@ -20,6 +20,7 @@ from schemas.redacting import redacted_address
 from schemas.secrets import Secret
 from streams.settings import Broker, Lanes
 from topology.api.settings import ApiSettings
+from topology.settings_limits import beyond_limits, leaves
 from topology.settings_rules import contradictions, hints
 from topology.settings_sources import Fault, Source, Tree, dotted, from_environment, from_yaml, merged, nearest_origin
 
@@ -85,8 +86,8 @@ class Loaded:
 
     def rows(self) -> Iterator[Row]:
         """Every value with its unit and origin, in the order of the sections."""
-        for path, value in _leaves("", self.settings):
-            yield Row(path, _shown(value), unit(path), self._origin(path))
+        for leaf in leaves(self.settings):
+            yield Row(leaf.path, _shown(leaf.value), unit(leaf.path), self._origin(leaf.path))
 
     def hints(self) -> list[Fault]:
         """What works and will hardly be meant."""
@@ -142,7 +143,8 @@ def load(path: Path | None = None) -> Loaded:
         raise SettingsRefused(faults)
     model = _validated(merged(file.tree, environment.tree), origins)
     settings = Settings(**{section.name: getattr(model, section.name) for section in dataclasses.fields(Settings)})
-    if wrong := list(contradictions(settings, origins)):
+    # What is no number compares with nothing: the rules would say nonsense of it.
+    if wrong := list(beyond_limits(settings, origins)) or list(contradictions(settings, origins)):
         raise SettingsRefused(wrong)
     return Loaded(settings, origins)
 
@@ -177,17 +179,6 @@ def _validated(tree: Tree, origins: Mapping[str, str]) -> _Model:
                 for error in refused.errors(include_url=False, include_input=False)
             ]
         ) from None
-
-
-def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for part in dataclasses.fields(value):
-            yield from _leaves(f"{path}.{part.name}" if path else part.name, getattr(value, part.name))
-    elif isinstance(value, tuple | list) and any(dataclasses.is_dataclass(item) for item in value):
-        for index, item in enumerate(value):
-            yield from _leaves(f"{path}[{index}]", item)
-    else:
-        yield path, value
 
 
 def _shown(value: object) -> str:

@@ -39,7 +39,8 @@ alerting:
 ```
 
 The environment stands above the file: `SENTINEL_<SECTION>__<KEY>`, such as `SENTINEL_BROKER__TLS=true`; lists are given as JSON, `null` is none.
-An unknown key is an error. `sentinel settings show` prints every value with the place it came from; `sentinel settings validate FILE` checks a file.
+An unknown key is an error, and so is a number that is none (`.nan`, `.inf`); where a span may be endless, `null` says so.
+`sentinel settings show` prints every value with the place it came from; `sentinel settings validate FILE` checks a file.
 """
 
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-import yaml
-
 from schemas.redacting import HIDDEN, redacted
 from schemas.secrets import Secret
+from topology.settings_yaml import NoYaml, read
 
 Tree: TypeAlias = dict[str, object]
 
@@ -75,23 +74,24 @@ def from_yaml(path: Path, settings: type) -> Source:
     """Read a file whose keys are those of `settings`. A missing file, a syntax error and a key given twice are faults; aliases may be used."""
     source = Source()
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) if node is not None else {}
+        tree, places = read(path.read_text(encoding="utf-8"))
     except OSError as error:
         source.faults.append(Fault(str(path), "", f"cannot be read: {error.strerror}"))
         return source
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
-        source.faults.append(Fault(where, "", f"is not YAML: {getattr(error, 'problem', None) or error}"))
+    except UnicodeDecodeError as error:
+        source.faults.append(Fault(str(path), "", f"is not YAML: {error}"))
+        return source
+    except NoYaml as error:
+        where = f"{path}:{error.line}" if error.line is not None else str(path)
+        source.faults.append(Fault(where, dotted(error.loc), error.why))
         return source
     if not isinstance(tree, dict):
         source.faults.append(Fault(str(path), "", "must hold sections such as `broker:`"))
         return source
-    for loc, line, twice in _places(node, ()):
-        source.origins[dotted(loc)] = f"{path}:{line}"
-        if twice:
-            source.faults.append(Fault(f"{path}:{line}", dotted(loc), "is given twice"))
+    for place in places:
+        source.origins[dotted(place.loc)] = f"{path}:{place.line}"
+        if place.twice:
+            source.faults.append(Fault(f"{path}:{place.line}", dotted(place.loc), "is given twice"))
     _resolve(source, tree, settings, (), path.parent)
     source.tree = tree
     return source
@@ -140,12 +140,18 @@ def _parsed(text: str, kind: object) -> object:
     if isinstance(kind, type) and group_of(kind) is kind:
         try:
             group = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"is not an object in JSON: {error.msg}") from None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"is not an object in JSON: {_no_json(error)}") from None
         if not isinstance(group, dict):
             raise ValueError("is not an object in JSON")
         return group
     return text
+
+
+def _no_json(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "it has too many levels" if isinstance(error, RecursionError) else "a number in it has too many digits"
 
 
 def _put(tree: Tree, parts: Sequence[str], value: object) -> None:
@@ -170,20 +176,6 @@ def merged(below: Tree, above: Tree) -> Tree:
     return result
 
 
-def _places(node: yaml.Node | None, loc: tuple[int | str, ...]) -> Iterator[tuple[tuple[int | str, ...], int, bool]]:
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            here = (*loc, str(key.value))
-            yield here, key.start_mark.line + 1, here in seen
-            seen.add(here)
-            yield from _places(value, here)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield (*loc, index), value.start_mark.line + 1, False
-            yield from _places(value, (*loc, index))
-
-
 def _resolve(source: Source, tree: Tree, kind: type, loc: tuple[int | str, ...], base: Path) -> None:
     """Check the keys of `tree` against the dataclass `kind`, and wrap its secrets, in place."""
     fields = typing.get_type_hints(kind)
@@ -194,7 +186,7 @@ def _resolve(source: Source, tree: Tree, kind: type, loc: tuple[int | str, ...],
         elif key.endswith("_file") and fields.get(secret := key.removesuffix("_file")) is Secret:
             del tree[key]
             origin = source.origin(here)
-            source.origins[dotted((*loc, secret))] = f"{origin} ({value})"
+            source.origins[dotted((*loc, secret))] = f"{origin} ({value})" if isinstance(value, str) else origin
             tree[secret] = _read_secret(source, value, here, base)
         else:
             origin = source.origin(here)
@@ -210,11 +202,14 @@ def _resolved(source: Source, value: object, kind: object, loc: tuple[int | str,
         # The environment has only text; a list comes as JSON.
         try:
             value = json.loads(value)
-        except json.JSONDecodeError as error:
-            source.faults.append(Fault(origin, dotted(loc), f"is not a list in JSON: {error.msg}"))
+        except (ValueError, RecursionError) as error:
+            source.faults.append(Fault(origin, dotted(loc), f"is not a list in JSON: {_no_json(error)}"))
     if kind is Secret:
         if isinstance(value, str):
             return Secret(value)
+        if isinstance(value, Secret):
+            # Of a group that an alias repeats.
+            return value
         source.faults.append(Fault(origin, dotted(loc), "must be text; put it in quotes"))
     elif group is not None and isinstance(value, dict):
         _resolve(source, value, group, loc, base)
@@ -237,13 +232,18 @@ def group_of(kind: object) -> type | None:
 
 
 def _read_secret(source: Source, value: object, loc: tuple[int | str, ...], base: Path) -> Secret:
+    origin = source.origin(loc)
+    if not isinstance(value, str) or "\0" in value:
+        source.faults.append(
+            Fault(origin, dotted(loc), "must be the name of a file, in quotes if it looks like a number")
+        )
+        return Secret("")
     try:
-        return Secret((base / str(value)).read_text(encoding="utf-8").rstrip("\r\n"))
+        return Secret((base / value).read_text(encoding="utf-8").rstrip("\r\n"))
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
-        origin = source.origin(loc)
         # Somebody may have put the secret itself where its file belongs.
-        named = HIDDEN if str(value).startswith(_SECRETS) else redacted(str(value))
+        named = HIDDEN if value.startswith(_SECRETS) else redacted(value)
         source.faults.append(Fault(origin, dotted(loc), f"cannot read {named}: {why}"))
         return Secret("")
 

@@ -98,9 +98,15 @@ class StoreSettings:
 
 
 def _check_url(url: str, with_credentials: bool) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is no URL such as https://elasticsearch:9200")
+    wrong = f"urls: {url!r} is no URL such as https://elasticsearch:9200"
+    try:
+        parts = urlsplit(url)
+        # A port beyond range is found when it is asked for.
+        port = parts.port
+    except ValueError:
+        raise ValueError(wrong) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(wrong)
     if parts.username or parts.password:
         raise ValueError("a URL must not hold credentials; give username and password_file")
     if with_credentials and parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):

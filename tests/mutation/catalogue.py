@@ -38,6 +38,20 @@ MUTATIONS: Final = (
         _LANE_SET,
     ),
     Mutation(
+        "a setting that is no number is refused",
+        "topology/settings_limits.py",
+        "    if isinstance(number, float) and not math.isfinite(number):\n",
+        "    if isinstance(number, float) and number == math.inf:\n",
+        ("tests/settings/test_limits.py",),
+    ),
+    Mutation(
+        "what aliases repeat in a settings file is bounded",
+        "topology/settings_yaml.py",
+        "            if count > _MOST_PLACES:\n",
+        "            if count > 10 * _MOST_PLACES:\n",
+        ("tests/settings/test_limits.py",),
+    ),
+    Mutation(
         "what is committed is durable first",
         "streams/lanes.py",
         _FLUSH,

@@ -78,7 +78,7 @@ class ApiSettings:
 
     def __post_init__(self) -> None:
         for url in self.workers:
-            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            if not _is_address(url):
                 raise ValueError(f"workers: {url!r} is no http:// address of a worker")
         for name in ("live_clients", "live_clients_per_tenant", "commands_waiting"):
             if getattr(self, name) < 1:
@@ -94,6 +94,7 @@ class ApiSettings:
             )
         if self.token:
             _check_length(self.token, "token")
+            self._check_owners()
         elif self.tenant_tokens or self.allowed_hosts:
             raise ValueError(
                 "tenant_tokens and allowed_hosts are for others than this machine's users; give token_file too, "
@@ -103,6 +104,29 @@ class ApiSettings:
             raise ValueError(
                 f"host {self.host} can be reached from other machines; give token_file, or listen on 127.0.0.1"
             )
+
+    def _check_owners(self) -> None:
+        """Raises ValueError where one token would be two askers': the first that is found would see what is another's."""
+        owners: dict[str, str] = {}
+        for one in self.tenant_tokens:
+            if one.token == self.token:
+                raise ValueError(
+                    f"tenant_tokens: the token of tenant {one.tenant!r} is the operators' token, so the tenant would see "
+                    "every tenant; give it one of its own"
+                )
+            if (other := owners.setdefault(one.token.reveal(), one.tenant)) != one.tenant:
+                raise ValueError(
+                    f"tenant_tokens: the tenants {other!r} and {one.tenant!r} have the same token; give each its own"
+                )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # A port beyond range is found when it is asked for.
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:
