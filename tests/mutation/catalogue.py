@@ -52,6 +52,13 @@ MUTATIONS: Final = (
         ("tests/settings/test_limits.py",),
     ),
     Mutation(
+        "a body that is broken is its client's fault",
+        "topology/api/queries.py",
+        "    except web.RequestPayloadError:\n",
+        "    except web.PayloadAccessError:\n",
+        ("tests/api/test_bad_clients.py",),
+    ),
+    Mutation(
         "what is committed is durable first",
         "streams/lanes.py",
         _FLUSH,

@@ -174,5 +174,6 @@ async def _taken(request: web.Request, answer: web.StreamResponse, connection: C
         async with asyncio.timeout(connection.answer_s):
             await answer.prepare(request)
             await answer.write_eof()
-    except TimeoutError:
+    except (TimeoutError, ConnectionError):
+        # Too slow, or gone before its answer.
         connection.abort()

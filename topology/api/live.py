@@ -146,7 +146,7 @@ class Live:
         self._sockets.add(socket)
         sending: asyncio.Task[None] | None = None
         try:
-            await socket.prepare(request)
+            await _greet(socket, request)
             sending = asyncio.create_task(_send(socket, client, request))
             async for _ in socket:
                 pass  # Pages have nothing to say.
@@ -186,6 +186,15 @@ def _message(changes: dict[tuple[Kind, str, str], int]) -> str:
         for (kind, tenant, id), revision in changes.items()
     )
     return orjson.dumps({"changes": list(told)}).decode()
+
+
+async def _greet(socket: web.WebSocketResponse, request: web.Request) -> None:
+    """Raises Problem for what is no request for a WebSocket."""
+    try:
+        await socket.prepare(request)
+    except ValueError:
+        # aiohttp answers a key that is no base64, but not one that is no ASCII.
+        raise Problem(400, "Sec-WebSocket-Key is not 16 bytes in base64") from None
 
 
 async def _send(socket: web.WebSocketResponse, client: _Client, request: web.Request) -> None:

@@ -66,6 +66,19 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
         return Problem(
             error.status, f"{request.method} {request.path}: {error.reason.lower()}", headers=allowed
         ).response()
+    except ConnectionError as error:
+        if not _has_left(request):
+            return _bug(request, error)
+        return Problem(400, "the client left before its answer").response()
     except Exception as error:  # noqa: BLE001 - a process edge: one request failed, and the server serves the others
-        _log.exception("api.bug", path=request.path, error=type(error).__name__)
-        return Problem(500, "a defect of Sentinel; the log says where, please report it").response()
+        return _bug(request, error)
+
+
+def _bug(request: web.Request, error: Exception) -> web.Response:
+    _log.exception("api.bug", path=request.path, error=type(error).__name__)
+    return Problem(500, "a defect of Sentinel; the log says where, please report it").response()
+
+
+def _has_left(request: web.Request) -> bool:
+    """Whether the client's connection is gone: what cannot be read from it or written to it is no defect."""
+    return request.transport is None or request.transport.is_closing()

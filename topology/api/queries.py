@@ -191,6 +191,11 @@ async def asked_in_body(request: web.Request, kind: type[B]) -> B:
         raise Problem(
             408, f"the body did not come within {request.app[BODY_S]:g} s", headers={"Connection": "close"}
         ) from None
+    except web.RequestPayloadError:
+        # Compressed otherwise than its head says, or cut off: where the next request begins is not known.
+        raise Problem(
+            400, "the body is not what Content-Encoding and Content-Length say", headers={"Connection": "close"}
+        ) from None
     given = _object(body or b"{}")
     return _validated(request, kind, given)
 

@@ -1,6 +1,7 @@
 """The API as a process: one server over one store."""
 
 import asyncio
+import logging
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -10,6 +11,7 @@ from typing import Final
 import orjson
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from connectors.store.port import Store
 from schemas.documents import StoreRefused, StoreUnavailable
@@ -98,7 +100,10 @@ async def serving(
     store: Store, settings: ApiSettings, commands: Commands, trace_url: str | None = None, tick_after_s: float = 1.0
 ) -> AsyncIterator[int]:
     """Serves while the context is open; gives the port. Raises OSError when it cannot listen there."""
-    runner = web.AppRunner(application(store, settings, commands, trace_url, tick_after_s), access_log=None)
+    logger = logging.getLogger("sentinel.api.server")
+    logger.addFilter(_is_told)
+    app = application(store, settings, commands, trace_url, tick_after_s)
+    runner = web.AppRunner(app, access_log=None, logger=logger)
     await runner.setup()
     try:
         assert runner.server is not None
@@ -109,6 +114,11 @@ async def serving(
             listening.close()
     finally:
         await runner.cleanup()
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    """What aiohttp refuses of what is no HTTP is the client's fault, answered with 400, and no error of ours that fills the log."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def serve(
