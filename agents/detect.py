@@ -59,7 +59,7 @@ def detect_stage(
 
 
 def _telling(names: TopicNames, note: CrashNote | None) -> Callable[[str, int, int, int], AbstractContextManager[None]]:
-    """Notes which batch of telemetry is decompressed."""
+    """Notes which batch of telemetry is decompressed and cut."""
 
     def telling(topic: str, partition: int, start: int, end: int) -> AbstractContextManager[None]:
         if note is None or topic != names.telemetry:

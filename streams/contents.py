@@ -22,14 +22,17 @@ OURS: Final = "sentinel-"
 
 _MS: Final = 1000
 
+_HEADER_BYTES: Final = 150
+"""What a header takes beside the batch, about: steps are cut by it, so that few bytes that are many headers are not one step."""
+
 MAX_BATCH_BYTES: Final = 33_554_432
 """Most bytes that a batch is decompressed to, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How batches are read: the bound of what one is decompressed to; what is told while one is (topic, partition, first and next offset), should
-    the process die of it; and which batches it died of before, by topic, partition and first offset."""
+    """How batches are read: the bound of what one is decompressed to; what is told while one is, and is cut (topic, partition, first and next
+    offset), should the process die of it; and which batches it died of before, by topic, partition and first offset."""
 
     max_batch_bytes: int = MAX_BATCH_BYTES
     telling: Callable[[str, int, int, int], AbstractContextManager[None]] = lambda *_: nullcontext()
@@ -48,14 +51,19 @@ class Source:
 
     def records(self, first: int, last: int) -> Iterable[Record]:
         """Those at offsets from `first` to `last`; a broken batch is one record, at its last offset."""
-        try:
-            # What cannot be cut says so before its first record.
-            header = check_header(self.batch)
-            found = cut(header, self.unpacked(header), first, last)
-            return chain([one] if (one := next(found, None)) is not None else [], found)
-        except BrokenBatch as fault:
-            record = broken(self.batch, fault)
-            return [record] if first <= record.last_offset <= last else []
+        with self.told():
+            try:
+                # What cannot be cut says so before its first record.
+                header = check_header(self.batch)
+                found = cut(header, self.unpacked(header), first, last)
+                return chain([one] if (one := next(found, None)) is not None else [], found)
+            except BrokenBatch as fault:
+                record = broken(self.batch, fault)
+                return [record] if first <= record.last_offset <= last else []
+
+    def told(self) -> AbstractContextManager[None]:
+        """To be entered while it is decompressed and cut: also what is made of its records may be more than there is memory for."""
+        return self.reading.telling(*self.place, self.batch.base_offset, self.batch.next_offset)
 
     def unpacked(self, header: BatchHeader) -> bytes:
         """The records, one behind the other. Raises BrokenBatch."""
@@ -63,13 +71,12 @@ class Source:
             raise self.fault
         batch = self.batch
         if self.reading.is_deadly(*self.place, batch.base_offset):
-            raise BrokenBatch(Broken.DEADLY, "workers died while they decompressed it")
+            raise BrokenBatch(Broken.DEADLY, "workers died while they decompressed it, or cut it into records")
         codec = header.codec
         if codec == NONE:
             return bytes(batch.packed)
         try:
-            with self.reading.telling(*self.place, batch.base_offset, batch.next_offset):
-                return unpacked(codec, batch.packed, self.reading.max_batch_bytes)
+            return unpacked(codec, batch.packed, self.reading.max_batch_bytes)
         except TooLarge as fault:
             raise BrokenBatch(Broken.TOO_LARGE, f"{fault}; at most {self.reading.max_batch_bytes} are read") from fault
         except CannotUnpack as fault:
@@ -200,15 +207,16 @@ def _in_a_row(values: Sequence[Sequence[bytes | None]]) -> Sequence[bytes | None
 def content_of(source: Source) -> Content:
     """What is in a batch; in a broken one, one broken record."""
     batch = source.batch
-    try:
-        header = check_header(batch)
-        records = source.unpacked(header)
-        plain = plain_records(header, records)
-        return _slowly(source, header, records) if plain is None else _plainly(source, header, plain, len(records))
-    except BrokenBatch as fault:
-        record = broken(batch, fault)
-        part = Part(1, [record.last_offset], 0, [0], source)
-        return Content([None], {}, {0: record}, [part], len(batch.data))
+    with source.told():
+        try:
+            header = check_header(batch)
+            records = source.unpacked(header)
+            plain = plain_records(header, records)
+            return _slowly(source, header, records) if plain is None else _plainly(source, header, plain, len(records))
+        except BrokenBatch as fault:
+            record = broken(batch, fault)
+            part = Part(1, [record.last_offset], 0, [0], source)
+            return Content([None], {}, {0: record}, [part], len(batch.data))
 
 
 def _plainly(source: Source, header: BatchHeader, plain: PlainRecords, size: int) -> Content:
@@ -223,16 +231,20 @@ def _slowly(source: Source, header: BatchHeader, records: bytes) -> Content:
     broken: dict[int, Record] = {}
     offsets: list[int] = []
     times: list[int] = []
+    headers = 0
     for index, record in enumerate(cut(header, records, header.base_offset, source.batch.next_offset)):
         offsets.append(record.offset)
         times.append(record.timestamp)
+        headers += len(record.headers)
         if record.fault is not None:
             broken[index] = record
         elif _speaks(record.headers):
             headed[index] = record
         values.append(None if record.fault is not None else record.value)
     part = Part(len(values), offsets, header.stamped_ms, times, source)
-    return Content(values, headed, broken, [part] if values else [], len(records))
+    # Where all are plain, it is as large as the kernel says, which makes nothing of headers.
+    made = headers * _HEADER_BYTES if headed or None in values else 0
+    return Content(values, headed, broken, [part] if values else [], len(records) + made)
 
 
 def _speaks(headers: Headers) -> bool:

@@ -1,4 +1,4 @@
-"""What this process is decompressing or decoding, where it can be read after the process died of it."""
+"""What this process is decompressing and cutting, or decoding, where it can be read after the process died of it."""
 
 import mmap
 import os
@@ -52,7 +52,7 @@ class CrashNote:
         return _Doing(self._map, _DECODING, partition, start, end)
 
     def unpacking(self, partition: int, start: int, end: int) -> AbstractContextManager[None]:
-        """Says that a batch is decompressed while the body runs."""
+        """Says that a batch is decompressed, or cut into records, while the body runs."""
         return _Doing(self._map, _UNPACKING, partition, start, end)
 
 

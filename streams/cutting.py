@@ -23,6 +23,12 @@ Headers = tuple[tuple[str, bytes | None], ...]
 MOST_RECORDS: Final = 500_000
 """Records of a batch at most: telemetry takes 70 bytes and more, so that no batch of it within the bound of bytes has as many."""
 
+MOST_HEADERS: Final = 1_000
+"""Headers of a record at most, whatever they say: one takes two bytes in a batch, and a hundred times as many in Python. As in kernel.c."""
+
+MOST_BATCH_HEADERS: Final = 500_000
+"""Headers of all records of a batch at most: it bounds the time that a batch takes, which may be small on the wire. As in kernel.c."""
+
 LAST_OFFSET: Final = "sentinel-last-offset"
 """Header of a dead letter for a whole batch: its last offset."""
 DETAIL: Final = "sentinel-detail"
@@ -40,8 +46,10 @@ class Broken(StrEnum):
     CODEC = "record batch does not decompress"
     TOO_LARGE = "record batch decompresses to too many bytes"
     TOO_MANY = "record batch of too many records"
+    MANY_HEADERS = "record batch of too many headers"
     UNCUT = "record batch cannot be cut into records"
     RECORD = "record cannot be cut into its parts"
+    HEADERS = "record of too many headers"
     TIMESTAMP = "record timestamp out of range"
     DEADLY = "record batch kills the worker"
 
@@ -129,6 +137,7 @@ def cut(header: BatchHeader, records: bytes, first: int, last: int) -> Iterator[
     """The records at offsets from `first` to `last`, in order. Raises BrokenBatch, before the first one, when the batch cannot be cut."""
     try:
         ends = _ends(records, header.records)
+        _check_headers(records, ends)
         deltas: Sequence[int] = range(header.records) if header.is_numbered else _deltas(header, records, ends)
     except _Cut as fault:
         raise BrokenBatch(Broken.UNCUT, str(fault)) from None
@@ -139,6 +148,10 @@ def cut(header: BatchHeader, records: bytes, first: int, last: int) -> Iterator[
 
 class _Cut(Exception):
     """The bytes end, or say that they should have."""
+
+
+class _TooManyHeaders(Exception):
+    """The text says how many there are."""
 
 
 def _ends(records: bytes, count: int) -> list[tuple[int, int]]:
@@ -153,6 +166,31 @@ def _ends(records: bytes, count: int) -> list[tuple[int, int]]:
     if at != size:
         raise _Cut(f"{size - at} bytes lie behind the last of {count} records")
     return found
+
+
+def _check_headers(records: bytes, ends: Sequence[tuple[int, int]]) -> None:
+    """Raises BrokenBatch where the records that will be cut have more headers than are read of a batch: nothing is made of any before."""
+    # A header takes two bytes at least.
+    if len(records) <= 2 * MOST_BATCH_HEADERS or len(ends) * MOST_HEADERS <= MOST_BATCH_HEADERS:
+        return
+    found = sum(_header_count(records, start, end) for start, end in ends)
+    if found > MOST_BATCH_HEADERS:
+        raise BrokenBatch(Broken.MANY_HEADERS, f"{found} headers; at most {MOST_BATCH_HEADERS} are read")
+
+
+def _header_count(records: bytes, at: int, end: int) -> int:
+    """Of a record; 0 where it is broken before they begin, or has too many."""
+    try:
+        at = _attributes(at, end)
+        for _ in range(2):
+            at = _number(records, at, end)[1]
+        for _ in range(2):
+            size, at = _number(records, at, end)
+            at += max(size, 0)
+        count, at = _number(records, at, end)
+    except _Cut:
+        return 0
+    return count if 0 <= count <= min(MOST_HEADERS, (end - at) // 2) else 0
 
 
 def _deltas(header: BatchHeader, records: bytes, ends: Sequence[tuple[int, int]]) -> list[int]:
@@ -174,6 +212,8 @@ def _record(header: BatchHeader, records: bytes, start: int, end: int, offset: i
         key, value, headers, delta = _parts(records, start, end)
     except _Cut as fault:
         return _broken_record(Broken.RECORD, str(fault), records[start:end], offset)
+    except _TooManyHeaders as fault:
+        return _broken_record(Broken.HEADERS, str(fault), records[start:end], offset)
     time = header.first_time + delta if header.stamped_ms is None else header.stamped_ms
     if not NO_TIME <= time <= MAX_TIME_MS:
         return _broken_record(Broken.TIMESTAMP, f"{time} ms", records[start:end], offset)
@@ -194,6 +234,8 @@ def _parts(records: bytes, at: int, end: int) -> tuple[bytes | None, bytes | Non
     # A header takes two bytes at least.
     if not 0 <= 2 * count <= end - at:
         raise _Cut(f"{count} headers")
+    if count > MOST_HEADERS:
+        raise _TooManyHeaders(f"{count} headers; at most {MOST_HEADERS} are read")
     headers = []
     for _ in range(count):
         name, at = _bytes(records, at, end)

@@ -2,7 +2,7 @@
 
 The dying worker left a note of what it was decoding. Here the same records are decoded one by one in child processes; one that kills its process is
 condemned: a signed skip record on `settings`, which every worker reads before it decodes. A batch is condemned when workers died some times in a row
-while they decompressed it, also of too little memory. Other deaths condemn nothing.
+while they decompressed it or cut it into records, also of too little memory. Other deaths condemn nothing.
 """
 
 import asyncio
@@ -77,12 +77,14 @@ class Condemner:
         self._last = batch
         what = f"the batch {self._names.telemetry}/{batch.partition} offsets {batch.start} to {batch.end - 1}"
         if self._deaths < TRIES:
-            self._say(f"detect died while it decompressed {what}, {self._deaths} of {TRIES} times ({cause(status)})")
+            self._say(
+                f"detect died while it decompressed or cut {what}, {self._deaths} of {TRIES} times ({cause(status)})"
+            )
             return
         verdict = skip_batch_record(
             *(self._names.settings, self._names.telemetry, batch.partition, batch.start), cause(status), self._key
         )
-        self._publish_or_ask(f"{what} kills the worker that decompresses it ({cause(status)})", verdict)
+        self._publish_or_ask(f"{what} kills the worker that decompresses and cuts it ({cause(status)})", verdict)
 
     def _try_again(self, decoding: Decoding) -> None:
         topic = self._names.telemetry

@@ -8,11 +8,15 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ABI 4
+#define ABI 5
 
 #define PREFIX_BYTES 5
 #define MOST_LEVELS 64
 #define NONE (-1)
+
+/* As in streams/cutting.py, which is asked what becomes of more. */
+#define MOST_HEADERS 1000
+#define MOST_BATCH_HEADERS 500000
 
 int64_t sentinel_abi(void) { return ABI; }
 
@@ -86,10 +90,11 @@ static int begins(const uint8_t *at, int64_t size, const char *with) {
 }
 
 /* Whether a record's headers, which must fill what is left of it, say nothing to us: tracing's, for example. Names of
- * others may be any bytes; clients in some languages put no UTF-8 there. */
-static int foreign_headers(Cursor *record) {
+ * others may be any bytes; clients in some languages put no UTF-8 there. `all` grows by how many they are. */
+static int foreign_headers(Cursor *record, int64_t *all) {
     int64_t headers, name, value;
-    if (!number(record, &headers) || headers < 0) return 0;
+    if (!number(record, &headers) || headers < 0 || headers > MOST_HEADERS) return 0;
+    *all += headers;
     for (; headers; headers--) {
         if (!number(record, &name)) return 0;
         const uint8_t *at = record->at;
@@ -105,13 +110,13 @@ static int foreign_headers(Cursor *record) {
  * `found` gets for each the address of its value, `count` words later its size, then how far its offset and its time are
  * from the batch's first. Where there are as many records as the batch has offsets, up to `last`, they are numbered in
  * order, and what a record itself says of its offset counts for nothing: brokers do not look at it. The answer is 1 when
- * every record is plain: whole, with a value, without headers that say something to us, at a rising offset within the
- * batch; 0 when any is not.
+ * every record is plain: whole, with a value, without headers that say something to us or are too many, at a rising
+ * offset within the batch; 0 when any is not.
  */
 int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t last, int64_t *found) {
     int64_t *addresses = found, *sizes = found + count, *offsets = found + 2 * count, *times = found + 3 * count;
     Cursor batch = {data, data + size};
-    int64_t before = -1;
+    int64_t before = -1, headers = 0;
     for (int64_t row = 0; row < count; row++) {
         int64_t length, key, value;
         if (!number(&batch, &length) || length < 0 || length > batch.end - batch.at) return 0;
@@ -124,7 +129,8 @@ int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t
         if (!number(&record, &value) || value < 0) return 0;
         addresses[row] = (int64_t)(intptr_t)record.at;
         sizes[row] = value;
-        if (!skip(&record, value) || !foreign_headers(&record)) return 0;
+        if (!skip(&record, value) || !foreign_headers(&record, &headers)) return 0;
+        if (headers > MOST_BATCH_HEADERS) return 0;
         if (count == last + 1)
             offsets[row] = row;
         else if (offsets[row] <= before || offsets[row] > last)

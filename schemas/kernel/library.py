@@ -14,8 +14,8 @@ UInt64s = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 Verdicts = npt.NDArray[np.uint8]
 
-ABI: Final = 4
-"""What the library must answer: one that was compiled from an older source takes other arguments."""
+ABI: Final = 5
+"""What the library must answer: one that was compiled from an older source takes other arguments, or other records."""
 
 UNSURE, GOOD, UNDECODABLE, TRAILING = range(4)
 """What the kernel says of a record: that only the slow way knows; that it is good; that it is not of its schema; that it is longer."""
@@ -72,8 +72,8 @@ class Kernel:
     def split(self, records: bytes, count: int, last: int) -> Int64s | None:
         """The records of a Kafka batch, decompressed: address and size of each value, and how far its offset and its time (ms) are from the batch's
         first; shape (4, count). `last` is how far the batch's last offset is from its first; where there are as many records as offsets, they are
-        numbered in order, whatever they say. None when any is not plain: it has no value, or headers that say something to us, offsets do not rise
-        or are not the batch's, or bytes are missing or left."""
+        numbered in order, whatever they say. None when any is not plain: it has no value, or headers that say something to us or are too
+        many, offsets do not rise or are not the batch's, or bytes are missing or left."""
         found = np.empty((4, count), np.int64)
         return found if self._split(records, len(records), count, last, _at(found)) else None
 

@@ -19,6 +19,11 @@ CORPUS: Mapping[str, bytes] = {
     "a name of ff fe": batch([Rec(EVENT, headers=[(b"\xff\xfe", b"1")])]),
     "a name of ours, almost": batch([Rec(EVENT, headers=[(b"sentinel-\xff", b"1")])]),
     "headers without end": batch([Rec(EVENT, headers_count=2**40)]),
+    "a thousand headers and one": batch([Rec(EVENT, headers=[(b"", None)] * count) for count in (1_000, 1_001)]),
+    "a thousand headers and one, one of ours": batch([Rec(EVENT, headers=[(b"sentinel-x", None)] * 1_001), Rec(EVENT)]),
+    "millions of headers": batch([Rec(EVENT, headers_count=3_000_000, tail=b"\0\1" * 3_000_000)] * 2, codec="zstd"),
+    "many headers each": batch([Rec(EVENT, headers_count=1_000, tail=b"\0\1" * 1_000)] * 501, codec="zstd"),
+    "as many headers as are read": batch([Rec(EVENT, headers_count=999, tail=b"\0\1" * 999)] * 500, codec="zstd"),
     "a list without end": batch([Rec(_LYING)] * 4, codec="zstd"),
     "a list of a negative count": batch(
         [Rec(EVENT[:-1] + b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02" + bytes(20))]

@@ -25,11 +25,26 @@ _WATCHDOG: Final = ("tests/faust/test_watchdog.py", "-k", "not ends_to_be_starte
 _STOCK: Final = ("tests/faust/test_stock.py",)
 _ENDINGS: Final = "tests/faust/test_endings.py"
 _KERNEL: Final = ("tests/schemas/test_kernel.py",)
+_BROKEN_BATCHES: Final = ("tests/streams/test_broken_batches.py",)
 _FLUSH: Final = (
     "        count = await lane.changelog.commit(rows, others)\n        lane.durable = lane.position.offset\n"
 )
 
 MUTATIONS: Final = (
+    Mutation(
+        "headers of a record are bounded",
+        "streams/cutting.py",
+        "    if count > MOST_HEADERS:\n",
+        "    if False:\n",
+        _BROKEN_BATCHES,
+    ),
+    Mutation(
+        "headers of a batch are bounded before anything is made of them",
+        "streams/cutting.py",
+        "    if found > MOST_BATCH_HEADERS:\n",
+        "    if False:\n",
+        _BROKEN_BATCHES,
+    ),
     Mutation(
         "outputs are awaited before the position moves on",
         "streams/lanes.py",

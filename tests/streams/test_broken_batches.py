@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 from streams.batches import MAX_TIME_MS
 from streams.blocks import STEP_RECORDS, Block
 from streams.contents import Reading
-from streams.cutting import LAST_OFFSET, MOST_RECORDS, Broken, Record
-from tests.fuzz.batches import CODECS, Rec, batch, fetched
+from streams.cutting import LAST_OFFSET, MOST_BATCH_HEADERS, MOST_HEADERS, MOST_RECORDS, Broken, Record
+from tests.fuzz.batches import CODECS, Rec, batch, counted, fetched
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 
@@ -60,6 +61,8 @@ def test_what_need_not_be_understood_breaks_nothing(record: Rec, codec: str) -> 
         (replace(GOOD, headers_count=-1), Broken.RECORD),
         (replace(GOOD, headers_count=2**40), Broken.RECORD),
         (replace(GOOD, headers_count=1), Broken.RECORD),
+        (replace(GOOD, headers=[(b"", None)] * (MOST_HEADERS + 1)), Broken.HEADERS),
+        (replace(GOOD, headers=[(b"sentinel-x", None)] * (MOST_HEADERS + 1)), Broken.HEADERS),
         (replace(GOOD, tail=b"\0"), Broken.RECORD),
         (replace(GOOD, tail=b"\x80" * 12), Broken.RECORD),
         (replace(GOOD, time=MAX_TIME_MS), Broken.TIMESTAMP),
@@ -70,13 +73,15 @@ def test_what_need_not_be_understood_breaks_nothing(record: Rec, codec: str) -> 
 def test_a_record_that_makes_no_sense_inside_is_alone_with_it(record: Rec, reason: Broken) -> None:
     """Its neighbours in the batch are good; its bytes are kept."""
     block = one(batch([GOOD, record, GOOD]))
-    raw = record.to_bytes(1)
-    assert shown(block) == [(0, b"good", None), (1, raw[1:], reason), (2, b"good", None)]
+    before, (offset, kept, fault), behind = shown(block)
+    assert (before, offset, fault, behind) == ((0, b"good", None), 1, reason, (2, b"good", None))
+    assert counted(kept) == record.to_bytes(1)
     assert list(block.values) == [b"good", None, b"good"]
     assert list(block.broken) == [1]
     assert [record.offset for record in block.records_at([1])] == [1]
 
 
+_HEADED = replace(GOOD, headers=[(b"", None)] * MOST_HEADERS)
 BROKEN = {
     "length beyond": (batch([replace(GOOD, length=2**40)]), Broken.UNCUT),
     "length negative": (batch([replace(GOOD, length=-1)]), Broken.UNCUT),
@@ -97,6 +102,7 @@ BROKEN = {
         for codec in CODECS
         if codec != "none"
     },
+    "headers": (batch([_HEADED] * (MOST_BATCH_HEADERS // MOST_HEADERS + 1), codec="zstd"), Broken.MANY_HEADERS),
     "gap, beyond": (batch([replace(GOOD, delta=5)], last=4), Broken.UNCUT),
     "gap, far": (batch([replace(GOOD, delta=2**31 - 1)], last=4), Broken.UNCUT),
     "gap, below": (batch([replace(GOOD, delta=-1)], last=4), Broken.UNCUT),
@@ -206,3 +212,47 @@ def test_a_batch_of_which_workers_died_is_not_decompressed(monkeypatch: pytest.M
     assert isinstance(record, Record)
     assert record.fault is not None
     assert record.fault.reason == Broken.DEADLY
+
+
+def test_few_bytes_that_are_millions_of_headers_are_one_dead_letter(little_memory: None) -> None:
+    """Of foreign ones and of ours, in one record: its neighbours are read, and nothing is made of its headers."""
+    first = b"\x14sentinel-x\x01"
+    many = replace(GOOD, headers_count=15_000_000, tail=first + b"\0\1" * 14_999_999)
+    data = batch([GOOD, many, GOOD], codec="zstd")
+    assert len(data) < 5_000
+    assert [fault for _, _, fault in shown(one(data))] == [None, Broken.HEADERS, None]
+
+
+def test_records_of_many_headers_are_few_in_a_step() -> None:
+    """Headers that are two bytes in the batch are a hundred in Python."""
+    headed = replace(GOOD, headers=[(b"sentinel-x", None)] * 900)
+    data = b"".join(batch([replace(headed)] * 100, base, "zstd") for base in range(0, 300, 100))
+    joined = Block.joined(fetched(data))
+    assert [len(piece) for piece in joined.in_steps()] == [100, 100, 100]
+    assert sum(len(piece.headed) for piece in joined.in_steps()) == 300
+
+
+@pytest.mark.parametrize("codec", ["none", "zstd"])
+def test_a_batch_is_told_of_until_it_is_cut(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who dies while records are made of it leaves word; what was found broken does not."""
+    told: list[int] = []
+
+    @contextmanager
+    def telling(topic: str, partition: int, start: int, end: int) -> Iterator[None]:
+        told.append(start)
+        yield
+        told.pop()
+
+    reading = Reading(telling=telling)
+    assert shown(one(batch([GOOD], codec=codec), reading))
+    assert one(batch([GOOD], codec=codec, count=-1), reading).broken
+    assert not told
+    monkeypatch.setattr("streams.cutting._parts", lambda *_: _no_memory())
+    (block,) = fetched(batch([replace(GOOD, headers=[(b"sentinel-x", None)])], codec=codec), 0, reading)
+    with pytest.raises(MemoryError):
+        list(block.values)
+    assert told == [0]
+
+
+def _no_memory() -> None:
+    raise MemoryError
