@@ -1,9 +1,9 @@
 """One bucket of a series out of what each lane counted of it.
 
 The events of an application belong on one lane; where a producer spreads them, each lane writes a bucket of its own part. What was
-observed adds up exactly: rates are sums, and latency, time to first token, tokens, cost and error rate are means over events, so they are
-weighted by events. What was expected was expected by each lane alone: rates are sums again, the rest is weighted in the same way, and
-where one lane expected nothing yet, nothing is known of the whole.
+observed adds up to what one lane would have said of all events: rates are sums; tokens, cost and error rate are means over events, so they are
+weighted by events; latency and time to first token are geometric means, so that their logarithms are. What was expected was expected by each lane
+alone: it is put together in the same way, and where one lane expected nothing yet, nothing is known of the whole.
 """
 
 import math
@@ -18,6 +18,9 @@ _COUNTS: Final = {"time_to_first_token": "first_token_count"}
 """Number of an aggregate that says over how many events a metric is a mean, where it is not `requests`."""
 
 _SUMMED: Final = frozenset({"request_rate"})
+_GEOMETRIC: Final = frozenset({"latency", "time_to_first_token"})
+_NONE_IS_NOUGHT: Final = frozenset({"tokens", "cost"})
+"""Metrics of which a lane says nothing where its events had none of it at all: it takes that for not measured. Another lane's events had some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +52,40 @@ def points(metric: str, parts: Iterable[Part]) -> Iterator[Point]:
     """A point for each bucket, in the order of `parts`, where those of one bucket are neighbours."""
     for _, of_bucket in groupby(parts, lambda part: part.window_start):
         own = sorted(of_bucket, key=lambda part: part.lane)
-        yield _alone(own[0]) if len(own) == 1 else _together(own, summed=metric in _SUMMED)
+        yield _alone(own[0]) if len(own) == 1 else _together(metric, own)
 
 
 def _alone(part: Part) -> Point:
     return Point(part.window_start, part.window_end, part.observed, part.expected, part.low, part.high)
 
 
-def _together(parts: Sequence[Part], *, summed: bool) -> Point:
+def _together(metric: str, parts: Sequence[Part]) -> Point:
     # A lane without an event that the metric is about says nothing of it, and takes nothing from the others.
-    heard = [part for part in parts if summed or part.events > 0]
-    observed, expected, low, high = (
-        _added([getattr(part, name) for part in heard], [1.0 if summed else part.events for part in heard], summed)
-        for name in ("observed", "expected", "low", "high")
+    heard = [part for part in parts if metric in _SUMMED or (part.events or 0.0) > 0]
+    weights = [part.events for part in heard]
+    observed = [part.observed for part in heard]
+    if metric in _NONE_IS_NOUGHT and any(value is not None for value in observed):
+        observed = [value or 0.0 for value in observed]
+    expected, low, high = (
+        _added(metric, [getattr(part, name) for part in heard], weights) for name in ("expected", "low", "high")
     )
-    return Point(parts[0].window_start, parts[0].window_end, observed, expected, low, high, len(parts))
+    whole = _added(metric, observed, weights)
+    return Point(parts[0].window_start, parts[0].window_end, whole, expected, low, high, len(parts))
 
 
-def _added(values: Sequence[float | None], weights: Sequence[float], summed: bool) -> float | None:
+def _added(metric: str, values: Sequence[float | None], weights: Sequence[float]) -> float | None:
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return None
-    total = math.fsum(value * weight for value, weight in zip(known, weights, strict=True))
-    return total if summed else total / math.fsum(weights)
+    try:
+        if metric in _SUMMED:
+            return math.fsum(known)
+        if metric in _GEOMETRIC and min(known) > 0:
+            return math.exp(_mean([math.log(value) for value in known], weights))
+        return _mean(known, weights)
+    except OverflowError:
+        return None
+
+
+def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    return math.fsum(value * weight for value, weight in zip(values, weights, strict=True)) / math.fsum(weights)

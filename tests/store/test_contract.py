@@ -300,10 +300,14 @@ async def test_each_outcome_of_a_message_is_a_document(place: Place, store: Stor
 
 
 async def test_a_bucket_of_several_lanes_is_one_point(place: Place, store: Store) -> None:
-    """What lanes counted adds up: rates are sums, means are weighted by events; what one lane does not expect yet, nobody expects."""
+    """What lanes counted adds up to what one would have: rates are sums, shares are weighted by events, of latencies the logarithms are; what one
+    lane does not expect yet, nobody expects; and where one had no cost at all, what the other had is the whole."""
+    rates = ({"request_rate_observed": rate, "error_rate_observed": share} for rate, share in ((3.0, 0.1), (1.0, 0.5)))
+    costs = ({"cost_observed": cost} for cost in (400.0, float("nan")))
+    latencies = ({"latency_observed": seen, "latency_expected": usual} for seen, usual in ((2.0, 1.0), (6.0, 5.0)))
     two = [
-        aggregate(1, lane=0, requests=30.0, latency_observed=2.0, request_rate_observed=3.0, latency_expected=1.0),
-        aggregate(1, lane=2, requests=10.0, latency_observed=6.0, request_rate_observed=1.0, latency_expected=5.0),
+        aggregate(1, lane=lane, requests=count, **one, **other, **more)
+        for lane, count, one, other, more in zip((0, 2), (30.0, 10.0), rates, costs, latencies, strict=True)
     ]
     beginner = aggregate(2, lane=0, requests=1.0), aggregate(2, lane=1, requests=1.0, latency_expected=float("nan"))
     await store.write([of(Kind.AGGREGATE, each) for each in (aggregate(0), *two, *beginner)])
@@ -312,10 +316,13 @@ async def test_a_bucket_of_several_lanes_is_one_point(place: Place, store: Store
     rate = await store.series("acme", "shop", "heron", "request_rate", 0, START * 2)
     assert [(point.observed, point.expected, point.lanes) for point in latency] == [
         (0.0, 0.0, 1),
-        (3.0, 2.0, 2),
-        (2.0, None, 2),
+        (pytest.approx(2.0**0.75 * 6.0**0.25), pytest.approx(5.0**0.25), 2),
+        (pytest.approx(2.0), None, 2),
     ]
     assert [point.observed for point in rate] == [0.0, 4.0, 4.0]
+    for metric, whole in (("error_rate", 0.2), ("cost", 300.0)):
+        points = await store.series("acme", "shop", "heron", metric, 0, START * 2)
+        assert points[1].observed == pytest.approx(whole)
 
 
 async def test_points_are_counted_and_not_the_lanes_parts(
