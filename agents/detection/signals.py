@@ -25,7 +25,7 @@ def retire(state: LaneState, former: Policy, policy: Policy) -> Iterator[Ended]:
     for detector in former.detectors():
         tables, successor = state.tables[detector.name], new.get(detector.name)
         open_signals = detector.open_signals(tables)
-        retired = [one for one in open_signals if successor is None or not successor.judges(one)]
+        retired = [one for one in open_signals if successor is None or not successor.judges(one, state.name(one))]
         for signal in retired:
             why = f"settings version {policy.version} does not judge {signal.rule or signal.metric}"
             yield Change(signal, SignalStatus.RETIRED, why), detector.name

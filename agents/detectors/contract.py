@@ -193,8 +193,8 @@ class Detector(Protocol):
         """Signals of these rows (None: of all) that were told and not ended, in the order of rows."""
         ...
 
-    def judges(self, signal: Signal) -> bool:
-        """Whether these settings judge what the signal is about."""
+    def judges(self, signal: Signal, name: tuple[str, ...]) -> bool:
+        """Whether these settings judge what the signal is about; `name` is the subject's."""
         ...
 
     def forget(self, tables: Tables, signals: Sequence[Signal]) -> None:

@@ -107,7 +107,7 @@ class DeviationDetector:
             for place, metric in np.argwhere(opened(table[chosen])).tolist()
         ]
 
-    def judges(self, signal: Signal) -> bool:
+    def judges(self, signal: Signal, name: tuple[str, ...]) -> bool:
         """Whether the metric is judged at all."""
         return self._settings.enabled and bool(np.isfinite(self._gates[METRICS.index(signal.metric)]))
 

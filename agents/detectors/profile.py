@@ -178,7 +178,7 @@ class ProfileDetector:
             for place, metric in np.argwhere(table["told"][chosen] > 0).tolist()
         ]
 
-    def judges(self, signal: Signal) -> bool:
+    def judges(self, signal: Signal, name: tuple[str, ...]) -> bool:
         """All of them, if anything."""
         return self._settings.enabled
 

@@ -139,13 +139,18 @@ def _compared(state: SeriesState, bucket: Bucket) -> tuple[Float64s, Float64s, F
 def _speaking(
     state: SeriesState, effect: Float64s, fast: Float64s, slow: Float64s, settings: Deviation, level: float
 ) -> tuple[Bools, Bools]:
-    """Where the fast and where the slow chart says that something is wrong, at this share of what it takes to begin."""
+    """Where the fast and where the slow chart says that something is wrong, at this share of what it takes to begin.
+
+    How much must be known of a series is asked of what begins alone: what is wrong already does not end because more is asked now.
+    """
     threshold, gate = level * settings.threshold, level * gates(settings.least_change)
     judged = np.ones(effect.shape, bool)
     judged[SHARE] = state.fast[SHARE] > 0
-    judged[COUNT] = state.centre[COUNT] >= settings.least_rate
     toward, slowly = np.sign(state.fast), np.sign(state.slow)
-    least = settings.least_buckets
+    least = 0
+    if level == 1.0:
+        judged[COUNT] = state.centre[COUNT] >= settings.least_rate
+        least = settings.least_buckets
     stepping = judged & (fast >= threshold) & (effect * toward >= gate) & (state.learnt >= least)
     patient = min(_DRIFT_PATIENCE * least, settings.memory_buckets)
     # A drift that is over is no news: the last buckets must still lie on its side.

@@ -165,9 +165,11 @@ class ThresholdDetector:
             for place, number in np.argwhere(table["fired"][chosen] != 0).tolist()
         ]
 
-    def judges(self, signal: Signal) -> bool:
-        """Whether there is such a rule. Rules of one name and metric are one signal, whatever the threshold."""
-        return any((rule.name, rule.metric) == (signal.rule, signal.metric) for rule in self._rules)
+    def judges(self, signal: Signal, name: tuple[str, ...]) -> bool:
+        """Whether there is such a rule for such a series. Rules of one name and metric are one signal, whatever the threshold."""
+        return any(
+            (rule.name, rule.metric) == (signal.rule, signal.metric) and _is_for(rule, name) for rule in self._rules
+        )
 
     def forget(self, tables: Tables, signals: Sequence[Signal]) -> None:
         """The rules may fire again in the next bucket."""
@@ -184,6 +186,7 @@ class ThresholdDetector:
             self._meet(table, np.array([row]), names)
             for old, rule in enumerate(former._rules):
                 number = numbers.get((rule.name, rule.metric))
+                # What was open is retired where the rule is for others now (`judges`).
                 if number is not None and fired[old]:
                     table.rows["fired"][row, number] = min(fired[old], -fired[old] - 1)
                     table.rows["judged"][row, number] = judged[old]
@@ -243,10 +246,13 @@ class ThresholdDetector:
     def _matching(self, name: tuple[str, ...]) -> int:
         bits = 0
         for number, rule in enumerate(self._rules):
-            wanted = (rule.tenant, rule.application, rule.model)
-            if all(want is None or want == has for want, has in zip(wanted, name, strict=True)):
-                bits |= 1 << number
+            bits |= _is_for(rule, name) << number
         return bits
+
+
+def _is_for(rule: Rule, name: tuple[str, ...]) -> bool:
+    wanted = (rule.tenant, rule.application, rule.model)
+    return all(want is None or want == has for want, has in zip(wanted, name, strict=True))
 
 
 def _end(table: Table, row: int, number: int) -> None:

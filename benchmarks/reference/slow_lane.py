@@ -179,11 +179,12 @@ class SlowLane:
                 self.told.ends.append((offset, subject, key[1], "normal"))
 
     def _switch(self, version: str, offset: int) -> None:
-        """Other rules: what they do not have is retired; what they do goes on as if it had been kept after the bucket in which it fired."""
+        """Other rules: what they do not have, or have for others, is retired; what they do goes on as if it had been kept after the bucket in which
+        it fired."""
         self.version = version
-        names = {(rule.name, rule.metric) for rule in self._rules[version]}
         for key, (fired, kept_from) in list(self._broken.items()):
-            if key[1:] in names:
+            rules = [rule for rule in self._rules[version] if (rule.name, rule.metric) == key[1:]]
+            if any(_is_about(rule, key[0]) for rule in rules):
                 self._broken[key] = fired, fired + 1 if kept_from is None else kept_from
             else:
                 del self._broken[key], self._judged[key]

@@ -1,6 +1,7 @@
 """What ends the signal of a rule: events that have the rule's metric and keep it, over long enough; and nothing else."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from streams.control import SIGNAL, Publication, settings_control
 from tests.detection.lanes import KEY, LIMITS, NAMES, RunLane, run
 from tests.detection.log import LANE, Rec, good, raw
 
-NORMAL, NO_DATA = SignalStatus.NORMAL, SignalStatus.NO_DATA
+NORMAL, NO_DATA, RETIRED = SignalStatus.NORMAL, SignalStatus.NO_DATA, SignalStatus.RETIRED
 SLOW_START = Rule("slow-start", "time_to_first_token_us", Comparison.ABOVE, 5e6)
 
 
@@ -58,6 +59,17 @@ def test_another_rule_on_a_metric_that_still_comes_ends_meanwhile() -> None:
     assert ended == {("slow", NORMAL), ("slow-start", NO_DATA)}
 
 
+def test_a_rule_that_is_for_others_now_is_retired() -> None:
+    """The same name and metric, another tenant: of what is still as slow as before nobody says that it is normal."""
+    slow = Rule("slow", "latency_us", Comparison.ABOVE, 5e6)
+    records = [good(at, at, latency_us=12_000_000) for at in range(30)]
+    records += [_published(30, 30), *(good(at + 1, at, latency_us=12_000_000) for at in range(30, 400))]
+    lane = run(records, {"0": of(slow), "v1": of(replace(slow, tenant="globex"))})
+    assert [change.status for change in said(lane)] == [RETIRED]
+    lane = run(records, {"0": of(slow), "v1": of(replace(slow, tenant="acme"))})
+    assert said(lane) == []
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_slow_lane_ends_rules_at_the_same_records(seed: int) -> None:
     """Metrics that come and go, out of order, cut anywhere and gone on with elsewhere, with other settings on the way."""
@@ -67,6 +79,7 @@ def test_the_slow_lane_ends_rules_at_the_same_records(seed: int) -> None:
         "v1": of(
             Rule("slow-start", "time_to_first_token_us", Comparison.ABOVE, 6e6),
             Rule("failed", "failed", Comparison.EQUAL, 1),
+            Rule("asked", "http_status", Comparison.AT_LEAST, 500, model="a"),
         ),
     }
     records = list(_mixed(rng))
@@ -101,6 +114,11 @@ def _mixed(rng: random.Random) -> list[Rec]:
         fields: dict[str, object] = {"time_to_first_token_us": token, "http_status": status, "model": model}
         records.append(good(offset, max(at, 0), second, **fields))
         if second == 1400:
-            control = settings_control(NAMES.telemetry, LANE, Publication(1, "v1"), KEY)
-            records.append(raw(offset + 1, second, control.value, *control.headers, key=None))
+            records.append(_published(offset + 1, second))
     return records
+
+
+def _published(offset: int, at_s: float) -> Rec:
+    """Version v1 takes effect."""
+    control = settings_control(NAMES.telemetry, LANE, Publication(1, "v1"), KEY)
+    return raw(offset, at_s, control.value, *control.headers, key=None)

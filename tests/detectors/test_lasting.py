@@ -137,10 +137,33 @@ def test_metric_that_is_judged_no_more_is_not_said_to_be_normal() -> None:
     run = Run(QUICK).over(*parts((130, SLOW)))
     tables = {"deviation": run.table}
     (signal,) = [one for one in run.detector.open_signals(tables) if one.metric == "latency"]
-    assert run.detector.judges(signal)
-    assert not DeviationDetector(Deviation(least_change=LeastChange(latency=None))).judges(signal)
+    assert run.detector.judges(signal, ())
+    assert not DeviationDetector(Deviation(least_change=LeastChange(latency=None))).judges(signal, ())
     run.detector.forget(tables, run.detector.open_signals(tables))
     assert run.detector.open_signals(tables) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "fault", "stricter"),
+    [
+        ("request_rate", SILENT, Deviation(least_rate=500.0)),
+        ("latency", SLOW, Deviation(least_buckets=5000)),
+        ("latency", Fault(at=0, latency=1.6), Deviation(least_buckets=5000)),
+        ("error_rate", Fault(at=0, error_rate=0.9), Deviation(least_buckets=5000)),
+    ],
+)
+def test_settings_that_ask_for_more_data_end_nothing_that_is_wrong(
+    metric: str, fault: Fault, stricter: Deviation
+) -> None:
+    """Published meanwhile: they are for what begins. What was wrong before ends when it is normal."""
+    world = parts((200, fault), (260, ORDINARY))
+    run = Run(Deviation(least_buckets=20)).over(*world[:130])
+    assert run.buckets(metric)
+    run.detector = DeviationDetector(stricter)
+    run.over(*world[130:])
+    ends = [(at, status) for at, status in run.of(metric) if status is not NO_DATA]
+    assert [status for _, status in ends] == [NORMAL]
+    assert 200 <= ends[0][0] < 210
 
 
 def test_rows_of_version_1_are_read() -> None:

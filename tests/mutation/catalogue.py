@@ -635,6 +635,20 @@ MUTATIONS: Final = (
         ("tests/detection/test_ends_of_rules.py",),
     ),
     Mutation(
+        "a rule that is for other subjects now judges a signal no more",
+        "agents/detectors/threshold.py",
+        " and _is_for(rule, name) for rule in self._rules",
+        " for rule in self._rules",
+        ("tests/detection/test_ends_of_rules.py",),
+    ),
+    Mutation(
+        "how much must be known is asked of what begins alone",
+        "agents/detectors/series_judging.py",
+        "    if level == 1.0:\n",
+        "    if True:\n",
+        ("tests/detectors/test_lasting.py",),
+    ),
+    Mutation(
         "settings that judge a signal no more end it",
         "agents/detection/signals.py",
         "            yield Change(signal, SignalStatus.RETIRED, why), detector.name\n",
