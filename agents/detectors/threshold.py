@@ -53,6 +53,9 @@ while the signal of rule i is open. `fired`, of each rule whose signal is open: 
 closed that kept it, that bucket's number plus one, negative. `judged`, likewise: one more than the newest bucket in which an event had the rule's
 metric, from the event on that opened the signal. Both are 0 while it is not open."""
 
+_ZERO_IF_UNKNOWN: Final = frozenset(("tokens", "prompt_tokens", "completion_tokens", "cost_nano"))
+"""Metrics that are 0 where a producer does not tell them, and in a call that failed."""
+
 _BITS: Final = np.uint64(1) << np.arange(MOST_RULES, dtype=np.uint64)
 
 
@@ -78,7 +81,8 @@ class ThresholdDetector:
     no such metric (NaN) matches no comparison, `!=` included.
 
     A broken rule's signal ends when the series had events with the rule's metric over `quiet_buckets` and none of them broke it. An event without
-    the metric says nothing of the rule: with such events alone the signal stays open, and it is told that there is no data, as without events.
+    the metric says nothing of the rule, nor does one without tokens or cost of a rule on too much of them: with such events alone the signal stays
+    open, and it is told that there is no data, as without events.
 
     The score is 1 + |value - threshold| / |threshold| (the absolute difference where the threshold is 0): 1 at the threshold, 2 at twice
     it. The confidence is 1, since a rule is no estimate. `expected` is the threshold.
@@ -225,7 +229,7 @@ class ThresholdDetector:
         is_open[table.rows["rules"][rows] != self._fingerprint] = 0
         for number, rule in enumerate(self._rules):
             at = np.flatnonzero(is_open & _BITS[number])
-            at = at[(stamps[at] > table.rows["judged"][rows[at], number]) & ~np.isnan(values[rule.metric][at])]
+            at = at[(stamps[at] > table.rows["judged"][rows[at], number]) & _tells(rule, values[rule.metric][at])]
             if len(begun.get(number, ())):
                 since = np.zeros(len(table), np.int64)
                 since[rows[begun[number]]] = begun[number]
@@ -253,6 +257,14 @@ class ThresholdDetector:
 def _is_for(rule: Rule, name: tuple[str, ...]) -> bool:
     wanted = (rule.tenant, rule.application, rule.model)
     return all(want is None or want == has for want, has in zip(wanted, name, strict=True))
+
+
+def _tells(rule: Rule, values: Float64s) -> npt.NDArray[np.bool_]:
+    """Where a value tells whether the rule is kept. A 0 that may stand for what is not known does only if it breaks the rule, or if
+    nothing else keeps it."""
+    if rule.metric in _ZERO_IF_UNKNOWN and not _BROKEN[rule.comparison](np.array([0.0, 1.0]), rule.threshold).any():
+        return values > 0
+    return ~np.isnan(values)
 
 
 def _end(table: Table, row: int, number: int) -> None:

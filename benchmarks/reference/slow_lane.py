@@ -195,7 +195,7 @@ class SlowLane:
         rules = tuple(self._rules[self.version])
         for rule in rules:
             value, key = _metric(event, rule.metric), (subject, rule.name, rule.metric)
-            if value is not None and key in self._broken:
+            if value is not None and _tells(rule, value) and key in self._broken:
                 self._judged[key] = max(self._judged[key], bucket)
             if value is None or not _is_broken(rule, value):
                 continue
@@ -290,6 +290,12 @@ def _is_broken(rule: Rule, value: float) -> bool:
             return value == rule.threshold
         case Comparison.NOT_EQUAL:
             return value != rule.threshold
+
+
+def _tells(rule: Rule, value: float) -> bool:
+    """No tokens and no cost may mean that nobody knows them. They keep a rule only where a single one would break it."""
+    may_be_unknown = rule.metric in ("tokens", "prompt_tokens", "completion_tokens", "cost_nano") and value == 0
+    return not may_be_unknown or _is_broken(rule, 0.0) or _is_broken(rule, 1.0)
 
 
 def _is_about(rule: Rule, subject: Subject) -> bool:

@@ -41,6 +41,19 @@ def test_events_without_the_metric_do_not_keep_a_rule() -> None:
     assert change.since == good(0, 0).append_ms * 1000 + 30_000_000
 
 
+@pytest.mark.parametrize("metric", ["cost_nano", "tokens", "completion_tokens"])
+def test_nothing_where_much_was_too_much_may_be_unknown(metric: str) -> None:
+    """A producer that does not know the cost says 0, and so do calls that fail: that keeps no rule on too much of it."""
+    much: dict[str, object] = {"cost_nano": 9_000, "completion_tokens": 9_000}
+    records = [good(at, at, **much) for at in range(30)] + [good(at, at) for at in range(30, 300)]
+    assert [one.status for one in said(run(records, {"0": of(Rule("much", metric, Comparison.ABOVE, 5e3))}))] == [
+        NO_DATA
+    ]
+    assert [one.status for one in said(run(records, {"0": of(Rule("any", metric, Comparison.ABOVE, 0.0))}))] == [NORMAL]
+    none = [good(at, at) for at in range(100)] + [good(at, at, **much) for at in range(100, 400)]
+    assert [one.status for one in said(run(none, {"0": of(Rule("none", metric, Comparison.EQUAL, 0.0))}))] == [NORMAL]
+
+
 def test_the_metric_that_comes_again_ends_it() -> None:
     """Only once it has come."""
     records = outage(400, status=Status.ERROR)
@@ -75,7 +88,12 @@ def test_the_slow_lane_ends_rules_at_the_same_records(seed: int) -> None:
     """Metrics that come and go, out of order, cut anywhere and gone on with elsewhere, with other settings on the way."""
     rng = random.Random(seed)
     versions = {
-        "0": of(SLOW_START, Rule("asked", "http_status", Comparison.AT_LEAST, 500)),
+        "0": of(
+            SLOW_START,
+            Rule("asked", "http_status", Comparison.AT_LEAST, 500),
+            Rule("dear", "cost_nano", Comparison.ABOVE, 5e3),
+            Rule("free", "cost_nano", Comparison.AT_MOST, 0),
+        ),
         "v1": of(
             Rule("slow-start", "time_to_first_token_us", Comparison.ABOVE, 6e6),
             Rule("failed", "failed", Comparison.EQUAL, 1),
@@ -111,7 +129,13 @@ def _mixed(rng: random.Random) -> list[Rec]:
         token = None if rng.random() >= has else 9_000_000 if rng.random() < broken else 400_000
         status = None if rng.random() >= has else 503 if rng.random() < broken else 200
         offset, at = len(records), second - rng.choice([0, 0, 0, 4, 9])
-        fields: dict[str, object] = {"time_to_first_token_us": token, "http_status": status, "model": model}
+        cost = 0 if rng.random() >= has else 9_000 if rng.random() < broken else 4_000
+        fields: dict[str, object] = {
+            "time_to_first_token_us": token,
+            "http_status": status,
+            "model": model,
+            "cost_nano": cost,
+        }
         records.append(good(offset, max(at, 0), second, **fields))
         if second == 1400:
             records.append(_published(offset + 1, second))

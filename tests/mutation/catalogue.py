@@ -635,6 +635,13 @@ MUTATIONS: Final = (
         ("tests/detection/test_ends_of_rules.py",),
     ),
     Mutation(
+        "no cost may mean that nobody knows it",
+        "agents/detectors/threshold.py",
+        "        return values > 0\n",
+        "        return values >= 0\n",
+        ("tests/detection/test_ends_of_rules.py",),
+    ),
+    Mutation(
         "a rule that is for other subjects now judges a signal no more",
         "agents/detectors/threshold.py",
         " and _is_for(rule, name) for rule in self._rules",
