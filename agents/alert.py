@@ -14,6 +14,7 @@ from agents.alerting.messages import Delivery
 from agents.alerting.paging import PageCount
 from agents.alerting.settings import AlertSettings
 from schemas.errors import BadRecord
+from schemas.plausible import plausible
 from schemas.records import Command, CommandKind, Incident
 from streams import metrics
 from streams.blocks import Block
@@ -111,7 +112,7 @@ class AlertLane:
             try:
                 if record.fault is not None:
                     raise record.fault
-                incident = Incident.from_bytes(record.value or b"")
+                incident = plausible(Incident, record.value or b"")
             except BadRecord as error:
                 self._bury(step, record, block.topic, block.partition, error)
                 continue

@@ -7,7 +7,9 @@ from typing import Any, Final
 from agents.alerting.auditing import Asked, audit
 from agents.correlation.correlator import Correlator
 from agents.correlation.settings import CorrelationSettings
-from schemas.errors import BadRecord
+from schemas.bounds import LATEST
+from schemas.errors import BadRecord, Reason
+from schemas.plausible import MAX_LANE, plausible
 from schemas.records import Anomaly, Command, CommandKind, Incident, SignalChange
 from schemas.secrets import Secret
 from streams import metrics
@@ -95,11 +97,11 @@ class CorrelateLane:
         append_time = record.timestamp * 1000
         if record.value is not None:
             return self._correlator.on_anomaly(
-                Anomaly.from_bytes(record.value), offset=record.offset, append_time=append_time
+                plausible(Anomaly, record.value), offset=record.offset, append_time=append_time
             )
         changed = header(record.headers, SIGNAL)
         if changed is not None:
-            change = SignalChange.from_bytes(changed)
+            change = plausible(SignalChange, changed)
             return self._correlator.on_change(change, offset=record.offset, append_time=append_time)
         mark = header(record.headers, WATERMARK)
         if mark is not None:
@@ -138,6 +140,8 @@ def _numbers(mark: bytes) -> tuple[int, int, int]:
     if len(parts) != 3 or not all(part.isdigit() and len(part) <= _MOST_DIGITS for part in parts):
         raise BadRecord(_NO_WATERMARK, WATERMARK)
     lane, offset, time = map(int, parts)
+    if lane > MAX_LANE or time > LATEST:
+        raise BadRecord(Reason.OUT_OF_RANGE, WATERMARK)
     return lane, offset, time
 
 

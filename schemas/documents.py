@@ -14,6 +14,7 @@ from schemas.avro import Array, Enum, Primitive, Record, Type, Union
 from schemas.bounds import MAX_EVENT_TIME, MAX_ID_BYTES, MIN_EVENT_TIME
 from schemas.errors import BadRecord, Reason
 from schemas.ids import record_id
+from schemas.plausible import check_number, check_text
 
 NO_LANE: Final = -1
 """Lane of an aggregate that was written before aggregates named theirs."""
@@ -121,26 +122,25 @@ def document(kind: Kind, value: bytes) -> Document:
     body = coding.read(source.record, value)
     time = body[source.time]
     assert isinstance(time, int)
-    if not MIN_EVENT_TIME <= time <= MAX_EVENT_TIME:
-        raise BadRecord(Reason.OUT_OF_RANGE, source.time)
+    check_number(source.time, time, MIN_EVENT_TIME, MAX_EVENT_TIME)
     # Records of before there were lanes in them keep the id that they were stored by.
     parts = [_part(body, name) for name in source.id_parts if name != "lane" or body[name] != NO_LANE]
     own_id = parts[0] if len(parts) == 1 else record_id(*parts)
     revision = body[source.revision] if source.revision else 0
     assert isinstance(own_id, str)
     assert isinstance(revision, int)
-    if revision < 0:
-        raise BadRecord(Reason.OUT_OF_RANGE, source.revision)
+    if source.revision:
+        check_number(source.revision, revision, 0, 2**63 - 1)
     return Document(kind, own_id, str(_part(body, "tenant")), time, _finite(body), revision)
 
 
 def _part(body: Mapping[str, object], name: str) -> str | int:
     part = body[name]
     assert isinstance(part, str | int)
-    if isinstance(part, str) and not part:
-        raise BadRecord(Reason.BLANK, name)
-    if isinstance(part, str) and len(part) > MAX_ID_BYTES // 4 and len(part.encode()) > MAX_ID_BYTES:
-        raise BadRecord(Reason.TOO_LONG, name)
+    if isinstance(part, str):
+        if not part:
+            raise BadRecord(Reason.BLANK, name)
+        check_text(name, part, MAX_ID_BYTES)
     return part
 
 

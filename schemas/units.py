@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST: Final = -62_135_596_800_000_000
+_LATEST: Final = 253_402_300_799_999_999
+"""Years 1 to 9999, µs: what Python's calendar has."""
 
 _LENGTHS: Final = ((60e6, 120e6, "min"), (1e6, 1e6, "s"), (1e3, 1e3, "ms"), (1.0, 0.0, "µs"))
 """How many µs a unit is, and from how many on it is used."""
@@ -46,10 +49,15 @@ def number(value: float, digits: int = 3) -> str:
 def utc(time: int) -> str:
     """A point in time, µs since 1970, as a sentence names it: to the second, UTC.
 
-    >>> utc(1_700_000_000_900_000)
-    '2023-11-14 22:13:20 UTC'
+    >>> utc(1_700_000_000_900_000), utc(2**63)
+    ('2023-11-14 22:13:20 UTC', '9999-12-31 23:59:59 UTC')
     """
-    return (_EPOCH + timedelta(microseconds=time)).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{moment(time):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def moment(time: int) -> datetime:
+    """A point in time, µs since 1970; one that no calendar has is the nearest that it has."""
+    return _EPOCH + timedelta(microseconds=min(max(time, _EARLIEST), _LATEST))
 
 
 def _length(us: float, digits: int) -> str:

@@ -6,7 +6,6 @@ A body depends on incidents alone, on no clock: made again, it is the same to th
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
@@ -15,11 +14,10 @@ from agents.alerting.standing import Acknowledgement
 from schemas.ids import record_id
 from schemas.messages import EvidencePart, IncidentMessage, IncidentPart, ListedPart, SummaryMessage, encode
 from schemas.records import Incident, IncidentState
-from schemas.units import number, quantity
+from schemas.units import moment, number, quantity
 
 _MOST_ERRORS: Final = 5
 _MOST_TRACES: Final = 3
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +149,7 @@ def iso(time: int) -> str:
     >>> iso(1_700_000_000_000_001)
     '2023-11-14T22:13:20.000001Z'
     """
-    return (_EPOCH + timedelta(microseconds=time)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return moment(time).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _evidence(incident: Incident) -> EvidencePart | None:

@@ -1,12 +1,11 @@
 """A title says what is wrong, where and by how much, in words that claim no more than the anomaly does."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from agents.correlation.intake_titles import intake_sentence
 from schemas.records import INTAKE, Anomaly
-from schemas.units import quantity
+from schemas.units import moment, quantity
 
 MAX_TITLE: Final = 200
 """Most characters of a title; names in records may be long."""
@@ -77,4 +76,4 @@ def _silent(anomaly: Anomaly) -> str:
 
 
 def _clock(time: int) -> str:
-    return f"{datetime.fromtimestamp(time // 1_000_000, UTC):%H:%M:%S} UTC"
+    return f"{moment(time):%H:%M:%S} UTC"

@@ -1,5 +1,7 @@
 """What lasts stays open; what ends an incident without data, or against it, is never called resolved."""
 
+from dataclasses import replace
+
 import pytest
 
 from agents.correlate import CorrelateLane
@@ -16,11 +18,12 @@ from schemas.records import (
     Incident,
     IncidentChange,
     IncidentState,
+    SignalChange,
     SignalStatus,
 )
 from schemas.secrets import Secret
 from streams.command_log import UNSIGNED, arrived, command_record, lane_command_record
-from streams.control import COMMAND, SIGNATURE
+from streams.control import COMMAND, SIGNAL, SIGNATURE, WATERMARK
 from streams.outgoing import REASON, Outgoing
 from streams.pages import seal
 from streams.topics import TopicNames
@@ -289,6 +292,25 @@ NAMES = TopicNames("t.")
 KEY = Secret("the key of these tests")
 
 
+def forged_change(**fields: int) -> bytes:
+    """What becomes of the signal of `FOUND`, at a time that cannot be."""
+    change = SignalChange(
+        tenant=FOUND.tenant,
+        application=FOUND.application,
+        model=FOUND.model,
+        metric=FOUND.metric,
+        detector=FOUND.detector,
+        status=SignalStatus.NO_DATA,
+        event_time=FOUND.event_time,
+        settings_version="0",
+        reason="",
+        lane=FOUND.lane,
+        offset=FOUND.offset + 1,
+        ordinal=0,
+    )
+    return replace(change, **fields).to_bytes()  # type: ignore[arg-type]
+
+
 def lane_takes(program: CorrelateLane, *records: Outgoing) -> list[Outgoing]:
     """What comes of records as they stand in the lane."""
     at_ms = START_S * 1000
@@ -398,3 +420,28 @@ def test_change_of_a_signal_that_nobody_knows_changes_nothing(status: SignalStat
     lane = opened()
     lane.at(1, becomes(status, 1, anomaly(0, metric="tokens"), source=(0, 2, 0)))
     assert changes(lane.told) == [OPENED]
+
+
+_SILENT = replace(FOUND, metric="request_rate", observed=0.0, expected=0.0, window_start=2**63 - 1)
+HOSTILE = {
+    "an anomaly after all time": (_SILENT.to_bytes(), (), "window_start"),
+    "a metric without bound": (replace(FOUND, metric="x" * 70_000).to_bytes(), (), "metric"),
+    "a change after all time": (None, ((SIGNAL, forged_change(since=2**63 - 1)),), "since"),
+    "a change before all time": (None, ((SIGNAL, forged_change(event_time=-(10**17))),), "event_time"),
+    "a watermark after all time": (None, ((WATERMARK, b"0 5 999999999999999999"),), WATERMARK),
+    "a lane that cannot be": (None, ((WATERMARK, b"999999999999999999 5 1700000000000000"),), WATERMARK),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_record_that_says_what_cannot_be_is_a_dead_letter(name: str) -> None:
+    """With its field; the lane goes on, tells of silence afterwards, and its state can be written."""
+    value, headers, field = HOSTILE[name]
+    program = CorrelateLane(3, CorrelationSettings(), NAMES)
+    first = Outgoing(NAMES.anomalies, b"acme", FOUND.to_bytes())
+    out = lane_takes(program, first, Outgoing(NAMES.anomalies, b"acme", value, headers))
+    assert [one.topic for one in out] == [NAMES.incidents, NAMES.dead_letters]
+    assert dict(out[1].headers)["sentinel-field"].decode() == field
+    (told,) = program._correlator.on_tick(offset=9, append_time=(START_S + 86_400) * 1_000_000, passed=86_400_000_000)
+    assert told.change is IncidentChange.NO_DATA
+    assert list(program.changes())

@@ -32,6 +32,13 @@ _FLUSH: Final = (
 
 MUTATIONS: Final = (
     Mutation(
+        "correlate believes no time that cannot be",
+        "schemas/plausible.py",
+        "        check_number(name, getattr(record, name), 0, LATEST)\n",
+        "        pass\n",
+        _LASTING,
+    ),
+    Mutation(
         "headers of a record are bounded",
         "streams/cutting.py",
         "    if count > MOST_HEADERS:\n",
