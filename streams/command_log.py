@@ -1,21 +1,38 @@
 """The `commands` topic as a worker knows it: what people ask for, in the order in which they asked."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from schemas.errors import BadRecord
+from schemas.errors import BadRecord, Reason
 from schemas.records import Command, CommandKind
 from schemas.secrets import Secret
 from streams.control import COMMAND, SIGNATURE, Headers, header, is_signed, sign
 from streams.followed import FollowedTopic
-from streams.outgoing import Outgoing
+from streams.outgoing import KEY_SIZE, SIZE, Outgoing
 from streams.topics import TopicNames
 
-_MOST_KEPT: Final = 20_000
-"""Commands of one partition that are kept at least: the newest. A lane that never took any (a new installation's) would miss older ones, which are
-a year of commands, one each half hour."""
+_MOST_COMMANDS: Final = 33_554_432
+"""Bytes of the commands of one partition that are kept at least: the newest. A lane that never took any (a new installation's) would miss older
+ones; twenty thousand fit, which are a year of commands, one each half hour."""
+
+_MOST_FAULTY: Final = 4_194_304
+"""Bytes of records that are none, of one partition, that are kept at least: a lane that is that far behind makes no dead letters of older ones.
+Anybody who may write here can write any number; they never displace a command."""
+
+_EACH: Final = 1_024
+"""Bytes that a record takes beside its own, about."""
+
+MAX_COMMAND_BYTES: Final = 65_536
+"""The largest command; what a person writes takes some hundred bytes."""
+
+_MOST_VALUE: Final = 4_096
+_MOST_KEY: Final = 1_024
+"""What is kept for the dead letter of a record that is none."""
+
+_MOST: Final = {True: _MOST_COMMANDS, False: _MOST_FAULTY}
 
 UNSIGNED: Final = "command without our signature"
 OTHER_TENANT: Final = "command of another tenant than its key"
@@ -64,7 +81,7 @@ def lane_command(topic: str, key: Secret, record: Any) -> Command | None:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One record of the topic: a command, or what is wrong with it."""
+    """One record of the topic: a command, or what is wrong with it, and then the beginning of its bytes."""
 
     partition: int
     offset: int
@@ -74,6 +91,13 @@ class Arrived:
     fault: BadRecord | None = None
     marks: tuple[tuple[str, bytes], ...] = ()
     """Headers that a dead letter of it has beside the usual ones."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes, about."""
+        said = self.command
+        own = 0 if said is None else len(said.comment) + len(said.target) + sum(map(len, said.matchers))
+        return _EACH + len(self.key or b"") + len(self.value or b"") + own
 
 
 class Readable(Protocol):
@@ -106,10 +130,19 @@ def arrived(topic: str, signing_key: Secret, partition: int, record: Readable) -
     key, value = record.key, record.value
 
     def bad(fault: BadRecord) -> Arrived:
-        return Arrived(partition, record.offset, key, value, None, fault, record.marks)
+        marks = record.marks
+        if value is not None and len(value) > _MOST_VALUE:
+            marks = (*marks, (SIZE, b"%d" % len(value)))
+        if key is not None and len(key) > _MOST_KEY:
+            marks = (*marks, (KEY_SIZE, b"%d" % len(key)))
+        return Arrived(
+            partition, record.offset, key and key[:_MOST_KEY], value and value[:_MOST_VALUE], None, fault, marks
+        )
 
     if record.fault is not None:
         return bad(record.fault)
+    if value is not None and len(value) > MAX_COMMAND_BYTES:
+        return bad(BadRecord(Reason.TOO_LARGE))
     if value is None or not is_signed(signing_key, headers, COMMAND, topic.encode(), key or b"", value):
         return bad(BadRecord(UNSIGNED))
     try:
@@ -118,7 +151,7 @@ def arrived(topic: str, signing_key: Secret, partition: int, record: Readable) -
         return bad(fault)
     if command.tenant.encode() != key:
         return bad(BadRecord(OTHER_TENANT, "tenant"))
-    return Arrived(partition, record.offset, key, value, command)
+    return Arrived(partition, record.offset, key, None, command)
 
 
 class CommandLog(FollowedTopic):
@@ -128,6 +161,8 @@ class CommandLog(FollowedTopic):
         super().__init__(client, topic)
         self._key = key
         self._kept: dict[int, list[Arrived]] = {}
+        self._sizes = Counter[tuple[int, bool]]()
+        """Bytes that are kept, by partition and whether they are of commands."""
 
     @property
     def topic(self) -> str:
@@ -149,7 +184,25 @@ class CommandLog(FollowedTopic):
         raise NotImplementedError(f"a lane of alert waits for settings {version}")
 
     def _take_record(self, partition: int, record: Any) -> None:
-        kept = self._kept.setdefault(partition, [])
-        kept.append(arrived(self._topic, self._key, partition, record))
-        if len(kept) >= 2 * _MOST_KEPT:
-            del kept[:-_MOST_KEPT]
+        one = arrived(self._topic, self._key, partition, record)
+        self._kept.setdefault(partition, []).append(one)
+        which = (partition, one.command is not None)
+        self._sizes[which] += one.size
+        if self._sizes[which] > _MOST[which[1]] * 5 // 4:
+            self._forget(partition)
+
+    def _forget(self, partition: int) -> None:
+        """Keeps the newest commands of a partition, and the newest of its other records, each up to their bytes."""
+        sizes = {True: 0, False: 0}
+        full: set[bool] = set()
+        newest: list[Arrived] = []
+        for one in reversed(self._kept[partition]):
+            is_command = one.command is not None
+            if sizes[is_command] + one.size > _MOST[is_command]:
+                full.add(is_command)
+            if is_command not in full:
+                sizes[is_command] += one.size
+                newest.append(one)
+        self._kept[partition] = newest[::-1]
+        for is_command, size in sizes.items():
+            self._sizes[partition, is_command] = size

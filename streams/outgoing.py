@@ -8,7 +8,10 @@ Headers = tuple[tuple[str, bytes], ...]
 
 REASON: Final = "sentinel-reason"
 """Header of a dead letter: why."""
-
+SIZE: Final = "sentinel-size"
+"""Header of a dead letter whose value was cut: how many bytes it had."""
+KEY_SIZE: Final = "sentinel-key-size"
+"""The same of its key."""
 
 _MOST_VALUE: Final = 3_500_000
 _MOST_KEY: Final = 65_536
@@ -71,9 +74,9 @@ def dead_letter(
     if schema_id is not None:
         headers.append(("sentinel-schema-id", b"%d" % schema_id))
     if value is not None and len(value) > _MOST_VALUE:
-        headers.append(("sentinel-size", b"%d" % len(value)))
+        headers.append((SIZE, b"%d" % len(value)))
         value = value[:_MOST_VALUE]
     if record_key is not None and len(record_key) > _MOST_KEY:
-        headers.append(("sentinel-key-size", b"%d" % len(record_key)))
+        headers.append((KEY_SIZE, b"%d" % len(record_key)))
         record_key = record_key[:_MOST_KEY]
     return Outgoing(topic, record_key if value is not None or record_key is not None else b"", value, tuple(headers))

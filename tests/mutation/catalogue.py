@@ -32,6 +32,13 @@ _FLUSH: Final = (
 
 MUTATIONS: Final = (
     Mutation(
+        "of what is no command little is kept",
+        "streams/command_log.py",
+        "value and value[:_MOST_VALUE], None, fault, marks\n",
+        "value, None, fault, marks\n",
+        ("tests/streams/test_command_log.py",),
+    ),
+    Mutation(
         "correlate believes no time that cannot be",
         "schemas/plausible.py",
         "        check_number(name, getattr(record, name), 0, LATEST)\n",
