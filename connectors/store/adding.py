@@ -3,7 +3,8 @@
 The events of an application belong on one lane; where a producer spreads them, each lane writes a bucket of its own part. What was
 observed adds up to what one lane would have said of all events: rates are sums; tokens, cost and error rate are means over events, so they are
 weighted by events; latency and time to first token are geometric means, so that their logarithms are. What was expected was expected by each lane
-alone: it is put together in the same way, and where one lane expected nothing yet, nothing is known of the whole.
+alone: it is put together in the same way, and where one lane expected nothing yet, nothing is known of the whole. Nor is it where a lane
+does not say of how many events it is a mean, or where the whole is beyond what a number can be.
 """
 
 import math
@@ -30,8 +31,8 @@ class Part:
     window_start: int
     window_end: int
     lane: int
-    events: float
-    """That the metric is a mean of."""
+    events: float | None
+    """That the metric is a mean of; None where that is not known."""
     observed: float | None
     expected: float | None
     low: float | None
@@ -61,7 +62,7 @@ def _alone(part: Part) -> Point:
 
 def _together(metric: str, parts: Sequence[Part]) -> Point:
     # A lane without an event that the metric is about says nothing of it, and takes nothing from the others.
-    heard = [part for part in parts if metric in _SUMMED or (part.events or 0.0) > 0]
+    heard = [part for part in parts if metric in _SUMMED or part.events is None or part.events > 0]
     weights = [part.events for part in heard]
     observed = [part.observed for part in heard]
     if metric in _NONE_IS_NOUGHT and any(value is not None for value in observed):
@@ -73,18 +74,27 @@ def _together(metric: str, parts: Sequence[Part]) -> Point:
     return Point(parts[0].window_start, parts[0].window_end, whole, expected, low, high, len(parts))
 
 
-def _added(metric: str, values: Sequence[float | None], weights: Sequence[float]) -> float | None:
+def _added(metric: str, values: Sequence[float | None], weights: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return None
     try:
-        if metric in _SUMMED:
-            return math.fsum(known)
-        if metric in _GEOMETRIC and min(known) > 0:
-            return math.exp(_mean([math.log(value) for value in known], weights))
-        return _mean(known, weights)
-    except OverflowError:
+        whole = _whole(metric, known, weights)
+    except (OverflowError, ValueError):
+        # The exact sum is beyond what a number can be, or infinities of both signs are in it.
         return None
+    return whole if whole is not None and math.isfinite(whole) else None
+
+
+def _whole(metric: str, values: Sequence[float], weights: Sequence[float | None]) -> float | None:
+    if metric in _SUMMED:
+        return math.fsum(values)
+    shares = [weight for weight in weights if weight is not None]
+    if len(shares) < len(weights):
+        return None
+    if metric in _GEOMETRIC and min(values) > 0:
+        return math.exp(_mean([math.log(value) for value in values], shares))
+    return _mean(values, shares)
 
 
 def _mean(values: Sequence[float], weights: Sequence[float]) -> float:

@@ -314,6 +314,4 @@ def _part(given: Document, names: Sequence[str]) -> Part:
     assert isinstance(ends, int)
     events, observed, expected, low, high = [value if isinstance(value, int | float) else None for value in numbers]
     # Buckets of before lanes were written down have none.
-    return Part(
-        given.time, ends, lane if isinstance(lane, int) else NO_LANE, events or 0.0, observed, expected, low, high
-    )
+    return Part(given.time, ends, lane if isinstance(lane, int) else NO_LANE, events, observed, expected, low, high)

@@ -338,3 +338,34 @@ async def test_points_are_counted_and_not_the_lanes_parts(
     assert [(point.window_start, point.observed, point.lanes) for point in points] == [
         (aggregate(bucket).window_start, 3.0, 3) for bucket in range(5, 9)
     ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "wrong"),
+    [
+        ("latency", {"requests": float("nan")}),
+        ("time_to_first_token", {"first_token_count": float("nan")}),
+        ("tokens", {"tokens_observed": 1e308, "requests": 1.0}),
+        ("tokens", {"tokens_observed": 1e308, "requests": 30.0}),
+        ("latency", {"latency_observed": 1.0, "requests": 1e308}),
+        ("request_rate", {"request_rate_observed": 1e308}),
+    ],
+)
+async def test_a_bucket_that_cannot_be_added_up_has_no_value(
+    place: Place, store: Store, metric: str, wrong: dict[str, float]
+) -> None:
+    """Where lanes do not say of how many events, or the sum is no number. The other buckets of the chart are shown."""
+    events = {"requests": 3.0, "first_token_count": 3.0}
+    good = [aggregate(bucket, lane=lane, **events) for bucket in (0, 2) for lane in (0, 1)]
+    bad = [aggregate(1, lane=lane, **(events | wrong)) for lane in (0, 1)]
+    # One lane that does not say of how many is enough.
+    bad += [aggregate(1, lane=2, **events)]
+    await store.write([of(Kind.AGGREGATE, each) for each in (*good, *bad)])
+    place.visible()
+    points = await store.series("acme", "shop", "heron", metric, 0, START * 2)
+    assert [(point.window_start - START, point.lanes) for point in points] == [
+        (aggregate(bucket).window_start - START, lanes) for bucket, lanes in enumerate((2, 3, 2))
+    ]
+    first, second, third = (point.observed for point in points)
+    assert second is None
+    assert None not in (first, third)
