@@ -41,6 +41,8 @@ class Clock:
 
     def advanced(self, event_times: Int64s, append_times: Int64s) -> tuple[Int64s, "Clock"]:
         """`time` as every event left it, shape (n,), and the clock after the last."""
+        if not len(event_times):
+            return event_times, self
         times = np.maximum.accumulate(np.minimum(event_times, append_times))
         np.maximum(times, self.time, out=times)
         time = int(times[-1])
@@ -61,6 +63,15 @@ class Clock:
             return self
         counted = elapsed(self.append, append_time, UNTOLD_US if passed is None else passed)
         return Clock(self.time + counted, min(self.append + counted, append_time))
+
+    def at(self, append_time: int) -> int:
+        """The time of a record that moves none, such as one that is refused: so long after `time` as it came after what moved that. Before the first
+        event its append time is all that is known.
+
+        >>> Clock(time=100, append=5_000).at(9_000), Clock(time=100, append=5_000).at(3_000), Clock().at(9_000)
+        (4100, 100, 9000)
+        """
+        return append_time if self.time == 0 else self.time + elapsed(self.append, append_time, None)
 
 
 def elapsed(before: int, after: int, most: int | None) -> int:

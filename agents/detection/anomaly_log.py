@@ -41,7 +41,7 @@ class AnomalyLog:
             self.listeners.ends(said.event_time)
 
     def report(self, report: Report, time: int, bucket_us: int, version: str, step: Step) -> None:
-        """Writes that something is wrong with what comes in, or is so no longer. `time` is the lane's."""
+        """Writes that something is wrong with what comes in, or is so no longer. `time` is the lane's there."""
         place = self.next_place(report.offset)
         if report.begins:
             self.say(intake_anomaly(report, time, bucket_us, version, place), step)

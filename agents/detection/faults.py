@@ -7,9 +7,9 @@ in ten never. Old records need no forgetting: they are below the last 0.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,20 @@ class Faulty:
     event_times: Int64s
     """µs; `NO_TIME` where the record does not say."""
 
+    def between(self, start: int, end: int) -> Self:
+        """Those at offsets from `start` to before `end`."""
+        at = slice(*np.searchsorted(self.offsets, (start, end)).tolist())
+        if at == slice(0, len(self.offsets)):
+            return self
+        return replace(
+            self,
+            offsets=self.offsets[at],
+            name_of=self.name_of[at],
+            kind_of=self.kind_of[at],
+            append_times=self.append_times[at],
+            event_times=self.event_times[at],
+        )
+
 
 NO_TIME: Final = -(2**62)
 """Event time of a record that cannot be read."""
@@ -105,12 +119,12 @@ class Level:
     offset: int = -1
     event_time: int = NO_TIME
     append_time: int = 0
-    """All three of the last faulty one."""
+    """All three of the last faulty one; the append time is known though the level was 0 since."""
 
     def clear(self) -> None:
         """The level is 0, and nothing is counted."""
-        told = self.told
-        self.__init__(told=told)  # type: ignore[misc]
+        told, append_time = self.told, self.append_time
+        self.__init__(told=told, append_time=append_time)  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +261,7 @@ class Faults:
             passed = self._passed(level, places[at:end] >= 0)
             step = places[at : at + passed.count]
             if passed.zero:
+                _stamp(level, faulty, step[: passed.zero])
                 level.clear()
                 step = step[passed.zero :]
             _count(level, faulty, step)
@@ -297,6 +312,13 @@ class _Passed:
     """How many of them came until the level was 0 for the last time."""
 
 
+def _stamp(level: Level, faulty: Faulty, places: Int64s) -> None:
+    """Notes when the last faulty one of these records was appended."""
+    wrong = places[places >= 0]
+    if len(wrong):
+        level.append_time = int(faulty.append_times[wrong[-1]])
+
+
 def _count(level: Level, faulty: Faulty, places: Int64s) -> None:
     """Counts records: the places of faulty ones, -1 for others."""
     wrong = places[places >= 0]
@@ -310,8 +332,8 @@ def _count(level: Level, faulty: Faulty, places: Int64s) -> None:
         if kind in level.kinds or len(level.kinds) < MOST_KINDS:
             level.kinds[kind] = level.kinds.get(kind, 0) + int(counts[place])
     last = int(wrong[-1])
-    level.offset, level.append_time = int(faulty.offsets[last]), int(faulty.append_times[last])
-    level.event_time = int(faulty.event_times[last])
+    level.offset, level.event_time = int(faulty.offsets[last]), int(faulty.event_times[last])
+    _stamp(level, faulty, wrong)
     timed = wrong[faulty.event_times[wrong] != NO_TIME]
     if len(timed):
         behind = faulty.append_times[timed] - faulty.event_times[timed]

@@ -59,6 +59,8 @@ class Report:
     reason: str
     evidence: tuple[Evidence, ...]
     breakdown: tuple[Breakdown, ...] = ()
+    append_time: int = 0
+    """Of the last record that is faulty, µs."""
 
 
 def of_fault(metric: str, fault: Fault, lane: int, limits: Lanes) -> Report:
@@ -88,6 +90,7 @@ def of_fault(metric: str, fault: Fault, lane: int, limits: Lanes) -> Report:
         reason=reason,
         evidence=tuple(evidence),
         breakdown=() if metric != BAD_RECORDS else tuple(Breakdown("reason", kind, n) for kind, n in _by_count(seen)),
+        append_time=seen.append_time,
     )
 
 
@@ -126,7 +129,7 @@ def of_placement(verdict: Verdict, offset: int, lane: int, partitions: int) -> R
 def intake_anomaly(
     report: Report, time: int, bucket_us: int, settings_version: str, place: tuple[int, int, int]
 ) -> Anomaly:
-    """The record of a report; `time` is the lane's, µs: that of the records themselves may mean nothing. `place` is lane, offset and ordinal."""
+    """The record of a report; `time` is the lane's there (`Clock.at`), µs: theirs may mean nothing. `place` is lane, offset and ordinal."""
     start = time // bucket_us * bucket_us
     lane, offset, ordinal = place
     return Anomaly(

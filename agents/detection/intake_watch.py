@@ -1,6 +1,6 @@
 """What a lane notices of records that do not count as they should: refused, ahead of the clock, late, or in the wrong lane."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy.typing as npt
 import orjson
 
 from agents.detection import intake_reports as reports
-from agents.detection.faults import OTHER, Faults, Faulty, Level
+from agents.detection.faults import NO_FAULTY, OTHER, Fault, Faults, Faulty, Level
 from agents.detection.intake import Taken
 from agents.detection.intake_reports import Report
 from agents.detection.placement import Placement
@@ -30,25 +30,29 @@ class IntakeWatch:
         self._faults = {metric: Faults(limits.fault_records, seed) for metric in reports.FAULTS}
         self._placement = Placement(partition, limits.partitions)
 
-    def bad(self, taken: Taken) -> list[Report]:
-        """A block's bad records beside its good ones."""
+    def judged(self, taken: Taken, at: slice, within: tuple[int, int], on_time: Bools | None) -> list[Report]:
+        """Records from one offset to before another (`within`), between which no bucket closes: events at these places of the block, and bad ones.
+        `on_time` says which of the events are, None for all. Reports by offset."""
         found = []
         for metric, faulty in ((reports.BAD_RECORDS, taken.refused), (reports.AHEAD_EVENTS, taken.ahead)):
-            faults = self._faults[metric].take(faulty, taken.offsets, taken.events)
-            found += [reports.of_fault(metric, fault, self._partition, self._limits) for fault in faults]
-        return found
+            faults, wrong = self._faults[metric], faulty.between(*within)
+            if faults or len(wrong.offsets):
+                found += self._reports(metric, faults.take(wrong, taken.offsets[at], taken.events[at]))
+        late = self._faults[reports.LATE_EVENTS]
+        if late or not (on_time is None or on_time.all()):
+            found += self._reports(reports.LATE_EVENTS, self._judge_late(taken, at, on_time))
+        return sorted(found, key=lambda report: report.offset)
 
-    def late(self, taken: Taken, at: slice, on_time: Bools) -> list[Report]:
-        """Events between two interruptions, at these places of the block, late ones beside those on time."""
+    def _judge_late(self, taken: Taken, at: slice, on_time: Bools | None) -> list[Fault]:
         faults = self._faults[reports.LATE_EVENTS]
-        everything = bool(on_time.all())
-        if everything and not faults:
-            return []
         offsets, events = taken.offsets[at], taken.events[at]
+        if on_time is None:
+            return faults.take(NO_FAULTY, offsets, events)
         right = np.flatnonzero(on_time)
-        late = self._late(taken, at.start + np.flatnonzero(~on_time))
-        found = faults.take(late, offsets[right], events if everything else events[right])
-        return [reports.of_fault(reports.LATE_EVENTS, fault, self._partition, self._limits) for fault in found]
+        return faults.take(self._late(taken, at.start + np.flatnonzero(~on_time)), offsets[right], events[right])
+
+    def _reports(self, metric: str, found: Iterable[Fault]) -> list[Report]:
+        return [reports.of_fault(metric, fault, self._partition, self._limits) for fault in found]
 
     def met(
         self,

@@ -22,6 +22,7 @@ from agents.detection.segment import Columns, Segment, closes
 from agents.detection.service_levels import ServiceLevels, last_events
 from agents.detection.signals import give_up, open_tenants, retire, watched_users
 from agents.detection.state import LaneState, pages_of
+from agents.detection.stretch import Stretch
 from agents.detection.verdicts import anomaly, failed_calls, signal_change
 from agents.detectors.contract import Change, Finding, Kind, Verdicts
 from streams.blocks import Block
@@ -103,12 +104,12 @@ class DetectLane:
         self._stamps, self._applied = taken.stamps, taken.applied
         step = Step(now=taken.dead_letters, bad=len(taken.dead_letters), late=0)
         columns = Columns(taken.events)
-        first = 0
-        for index, apply in self._interruptions(taken, self._watch.bad(taken)):
-            self._events(taken, columns, first, index, step)
+        first, start = 0, block.start
+        for offset, index, apply in self._interruptions(taken):
+            self._records(self._stretch(taken, columns, (first, index), (start, offset)), step)
             apply(step)
-            first = index
-        self._events(taken, columns, first, len(taken.offsets), step)
+            first, start = index, offset
+        self._records(self._stretch(taken, columns, (first, len(taken.offsets)), (start, block.next_offset)), step)
         self._meta_changed = True
         return step
 
@@ -137,54 +138,57 @@ class DetectLane:
         policies = [self._policy, *map(self._policies, sorted(self.settings_named(block)))]
         return tuple(dict.fromkeys(column for policy in policies for column in policy.columns))
 
-    def _events(self, taken: Taken, columns: Columns, first: int, last: int, step: Step) -> None:
-        """Events between two interruptions, cut again where buckets close."""
-        if first == last:
-            return
-        times = taken.times[first:last]
-        moved, self._clock = self._clock.advanced(times, taken.append_times[first:last])
+    def _records(self, stretch: Stretch, step: Step) -> None:
+        """Records between two interruptions, cut again where buckets close: there a close comes before what is said of the event that makes it."""
+        start, offset = 0, stretch.start
+        for index, bucket in stretch.closes:
+            closing = int(stretch.offsets[index])
+            self._part(stretch, (start, index), (offset, closing), step)
+            self._close_to(bucket, closing, step)
+            start, offset = index, closing
+        self._part(stretch, (start, len(stretch.offsets)), (offset, stretch.end), step)
+
+    def _stretch(self, taken: Taken, columns: Columns, events: tuple[int, int], offsets: tuple[int, int]) -> Stretch:
+        """Moves the clock by the events from one index to before another."""
+        at, before = slice(*events), self._clock
+        times = taken.times[at]
+        moved, self._clock = before.advanced(times, taken.append_times[at])
         open_from = (moved - self._lateness_us) // self._bucket_us
-        if self._closed_to == _NO_BUCKET:
+        if self._closed_to == _NO_BUCKET and len(open_from):
             self._closed_to = int(open_from[0])
         buckets = times // self._bucket_us
         on_time = buckets >= np.maximum(open_from, self._closed_to)
-        everything = bool(on_time.all())
-        step.late += 0 if everything else int(np.count_nonzero(~on_time))
-        start = 0
-        for index, apply in self._within(taken, first, last, moved, on_time, open_from):
-            self._segment(taken, columns, first, start, index, buckets, None if everything else on_time, step)
-            apply(step)
+        return Stretch(
+            taken=taken,
+            columns=columns,
+            first=at.start,
+            start=offsets[0],
+            end=offsets[1],
+            before=before,
+            offsets=taken.offsets[at],
+            buckets=buckets,
+            on_time=None if on_time.all() else on_time,
+            closes=closes(open_from, self._closed_to),
+        )
+
+    def _part(self, stretch: Stretch, events: tuple[int, int], offsets: tuple[int, int], step: Step) -> None:
+        """Between two closes, cut once more where something is said of what comes in."""
+        start, end = events
+        at = slice(stretch.first + start, stretch.first + end)
+        for report in self._watch.judged(stretch.taken, at, offsets, stretch.on_time_in(start, end)):
+            index = int(np.searchsorted(stretch.offsets, report.offset))
+            self._segment(stretch, start, index, step)
+            self._report(report, stretch.time_of(report), step)
             start = index
-        self._segment(taken, columns, first, start, last - first, buckets, None if everything else on_time, step)
+        self._segment(stretch, start, end, step)
 
-    def _within(
-        self, taken: Taken, first: int, last: int, times: Int64s, on_time: npt.NDArray[np.bool_], open_from: Int64s
-    ) -> list[tuple[int, Callable[[Step], None]]]:
-        """What cuts events between two interruptions: closes, and verdicts on late ones; each with the index of the event that makes it."""
-        offsets = taken.offsets[first:last]
-        cuts = [
-            (index, self._closing(bucket, int(offsets[index]))) for index, bucket in closes(open_from, self._closed_to)
-        ]
-        for report in self._watch.late(taken, slice(first, last), on_time):
-            index = int(np.searchsorted(offsets, report.offset))
-            cuts.append((index, self._reporting(report, int(times[index]))))
-        # Sorted by the event alone: a close comes before a verdict at the same one.
-        return sorted(cuts, key=lambda cut: cut[0])
-
-    def _segment(
-        self,
-        taken: Taken,
-        columns: Columns,
-        base: int,
-        start: int,
-        end: int,
-        buckets: Int64s,
-        on_time: npt.NDArray[np.bool_] | None,
-        step: Step,
-    ) -> None:
-        places = np.arange(start, end) if on_time is None else start + np.flatnonzero(on_time[start:end])
+    def _segment(self, stretch: Stretch, start: int, end: int, step: Step) -> None:
+        on_time, base = stretch.on_time_in(start, end), stretch.first
+        places = np.arange(start, end) if on_time is None else start + np.flatnonzero(on_time)
+        step.late += end - start - len(places)
         if not len(places):
             return
+        taken, columns, buckets = stretch.taken, stretch.columns, stretch.buckets
         at: slice | Int64s = slice(base + start, base + end) if on_time is None else places + base
         events = columns.events[at]
         series = self._state.series.rows_of(events)
@@ -244,32 +248,14 @@ class DetectLane:
         said = signal_change(change, name, detector, self._policy.version, event_time, place)
         self._log.say(said, step)
 
-    def _interruptions(self, taken: Taken, reports: list[Report]) -> list[tuple[int, Callable[[Step], None]]]:
-        """What comes between the events: ticks, control records, reports of bad ones; each with the number of events before it."""
+    def _interruptions(self, taken: Taken) -> list[tuple[int, int, Callable[[Step], None]]]:
+        """What comes between the events, ticks and control records: the offset of each, and the number of events before it."""
         ticks = [(offset, index, self._ticking(offset, append, said)) for index, offset, append, said in taken.ticks]
         versions = [(offset, index, self._switching(version, offset)) for index, offset, version in taken.versions]
-        told = [
-            (report.offset, int(np.searchsorted(taken.offsets, report.offset)), self._reporting(report, None))
-            for report in reports
-        ]
-        return [(index, apply) for _, index, apply in sorted(ticks + versions + told, key=lambda one: one[0])]
-
-    def _reporting(self, report: Report, time: int | None) -> Callable[[Step], None]:
-        """`time` is the lane's at that record, µs; None where no event moves it there."""
-
-        def apply(step: Step) -> None:
-            self._report(report, self._clock.time if time is None else time, step)
-
-        return apply
+        return sorted(ticks + versions, key=lambda one: one[0])
 
     def _report(self, report: Report, time: int, step: Step) -> None:
         self._log.report(report, time, self._bucket_us, self._policy.version, step)
-
-    def _closing(self, bucket: int, offset: int) -> Callable[[Step], None]:
-        def apply(step: Step) -> None:
-            self._close_to(bucket, offset, step)
-
-        return apply
 
     def _ticking(self, offset: int, append_time: int, passed: int | None) -> Callable[[Step], None]:
         def apply(step: Step) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.correlation.source_lanes import SourceLanes
-from schemas.records import IncidentChange
+from schemas.records import INTAKE, IncidentChange
 from streams.pages import seal
 from tests.correlation.timeline import Lane, anomaly, arrives, changes, ends, micros, tick, watermark
 
@@ -117,3 +117,20 @@ def test_state_of_an_older_version_goes_on() -> None:
     lanes = SourceLanes(active_us=micros(60) - micros(0))
     lanes.restore([(b"time", seal(1, struct.pack("<qq", 5, 7)))])
     assert (lanes.time, lanes.append, lanes.stamped) == (5, 7, 7)
+
+
+def test_an_anomaly_ahead_of_its_lane_waits_for_the_lane_to_come_there() -> None:
+    """Records that are refused move no watermark: after a quiet night their anomaly lies hours ahead of it. Neither other lanes nor the lane's own
+    word from the evening end the incident, and none of it is older than it was opened."""
+    lane, morning = Lane(), 8 * 3600
+    lane.at(0, watermark(0, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
+    refused = anomaly(morning, source=(0, 2, 0), metric="bad_records", model=None, detector=INTAKE)
+    [opened] = lane.at(morning, watermark(600, lane=0, source_offset=2), arrives(refused))
+    assert opened.opened_at == micros(morning)
+    assert lane.at(morning + 1, watermark(morning, lane=1, source_offset=9)) == []
+    assert lane.at(morning + 30, watermark(morning + 20, lane=0, source_offset=30)) == []
+    assert lane.at(morning + 60, ends(morning + 60, refused, source=(0, 60, 0))) == []
+    assert lane.at(morning + 90, watermark(morning + 80, lane=0, source_offset=90)) == []
+    assert lane.at(morning + 249, watermark(morning + 240, lane=1, source_offset=99)) == []
+    [resolved] = lane.at(morning + 250, watermark(morning + 240, lane=0, source_offset=250))
+    assert (resolved.change, resolved.resolved_at) == (IncidentChange.RESOLVED, micros(morning + 240))

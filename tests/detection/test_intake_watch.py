@@ -6,10 +6,10 @@ import pytest
 
 from agents.detectors.settings import DetectionSettings, Profile
 from schemas.records import INTAKE, Anomaly, Severity, SignalChange, SignalStatus
-from streams.control import SIGNAL
+from streams.control import PASSED, SIGNAL, TICK
 from streams.outgoing import Outgoing
 from tests.detection.lanes import NAMES, RunLane
-from tests.detection.log import LANE, Rec, good, raw
+from tests.detection.log import LANE, START_MS, Rec, good, raw
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 
@@ -125,3 +125,63 @@ def test_a_time_in_another_unit_is_told_so() -> None:
     )
     (found,) = told(lane)
     assert "seconds or milliseconds where microseconds belong?" in found.reason
+
+
+def since_start(time: int) -> float:
+    """Seconds from the start of the log to a time, µs."""
+    return time / 1e6 - START_MS / 1e3
+
+
+def idle(lane: RunLane, offset: int, at_s: float) -> float:
+    """Ticks until the lane wants no more: the second after the last."""
+    while lane.lane.wants_ticks:
+        lane.takes([raw(offset, at_s, None, (TICK, b"1"), (PASSED, b"1000000"), key=None)])
+        offset, at_s = offset + 1, at_s + 1
+    return at_s
+
+
+def test_a_lane_without_a_good_event_tells_bad_records_with_the_time_at_which_they_came() -> None:
+    """It has no other; 1970 would be too old for every receiver, and for the store."""
+    lane = RunLane(QUIET)
+    lane.takes([raw(number, number, b"x", key=b"small/shop") for number in range(10)])
+    lane.stops_and_goes_on()
+    lane.takes([raw(number, number, b"x", key=b"small/shop") for number in range(10, 40)])
+    (found,) = told(lane)
+    assert since_start(found.event_time) == 19
+    assert (since_start(found.window_start), since_start(found.window_end)) == (10, 20)
+
+
+@pytest.mark.parametrize("behind_s", [0.0, 2 * HOUR_S])
+@pytest.mark.parametrize("kind", ["bad_records", "ahead_events", "late_events"])
+def test_what_comes_after_a_quiet_night_is_told_with_the_time_of_the_morning(kind: str, behind_s: float) -> None:
+    """The lane's clock stands still since it was idle; a lane whose events lie behind the wall clock is not overtaken."""
+    lane = RunLane(QUIET)
+    lane.takes([good(number, number - behind_s, number) for number in range(60)])
+    idle(lane, 60, 60)
+    lane.stops_and_goes_on()
+    first, morning = 10_000, 8 * HOUR_S
+
+    def wrong(number: int) -> Rec:
+        at = morning + number
+        if kind == "bad_records":
+            return raw(first + number, at, b"x", key=b"acme/shop")
+        return good(first + number, at + {"ahead_events": 1, "late_events": -10}[kind] * HOUR_S, at)
+
+    lane.takes([wrong(number) for number in range(30)])
+    (found,) = told(lane)
+    assert (found.metric, since_start(found.event_time)) == (kind, morning + 19 - behind_s)
+    lane.takes(
+        [good(first + 100 + number, morning + 100 + number - behind_s, morning + 100 + number) for number in range(60)]
+    )
+    (over,) = ended(lane)
+    assert (over.metric, over.status) == (kind, SignalStatus.NORMAL)
+    assert morning + 100 <= since_start(over.event_time) + behind_s <= morning + 160
+
+
+def test_a_broker_whose_clock_is_ahead_moves_no_report() -> None:
+    """Good events beside the bad ones say the time."""
+    lane, year = RunLane(QUIET), 365 * 24 * HOUR_S
+    for number in range(0, 60, 2):
+        lane.takes([good(number, number, number + year), raw(number + 1, number + year, b"x", key=b"small/shop")])
+    (found,) = told(lane)
+    assert 38 <= since_start(found.event_time) <= 40

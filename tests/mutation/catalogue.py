@@ -698,6 +698,13 @@ MUTATIONS: Final = (
         _FAULTS,
     ),
     Mutation(
+        "what comes after a pause is told with its own time",
+        "streams/watermark.py",
+        "        return append_time if self.time == 0 else self.time + elapsed(self.append, append_time, None)\n",
+        "        return self.time\n",
+        ("tests/detection/test_intake_watch.py",),
+    ),
+    Mutation(
         "an application on another lane than its own is found",
         "agents/detection/placement.py",
         "if place != self._partition]\n",

@@ -1,0 +1,48 @@
+"""Records of a block between two interruptions, and the lane's time at each of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.detection.intake import Taken
+from agents.detection.intake_reports import Report
+from agents.detection.segment import Columns
+from streams.watermark import Clock
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Between two ticks or control records: good events, and bad records beside them. Arrays are of its events, shape (n,)."""
+
+    taken: Taken
+    columns: Columns
+    first: int
+    """Index of its first event in the block."""
+    start: int
+    end: int
+    """Offsets: of all its records the first, and one that is above the last."""
+    before: Clock
+    """The lane's before it."""
+    offsets: Int64s
+    buckets: Int64s
+    on_time: Bools | None
+    """None when all are."""
+    closes: list[tuple[int, int]]
+    """Where buckets close: index of the event that does it, and the first bucket that stays open."""
+
+    def on_time_in(self, start: int, end: int) -> Bools | None:
+        """Which events of a part are; None when all are."""
+        return None if self.on_time is None else self.on_time[start:end]
+
+    def time_of(self, report: Report) -> int:
+        """The lane's time at the record of this report, µs; what it is about may have moved none since yesterday."""
+        count = int(np.searchsorted(self.offsets, report.offset, side="right"))
+        events = slice(self.first, self.first + count)
+        appended = self.taken.append_times[events]
+        _, clock = self.before.advanced(self.taken.times[events], appended)
+        is_event = count and int(self.offsets[count - 1]) == report.offset
+        return clock.at(int(appended[-1]) if is_event else report.append_time)
