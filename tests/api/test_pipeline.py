@@ -117,3 +117,65 @@ def test_a_worker_has_an_address() -> None:
     """A name alone is none."""
     with pytest.raises(ValueError, match="no http:// address"):
         ApiSettings(workers=("detect:8080",))
+
+
+READY = 'sentinel_ready{stage="detect"} 1\n'
+LANE = '{stage="detect",lane="0"}'
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        f"sentinel_lane_lag{LANE} +Inf\n",
+        f"sentinel_lane_lag{LANE} NaN\n",
+        f"sentinel_lane_lag{LANE} 1e300\n",
+        "sentinel_ready 1\n",
+        'sentinel_lane_lag{stage="detect"} 1\n',
+        'sentinel_lane_lag{stage="detect",lane="²"} 1\n',
+        "sentinel_records_total +Inf\n",
+        f"sentinel_records_total{LANE} +Inf\nsentinel_records_total -Inf\n",
+        "".join(f'sentinel_events_total{{lane="{n}"}} 9e15\n' for n in range(2000)),
+        f"sentinel_lane_lag{LANE} 1\nsentinel_lane_progress_timestamp_seconds{LANE} NaN\n",
+        f"sentinel_lane_lag{LANE} 1\nsentinel_lane_progress_timestamp_seconds{LANE} -1e308\n",
+        'sentinel_held_since_timestamp_seconds{topic="t",partition="0"} +Inf\n',
+        'sentinel_held_since_timestamp_seconds{topic="t",partition="0"} 1\nsentinel_held_records{topic="t",partition="0"} NaN\n',
+        'sentinel_delivery_attempts_total{outcome="delivered"} NaN\n',
+        "sentinel_sink_documents_total 1\n",
+        "Date: Thu, 01 Jan 1970 00:01:00 +99999999999999",
+        "Date: 1 Jan 99999999999 00:00:00",
+    ],
+)
+async def test_a_worker_that_answers_nonsense_hides_no_other(served: Any, worker: str, nonsense: str) -> None:
+    """It is told so by its address; the others, and the overview, are shown to everybody."""
+    app = web.Application()
+
+    async def page(request: web.Request) -> web.Response:
+        if nonsense.startswith("Date: "):
+            return web.Response(text=READY, headers={"Date": nonsense.removeprefix("Date: ")})
+        return web.Response(text=READY + nonsense)
+
+    app.router.add_get("/metrics", page)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    strange = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        ask = await served(workers=(worker, strange))
+        for times in ("us", "rfc3339"):
+            status, told = await ask(f"/api/v1/pipeline?times={times}")
+            assert status == 200
+            good, bad = told["workers"]
+            assert (good["up"], len(good["lanes"])) == (True, 3)
+            assert (bad["address"], bad["up"]) == (strange, False)
+            assert bad["error"].startswith("answers with ")
+        status, told = await ask("/api/v1/overview")
+        assert (status, strange in told["why"]) == (200, True)
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_name_that_cannot_be_one_hides_no_worker(served: Any, worker: str) -> None:
+    """Only asking for its address finds that out."""
+    ask = await served(workers=(worker, "http://a..b:9", f"http://{'a' * 70}.example:9"))
+    status, told = await ask("/api/v1/pipeline")
+    assert (status, [one["up"] for one in told["workers"]]) == (200, [True, False, False])

@@ -88,6 +88,13 @@ MUTATIONS: Final = (
         ("tests/api/test_bad_clients.py",),
     ),
     Mutation(
+        "a worker's number that cannot be costs that worker alone",
+        "topology/api/pipeline.py",
+        "    if not abs(value) <= _MOST:\n",
+        "    if value != value:\n",
+        ("tests/api/test_pipeline.py", "-k", "nonsense"),
+    ),
+    Mutation(
         "what is committed is durable first",
         "streams/lanes.py",
         _FLUSH,

@@ -24,6 +24,8 @@ TIMEOUT_S: Final = 2.0
 KEPT_S: Final = 1.0
 """For so long the same answer is given to everybody: a hundred open pages ask the workers no more often than one."""
 _MOST_BYTES: Final = 4_000_000
+_MOST: Final = 2**53
+"""Of counts, and of microseconds since 1970: more no worker counts, and no clock says."""
 _NAMES: Final = NameLookups()
 """A worker's name that is never answered holds up neither the others nor what the API asks of Kafka."""
 
@@ -65,13 +67,17 @@ class Workers:
                     if len(text) >= _MOST_BYTES:
                         return _silent(place, "answers with more than a worker says")
                     text += await answer.content.read(_MOST_BYTES)
-            return _told(place, text.decode(), _clock_s(answer.headers.get("Date")))
+            now_s = _clock_s(answer.headers.get("Date"))
+            if now_s is None:
+                return _silent(place, "answers with a Date that no clock has")
+            return _told(place, text.decode(), now_s)
         except TimeoutError:
             return _silent(place, f"does not answer within {TIMEOUT_S:g} s")
         except (aiohttp.ClientError, OSError) as fault:
             return _silent(place, f"does not answer: {type(fault).__name__}")
-        except ValueError:
-            return _silent(place, "answers with what is no metrics")
+        except (ValueError, LookupError):
+            # No text, no metrics, a label that is missing, or a number that cannot be: the others are shown all the same.
+            return _silent(place, "answers with what is no metrics of a worker")
 
 
 WORKERS: Final = web.AppKey("workers", Workers)
@@ -97,7 +103,8 @@ async def _places(url: str) -> list[str]:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             found = await _NAMES.addresses(parts.hostname or "", parts.port or 80)
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, ValueError):
+        # ValueError: a name that cannot be one, such as a..b; asking it says so.
         return [url]
     port = parts.port or 80
     hosts = dict.fromkeys(str(each[4][0]) for each in found)
@@ -110,15 +117,19 @@ def _silent(place: str, why: str) -> Worker:
     return Worker(place, "", up=False, ready=False, error=why, lanes=(), totals=Totals(0, 0, 0, 0, 0, 0, 0))
 
 
-def _clock_s(date: str | None) -> float:
-    """The worker's own clock when it answered, Unix time in seconds: what it says of its lanes is by that one."""
+def _clock_s(date: str | None) -> float | None:
+    """The worker's own clock when it answered, Unix time in seconds: what it says of its lanes is by that one. Where it says nothing that can be
+    read, ours; None for what no calendar has."""
     try:
         return parsedate_to_datetime(date or "").timestamp()
     except ValueError:
         return time.time()
+    except OverflowError:
+        return None
 
 
 def _told(place: str, text: str, now_s: float) -> Worker:
+    """Raises ValueError or LookupError for what no worker says."""
     sums: defaultdict[str, float] = defaultdict(float)
     lags: dict[str, float] = {}
     moved: dict[str, float] = {}
@@ -165,13 +176,13 @@ def _told(place: str, text: str, now_s: float) -> Worker:
     )
     delivered = attempts.pop(Attempt.DELIVERED, 0.0)
     totals = Totals(
-        records=round(sums["sentinel_records_total"]),
-        events=round(sums["sentinel_events_total"]),
-        late=round(sums["sentinel_late_events_total"]),
-        bad=round(sums["sentinel_bad_records_total"]),
-        stored=round(stored),
-        delivered=round(delivered),
-        failed=round(sum(attempts.values())),
+        records=_count(sums["sentinel_records_total"]),
+        events=_count(sums["sentinel_events_total"]),
+        late=_count(sums["sentinel_late_events_total"]),
+        bad=_count(sums["sentinel_bad_records_total"]),
+        stored=_count(stored),
+        delivered=_count(delivered),
+        failed=_count(sum(attempts.values())),
     )
     return Worker(place, stage, up=True, ready=ready, error=None, lanes=lanes, totals=totals)
 
@@ -183,13 +194,21 @@ def _lane(stage: str, topic: str, partition: str) -> str:
 
 
 def _made(name: str, lag: float, moved_s: float | None, now_s: float, held_since_s: float | None, held: float) -> Lane:
+    moved_us = _us(moved_s)
     # The clock of an answer has whole seconds.
     age_s = None if moved_s is None else max(0.0, round(now_s - moved_s, 3))
-    return Lane(name, round(lag), _us(moved_s), age_s, _us(held_since_s), round(held))
+    return Lane(name, _count(lag), moved_us, age_s, _us(held_since_s), _count(held))
 
 
 def _us(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1e6)
+    return None if seconds is None else _count(seconds * 1e6)
+
+
+def _count(value: float) -> int:
+    """Raises ValueError for what is none: not finite, or beyond what an answer can hold."""
+    if not abs(value) <= _MOST:
+        raise ValueError(f"{value} is no count")
+    return round(value)
 
 
 def _by_number(lane: str) -> tuple[str, int]:
