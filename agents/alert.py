@@ -108,6 +108,7 @@ class AlertLane:
         """Every incident in offset order; a bad record becomes a dead letter."""
         step, now = Step(), self._now()
         self._obey(step, now)
+        taken_back = self._alerter.taken_back
         for record in block.records():
             try:
                 if record.fault is not None:
@@ -118,6 +119,7 @@ class AlertLane:
                 continue
             step.events += 1
             self._decided(self._alerter.on_incident(incident, offset=record.offset, now=now), step)
+        metrics.TAKEN_BACK.labels(self.partition).inc(self._alerter.taken_back - taken_back)
         return step
 
     def wake(self) -> Step:

@@ -30,7 +30,7 @@ CAME_BEFORE = Counter(
 )
 TAKEN_BACK = Counter(
     "sentinel_source_lanes_taken_back",
-    "Times that an anomaly had named a record beyond the end of its lane's log, which is believed no longer.",
+    "Times that a record had named a place beyond the end of its lane's log, which is believed no longer.",
     ("lane",),
     registry=REGISTRY,
 )

@@ -7,7 +7,7 @@ from agents.alerting import standing
 from agents.alerting.auditing import Asked, audit
 from agents.alerting.conversation import Conversation
 from agents.alerting.decisions import Decision, Outcome
-from agents.alerting.lane_state import LEDGER_KEY, TOLD_KEY, LaneState, commands_key, source_key, talk_key
+from agents.alerting.lane_state import LEDGER_KEY, TOLD_KEY, LaneState, commands_key, talk_key
 from agents.alerting.messages import Delivery
 from agents.alerting.paging import PageCount
 from agents.alerting.queues import Queues, name_of
@@ -63,13 +63,11 @@ class Alerter:
     def on_incident(self, incident: Incident, *, offset: int, now: int) -> list[Decision]:
         """A record of the lane came, from `offset`.
 
-        One at or below the highest (offset, ordinal) of its correlate lane came before: nothing happens.
+        One that came before, as `CorrelateLanes` knows it: nothing happens.
         """
-        place = (incident.offset, incident.ordinal)
-        if place <= self._sources.get(incident.lane, (-1, -1)):
+        if not self._sources.is_new(incident, self._standing.get(incident.id), now):
             return [Decision(Reason.DUPLICATE)]
-        self._sources[incident.lane] = place
-        self._touched |= {source_key(incident.lane), LEDGER_KEY}
+        self._touched.add(LEDGER_KEY)
         self._ledger.turn(offset)
         self._stand(incident)
         decisions: list[Decision] = []
@@ -81,6 +79,11 @@ class Alerter:
             else:
                 decisions += self._on_open(incident, receiver, now)
         return decisions
+
+    @property
+    def taken_back(self) -> int:
+        """How often a lane of correlate was seen to be before what a record had named, since the start."""
+        return self._sources.taken_back
 
     def on_command(self, asked: Asked, now: int) -> list[Decision]:
         """A command came. One at or below the highest offset of its partition came before: nothing happens.

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final, Self
 
-from agents.alerting import paging, silences, standing, summaries
+from agents.alerting import correlate_lanes, paging, silences, standing, summaries
 from agents.alerting.conversation import Conversation
+from agents.alerting.correlate_lanes import CorrelateLanes
 from agents.alerting.ledger import Ledger
 from agents.alerting.paging import PageCount, Paging
 from agents.alerting.settings import AlertSettings
@@ -19,9 +20,7 @@ from streams.pages import NewerState, seal, unseal
 LEDGER_KEY: Final = b"ledger"
 
 _VERSION: Final = 1
-_PAIR: Final = struct.Struct("<qq")
 _OFFSET: Final = struct.Struct("<q")
-_SOURCE_KEY: Final = b"source/"
 TOLD_KEY: Final = b"told/"
 _COMMANDS_KEY: Final = b"commands/"
 
@@ -46,7 +45,7 @@ class Touched(set[bytes]):
 
 
 class LaneState:
-    """The parts of the state. Who changes a row of `talks`, `open`, `sources`, `commands` or the ledger puts its key into `touched`."""
+    """The parts of the state. Who changes a row of `talks`, `open`, `commands` or the ledger puts its key into `touched`."""
 
     def __init__(self, settings: AlertSettings, lane: int, pages: PageCount | None) -> None:
         self.ledger: Final = Ledger(lane)
@@ -57,8 +56,7 @@ class LaneState:
         """What each receiver was told, by `talk_key`."""
         self.open: Final[dict[str, Standing]] = {}
         """Open incidents, by id."""
-        self.sources: Final[dict[int, tuple[int, int]]] = {}
-        """The highest (offset, ordinal) of each correlate lane."""
+        self.sources: Final = CorrelateLanes(round(settings.alert_max_age_s * 1e6))
         self.commands: Final[dict[int, int]] = {}
         """The offset up to which commands were obeyed, by partition."""
         self.touched: Final = Touched()
@@ -73,16 +71,15 @@ class LaneState:
         for key, value in rows.items():
             if key.startswith(TOLD_KEY):
                 self.talks[key] = Conversation.from_row(value)
-            elif key.startswith(_SOURCE_KEY):
-                self.sources[int(key.removeprefix(_SOURCE_KEY))] = _pair(value)
             elif key == LEDGER_KEY:
                 self.ledger.restore(value)
             elif key.startswith(standing.KEY):
                 self.open[key.removeprefix(standing.KEY).decode()] = Standing.from_row(value)
             elif key.startswith(_COMMANDS_KEY):
                 self.commands[int(key.removeprefix(_COMMANDS_KEY))] = _offset(value)
-            elif not any(part.is_row(key) for part in (summaries, silences, paging)):
+            elif not any(part.is_row(key) for part in (correlate_lanes, summaries, silences, paging)):
                 raise NewerState(f"alert's state has a row {key!r} that this program does not know")
+        self.sources.restore((key, value) for key, value in rows.items() if correlate_lanes.is_row(key))
         self.summaries.restore((key, value) for key, value in rows.items() if summaries.is_row(key))
         self.silences.restore((key, value) for key, value in rows.items() if silences.is_row(key))
         self.paging.restore((key, value) for key, value in rows.items() if paging.is_row(key))
@@ -91,6 +88,7 @@ class LaneState:
         """Key and value of every row that changed since the last call, None for one that is gone; never more than one a key."""
         rows = [(key, self._row(key)) for key in sorted(self.touched)]
         self.touched.clear()
+        rows += self.sources.changed()
         return rows + self.summaries.changed() + self.silences.changed() + self.paging.changed()
 
     def _row(self, key: bytes) -> bytes | None:
@@ -101,8 +99,6 @@ class LaneState:
             return None if known is None else known.row()
         if key.startswith(_COMMANDS_KEY):
             return seal(_VERSION, _OFFSET.pack(self.commands[int(key.removeprefix(_COMMANDS_KEY))]))
-        if key.startswith(_SOURCE_KEY):
-            return seal(_VERSION, _PAIR.pack(*self.sources[int(key.removeprefix(_SOURCE_KEY))]))
         return self.talks[key].row() if key in self.talks else None
 
 
@@ -111,19 +107,9 @@ def talk_key(incident: Incident, receiver: str) -> bytes:
     return b"%s%s/%s" % (TOLD_KEY, incident.id.encode(), receiver.encode())
 
 
-def source_key(lane: int) -> bytes:
-    """Of a correlate lane."""
-    return b"%s%d" % (_SOURCE_KEY, lane)
-
-
 def commands_key(partition: int) -> bytes:
     """Of a partition of `commands`."""
     return b"%s%d" % (_COMMANDS_KEY, partition)
-
-
-def _pair(value: bytes) -> tuple[int, int]:
-    first, second = _PAIR.unpack(unseal(value, _VERSION, "correlate lanes")[1])
-    return first, second
 
 
 def _offset(value: bytes) -> int:

@@ -25,12 +25,27 @@ _WATCHDOG: Final = ("tests/faust/test_watchdog.py", "-k", "not ends_to_be_starte
 _STOCK: Final = ("tests/faust/test_stock.py",)
 _ENDINGS: Final = "tests/faust/test_endings.py"
 _KERNEL: Final = ("tests/schemas/test_kernel.py",)
+_CORRELATE_LANES: Final = ("tests/alerting/test_correlate_lanes.py",)
 _BROKEN_BATCHES: Final = ("tests/streams/test_broken_batches.py",)
 _FLUSH: Final = (
     "        count = await lane.changelog.commit(rows, others)\n        lane.durable = lane.position.offset\n"
 )
 
 MUTATIONS: Final = (
+    Mutation(
+        "a place that no lane of correlate has come to blinds nobody",
+        "agents/alerting/correlate_lanes.py",
+        "        elif self._came_before(incident, known, now, place > marks.believed):\n",
+        "        elif True:\n",
+        _CORRELATE_LANES,
+    ),
+    Mutation(
+        "an incident that is over is not told again where its lane is not believed",
+        "agents/alerting/correlate_lanes.py",
+        "        return incident.id in self._ended or not",
+        "        return not",
+        _CORRELATE_LANES,
+    ),
     Mutation(
         "of what is no command little is kept",
         "streams/command_log.py",
