@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from agents.detection.faults import OTHER, Fault, Level
-from agents.detection.placement import Key, Verdict
+from agents.detection.placement import QUIET_BUCKETS, Key, Verdict
 from schemas.ids import record_id
 from schemas.records import INTAKE, Anomaly, Breakdown, Direction, Evidence, Severity, SignalChange, SignalStatus
 from schemas.units import quantity
@@ -101,7 +101,9 @@ def of_placement(verdict: Verdict, offset: int, lane: int, partitions: int) -> R
     if verdict.begins:
         reason = f"events of {whose} are on {where} of {partitions}: {_cause(verdict)}"
     else:
-        reason = f"no more events of {whose} come to {where}"
+        reason = (
+            f"no event of {whose} came to {where} for {QUIET_BUCKETS} buckets; should any come again, it is told again"
+        )
     spread = verdict.key is not Key.OWN or verdict.partitioner is None
     return Report(
         offset=offset,

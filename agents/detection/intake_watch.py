@@ -1,6 +1,6 @@
 """What a lane notices of records that do not count as they should: refused, ahead of the clock, late, or in the wrong lane."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from agents.detection.intake_reports import Report
 from agents.detection.placement import Placement
 from streams import metrics
 from streams.settings import Lanes
+from streams.subjects import Subjects
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -79,17 +80,19 @@ class IntakeWatch:
         self,
         bucket: int,
         offset: int,
-        row_of: Callable[[tuple[str, ...]], int | None],
+        subjects: Subjects,
         applications: Int64s,
         requests: Int64s,
     ) -> list[Report]:
         """A bucket is closed by the record at this offset; see `Placement.closed`."""
-        if not len(self._placement):
-            return []
-        verdicts, counted = self._placement.closed(bucket, row_of, applications, requests)
+        verdicts, counted = self._placement.closed(bucket, subjects, applications, requests)
         if counted:
             metrics.MISPLACED_EVENTS.labels("detect", self._partition).inc(counted)
         return [reports.of_placement(verdict, offset, self._partition, self._limits.partitions) for verdict in verdicts]
+
+    def forget_rows(self) -> None:
+        """Rows of applications may be others' from now on."""
+        self._placement.forget_rows()
 
     def open_tenants(self) -> Iterator[str]:
         """Tenants of what was reported to begin and not to be over."""

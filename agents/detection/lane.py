@@ -305,7 +305,7 @@ class DetectLane:
         failures = self._state.failures.close(bucket)
         self._state.reserve_applications()
         for report in self._watch.closed(
-            bucket, offset, self._state.applications.find, closed.applications, closed.numbers["requests"]
+            bucket, offset, self._state.applications, closed.applications, closed.numbers["requests"]
         ):
             self._report(report, closed.end, step)
         verdicts: list[tuple[Verdicts, str, int]] = []
@@ -334,6 +334,7 @@ class DetectLane:
         if bucket % _EXPIRY_EVERY == 0:
             before = bucket - self._limits.subject_expiry_s // self._limits.bucket_s
             self._state.expire(before, lambda of, idle: self._forgettable(of, idle, bucket, offset, step))
+            self._watch.forget_rows()
 
     def _forgettable(self, population: Population, idle: Int64s, bucket: int, offset: int, step: Step) -> Int64s:
         """Of subjects that are due to be forgotten, those that may be."""

@@ -1,11 +1,11 @@
-"""Applications whose events come to a lane that is not theirs: found when they are new, told once, over when no more come.
+"""Applications whose events come to a lane that is not theirs: told once, over when none came for a while, told again when they come again.
 
 All events of an application belong on one lane, that of the partition which murmur2 gives the key `tenant/application`. A producer that
 sends no key, another key, or places keys otherwise makes several lanes count parts of the application, each for itself.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 from typing import Final
@@ -14,17 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.partitioners import Partitioner, murmur2_partitions, partitioners_of
-from streams.subjects import OVERFLOW
+from streams.subjects import OVERFLOW, Subjects
 
 Int64s = npt.NDArray[np.int64]
 Name = tuple[str, str]
 """Tenant and application."""
 
 MOST_APPLICATIONS: Final = 64
-"""Misplaced applications of a lane that are looked at one by one, the first ones; a key is looked up for each. Any further are only counted."""
+"""Misplaced applications of a lane that are told of, the first ones; a key is looked up for each. The events of any further are only counted, until
+there is room: one that is over makes it."""
 
 QUIET_BUCKETS: Final = 60
-"""Buckets without an event of the application in this lane, after which it is not misplaced any more."""
+"""Buckets without an event of the application in this lane, after which it is told to be over, though a night is as quiet."""
+
+_UNKNOWN, _OWN, _STRANGER = range(3)
 
 
 class Key(StrEnum):
@@ -34,12 +37,12 @@ class Key(StrEnum):
     OWN = "tenant/application"
     OTHER = "another"
     UNSEEN = "unknown"
-    """The record was read by a program that did not look."""
+    """Nobody looked at the record: there was no room, or an earlier release read it."""
 
 
 @dataclass(slots=True)
 class Misplaced:
-    """One application, as long as its events come to a lane that is not its own."""
+    """One application whose events come to a lane that is not its own, until it is forgotten or its place is needed."""
 
     tenant: str
     application: str
@@ -52,6 +55,12 @@ class Misplaced:
     events: int = 0
     """In closed buckets."""
     told: bool = False
+    """And not over."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its end was told."""
+        return self.events > 0 and not self.told
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,8 @@ class Placement:
     def __init__(self, partition: int, partitions: int) -> None:
         self._partition, self._partitions = partition, partitions
         self._found: dict[Name, Misplaced] = {}
+        self._kinds = np.zeros(64, np.uint8)
+        """By row of application, whether it belongs here: what follows from its name, kept to spare looking again."""
 
     def __len__(self) -> int:
         return len(self._found)
@@ -97,7 +108,14 @@ class Placement:
     def room(self, names: Sequence[Name]) -> list[int]:
         """Which of these strangers are to be looked at, in the order in which they came: as many as there is room for."""
         new = [index for index, name in enumerate(names) if name not in self._found]
-        return new[: max(MOST_APPLICATIONS - len(self._found), 0)]
+        return new[: self._make_room(len(new))]
+
+    def _make_room(self, wanted: int) -> int:
+        """How many may be added. What is over goes for it, what was seen last the last."""
+        over = sorted((one.last_bucket, name) for name, one in self._found.items() if one.is_over)
+        for _, name in over[: max(wanted + len(self._found) - MOST_APPLICATIONS, 0)]:
+            del self._found[name]
+        return max(MOST_APPLICATIONS - len(self._found), 0)
 
     def note(self, name: Name, key: bytes | None, bucket: int) -> None:
         """A stranger's first record here has this key; its event is of that bucket."""
@@ -111,25 +129,65 @@ class Placement:
         self._found[name] = Misplaced(*name, Key.UNSEEN, "", bucket)
 
     def closed(
-        self, bucket: int, row_of: Callable[[Name], int | None], applications: Int64s, requests: Int64s
+        self, bucket: int, subjects: Subjects, applications: Int64s, requests: Int64s
     ) -> tuple[list[Verdict], int]:
-        """A bucket is closed: `applications` and `requests` of its series, shape (n,). Verdicts in the order of names, and misplaced events."""
-        verdicts, counted = [], 0
+        """A bucket is closed: rows of `subjects` (applications) and requests of its series, shape (n,). Verdicts in the order of names, and misplaced
+        events, those of applications that are not told of too."""
+        counts = self._misplaced(subjects, applications, requests)
+        if not counts and not self._found:
+            return [], 0
+        verdicts: list[Verdict] = []
         for name in sorted(self._found):
-            one, row = self._found[name], row_of(name)
-            count = 0 if row is None else int(requests[applications == row].sum())
-            counted += count
-            if count:
-                one.events += count
-                one.last_bucket = max(one.last_bucket, bucket)
-                if not one.told:
-                    one.told = True
-                    verdicts.append(self._verdict(one, begins=True))
-            elif bucket - one.last_bucket >= QUIET_BUCKETS:
-                if one.told:
-                    verdicts.append(self._verdict(one, begins=False))
+            row = subjects.find(name)
+            verdicts += self._pass(name, bucket, 0 if row is None else counts.get(row, 0))
+            if row is None and not self._found[name].told and bucket - self._found[name].last_bucket >= QUIET_BUCKETS:
+                # It is new when it comes again.
                 del self._found[name]
-        return verdicts, counted
+        for name, row in self._newcomers(subjects, counts):
+            self.note_unseen(name, bucket)
+            verdicts += self._pass(name, bucket, counts[row])
+        verdicts.sort(key=lambda verdict: (verdict.tenant, verdict.application))
+        return verdicts, sum(counts.values())
+
+    def forget_rows(self) -> None:
+        """Applications were forgotten: their rows may be others' from now on."""
+        self._kinds[:] = _UNKNOWN
+
+    def _misplaced(self, subjects: Subjects, applications: Int64s, requests: Int64s) -> dict[int, int]:
+        """Events of the applications that do not belong here, by row."""
+        if not 0 <= self._partition < self._partitions:
+            return {}
+        if len(self._kinds) < subjects.capacity:
+            self._kinds = np.concatenate([self._kinds, np.zeros(subjects.capacity, np.uint8)])
+        kinds = self._kinds[applications]
+        new = np.unique(applications[kinds == _UNKNOWN])
+        if len(new):
+            self._kinds[new] = _OWN
+            self._kinds[new[self.strangers([subjects.name(row) for row in new.tolist()])]] = _STRANGER
+            kinds = self._kinds[applications]
+        at = np.flatnonzero((kinds == _STRANGER) & (requests > 0))
+        rows, places = np.unique(applications[at], return_inverse=True)
+        counts = np.zeros(len(rows), np.int64)
+        np.add.at(counts, places, requests[at])
+        return dict(zip(rows.tolist(), counts.tolist(), strict=True))
+
+    def _pass(self, name: Name, bucket: int, count: int) -> Iterator[Verdict]:
+        """A closed bucket has so many events of an application."""
+        one = self._found[name]
+        if count:
+            one.events += count
+            one.last_bucket = max(one.last_bucket, bucket)
+        if one.told != bool(count) and (count or bucket - one.last_bucket >= QUIET_BUCKETS):
+            one.told = not one.told
+            yield self._verdict(one, begins=one.told)
+
+    def _newcomers(self, subjects: Subjects, counts: Mapping[int, int]) -> list[tuple[Name, int]]:
+        """Applications that had events and no place so far, with their rows: as many as there is room for. Nobody has looked at their keys."""
+        if sum(not one.is_over for one in self._found.values()) >= MOST_APPLICATIONS:
+            return []
+        names = [(subjects.name(row)[:2], row) for row in counts]
+        new = sorted((name, row) for name, row in names if name not in self._found)
+        return new[: self._make_room(len(new))]  # type: ignore[return-value]  # a name of an application has two parts
 
     def _verdict(self, one: Misplaced, *, begins: bool) -> Verdict:
         own = int(murmur2_partitions([own_key((one.tenant, one.application))], self._partitions)[0])

@@ -5,15 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from agents.detection.placement import QUIET_BUCKETS
+from agents.detection.placement import MOST_APPLICATIONS, QUIET_BUCKETS
 from agents.detection.verdicts import anomaly
 from agents.detectors.contract import Finding, Kind
 from agents.detectors.settings import DetectionSettings, Profile
 from schemas.records import INTAKE, Anomaly, Direction, Severity
+from streams import metrics
 from streams.partitioners import Partitioner, murmur2_partitions, partitioners_of
 from streams.settings import Lanes
 from tests.detection.lanes import RunLane
 from tests.detection.log import LANE, Rec, good
+from tests.detection.test_cutting import ticked
+from tests.detection.test_intake_watch import ended
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 
@@ -90,14 +93,57 @@ def test_a_key_that_is_none_or_another_is_told_so(key: bytes | None, words: str)
     assert {(each.name, each.value) for each in found.breakdown} >= {("key", "none" if key is None else "another")}
 
 
-def test_it_is_over_when_no_more_come_and_told_anew_after_that() -> None:
-    """Ten minutes without an event of it, while others go on."""
+@pytest.mark.parametrize("others_go_on", [True, False])
+def test_it_is_over_when_none_come_for_ten_minutes_and_told_again_when_they_come_again(others_go_on: bool) -> None:
+    """While others go on, or in a night in which nobody sends anything; a worker that takes over knows it."""
     stranger, *_ = placed(Partitioner.CRC32, count=1)
     own, *_ = placed(Partitioner.MURMUR2, count=1, elsewhere=False)
     lane = RunLane(QUIET, TWELVE)
     lane.takes([one(0, 0, stranger, None), one(1, 20, own, key_of(own))])
-    lane.takes([one(10 + turn, 30 + 10 * turn, own, key_of(own)) for turn in range(QUIET_BUCKETS + 3)])
+    if others_go_on:
+        lane.takes([one(10 + turn, 30 + 10 * turn, own, key_of(own)) for turn in range(90)])
+    else:
+        at, offset = 21, 10
+        while lane.lane.wants_ticks:
+            lane.takes([ticked(offset, at)])
+            at, offset = at + 1, offset + 1
+    lane.stops_and_goes_on()
+    assert len(misplaced(lane)) == 1
+    (over,) = ended(lane)
+    assert "should any come again" in over.reason
+    lane.takes([one(10_000 + turn, 9_000 + turn, stranger, None) for turn in range(60)])
+    (_, again) = misplaced(lane)
+    assert (again.application, again.first) == (stranger, True)
+    assert "sends no key" in again.reason
+
+
+def test_the_events_of_those_beyond_the_first_ones_are_counted_and_one_that_is_over_makes_room() -> None:
+    """Of a hundred, sixty-four are told; when they send no more, others that still do are told."""
+    own = murmur2_partitions([key_of(name) for name in NAMES], 12).tolist()
+    strangers = [name for name, lane in zip(NAMES, own, strict=True) if lane != LANE][:100]
+    counter = metrics.MISPLACED_EVENTS.labels("detect", LANE)
+    before = counter._value.get()
+    lane = RunLane(QUIET, TWELVE)
+    lane.takes([one(turn, turn, strangers[turn % 100], None) for turn in range(1_000)])
+    lane.takes([one(2_000, 1_020, strangers[0], None)])
+    assert counter._value.get() - before == 1_000
+    assert {each.application for each in misplaced(lane)} == set(strangers[:MOST_APPLICATIONS])
+    lane.stops_and_goes_on()
+    lane.takes([one(3_000 + turn, 1_030 + turn, strangers[90 + turn % 10], None) for turn in range(900)])
+    assert {each.application for each in misplaced(lane)[MOST_APPLICATIONS:]} == set(strangers[90:])
+    assert len(lane.lane._watch._placement) <= MOST_APPLICATIONS
+
+
+def test_an_application_that_was_forgotten_and_is_over_is_looked_at_anew() -> None:
+    """With the key that its records have then."""
+    stranger, *_ = placed(Partitioner.CRC32, count=1)
+    own, *_ = placed(Partitioner.MURMUR2, count=1, elsewhere=False)
+    lane = RunLane(QUIET, replace(TWELVE, subject_expiry_s=600))
+    lane.takes([one(0, 0, stranger, None), one(1, 20, own, key_of(own))])
+    lane.takes([one(10 + turn, 30 + 10 * turn, own, key_of(own)) for turn in range(3 * QUIET_BUCKETS)])
     assert len(lane.lane._watch._placement) == 0
+    lane.takes([one(1_000 + turn, 2_000 + turn, stranger, b"session-17") for turn in range(60)])
+    assert "is not tenant/application" in misplaced(lane)[-1].reason
 
 
 def test_a_lane_beyond_the_partitions_that_are_configured_checks_nothing() -> None:

@@ -736,8 +736,22 @@ MUTATIONS: Final = (
     Mutation(
         "a misplaced application is told once",
         "agents/detection/placement.py",
-        "                if not one.told:\n",
-        "                if True:\n",
+        "        if one.told != bool(count) and (",
+        "        if (",
+        _PLACEMENT,
+    ),
+    Mutation(
+        "a misplaced application that is over is told again when it comes again",
+        "agents/detection/placement.py",
+        "            if row is None and not self._found[name].told and ",
+        "            if not self._found[name].told and ",
+        _PLACEMENT,
+    ),
+    Mutation(
+        "events of misplaced applications beyond those that are told are counted",
+        "agents/detection/placement.py",
+        "verdicts, sum(counts.values())",
+        "verdicts, sum(counts.get(subjects.find(name), 0) for name in self._found)",
         _PLACEMENT,
     ),
     Mutation(
