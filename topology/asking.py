@@ -133,11 +133,16 @@ class FromApi:
     def __post_init__(self) -> None:
         if not self.url.startswith(("https://", "http://")):
             raise UserError(f"--api must begin with https:// or http://, unlike {self.url}")
+        if not all("!" <= character <= "~" for character in self.token.reveal()):
+            # Said here: what refuses such a header shows it.
+            raise UserError("the token for --api must be one word of ASCII, with neither spaces nor a second line")
 
     def ask(self, question: Question) -> list[Item]:
         """The newest documents. Raises UserError."""
         tenants = (
-            [question.tenant] if question.tenant is not None else [one["tenant"] for one in self._items("tenants", [])]
+            [question.tenant]
+            if question.tenant is not None
+            else [str(one.get("tenant")) for one in self._items("tenants", [])]
         )
         items: list[Item] = []
         for tenant in tenants:
@@ -146,6 +151,7 @@ class FromApi:
 
     def _items(self, path: str, parameters: Sequence[tuple[str, str]]) -> list[Item]:
         # Not for the store, which needs none of them.
+        import http.client
         import ssl
         import urllib.error
         import urllib.parse
@@ -158,12 +164,14 @@ class FromApi:
         try:
             request = urllib.request.Request(url, headers=headers)
             with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as answer:
-                body = json.load(answer)
-            items: list[Item] = body["items"]
+                items: list[Item] = json.load(answer)["items"]
+            if not all(isinstance(item, dict) for item in items):
+                raise TypeError("what it lists are no records")
         except urllib.error.HTTPError as refused:
             raise UserError(f"the API at {self.url} answers {refused.code}: {_detail(refused)}") from refused
-        except (OSError, ValueError, KeyError, TypeError) as fault:
-            raise UserError(f"no Sentinel API answers at {self.url}: {getattr(fault, 'reason', fault)}") from fault
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, http.client.HTTPException) as fault:
+            why = " ".join(str(getattr(fault, "reason", fault)).split())
+            raise UserError(f"no Sentinel API answers at {self.url}: {why}") from fault
         return items
 
 
@@ -180,10 +188,12 @@ def _parameters(question: Question, tenant: str) -> list[tuple[str, str]]:
 
 
 def _detail(refused: "HTTPError") -> str:
+    import http.client
+
     try:
         problem = json.load(refused)
         return str(problem.get("detail") or problem.get("title"))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError, http.client.HTTPException):
         return str(refused.reason)
 
 
@@ -203,5 +213,13 @@ def with_iso_times(item: Mapping[str, Any]) -> Item:
 
 
 def iso(at: int) -> str:
-    """A moment in µs since 1970 as RFC 3339."""
-    return datetime.fromtimestamp(at // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at % 1_000_000:06d}Z"
+    """A moment in µs since 1970 as RFC 3339; the number itself where no calendar has it: records on the topics may say anything.
+
+    >>> iso(10**18)
+    '1000000000000000000'
+    """
+    try:
+        whole = datetime.fromtimestamp(at // 1_000_000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return str(at)
+    return whole.strftime("%Y-%m-%dT%H:%M:%S") + f".{at % 1_000_000:06d}Z"

@@ -3,6 +3,7 @@
 Checks that need the broker are left out, and said to be, when it does not answer.
 """
 
+import http.client
 import json
 import ssl
 import stat
@@ -258,7 +259,7 @@ def _node(url: str, settings: Settings) -> Finding:
         return Finding("clocks", Health.WARNING, f"the clock of {url} is {off_s:+.0f} s off", "set it by NTP")
     try:
         cluster = str(json.loads(body)["status"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Finding("store", Health.FAILED, f"{url} is no Elasticsearch", "correct store.urls")
     if cluster == "red":
         return Finding("store", Health.FAILED, f"{url}: the cluster is red", "see the cluster's own health report")
@@ -289,9 +290,25 @@ def _get(url: str, headers: dict[str, str], ca_file: str | None) -> tuple[int | 
             return (
                 answer.status,
                 answer.read(65_536).decode(errors="replace"),
-                parsedate_to_datetime(date) if date else None,
+                _moment(date) if date else None,
             )
     except urllib.error.HTTPError as refused:
         return refused.code, f"HTTP {refused.code}", None
-    except (OSError, ValueError) as fault:
-        return None, str(getattr(fault, "reason", fault)), None
+    except (OSError, http.client.HTTPException) as fault:
+        return None, " ".join(str(getattr(fault, "reason", fault)).split()), None
+    except ValueError:
+        # What refuses such a header shows it, with the credentials in it.
+        return (
+            None,
+            "the address, user name, password or key holds what no request can have, such as a second line",
+            None,
+        )
+
+
+def _moment(date: str) -> datetime | None:
+    """What a Date header says; None for what no calendar has, and for what names no zone."""
+    try:
+        moment = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else None

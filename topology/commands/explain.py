@@ -79,4 +79,9 @@ def _table(rows: "Sequence[tuple[str, str]]") -> "Iterator[str]":
 
 
 def _at(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"
+    try:
+        moment = datetime.fromtimestamp(microseconds / 1e6, UTC)
+    except (ValueError, OverflowError, OSError):
+        # No calendar has it.
+        return f"{microseconds} µs"
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"
