@@ -38,12 +38,12 @@ class _Phase(StrEnum):
 class Screen:
     """Writes to standard error, so that `--json` has standard output to itself. A bar shows what goes on in a terminal; elsewhere lines do."""
 
-    def __init__(self, *, quiet: bool, open_page: Callable[[str], None] = lambda link: None) -> None:
+    def __init__(self, *, open_page: Callable[[str], None] = lambda link: None) -> None:
         self._terminal: Final = Console(stderr=True).is_terminal
         self._open_page: Final = open_page
         # A log file has no width to fold a table to.
         self._console: Final = Console(
-            stderr=True, quiet=quiet, highlight=False, soft_wrap=True, width=None if self._terminal else _FILE_WIDTH
+            stderr=True, highlight=False, soft_wrap=True, width=None if self._terminal else _FILE_WIDTH
         )
         self._bar: Final = Progress(
             TextColumn("{task.description}"),

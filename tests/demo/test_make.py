@@ -39,19 +39,20 @@ def test_in_a_pipe_it_ends(command: list[str], environment: dict[str, str]) -> N
     assert done.stdout == "called: demo --exit-when-done.\n"
 
 
-def test_the_first_line_comes_before_anything_is_loaded() -> None:
-    """Whoever started it reads within a second that it runs, on a busy machine too."""
-    code = """
+@pytest.mark.parametrize("more", [[], ["--json", "--exit-when-done"]])
+def test_the_first_line_comes_before_anything_is_loaded(more: list[str]) -> None:
+    """Whoever started it reads within a second that it runs, on a busy machine too; JSON has standard output to itself."""
+    code = f"""
 import sys
 from topology.cli import main
 class Stderr:
     def write(self, text):
-        heavy = {"faust", "aiokafka", "confluent_kafka", "polars", "numpy", "pydantic", "aiohttp", "rich"} & set(sys.modules)
-        sys.stdout.write(f"{text.strip()} {sorted(heavy)}")
+        heavy = {{"faust", "aiokafka", "confluent_kafka", "polars", "numpy", "pydantic", "aiohttp", "rich"}} & set(sys.modules)
+        sys.stdout.write(f"{{text.strip()}} {{sorted(heavy)}}")
         sys.stdout.flush()
         raise KeyboardInterrupt
 sys.stderr = Stderr()
-main(["demo"])
+main({["demo", *more]})
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("starting a broker")

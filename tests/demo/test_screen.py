@@ -12,7 +12,7 @@ from types import SimpleNamespace as Any
 from topology.demo_progress import Seen
 from topology.demo_receiver import Message
 from topology.demo_screen import Screen
-with Screen(quiet=False) as screen:
+with Screen() as screen:
     screen.note("the broker answers at 127.0.0.1:1")
     screen.processes({"api": Seen(1), "detect": Seen(2)}, 11.0)
     screen.processes({"api": Seen(1, ready=True), "detect": Seen(2)}, 12.0)

@@ -10,7 +10,7 @@ import typer
 
 def announce(words: Sequence[str]) -> None:
     """The first line, before the options are parsed: that imports for half a second, on a busy machine for several, and what follows for longer."""
-    if words[:1] == ["demo"] and not {"--json", "--help"} & set(words):
+    if words[:1] == ["demo"] and "--help" not in words:
         sys.stderr.write("starting a broker, a process for each stage, a store and the page on this machine\n")
 
 
@@ -20,7 +20,10 @@ def demo(
         bool, typer.Option("--exit-when-done", help="End after the result, instead of running on until Ctrl-C.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object on standard output, and nothing else.")
+        bool,
+        typer.Option(
+            "--json", help="Print the result as one JSON object on standard output; progress goes to standard error."
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of what the recording lacks: same seed, same hour.")] = 1,
     no_open: Annotated[
@@ -47,7 +50,7 @@ def demo(
 
     outcomes: list[Outcome] = []
     wanted = not no_open and not as_json and sys.stderr.isatty()
-    with Screen(quiet=as_json, open_page=_open if wanted else _ignore) as screen:
+    with Screen(open_page=_open if wanted else _ignore) as screen:
 
         def show(outcome: Outcome) -> None:
             outcomes.append(outcome)
