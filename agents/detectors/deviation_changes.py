@@ -5,7 +5,7 @@ import numpy as np
 from agents.detectors.contract import Change, Closed, Int64s, Kind, Signal
 from agents.detectors.deviation_findings import told
 from agents.detectors.series_judging import Judged
-from agents.detectors.series_state import METRICS, Bucket, SeriesState, opened
+from agents.detectors.series_state import METRICS, SIZES, Bucket, SeriesState, has_unknown, opened
 from schemas.records import SignalStatus
 from schemas.units import quantity
 from streams.tables import Table
@@ -34,17 +34,21 @@ def changes(closed: Closed, rows: Int64s, before: SeriesState, bucket: Bucket, j
 
 
 def no_data(table: Table, closed: Closed, buckets: int) -> list[Change]:
-    """Open signals of series that have had no event for so many buckets, and those that began after as many: each is told once."""
-    gap = closed.bucket + 1 - closed.seen_before
-    places = np.flatnonzero((closed.seen_before > 0) & (closed.numbers["requests"] == 0) & (gap >= buckets))
+    """Open signals of which nothing was known for so many buckets, since the series had no event or its events no such metric, and those that
+    began after as many: each is told once."""
+    stamp, width = closed.bucket + 1, closed.end - closed.start
+    is_silent = (closed.seen_before > 0) & (closed.numbers["requests"] == 0)
+    gap = np.where(is_silent, stamp - closed.seen_before, 0)
+    places = np.flatnonzero((gap >= buckets) | has_unknown(table, closed.rows))
     if not len(places):
         return []
-    width = closed.end - closed.start
     rows = table.rows[closed.rows[places]]
-    due = opened(rows) & ((gap[places] == buckets)[:, None] | (rows["since"] == closed.bucket + 1))
+    unknown = np.repeat(gap[places][:, None], len(METRICS), axis=1)
+    unknown[:, SIZES] += rows["unknown"]
+    begun = (gap[places] >= buckets)[:, None] & (rows["since"] == stamp)
     made = []
-    for place, metric in np.argwhere(due).tolist():
-        since = int(closed.seen_before[places[place]]) * width
+    for place, metric in np.argwhere(opened(rows) & ((unknown == buckets) | begun)).tolist():
+        since = (stamp - int(unknown[place, metric])) * width
         signal = Signal(Kind.SERIES, int(closed.rows[places[place]]), METRICS[metric])
         made.append(Change(signal, SignalStatus.NO_DATA, f"no data of {METRICS[metric]}", since))
     return made

@@ -71,6 +71,7 @@ class Judged:
 def judged(state: SeriesState, bucket: Bucket, stamp: int, seen_before: Int64s, settings: Deviation) -> Judged:
     """Judges a bucket against what was learnt before it; `stamp` is one more than the bucket's number, `seen_before` the contract's."""
     met = bucket.known & (state.learnt > 0)
+    gap = np.where(seen_before > 0, stamp - seen_before, 1)
     effect, residual, variance = _compared(state, bucket)
     effect, residual = np.where(met, effect, 0.0), np.where(met, residual, 0.0)
     learnt = np.maximum(state.learnt, 1.0)
@@ -80,7 +81,7 @@ def judged(state: SeriesState, bucket: Bucket, stamp: int, seen_before: Int64s, 
         fast=np.where(met, charts.fast, state.fast),
         slow=np.where(met, charts.slow, state.slow),
         drift=np.where(met, state.drift + SLOW * (effect - state.drift), state.drift),
-        since=_only_with_data(state.since, bucket, stamp, seen_before),
+        since=_only_with_data(state.since, bucket, stamp, gap),
     )
     fast, slow = moved.charts.scores(learnt)
     for score in (fast, slow):
@@ -103,7 +104,7 @@ def judged(state: SeriesState, bucket: Bucket, stamp: int, seen_before: Int64s, 
         effect=effect,
         residual=residual,
         variance=variance,
-        state=_after(moved, anomalous, ended | back, outlived, back, adopted, telling, stamp),
+        state=_counted(_after(moved, anomalous, ended | back, outlived, back, adopted, telling, stamp), bucket, gap),
         fast=fast,
         slow=slow,
         drifting=~np.where(begun, stepping, still_stepping),
@@ -116,10 +117,22 @@ def judged(state: SeriesState, bucket: Bucket, stamp: int, seen_before: Int64s, 
     )
 
 
-def _only_with_data(since: Int64s, bucket: Bucket, stamp: int, seen_before: Int64s) -> Int64s:
-    """`since`, moved on by the buckets without data before this one, if this one has data: an anomaly does not grow old unseen."""
-    later = np.where(since > seen_before, stamp, since + stamp - seen_before - 1)
-    return np.where((since > 0) & (bucket.values[COUNT] > 0) & (seen_before > 0), later, since)
+def _only_with_data(since: Int64s, bucket: Bucket, stamp: int, gap: Int64s) -> Int64s:
+    """`since`, moved on by the buckets without data before this one, and by this one where it says nothing of the metric, if it has requests: an
+    anomaly does not grow old unseen. `gap`: buckets since the newest one before that had requests."""
+    if not since.any():
+        return since
+    later = np.where(since > stamp - gap, stamp, since + gap - bucket.known)
+    return np.where((since > 0) & (bucket.values[COUNT] > 0), later, since)
+
+
+def _counted(state: SeriesState, bucket: Bucket, gap: Int64s) -> SeriesState:
+    """With the buckets counted in which nothing was known of the sizes of open signals; those without requests once there are some again."""
+    is_open = (state.since[SIZES] > 0) | (state.taken[SIZES] > 0)
+    if not is_open.any() and not state.unknown.any():
+        return state
+    unknown = np.where(is_open & ~bucket.known[SIZES], state.unknown + gap * (bucket.values[COUNT] > 0), 0)
+    return replace(state, unknown=unknown)
 
 
 def _compared(state: SeriesState, bucket: Bucket) -> tuple[Float64s, Float64s, Float64s]:

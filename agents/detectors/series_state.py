@@ -1,6 +1,7 @@
 """What is remembered of a series between buckets, and what one bucket says about it, as arrays over metrics and subjects."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from streams.tables import Row, Table, TableSpec
 
 METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate")
 SIZES: Final = slice(0, 4)
+_SIZE_COUNT: Final = 4
 SHARE: Final = 4
 COUNT: Final = 5
 
@@ -23,34 +25,46 @@ UInt32s = npt.NDArray[np.uint32]
 _REALS: Final = ("learnt", "centre", "spread", "drift", "fast", "slow", "fast_variance", "slow_variance", "usual")
 _STAMPS: Final = ("since", "told", "taken")
 
-ROW: Final = np.dtype(
+_ROW_2: Final = np.dtype(
     [(name, "<f4", (len(METRICS),)) for name in _REALS] + [(name, "<u4", (len(METRICS),)) for name in _STAMPS]
 )
-"""State of a series, single precision: a row costs 288 bytes on the topic at every change, and its numbers are estimates. By metric:
+
+ROW: Final = np.dtype([*((name, _ROW_2[name]) for name in (*_REALS, *_STAMPS)), ("unknown", "<u1", (_SIZE_COUNT,))])
+"""State of a series, single precision: a row costs 292 bytes on the topic at every change, and its numbers are estimates. By metric:
 
 `learnt`: buckets behind the estimates, at most the memory; `centre`: what is usual (logarithm of a size; share; requests per bucket);
 `spread`: its noise as `residuals` has it; `drift`: mean of the effect with the slow chart's weight; charts as `charts` has them;
 `since` and `told`: one more than the bucket in which the present anomaly began and was last told, 0 for none; `since` moves on by the
 buckets in which there was no data, so that only data makes an anomaly last. `usual` and `taken`: the centre before a lasting level was taken as
-the new one, and one more than the bucket in which that was; 0 for none."""
+the new one, and one more than the bucket in which that was; 0 for none.
+
+`unknown`, of the sizes, while their signal is open: as of the newest bucket with requests, the buckets since the newest that said something of the
+metric, at most 255."""
 
 _ROW_1: Final = np.dtype(
     [(name, "<f4", (len(METRICS),)) for name in _REALS[:-1]] + [(name, "<u4", (len(METRICS),)) for name in _STAMPS[:-1]]
 )
 
 
-def _from_1(rows: Row) -> Row:
-    made: Row = np.zeros(len(rows), ROW)
-    for name in _ROW_1.names or ():
-        made[name] = rows[name]
-    return made
+def _into(dtype: np.dtype[np.void]) -> Callable[[Row], Row]:
+    def migrated(rows: Row) -> Row:
+        made: Row = np.zeros(len(rows), dtype)
+        for name in rows.dtype.names or ():
+            made[name] = rows[name]
+        return made
+
+    return migrated
 
 
-TABLE: Final = TableSpec("deviation", ROW, version=2, migrations={1: (_ROW_1, _from_1)})
-"""Version 1 had no `usual` and `taken`."""
+TABLE: Final = TableSpec("deviation", ROW, version=3, migrations={1: (_ROW_1, _into(_ROW_2)), 2: (_ROW_2, _into(ROW))})
+"""Version 1 had no `usual` and `taken`, version 2 no `unknown`."""
 
 _WORDS: Final = ROW.itemsize // 4
 _SPLIT: Final = len(_REALS) * len(METRICS)
+_LAST: Final = _WORDS - 1
+"""The word that has `unknown`, a byte for each size."""
+
+_MOST_UNKNOWN: Final = 255
 
 _OCTAVE: Final = 1 << 16
 _BIN_WEIGHTS: Final = np.stack([np.ones(len(MIDDLES)), np.rint(np.log2(MIDDLES) * _OCTAVE)], axis=1)
@@ -60,7 +74,7 @@ four billion requests), so that neither the order of a matrix product nor its bl
 
 @dataclass(slots=True)
 class SeriesState:
-    """State of n series in double precision; arrays of shape (metrics, n)."""
+    """State of n series in double precision; arrays of shape (metrics, n), of `unknown` (4, n)."""
 
     learnt: Float64s
     centre: Float64s
@@ -74,6 +88,7 @@ class SeriesState:
     since: Int64s
     told: Int64s
     taken: Int64s
+    unknown: Int64s
 
     @property
     def charts(self) -> Charts:
@@ -86,18 +101,24 @@ def read(table: Table, rows: Int64s) -> SeriesState:
     words = table.rows.view(np.uint32).reshape(-1, _WORDS)[rows]
     shape = (-1, len(METRICS), len(rows))
     reals = words[:, :_SPLIT].view(np.float32).T.astype(np.float64, order="C").reshape(shape)
-    stamps = words[:, _SPLIT:].T.astype(np.int64, order="C").reshape(shape)
-    return SeriesState(*reals, *stamps)
+    stamps = words[:, _SPLIT:_LAST].T.astype(np.int64, order="C").reshape(shape)
+    unknown = np.zeros((_SIZE_COUNT, len(rows)), np.int64)
+    if words[:, _LAST].any():
+        unknown[:] = words.view(np.uint8)[:, 4 * _LAST :].T
+    return SeriesState(*[*reals, *stamps, unknown])
 
 
 def write(table: Table, rows: Int64s, state: SeriesState) -> None:
     """Puts the state back, rounded to single precision."""
     words = np.empty((len(rows), _WORDS), np.uint32)
     reals = words[:, :_SPLIT].view(np.float32)
-    for place, field in enumerate(fields(state)):
+    for place, name in enumerate((*_REALS, *_STAMPS)):
         columns = slice(place * len(METRICS), (place + 1) * len(METRICS))
         target = reals if place < len(_REALS) else words
-        target[:, columns] = getattr(state, field.name).T
+        target[:, columns] = getattr(state, name).T
+    words[:, _LAST] = 0
+    if state.unknown.any():
+        words.view(np.uint8)[:, 4 * _LAST :] = np.minimum(state.unknown, _MOST_UNKNOWN).T
     table.rows.view(np.uint32).reshape(-1, _WORDS)[rows] = words
     table.touch(rows)
 
@@ -167,6 +188,11 @@ def asleep(table: Table, rows: Int64s, requests: Int64s, least: float) -> npt.ND
     at = rows[silent]
     out[silent] = (table.rows["centre"][at, COUNT] < least) & (table.rows["since"][at, COUNT] == 0)
     return out
+
+
+def has_unknown(table: Table, rows: Int64s) -> npt.NDArray[np.bool_]:
+    """Where an open signal's metric was not known in the newest bucket with requests; shape (n,)."""
+    return np.asarray(table.rows.view(np.uint32).reshape(-1, _WORDS)[rows, _LAST] > 0)
 
 
 def opened(rows: Row) -> npt.NDArray[np.bool_]:

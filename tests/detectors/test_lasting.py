@@ -8,7 +8,7 @@ import pytest
 
 from agents.detectors.contract import Closed
 from agents.detectors.deviation import DeviationDetector
-from agents.detectors.series_state import _ROW_1, METRICS, ROW, TABLE
+from agents.detectors.series_state import _ROW_1, _ROW_2, METRICS, ROW, TABLE
 from agents.detectors.settings import Deviation, LeastChange
 from schemas.records import SignalStatus
 from streams.pages import page_key, seal
@@ -77,6 +77,56 @@ def test_a_gap_does_not_make_an_anomaly_older() -> None:
     assert run.of("latency") == []
     run.over(*after[20:60])
     assert [status for _, status in run.of("latency")] == [NEW_LEVEL]
+
+
+def without_first_tokens(buckets: list[Closed]) -> list[Closed]:
+    """The same, but that no request tells of a first token."""
+    nothing = np.zeros(1, np.int64)
+    return [
+        replace(
+            one,
+            numbers={**one.numbers, "first_tokens": nothing, "time_to_first_token_us": nothing},
+            sketches={**one.sketches, "time_to_first_token_us": np.zeros_like(one.sketches["latency_us"])},
+        )
+        for one in buckets
+    ]
+
+
+SLOW_TOKENS = Fault(at=0, first_token=6)
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["anomaly", "level"])
+def test_metric_that_comes_no_more_is_told_once_to_be_without_data(taken: bool) -> None:
+    """Streaming is switched off while the time to the first token is wrong, or at its new level: requests go on, and end nothing."""
+    slow = 250 if taken else 130
+    world = parts((slow, SLOW_TOKENS), (slow + 500, ORDINARY), (slow + 540, ORDINARY))
+    run = Run(QUICK).over(*world[:slow], *without_first_tokens(world[slow : slow + 40]))
+    assert [at for at, status in run.of("time_to_first_token") if status is NO_DATA] == [slow + 17]
+    since = next(change.since for _, change in run.changes if change.status is NO_DATA)
+    assert since == world[slow].start
+    run.over(*without_first_tokens(world[slow + 40 : slow + 500]), *world[slow + 500 :])
+    told = run.of("time_to_first_token")
+    assert [status for _, status in told] == [*[NEW_LEVEL] * taken, NO_DATA, NORMAL]
+    assert told[-1][0] >= slow + 500
+    assert not [one for _, one in run.changes if one.status is NO_DATA and one.signal.metric != "time_to_first_token"]
+
+
+def test_metric_is_as_long_without_data_as_nothing_came_of_it() -> None:
+    """Ten buckets of requests without it, and then none at all: it is told after eighteen, and not again for the silence alone."""
+    world = parts((130, SLOW_TOKENS), (140, ORDINARY), (190, SILENT), (260, SLOW_TOKENS))
+    run = Run(QUICK).over(*world[:130], *without_first_tokens(world[130:140]), *world[140:190])
+    assert [at for at, status in run.of("time_to_first_token") if status is NO_DATA] == [130 + 17]
+    run.over(*without_first_tokens(world[190:230]))
+    assert [at for at, status in run.of("time_to_first_token") if status is NO_DATA] == [130 + 17]
+
+
+def test_anomaly_does_not_grow_older_while_its_metric_does_not_come() -> None:
+    """Half of `give_in_buckets` with it, a long time without, and a few with it again are no level."""
+    world = parts((800, SLOW_TOKENS))
+    run = Run(QUICK).over(*world[:130], *without_first_tokens(world[130:600]), *world[600:620])
+    assert [status for _, status in run.of("time_to_first_token")] == [NO_DATA]
+    run.over(*world[620:660])
+    assert [status for _, status in run.of("time_to_first_token")] == [NO_DATA, NEW_LEVEL]
 
 
 def test_partial_return_is_told_and_does_not_end_the_signal() -> None:
@@ -178,3 +228,14 @@ def test_rows_of_version_1_are_read() -> None:
     (written,) = [value for key, value in table.changes() if key == page_key("deviation", 0)]
     assert written is not None
     assert len(written) % ROW.itemsize == 4
+
+
+def test_rows_of_version_2_are_read() -> None:
+    """The same, with the levels that were taken."""
+    old = np.zeros(3, _ROW_2)
+    old["usual"][1], old["taken"][1, 0] = 7.5, 42
+    table = Table(TABLE)
+    table.restore({0: seal(2, old.tobytes())})
+    assert table.rows["usual"][1].tolist() == [7.5] * 6
+    assert table.rows["taken"][1].tolist() == [42, 0, 0, 0, 0, 0]
+    assert not table.rows["unknown"].any()

@@ -678,6 +678,20 @@ MUTATIONS: Final = (
         ("tests/detection/test_ends_of_rules.py",),
     ),
     Mutation(
+        "a metric that comes no more is told to be without data while requests go on",
+        "agents/detectors/deviation_changes.py",
+        '    unknown[:, SIZES] += rows["unknown"]\n',
+        "",
+        ("tests/detectors/test_lasting.py",),
+    ),
+    Mutation(
+        "an anomaly does not grow older while its metric does not come",
+        "agents/detectors/series_judging.py",
+        "since + gap - bucket.known)\n",
+        "since + gap - 1)\n",
+        ("tests/detectors/test_lasting.py",),
+    ),
+    Mutation(
         "a rule that is for other subjects now judges a signal no more",
         "agents/detectors/threshold.py",
         " and _is_for(rule, name) for rule in self._rules",
