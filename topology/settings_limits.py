@@ -82,10 +82,25 @@ def _wrong(leaf: Leaf) -> str | None:
             return None
         case int() | float() as number:
             return _wrong_number(leaf, number)
-        case str() | Secret() | tuple() | list() if any("\0" in text for text in _texts(leaf.value)):
-            return "holds a NUL character, which no file, address or name can have; leave it out"
+        case str() | Secret() | tuple() | list():
+            return next(filter(None, map(_wrong_text, _texts(leaf.value))), None)
         case _:
             return None
+
+
+def _wrong_text(text: str) -> str | None:
+    if "\0" in text:
+        return "holds a NUL character, which no file, address or name can have; leave it out"
+    # As variables have them whose bytes are no UTF-8, and escapes such as `\ud800`.
+    return None if text.isascii() or _is_utf8(text) else "holds what is no character of UTF-8; write it as text"
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _wrong_number(leaf: Leaf, number: float) -> str | None:

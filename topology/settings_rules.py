@@ -1,6 +1,7 @@
 """What no single setting is wrong in: contradictions, which are refused, and what will hardly be meant, which is only told."""
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,12 @@ LEAST_KEY: Final = 16
 
 _BROKERS_SESSION_S: Final = 6.0
 """The shortest session that brokers take, unless somebody set `group.min.session.timeout.ms`."""
+
+_LEAST_WAIT_S: Final = 0.01
+"""The shortest time that librdkafka lets a request take."""
+
+_PREFIX: Final = re.compile("[A-Za-z0-9._-]{0,200}")
+"""Of a topic's name, whose 249 characters our own names end."""
 
 _DAY_S: Final = 86_400
 
@@ -55,6 +62,10 @@ def contradictions(settings: "Settings", origins: Mapping[str, str]) -> Iterator
     for name in ("session_timeout_s", "heartbeat_interval_s", "request_timeout_s", "connect_timeout_s"):
         if getattr(broker, name) <= 0:
             yield fault("broker", name, f"is {getattr(broker, name):g}; it must be above 0")
+        elif getattr(broker, name) < _LEAST_WAIT_S:
+            yield fault("broker", name, f"is {getattr(broker, name):g}; it must be at least {_LEAST_WAIT_S:g}")
+    if not _PREFIX.fullmatch(broker.topic_prefix):
+        yield fault("broker", "topic_prefix", "must be at most 200 letters, digits and `._-`, which topics may have")
     if broker.heartbeat_interval_s * 3 > broker.session_timeout_s:
         third = f"is above a third of broker.session_timeout_s ({broker.session_timeout_s:g})"
         yield fault("broker", "heartbeat_interval_s", third)

@@ -91,6 +91,13 @@ class StoreSettings:
             raise ValueError("username and password go together; give password_file")
         if self.username is not None and self.api_key:
             raise ValueError("give either username and password or api_key")
+        if not all("!" <= character <= "~" for character in self.api_key.reveal()):
+            raise ValueError("api_key must be one word of ASCII, as Elasticsearch gives it under `encoded`")
+        if self.timeout_s <= 0:
+            raise ValueError(f"timeout_s is {self.timeout_s}, it must be above 0")
+        for name in ("deadline_s", "replicas"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must not be negative")
         for url in self.urls:
             _check_url(url, bool(self.password or self.api_key))
         if self.index_prefix != self.index_prefix.lower() or not self.index_prefix[:1].isalnum():

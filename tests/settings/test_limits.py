@@ -91,6 +91,13 @@ def test_every_setting_with_a_fraction_refuses_what_is_no_number(
         ('store: {path: "a\\0b"}', "store.path: holds a NUL character"),
         ('broker: {topic_prefix: "a\\0b"}', "broker.topic_prefix: holds a NUL character"),
         ('worker: {control_key: "kkkkkkkkkkkkkkkk\\0"}', "worker.control_key: holds a NUL character"),
+        ('worker: {control_key: "kkkkkkkkkkkkkkkk\\ud800"}', "worker.control_key: holds what is no character of UTF-8"),
+        ("broker: {topic_prefix: 'a b/'}", "broker.topic_prefix: must be at most 200 letters, digits"),
+        ("broker: {request_timeout_s: 0.001}", "broker.request_timeout_s: is 0.001; it must be at least 0.01"),
+        ("store: {timeout_s: 0}", "store: timeout_s is 0.0, it must be above 0"),
+        ("store: {replicas: -1}", "store: replicas is -1, it must not be negative"),
+        ('store: {api_key: "a\\nb"}', "store: api_key must be one word of ASCII"),
+        (f'api: {{token: "{TOKEN}\\nb"}}', "api: token holds a line break"),
         (
             f"api: {{token: {TOKEN}, tenant_tokens: [{{tenant: a, token: {TOKEN}}}]}}",
             "the token of tenant 'a' is the operators' token",
@@ -181,6 +188,14 @@ def test_a_group_variable_that_breaks_a_reader_is_one_line(monkeypatch: pytest.M
     monkeypatch.setenv("SENTINEL_LANES", "{}")
     monkeypatch.setenv("SENTINEL_WORKER", '{"control_key_file": "a\\u0000b"}')
     assert _faults(None)[0].startswith("env SENTINEL_WORKER: worker.control_key_file: must be the name of a file")
+
+
+def test_a_variable_whose_bytes_are_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What signs and sends a secret needs its bytes."""
+    monkeypatch.setitem(os.environb, b"SENTINEL_WORKER__CONTROL_KEY", b"k" * 16 + b"\xff")
+    assert _faults(None) == [
+        "env SENTINEL_WORKER__CONTROL_KEY: worker.control_key: holds what is no character of UTF-8; write it as text"
+    ]
 
 
 def test_an_alias_repeats_a_group_and_its_secret(tmp_path: Path) -> None:

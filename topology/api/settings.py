@@ -144,3 +144,5 @@ def is_loopback(host: str) -> bool:
 def _check_length(token: Secret, name: str) -> None:
     if len(token.reveal()) < 16:
         raise ValueError(f"{name} is shorter than 16 characters; make one with: openssl rand -hex 32")
+    if not token.reveal().isprintable():
+        raise ValueError(f"{name} holds a line break or the like, which no request can have; it must be one line")
