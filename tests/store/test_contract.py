@@ -325,6 +325,18 @@ async def test_a_bucket_of_several_lanes_is_one_point(place: Place, store: Store
         assert points[1].observed == pytest.approx(whole)
 
 
+async def test_a_lane_without_an_event_that_a_metric_is_about_takes_nothing_from_the_others(
+    place: Place, store: Store
+) -> None:
+    """Where none of its events had a first token, it says nothing of it, and the other lane's is the whole."""
+    none = float("nan")
+    silent = {"time_to_first_token_observed": none, "time_to_first_token_expected": none, "first_token_count": 0.0}
+    await store.write([of(Kind.AGGREGATE, each) for each in (aggregate(1, lane=0), aggregate(1, lane=1, **silent))])
+    place.visible()
+    (point,) = await store.series("acme", "shop", "heron", "time_to_first_token", 0, START * 2)
+    assert (point.observed, point.expected, point.lanes) == (1.0, 1.0, 2)
+
+
 async def test_points_are_counted_and_not_the_lanes_parts(
     place: Place, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
