@@ -21,7 +21,7 @@ from agents.detectors.contract import (
     significant,
 )
 from agents.detectors.deviation_findings import confidence
-from agents.detectors.profile_judging import Judged, counted, expected, judged
+from agents.detectors.profile_judging import Judged, counted, expected, judged, unjudged
 from agents.detectors.profile_learning import crowds_learnt, users_learnt
 from agents.detectors.profile_state import (
     CROWD_ROW,
@@ -58,7 +58,8 @@ class ProfileDetector:
     by the profile or the crowd. The confidence is as the deviation's (`deviation_findings.confidence`).
 
     The signal ends when the user takes less again, be it nothing at all while other users of the application go on; or, after the level was
-    taken as the user's new one, when the user takes clearly less than that. A user whose whole application has gone silent ends nothing.
+    taken as the user's new one, when the user takes clearly less than that. A user whose whole application has gone silent ends nothing; nor does one
+    in whose application no request tells of tokens, or of cost, in the bucket: a signal of that stays as it was.
 
     Users without a request in the bucket cost nothing, but for those with an open signal. Each close judges against what closes before
     it left, and then learns.
@@ -105,6 +106,9 @@ class ProfileDetector:
         kept = self._share_kept(users, stamp)
         around = crowds.of(crowd_of)
         verdict = judged(users, around, kept, amounts, stamp, self._settings)
+        untold = is_open(users) & _untold(amounts, crowd_of)
+        if untold.any():
+            verdict = unjudged(verdict, users, untold)
         findings: list[Finding] = []
         for place, metric in np.argwhere(verdict.telling.T).tolist():
             at = (metric, place)
@@ -241,3 +245,9 @@ class ProfileDetector:
             evidence=tuple(numbers.items()),
             first=bool(verdict.first[at]),
         )
+
+
+def _untold(amounts: Float64s, crowd_of: Int64s) -> npt.NDArray[np.bool_]:
+    """Where nobody of the user's crowd has any of the metric, though there are requests: it is not known, or not told any more. Shape (3, n)."""
+    sums = np.stack([np.bincount(crowd_of, each) for each in amounts])
+    return np.asarray(sums[:, crowd_of] == 0)

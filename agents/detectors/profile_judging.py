@@ -1,6 +1,6 @@
 """When a user is anomalous: what a volume is expected to be, and how far beyond it is too far."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -123,6 +123,22 @@ def judged(users: Users, crowds: Crowds, kept: Float64s, amounts: Float64s, stam
         outlived=outlived,
         normal=((users.since > 0) & ~anomalous & ~outlived) | fallen,
         first=begun & ~level & (users.since == 0),
+    )
+
+
+def unjudged(judged: Judged, users: Users, where: Bools) -> Judged:
+    """The verdict with what the bucket says nothing of left as it was: volumes, and what is open."""
+    said = ~where
+    return replace(
+        judged,
+        volume=np.where(where, users.volume, judged.volume),
+        known=judged.known & said,
+        begun=judged.begun & said,
+        anomalous=np.where(where, users.since > 0, judged.anomalous),
+        telling=judged.telling & said,
+        outlived=judged.outlived & said,
+        normal=judged.normal & said,
+        first=judged.first & said,
     )
 
 

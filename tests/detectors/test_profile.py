@@ -1,8 +1,11 @@
 """User profiles: who is told, against whom they are compared, and how long."""
 
-import numpy as np
+from dataclasses import replace
 
-from agents.detectors.contract import Closed, Finding
+import numpy as np
+import pytest
+
+from agents.detectors.contract import Change, Closed, Finding
 from agents.detectors.profile import ProfileDetector
 from agents.detectors.profile_judging import expected
 from agents.detectors.settings import Profile
@@ -32,18 +35,29 @@ class Run:
         self.rng = np.random.default_rng(8)
         self.bucket = 0
         self.found: list[tuple[int, Finding]] = []
+        self.changes: list[tuple[int, Change]] = []
+        self.tells_cost = True
 
     def over(self, buckets: int, **more: int) -> "Run":
         """With so many more buckets."""
         for _ in range(buckets):
             closed = ordinary(self.bucket, self.rng, **more)
-            self.found += [(self.bucket, finding) for finding in self.detector.at_close(self.tables, closed).findings]
+            if not self.tells_cost:
+                closed = replace(closed, numbers={**closed.numbers, "cost_nano": np.zeros(USERS, np.int64)})
+            said = self.detector.at_close(self.tables, closed)
+            self.found += [(self.bucket, finding) for finding in said.findings]
+            self.changes += [(self.bucket, change) for change in said.changes]
             self.bucket += 1
         return self
 
     def told(self, metric: str) -> list[int]:
         """Buckets in which user 0 was told for the metric."""
         return [bucket for bucket, finding in self.found if finding.row == 0 and finding.metric == metric]
+
+    def ended(self, metric: str) -> list[int]:
+        """Buckets in which a signal of user 0 about the metric ended."""
+        changes = [(at, one) for at, one in self.changes if (one.signal.row, one.signal.metric) == (0, metric)]
+        return [at for at, one in changes if one.status.is_end]
 
 
 def test_ordinary_users_are_not_told() -> None:
@@ -94,6 +108,21 @@ def test_what_is_anomalous_is_not_learnt() -> None:
     run.over(60, requests=30, tokens=1000)
     assert run.tables["profile"].rows["centre"][0].tobytes() == usual.tobytes()
     assert run.tables["crowd"].rows["centre"][0, 0] < 2.5
+
+
+@pytest.mark.parametrize("give_in", [2000, 20], ids=["anomaly", "level"])
+def test_cost_that_nobody_is_told_of_any_more_ends_nothing(give_in: int) -> None:
+    """The producer stops sending it: the user's signal stays as it was, and ends when the cost comes again and is normal."""
+    run = Run(Profile(give_in_buckets=give_in)).over(300).over(40, requests=2, tokens=40_000)
+    usual = run.tables["profile"].rows[["volume", "since", "told"]][0].copy()
+    run.tells_cost = False
+    ends = run.over(400, requests=2, tokens=40_000).ended("cost")
+    assert ends == []
+    for name in ("volume", "since", "told"):
+        assert run.tables["profile"].rows[name][0, 2] == usual[name][2]
+    run.tells_cost = True
+    (end,) = run.over(300, requests=1, tokens=1000).ended("cost")
+    assert end >= 740
 
 
 def test_the_crowd_lightens_what_is_expected_of_newcomers_only() -> None:

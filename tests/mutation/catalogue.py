@@ -692,6 +692,13 @@ MUTATIONS: Final = (
         ("tests/detectors/test_lasting.py",),
     ),
     Mutation(
+        "cost that nobody is told of any more ends no user's signal",
+        "agents/detectors/profile.py",
+        "        if untold.any():\n",
+        "        if False:\n",
+        ("tests/detectors/test_profile.py",),
+    ),
+    Mutation(
         "a rule that is for other subjects now judges a signal no more",
         "agents/detectors/threshold.py",
         " and _is_for(rule, name) for rule in self._rules",
