@@ -222,10 +222,14 @@ class ThresholdDetector:
     def _judge(self, table: Table, values: Mapping[str, Float64s], events: Events, begun: Mapping[int, Int64s]) -> None:
         """Remembers, of open signals alone, the newest bucket with an event that has the rule's metric. `begun`, by rule: the events that opened
         one; what came before them does not count, however the events were batched."""
-        rows, stamps = events.series, events.buckets + 1
-        is_open = table.rows["open"][rows]
+        rows, opened = events.series, table.rows["open"]
+        # Where rows are fewer than events, it costs less to look at those first; mostly nothing is open.
+        if len(opened) <= len(rows) and not opened.any():
+            return
+        is_open = opened[rows]
         if not is_open.any():
             return
+        stamps = events.buckets + 1
         is_open[table.rows["rules"][rows] != self._fingerprint] = 0
         for number, rule in enumerate(self._rules):
             at = np.flatnonzero(is_open & _BITS[number])
