@@ -117,8 +117,8 @@ def test_what_the_shell_says_of_a_failure_is_seen(tmp_path: Path) -> None:
 def test_nothing_is_left_when_the_test_is_killed(tmp_path: Path) -> None:
     """As when pytest dies: its end of the pipe is closed, and what runs behind the shell ends with it."""
     with terminal(tmp_path, {}) as shell:
-        pid = int(shell.run("sleep 600 & echo $!")[1])
-        assert psutil.pid_exists(pid)
+        started = [psutil.Process(int(shell.run("sleep 600 & echo $!")[1]))]
         shell.hang_up()
-        psutil.wait_procs([each for each in psutil.process_iter() if each.pid == pid], timeout=60)
-        assert not psutil.pid_exists(pid)
+        psutil.wait_procs(started, timeout=60)
+        # One that nobody has buried yet runs no more.
+        assert all(not each.is_running() or each.status() == psutil.STATUS_ZOMBIE for each in started)
