@@ -3,7 +3,8 @@
 For each application with such records a level is kept (a cumulative sum, Page, Biometrika 1954): one up for a faulty record, one down for
 another, never below 0. At `records` it is told; from then on the level counts the other way, and at `records` again it is over. So twenty
 faulty records of a tenant that sends nothing else are told at the twentieth, half of a tenant's traffic after some hundred records, and one
-in ten never. Old records need no forgetting: they are below the last 0.
+in ten never. Old records need no forgetting: they are below the last 0. What was told and has no records any more is told to be without data, and
+given up later.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.events import Events, Name, hashes_of
+from schemas.records import SignalStatus
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -120,16 +122,29 @@ class Level:
     event_time: int = NO_TIME
     append_time: int = 0
     """All three of the last faulty one; the append time is known though the level was 0 since."""
+    heard: bool = True
+    """Whether it had a record, faulty or not, since buckets were closed last; of one that was told."""
+    bucket: int = 0
+    """The first open bucket when that was last so."""
+    silent: bool = False
+    """Whether it was told that no records come."""
 
     def clear(self) -> None:
         """The level is 0, and nothing is counted."""
-        told, append_time = self.told, self.append_time
-        self.__init__(told=told, append_time=append_time)  # type: ignore[misc]
+        kept = {part: getattr(self, part) for part in ("told", "append_time", "heard", "bucket", "silent")}
+        self.__init__(**kept)  # type: ignore[misc]
+
+    def flip(self) -> "Level":
+        """It is told, or over: as it was then, before it counts anew."""
+        self.told, self.silent = not self.told, False
+        seen = replace(self)
+        self.clear()
+        return seen
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A verdict: at the record of this offset most of an application's last records are faulty, or no longer are."""
+    """A verdict: at the record of this offset most of an application's last records are faulty, or something became of that."""
 
     offset: int
     tenant: str
@@ -137,6 +152,10 @@ class Fault:
     begins: bool
     seen: Level
     """As it was then; do not change it."""
+    status: SignalStatus = SignalStatus.NORMAL
+    """What became of it, where it does not begin."""
+    again: bool = False
+    """It was told before, and then that no records come."""
 
 
 class Faults:
@@ -188,7 +207,7 @@ class Faults:
         # Nobody's good records count on it: it is over when there is room again.
         del self._levels[CROWD]
         self._leave(CROWD[0])
-        return [Fault(offset, *CROWD, begins=False, seen=crowd)]
+        return [Fault(offset, *CROWD, begins=False, seen=crowd, status=SignalStatus.GIVEN_UP)]
 
     def _make_room(self, *, halving: bool) -> None:
         for name, level in list(self._levels.items()):
@@ -248,8 +267,34 @@ class Faults:
                 owners[same] = np.array(places, np.int64)[known[same]]
             yield owners, places
 
+    def passed(self, bucket: int, offset: int, no_data_buckets: int, give_up_buckets: int) -> Iterator[Fault]:
+        """All buckets before this one are closed, by the record of this offset, all before which were taken: what became of those without records."""
+        for name, level in sorted(self._levels.items(), key=lambda pair: pair[0]):
+            if not level.told:
+                continue
+            if level.heard:
+                level.heard, level.bucket = False, bucket
+            elif bucket - level.bucket >= give_up_buckets:
+                yield Fault(offset, name[0], name[1], False, level.flip(), SignalStatus.GIVEN_UP)
+            elif bucket - level.bucket >= no_data_buckets and not level.silent:
+                level.silent = True
+                yield Fault(offset, name[0], name[1], False, replace(level), SignalStatus.NO_DATA)
+
     def _judge(self, name: Name, faulty: Faulty, indices: Int64s, others: Int64s) -> Iterator[Fault]:
         """One application's records of a stretch, in the order of offsets."""
+        level = self._levels[name]
+        level.heard = True
+        if level.silent and len(indices):
+            first = int(faulty.offsets[indices[0]])
+            yield from self._count_on(name, faulty, indices[:0], others[others < first])
+            others = others[others > first]
+            if level.silent:
+                level.silent, seen = False, Level(told=True)
+                _count(seen, faulty, indices[:1])
+                yield Fault(first, name[0], name[1], True, seen, again=True)
+        yield from self._count_on(name, faulty, indices, others)
+
+    def _count_on(self, name: Name, faulty: Faulty, indices: Int64s, others: Int64s) -> Iterator[Fault]:
         offsets = np.concatenate([faulty.offsets[indices], others])
         order = np.argsort(offsets, kind="stable")
         places = np.concatenate([indices, np.full(len(others), -1, np.int64)])[order]
@@ -268,9 +313,7 @@ class Faults:
             level.level = passed.level
             at += passed.count
             if passed.level >= self._records:
-                level.told = not level.told
-                seen = Level(**{part: getattr(level, part) for part in Level.__slots__})
-                level.clear()
+                seen = level.flip()
                 yield Fault(int(offsets[at - 1]), name[0], name[1], level.told, seen)
 
     def _passed(self, level: Level, is_faulty: Bools) -> "_Passed":

@@ -9,7 +9,7 @@ from agents.detection.faults import OTHER, Fault, Level
 from agents.detection.placement import QUIET_BUCKETS, Key, Verdict
 from schemas.ids import record_id
 from schemas.records import INTAKE, Anomaly, Breakdown, Direction, Evidence, Severity, SignalChange, SignalStatus
-from schemas.units import quantity
+from schemas.units import quantity, utc
 from streams.partitioners import Partitioner
 from streams.settings import Lanes
 
@@ -46,7 +46,7 @@ _ADVICE: Final[Mapping[Partitioner, str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Something begins or is over, at the record of this offset."""
+    """Something begins, or something becomes of it, at the record of this offset."""
 
     offset: int
     tenant: str
@@ -61,12 +61,19 @@ class Report:
     breakdown: tuple[Breakdown, ...] = ()
     append_time: int = 0
     """Of the last record that is faulty, µs."""
+    status: SignalStatus = SignalStatus.NORMAL
+    """What became of it, where it does not begin."""
+    since: int | None = None
+    """Event time since which that is so, µs."""
+    first: bool = True
+    """Whether it was not told before."""
 
 
 def of_fault(metric: str, fault: Fault, lane: int, limits: Lanes) -> Report:
     """The report of a fault's beginning or end in a lane."""
     seen = fault.seen
     share = seen.faulty / max(seen.total, 1)
+    since = seen.bucket * limits.bucket_s * 1_000_000
     whose = fault.tenant if fault.application == OTHER else f"{fault.tenant}/{fault.application}"
     evidence = [Evidence("faulty", float(seen.faulty)), Evidence("records", float(seen.total))]
     if seen.timed and metric != BAD_RECORDS:
@@ -76,8 +83,9 @@ def of_fault(metric: str, fault: Fault, lane: int, limits: Lanes) -> Report:
     if fault.begins:
         what = _WORDS[metric].format(kinds=_kinds(seen), skew=_skew(seen), advice=_skew_advice(metric, seen, limits))
         reason = f"{seen.faulty} of the last {seen.total} records of {whose} {what}; the last one is telemetry/{lane}@{seen.offset}"
+        reason = f"after a time without records {reason}" if fault.again else reason
     else:
-        reason = f"{seen.total - seen.faulty} of the last {seen.total} records of {whose} are as they should be"
+        reason = _became(fault, whose, since)
     return Report(
         offset=fault.offset,
         tenant=fault.tenant,
@@ -91,7 +99,22 @@ def of_fault(metric: str, fault: Fault, lane: int, limits: Lanes) -> Report:
         evidence=tuple(evidence),
         breakdown=() if metric != BAD_RECORDS else tuple(Breakdown("reason", kind, n) for kind, n in _by_count(seen)),
         append_time=seen.append_time,
+        status=fault.status,
+        since=since if fault.status is SignalStatus.NO_DATA else None,
+        first=not fault.again,
     )
+
+
+def _became(fault: Fault, whose: str, since: int) -> str:
+    """Why it is over, or without data."""
+    seen = fault.seen
+    if fault.status is SignalStatus.NORMAL:
+        return f"{seen.total - seen.faulty} of the last {seen.total} records of {whose} are as they should be"
+    if fault.status is SignalStatus.NO_DATA:
+        return f"no record of {whose} since {utc(since)}"
+    if seen.told:
+        return f"given up: {whose} are not counted together any more, since each has room again; those that still fail are told one by one"
+    return f"given up: no record of {whose} since {utc(since)}"
 
 
 def of_placement(verdict: Verdict, offset: int, lane: int, partitions: int) -> Report:
@@ -158,20 +181,21 @@ def intake_anomaly(
         lane=lane,
         offset=offset,
         ordinal=ordinal,
-        first=True,
+        first=report.first,
     )
 
 
 def intake_change(report: Report, time: int, settings_version: str, place: tuple[int, int, int]) -> SignalChange:
-    """The record of a report that something is over; `time` and `place` as for `intake_anomaly`."""
+    """The record of a report of what became of something; `time` and `place` as for `intake_anomaly`."""
     lane, offset, ordinal = place
     return SignalChange(
         tenant=report.tenant,
         application=report.application,
         metric=report.metric,
         detector=INTAKE,
-        status=SignalStatus.NORMAL,
+        status=report.status,
         event_time=time,
+        since=report.since,
         settings_version=settings_version,
         reason=report.reason,
         lane=lane,

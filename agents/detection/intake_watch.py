@@ -12,6 +12,7 @@ from agents.detection.faults import NO_FAULTY, OTHER, Fault, Faults, Faulty, Lev
 from agents.detection.intake import Taken
 from agents.detection.intake_reports import Report
 from agents.detection.placement import Placement
+from agents.detection.policy import Policy
 from streams import metrics
 from streams.settings import Lanes
 from streams.subjects import Subjects
@@ -43,6 +44,15 @@ class IntakeWatch:
         if late or not (on_time is None or on_time.all()):
             found += self._reports(reports.LATE_EVENTS, self._judge_late(taken, at, on_time))
         return sorted(found, key=lambda report: report.offset)
+
+    def passed(self, bucket: int, offset: int, policy: Policy) -> list[Report]:
+        """All buckets before this one are closed, by the record at this offset: what became of what was told and has no records."""
+        found: list[Report] = []
+        for metric, faults in self._faults.items():
+            if faults:
+                became = faults.passed(bucket, offset, policy.no_data_buckets, policy.give_up_buckets)
+                found += self._reports(metric, became)
+        return found
 
     def _judge_late(self, taken: Taken, at: slice, on_time: Bools | None) -> list[Fault]:
         faults = self._faults[reports.LATE_EVENTS]

@@ -292,6 +292,8 @@ class DetectLane:
         for closing in sorted({*within, *(one for one in still_open if one < bucket)}):
             self._close(closing, offset, step)
         self._closed_to = bucket
+        for report in self._watch.passed(bucket, offset, self._policy):
+            self._report(report, bucket * self._bucket_us, step)
         self._log.closed(offset, bucket * self._bucket_us, self._tenants_with_signals, step)
 
     def _tenants_with_signals(self) -> Iterator[str]:

@@ -8,7 +8,7 @@ from streams.control import Publication
 from streams.pages import seal, unseal
 from streams.watermark import Clock, Stamps
 
-VERSION: Final = 5
+VERSION: Final = 6
 _NUMBERS: Final = struct.Struct("<qqqqqq")
 _STAMPS: Final = struct.Struct("<q")
 """Since version 3, behind the numbers."""
@@ -34,7 +34,7 @@ class LaneRow:
     watch: bytes
     """What its watch over records that do not count keeps."""
     version: int = VERSION
-    """That it was written in."""
+    """That it was written in. What the watch keeps of a fault has had more parts since 6, and is read without them."""
 
     def to_bytes(self) -> bytes:
         """The row, in the newest version."""

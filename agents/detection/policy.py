@@ -35,6 +35,8 @@ class Policy:
     """Columns of TelemetryEvent that must be decoded."""
     give_up_buckets: int
     """For so long a subject with an open signal is remembered without an event."""
+    no_data_buckets: int
+    """After so long without an event it is told that no data comes of it."""
 
     @property
     def profiles_users(self) -> bool:
@@ -58,4 +60,5 @@ def policy_of(version: str, settings: DetectionSettings) -> Policy:
     for rule in settings.rules:
         columns.extend(columns_of(rule.metric))
     columns_read = tuple(dict.fromkeys(columns))
-    return Policy(version, detectors.at_once, detectors.at_close, columns_read, settings.give_up_buckets)
+    buckets = settings.give_up_buckets, settings.no_data_buckets
+    return Policy(version, detectors.at_once, detectors.at_close, columns_read, *buckets)

@@ -90,7 +90,7 @@ def compared_slowly(actual: Rows, slow: SlowLane) -> Tally:
 def _clock(state: LaneState, slow: SlowLane) -> Tally:
     if slow.open_from is None:
         return Tally("clock")
-    _, body = unseal(state.plain[_META], 5, "meta")
+    _, body = unseal(state.plain[_META], 6, "meta")
     numbers = _META_NUMBERS.unpack_from(body) + _NUMBER.unpack_from(body, _META_NUMBERS.size + _STAMPS_BYTES)
     end = _META_NUMBERS.size + _STAMPS_BYTES + _NUMBER.size
     version = bytes(body[end + 1 : end + 1 + body[end]]).decode()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agents.detection import faults as module
 from agents.detection.faults import CROWD, NO_TIME, OTHER, Fault, Faults, FaultyRecords
 from schemas.events import FrameEvents
+from schemas.records import SignalStatus
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 
@@ -43,8 +44,10 @@ def told(found: list[Fault]) -> list[tuple[int, str, str, bool]]:
     return [(fault.offset, fault.tenant, fault.application, fault.begins) for fault in found]
 
 
-@given(KINDS, st.lists(st.integers(0, 1200)), st.sampled_from((64, 1 << 16)))
-def test_where_blocks_are_cut_changes_nothing(runs: list[tuple[str, int]], cuts: list[int], sweep: int) -> None:
+@given(KINDS, st.lists(st.integers(0, 1200)), st.sampled_from((64, 1 << 16)), st.booleans())
+def test_where_blocks_are_cut_changes_nothing(
+    runs: list[tuple[str, int]], cuts: list[int], sweep: int, closing: bool
+) -> None:
     """Verdicts with all that they say, and state, are those of the records in order; a restart between blocks changes nothing either."""
     kinds = "".join(kind * count for kind, count in runs)
     with pytest.MonkeyPatch.context() as patching:
@@ -52,13 +55,22 @@ def test_where_blocks_are_cut_changes_nothing(runs: list[tuple[str, int]], cuts:
         patching.setattr(module, "MOST", 2)
         patching.setattr(module, "_STRETCH", 7)
         whole, pieces = Faults(LEAST, seed=7), Faults(LEAST, seed=7)
+        # Buckets close at these records.
+        closes = set(range(0, len(kinds), 25)) if closing else set()
         found = []
-        for start, end in pairwise(sorted({0, len(kinds), *(cut for cut in cuts if cut < len(kinds))})):
+        for start, end in pairwise(sorted({0, len(kinds), *closes, *(cut for cut in cuts if cut < len(kinds))})):
+            if start in closes:
+                found += list(pieces.passed(start // 25, start, 2, 5))
             found += take(pieces, kinds[start:end], start)
             again = Faults(LEAST, seed=7)
             again.restore(pieces.state())  # type: ignore[arg-type]
             pieces = again
-        assert take(whole, kinds, 0) == found
+        expected = []
+        for start, end in pairwise(sorted({0, len(kinds), *closes})):
+            if start in closes:
+                expected += list(whole.passed(start // 25, start, 2, 5))
+            expected += take(whole, kinds[start:end], start)
+        assert expected == found
         assert whole.state() == pieces.state()
 
 
@@ -101,4 +113,29 @@ def test_names_without_end_cost_bounded_memory_and_are_told_together(monkeypatch
     assert [(fault.tenant, fault.application, fault.begins) for fault in found] == [(*CROWD, True)]
     assert len(faults.state()[1]) <= 5  # type: ignore[index]
     found = take(faults, "abcd" * 100, 104, names)
-    assert [(fault.tenant, fault.begins) for fault in found] == [(CROWD[0], False)]
+    assert [(fault.tenant, fault.begins, fault.status) for fault in found] == [(CROWD[0], False, SignalStatus.GIVEN_UP)]
+
+
+def test_what_has_no_records_is_without_data_and_given_up_later_and_then_begins_anew() -> None:
+    """Buckets are counted from the last one in which a record came; another application's records are no sign of it."""
+    faults = Faults(LEAST, seed=7)
+    take(faults, "T" * 20, 0)
+    became = []
+    for bucket in range(100, 120):
+        became += [(bucket, each.status) for each in faults.passed(bucket, bucket, 3, 12)]
+        take(faults, "gggggggggg", 10 * bucket)
+    assert became == [(103, SignalStatus.NO_DATA), (112, SignalStatus.GIVEN_UP)]
+    assert told(take(faults, "T" * 20, 2_000)) == [(2_019, "two", "shop", True)]
+
+
+def test_faulty_records_after_a_time_without_any_are_told_once_and_good_ones_are_not() -> None:
+    """Whoever reads it must not go on believing that nothing comes."""
+    for before, expected in (("", [True]), ("t" * 19, [True]), ("t" * 20, [])):
+        faults = Faults(LEAST, seed=7)
+        take(faults, "T" * 20, 0)
+        assert [each.status for bucket in range(9) for each in faults.passed(bucket, 30, 3, 12)] == [
+            SignalStatus.NO_DATA
+        ]
+        found = take(faults, before + "TTT", 40)
+        assert [each.begins for each in found if each.again] == expected
+        assert len(found) == 1

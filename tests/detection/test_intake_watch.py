@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from agents.detectors.settings import DetectionSettings, Profile
 from schemas.records import INTAKE, Anomaly, Severity, SignalChange, SignalStatus
 from streams.control import PASSED, SIGNAL, TICK
 from streams.outgoing import Outgoing
+from streams.pages import seal, unseal
 from tests.detection.lanes import NAMES, RunLane
 from tests.detection.log import LANE, START_MS, Rec, good, raw
 
@@ -185,3 +187,42 @@ def test_a_broker_whose_clock_is_ahead_moves_no_report() -> None:
         lane.takes([good(number, number, number + year), raw(number + 1, number + year, b"x", key=b"small/shop")])
     (found,) = told(lane)
     assert 38 <= since_start(found.event_time) <= 40
+
+
+def test_a_tenant_that_sends_nothing_more_is_without_data_and_then_given_up() -> None:
+    """Its lane goes on by others; a worker that takes over knows it, and what comes again is told as the same and then as another."""
+    lane = RunLane({"0": DetectionSettings(profile=Profile(enabled=False), give_up_buckets=60)})
+    lane.takes([good(0, 0), *(raw(1 + number, number, b"x", key=b"small/shop") for number in range(20))])
+    lane.takes([good(100 + number, 20 + 10 * number) for number in range(30)])
+    lane.stops_and_goes_on()
+    (silent,) = ended(lane)
+    assert (silent.tenant, silent.metric, silent.status) == ("small", "bad_records", SignalStatus.NO_DATA)
+    assert silent.since is not None
+    assert 10 <= since_start(silent.since) <= 30
+    assert since_start(silent.event_time) - since_start(silent.since) == 180
+    assert silent.reason.startswith("no record of small/shop since 2025-10-09 08:5")
+    lane.takes([raw(200 + number, 330 + number, b"x", key=b"small/shop") for number in range(5)])
+    first, again = told(lane)
+    assert (first.first, again.first, again.reason[:33]) == (True, False, "after a time without records 1 of")
+    lane.takes([good(300 + number, 340 + 10 * number) for number in range(80)])
+    assert [each.status for each in ended(lane)[1:]] == [SignalStatus.NO_DATA, SignalStatus.GIVEN_UP]
+    lane.takes([raw(400 + number, 1_200 + number, b"x", key=b"small/shop") for number in range(20)])
+    assert [one.first for one in told(lane)] == [True, False, True]
+
+
+def test_state_of_before_levels_knew_when_they_were_heard_of_is_read() -> None:
+    """They count from there."""
+    lane = RunLane(QUIET)
+    lane.takes([good(0, 0), *(raw(1 + number, number, b"x", key=b"small/shop") for number in range(20))])
+    lane.flushes()
+    _, body = unseal(lane.state.rows[b"meta"], 6, "meta")
+    row = bytes(body)
+    start = row.index(b'{"faults"')
+    kept = orjson.loads(row[start:])
+    ((tenant, application, level),) = kept["faults"]["bad_records"][1]
+    kept["faults"]["bad_records"][1] = [(tenant, application, level[:11])]
+    lane.state.rows[b"meta"] = seal(5, row[:start] + orjson.dumps(kept))
+    lane.lane = lane._new()
+    lane.lane.restore(lane.state.rows)
+    lane.takes([good(100 + number, 20 + 10 * number) for number in range(30)])
+    assert [each.status for each in ended(lane)] == [SignalStatus.NO_DATA]

@@ -142,7 +142,7 @@ def test_a_lane_of_an_earlier_release_tells_all_partitions_for_an_hour() -> None
     lane = RunLane(RULES, MANY)
     lane.takes(calls([0, 5, 20], slow_at=[0]))
     lane.flushes()
-    _, body = unseal(lane.state.rows[b"meta"], 5, "meta")
+    _, body = unseal(lane.state.rows[b"meta"], 6, "meta")
     at = 8 * 8 + 1 + len("0")
     (size,) = struct.unpack_from("<I", body, at)
     lane.state.rows[b"meta"] = seal(4, bytes(body[:at]) + bytes(body[at + 4 + size :]))

@@ -115,9 +115,9 @@ def test_state_of_before_numbers_is_read() -> None:
     lane = RunLane(VERSIONS)
     lane.takes([old_control(1, "b"), slow(2)])
     lane.flushes()
-    version, body = unseal(lane.state.rows[b"meta"], 5, "meta")
+    version, body = unseal(lane.state.rows[b"meta"], 6, "meta")
     numbers = struct.calcsize("<7q")
-    assert (version, struct.unpack_from("<q", body, numbers)) == (5, (0,))
+    assert (version, struct.unpack_from("<q", body, numbers)) == (6, (0,))
     end = numbers + 8 + 1 + body[numbers + 8]
     listeners = 4 + int.from_bytes(body[end : end + 4], "little")
     lane.state.rows[b"meta"] = seal(

@@ -748,6 +748,20 @@ MUTATIONS: Final = (
         ("tests/detection/test_intake_watch.py",),
     ),
     Mutation(
+        "what is told of records is given up when none come",
+        "agents/detection/faults.py",
+        "            elif bucket - level.bucket >= give_up_buckets:\n",
+        "            elif False:\n",
+        _FAULTS,
+    ),
+    Mutation(
+        "faulty records after a time without any are told",
+        "agents/detection/faults.py",
+        "        if level.silent and len(indices):\n",
+        "        if False:\n",
+        _FAULTS,
+    ),
+    Mutation(
         "an application on another lane than its own is found",
         "agents/detection/placement.py",
         "if place != self._partition]\n",
