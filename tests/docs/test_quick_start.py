@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -118,6 +119,9 @@ def test_nothing_is_left_when_the_test_is_killed(tmp_path: Path) -> None:
     """As when pytest dies: its end of the pipe is closed, and what runs behind the shell ends with it."""
     with terminal(tmp_path, {}) as shell:
         started = [psutil.Process(int(shell.run("sleep 600 & echo $!")[1]))]
+        while started[0].name() != "sleep":
+            # Still a copy of the shell.
+            time.sleep(0.01)
         shell.hang_up()
         psutil.wait_procs(started, timeout=60)
         # One that nobody has buried yet runs no more.
