@@ -32,6 +32,8 @@ _TOGETHER_MS: Final = 8_000
 _KNOWS_TWO: Final = (sys.executable, "-m", "benchmarks.second_schema")
 
 _LOOK_S: Final = 0.1
+_PAUSES: Final = 20
+"""A pause between two looks is at least so many times as long as a look, in which the worker writes its metrics: those of 64 lanes are many."""
 _MEMORY_EVERY: Final = 20
 _STALLED_S: Final = 60.0
 _LATE_SLACK: Final = 0.1
@@ -159,10 +161,12 @@ def _run(workers: Sequence[WorkerProcess], case: Case, events: int) -> tuple[_Lo
     """The looks at which measuring began and ended, and the most PSS and RSS between."""
     first = last = _first(workers, case)
     moved, looks = time.monotonic(), 0
-    memory = (0.0, 0.0)
+    memory, pause_s = (0.0, 0.0), _LOOK_S
     while last.taken < events:
-        time.sleep(_LOOK_S)
+        time.sleep(pause_s)
+        began = time.monotonic()
         look = _look(workers, case)
+        pause_s = max(_LOOK_S, _PAUSES * (time.monotonic() - began))
         if look is not None and look.taken > last.taken:
             last, moved = look, time.monotonic()
         elif time.monotonic() - moved > _STALLED_S:

@@ -26,7 +26,7 @@ async def test_now_shows_what_is_open_what_burns_and_what_was_told(site: Site, o
     """The newest incident first, each with its severity in words; applications with the gravest first."""
     page = await (await opened(site)).show("/")
     first = page.locator(".incidents .line").first
-    await expect(first).to_contain_text("time to first token of chat-assistant/heron-large 2.91x expected")
+    await expect(first).to_contain_text("time to first token of chat-assistant/heron-large 1.1 s, usual 377 ms")
     await expect(first).to_contain_text("critical")
     await expect(first).to_contain_text("7 anomalies")
     await expect(page.locator(".incidents .line")).to_have_count(4)
@@ -38,7 +38,9 @@ async def test_now_shows_what_is_open_what_burns_and_what_was_told(site: Site, o
     ]
     await expect(page.locator(".messages li")).to_have_count(6)
     second = page.locator(".messages li").nth(1)
-    await expect(second).to_contain_text("delivered time to first token of chat-assistant/heron-large 2.91x expected")
+    await expect(second).to_contain_text(
+        "delivered time to first token of chat-assistant/heron-large 1.1 s, usual 377 ms"
+    )
     await expect(second).to_contain_text("on-call · escalated")
     await expect(page.locator("#live")).to_have_text("live")
 
@@ -46,7 +48,7 @@ async def test_now_shows_what_is_open_what_burns_and_what_was_told(site: Site, o
 async def test_an_incident_shows_its_anomalies_its_messages_and_why_each_was_sent(site: Site, opened: Open) -> None:
     """Under the address that messages link to."""
     page = await (await opened(site)).show(filled.OPEN_PATH)
-    await expect(page.locator("h1")).to_contain_text("2.91x expected; also latency")
+    await expect(page.locator("h1")).to_contain_text("1.1 s, usual 377 ms; also latency")
     await expect(
         page.get_by_role("region").or_(page.locator("section")).filter(has_text="Anomalies").locator(".line").first
     ).to_be_visible()
