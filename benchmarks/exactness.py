@@ -11,7 +11,6 @@ the product's own lanes, undisturbed and fed in other blocks, for detectors and 
 import argparse
 import asyncio
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -71,11 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     options = _options(arguments)
     screen = Screen(options.json)
-    began = time.monotonic()
-
-    def say(line: str) -> None:
-        screen.note(f"{time.monotonic() - began:6.1f} s  {line}")
-
     described = machine()
     try:
         with closing(KafkaServer()) as server:
@@ -88,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seed=options.seed,
                 learning=not options.rules_only,
             )
-            verdict = measure(plan, say)
+            verdict = measure(plan, screen.say)
     except (BenchmarkFailed, CannotStartKafka) as why:
         sys.stderr.write(f"exactness: {why}\n")
         return 2

@@ -136,11 +136,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     options = _options(arguments)
     screen = Screen(options.json)
-    began = time.monotonic()
-
-    def say(line: str) -> None:
-        screen.note(f"{time.monotonic() - began:6.1f} s  {line}")
-
     described = machine()
     try:
         for name in options.clients:
@@ -150,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             server.start()
             store = Path(folder) / "sentinel.db"
             plan = plan_of(server.address, store, options.events, options.kills, options.seed)
-            result = measure(plan, options.clients, Ledger(), say)
+            result = measure(plan, options.clients, Ledger(), screen.say)
     except (BenchmarkFailed, CannotStartKafka) as why:
         sys.stderr.write(f"foreign: {why}\n")
         return 2

@@ -120,21 +120,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     options = _options(arguments)
     screen, described, began = Screen(options.json), machine(), time.monotonic()
-
-    def say(line: str) -> None:
-        screen.note(f"{time.monotonic() - began:6.1f} s  {line}")
-
     end_in_order()
     try:
         with _kafka(options.kafka) as kafka, _elastic(options.store) as elastic:
             # On a whole minute, so that buckets fall alike every time; the hour ended a while ago, so that no event is ahead of its arrival.
             start = (time.time_ns() // 60_000_000_000 - DURATION_S // 60 - 3) * 60_000_000
-            say("the quiet run")
-            quiet = asyncio.run(run(Play(kafka, start, options.seed, elastic=elastic), say))
+            screen.say("the quiet run")
+            quiet = asyncio.run(run(Play(kafka, start, options.seed, elastic=elastic), screen.say))
             if quiet.deaths or not quiet.incidents:
                 raise UserError(f"the quiet run was not quiet: {'; '.join(quiet.deaths) or 'no incident'}")
-            say(f"{len(quiet.incidents)} states of incidents, {len(quiet.messages)} messages; the run with kills")
-            killed = asyncio.run(run(Play(kafka, start, options.seed, options.speed, options.kills, elastic), say))
+            screen.say(
+                f"{len(quiet.incidents)} states of incidents, {len(quiet.messages)} messages; the run with kills"
+            )
+            killed = asyncio.run(
+                run(Play(kafka, start, options.seed, options.speed, options.kills, elastic), screen.say)
+            )
     except (UserError, CannotStartKafka, CannotStartElasticsearch) as why:
         sys.stderr.write(f"killed_demo: {why}\n")
         return 2

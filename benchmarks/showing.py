@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -36,10 +37,15 @@ class Screen:
 
     as_json: bool
     _progress: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    _began: float = field(default_factory=time.monotonic)
 
     def note(self, line: str) -> None:
         """A line of progress."""
         self._progress.print(line, markup=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """A line of progress that begins with the time since this was made."""
+        self.note(f"{time.monotonic() - self._began:6.1f} s  {line}")
 
     def results(self, machine: str, sheets: Sequence[Sheet], whole: Mapping[str, Json]) -> None:
         """The tables, or with `--json` the object, which then is all that standard output holds."""

@@ -181,9 +181,9 @@ class Correlator:
         return rows
 
     def _begun(self, offset: int, append_time: int) -> _Step:
-        """A record that says nothing of time came. While ticks are wanted they come between, so that no more than a moment can have passed; where
-        the append time says otherwise, the broker's clock jumped, or nobody was there to tick, which the first tick after it makes up for only
-        from there: lanes then count as silent later, never too early."""
+        """Begins the step of a record that does not say how much time passed. While ticks are wanted one comes each second, so that no record is more
+        than a moment after the one before: a greater difference is a broker's clock that jumped, or an outage of workers, after which lanes count
+        as silent later, never too early."""
         most = self._most_between_us if self.wants_ticks else None
         return _Step(self._lane, offset, self._sources.appended(append_time, most))
 

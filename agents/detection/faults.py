@@ -135,7 +135,7 @@ class Level:
         self.__init__(**kept)  # type: ignore[misc]
 
     def flip(self) -> "Level":
-        """It is told, or over: as it was then, before it counts anew."""
+        """It is told, or over. Returns the level as it was then; counting begins again."""
         self.told, self.silent = not self.told, False
         seen = replace(self)
         self.clear()

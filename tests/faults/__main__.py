@@ -11,7 +11,6 @@ that has records stands still for longer than 30 s once the harm is over, memory
 import argparse
 import contextlib
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -46,25 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         sys.stdout.writelines(f"{fault.name:22} {fault.what}\n" for fault in _KNOWN.values())
         return 0
-    screen, began = Screen(options.json), time.monotonic()
-
-    def say(line: str) -> None:
-        screen.note(f"{time.monotonic() - began:6.1f} s  {line}")
-
+    screen = Screen(options.json)
     end_in_order()
     described = machine()
     told: dict[str, Json] = {}
     try:
         with _place(options.only) as at:
             for fault in options.only:
-                say(f"--- {fault.name}: {fault.what}")
+                screen.say(f"--- {fault.name}: {fault.what}")
                 try:
-                    told[fault.name], line = _suffered(fault, at, options, say)
+                    told[fault.name], line = _suffered(fault, at, options, screen.say)
                 except BenchmarkFailed as why:
-                    say(f"{fault.name} BROKEN: {why}")
+                    screen.say(f"{fault.name} BROKEN: {why}")
                     told[fault.name] = {"broken": [str(why)]}
                     continue
-                say(f"{fault.name}: {line}")
+                screen.say(f"{fault.name}: {line}")
     except (CannotStartKafka, CannotStartElasticsearch) as why:
         sys.stderr.write(f"faults: {why}\n")
         return 2
