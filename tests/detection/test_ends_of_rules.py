@@ -83,6 +83,19 @@ def test_a_rule_that_is_for_others_now_is_retired() -> None:
     assert said(lane) == []
 
 
+def test_a_series_whose_signal_is_open_is_remembered_for_longer_than_others_and_then_given_up() -> None:
+    """Half an hour is enough to forget a series of which nothing is wrong; the lane goes on by another one."""
+    slow = replace(of(Rule("slow", "latency_us", Comparison.ABOVE, 5e6)), give_up_buckets=540)
+    lane = RunLane({"0": slow}, limits=replace(LIMITS, subject_expiry_s=1_800))
+    lane.takes([good(at, at, latency_us=12_000_000) for at in range(30)])
+    for at in range(30, 7_800, 10):
+        lane.takes([good(at, at, application="other")])
+    no_data, given_up = said(lane)
+    assert (no_data.status, given_up.status) == (NO_DATA, SignalStatus.GIVEN_UP)
+    # Looked at each ten minutes, and forgotten at the first look after an hour and a half.
+    assert 5_400_000_000 <= given_up.event_time - no_data.since <= 6_000_000_000 + 20_000_000
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_slow_lane_ends_rules_at_the_same_records(seed: int) -> None:
     """Metrics that come and go, out of order, cut anywhere and gone on with elsewhere, with other settings on the way."""

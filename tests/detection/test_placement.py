@@ -114,7 +114,7 @@ def test_it_is_over_when_none_come_for_ten_minutes_and_told_again_when_they_come
     lane.takes([one(10_000 + turn, 9_000 + turn, stranger, None) for turn in range(60)])
     (_, again) = misplaced(lane)
     assert (again.application, again.first) == (stranger, True)
-    assert "sends no key" in again.reason
+    assert "sends no key; send tenant/application" in again.reason
 
 
 def test_the_events_of_those_beyond_the_first_ones_are_counted_and_one_that_is_over_makes_room() -> None:

@@ -661,7 +661,7 @@ MUTATIONS: Final = (
         "agents/detection/signals.py",
         "            if signal.row in kept:\n",
         "            if False:\n",
-        ("tests/detection", "tests/detectors/test_lasting.py", "tests/benchmarks/test_lasting.py"),
+        ("tests/detection/test_ends_of_rules.py",),
     ),
     Mutation(
         "only events that have its metric show that a rule is kept",
@@ -717,7 +717,7 @@ MUTATIONS: Final = (
         "agents/detection/signals.py",
         "            yield Change(signal, SignalStatus.RETIRED, why), detector.name\n",
         "            yield from ()\n",
-        ("tests/detection/test_changing_settings.py",),
+        ("tests/detection/test_ends_of_rules.py",),
     ),
     Mutation(
         "good records count against bad ones",
@@ -776,7 +776,7 @@ MUTATIONS: Final = (
         _PLACEMENT,
     ),
     Mutation(
-        "a misplaced application that is over is told again when it comes again",
+        "a misplaced application that is over keeps what was seen of its key",
         "agents/detection/placement.py",
         "            if row is None and not self._found[name].told and ",
         "            if not self._found[name].told and ",
