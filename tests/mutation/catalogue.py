@@ -92,7 +92,7 @@ MUTATIONS: Final = (
         "what aliases repeat in a settings file is bounded",
         "topology/settings_yaml.py",
         "            if count > _MOST_PLACES:\n",
-        "            if count < 0:\n",
+        "            if count > 10 * _MOST_PLACES:\n",
         ("tests/settings/test_limits.py",),
     ),
     Mutation(
