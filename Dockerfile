@@ -14,7 +14,7 @@ RUN mkdir vendor \
  && cp node_modules/uplot/LICENSE vendor/uPlot.LICENSE.txt
 
 FROM python:${PYTHON} AS build
-# Compiles schemas/kernel; the image itself has no compiler.
+# Compiles schemas/native; the image itself has no compiler.
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 # The Makefile's version.
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.8

@@ -1,4 +1,4 @@
-"""The wheel's kernel (schemas/kernel), compiled where the wheel is built. Without a C compiler the wheel has none, and what it installs is slower."""
+"""The wheel's kernel (schemas/native), compiled where the wheel is built. Without a C compiler the wheel has none, and what it installs is slower."""
 
 import sysconfig
 from importlib.util import module_from_spec, spec_from_file_location
@@ -13,7 +13,7 @@ class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compiles; a wheel that has the library is for this kind of machine only."""
-        spec = spec_from_file_location("building", Path(self.root, "schemas", "kernel", "building.py"))
+        spec = spec_from_file_location("building", Path(self.root, "schemas", "native", "building.py"))
         assert spec is not None
         assert spec.loader is not None
         building = module_from_spec(spec)

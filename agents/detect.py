@@ -9,8 +9,8 @@ from agents.detection.intake import Intake
 from agents.detection.lane import DetectLane
 from agents.detection.policy import Policy, policy_of
 from agents.detectors.settings_codec import from_json
-from schemas.columns import packaged_decoder
 from schemas.secrets import Secret
+from schemas.telemetry.columns import packaged_decoder
 from streams.contents import Reading
 from streams.crash_note import CrashNote
 from streams.position import Refused

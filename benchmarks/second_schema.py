@@ -9,8 +9,8 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
-from schemas import packaged
-from schemas.framing import PREFIX_BYTES, prefix
+from schemas.avro import packaged
+from schemas.avro.framing import PREFIX_BYTES, prefix
 from topology.cli import main
 from topology.traces.templates import Templates, Times
 

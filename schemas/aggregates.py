@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import packaged
-from schemas.avro import Primitive
-from schemas.binary import long_bytes, string_bytes
-from schemas.framing import prefix
+from schemas.avro import packaged
+from schemas.avro.binary import long_bytes, string_bytes
+from schemas.avro.framing import prefix
+from schemas.avro.schema import Primitive
 
 NAME: Final = "Aggregate"
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from schemas import coding, packaged
-from schemas.avro import Array, Enum, Primitive, Record, Type, Union
+from schemas.avro import coding, packaged
+from schemas.avro.schema import Array, Enum, Primitive, Record, Type, Union
 from schemas.bounds import MAX_EVENT_TIME, MAX_ID_BYTES, MIN_EVENT_TIME
 from schemas.errors import BadRecord, Reason
 from schemas.ids import record_id

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, TypeVar
 
+from schemas.avro.coding import Record
 from schemas.bounds import LATEST, MAX_ID_BYTES
-from schemas.coding import Record
 from schemas.errors import BadRecord, Reason
 from schemas.records import Anomaly, Incident, SignalChange
 

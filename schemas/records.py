@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from schemas.coding import Record
+from schemas.avro.coding import Record
 
 INTAKE: Final = "intake"
 """Detector of anomalies that are not about an application's calls, but about records of it that do not count as they should."""

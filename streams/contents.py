@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.framing import GUID_HEADER
-from schemas.packed import Packed
+from schemas.avro.framing import GUID_HEADER
+from schemas.native.packed import Packed
 from streams.batches import BatchHeader, FetchedBatch
 from streams.cutting import Broken, BrokenBatch, Headers, PlainRecords, Record, broken, check_header, cut, plain_records
 from streams.unpacking import NONE, CannotUnpack, TooLarge, unpacked

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import BadRecord
-from schemas.kernel.library import KERNEL
-from schemas.packed import Packed
+from schemas.native.library import KERNEL
+from schemas.native.packed import Packed
 from streams.batches import MAX_TIME_MS, NO_TIME, BatchHeader, FetchedBatch
 
 Int64s = npt.NDArray[np.int64]

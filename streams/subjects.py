@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.events import Events, Name, hashes_of
-from schemas.kernel.library import KERNEL
+from schemas.native.library import KERNEL
+from schemas.telemetry.events import Events, Name, hashes_of
 from streams.pages import page_key, seal, unseal
 
 Int64s = npt.NDArray[np.int64]
@@ -28,7 +28,7 @@ _FREE: Final = -1
 class Subjects:
     """Rows of subjects, given in the order of their first event; the first column of a name is the tenant.
 
-    Names are found by two independent 64-bit hashes (`schemas.events`, the seed chosen by the caller: random in a worker, since a producer who could
+    Names are found by two independent 64-bit hashes (`schemas.telemetry.events`, the seed chosen by the caller: random in a worker, since a producer who could
     guess it could make two names share a row). A pair of different names that share both, one in 2^128, would share a row; nothing that is written
     depends on the hashes.
 

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from schemas.quiet import STDERR
+from schemas.telemetry.quiet import STDERR
 from streams.ending import SAID_WITHIN_S, end_process
 from streams.position import Displaced
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.kernel.library import KERNEL, Layout
+from schemas.native.library import KERNEL, Layout
 from streams.sketch import BINS, OFFSET, SHIFT, bins_of
 from streams.tables import Table, TableSpec
 

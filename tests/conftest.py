@@ -9,7 +9,7 @@ import pytest
 from aiokafka.consumer import fetcher
 from hypothesis import settings
 
-from schemas.kernel.library import KERNEL
+from schemas.native.library import KERNEL
 from tests.servers import elasticsearch
 from tests.servers.elasticsearch import ElasticServer
 from tests.servers.kafka import KafkaServer, missing
@@ -26,7 +26,13 @@ def _own_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
 
 
-KERNEL_USERS: Final = ("schemas.columns", "schemas.events", "streams.cutting", "streams.subjects", "streams.windows")
+KERNEL_USERS: Final = (
+    "schemas.telemetry.columns",
+    "schemas.telemetry.events",
+    "streams.cutting",
+    "streams.subjects",
+    "streams.windows",
+)
 """Modules that ask whether there is a kernel."""
 
 

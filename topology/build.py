@@ -18,7 +18,7 @@ from agents.detect import detect_stage
 from agents.detectors.settings import DetectionSettings
 from agents.detectors.settings_codec import to_json
 from agents.heartbeat import Heartbeat
-from schemas.kernel.library import KERNEL
+from schemas.native.library import KERNEL
 from streams import topics
 from streams.allocation import settle
 from streams.brokers import CannotReachBroker, aiokafka_config, reach, told

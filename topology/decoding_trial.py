@@ -21,8 +21,8 @@ def framed(values: Iterable[bytes]) -> bytes:
 
 def decode_all(source: BinaryIO, out: TextIO) -> None:
     """Decode every record of `source` as a detect worker would, with every column."""
-    from schemas.columns import packaged_decoder
     from schemas.records import TelemetryEvent
+    from schemas.telemetry.columns import packaged_decoder
 
     decoder = packaged_decoder()
     columns = [field.name for field in dataclasses.fields(TelemetryEvent)]

@@ -7,8 +7,8 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict
 
-from schemas.quiet import STDERR
 from schemas.redacting import redacted
+from schemas.telemetry.quiet import STDERR
 
 MOST_BYTES: Final = 2048
 """A text in a log line is cut so that no line is much longer than this, bytes."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from agents.detection.population import Population
 from agents.detection.segment import Segment
-from schemas.events import Events
+from schemas.telemetry.events import Events
 
 
 def count_series(series: Population, segment: Segment) -> None:

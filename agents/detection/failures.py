@@ -14,8 +14,8 @@ import numpy.typing as npt
 import orjson
 
 from agents.detection.segment import Segment
-from schemas.events import NONE, Events
 from schemas.records import Breakdown, Status
+from schemas.telemetry.events import NONE, Events
 from streams.pages import page_key, seal, unseal
 
 Int64s = npt.NDArray[np.int64]

@@ -15,8 +15,8 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from schemas.events import Events, Name, hashes_of
 from schemas.records import SignalStatus
+from schemas.telemetry.events import Events, Name, hashes_of
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from agents.detection.failures import COLUMNS as FAILURE_COLUMNS
 from agents.detection.faults import NO_FAULTY, NO_TIME, Faulty, FaultyRecords
-from schemas.columns import Decoded, Decoder
+from schemas.avro.framing import GUID_HEADER, with_prefix
 from schemas.errors import BadRecord
-from schemas.events import Events
-from schemas.framing import GUID_HEADER, with_prefix
-from schemas.opening import opening_of
-from schemas.packed import Packed
+from schemas.native.packed import Packed
 from schemas.secrets import Secret
+from schemas.telemetry.columns import Decoded, Decoder
+from schemas.telemetry.events import Events
+from schemas.telemetry.opening import opening_of
 from streams import metrics
 from streams.blocks import Block
 from streams.control import NUMBER, SETTINGS, TICK, Publication, header, passed, publication

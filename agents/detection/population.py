@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detectors.contract import Closed, Kind
-from schemas.events import Events
+from schemas.telemetry.events import Events
 from streams.subjects import Subjects
 from streams.tables import Table, TableSpec
 from streams.windows import Columns, Windows, WindowSpec

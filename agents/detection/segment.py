@@ -8,7 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from agents.detectors.contract import Names
-from schemas.events import NONE, Events
+from schemas.telemetry.events import NONE, Events
 
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ from benchmarks.exactness_run.plan import PARTITIONS, SPAN_US
 from benchmarks.foreign_run.clients import CLIENTS, Running
 from benchmarks.foreign_run.traffic import Ledger, Traffic
 from benchmarks.showing import BenchmarkFailed
-from schemas import packaged
+from schemas.avro import packaged
 from schemas.records import Operation, Status, TelemetryEvent
 from topology.traces.outbox import load_config
 

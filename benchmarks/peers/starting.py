@@ -15,7 +15,7 @@ from benchmarks.peers.catalogue import ENGINES, Engine
 from benchmarks.peers.marks import Listener
 from benchmarks.peers.work import GRACE_S, WINDOW_S
 from benchmarks.showing import BenchmarkFailed
-from schemas import packaged
+from schemas.avro import packaged
 
 KEYED: Final = "peers-keyed"
 """The copy of the telemetry whose record keys are application and model."""

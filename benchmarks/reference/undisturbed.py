@@ -13,9 +13,9 @@ from agents.detection.lane import DetectLane
 from agents.detection.policy import Policy, policy_of
 from agents.detectors.settings import DetectionSettings
 from benchmarks.reference.reading import Stored
-from schemas.columns import packaged_decoder
 from schemas.records import Anomaly, Incident, SignalChange
 from schemas.secrets import Secret
+from schemas.telemetry.columns import packaged_decoder
 from streams.blocks import Block
 from streams.contents import Content, Part
 from streams.control import SIGNAL, WATERMARK, header

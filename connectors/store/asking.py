@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 
 from connectors.store.port import MAX_PAGE, METRICS, BadSearch, Search
-from schemas.avro import Enum, Primitive, Type, Union
+from schemas.avro.schema import Enum, Primitive, Type, Union
 from schemas.bounds import MAX_EVENT_TIME
 from schemas.documents import schema_of
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from connectors.store.port import VERSION
-from schemas.avro import Array, Enum, Json, Primitive, Record, Type, Union
+from schemas.avro.schema import Array, Enum, Json, Primitive, Record, Type, Union
 from schemas.documents import Kind, schema_of
 
 ID: Final = "document_id"

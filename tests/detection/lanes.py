@@ -9,9 +9,9 @@ from agents.detection.intake import Intake
 from agents.detection.lane import DetectLane
 from agents.detection.policy import policy_of
 from agents.detectors.settings import DetectionSettings
-from schemas.columns import packaged_decoder
 from schemas.records import Anomaly
 from schemas.secrets import Secret
+from schemas.telemetry.columns import packaged_decoder
 from streams.blocks import Block
 from streams.outgoing import REASON, Outgoing
 from streams.settings import Lanes

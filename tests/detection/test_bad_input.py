@@ -7,8 +7,8 @@ import pytest
 
 from agents.detection.intake import AHEAD, BEHIND, SKIPPED, UNSIGNED
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
+from schemas.avro.framing import GUID_HEADER, prefix
 from schemas.errors import Reason
-from schemas.framing import GUID_HEADER, prefix
 from schemas.records import Feature, QualityScore, SecurityFinding, Settings
 from schemas.secrets import Secret
 from streams.control import NUMBER, PASSED, SETTINGS, SIGNATURE, TICK, Publication, settings_control, sign, tick

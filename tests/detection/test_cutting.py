@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
-from schemas.framing import prefix
+from schemas.avro.framing import prefix
 from schemas.records import Aggregate, QualityScore, Status
 from streams.control import SETTINGS, SIGNATURE, Publication, settings_control, sign, tick
 from streams.settings import Lanes

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from agents.detection import faults as module
 from agents.detection.faults import CROWD, NO_TIME, OTHER, Fault, Faults, FaultyRecords
-from schemas.events import FrameEvents
 from schemas.records import SignalStatus
+from schemas.telemetry.events import FrameEvents
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 

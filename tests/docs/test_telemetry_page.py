@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from schemas import packaged
-from schemas.validity import MAX_ID_BYTES, NUMBERS, RANGES, TEXTS
+from schemas.avro import packaged
+from schemas.telemetry.validity import MAX_ID_BYTES, NUMBERS, RANGES, TEXTS
 
 ROWS = {
     line.split("|")[1].strip(" `"): line

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from agents.detection.lane import DetectLane
-from schemas.columns import Decoded, Decoder
+from schemas.telemetry.columns import Decoded, Decoder
 from tests.faults import older
 from topology.cli import main
 from topology.decoding_trial import decode_all

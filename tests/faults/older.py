@@ -8,7 +8,7 @@ import fastavro
 
 from benchmarks import second_schema
 from benchmarks.second_schema import ID, packaged_source
-from schemas.framing import PREFIX_BYTES, prefix
+from schemas.avro.framing import PREFIX_BYTES, prefix
 
 _LACKS: Final = frozenset({"queue_time_us", "retries", "region", "security", "response_hash"})
 

@@ -15,7 +15,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
-from schemas.binary import long_bytes
+from schemas.avro.binary import long_bytes
 from streams.batches import FetchedBytes
 from streams.blocks import Block
 from streams.contents import Reading

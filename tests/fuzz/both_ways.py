@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from aiokafka.record.util import calc_crc32c
 
-from schemas.columns import Decoded, packaged_decoder
+from schemas.telemetry.columns import Decoded, packaged_decoder
 from streams.blocks import Block
 from streams.contents import Reading
 from tests.conftest import take_kernel_away

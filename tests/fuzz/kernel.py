@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.kernel.building import SOURCE
+from schemas.native.building import SOURCE
 
 HARNESS = Path(__file__).with_name("kernel_harness.c")
 FLAGS = ("-std=c11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")

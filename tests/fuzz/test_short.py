@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.kernel.library import KERNEL
+from schemas.native.library import KERNEL
 from tests.conftest import without
 from tests.fuzz import both_ways, kernel
 from tests.fuzz.corpus import CORPUS

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.aggregates import aggregate_bodies, bucket_part, double_names, subject_prefix
-from schemas.coding import framed
+from schemas.avro.coding import framed
 from schemas.records import Aggregate
 
 _longs = st.integers(-(2**63), 2**63 - 1)

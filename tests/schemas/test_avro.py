@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from schemas import packaged
-from schemas.avro import Array, Json, Primitive, RefusedSchema, Union, min_bytes, parse
+from schemas.avro import packaged
+from schemas.avro.schema import Array, Json, Primitive, RefusedSchema, Union, min_bytes, parse
 
 
 def record(name: str, *types: Json) -> dict[str, Json]:

@@ -12,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from schemas import packaged, records
-from schemas.avro import Enum, Field, Json, Primitive, Record
-from schemas.binary import long_bytes
-from schemas.blocks import BlockReader
-from schemas.columns import Decoded, Decoder, decode, packaged_decoder
+from schemas import records
+from schemas.avro import packaged
+from schemas.avro.binary import long_bytes
+from schemas.avro.framing import PREFIX_BYTES, prefix
+from schemas.avro.schema import Enum, Field, Json, Primitive, Record
 from schemas.errors import Reason
-from schemas.framing import PREFIX_BYTES, prefix
 from schemas.records import Operation, QualityScore, Status, TelemetryEvent
+from schemas.telemetry.avro_blocks import BlockReader
+from schemas.telemetry.columns import Decoded, Decoder, decode, packaged_decoder
 from tests.schemas.events import ALL_COLUMNS, event, events
 
 pytestmark = pytest.mark.usefixtures("either_kernel")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from schemas import packaged
-from schemas.avro import Json, parse
-from schemas.coding import framed
-from schemas.columns import Decoder, decode
+from schemas.avro import packaged
+from schemas.avro.coding import framed
+from schemas.avro.evolution import problems
+from schemas.avro.schema import Json, parse
 from schemas.errors import BadRecord
-from schemas.evolution import problems
 from schemas.records import TelemetryEvent
+from schemas.telemetry.columns import Decoder, decode
 from tests.schemas.events import event
 
 pytestmark = pytest.mark.usefixtures("either_kernel")

@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
+from schemas.avro.framing import GUID_HEADER, prefix, schema_id_of, with_prefix
 from schemas.errors import BadRecord, Reason
-from schemas.framing import GUID_HEADER, prefix, schema_id_of, with_prefix
 
 GUID = UUID("0b6b7d5e-6b2f-4f0e-9a53-2d6f0c1a7e11")
 

@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from schemas import columns as decoding
-from schemas import packaged
-from schemas.binary import long_bytes
-from schemas.columns import Decoded, Decoder
-from schemas.events import KernelEvents
-from schemas.framing import prefix
-from schemas.kernel.building import SOURCE, CannotCompile, build
-from schemas.kernel.library import ABI, KERNEL
-from schemas.packed import Packed
+from schemas.avro import packaged
+from schemas.avro.binary import long_bytes
+from schemas.avro.framing import prefix
+from schemas.native.building import SOURCE, CannotCompile, build
+from schemas.native.library import ABI, KERNEL
+from schemas.native.packed import Packed
 from schemas.records import Feature, Label, QualityScore, TelemetryEvent
+from schemas.telemetry import columns as decoding
+from schemas.telemetry.columns import Decoded, Decoder
+from schemas.telemetry.events import KernelEvents
 from tests.conftest import without
 from tests.schemas.events import event, events
 from tests.schemas.test_columns import OTHER, SECOND, THREE, one_by_one, reasons, second
@@ -283,9 +283,9 @@ def test_records_that_lie_with_steps_between_are_read_where_they_are() -> None:
 _AT_THE_EDGE = """
 import ctypes, mmap, random, struct, sys
 import numpy as np
-from schemas.columns import packaged_decoder
-from schemas.kernel.library import KERNEL
-from schemas.packed import Packed
+from schemas.telemetry.columns import packaged_decoder
+from schemas.native.library import KERNEL
+from schemas.native.packed import Packed
 from tests.schemas.events import event
 from schemas.records import Feature, QualityScore
 

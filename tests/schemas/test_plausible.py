@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from schemas.avro.coding import Record
 from schemas.bounds import LATEST
-from schemas.coding import Record
 from schemas.errors import BadRecord, Reason
 from schemas.plausible import MAX_BYTES, MAX_NAME_BYTES, MAX_TEXT_BYTES, plausible
 from schemas.records import Anomaly, Incident, IncidentChange, SignalChange, SignalStatus

@@ -9,11 +9,11 @@ import pytest
 
 _DECODES = """
 import os, sys
-from schemas.columns import packaged_decoder
+from schemas.telemetry.columns import packaged_decoder
 from schemas.records import Operation, Status, TelemetryEvent
 if {without}:
-    import schemas.columns
-    schemas.columns.KERNEL = None
+    import schemas.telemetry.columns
+    schemas.telemetry.columns.KERNEL = None
 good = TelemetryEvent(event_id="e", event_time=1_760_000_000_000_000, tenant="acme", application="shop", model="m",
     operation=Operation.CHAT, status=Status.SUCCESS, latency_us=1).to_bytes()
 bad = [good[:5] + b"abc", good[:-3], good + b"x", b"garbage", b"", None, good[:5] + b"\\xff" * 40]
@@ -39,7 +39,7 @@ def test_records_that_do_not_decode_print_nothing(without: bool) -> None:
 
 _TELLS = """
 import faulthandler, os
-from schemas.quiet import STDERR
+from schemas.telemetry.quiet import STDERR
 from topology import logs
 logs.configure("info")
 with STDERR.quiet(), STDERR.quiet():

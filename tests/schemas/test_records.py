@@ -8,10 +8,11 @@ from types import NoneType, UnionType
 import pytest
 from hypothesis import given, settings
 
-from schemas import packaged, records
-from schemas.avro import Array, Enum, Field, Primitive, Record, Type, Union
-from schemas.coding import Record as TypedRecord
-from schemas.coding import framed
+from schemas import records
+from schemas.avro import packaged
+from schemas.avro.coding import Record as TypedRecord
+from schemas.avro.coding import framed
+from schemas.avro.schema import Array, Enum, Field, Primitive, Record, Type, Union
 from schemas.errors import BadRecord, Reason
 from schemas.records import Evidence, Severity, TelemetryEvent
 from tests.schemas.events import event, events

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from schemas.avro.coding import framed
 from schemas.bounds import (
     MAX_COST_NANO,
     MAX_DURATION_US,
@@ -14,10 +15,9 @@ from schemas.bounds import (
     MAX_TOKENS,
     MIN_EVENT_TIME,
 )
-from schemas.coding import framed
-from schemas.columns import decode
 from schemas.errors import Reason
 from schemas.records import Feature, Label, QualityScore, SecurityFinding
+from schemas.telemetry.columns import decode
 from tests.schemas.events import ALL_COLUMNS, event
 
 pytestmark = pytest.mark.usefixtures("either_kernel")

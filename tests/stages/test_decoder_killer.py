@@ -17,7 +17,7 @@ DEADLY = b"of which the decoder dies"
 
 DIES = f"""
 import os, signal
-from schemas.columns import Decoder
+from schemas.telemetry.columns import Decoder
 
 stock = Decoder.decode
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.events import FrameEvents
+from schemas.telemetry.events import FrameEvents
 from streams.subjects import OVERFLOW, Name, Subjects, UInt64s
 from tests.streams.topic import CompactedTopic
 

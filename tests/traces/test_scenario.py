@@ -8,9 +8,9 @@ from statistics import mean, median
 
 import pytest
 
-from schemas import packaged
-from schemas.columns import Decoder
+from schemas.avro import packaged
 from schemas.records import Status, TelemetryEvent
+from schemas.telemetry.columns import Decoder
 from topology.scoring import family
 from topology.traces.applications import SERIES, user_id
 from topology.traces.faults import FAULTS, Fault, FaultKind, labels

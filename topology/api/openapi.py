@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from schemas import packaged
+from schemas.avro import packaged
 from topology.api import queries, texts, times
 from topology.api.routes import Route, Shape
 

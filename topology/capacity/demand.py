@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from schemas.limits import MAX_RECORD_BYTES
+from schemas.avro.limits import MAX_RECORD_BYTES
 from schemas.units import number
 from topology.capacity import measured
 from topology.capacity.measured import Constant

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from schemas.framing import PREFIX_BYTES
+from schemas.avro.framing import PREFIX_BYTES
 from schemas.records import TelemetryEvent
 
 ID_LENGTH: Final = 32

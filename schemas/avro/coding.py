@@ -9,10 +9,10 @@ from io import BytesIO
 from types import ModuleType
 from typing import Final, Self, TypeVar, get_args, get_origin, get_type_hints
 
-from schemas import packaged
-from schemas.avro import Json
+from schemas.avro import packaged
+from schemas.avro.framing import PREFIX_BYTES, prefix, schema_id_of
+from schemas.avro.schema import Json
 from schemas.errors import BadRecord, Reason
-from schemas.framing import PREFIX_BYTES, prefix, schema_id_of
 
 _R = TypeVar("_R", bound="Record")
 
@@ -92,7 +92,7 @@ class Record:
     def from_bytes(cls, value: bytes) -> Self:
         """The record that `to_bytes`, or another writer of any version of its schema, has written.
 
-        Raises BadRecord as `read` does. What the values mean is not checked here: `schemas.validity` does that.
+        Raises BadRecord as `read` does. What the values mean is not checked here: `schemas.telemetry.validity` does that.
         """
         return _built(cls, read(cls.__name__, value))
 

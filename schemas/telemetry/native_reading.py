@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemas.avro import Json, Record
-from schemas.blocks import BlockReader
-from schemas.events import NONE, KernelEvents
-from schemas.kernel.library import Kernel, Schemas, Verdicts, address_of
-from schemas.kernel.programs import BETWEEN, NotCompiled, Slots, compiled
-from schemas.packed import NOTHING, packed
-from schemas.validity import CHECKED
+from schemas.avro.schema import Json, Record
+from schemas.native.library import Kernel, Schemas, Verdicts, address_of
+from schemas.native.packed import NOTHING, packed
+from schemas.telemetry.avro_blocks import BlockReader
+from schemas.telemetry.events import NONE, KernelEvents
+from schemas.telemetry.programs import BETWEEN, NotCompiled, Slots, compiled
+from schemas.telemetry.validity import CHECKED
 
 
 @dataclass(frozen=True, slots=True)

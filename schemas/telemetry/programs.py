@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.avro import Array, Enum, Fixed, Primitive, Record, Type, Union, min_bytes
-from schemas.blocks import nullable_part
+from schemas.avro.schema import Array, Enum, Fixed, Primitive, Record, Type, Union, min_bytes
 from schemas.bounds import MAX_ID_BYTES
-from schemas.validity import NUMBERS, RANGES, TEXTS
+from schemas.telemetry.avro_blocks import nullable_part
+from schemas.telemetry.validity import NUMBERS, RANGES, TEXTS
 
 _LONG, _TEXT, _DOUBLE, _FIXED, _BOOLEAN, _NULLABLE, _ARRAY = range(1, 8)
 _NOWHERE: Final = -1
@@ -44,7 +44,7 @@ class Slots:
 
 
 def compiled(writer: Record, slots: Slots) -> list[int]:
-    """The program for records of a schema that `schemas.blocks` reads, into these slots. Beside the schema it holds them to `schemas.validity`."""
+    """The program for records of a schema that `schemas.telemetry.avro_blocks` reads, into these slots. Beside the schema it holds them to `schemas.telemetry.validity`."""
     words: list[int] = []
     for field in writer.fields:
         words += _operation(field.type, field.name, "", slots)
@@ -60,7 +60,7 @@ def _operation(kind: Type, name: str, part: str, slots: Slots) -> list[int]:
         case Primitive("string"):
             slot = _NOWHERE if part else slots.texts.get(name, _NOWHERE)
             fewest, most = (_FEWEST[name], MAX_ID_BYTES) if name in _FEWEST and not part else (0, _MOST)
-            # Of texts that nobody asks for, only ids and what stands in lists must be UTF-8 (schemas.columns).
+            # Of texts that nobody asks for, only ids and what stands in lists must be UTF-8 (schemas.telemetry.columns).
             return [_TEXT, slot, fewest, most, int(bool(part) or slot != _NOWHERE or name in _FEWEST)]
         case Primitive("bytes"):
             return [_TEXT, _NOWHERE, 0, _MOST, 0]

@@ -27,7 +27,7 @@ _AT: Final = ctypes.c_void_p
 
 @dataclass(frozen=True, slots=True)
 class Schemas:
-    """What `decode` is to read: ids, where each one's program starts and the last one ends, and the programs (schemas.kernel.programs)."""
+    """What `decode` is to read: ids, where each one's program starts and the last one ends, and the programs (schemas.telemetry.programs)."""
 
     ids: Int64s
     starts: Int64s

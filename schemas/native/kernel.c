@@ -142,7 +142,7 @@ int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t
 
 /* ---- Avro to columns ---- */
 
-/* What a schema is made into (schemas/kernel/programs.py): operations of some words each, in the order of the bytes. */
+/* What a schema is made into (schemas/telemetry/programs.py): operations of some words each, in the order of the bytes. */
 enum {
     LONG = 1,     /* slot, least, most */
     TEXT = 2,     /* slot, fewest bytes, most bytes, whether it must be UTF-8 */

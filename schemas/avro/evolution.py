@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from schemas.avro import Array, Enum, Field, Fixed, Map, Primitive, Record, Type, Union
+from schemas.avro.schema import Array, Enum, Field, Fixed, Map, Primitive, Record, Type, Union
 
 _PROMOTIONS: Final = {
     "int": ("long", "float", "double"),

@@ -6,9 +6,9 @@ bytes end, or make room for them first.
 
 from typing import Final
 
-from schemas.avro import Array, Enum, Field, Fixed, Map, Primitive, Record, Type, Union, min_bytes
+from schemas.avro.framing import PREFIX_BYTES
+from schemas.avro.schema import Array, Enum, Field, Fixed, Map, Primitive, Record, Type, Union, min_bytes
 from schemas.errors import BadRecord, Reason
-from schemas.framing import PREFIX_BYTES
 
 _WIDTHS: Final = {"null": 0, "boolean": 1, "float": 4, "double": 8}
 _WORD: Final = 64

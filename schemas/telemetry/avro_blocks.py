@@ -1,4 +1,4 @@
-"""Many records of one schema as one in-memory Avro block, which polars reads to columns: what reads all that the kernel (schemas.kernel) does not.
+"""Many records of one schema as one in-memory Avro block, which polars reads to columns: what reads all that the kernel (schemas.native) does not.
 
 A block has no boundaries between records, so it gets some. Its schema is the records' own with a `double` before and
 after: the one before covers the five bytes of framing (and three of padding), the one after eight bytes that we put
@@ -15,10 +15,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from schemas.avro import Array, Enum, Field, Fixed, Json, Map, Primitive, Record, Type, Union
-from schemas.binary import long_bytes
-from schemas.framing import prefix
-from schemas.quiet import STDERR
+from schemas.avro.binary import long_bytes
+from schemas.avro.framing import prefix
+from schemas.avro.schema import Array, Enum, Field, Fixed, Json, Map, Primitive, Record, Type, Union
+from schemas.telemetry.quiet import STDERR
 
 _SYNC: Final = b"sentinel-columns"
 _PADDING: Final = b"\0\0\0"

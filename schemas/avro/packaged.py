@@ -7,7 +7,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from schemas.avro import Json, Record, parse
+from schemas.avro.schema import Json, Record, parse
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from schemas import packaged
+from schemas.avro import packaged
+from schemas.avro.framing import PREFIX_BYTES, prefix
 from schemas.bounds import MAX_ID_BYTES
-from schemas.framing import PREFIX_BYTES, prefix
 
 _READABLE: Final = frozenset(prefix(schema_id) for schema_id in packaged.ids_of("TelemetryEvent"))
 """Prefixes of records that begin with event_id, event_time, tenant and application; a test holds all versions to that."""

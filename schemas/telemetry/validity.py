@@ -58,7 +58,7 @@ def check(frame: pl.DataFrame) -> list[tuple[int, BadRecord]]:
     """The rows that make no sense, in order, each with one thing that is wrong with it: texts before whole numbers before
     lists, and among them in the order of the tables above.
 
-    `frame` has the columns `CHECKED`, in the dtypes of `schemas.blocks.dtypes`. Null is never wrong. Costs a look at each
+    `frame` has the columns `CHECKED`, in the dtypes of `schemas.telemetry.avro_blocks.dtypes`. Null is never wrong. Costs a look at each
     column's least and largest value as long as these are as they should be.
     """
     bad: dict[int, BadRecord] = {}

@@ -7,7 +7,7 @@ from typing import Final, overload
 import numpy as np
 import numpy.typing as npt
 
-from schemas.kernel.library import address_of
+from schemas.native.library import address_of
 
 Int64s = npt.NDArray[np.int64]
 

@@ -9,17 +9,18 @@ from typing import Final, TypeAlias, cast
 import numpy as np
 import polars as pl
 
-from schemas import evolution, packaged, validity
-from schemas.avro import Enum, Json, Record, RefusedSchema, parse
-from schemas.blocks import BlockReader, NotReadable, dtypes
-from schemas.coding import read_body
+from schemas.avro import evolution, packaged
+from schemas.avro.coding import read_body
+from schemas.avro.framing import PREFIX_BYTES, prefix, schema_id_of
+from schemas.avro.limits import MAX_RECORD_BYTES, check_value
+from schemas.avro.schema import Enum, Json, Record, RefusedSchema, parse
+from schemas.avro.walking import check_extent
 from schemas.errors import BadRecord, Reason
-from schemas.events import Events, FrameEvents
-from schemas.framing import PREFIX_BYTES, prefix, schema_id_of
-from schemas.kernel.library import GOOD, KERNEL, TRAILING, UNDECODABLE, UNSURE
-from schemas.kernel.reading import KernelReader
-from schemas.limits import MAX_RECORD_BYTES, check_value
-from schemas.walking import check_extent
+from schemas.native.library import GOOD, KERNEL, TRAILING, UNDECODABLE, UNSURE
+from schemas.telemetry import validity
+from schemas.telemetry.avro_blocks import BlockReader, NotReadable, dtypes
+from schemas.telemetry.events import Events, FrameEvents
+from schemas.telemetry.native_reading import KernelReader
 
 Positions: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -78,7 +79,7 @@ class Decoder:
         """The asked columns of the good values, and what is wrong with the others.
 
         A value is good when it is a record of an allowed schema from its first byte to its last, and when
-        `schemas.validity` finds nothing wrong with it. Which values are good, and their columns, does not depend on what
+        `schemas.telemetry.validity` finds nothing wrong with it. Which values are good, and their columns, does not depend on what
         other values stand beside them, nor on the columns asked for (but that bytes which are no UTF-8 are found only
         in texts that are asked for, or are ids). Raises KeyError for a column that there is not.
 

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.kernel.library import KERNEL
-from schemas.kernel.programs import Slots
-from schemas.packed import NOTHING, Packed
+from schemas.native.library import KERNEL
+from schemas.native.packed import NOTHING, Packed
+from schemas.telemetry.programs import Slots
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -17,7 +17,7 @@ Bools = npt.NDArray[np.bool_]
 Name: TypeAlias = tuple[str, ...]
 
 NONE: Final = -1
-"""In a column of whole numbers: the event has no such number. None of ours is negative (`schemas.validity`)."""
+"""In a column of whole numbers: the event has no such number. None of ours is negative (`schemas.telemetry.validity`)."""
 
 _ODD: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64)
 

@@ -1,10 +1,10 @@
-"""What is refused of a record before it is decoded. (What is refused of a schema: `schemas.avro.parse`.)"""
+"""What is refused of a record before it is decoded. (What is refused of a schema: `schemas.avro.schema.parse`.)"""
 
 from collections.abc import Container
 from typing import Final
 
+from schemas.avro.framing import schema_id_of
 from schemas.errors import BadRecord, Reason
-from schemas.framing import schema_id_of
 
 MAX_RECORD_BYTES: Final = 262_144
 """Largest framed record, bytes, unless told otherwise."""

@@ -1,4 +1,4 @@
-"""`python schemas/kernel/building.py`: compiles kernel.c beside itself; the wheel's build does the same (hatch_build.py). It needs a C compiler,
+"""`python schemas/native/building.py`: compiles kernel.c beside itself; the wheel's build does the same (hatch_build.py). It needs a C compiler,
 `cc` or what `CC` names, and nothing else, not even Python's own headers. What comes of it fits every Python on this kind of machine."""
 
 import os
