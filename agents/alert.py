@@ -17,11 +17,11 @@ from schemas.errors import BadRecord
 from schemas.plausible import plausible
 from schemas.records import Command, CommandKind, Incident
 from streams import metrics
-from streams.blocks import Block
-from streams.command_log import Arrived
-from streams.outgoing import Step, dead_letter
-from streams.stage import LaneProgram, Stage
-from streams.topics import TopicNames
+from streams.admin.topics import TopicNames
+from streams.client.blocks import Block
+from streams.control.command_log import Arrived
+from streams.lane.outgoing import Step, dead_letter
+from streams.lane.program import LaneProgram, Stage
 
 _log = structlog.get_logger("sentinel.alert")
 
@@ -60,7 +60,7 @@ class Surroundings:
 
 
 class AlertLane:
-    """One partition of incidents (streams.stage: `LaneProgram`). It lives in wall-clock time: `now` is asked once per step.
+    """One partition of incidents (streams.lane.program: `LaneProgram`). It lives in wall-clock time: `now` is asked once per step.
 
     Commands that the worker has read are obeyed before each block and at each wake, once for each lane: which ones were is in the lane's state.
     """

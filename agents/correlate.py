@@ -13,13 +13,13 @@ from schemas.plausible import MAX_LANE, plausible
 from schemas.records import Anomaly, Command, CommandKind, Incident, SignalChange
 from schemas.secrets import Secret
 from streams import metrics
-from streams.blocks import Block
-from streams.command_log import lane_command
-from streams.control import SIGNAL, TICK, WATERMARK, header, passed
-from streams.outgoing import Outgoing, Step, dead_letter
+from streams.admin.topics import TopicNames
+from streams.client.blocks import Block
+from streams.control.command_log import lane_command
+from streams.control.records import SIGNAL, TICK, WATERMARK, header, passed
+from streams.lane.outgoing import Outgoing, Step, dead_letter
+from streams.lane.program import LaneProgram, Stage
 from streams.samples import Sample
-from streams.stage import LaneProgram, Stage
-from streams.topics import TopicNames
 
 NO_KEY: Final = Secret("")
 _OTHERS = "(others)"
@@ -29,7 +29,7 @@ _MOST_DIGITS = 18
 
 
 class CorrelateLane:
-    """One partition of anomalies (streams.stage: `LaneProgram`)."""
+    """One partition of anomalies (streams.lane.program: `LaneProgram`)."""
 
     def __init__(
         self, partition: int, settings: CorrelationSettings, names: TopicNames, control_key: Secret = NO_KEY

@@ -15,8 +15,8 @@ from agents.alerting.reasons import Attempt
 from agents.alerting.retrying import GiveUp, RetryAt, after_attempt
 from agents.alerting.settings import RetrySettings
 from streams import metrics
-from streams.lanes import LaneSet
-from streams.outgoing import Step
+from streams.lane.lane_set import LaneSet
+from streams.lane.outgoing import Step
 
 _log = structlog.get_logger("sentinel.alert")
 

@@ -11,13 +11,13 @@ from agents.detection.policy import Policy, policy_of
 from agents.detectors.settings_codec import from_json
 from schemas.secrets import Secret
 from schemas.telemetry.columns import packaged_decoder
-from streams.contents import Reading
-from streams.crash_note import CrashNote
-from streams.position import Refused
+from streams.admin.topics import TopicNames
+from streams.client.contents import Reading
+from streams.control.settings_log import SettingsLog
+from streams.lane.program import LaneProgram, Stage
+from streams.process.crash_note import CrashNote
 from streams.settings import Lanes
-from streams.settings_log import SettingsLog
-from streams.stage import LaneProgram, Stage
-from streams.topics import TopicNames
+from streams.state.position import Refused
 
 
 @dataclass(slots=True)

@@ -21,15 +21,16 @@ from agents.sinking.sampling import LooksBack, cited, sampled
 from agents.sinking.settings import EventsKept, SinkSettings
 from schemas.documents import Document, Kind, Refused, StoreUnavailable
 from schemas.errors import Reason
-from streams import blocks, connections, fetched, metrics
-from streams.contents import MAX_BATCH_BYTES, Reading
-from streams.ending import bounded, is_temporary
-from streams.fetching import check_fetching
-from streams.outgoing import Outgoing, dead_letter
-from streams.position import Displaced
+from streams import metrics
+from streams.admin.topics import TopicNames
+from streams.client import blocks, connections, fetch_parsing
+from streams.client.contents import MAX_BATCH_BYTES, Reading
+from streams.client.fetching import check_fetching
+from streams.client.transactions import OpenTransactions
+from streams.exit_status import bounded, is_temporary
+from streams.lane.outgoing import Outgoing, dead_letter
 from streams.settings import Broker
-from streams.topics import TopicNames
-from streams.transactions import OpenTransactions
+from streams.state.position import Displaced
 
 _log = structlog.get_logger("sentinel.sink")
 
@@ -123,7 +124,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop; then the write under way is waited for a little. Raises what broker and store raise."""
-        fetched.install(Reading(self._max_batch_bytes))
+        fetch_parsing.install(Reading(self._max_batch_bytes))
         connections.install()
         _begin_counting(self._kinds.values())
         self._ids = await self._topics.look()

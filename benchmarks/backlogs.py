@@ -14,7 +14,7 @@ from benchmarks.installation import PARTITIONS, Installation, Kept, Usage, Worke
 from benchmarks.scraping import Scrape
 from benchmarks.second_schema import Mixed
 from benchmarks.showing import BenchmarkFailed, Screen
-from streams.inspection import lanes
+from streams.admin.inspection import lanes
 from topology.reading import span
 from topology.traces.ordinary import Population, ordinary_events
 from topology.traces.playing import Played, fill

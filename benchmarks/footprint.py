@@ -28,7 +28,7 @@ from benchmarks.machine import machine
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from benchmarks.stages import Stages, supervised
 from schemas.documents import Kind
-from streams.topics import STAGES
+from streams.admin.topics import STAGES
 from tests.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
 from topology.traces import scenario
 from topology.traces.playing import play

@@ -22,9 +22,9 @@ from agents.detectors.settings import DetectionSettings
 from benchmarks.scraping import Scrape, is_ready, scrape
 from benchmarks.showing import BenchmarkFailed
 from schemas.secrets import Secret
-from streams.brokers import reach
+from streams.admin.topics import TopicNames, create, specs
+from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
-from streams.topics import TopicNames, create, specs
 from tests.servers.kafka import CannotStartKafka, KafkaServer
 from topology.memory import shared_out_mb
 from topology.orphans import PARENT

@@ -22,8 +22,8 @@ from benchmarks.documents import Documents, held, newest, told
 from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Kind, document
 from schemas.records import Incident, TelemetryEvent
+from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
 from streams.settings import Broker, Lanes
-from streams.topics import EMBEDDED_PARTITIONS, TopicNames
 from tests.servers.elasticsearch import ElasticServer
 from topology.commands.options import UserError
 from topology.demo_installation import WORKERS, Installation, installed

@@ -25,10 +25,10 @@ from benchmarks.reference.reading import Stored
 from benchmarks.reference.undisturbed import Program, correlate_lane, detect_lane
 from schemas.records import Incident, IncidentChange, IncidentState, Operation, Status, TelemetryEvent
 from schemas.secrets import Secret
-from streams.control import TICK
-from streams.outgoing import Outgoing
+from streams.admin.topics import TopicNames
+from streams.control.records import TICK
+from streams.lane.outgoing import Outgoing
 from streams.settings import Lanes
-from streams.topics import TopicNames
 
 HOURS: Final = (1.0, 3.0, 24.0)
 BEFORE_S: Final = 1800

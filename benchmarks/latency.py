@@ -35,8 +35,8 @@ from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_orde
 from benchmarks.stages import Stages, supervised
 from benchmarks.stamps import marked
 from schemas.records import Severity
+from streams.admin.topics import STAGES, TopicNames
 from streams.settings import Broker
-from streams.topics import STAGES, TopicNames
 from topology.memory import shared_out_mb
 from topology.traces.ordinary import MARKED_LATENCY_US, Population
 from topology.traces.playing import Played

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from benchmarks.aside import Answering, taken
-from streams.topics import STAGES
+from streams.admin.topics import STAGES
 from tests.receivers.services import ROUTING_KEY, pagerduty
 
 SINK: Final = "sink"

@@ -20,7 +20,7 @@ from benchmarks.installation import Installation, installed, wait_until
 from benchmarks.machine import machine
 from benchmarks.scraping import is_ready
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
-from streams.topics import STAGES
+from streams.admin.topics import STAGES
 from topology.memory import shared_out_mb
 from topology.ports import free_port
 

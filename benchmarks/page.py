@@ -30,8 +30,8 @@ from connectors.store.embedded import EmbeddedStore
 from schemas.documents import Document, Kind
 from schemas.records import IncidentState, Severity
 from schemas.secrets import Secret
+from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
-from streams.topics import EMBEDDED_PARTITIONS
 from tests.page import browser
 from tests.store.documents import SECOND, aggregate, anomaly, incident, notification, of
 from topology.api.commands import Commands

@@ -32,7 +32,7 @@ from benchmarks.stages import Stages, supervised
 from benchmarks.stamps import follow
 from schemas.errors import BadRecord
 from schemas.records import Anomaly
-from streams.inspection import lanes
+from streams.admin.inspection import lanes
 from topology.supervisor import RestartPolicy
 from topology.traces.ordinary import MARKED_LATENCY_US, Population
 from topology.traces.playing import backlog

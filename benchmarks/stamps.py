@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
 
-from streams.brokers import librdkafka_config
+from streams.client.brokers import librdkafka_config
 from streams.settings import Broker
 from topology.traces.ordinary import scheduled_in
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from streams.names import NameLookups
+from streams.client.name_lookups import NameLookups
 
 
 class OwnResolver(AbstractResolver):

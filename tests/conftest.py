@@ -29,9 +29,9 @@ def _own_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
 KERNEL_USERS: Final = (
     "schemas.telemetry.columns",
     "schemas.telemetry.events",
-    "streams.cutting",
-    "streams.subjects",
-    "streams.windows",
+    "streams.client.cutting",
+    "streams.state.subjects",
+    "streams.state.windows",
 )
 """Modules that ask whether there is a kernel."""
 

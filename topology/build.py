@@ -19,18 +19,18 @@ from agents.detectors.settings import DetectionSettings
 from agents.detectors.settings_codec import to_json
 from agents.heartbeat import Heartbeat
 from schemas.native.library import KERNEL
-from streams import topics
-from streams.allocation import settle
-from streams.brokers import CannotReachBroker, aiokafka_config, reach, told
-from streams.command_log import CommandLog
-from streams.crash_note import CrashNote
-from streams.ending import ENDS_WITHIN_S, end_within
-from streams.lanes import LaneSet
-from streams.position import Refused
-from streams.settings_log import SettingsLog
-from streams.stage import Stage
-from streams.topics import TopicNames
-from streams.worker import Companion, Worker, build
+from streams.admin import topics
+from streams.admin.topics import TopicNames
+from streams.client.brokers import CannotReachBroker, aiokafka_config, reach, told
+from streams.control.command_log import CommandLog
+from streams.control.settings_log import SettingsLog
+from streams.exit_status import ENDS_WITHIN_S, end_within
+from streams.faust.worker import Companion, Worker, build
+from streams.lane.lane_set import LaneSet
+from streams.lane.program import Stage
+from streams.process.allocation import settle
+from streams.process.crash_note import CrashNote
+from streams.state.position import Refused
 from topology.logs import configure, log_for
 from topology.receivers import heartbeat_of, receivers_of
 from topology.settings import Settings

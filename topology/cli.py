@@ -109,10 +109,10 @@ def main(arguments: list[str] | None = None) -> None:
 PLAIN: Final = frozenset(
     {
         "connectors.outbound.ForbiddenTarget",
-        "streams.broker_safety.RefusedBroker",
-        "streams.brokers.CannotReachBroker",
-        "streams.position.Refused",
-        "streams.topics.TopicsRefused",
+        "streams.client.broker_safety.RefusedBroker",
+        "streams.client.brokers.CannotReachBroker",
+        "streams.state.position.Refused",
+        "streams.admin.topics.TopicsRefused",
         "topology.commands.options.UserError",
         "topology.embedded.EmbeddedFailed",
         "topology.settings.SettingsRefused",

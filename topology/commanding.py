@@ -10,11 +10,11 @@ from schemas.errors import BadRecord
 from schemas.ids import record_id
 from schemas.records import Audit, AuditOutcome, Command, CommandKind
 from schemas.secrets import Secret
-from streams.brokers import producer_config
-from streams.command_log import addressed, arrived
-from streams.position import Refused
+from streams.admin.topics import TopicNames
+from streams.client.brokers import producer_config
+from streams.control.command_log import addressed, arrived
 from streams.settings import Broker
-from streams.topics import TopicNames
+from streams.state.position import Refused
 from topology.reading import Read, follow, whole
 
 _TIMEOUT_S = 30.0

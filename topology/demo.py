@@ -15,8 +15,8 @@ from typing import Final
 from confluent_kafka import Producer
 
 from schemas.records import TelemetryEvent
+from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
 from streams.settings import Lanes
-from streams.topics import EMBEDDED_PARTITIONS, TopicNames
 from topology.commands.options import UserError
 from topology.demo_installation import Installation, installed
 from topology.demo_progress import Progress, last_lines

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from schemas.secrets import Secret
+from streams.admin.topics import EMBEDDED_PARTITIONS, STAGES
 from streams.settings import Broker
-from streams.topics import EMBEDDED_PARTITIONS, STAGES
 from topology.demo_receiver import WebhookInbox
 from topology.embedded import EmbeddedBroker
 from topology.ports import free_port

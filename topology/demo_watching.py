@@ -12,8 +12,8 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.records import Anomaly, Incident, Notification
+from streams.admin.topics import TopicNames
 from streams.settings import Broker
-from streams.topics import TopicNames
 from topology.demo_progress import Seen, cpu_seconds
 from topology.memory import shared_out_mb
 from topology.reading import follow

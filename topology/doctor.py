@@ -96,8 +96,8 @@ def _receivers(settings: Settings) -> Iterator[Finding]:
 def _kafka(settings: Settings) -> Iterator[Finding]:
     from confluent_kafka import KafkaException
 
-    from streams.broker_safety import RefusedBroker
-    from streams.brokers import CannotReachBroker, reach
+    from streams.client.broker_safety import RefusedBroker
+    from streams.client.brokers import CannotReachBroker, reach
 
     try:
         admin, cluster = reach(settings.broker)
@@ -122,7 +122,7 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
 
 
 def _topics(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
-    from streams.topics import TopicNames, check, specs
+    from streams.admin.topics import TopicNames, check, specs
 
     facts = check(admin, specs(TopicNames(settings.broker.topic_prefix), settings.lanes))
     for fact in facts:
@@ -136,7 +136,7 @@ def _topics(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
 
 
 def _groups(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
-    from streams.topics import STAGES
+    from streams.admin.topics import STAGES
 
     stages = (*STAGES, "sink") if settings.store.kind is not StoreKind.NONE else STAGES
     names = {f"{settings.broker.topic_prefix}{stage}": stage for stage in stages}
@@ -153,9 +153,9 @@ def _groups(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
 
 
 def _lanes(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
-    from streams.inspection import lanes
-    from streams.position import Refused
-    from streams.topics import STAGES
+    from streams.admin.inspection import lanes
+    from streams.admin.topics import STAGES
+    from streams.state.position import Refused
 
     for stage in STAGES:
         try:
@@ -179,7 +179,7 @@ def _lanes(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
 
 def _clocks(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
     """The newest append time of telemetry is at most now, and where workers tick at most moments ago."""
-    from streams.topics import TopicNames
+    from streams.admin.topics import TopicNames
     from topology.reading import newest_append_time
 
     newest = newest_append_time(settings.broker, TopicNames(settings.broker.topic_prefix).telemetry)

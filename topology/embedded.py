@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from confluent_kafka import Producer
 
-from streams.topics import EMBEDDED_PARTITIONS
+from streams.admin.topics import EMBEDDED_PARTITIONS
 from topology.orphans import PARENT, end_with_parent
 
 START_S: Final = 30.0

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from streams.brokers import librdkafka_config
+from streams.client.brokers import librdkafka_config
 from streams.settings import Broker
 
 MOST_BEHIND: Final = 4000

@@ -9,8 +9,8 @@ from typing import cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.errors import BadRecord
-from streams.brokers import librdkafka_config
-from streams.looking_back import records_between
+from streams.client.brokers import librdkafka_config
+from streams.client.rereading import records_between
 from streams.settings import Broker
 
 _WAIT_S = 0.2

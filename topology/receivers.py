@@ -11,7 +11,7 @@ from connectors.pace import Pace
 from connectors.ping import PingReceiver
 from connectors.webhook import WebhookReceiver
 from schemas.secrets import Secret
-from streams.position import Refused
+from streams.state.position import Refused
 
 
 def receivers_of(settings: AlertSettings) -> dict[str, Receiver]:

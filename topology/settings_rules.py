@@ -10,7 +10,7 @@ from agents.alerting.settings import ReceiverKind
 from agents.detectors.settings import DetectionSettings
 from agents.sinking.settings import EventsKept
 from connectors.store.settings import StoreKind
-from streams.broker_safety import RefusedBroker, refuse_unsafe
+from streams.client.broker_safety import RefusedBroker, refuse_unsafe
 from streams.settings import Lanes, listening_s
 from topology.settings_sources import Fault, nearest_origin
 

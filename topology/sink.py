@@ -17,16 +17,16 @@ from connectors.store.port import Store
 from connectors.store.settings import Retention
 from schemas.documents import Kind, StoreUnavailable
 from streams import metrics
-from streams.allocation import settle
-from streams.brokers import aiokafka_config
-from streams.ending import ENDS_WITHIN_S, end_within, ends_process
-from streams.health import HealthServer
-from streams.position import Refused
-from streams.sending import KafkaSender
+from streams.admin.topic_ids import TopicIds
+from streams.admin.topics import TopicNames
+from streams.client.brokers import aiokafka_config
+from streams.exit_status import ENDS_WITHIN_S, end_within, ends_process
+from streams.lane.producing import KafkaSender
+from streams.process.allocation import settle
+from streams.process.health import HealthServer
+from streams.process.watchdog import Watchdog
 from streams.settings import Broker
-from streams.topic_ids import TopicIds
-from streams.topics import TopicNames
-from streams.watchdog import Watchdog
+from streams.state.position import Refused
 from topology.build import check_topics
 from topology.logs import configure, log_for
 from topology.reading import span

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from streams.brokers import reach
+from streams.admin.topics import STAGES, TopicNames, create, specs, wake
+from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
-from streams.topics import STAGES, TopicNames, create, specs, wake
 from topology.supervisor import Child, sentinel
 
 

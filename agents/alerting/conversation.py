@@ -7,7 +7,7 @@ import orjson
 
 from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Reason
-from streams.pages import seal, unseal
+from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 4
 """2 added `held` and what follows it: a row of version 1 has their defaults. 3 has `summaries` for what was one

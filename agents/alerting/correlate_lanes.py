@@ -7,7 +7,7 @@ from typing import Final
 
 from agents.alerting.standing import Standing
 from schemas.records import Incident, IncidentState
-from streams.pages import seal, unseal
+from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 2
 _MARKS: Final = struct.Struct("<qqqq")

@@ -15,7 +15,7 @@ from agents.alerting.silences import Silences
 from agents.alerting.standing import Standing
 from agents.alerting.summaries import Summaries
 from schemas.records import Incident
-from streams.pages import NewerState, seal, unseal
+from streams.state.chunks import NewerState, seal, unseal
 
 LEDGER_KEY: Final = b"ledger"
 

@@ -8,7 +8,7 @@ from agents.alerting.messages import Delivery, message_id
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered
 from schemas.records import Incident, Notification, NotificationOutcome
-from streams.pages import seal, unseal
+from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 1
 _POSITION: Final = struct.Struct("<qq")

@@ -5,7 +5,7 @@ from typing import Final
 
 import orjson
 
-from streams.pages import seal, unseal
+from streams.state.chunks import seal, unseal
 
 HOUR_US: Final = 3_600_000_000
 

@@ -9,7 +9,7 @@ import orjson
 from agents.alerting.matching import Matcher
 from agents.alerting.schedule import Schedule
 from schemas.records import AuditOutcome, Command, Incident
-from streams.pages import seal, unseal
+from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 1
 _KEY: Final = b"silence/"

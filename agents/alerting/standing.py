@@ -7,7 +7,7 @@ from typing import Final, Self
 import orjson
 
 from schemas.records import Incident
-from streams.pages import seal, unseal
+from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 2
 """1 had the author of the acknowledgement alone: a row of it has no time and no comment."""

@@ -13,7 +13,7 @@ from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings
 from schemas.ids import record_id
 from schemas.records import Incident
-from streams.pages import seal, unseal
+from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 3
 """2 added `not_before`, 3 the delivery's `thread`: an older row has their defaults."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from agents.correlation.signals import Signals
-from streams.pages import seal, unseal
+from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 2
 _HEAD: Final = struct.Struct("<q")

@@ -23,7 +23,7 @@ from schemas.records import (
     SignalStatus,
 )
 from schemas.units import utc
-from streams.pages import NewerState
+from streams.state.chunks import NewerState
 
 OTHER_APPLICATIONS: Final = "(other applications)"
 """Application of the one incident that a tenant's applications beyond `max_open` share."""

@@ -9,7 +9,7 @@ from agents.correlation.lead import Lead
 from agents.correlation.signals import NEVER, Signals, signal_key
 from agents.correlation.titles import sentence, title
 from schemas.records import Anomaly, Incident, IncidentChange, IncidentState, Severity, SignalChange, SignalStatus
-from streams.pages import seal, unseal
+from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 3
 _HEAD: Final = struct.Struct("<qqqdi?H")

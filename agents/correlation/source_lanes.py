@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from streams.pages import seal, unseal
-from streams.watermark import WENT_BACK_US, elapsed
+from streams.state.chunks import seal, unseal
+from streams.state.watermark import WENT_BACK_US, elapsed
 
 NEVER: Final = -(2**63)
 """Earlier than every time, µs; also below every offset."""

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from agents.detectors.contract import BAND_METRICS, Bands, Closed
 from schemas.aggregates import aggregate_bodies, bucket_part, subject_prefix
-from streams.sketch import quantiles
-from streams.subjects import Subjects
+from streams.state.sketch import quantiles
+from streams.state.subjects import Subjects
 
 Float64s = npt.NDArray[np.float64]
 

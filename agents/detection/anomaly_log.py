@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from agents.detection.intake_reports import Report, intake_anomaly, intake_change
 from agents.detection.listeners import Listeners
 from schemas.records import Anomaly, SignalChange
-from streams.control import signal_change, watermark
-from streams.outgoing import Outgoing, Step
+from streams.control.records import signal_change, watermark
+from streams.lane.outgoing import Outgoing, Step
 from streams.settings import Lanes
 
 Place = tuple[int, int, int]

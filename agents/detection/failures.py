@@ -16,7 +16,7 @@ import orjson
 from agents.detection.segment import Segment
 from schemas.records import Breakdown, Status
 from schemas.telemetry.events import NONE, Events
-from streams.pages import page_key, seal, unseal
+from streams.state.chunks import page_key, seal, unseal
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

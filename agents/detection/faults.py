@@ -162,7 +162,7 @@ class Faults:
     """All levels of one kind of fault in one lane: exact in the order of records, wherever blocks are cut."""
 
     def __init__(self, records: int, seed: int) -> None:
-        """`seed` is that of the lane's names (`streams.subjects`)."""
+        """`seed` is that of the lane's names (`streams.state.subjects`)."""
         self._records, self._seed = records, seed
         self._levels: dict[Name, Level] = {}
         self._of_tenant: dict[str, int] = {}

@@ -17,13 +17,13 @@ from schemas.telemetry.columns import Decoded, Decoder
 from schemas.telemetry.events import Events
 from schemas.telemetry.opening import opening_of
 from streams import metrics
-from streams.blocks import Block
-from streams.control import NUMBER, SETTINGS, TICK, Publication, header, passed, publication
-from streams.crash_note import CrashNote
-from streams.outgoing import Outgoing, dead_letter
+from streams.admin.topics import TopicNames
+from streams.client.blocks import Block
+from streams.control.records import NUMBER, SETTINGS, TICK, Publication, header, passed, publication
+from streams.lane.outgoing import Outgoing, dead_letter
+from streams.process.crash_note import CrashNote
 from streams.settings import Lanes
-from streams.topics import TopicNames
-from streams.watermark import Stamps
+from streams.state.watermark import Stamps
 
 Int64s = npt.NDArray[np.int64]
 

@@ -15,7 +15,7 @@ from agents.detection.placement import Placement
 from agents.detection.policy import Policy
 from streams import metrics
 from streams.settings import Lanes
-from streams.subjects import Subjects
+from streams.state.subjects import Subjects
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -27,7 +27,7 @@ class IntakeWatch:
     """The watch of one lane: state in the order of its records, and a report for what begins and for what is over."""
 
     def __init__(self, partition: int, limits: Lanes, seed: int) -> None:
-        """`seed` is that of the lane's names (`streams.subjects`)."""
+        """`seed` is that of the lane's names (`streams.state.subjects`)."""
         self._partition, self._limits, self._seed = partition, limits, seed
         self._faults = {metric: Faults(limits.fault_records, seed) for metric in reports.FAULTS}
         self._placement = Placement(partition, limits.partitions)

@@ -25,14 +25,14 @@ from agents.detection.state import LaneState, pages_of
 from agents.detection.stretch import Stretch
 from agents.detection.verdicts import anomaly, failed_calls, signal_change
 from agents.detectors.contract import Change, Finding, Kind, Verdicts
-from streams.blocks import Block
-from streams.control import Publication
-from streams.outgoing import Step
-from streams.position import Refused, reset_command
+from streams.admin.topics import TopicNames
+from streams.client.blocks import Block
+from streams.control.records import Publication
+from streams.lane.outgoing import Step
 from streams.samples import Sample
 from streams.settings import Lanes
-from streams.topics import TopicNames
-from streams.watermark import Clock, Stamps
+from streams.state.position import Refused, reset_command
+from streams.state.watermark import Clock, Stamps
 
 Int64s = npt.NDArray[np.int64]
 
@@ -48,7 +48,7 @@ _EXPIRY_EVERY: Final = 60
 
 
 class DetectLane:
-    """Windows, detectors and their state for one partition of telemetry (streams.stage: `LaneProgram`)."""
+    """Windows, detectors and their state for one partition of telemetry (streams.lane.program: `LaneProgram`)."""
 
     def __init__(
         self,

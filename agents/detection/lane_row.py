@@ -4,9 +4,9 @@ import struct
 from dataclasses import dataclass
 from typing import Final, Self
 
-from streams.control import Publication
-from streams.pages import seal, unseal
-from streams.watermark import Clock, Stamps
+from streams.control.records import Publication
+from streams.state.chunks import seal, unseal
+from streams.state.watermark import Clock, Stamps
 
 VERSION: Final = 6
 _NUMBERS: Final = struct.Struct("<qqqqqq")

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streams.partitioners import Partitioner, murmur2_partitions, partitioners_of
-from streams.subjects import OVERFLOW, Subjects
+from streams.client.partitioners import Partitioner, murmur2_partitions, partitioners_of
+from streams.state.subjects import OVERFLOW, Subjects
 
 Int64s = npt.NDArray[np.int64]
 Name = tuple[str, str]

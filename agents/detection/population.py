@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from agents.detectors.contract import Closed, Kind
 from schemas.telemetry.events import Events
-from streams.subjects import Subjects
-from streams.tables import Table, TableSpec
-from streams.windows import Columns, Windows, WindowSpec
+from streams.state.subjects import Subjects
+from streams.state.tables import Table, TableSpec
+from streams.state.windows import Columns, Windows, WindowSpec
 
 Int64s = npt.NDArray[np.int64]
 Pages = Mapping[str, Mapping[int, bytes]]

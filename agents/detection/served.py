@@ -10,7 +10,7 @@ from agents.detectors.deviation import DeviationDetector
 from agents.detectors.profile import ProfileDetector
 from agents.detectors.settings import DetectionSettings
 from agents.detectors.threshold import ThresholdDetector
-from streams.position import Refused
+from streams.state.position import Refused
 
 _CLOSED_OF: Final = (Kind.SERIES, Kind.USER)
 """Kinds of subject whose closed buckets a lane has."""

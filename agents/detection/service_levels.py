@@ -10,8 +10,8 @@ import numpy.typing as npt
 from agents.detection.population import Population
 from agents.detectors.contract import Closed
 from streams.samples import Sample
-from streams.sketch import quantiles
-from streams.subjects import Subjects
+from streams.state.sketch import quantiles
+from streams.state.subjects import Subjects
 
 Int64s = npt.NDArray[np.int64]
 

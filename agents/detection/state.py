@@ -9,10 +9,10 @@ from agents.detection.failures import TABLE, Failures, Read
 from agents.detection.policy import Policy
 from agents.detection.population import SERIES_WINDOW, USER_WINDOW, Pages, Population
 from agents.detectors.contract import Finding, Int64s, Kind, Signal
-from streams.pages import split_key
 from streams.settings import Lanes
-from streams.subjects import Subjects
-from streams.tables import Table
+from streams.state.chunks import split_key
+from streams.state.subjects import Subjects
+from streams.state.tables import Table
 
 
 def pages_of(rows: Mapping[bytes, bytes]) -> dict[str, dict[int, bytes]]:

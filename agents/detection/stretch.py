@@ -8,7 +8,7 @@ import numpy.typing as npt
 from agents.detection.intake import Taken
 from agents.detection.intake_reports import Report
 from agents.detection.segment import Columns
-from streams.watermark import Clock
+from streams.state.watermark import Clock
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.records import Direction, Severity, SignalStatus
-from streams.tables import Table, TableSpec
+from streams.state.tables import Table, TableSpec
 
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
@@ -91,7 +91,7 @@ class Change:
 
 
 class Names(Protocol):
-    """The names behind the row numbers of one kind of subject; `streams.subjects.Subjects` is one."""
+    """The names behind the row numbers of one kind of subject; `streams.state.subjects.Subjects` is one."""
 
     def name(self, row: int) -> tuple[str, ...]:
         """Of series: (tenant, application, model)."""
@@ -145,7 +145,7 @@ class Closed:
     Series: requests, errors, latency_us, latency_max_us, first_tokens (events that had a first token), time_to_first_token_us, prompt_tokens,
     completion_tokens, cost_nano. Users: requests, tokens, cost_nano."""
     sketches: Mapping[str, npt.NDArray[np.uint32]]
-    """Series: `latency_us` and `time_to_first_token_us`, shape (n, BINS) (streams.sketch). Users: none."""
+    """Series: `latency_us` and `time_to_first_token_us`, shape (n, BINS) (streams.state.sketch). Users: none."""
     applications: Int64s
     """Row of the (tenant, application) that each subject belongs to."""
     application_count: int

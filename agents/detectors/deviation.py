@@ -27,7 +27,7 @@ from agents.detectors.series_state import (
     write,
 )
 from agents.detectors.settings import Deviation
-from streams.tables import TableSpec
+from streams.state.tables import TableSpec
 
 _SUBJECTS: Final = 2048
 """Subjects judged together: an array of six metrics stays under the 128 kB from which the allocator asks the system for fresh pages, which

@@ -8,7 +8,7 @@ from agents.detectors.series_judging import Judged
 from agents.detectors.series_state import METRICS, SIZES, Bucket, SeriesState, has_unknown, opened
 from schemas.records import SignalStatus
 from schemas.units import quantity
-from streams.tables import Table
+from streams.state.tables import Table
 
 
 def changes(closed: Closed, rows: Int64s, before: SeriesState, bucket: Bucket, judged: Judged) -> list[Change]:

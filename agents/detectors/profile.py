@@ -37,7 +37,7 @@ from agents.detectors.profile_state import (
 from agents.detectors.settings import Profile
 from schemas.records import Direction, Severity, SignalStatus
 from schemas.units import quantity
-from streams.tables import TableSpec
+from streams.state.tables import TableSpec
 
 _FORGOTTEN: Final = 25
 """Time constants after which nothing is left of a volume."""

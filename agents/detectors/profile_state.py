@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detectors.contract import Float64s, Int64s
-from streams.tables import Table
+from streams.state.tables import Table
 
 METRICS: Final = ("requests", "tokens", "cost")
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from agents.detectors.charts import Charts
 from agents.detectors.contract import Closed, Float64s, Int64s
-from streams.sketch import MIDDLES
-from streams.tables import Row, Table, TableSpec
+from streams.state.sketch import MIDDLES
+from streams.state.tables import Row, Table, TableSpec
 
 METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate")
 SIZES: Final = slice(0, 4)

@@ -25,7 +25,7 @@ from agents.detectors.contract import (
 from agents.detectors.settings import MOST_RULES, Comparison, Rule
 from schemas.records import Direction, SignalStatus
 from schemas.units import quantity
-from streams.tables import Row, Table, TableSpec
+from streams.state.tables import Row, Table, TableSpec
 
 _BROKEN: Final[Mapping[Comparison, Callable[[Float64s, float], npt.NDArray[np.bool_]]]] = {
     Comparison.ABOVE: operator.gt,

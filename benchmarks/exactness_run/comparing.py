@@ -19,9 +19,9 @@ from benchmarks.reference.sums import Subject, without_bands
 from benchmarks.reference.tally import Tally, tallied
 from benchmarks.reference.undisturbed import Mark, Place, mark_in
 from schemas.records import Aggregate, Anomaly, SignalChange
-from streams.control import SIGNAL, WATERMARK, header
-from streams.outgoing import REASON
-from streams.position import KEY
+from streams.control.records import SIGNAL, WATERMARK, header
+from streams.lane.outgoing import REASON
+from streams.state.position import KEY
 
 _PROCESSES: Final = 2
 

@@ -16,9 +16,9 @@ from benchmarks.exactness_run.sending import Sender
 from benchmarks.exactness_run.storing import SINK
 from benchmarks.exactness_run.workers import AfterDeath, Member, until
 from benchmarks.showing import BenchmarkFailed
-from streams.brokers import librdkafka_config
+from streams.admin.topics import STAGES
+from streams.client.brokers import librdkafka_config
 from streams.settings import Broker
-from streams.topics import STAGES
 from topology.supervisor import sentinel
 
 _STAGES: Final = ("detect", "correlate", "alert", "detect", "detect")

@@ -13,8 +13,8 @@ from benchmarks.exactness_run.traffic import QUEUED_US, SLOW_US, TENANTS, Traffi
 from connectors.store.settings import StoreSettings
 from schemas.records import Severity
 from schemas.secrets import Secret
+from streams.admin.topics import TopicNames
 from streams.settings import Broker, Lanes
-from streams.topics import TopicNames
 
 PARTITIONS: Final = 4
 SPAN_US: Final = 3_600_000_000

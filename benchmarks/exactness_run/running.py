@@ -18,7 +18,7 @@ from benchmarks.exactness_run.settling import settle
 from benchmarks.exactness_run.storing import SINK
 from benchmarks.exactness_run.workers import until
 from connectors.store.settings import StoreKind, StoreSettings
-from streams.topics import STAGES
+from streams.admin.topics import STAGES
 from topology.publishing import publish
 from topology.standalone import make_topics
 

@@ -11,7 +11,7 @@ from benchmarks.exactness_run.plan import PARTITIONS, Plan
 from benchmarks.exactness_run.storing import SINK
 from benchmarks.reference.reading import Reader
 from benchmarks.showing import BenchmarkFailed
-from streams.position import KEY, Position
+from streams.state.position import KEY, Position
 
 _LOOK_S: Final = 0.5
 

@@ -14,8 +14,8 @@ from benchmarks.reference.reading import Reader
 from benchmarks.reference.tally import Tally, tallied
 from connectors.store.settings import StoreSettings
 from schemas.documents import Document, Kind, document
-from streams.brokers import librdkafka_config
-from streams.outgoing import REASON
+from streams.client.brokers import librdkafka_config
+from streams.lane.outgoing import REASON
 
 SINK: Final = NAME
 _TIMEOUT_S: Final = 30.0

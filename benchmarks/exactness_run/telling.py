@@ -13,7 +13,7 @@ from benchmarks.reference.reading import Reader
 from benchmarks.reference.tally import Tally, tallied
 from benchmarks.reference.undisturbed import Place, correlate_lane
 from schemas.records import Anomaly, Incident, IncidentChange, IncidentState, Notification, NotificationOutcome
-from streams.position import KEY
+from streams.state.position import KEY
 
 _REASONS = {
     IncidentChange.OPENED: Reason.OPENED,

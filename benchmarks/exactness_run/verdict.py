@@ -13,7 +13,7 @@ from benchmarks.reference.reading import Reader
 from benchmarks.reference.tally import Tally
 from benchmarks.showing import Json
 from schemas.records import Anomaly
-from streams.ending import AGAIN
+from streams.exit_status import AGAIN
 
 _ERRORS: Final = ("lost", "wrong_state", "missing", "duplicates", "unequal", "unexpected", "crashes")
 _STATE: Final = ("detect-state", "open buckets and clock", "correlate-state", "alert-state")

@@ -18,7 +18,7 @@ from benchmarks.reference.tally import Tally, tallied
 from connectors.store.settings import StoreSettings
 from schemas.documents import Kind
 from schemas.records import Aggregate, Anomaly, TelemetryEvent
-from streams.partitioners import murmur2_partitions
+from streams.client.partitioners import murmur2_partitions
 
 _METRICS: Final = ("request_rate", "error_rate", "tokens", "cost")
 _FIELDS: Final = (

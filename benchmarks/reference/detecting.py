@@ -11,8 +11,8 @@ from benchmarks.reference.reading import Reader, Stored
 from benchmarks.reference.slow_lane import SlowLane, Times
 from benchmarks.reference.undisturbed import Outputs, cut, detect_lane
 from schemas.secrets import Secret
+from streams.admin.topics import TopicNames
 from streams.settings import Broker, Lanes
-from streams.topics import TopicNames
 
 _SIZES: Final = (1, 1, 1, 2, 3, 5, 20, 100, 500)
 """Sizes of the undisturbed lane's blocks: cut otherwise than any worker's."""

@@ -11,9 +11,9 @@ from agents.detection.population import SERIES_WINDOW, USER_WINDOW
 from benchmarks.reference.slow_lane import SlowLane
 from benchmarks.reference.sums import Subject
 from benchmarks.reference.tally import Tally, tallied
-from streams.pages import split_key, unseal
-from streams.subjects import Subjects
-from streams.windows import WindowSpec
+from streams.state.chunks import split_key, unseal
+from streams.state.subjects import Subjects
+from streams.state.windows import WindowSpec
 
 _META: Final = b"meta"
 _META_NUMBERS: Final = struct.Struct("<qqqqqq")

@@ -8,7 +8,7 @@ from typing import Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.brokers import librdkafka_config
+from streams.client.brokers import librdkafka_config
 from streams.settings import Broker
 
 _TIMEOUT_S = 30.0

@@ -16,14 +16,14 @@ from benchmarks.reference.reading import Stored
 from schemas.records import Anomaly, Incident, SignalChange
 from schemas.secrets import Secret
 from schemas.telemetry.columns import packaged_decoder
-from streams.blocks import Block
-from streams.contents import Content, Part
-from streams.control import SIGNAL, WATERMARK, header
-from streams.cutting import Record
-from streams.outgoing import REASON, Outgoing, Step
+from streams.admin.topics import TopicNames
+from streams.client.blocks import Block
+from streams.client.contents import Content, Part
+from streams.client.cutting import Record
+from streams.control.records import SIGNAL, WATERMARK, header
+from streams.lane.outgoing import REASON, Outgoing, Step
+from streams.lane.program import LaneProgram
 from streams.settings import Lanes
-from streams.stage import LaneProgram
-from streams.topics import TopicNames
 
 Place = tuple[int, int, int]
 """Lane, offset and ordinal: what a record says of where it was made."""

@@ -14,7 +14,7 @@
 #define MOST_LEVELS 64
 #define NONE (-1)
 
-/* As in streams/cutting.py, which is asked what becomes of more. */
+/* As in streams/client/cutting.py, which is asked what becomes of more. */
 #define MOST_HEADERS 1000
 #define MOST_BATCH_HEADERS 500000
 
@@ -366,7 +366,7 @@ void sentinel_find(int64_t count, const uint64_t *first, const uint64_t *second,
 
 /* ---- Counting ---- */
 
-/* Counts `count` events into rows of a table of `words` 64-bit words each: a bucket's (streams/windows.py), whose numbers
+/* Counts `count` events into rows of a table of `words` 64-bit words each: a bucket's (streams/state/windows.py), whose numbers
  * begin at word 2.
  *
  * Column c is at columns[c], and the next event's is steps[c] words on: 0 for a column that is the same for all. The

@@ -10,7 +10,7 @@ from agents.alerting.correlate_lanes import CorrelateLanes
 from agents.alerting.reasons import Reason
 from agents.alerting.standing import Standing
 from schemas.records import Incident, IncidentChange
-from streams.pages import seal
+from streams.state.chunks import seal
 from tests.alerting.timeline import Desk, incident, micros, reasons
 
 OPENED, ESCALATED, UPDATED, RESOLVED = (

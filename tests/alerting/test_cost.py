@@ -13,7 +13,7 @@ from agents.alerting.settings import AlertSettings, ReceiverSettings
 from schemas.errors import BadRecord
 from schemas.records import IncidentChange
 from schemas.secrets import Secret
-from streams.command_log import CommandLog, command_record
+from streams.control.command_log import CommandLog, command_record
 from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, silence
 
 FEW, MANY = 20, 20_000

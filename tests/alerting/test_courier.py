@@ -9,9 +9,9 @@ from typing import Any, cast
 from agents.alert import AlertLane, Surroundings
 from agents.alerting.settings import AlertSettings, RetrySettings
 from agents.courier import Courier
-from streams.command_log import Arrived
-from streams.outgoing import Step
-from streams.topics import TopicNames
+from streams.admin.topics import TopicNames
+from streams.control.command_log import Arrived
+from streams.lane.outgoing import Step
 
 
 class _NoCommands:

@@ -8,7 +8,7 @@ from agents.alert import AlertLane, Surroundings
 from agents.alerting.messages import Delivery
 from agents.alerting.settings import AlertSettings
 from schemas.records import IncidentChange
-from streams.topics import TopicNames
+from streams.admin.topics import TopicNames
 from tests.alerting.timeline import PAGER, incident, micros
 from tests.detection.log import Rec, block
 

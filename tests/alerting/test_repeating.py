@@ -9,7 +9,7 @@ from agents.alerting.paging import PageCount
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from schemas.records import IncidentChange
-from streams.pages import seal, unseal
+from streams.state.chunks import seal, unseal
 from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, reasons, silence
 
 OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange

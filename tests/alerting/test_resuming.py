@@ -15,7 +15,7 @@ from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from schemas.messages import parse
 from schemas.records import Command, Incident, IncidentChange, Severity
-from streams.pages import NewerState
+from streams.state.chunks import NewerState
 from tests.alerting.timeline import PAGER, Desk, acknowledge, deliveries, expire, incident, micros, reasons, silence
 
 BUSY = AlertSettings(

@@ -13,8 +13,8 @@ from connectors.store.embedded import EmbeddedStore
 from schemas.documents import Kind
 from schemas.records import Severity
 from schemas.secrets import Secret
+from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
-from streams.topics import EMBEDDED_PARTITIONS
 from tests.store.documents import anomaly, incident, of
 from topology.api.commands import Commands
 from topology.api.serving import serving

@@ -12,10 +12,10 @@ from connectors.store.embedded import EmbeddedStore
 from schemas.documents import Kind
 from schemas.records import AuditOutcome, CommandKind, IncidentState
 from schemas.secrets import Secret
-from streams.brokers import producer_config
-from streams.command_log import arrived, lane_command
+from streams.admin.topics import TopicNames
+from streams.client.brokers import producer_config
+from streams.control.command_log import arrived, lane_command
 from streams.settings import Broker
-from streams.topics import TopicNames
 from tests.api.conftest import KEY
 from tests.store.documents import incident, of
 from topology import commanding

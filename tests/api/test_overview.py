@@ -15,8 +15,8 @@ from connectors.store.embedded import EmbeddedStore
 from schemas.documents import Kind, StoreUnavailable
 from schemas.records import IncidentState
 from schemas.secrets import Secret
+from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
-from streams.topics import EMBEDDED_PARTITIONS
 from tests.api.workers import Workers, answering
 from tests.store.documents import SECOND, aggregate, incident, of
 from topology.api.commands import Commands

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from schemas.secrets import Secret
 from streams import metrics
-from streams.health import HealthServer
+from streams.process.health import HealthServer
 from topology.api.pipeline import INPUTS
 from topology.api.settings import ApiSettings, TenantToken
 

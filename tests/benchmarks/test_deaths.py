@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.exactness_run.workers import Member
-from streams.ending import AGAIN
+from streams.exit_status import AGAIN
 
 
 def test_only_a_start_without_a_broker_is_forgiven() -> None:

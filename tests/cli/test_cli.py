@@ -15,7 +15,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from schemas.records import Anomaly, Breakdown, Direction, Evidence, Severity
-from streams.brokers import producer_config
+from streams.client.brokers import producer_config
 from streams.settings import Broker
 from topology.cli import app
 from topology.embedded import EmbeddedBroker

@@ -12,11 +12,11 @@ from confluent_kafka import Producer
 
 from schemas.records import Operation, Status, TelemetryEvent
 from schemas.secrets import Secret
-from streams.brokers import aiokafka_config, producer_config
-from streams.crash_note import CrashNote
+from streams.admin.topics import TopicNames
+from streams.client.brokers import aiokafka_config, producer_config
+from streams.control.settings_log import SettingsLog
+from streams.process.crash_note import CrashNote
 from streams.settings import Broker, Lanes
-from streams.settings_log import SettingsLog
-from streams.topics import TopicNames
 from topology.condemning import Condemner
 from topology.decoding_trial import framed
 from topology.reading import whole

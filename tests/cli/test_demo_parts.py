@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from standardwebhooks.webhooks import Webhook
 
-from streams.brokers import producer_config
+from streams.client.brokers import producer_config
 from streams.settings import Broker
 from topology import pressure
 from topology.demo_receiver import Message, WebhookInbox

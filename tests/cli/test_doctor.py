@@ -12,7 +12,7 @@ import yaml
 from confluent_kafka import Producer
 
 from connectors.store.embedded import EmbeddedStore
-from streams.brokers import producer_config
+from streams.client.brokers import producer_config
 from streams.settings import Broker
 from topology.ports import free_port
 

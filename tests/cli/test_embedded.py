@@ -7,7 +7,7 @@ import sys
 
 from confluent_kafka import Producer
 
-from streams.brokers import producer_config, reach
+from streams.client.brokers import producer_config, reach
 from streams.settings import Broker
 from topology.embedded import EmbeddedBroker
 from topology.reading import whole

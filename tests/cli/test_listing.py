@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 from connectors.store.embedded import EmbeddedStore
 from schemas.documents import Kind
 from schemas.records import Audit, AuditOutcome, IncidentState, Severity
-from streams.brokers import producer_config
+from streams.client.brokers import producer_config
 from streams.settings import Broker
 from tests.cli.test_light import HEAVY, modules
 from tests.store.documents import START, anomaly, incident, notification, of

@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 
-from streams.ending import REFUSED
+from streams.exit_status import REFUSED
 from tests.stages.workers import Installation
 from topology.ports import free_port
 

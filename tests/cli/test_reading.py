@@ -6,9 +6,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from streams.brokers import producer_config
+from streams.admin.topics import TopicSpec, create
+from streams.client.brokers import producer_config
 from streams.settings import Broker
-from streams.topics import TopicSpec, create
 from topology.reading import Read, span, whole
 
 

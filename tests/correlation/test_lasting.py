@@ -22,11 +22,11 @@ from schemas.records import (
     SignalStatus,
 )
 from schemas.secrets import Secret
-from streams.command_log import UNSIGNED, arrived, command_record, lane_command_record
-from streams.control import COMMAND, SIGNAL, SIGNATURE, WATERMARK
-from streams.outgoing import REASON, Outgoing
-from streams.pages import seal
-from streams.topics import TopicNames
+from streams.admin.topics import TopicNames
+from streams.control.command_log import UNSIGNED, arrived, command_record, lane_command_record
+from streams.control.records import COMMAND, SIGNAL, SIGNATURE, WATERMARK
+from streams.lane.outgoing import REASON, Outgoing
+from streams.state.chunks import seal
 from tests.correlation.timeline import (
     START_S,
     Lane,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agents.correlation.settings import CorrelationSettings
 from schemas.ids import record_id
 from schemas.records import Anomaly, IncidentChange, IncidentState, Severity, SignalStatus
-from streams.pages import NewerState
+from streams.state.chunks import NewerState
 from tests.correlation.timeline import Lane, Record, anomaly, arrives, becomes, closes, ends, tick, watermark
 
 BUSY = CorrelationSettings(

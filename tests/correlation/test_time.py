@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agents.correlation.source_lanes import SourceLanes
 from schemas.records import INTAKE, IncidentChange
-from streams.pages import seal
+from streams.state.chunks import seal
 from tests.correlation.timeline import Lane, anomaly, arrives, changes, ends, micros, tick, watermark
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from streams.topics import STAGES
+from streams.admin.topics import STAGES
 from tests.deploy.files import COMPOSE, OURS, ROOT, SERVICES
 from tests.servers.elasticsearch import VERSION
 from topology.cli import app

@@ -12,10 +12,10 @@ from agents.detectors.settings import DetectionSettings
 from schemas.records import Anomaly
 from schemas.secrets import Secret
 from schemas.telemetry.columns import packaged_decoder
-from streams.blocks import Block
-from streams.outgoing import REASON, Outgoing
+from streams.admin.topics import TopicNames
+from streams.client.blocks import Block
+from streams.lane.outgoing import REASON, Outgoing
 from streams.settings import Lanes
-from streams.topics import TopicNames
 from tests.detection.log import LANE, TOPIC, Rec, block
 from tests.streams.topic import CompactedTopic
 

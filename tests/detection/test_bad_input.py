@@ -11,10 +11,10 @@ from schemas.avro.framing import GUID_HEADER, prefix
 from schemas.errors import Reason
 from schemas.records import Feature, QualityScore, SecurityFinding, Settings
 from schemas.secrets import Secret
-from streams.control import NUMBER, PASSED, SETTINGS, SIGNATURE, TICK, Publication, settings_control, sign, tick
-from streams.outgoing import REASON
+from streams.control.records import NUMBER, PASSED, SETTINGS, SIGNATURE, TICK, Publication, settings_control, sign, tick
+from streams.control.settings_log import skip_record, version_record
+from streams.lane.outgoing import REASON
 from streams.settings import Lanes
-from streams.settings_log import skip_record, version_record
 from tests.detection.lanes import KEY, NAMES, RunLane
 from tests.detection.log import LANE, TOPIC, Rec, event, fetched, good, raw
 

@@ -5,9 +5,9 @@ import pytest
 
 from agents.detectors.settings import DetectionSettings, Profile
 from schemas.records import Aggregate
-from streams.position import Refused
 from streams.settings import Lanes
-from streams.subjects import OVERFLOW
+from streams.state.position import Refused
+from streams.state.subjects import OVERFLOW
 from tests.detection.lanes import NAMES, RunLane
 from tests.detection.log import good
 from tests.detection.test_cutting import ticked

@@ -5,14 +5,14 @@ from agents.detectors.settings import Comparison, DetectionSettings, Deviation, 
 from agents.detectors.settings_codec import to_json, version_of
 from schemas.records import Anomaly, Operation, Settings, Status, TelemetryEvent
 from schemas.secrets import Secret
-from streams.blocks import Block
-from streams.contents import Content, Part
-from streams.control import Publication, settings_control
-from streams.cutting import Record
-from streams.outgoing import Outgoing
+from streams.admin.topics import TopicNames
+from streams.client.blocks import Block
+from streams.client.contents import Content, Part
+from streams.client.cutting import Record
+from streams.control.records import Publication, settings_control
+from streams.control.settings_log import SettingsLog, version_record
+from streams.lane.outgoing import Outgoing
 from streams.settings import Lanes
-from streams.settings_log import SettingsLog, version_record
-from streams.topics import TopicNames
 
 KEY = Secret("a key for tests alone")
 NAMES = TopicNames("")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from schemas.avro.framing import prefix
 from schemas.records import Aggregate, QualityScore, Status
-from streams.control import SETTINGS, SIGNATURE, Publication, settings_control, sign, tick
+from streams.control.records import SETTINGS, SIGNATURE, Publication, settings_control, sign, tick
 from streams.settings import Lanes
 from tests.conftest import take_kernel_away
 from tests.detection.lanes import KEY, LIMITS, RunLane, run

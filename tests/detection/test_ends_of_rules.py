@@ -9,7 +9,7 @@ from agents.detectors.settings import Comparison, DetectionSettings, Deviation, 
 from benchmarks.reference.reading import Stored
 from benchmarks.reference.slow_lane import SlowLane, Times
 from schemas.records import SignalChange, SignalStatus, Status
-from streams.control import SIGNAL, Publication, settings_control
+from streams.control.records import SIGNAL, Publication, settings_control
 from tests.detection.lanes import KEY, LIMITS, NAMES, RunLane, run
 from tests.detection.log import LANE, Rec, good, raw
 

@@ -7,9 +7,9 @@ import pytest
 
 from agents.detectors.settings import DetectionSettings, Profile
 from schemas.records import INTAKE, Anomaly, Severity, SignalChange, SignalStatus
-from streams.control import PASSED, SIGNAL, TICK
-from streams.outgoing import Outgoing
-from streams.pages import seal, unseal
+from streams.control.records import PASSED, SIGNAL, TICK
+from streams.lane.outgoing import Outgoing
+from streams.state.chunks import seal, unseal
 from tests.detection.lanes import NAMES, RunLane
 from tests.detection.log import LANE, START_MS, Rec, good, raw
 

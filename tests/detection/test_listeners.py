@@ -14,11 +14,11 @@ from agents.detectors.settings import Comparison, DetectionSettings, Deviation, 
 from benchmarks.reference.reading import Stored
 from benchmarks.reference.undisturbed import block_of
 from schemas.records import Incident, IncidentChange, SignalChange
-from streams.control import SIGNAL, WATERMARK, header
-from streams.outgoing import Outgoing
-from streams.pages import seal, unseal
-from streams.partitioners import murmur2_partitions
+from streams.client.partitioners import murmur2_partitions
+from streams.control.records import SIGNAL, WATERMARK, header
+from streams.lane.outgoing import Outgoing
 from streams.settings import Lanes
+from streams.state.chunks import seal, unseal
 from tests.detection.lanes import NAMES, RunLane, run
 from tests.detection.log import START_MS, Rec, good, raw
 from tests.detection.test_cutting import control, ticked

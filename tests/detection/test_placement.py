@@ -11,7 +11,7 @@ from agents.detectors.contract import Finding, Kind
 from agents.detectors.settings import DetectionSettings, Profile
 from schemas.records import INTAKE, Anomaly, Direction, Severity
 from streams import metrics
-from streams.partitioners import Partitioner, murmur2_partitions, partitioners_of
+from streams.client.partitioners import Partitioner, murmur2_partitions, partitioners_of
 from streams.settings import Lanes
 from tests.detection.lanes import RunLane
 from tests.detection.log import LANE, Rec, good

@@ -6,8 +6,8 @@ import pytest
 
 from agents.detection.intake import SUPERSEDED
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
-from streams.control import NUMBER, SETTINGS, SIGNATURE, Publication, settings_control, sign
-from streams.pages import seal, unseal
+from streams.control.records import NUMBER, SETTINGS, SIGNATURE, Publication, settings_control, sign
+from streams.state.chunks import seal, unseal
 from tests.detection.lanes import KEY, NAMES, RunLane
 from tests.detection.log import LANE, TOPIC, Rec, block, good, raw
 

@@ -8,8 +8,8 @@ import pytest
 from agents.detection.served import Detectors, detectors_of
 from agents.detectors.contract import BAND_METRICS, Closed, Kind, Tables, Verdicts
 from agents.detectors.settings import DetectionSettings
-from streams.position import Refused
-from streams.tables import TableSpec
+from streams.state.position import Refused
+from streams.state.tables import TableSpec
 
 ROW = np.dtype([("seen", "<u4")])
 

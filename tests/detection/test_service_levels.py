@@ -8,8 +8,8 @@ from agents.correlate import CorrelateLane
 from agents.correlation.settings import CorrelationSettings
 from schemas.records import Severity, Status
 from streams import metrics
+from streams.admin.topics import TopicNames
 from streams.samples import Observed, Sample
-from streams.topics import TopicNames
 from tests.correlation.timeline import anomaly, micros
 from tests.detection.lanes import LIMITS, RunLane
 from tests.detection.log import START_MS, good

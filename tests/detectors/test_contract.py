@@ -17,8 +17,8 @@ from agents.detectors.deviation import DeviationDetector
 from agents.detectors.profile import ProfileDetector
 from agents.detectors.settings import Comparison, Deviation, LeastChange, Profile, Rule
 from agents.detectors.threshold import ThresholdDetector
-from streams.pages import split_key
-from streams.tables import Table
+from streams.state.chunks import split_key
+from streams.state.tables import Table
 from tests.detectors.events import Segment, random_events
 from tests.detectors.traffic import Fault, World, closes
 from tests.detectors.users import Attack, Crowd, closes_of_users

@@ -10,7 +10,7 @@ from agents.detectors.deviation import DeviationDetector
 from agents.detectors.series_state import METRICS
 from agents.detectors.settings import Deviation, LeastChange
 from schemas.records import Direction, Severity, SignalStatus
-from streams.tables import Table
+from streams.state.tables import Table
 from tests.detectors.traffic import START, Fault, World, closes
 
 STEADY = World(rate=5, latency_sigma=0.3, tokens_sigma=0.3, latency_wander=0.0)

@@ -11,7 +11,7 @@ from agents.detectors.contract import Finding
 from agents.detectors.deviation import DeviationDetector
 from agents.detectors.profile import ProfileDetector
 from agents.detectors.settings import Deviation, Profile
-from streams.tables import Table
+from streams.state.tables import Table
 from tests.detectors.traffic import START, Fault, World, closes
 from tests.detectors.users import Attack, Crowd, closes_of_users
 

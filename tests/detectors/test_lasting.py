@@ -11,8 +11,8 @@ from agents.detectors.deviation import DeviationDetector
 from agents.detectors.series_state import _ROW_1, _ROW_2, METRICS, ROW, TABLE
 from agents.detectors.settings import Deviation, LeastChange
 from schemas.records import SignalStatus
-from streams.pages import page_key, seal
-from streams.tables import Table
+from streams.state.chunks import page_key, seal
+from streams.state.tables import Table
 from tests.detectors.test_deviation import STEADY, Run
 from tests.detectors.traffic import Fault, closes
 

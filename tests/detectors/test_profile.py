@@ -10,7 +10,7 @@ from agents.detectors.profile import ProfileDetector
 from agents.detectors.profile_judging import expected
 from agents.detectors.settings import Profile
 from schemas.records import Direction
-from streams.tables import Table
+from streams.state.tables import Table
 from tests.detectors.users import closed_users
 
 USERS = 40

@@ -13,8 +13,8 @@ from agents.detectors.deviation import DeviationDetector
 from agents.detectors.profile import ProfileDetector
 from agents.detectors.residuals import share_residual
 from agents.detectors.settings import Deviation, Profile
-from streams.sketch import BINS
-from streams.tables import Table
+from streams.state.sketch import BINS
+from streams.state.tables import Table
 from tests.detectors.traffic import BUCKET_US, START
 from tests.detectors.users import closed_users
 

@@ -7,8 +7,8 @@ from agents.detectors.contract import Finding
 from agents.detectors.settings import Comparison, Rule
 from agents.detectors.threshold import _ROW_1, TABLE, ThresholdDetector
 from schemas.records import Direction, Severity
-from streams.pages import seal
-from streams.tables import Table
+from streams.state.chunks import seal
+from streams.state.tables import Table
 from tests.detectors.events import Segment, events
 from tests.detectors.traffic import BUCKET_US, START
 

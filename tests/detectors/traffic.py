@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detectors.contract import Closed, Kind
-from streams.sketch import BINS, bins_of
+from streams.state.sketch import BINS, bins_of
 
 BUCKET_US = 10_000_000
 START = 1_800_000_000_000_000 // BUCKET_US

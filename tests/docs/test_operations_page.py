@@ -10,10 +10,11 @@ from agents.alerting.reasons import Attempt, Reason
 from agents.detection import intake
 from schemas.errors import Reason as BadReason
 from schemas.records import NotificationOutcome
-from streams import command_log, ending
-from streams.cutting import Broken
+from streams import exit_status
+from streams.admin.topics import TopicNames, specs
+from streams.client.cutting import Broken
+from streams.control import command_log
 from streams.settings import Lanes
-from streams.topics import TopicNames, specs
 from tests.deploy.files import series
 from tests.docs.pages import ROOT, text
 
@@ -68,7 +69,7 @@ def test_lines_are_seen_whatever_the_logger_is_called() -> None:
 def test_every_exit_status_is_described() -> None:
     """Those with which a worker ends by itself, and those of the command line."""
     described = {int(status) for status in re.findall(r"^\| (\d+) \|", _section("Exit statuses"), re.MULTILINE)}
-    assert described == {0, 1, 2, ending.BUG, ending.REFUSED, ending.AGAIN}
+    assert described == {0, 1, 2, exit_status.BUG, exit_status.REFUSED, exit_status.AGAIN}
 
 
 def test_every_topic_is_described() -> None:

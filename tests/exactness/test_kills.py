@@ -17,7 +17,7 @@ from benchmarks.reference.detecting import Reference
 from benchmarks.reference.reading import Reader, Stored
 from benchmarks.reference.tally import Tally
 from schemas.records import Aggregate, Anomaly, Incident
-from streams.brokers import producer_config
+from streams.client.brokers import producer_config
 
 EVENTS, KILLS = 30_000, 3
 

@@ -17,8 +17,8 @@ from benchmarks.reference.sums import without_bands
 from benchmarks.reference.tally import tallied
 from benchmarks.reference.undisturbed import Undisturbed, cut, detect_lane
 from schemas.records import Aggregate, Anomaly, SignalChange, SignalStatus
-from streams.control import Publication, settings_control
-from streams.outgoing import Outgoing
+from streams.control.records import Publication, settings_control
+from streams.lane.outgoing import Outgoing
 
 APPEND_STEP_US = 3_000
 

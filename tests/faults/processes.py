@@ -8,7 +8,7 @@ from benchmarks.exactness_run.disturbing import killed as dies
 from benchmarks.exactness_run.disturbing import works
 from benchmarks.exactness_run.workers import Member, until
 from benchmarks.showing import BenchmarkFailed
-from streams.ending import BUG, REFUSED
+from streams.exit_status import BUG, REFUSED
 from tests.faults.astray import astray
 from tests.faults.scene import Scene
 

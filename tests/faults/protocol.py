@@ -30,10 +30,10 @@ from benchmarks.reference.reading import Reader
 from benchmarks.showing import BenchmarkFailed, Json
 from schemas.records import Aggregate, Anomaly
 from schemas.secrets import Secret
-from streams.ending import AGAIN, REFUSED
-from streams.position import KEY
+from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
+from streams.exit_status import AGAIN, REFUSED
 from streams.settings import Broker, Lanes
-from streams.topics import EMBEDDED_PARTITIONS, TopicNames
+from streams.state.position import KEY
 from tests.faults.mock_cluster import MockCluster
 from tests.faults.protocol_codes import CODES, Api, Case, Moment, cases
 from tests.faults.protocol_events import SLOW_US, Events, Lane, Place

@@ -8,9 +8,9 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from benchmarks.showing import BenchmarkFailed
 from schemas.records import Operation, Status, TelemetryEvent
-from streams.brokers import producer_config
+from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
+from streams.client.brokers import producer_config
 from streams.settings import Broker
-from streams.topics import EMBEDDED_PARTITIONS, TopicNames
 
 SLOW_US: Final = 6_000_000
 """Latency above which a rule tells."""

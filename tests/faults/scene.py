@@ -11,7 +11,7 @@ from benchmarks.exactness_run.inbox import Inbox
 from benchmarks.exactness_run.plan import Plan
 from benchmarks.exactness_run.sending import Sender
 from benchmarks.exactness_run.storing import SINK
-from streams.topics import STAGES
+from streams.admin.topics import STAGES
 from tests.faults.elastic import Elastic
 from tests.faults.front import Front
 from tests.faults.watching import Watch

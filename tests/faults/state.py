@@ -10,7 +10,7 @@ from benchmarks.exactness_run.plan import PARTITIONS
 from benchmarks.exactness_run.workers import until
 from benchmarks.reference.reading import Reader
 from benchmarks.showing import BenchmarkFailed
-from streams.ending import AGAIN, REFUSED
+from streams.exit_status import AGAIN, REFUSED
 from tests.faults.scene import Scene
 
 _EAGER: Final = {

@@ -13,7 +13,7 @@ from benchmarks.exactness_run.workers import Member, until
 from benchmarks.scraping import scrape
 from benchmarks.showing import BenchmarkFailed
 from schemas.documents import Kind
-from streams.ending import AGAIN
+from streams.exit_status import AGAIN
 from tests.faults.front import Mood, Trip
 from tests.faults.scene import Scene
 

@@ -5,9 +5,9 @@ import sys
 import time
 from typing import Any
 
-from streams import watchdog
-from streams.fetching import _Lingering
-from streams.lanes import LaneSet
+from streams.client.fetching import _Lingering
+from streams.lane.lane_set import LaneSet
+from streams.process import watchdog
 from topology.cli import main
 
 

@@ -8,10 +8,10 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 
 from agents.courier import Courier
-from streams.hardened import LaneConsumer
-from streams.lanes import LaneSet
-from streams.sending import KafkaSender
-from streams.settings_log import SettingsLog
+from streams.control.settings_log import SettingsLog
+from streams.faust.app import LaneConsumer
+from streams.lane.lane_set import LaneSet
+from streams.lane.producing import KafkaSender
 from topology.cli import main
 
 WHERE: dict[str, tuple[type, str]] = {

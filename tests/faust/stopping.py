@@ -3,8 +3,8 @@
 import asyncio
 import sys
 
-from streams import worker
-from streams.hardened import PlainProducer
+from streams.faust import worker
+from streams.faust.app import PlainProducer
 from topology.cli import main
 
 _stop = PlainProducer.on_stop

@@ -16,8 +16,8 @@ from aiokafka.protocol.metadata import MetadataRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import connections
-from streams.connections import _SMALL, Connection, _Frames
+from streams.client import connections
+from streams.client.connections import _SMALL, Connection, _Frames
 
 Write = Callable[[AIOKafkaConnection], Awaitable[Any]]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.ending import BUG
-from streams.topics import create, specs
+from streams.admin.topics import create, specs
+from streams.exit_status import BUG
 from tests.detection.log import good
 from tests.faust.raising import WHERE
 from tests.stages.workers import Installation, Worker

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaError as Fault
 from confluent_kafka import KafkaException
 
-from streams.ending import AGAIN, BUG, REFUSED, fate_of
+from streams.exit_status import AGAIN, BUG, REFUSED, fate_of
 
 
 def wrapped(outer: BaseException, cause: BaseException) -> BaseException:

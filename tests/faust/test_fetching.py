@@ -11,7 +11,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.fetching import LaneClient
+from streams.client.fetching import LaneClient
 
 NEVER_S = 3600.0
 TIME_S = 20.0

@@ -7,8 +7,8 @@ import pytest
 from faust.transport.drivers.aiokafka import Consumer as StockConsumer
 from faust.types import TP
 
-from streams.hardened import LaneApp, LaneConsumer
-from streams.worker import build
+from streams.faust.app import LaneApp, LaneConsumer
+from streams.faust.worker import build
 from topology.build import worker_of
 from topology.settings import Settings
 

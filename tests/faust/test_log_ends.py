@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError
 
 from streams import metrics
-from streams.hardened import LaneApp, _ends
-from streams.position import Displaced
-from streams.worker import _watch, build
+from streams.faust.app import LaneApp, _ends
+from streams.faust.worker import _watch, build
+from streams.state.position import Displaced
 from topology.build import worker_of
 from topology.settings import Settings
 

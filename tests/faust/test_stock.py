@@ -19,14 +19,14 @@ from faust.types import TP
 from agents.correlate import correlate_stage
 from agents.correlation.settings import CorrelationSettings
 from schemas.secrets import Secret
-from streams import patches
-from streams.brokers import aiokafka_config
-from streams.hardened import LaneApp, LaneConsumer, LaneTables
-from streams.position import Position, Refused
+from streams.admin.topics import TopicNames
+from streams.client.brokers import aiokafka_config
+from streams.control.settings_log import SettingsLog
+from streams.faust import source_hashes
+from streams.faust.app import LaneApp, LaneConsumer, LaneTables
+from streams.faust.worker import Worker, build
 from streams.settings import Broker, Lanes
-from streams.settings_log import SettingsLog
-from streams.topics import TopicNames
-from streams.worker import Worker, build
+from streams.state.position import Position, Refused
 from tests.stages.workers import until
 
 PLACE = TP("sentinel.anomalies", 0)
@@ -45,7 +45,7 @@ async def stock() -> Any:
 async def ours(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The consumer of a worker of ours, whose lane 0 is durable up to the event in flight."""
     # Blocks are for this whole process; other tests read records.
-    monkeypatch.setattr("streams.fetched.install", lambda reading: None)
+    monkeypatch.setattr("streams.client.fetch_parsing.install", lambda reading: None)
     broker, names = Broker(bootstrap_servers="127.0.0.1:1"), TopicNames("sentinel.")
     log = SettingsLog(aiokafka_config(broker), names.settings, Secret(""), {})
     app = build(Worker(correlate_stage(names, CorrelationSettings()), broker, Lanes(), log))
@@ -146,19 +146,21 @@ async def test_recovery_begins_at_once(kind: type[TableManager], waits: list[flo
 
 def test_every_override_stands_on_the_code_it_was_written_for() -> None:
     """Faust and aiokafka as they are pinned."""
-    patches.check_sources()
-    assert {f"{patched.__module__}.{patched.__qualname__}" for patched in patches.PATCHED} == set(patches.HASHES)
+    source_hashes.check_sources()
+    assert {f"{patched.__module__}.{patched.__qualname__}" for patched in source_hashes.PATCHED} == set(
+        source_hashes.HASHES
+    )
 
 
-@pytest.mark.parametrize("number", range(len(patches.PATCHED)))
+@pytest.mark.parametrize("number", range(len(source_hashes.PATCHED)))
 def test_other_code_underneath_is_refused(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One changed line in any of it, and the worker does not start: the line names what changed."""
-    changed = patches.PATCHED[number]
+    changed = source_hashes.PATCHED[number]
     name = f"{changed.__module__}.{changed.__qualname__}"
-    assert patches.source_hash(changed) == patches.HASHES[name]
-    monkeypatch.setitem(patches.HASHES, name, "0123456789abcdef")
+    assert source_hashes.source_hash(changed) == source_hashes.HASHES[name]
+    monkeypatch.setitem(source_hashes.HASHES, name, "0123456789abcdef")
     with pytest.raises(Refused, match=changed.__qualname__):
-        patches.check_sources()
+        source_hashes.check_sources()
     with pytest.raises(Refused):
         LaneApp(None, Broker(), Lanes(), None)  # type: ignore[arg-type]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from streams import watchdog
-from streams.ending import AGAIN
-from streams.topics import create, specs
-from streams.watchdog import MOVING, READY, Stalled, Watchdog
+from streams.admin.topics import create, specs
+from streams.exit_status import AGAIN
+from streams.process import watchdog
+from streams.process.watchdog import MOVING, READY, Stalled, Watchdog
 from tests.detection.log import good
 from tests.faust.hanging import WHERE
 from tests.stages.workers import Installation

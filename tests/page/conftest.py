@@ -18,8 +18,8 @@ from playwright.async_api import Browser, Page, expect
 
 from connectors.store.embedded import EmbeddedStore
 from schemas.secrets import Secret
+from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
-from streams.topics import EMBEDDED_PARTITIONS
 from tests.conftest import without
 from tests.page import browser as browsers
 from tests.page import filled, workers

@@ -16,10 +16,10 @@ from connectors.store.embedded import EmbeddedStore
 from schemas.documents import Kind
 from schemas.records import AuditOutcome, Command, CommandKind, IncidentChange, IncidentState
 from schemas.secrets import Secret
-from streams.brokers import producer_config
-from streams.command_log import arrived, lane_command
+from streams.admin.topics import TopicNames
+from streams.client.brokers import producer_config
+from streams.control.command_log import arrived, lane_command
 from streams.settings import Broker
-from streams.topics import TopicNames
 from tests.page import browser, filled
 from tests.page.conftest import KEY, OPERATOR, Open, Site, Watched, served, shared
 from tests.store.documents import incident, of

@@ -6,7 +6,7 @@ import pytest
 
 from agents.alerting.settings import AlertSettings, HeartbeatSettings, ReceiverKind, ReceiverSettings
 from schemas.secrets import Secret
-from streams.position import Refused
+from streams.state.position import Refused
 from tests.receivers.services import ROUTING_KEY
 from tests.webhook.test_delivering import SECRET
 from topology.receivers import check_receivers, receivers_of

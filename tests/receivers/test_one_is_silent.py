@@ -21,11 +21,11 @@ from agents.courier import Courier
 from connectors.webhook import WebhookReceiver
 from schemas.secrets import Secret
 from streams import metrics
-from streams.command_log import Arrived
-from streams.connections import Connection
-from streams.names import NameLookups
-from streams.outgoing import Step
-from streams.topics import TopicNames
+from streams.admin.topics import TopicNames
+from streams.client.connections import Connection
+from streams.client.name_lookups import NameLookups
+from streams.control.command_log import Arrived
+from streams.lane.outgoing import Step
 from tests.receivers.silent import SILENCES, SILENT_NAME, no_name
 from tests.webhook.server import answers, receiving
 from tests.webhook.test_delivering import SECRET

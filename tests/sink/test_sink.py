@@ -19,8 +19,8 @@ from connectors.store.opening import store_of
 from connectors.store.port import Page, Search
 from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Document, Kind
-from streams.ending import AGAIN, REFUSED
-from streams.outgoing import REASON
+from streams.exit_status import AGAIN, REFUSED
+from streams.lane.outgoing import REASON
 from tests.detection.log import event
 from tests.servers.elasticsearch import ElasticServer
 from tests.stages.workers import Installation, until

@@ -13,7 +13,7 @@ from aiokafka.partitioner import murmur2
 
 from schemas.records import Audit, AuditOutcome, Command, CommandKind, Incident, IncidentChange, Notification
 from schemas.secrets import Secret
-from streams.command_log import command_record
+from streams.control.command_log import command_record
 from tests.alerting.timeline import incident
 from tests.receivers.services import ROUTING_KEY
 from tests.stages.inbox import Inbox, inbox

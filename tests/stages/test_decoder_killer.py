@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.outgoing import REASON
+from streams.lane.outgoing import REASON
 from tests.detection.log import good
 from tests.stages.standalone import Standalone, standalone
 from tests.stages.workers import Installation, until

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from streams.control import WATERMARK
-from streams.cutting import LAST_OFFSET, Broken
-from streams.outgoing import REASON
+from streams.client.cutting import LAST_OFFSET, Broken
+from streams.control.records import WATERMARK
+from streams.lane.outgoing import REASON
 from tests.detection.log import event
 from tests.fuzz.batches import CODECS, Rec, batch, produce
 from tests.stages.workers import Installation, Kept, Worker, until

@@ -11,9 +11,9 @@ from confluent_kafka.admin._resource import ResourceType
 from agents.detection.intake import SUPERSEDED
 from schemas.errors import Reason
 from schemas.secrets import Secret
-from streams.brokers import producer_config
-from streams.control import SETTINGS, Publication, settings_control
-from streams.outgoing import REASON
+from streams.client.brokers import producer_config
+from streams.control.records import SETTINGS, Publication, settings_control
+from streams.lane.outgoing import REASON
 from tests.detection.log import event
 from tests.stages.workers import CONTROL_KEY, Installation, Kept, Worker, until
 

@@ -15,7 +15,7 @@ from standardwebhooks.webhooks import Webhook
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
 from schemas.records import Notification, NotificationOutcome, Severity
 from schemas.secrets import Secret
-from streams.topics import STAGES
+from streams.admin.topics import STAGES
 from tests.detection.log import event
 from tests.stages.inbox import Inbox, inbox
 from tests.stages.workers import CONTROL_KEY, Installation, Worker, until

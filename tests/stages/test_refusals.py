@@ -9,10 +9,10 @@ import time
 import pytest
 from confluent_kafka import TopicCollection, TopicPartition
 
-from streams.ending import AGAIN, REFUSED
-from streams.inspection import _committed, lanes, reset
-from streams.pages import page_key, seal
-from streams.position import KEY, Position
+from streams.admin.inspection import _committed, lanes, reset
+from streams.exit_status import AGAIN, REFUSED
+from streams.state.chunks import page_key, seal
+from streams.state.position import KEY, Position
 from tests.detection.log import good
 from tests.stages.workers import Installation, until
 

@@ -4,7 +4,7 @@ import signal
 import time
 
 from schemas.records import Aggregate
-from streams.ending import AGAIN
+from streams.exit_status import AGAIN
 from tests.detection.log import event
 from tests.stages.workers import Installation, until
 

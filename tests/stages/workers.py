@@ -16,9 +16,9 @@ import yaml
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.brokers import producer_config
+from streams.admin.topics import TopicNames, create, specs
+from streams.client.brokers import producer_config
 from streams.settings import Broker, Lanes
-from streams.topics import TopicNames, create, specs
 
 CONTROL_KEY = "the key of these workers"
 

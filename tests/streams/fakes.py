@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import pytest
 from aiokafka.errors import ProducerFenced
 
-from streams.blocks import Block
-from streams.changelog import Rows
-from streams.lanes import LaneSet
-from streams.outgoing import Outgoing, Step
-from streams.position import KEY, Committed, Log, Position
+from streams.client.blocks import Block
+from streams.lane.changelog import Rows
+from streams.lane.lane_set import LaneSet
+from streams.lane.outgoing import Outgoing, Step
+from streams.lane.program import LaneProgram, Stage
 from streams.settings import Lanes
-from streams.stage import LaneProgram, Stage
+from streams.state.position import KEY, Committed, Log, Position
 
 TOPIC = "t.telemetry"
 
@@ -37,7 +37,7 @@ class StateTopics:
 
 
 class FakeChangelog:
-    """As `streams.changelog.Changelog`, over `StateTopics`."""
+    """As `streams.lane.changelog.Changelog`, over `StateTopics`."""
 
     topics: ClassVar[StateTopics]
 
@@ -198,6 +198,6 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         return {partition: dict(topics.rows.get(partition, {})) for partition in partitions}
 
     monkeypatch.setattr(FakeChangelog, "topics", topics, raising=False)
-    monkeypatch.setattr("streams.lanes.Changelog", FakeChangelog)
-    monkeypatch.setattr("streams.lanes.read_back", read_back)
+    monkeypatch.setattr("streams.lane.lane_set.Changelog", FakeChangelog)
+    monkeypatch.setattr("streams.lane.lane_set.read_back", read_back)
     return Machine(topics)

@@ -5,7 +5,7 @@ import sys
 
 _FREED_BETWEEN = """
 import psutil
-from streams.allocation import give_back, settle
+from streams.process.allocation import give_back, settle
 
 def mb():
     return psutil.Process().memory_info().rss / 1e6

@@ -13,9 +13,9 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.batches import FetchedBytes
-from streams.blocks import Block, Coalesce
-from streams.fetched import ColumnRecords
+from streams.client.blocks import Block, Coalesce
+from streams.client.fetch_parsing import ColumnRecords
+from streams.client.record_batches import FetchedBytes
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 

@@ -14,15 +14,15 @@ from confluent_kafka.cimpl import NewTopic
 
 from schemas.records import Settings
 from schemas.secrets import Secret
-from streams.batches import FetchedBytes
-from streams.brokers import AiokafkaConfig, aiokafka_config, producer_config
-from streams.changelog import Changelog, read_back
-from streams.fetched import ColumnRecords
-from streams.outgoing import Outgoing
-from streams.position import Refused
-from streams.sending import KafkaLogs, KafkaSender
+from streams.client.brokers import AiokafkaConfig, aiokafka_config, producer_config
+from streams.client.fetch_parsing import ColumnRecords
+from streams.client.record_batches import FetchedBytes
+from streams.control.settings_log import SettingsLog, skip_record, version_record
+from streams.lane.changelog import Changelog, read_back
+from streams.lane.outgoing import Outgoing
+from streams.lane.producing import KafkaLogs, KafkaSender
 from streams.settings import Broker
-from streams.settings_log import SettingsLog, skip_record, version_record
+from streams.state.position import Refused
 
 KEY = Secret("the key of these tests")
 

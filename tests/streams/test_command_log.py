@@ -7,7 +7,7 @@ import pytest
 from schemas.errors import BadRecord, Reason
 from schemas.records import Command
 from schemas.secrets import Secret
-from streams.command_log import MAX_COMMAND_BYTES, UNSIGNED, CommandLog, command_record
+from streams.control.command_log import MAX_COMMAND_BYTES, UNSIGNED, CommandLog, command_record
 from tests.alerting.timeline import silence
 
 KEY = Secret("the key of these tests")

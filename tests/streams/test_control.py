@@ -6,7 +6,7 @@ import pytest
 
 from schemas.records import Settings
 from schemas.secrets import Secret
-from streams.control import (
+from streams.control.records import (
     NUMBER,
     SETTINGS,
     SIGNATURE,
@@ -20,7 +20,7 @@ from streams.control import (
     sign,
     watermark,
 )
-from streams.settings_log import SettingsLog, skip_batch_record, skip_record, version_record
+from streams.control.settings_log import SettingsLog, skip_batch_record, skip_record, version_record
 
 KEY = Secret("a key that nobody knows")
 TOPIC, LANE = "sentinel.telemetry", 3

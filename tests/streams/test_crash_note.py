@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from streams.crash_note import CrashNote, Decoding, read_note
+from streams.process.crash_note import CrashNote, Decoding, read_note
 
 _DIES = """
 import ctypes, os, sys
 from pathlib import Path
-from streams.crash_note import CrashNote
+from streams.process.crash_note import CrashNote
 with CrashNote(Path(sys.argv[1])).decoding(3, 100, 200):
     if sys.argv[2] == "SIGSEGV":
         ctypes.string_at(0)

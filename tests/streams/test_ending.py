@@ -10,9 +10,9 @@ _HEAD = """
 import asyncio, atexit, sys
 from aiokafka.errors import KafkaConnectionError, ProducerFenced
 from polars.exceptions import PanicException
-from streams.ending import end_process, ends_process
-from streams.pages import NewerState
-from streams.position import Refused
+from streams.exit_status import end_process, ends_process
+from streams.state.chunks import NewerState
+from streams.state.position import Refused
 atexit.register(print, "a handler ran")
 """
 
@@ -132,7 +132,7 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_end() -> None:
     """Its pipe is full, so whoever writes to it waits for ever; the status is the right one all the same."""
     code = """
 import os, threading
-import streams.ending as ending
+import streams.exit_status as ending
 ending.SAID_WITHIN_S = 0.5
 threading.Thread(target=os.write, args=(2, b"x" * 1_000_000), daemon=True).start()
 end_process(Refused("do this"))
@@ -150,7 +150,7 @@ def test_an_orderly_end_that_hangs_is_ended(hung: str) -> None:
     """By a thread that waits for a disk, which Python's own exit joins, or by what is awaited: it is said where."""
     done = ended(
         f"""
-from streams.ending import end_within
+from streams.exit_status import end_within
 import time
 
 def wait():
@@ -174,7 +174,7 @@ def test_what_is_bounded_returns_and_raises_what_it_raised() -> None:
     """Also when it takes its cancellation for nothing."""
     done = ended(
         """
-from streams.ending import bounded
+from streams.exit_status import bounded
 
 async def deaf():
     while True:

@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 
 from streams import metrics
-from streams.health import HealthServer
+from streams.process.health import HealthServer
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import pytest
 from aiokafka.errors import ProducerFenced
 
 from streams import metrics
-from streams.blocks import Block
-from streams.ending import AGAIN, fate_of
-from streams.lanes import _MOST_PENDING, LaneSet
-from streams.outgoing import Step
-from streams.position import Committed, Displaced, Log, Refused
+from streams.client.blocks import Block
+from streams.exit_status import AGAIN, fate_of
+from streams.lane.lane_set import _MOST_PENDING, LaneSet
+from streams.lane.outgoing import Step
 from streams.settings import Lanes
+from streams.state.position import Committed, Displaced, Log, Refused
 from tests.streams.fakes import Counting, Machine, machine
 from tests.streams.test_blocks import batch, blocks
 
@@ -83,7 +83,7 @@ async def test_what_a_rebalance_leaves_free_is_given_back(machine: Machine, monk
     """Once for each, when the lanes' logs are read and those that went are gone."""
     owned: list[list[int]] = []
     lanes = machine.worker()
-    monkeypatch.setattr("streams.lanes.give_back", lambda: owned.append(sorted(lanes.lanes)))
+    monkeypatch.setattr("streams.lane.lane_set.give_back", lambda: owned.append(sorted(lanes.lanes)))
     await lanes.assign([3, 4])
     await lanes.assign([4])
     assert owned == [[3, 4], [4]]

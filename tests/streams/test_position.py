@@ -2,8 +2,8 @@
 
 import pytest
 
-from streams.pages import NewerState
-from streams.position import OURS, Committed, Log, Position, Refused, start_of
+from streams.state.chunks import NewerState
+from streams.state.position import OURS, Committed, Log, Position, Refused, start_of
 
 LOG = Log("id-1", begin=100, end=200)
 

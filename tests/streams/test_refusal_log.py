@@ -2,8 +2,8 @@
 
 from structlog.testing import capture_logs
 
-from streams.outgoing import Outgoing, dead_letter
-from streams.refusal_log import EVERY_S, MOST_REASONS, RefusalLog
+from streams.lane.dead_letter_log import EVERY_S, MOST_REASONS, RefusalLog
+from streams.lane.outgoing import Outgoing, dead_letter
 
 
 def letter(reason: str, offset: int = 7, field: str | None = None) -> Outgoing:

@@ -8,10 +8,10 @@ from pprint import pformat
 import pytest
 
 from schemas.secrets import Secret
-from streams.broker_safety import RefusedBroker
-from streams.brokers import aiokafka_config, librdkafka_config
+from streams.client.broker_safety import RefusedBroker
+from streams.client.brokers import aiokafka_config, librdkafka_config
+from streams.control.settings_log import SettingsLog
 from streams.settings import Broker
-from streams.settings_log import SettingsLog
 
 HIDDEN = "correct horse battery staple"
 BROKER = Broker(username="ann", password=Secret(HIDDEN), tls=True)

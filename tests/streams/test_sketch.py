@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.sketch import BINS, LEAST, MIDDLES, MOST, RELATIVE_ERROR, bins_of, quantiles
+from streams.state.sketch import BINS, LEAST, MIDDLES, MOST, RELATIVE_ERROR, bins_of, quantiles
 
 VALUES = st.integers(LEAST, MOST - 1)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.telemetry.events import FrameEvents
-from streams.subjects import OVERFLOW, Name, Subjects, UInt64s
+from streams.state.subjects import OVERFLOW, Name, Subjects, UInt64s
 from tests.streams.topic import CompactedTopic
 
 pytestmark = pytest.mark.usefixtures("either_kernel")

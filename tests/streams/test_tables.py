@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.pages import PAGE_BYTES, NewerState, rows_per_page, seal, unseal
-from streams.tables import Row, Table, TableSpec
+from streams.state.chunks import PAGE_BYTES, NewerState, rows_per_page, seal, unseal
+from streams.state.tables import Row, Table, TableSpec
 from tests.streams.topic import CompactedTopic
 
 # Large rows, so that a few of them fill a page.

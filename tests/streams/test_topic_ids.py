@@ -2,10 +2,10 @@
 
 import pytest
 
-from streams.position import Displaced, Refused
+from streams.admin.topic_ids import TopicWatch
+from streams.lane.program import Stage
 from streams.settings import Broker
-from streams.stage import Stage
-from streams.topic_ids import TopicWatch
+from streams.state.position import Displaced, Refused
 from tests.streams.fakes import Counting
 
 INPUT, STATE, FOLLOWED = "t.telemetry", "t.detect-state", "t.settings"

@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from streams import metrics
-from streams.brokers import aiokafka_config
+from streams.client.brokers import aiokafka_config
+from streams.client.transactions import TOLD_AFTER_S, Ends, OpenTransactions, Transaction, ends_of, transaction_at
 from streams.settings import Broker
-from streams.transactions import TOLD_AFTER_S, Ends, OpenTransactions, Transaction, ends_of, transaction_at
 
 LANE = TopicPartition("t.telemetry", 3)
 PRODUCER = Transaction(7, "orders-1", 400.0, 900.0)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.watermark import UNTOLD_US, Clock, Stamps
+from streams.state.watermark import UNTOLD_US, Clock, Stamps
 
 PAIRS = st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), min_size=1, max_size=40)
 

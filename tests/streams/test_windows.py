@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.sketch import BINS, bins_of
-from streams.windows import ClosedBucket, Windows, WindowSpec
+from streams.state.sketch import BINS, bins_of
+from streams.state.windows import ClosedBucket, Windows, WindowSpec
 from tests.streams.topic import CompactedTopic
 
 pytestmark = pytest.mark.usefixtures("either_kernel")

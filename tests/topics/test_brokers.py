@@ -16,8 +16,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from schemas.secrets import Secret
-from streams.broker_safety import RefusedBroker
-from streams.brokers import (
+from streams.client.broker_safety import RefusedBroker
+from streams.client.brokers import (
     CannotReachBroker,
     aiokafka_config,
     librdkafka_config,

@@ -14,11 +14,11 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from streams import topics
-from streams.brokers import reach
-from streams.position import Refused
+from streams.admin import topics
+from streams.admin.topics import EMBEDDED_PARTITIONS, Outcome, TopicNames, TopicsRefused, check, create, specs, wake
+from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
-from streams.topics import EMBEDDED_PARTITIONS, Outcome, TopicNames, TopicsRefused, check, create, specs, wake
+from streams.state.position import Refused
 from tests.servers.kafka import KafkaServer
 from topology.build import check_topics
 from topology.settings import Settings

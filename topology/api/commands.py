@@ -13,10 +13,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.records import Command
 from schemas.secrets import Secret
-from streams.brokers import producer_config
-from streams.command_log import addressed
+from streams.admin.topics import TopicNames
+from streams.client.brokers import producer_config
+from streams.control.command_log import addressed
 from streams.settings import Broker
-from streams.topics import TopicNames
 from topology import commanding
 from topology.api.apart import apart
 from topology.api.problems import Problem

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agents.sink import NAME as SINK
-from streams.topics import STAGES
+from streams.admin.topics import STAGES
 from topology.api.shapes import DataState, Lane, Stage, StageState, Worker
 
 ORDER: Final = (*STAGES, SINK)

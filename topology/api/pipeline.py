@@ -13,8 +13,8 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.alerting.reasons import Attempt
-from streams.inspection import INPUTS
-from streams.names import NameLookups
+from streams.admin.inspection import INPUTS
+from streams.client.name_lookups import NameLookups
 from topology.api import judging, queries
 from topology.api.settings import ApiSettings
 from topology.api.shapes import Lane, Pipeline, Totals, Worker

@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from connectors.store.port import Store
 from schemas.documents import StoreRefused, StoreUnavailable
-from streams.ending import ENDS_WITHIN_S, end_within
+from streams.exit_status import ENDS_WITHIN_S, end_within
 from topology.api import metering, openapi
 from topology.api.access import Gate
 from topology.api.acting import TRACE_URL

@@ -26,8 +26,8 @@ def explain(
     """
     from schemas.errors import BadRecord
     from schemas.records import Anomaly
-    from streams.brokers import reach
-    from streams.topics import TopicNames
+    from streams.admin.topics import TopicNames
+    from streams.client.brokers import reach
     from topology.reading import whole
 
     broker = settings_from(config).broker

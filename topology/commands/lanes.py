@@ -25,7 +25,7 @@ StageArgument = Annotated[Stage, typer.Argument(help="The stage.", show_default=
 @lanes.command(epilog="Example: sentinel lanes show detect --config sentinel.yaml")
 def show(stage: StageArgument, config: Config = None) -> None:
     """Print each lane of a stage: its position, watermark, and state, as its state topic holds them."""
-    from streams.inspection import lanes as read_lanes
+    from streams.admin.inspection import lanes as read_lanes
 
     reports = read_lanes(settings_from(config).broker, stage.value)
     if not reports:
@@ -43,7 +43,7 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Really do it. Without, it is only shown.")] = False,
 ) -> None:
     """Forget what lanes of a stage have learnt, and their positions. Its workers must be stopped; they start again at the committed offset."""
-    from streams.inspection import reset as reset_lanes
+    from streams.admin.inspection import reset as reset_lanes
 
     lines = list(reset_lanes(settings_from(config).broker, stage.value, lane, dry_run=not yes))
     for line in lines:

@@ -221,6 +221,6 @@ def _cell(value: object) -> str:
 
 
 def _reach(settings: "Settings") -> None:
-    from streams.brokers import reach
+    from streams.client.brokers import reach
 
     reach(settings.broker)

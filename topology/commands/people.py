@@ -216,7 +216,7 @@ def _tenant_of(words: list[str], tenant: str | None) -> tuple[str | None, tuple[
 
 
 def _reach(settings: "Settings") -> None:
-    from streams.brokers import reach
+    from streams.client.brokers import reach
 
     reach(settings.broker)
 

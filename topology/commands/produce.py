@@ -28,8 +28,8 @@ def produce(
     """
     from confluent_kafka import Producer
 
-    from streams.brokers import reach
-    from streams.topics import TopicNames
+    from streams.admin.topics import TopicNames
+    from streams.client.brokers import reach
     from topology.traces.outbox import load_config
     from topology.traces.playing import play, send_at_rate
 

@@ -70,7 +70,7 @@ def _supervise(config: Path | None) -> None:
     import asyncio
     import tempfile
 
-    from streams.topics import STAGES
+    from streams.admin.topics import STAGES
     from topology.condemning import Condemner
     from topology.ports import free_port
     from topology.standalone import api_process, make_topics, stage_processes

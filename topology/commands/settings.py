@@ -51,7 +51,7 @@ def publish(config: Config = None) -> None:
     """
     import getpass
 
-    from streams.brokers import reach
+    from streams.client.brokers import reach
     from topology.publishing import publish as publish_detection
 
     given = settings_from(config)

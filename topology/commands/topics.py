@@ -9,7 +9,7 @@ from topology.commands.options import Config, settings_from, show_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streams.topics import TopicFact
+    from streams.admin.topics import TopicFact
 
 topics = typer.Typer(no_args_is_help=True, help="Make the topics, and check that they are as the lanes need them.")
 
@@ -22,9 +22,9 @@ def create(
     ] = False,
 ) -> None:
     """Make the topics that are missing. One that exists with another number of partitions is refused, and then none is made."""
-    from streams.brokers import reach
-    from streams.topics import TopicNames, specs, wake
-    from streams.topics import create as create_topics
+    from streams.admin.topics import TopicNames, specs, wake
+    from streams.admin.topics import create as create_topics
+    from streams.client.brokers import reach
 
     settings = settings_from(config)
     admin, _ = reach(settings.broker)
@@ -38,9 +38,9 @@ def create(
 @topics.command(epilog="Example: sentinel topics check --config sentinel.yaml")
 def check(config: Config = None) -> None:
     """Compare the topics with what the lanes need, and change nothing. The exit status is 1 when workers must not run on them."""
-    from streams.brokers import reach
-    from streams.topics import TopicNames, specs
-    from streams.topics import check as check_topics
+    from streams.admin.topics import TopicNames, specs
+    from streams.admin.topics import check as check_topics
+    from streams.client.brokers import reach
 
     settings = settings_from(config)
     admin, _ = reach(settings.broker)

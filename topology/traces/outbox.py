@@ -6,7 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from streams.brokers import producer_config
+from streams.client.brokers import producer_config
 from streams.settings import Broker
 
 LINGER_MS: Final = 5

@@ -1,0 +1,81 @@
+"""Whether topics are still the ones that they were: at the same offsets, one that was deleted and made again has other records."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from streams.admin.topics import TopicNames
+from streams.client.brokers import librdkafka_config
+from streams.lane.program import Stage
+from streams.settings import Broker
+from streams.state.position import Displaced, Refused, made_again
+
+
+class TopicIds:
+    """Asks the broker for the ids of topics."""
+
+    def __init__(self, broker: Broker, topics: Sequence[str]) -> None:
+        self._broker, self._topics = broker, topics
+        self._admin: AdminClient | None = None
+
+    async def look(self) -> Mapping[str, str | None]:
+        """Of each topic its id, None when there is no such topic; nothing where the broker gives no ids, or does not answer now."""
+        return {} if self._broker.embedded else await asyncio.to_thread(self._look)
+
+    def _look(self) -> dict[str, str | None]:
+        self._admin = self._admin or AdminClient({**librdkafka_config(self._broker), "log_level": 0})
+        answers = self._admin.describe_topics(
+            TopicCollection(list(self._topics)), request_timeout=self._broker.request_timeout_s
+        )
+        found: dict[str, str | None] = {}
+        for topic, answer in answers.items():
+            try:
+                found[topic] = str(answer.result().topic_id)
+            except KafkaException as fault:
+                if fault.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    found[topic] = None
+        return found
+
+
+class TopicWatch:
+    """What a stage's worker sees of its topics from look to look."""
+
+    def __init__(self, stage: Stage, broker: Broker) -> None:
+        names = TopicNames(broker.topic_prefix)
+        self._stage, self._followed = stage, (names.settings, names.commands)
+        self._ids = TopicIds(broker, (stage.topic, stage.state_topic, *self._followed))
+        self._first: dict[str, str] = {}
+        self._missed: set[str] = set()
+
+    async def look(self, lanes: Mapping[int, str | None]) -> None:
+        """Asks the broker, and checks. Raises what `check` raises."""
+        self.check(await self._ids.look(), lanes)
+
+    def check(self, ids: Mapping[str, str | None], lanes: Mapping[int, str | None]) -> None:
+        """Compares with what was seen first, and the input topic with the ids that the lanes' positions count in, by partition. A topic must be
+        missing in two looks, since brokers hear of a topic one after another.
+
+        Raises:
+            Refused: input or state are other topics now, or there is none.
+            Displaced: settings or commands are; a fresh start reads them.
+        """
+        missing = {topic for topic, id in ids.items() if id is None}
+        for topic in sorted(missing & self._missed):
+            raise Refused(f"topic {topic} is missing; run: sentinel topics create")
+        self._missed = missing
+        there = {topic: id for topic, id in ids.items() if id is not None}
+        for partition, counts_in in sorted(lanes.items()):
+            if counts_in is not None and there.get(self._stage.topic, counts_in) != counts_in:
+                raise Refused(made_again(self._stage.name, partition))
+        for topic, id in there.items():
+            if self._first.setdefault(topic, id) == id:
+                continue
+            if topic == self._stage.state_topic:
+                raise Refused(
+                    f"the state topic {topic} was deleted and made again under the running worker: what lanes knew is no longer in it; "
+                    f"if that was meant, run: sentinel lanes reset {self._stage.name} --yes"
+                )
+            if topic in self._followed:
+                raise Displaced(f"topic {topic} was deleted and made again; starting again to read it from its begin")

@@ -1,0 +1,163 @@
+"""Open transactions that hold back records: where, since when, and whose they are.
+
+Whoever reads committed records alone gets none behind the first record of an open transaction, of whichever producer they are: a partition seems to
+have ended there. A fetch tells both ends, the one that may be read (the last stable offset) and the log's own (the high watermark).
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from streams import metrics
+from streams.client.transaction_requests import DescribeProducers, DescribeTransactions, ListTransactions
+
+TOLD_AFTER_S: Final = 10.0
+"""Transactions that are open for a shorter time are nothing to tell of: each flush of a worker makes one."""
+
+_log = structlog.get_logger("sentinel.transactions")
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An open transaction as far as the broker tells of it; None is what this user may not know, or the broker is too old to be asked."""
+
+    producer_id: int | None = None
+    transactional_id: str | None = None
+    started_at: float | None = None
+    """Unix seconds."""
+    timeout_s: float | None = None
+    """After which the broker aborts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Of one partition: up to where committed records may be read, and where its log ends."""
+
+    stable: int
+    log: int
+
+
+@dataclass(slots=True)
+class _Hold:
+    offset: int
+    since: float
+    told: bool = False
+
+
+class OpenTransactions:
+    """Watches the partitions that one client reads, tells metrics and log of each that is held for `TOLD_AFTER_S`, and of the end of it.
+
+    A worker cannot end somebody else's transaction, and ending itself would not help: it says who can.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._holds: dict[TopicPartition, _Hold] = {}
+
+    async def look(self, consumer: AIOKafkaConsumer) -> None:
+        """To be called every few seconds, in the client's loop. What the broker cannot tell now is not waited for; raises nothing of it."""
+
+        async def whose(tp: TopicPartition, offset: int) -> Transaction:
+            return await transaction_at(consumer, tp, offset)
+
+        await self.look_at(ends_of(consumer), whose)
+
+    async def look_at(
+        self,
+        ends: Mapping[TopicPartition, Ends],
+        whose: Callable[[TopicPartition, int], Awaitable[Transaction]],
+    ) -> None:
+        """The same for ends that are known; partitions that are not among them are no longer read here."""
+        for tp in self._holds.keys() - ends.keys():
+            self._end(tp, told=False)
+        now = self._wall()
+        for tp, end in ends.items():
+            hold = self._holds.get(tp)
+            if hold is not None and (end.stable != hold.offset or end.log <= end.stable):
+                self._end(tp, told=True)
+                hold = None
+            if end.log <= end.stable:
+                continue
+            if hold is None:
+                hold = self._holds[tp] = _Hold(end.stable, now)
+            if not hold.told and now - hold.since >= TOLD_AFTER_S:
+                self._tell(tp, hold, end, await whose(tp, hold.offset))
+            if hold.told:
+                metrics.HELD_RECORDS.labels(tp.topic, tp.partition).set(end.log - end.stable)
+
+    def _tell(self, tp: TopicPartition, hold: _Hold, end: Ends, found: Transaction) -> None:
+        hold.told = True
+        if found.started_at is not None:
+            # It may have been open before this worker saw it.
+            hold.since = min(hold.since, found.started_at)
+        metrics.HELD_SINCE.labels(tp.topic, tp.partition).set(hold.since)
+        _log.warning(
+            "partition.held_by_transaction",
+            topic=tp.topic,
+            partition=tp.partition,
+            since=utc(hold.since),
+            offset=hold.offset,
+            records=end.log - end.stable,
+            transactional_id=found.transactional_id,
+            producer_id=found.producer_id,
+            transaction_timeout_s=found.timeout_s,
+        )
+
+    def _end(self, tp: TopicPartition, *, told: bool) -> None:
+        hold = self._holds.pop(tp)
+        if not hold.told:
+            return
+        metrics.forget_hold(tp.topic, tp.partition)
+        if told:
+            held_s = round(self._wall() - hold.since, 1)
+            _log.info("partition.released", topic=tp.topic, partition=tp.partition, held_s=held_s)
+
+
+def ends_of(consumer: AIOKafkaConsumer) -> dict[TopicPartition, Ends]:
+    """As the last fetches told them; partitions that were not fetched yet are left out, and those of which a broker tells no stable end."""
+    ends = {}
+    for tp in consumer.assignment():
+        stable, log = consumer.last_stable_offset(tp), consumer.highwater(tp)
+        if stable is not None and log is not None and stable >= 0:
+            ends[tp] = Ends(stable, log)
+    return ends
+
+
+async def transaction_at(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> Transaction:
+    """Whose transaction has its first record of the partition there. Asks three questions; what is not answered is None."""
+    client = consumer._client
+    try:
+        leader = client.cluster.leader_for_partition(tp)
+        answer = await client.send(leader, DescribeProducers(tp.topic, tp.partition))
+        ((_, ((_, _, _, producers, _),), _),) = answer.topics
+        producer_id = next((each[0] for each in producers or () if each[5] == offset), None)
+        if producer_id is None:
+            return Transaction()
+        for node in [broker.nodeId for broker in client.cluster.brokers()]:
+            answer = await client.send(node, ListTransactions([producer_id]))
+            for transactional_id, _, _, _ in answer.transactions or ():
+                return await _described(consumer, node, producer_id, transactional_id)
+        return Transaction(producer_id)
+    except (KafkaError, NotImplementedError) as fault:
+        # An older broker, or one that is away: that the partition is held is known all the same.
+        _log.info("partition.transaction_unknown", topic=tp.topic, partition=tp.partition, reason=str(fault))
+        return Transaction()
+
+
+async def _described(consumer: AIOKafkaConsumer, node: int, producer_id: int, transactional_id: str) -> Transaction:
+    answer = await consumer._client.send(node, DescribeTransactions([transactional_id]))
+    ((error, _, _, timeout_ms, started_ms, *_),) = answer.transactions
+    if error or started_ms < 0:
+        return Transaction(producer_id, transactional_id)
+    return Transaction(producer_id, transactional_id, started_ms / 1000, timeout_ms / 1000)
+
+
+def utc(seconds: float) -> str:
+    """ISO 8601, of Unix seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,208 @@
+"""The `commands` topic as a worker knows it: what people ask for, in the order in which they asked."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from schemas.errors import BadRecord, Reason
+from schemas.records import Command, CommandKind
+from schemas.secrets import Secret
+from streams.admin.topics import TopicNames
+from streams.control.followed import FollowedTopic
+from streams.control.records import COMMAND, SIGNATURE, Headers, header, is_signed, sign
+from streams.lane.outgoing import KEY_SIZE, SIZE, Outgoing
+
+_MOST_COMMANDS: Final = 33_554_432
+"""Bytes of the commands of one partition that are kept at least: the newest. A lane that never took any (a new installation's) would miss older
+ones; twenty thousand fit, which are a year of commands, one each half hour."""
+
+_MOST_FAULTY: Final = 4_194_304
+"""Bytes of records that are none, of one partition, that are kept at least: a lane that is that far behind makes no dead letters of older ones.
+Anybody who may write here can write any number; they never displace a command."""
+
+_EACH: Final = 1_024
+"""Bytes that a record takes beside its own, about."""
+
+MAX_COMMAND_BYTES: Final = 65_536
+"""The largest command; what a person writes takes some hundred bytes."""
+
+_MOST_VALUE: Final = 4_096
+_MOST_KEY: Final = 1_024
+"""What is kept for the dead letter of a record that is none."""
+
+_MOST: Final = {True: _MOST_COMMANDS, False: _MOST_FAULTY}
+
+UNSIGNED: Final = "command without our signature"
+OTHER_TENANT: Final = "command of another tenant than its key"
+
+
+def command_record(topic: str, command: Command, key: Secret) -> Outgoing:
+    """A command, signed, as it stands on the topic under its tenant.
+
+    The signature holds on this topic and for this tenant, and a copy there is harmless by what commands say: a silence is known by its id until its
+    end, also when it was ended before, and does not come back after that; an expiry names one silence, an acknowledgement one incident. A copy is
+    answered with `repeated` or `refused`.
+    """
+    name, value = command.tenant.encode(), command.to_bytes()
+    return Outgoing(topic, name, value, ((COMMAND, b"1"), (SIGNATURE, sign(key, COMMAND, topic.encode(), name, value))))
+
+
+def lane_command_record(topic: str, command: Command, key: Secret) -> Outgoing:
+    """A command that stands in a lane itself, signed, so that it counts at its place among the lane's records: in a header, the value is null.
+
+    A copy, there or in another lane, is refused: it names one incident, which is over or is not there, and no later one has its id.
+    """
+    name, body = command.tenant.encode(), command.to_bytes()
+    signature = sign(key, COMMAND, topic.encode(), name, body)
+    return Outgoing(topic, name, None, ((COMMAND, body), (SIGNATURE, signature)))
+
+
+def addressed(names: TopicNames, command: Command, key: Secret) -> Outgoing:
+    """A command, signed, for the topic of the stage that obeys it: incidents are closed in their lane, all else is asked of `alert`."""
+    if command.kind is CommandKind.CLOSE:
+        return lane_command_record(names.anomalies, command, key)
+    return command_record(names.commands, command, key)
+
+
+def lane_command(topic: str, key: Secret, record: Any) -> Command | None:
+    """The command of a lane's record; None when the record has none. Raises BadRecord when it does not count."""
+    body = header(record.headers, COMMAND)
+    if body is None:
+        return None
+    if not is_signed(key, record.headers, COMMAND, topic.encode(), record.key or b"", body):
+        raise BadRecord(UNSIGNED)
+    command = Command.from_bytes(body)
+    if command.tenant.encode() != record.key:
+        raise BadRecord(OTHER_TENANT, "tenant")
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One record of the topic: a command, or what is wrong with it, and then the beginning of its bytes."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    command: Command | None
+    fault: BadRecord | None = None
+    marks: tuple[tuple[str, bytes], ...] = ()
+    """Headers that a dead letter of it has beside the usual ones."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes, about."""
+        said = self.command
+        own = 0 if said is None else len(said.comment) + len(said.target) + sum(map(len, said.matchers))
+        return _EACH + len(self.key or b"") + len(self.value or b"") + own
+
+
+class Readable(Protocol):
+    """A record of the topic, read in whatever way."""
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def fault(self) -> BadRecord | None:
+        """What is wrong with it, or with its batch."""
+
+    @property
+    def marks(self) -> tuple[tuple[str, bytes], ...]:
+        """Headers that a dead letter of it has beside the usual ones."""
+
+
+def arrived(topic: str, signing_key: Secret, partition: int, record: Readable) -> Arrived:
+    """The record as it counts: only with our signature, and only for the tenant that it is keyed by."""
+    headers: Headers = record.headers
+    key, value = record.key, record.value
+
+    def bad(fault: BadRecord) -> Arrived:
+        marks = record.marks
+        if value is not None and len(value) > _MOST_VALUE:
+            marks = (*marks, (SIZE, b"%d" % len(value)))
+        if key is not None and len(key) > _MOST_KEY:
+            marks = (*marks, (KEY_SIZE, b"%d" % len(key)))
+        return Arrived(
+            partition, record.offset, key and key[:_MOST_KEY], value and value[:_MOST_VALUE], None, fault, marks
+        )
+
+    if record.fault is not None:
+        return bad(record.fault)
+    if value is not None and len(value) > MAX_COMMAND_BYTES:
+        return bad(BadRecord(Reason.TOO_LARGE))
+    if value is None or not is_signed(signing_key, headers, COMMAND, topic.encode(), key or b"", value):
+        return bad(BadRecord(UNSIGNED))
+    try:
+        command = Command.from_bytes(value)
+    except BadRecord as fault:
+        return bad(fault)
+    if command.tenant.encode() != key:
+        return bad(BadRecord(OTHER_TENANT, "tenant"))
+    return Arrived(partition, record.offset, key, None, command)
+
+
+class CommandLog(FollowedTopic):
+    """Reads the topic whole at the start, and follows it; lanes ask what is new to them."""
+
+    def __init__(self, client: Mapping[str, Any], topic: str, key: Secret) -> None:
+        super().__init__(client, topic)
+        self._key = key
+        self._kept: dict[int, list[Arrived]] = {}
+        self._sizes = Counter[tuple[int, bool]]()
+        """Bytes that are kept, by partition and whether they are of commands."""
+
+    @property
+    def topic(self) -> str:
+        """Its name."""
+        return self._topic
+
+    def ends(self) -> dict[int, int]:
+        """By partition, the offset after the last record that is known; partitions without one are left out."""
+        return {partition: kept[-1].offset + 1 for partition, kept in self._kept.items()}
+
+    def since(self, partition: int, offset: int) -> Iterator[Arrived]:
+        """The records of a partition from this offset on, in order."""
+        kept = self._kept.get(partition, [])
+        # Each lane asks before each of its steps, and nearly always for none.
+        return iter(kept[bisect_left(kept, offset, key=lambda record: record.offset) :])
+
+    async def wait_for(self, version: str) -> None:
+        """Lanes that obey commands name no settings versions."""
+        raise NotImplementedError(f"a lane of alert waits for settings {version}")
+
+    def _take_record(self, partition: int, record: Any) -> None:
+        one = arrived(self._topic, self._key, partition, record)
+        self._kept.setdefault(partition, []).append(one)
+        which = (partition, one.command is not None)
+        self._sizes[which] += one.size
+        if self._sizes[which] > _MOST[which[1]] * 5 // 4:
+            self._forget(partition)
+
+    def _forget(self, partition: int) -> None:
+        """Keeps the newest commands of a partition, and the newest of its other records, each up to their bytes."""
+        sizes = {True: 0, False: 0}
+        full: set[bool] = set()
+        newest: list[Arrived] = []
+        for one in reversed(self._kept[partition]):
+            is_command = one.command is not None
+            if sizes[is_command] + one.size > _MOST[is_command]:
+                full.add(is_command)
+            if is_command not in full:
+                sizes[is_command] += one.size
+                newest.append(one)
+        self._kept[partition] = newest[::-1]
+        for is_command, size in sizes.items():
+            self._sizes[partition, is_command] = size

@@ -1,0 +1,78 @@
+"""A small topic that a worker reads whole at its start, and follows from then on."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from streams.client.fetching import check_fetching
+from streams.client.transactions import OpenTransactions
+from streams.exit_status import ends_process
+
+
+class FollowedTopic(ABC):
+    """Takes every record of a topic, partition by partition in order of offset, from the first one that the topic still has."""
+
+    def __init__(self, client: Mapping[str, Any], topic: str) -> None:
+        self._client, self._topic = client, topic
+        self._arrived = asyncio.Event()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._partitions: list[TopicPartition] = []
+        self._following: asyncio.Task[None] | None = None
+        self._transactions = OpenTransactions()
+
+    @abstractmethod
+    def _take_record(self, partition: int, record: Any) -> None:
+        """One record came."""
+
+    async def start(self) -> None:
+        """Connects, reads what is there, and follows from then on."""
+        consumer = AIOKafkaConsumer(
+            **self._client, enable_auto_commit=False, auto_offset_reset="earliest", isolation_level="read_committed"
+        )
+        self._consumer = consumer
+        await consumer.start()
+        await consumer._client._wait_on_metadata(self._topic)
+        self._partitions = [
+            TopicPartition(self._topic, partition) for partition in sorted(consumer.partitions_for_topic(self._topic))
+        ]
+        consumer.assign(self._partitions)
+        await consumer.seek_to_beginning(*self._partitions)
+        self._following = asyncio.create_task(ends_process(self._follow)(consumer), name="sentinel-settings")
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Returns when everything is known that the topic holds now. A lane that comes from another worker may have taken a record that this worker,
+        which follows, has not read yet."""
+        consumer = self._consumer
+        if consumer is None:
+            raise RuntimeError(f"{self._topic} is not followed yet")
+        ends = await consumer.end_offsets(self._partitions)
+        while any([await consumer.position(tp) < ends[tp] for tp in self._partitions]):
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def stop(self) -> None:
+        """Disconnects."""
+        consumer, self._consumer = self._consumer, None
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+            self._following = None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            check_fetching(consumer)
+            for tp, blocks in (await consumer.getmany(timeout_ms=1000)).items():
+                for block in blocks:
+                    for record in block.records():
+                        self._take_record(tp.partition, record)
+            # Also for a block without records: the position has moved.
+            self._arrived.set()
+            # A lane would wait for ever for settings that such a transaction hides.
+            await self._transactions.look(consumer)

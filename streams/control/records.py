@@ -1,0 +1,130 @@
+"""Records that are not telemetry: ticks, configuration versions, and the signatures that make the latter count."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from schemas.records import SignalChange
+from schemas.secrets import Secret
+from streams.lane.outgoing import Outgoing
+
+TICK: Final = "sentinel-tick"
+"""Header of a tick: a null value, appended to a quiet partition by the worker that owns it."""
+
+PASSED: Final = "sentinel-passed"
+"""Header of a tick: µs (ASCII digits) that its worker measured since it took the lane's record before. Older workers give none."""
+
+SETTINGS: Final = "sentinel-settings"
+"""Header of a control record: a configuration version takes effect here. The record's value is the version's id."""
+
+NUMBER: Final = "sentinel-number"
+"""Header of a control record: the number of its publication, ASCII digits. Older programs gave none."""
+
+WATERMARK: Final = "sentinel-watermark"
+"""Header of a lane's watermark on `anomalies`: ASCII `lane offset watermark_us`, the value is null."""
+
+SIGNAL: Final = "sentinel-signal"
+"""Header of a record on `anomalies` that says what became of a signal: a framed `SignalChange`; the value is null, the key the tenant."""
+
+SKIP: Final = "sentinel-skip"
+"""Header of a record on `settings`: the offset in its key kills the decoder and is never decoded again."""
+
+COMMAND: Final = "sentinel-command"
+"""Header of a record on `commands`: what a person asks for. The record's key is the tenant."""
+
+SIGNATURE: Final = "sentinel-signature"
+"""Header with the HMAC-SHA256 over what the record says, by a key that only our processes hold."""
+
+Headers = Iterable[tuple[str, bytes | None]]
+
+_MOST_DIGITS: Final = 18
+"""Of a number that fits 64 bits."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Publication:
+    """Settings as a lane has them from somebody who published them; ordered by number, and by version where two have the same."""
+
+    number: int = 0
+    """Rises from publication to publication; 0 for what an older program published, and before the first."""
+    version: str = "0"
+
+    def supersedes(self, applied: "Publication") -> bool:
+        """Whether it takes effect in a lane where `applied` did last: a copy of a control record does not.
+
+        Without a number it does so only until the first with one, since what an older program published has no order.
+
+        >>> Publication(7, "b").supersedes(Publication(6, "a")), Publication(6, "a").supersedes(Publication(6, "a"))
+        (True, False)
+        >>> Publication(0, "b").supersedes(Publication(0, "a")), Publication(0, "b").supersedes(Publication(6, "a"))
+        (True, False)
+        """
+        return self > applied if self.number else not applied.number
+
+
+class Controlling(Protocol):
+    """A control record, read in whatever way."""
+
+    @property
+    def value(self) -> bytes | None: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+
+def sign(key: Secret, kind: str, *parts: bytes) -> bytes:
+    """HMAC over the kind and its length-prefixed parts; hexadecimal."""
+    message = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), *parts))
+    return hmac.new(key.reveal().encode(), message, hashlib.sha256).hexdigest().encode()
+
+
+def is_signed(key: Secret, headers: Headers, kind: str, *parts: bytes) -> bool:
+    """Whether the record carries our signature; a missing key signs nothing."""
+    given = header(headers, SIGNATURE)
+    return bool(key) and given is not None and hmac.compare_digest(given, sign(key, kind, *parts))
+
+
+def header(headers: Headers, name: str) -> bytes | None:
+    """The first header of that name."""
+    return next((value for key, value in headers if key == name), None)
+
+
+def tick(topic: str, partition: int, passed_us: int) -> Outgoing:
+    """A tick for a partition, so long after the lane's record before."""
+    return Outgoing(topic, None, None, ((TICK, b"1"), (PASSED, b"%d" % passed_us)), partition)
+
+
+def passed(headers: Headers) -> int | None:
+    """What a tick says has passed, µs; None when it does not say, or nothing that could be meant."""
+    said = header(headers, PASSED)
+    return int(said) if said is not None and len(said) <= _MOST_DIGITS and said.isdigit() else None
+
+
+def settings_control(topic: str, partition: int, made: Publication, key: Secret) -> Outgoing:
+    """A control record that lets a version take effect in one lane. Its signature holds for this lane and this number."""
+    value, number = made.version.encode(), b"%d" % made.number
+    signature = sign(key, SETTINGS, topic.encode(), b"%d" % partition, value, number)
+    return Outgoing(topic, None, value, ((SETTINGS, b"1"), (NUMBER, number), (SIGNATURE, signature)), partition)
+
+
+def publication(topic: str, partition: int, key: Secret, record: Controlling) -> Publication | None:
+    """What a control record of this lane says; None when it does not carry our signature over that."""
+    value, number = record.value, header(record.headers, NUMBER)
+    if value is None:
+        return None
+    said = (topic.encode(), b"%d" % partition, value, *(() if number is None else (number,)))
+    if not is_signed(key, record.headers, SETTINGS, *said):
+        return None
+    return Publication(0 if number is None else int(number), value.decode())
+
+
+def watermark(topic: str, partition: int, lane: int, offset: int, watermark_us: int) -> Outgoing:
+    """A lane's watermark, for one partition of `anomalies`."""
+    return Outgoing(topic, None, None, ((WATERMARK, b"%d %d %d" % (lane, offset, watermark_us)),), partition)
+
+
+def signal_change(topic: str, change: SignalChange) -> Outgoing:
+    """What became of a signal, for the partition of `anomalies` that the tenant's anomalies go to."""
+    return Outgoing(topic, change.tenant.encode(), None, ((SIGNAL, change.to_bytes()),))

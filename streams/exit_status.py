@@ -1,0 +1,243 @@
+"""The third fate of an error: the process ends before anything is committed, and its supervisor starts it again."""
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Iterator
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
+
+import aiokafka.errors as errors
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+from confluent_kafka import KafkaError as Fault
+from confluent_kafka import KafkaException
+
+from schemas.documents import StoreRefused, StoreUnavailable
+from streams.state.chunks import NewerState
+from streams.state.position import Displaced, Refused
+
+BUG: Final = 70
+"""Exit status: the code is wrong or the state is in doubt (EX_SOFTWARE). Start it again."""
+REFUSED: Final = 78
+"""Exit status: it cannot go on until a person has changed something (EX_CONFIG)."""
+AGAIN: Final = 75
+"""Exit status: another worker owns a lane now, or the broker is away (EX_TEMPFAIL). Start it again."""
+
+ENDS_WITHIN_S: Final = 15.0
+"""Seconds that an orderly end may take after all work is done; less than a supervisor waits before it kills."""
+SAID_WITHIN_S: Final = 5.0
+"""Seconds to say why a process ends: a pipe that nobody reads blocks whoever writes to it."""
+
+_GRAVEST_FIRST: Final = (BUG, REFUSED, AGAIN)
+
+_RIGHTS: Final = (
+    errors.TopicAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.ClusterAuthorizationFailedError,
+    errors.TransactionalIdAuthorizationFailed,
+    errors.AuthenticationFailedError,
+    errors.SaslAuthenticationFailed,
+    errors.UnsupportedSaslMechanismError,
+)
+"""What a user may not do."""
+_LIMITS: Final = (
+    errors.IncompatibleBrokerVersion,
+    errors.UnsupportedVersionError,
+    errors.UnsupportedForMessageFormatError,
+    errors.MessageSizeTooLargeError,
+    errors.RecordListTooLargeError,
+    errors.PolicyViolationError,
+    errors.InvalidTopicError,
+    errors.InvalidRequiredAcksError,
+    errors.InvalidGroupIdError,
+    errors.InvalidSessionTimeoutError,
+    errors.InvalidTransactionTimeout,
+    errors.InconsistentGroupProtocolError,
+)
+"""What a broker does not take, however often it is asked."""
+
+_FAULTS_OF_RIGHTS: Final = (
+    Fault.TOPIC_AUTHORIZATION_FAILED,
+    Fault.GROUP_AUTHORIZATION_FAILED,
+    Fault.CLUSTER_AUTHORIZATION_FAILED,
+    Fault._AUTHENTICATION,
+)
+FAULTS_THAT_PASS: Final = (Fault._TIMED_OUT, Fault._TRANSPORT, Fault._ALL_BROKERS_DOWN, Fault._RESOLVE)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger("sentinel")
+_debug = os.environ.get("SENTINEL_DEBUG") == "1"
+
+
+def end_process(error: BaseException) -> None:
+    """Says in one line why, and ends the process now: no handler runs, nothing is flushed or committed. Does not return, whatever the error is made
+    of and whoever reads the log: after SAID_WITHIN_S the process ends unsaid."""
+    status = BUG
+    _from_now(SAID_WITHIN_S, lambda: os._exit(status))
+    try:
+        status, line = fate_of(error)
+        if _debug or status == BUG:
+            traceback.print_exception(error)
+        _log.critical("%s", line)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def end_within(seconds: float, status: int = AGAIN) -> None:
+    """From now on the process ends by itself, or is ended after so long with this status, saying where it hung. For an orderly end: threads that wait
+    for a disk, clients that wait for a broker and Python's own exit, which joins all threads, cannot hold it up."""
+
+    def hung() -> None:
+        _from_now(SAID_WITHIN_S, lambda: os._exit(status))
+        try:
+            _log.critical("%s", f"the process did not end within {seconds:g} s of being done; ending it now")
+            faulthandler.dump_traceback(sys.stderr)
+        finally:
+            os._exit(status)
+
+    _from_now(seconds, hung)
+
+
+async def bounded(work: Coroutine[Any, Any, None], seconds: float) -> None:
+    """Awaits the work, but no longer than this: what is not done then is cancelled and left alone. Raises what the work raised."""
+    task = asyncio.create_task(work)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if done:
+        task.result()
+    else:
+        task.cancel()
+
+
+def _from_now(seconds: float, act: Callable[[], None]) -> None:
+    """Acts after so long in a thread that holds up nothing itself."""
+
+    def later() -> None:
+        time.sleep(seconds)
+        act()
+
+    # Without memory for one more thread, what was to be said is said without a limit.
+    with contextlib.suppress(RuntimeError):
+        threading.Thread(target=later, name="sentinel-ending", daemon=True).start()
+
+
+def is_temporary(error: KafkaError) -> bool:
+    """Whether it passes by itself: the broker is away, or did not answer in time, which the client does not count among the retriable."""
+    return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
+
+
+def fate_of(error: BaseException) -> tuple[int, str]:
+    """Exit status and the line that says why. What a broker may well answer is no bug, whatever the client wraps it in, and whichever tasks it ends
+    together: of several errors the gravest tells. Groups and causes may hold each other in a circle."""
+    fates = [_fate_of_one(each) for each in _ungrouped(error)]
+    return min(fates, key=lambda fate: _GRAVEST_FIRST.index(fate[0]), default=_bug(error))
+
+
+def _fate_of_one(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, Refused | NewerState | StoreRefused):
+        return REFUSED, str(error)
+    if isinstance(error, Displaced):
+        return AGAIN, str(error)
+    if isinstance(error, StoreUnavailable):
+        return AGAIN, f"{error}; ending, to be started again"
+    if isinstance(error, asyncio.CancelledError):
+        return AGAIN, "the Kafka client was broken off in the middle of something; ending, to be started again"
+    if isinstance(error, KafkaException) and (told := _told_by_librdkafka(error.args[0])) is not None:
+        return told
+    for each in _chain(error):
+        if isinstance(each, KafkaError) and (told := _told_by_kafka(each)) is not None:
+            return told
+    return _bug(error)
+
+
+def _bug(error: BaseException) -> tuple[int, str]:
+    return BUG, f"ending, since {type(error).__name__}: {error}"
+
+
+def _ungrouped(error: BaseException) -> Iterator[BaseException]:
+    """What is in a group, and in the groups within it, each once; of no group the error itself."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, BaseExceptionGroup):
+            waiting.extend(each.exceptions)
+        else:
+            yield each
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was made from, and so on, each once: aiokafka wraps answers of the broker and bugs of its own in the same `KafkaError`."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        yield cause
+        seen.add(id(cause))
+        cause = cause.__cause__
+
+
+def _told_by_kafka(error: KafkaError) -> tuple[int, str] | None:
+    if isinstance(error, errors.ProducerFenced):
+        return AGAIN, "another worker took over a lane of this one (fenced); ending, to be started again"
+    if isinstance(error, _RIGHTS):
+        return REFUSED, _refused_user(error)
+    if isinstance(error, _LIMITS):
+        return REFUSED, f"the broker does not take what this program asks for ({error}); see its settings and version"
+    if is_temporary(error):
+        return AGAIN, f"the broker did not answer in time ({type(error).__name__}); ending, to be started again"
+    # Some answers are only told in the text of an error that is made from nothing.
+    if isinstance(error, errors.BrokerResponseError) or (type(error) is KafkaError and error.__cause__ is None):
+        return AGAIN, _answered(error)
+    return None
+
+
+def _told_by_librdkafka(fault: Fault) -> tuple[int, str] | None:
+    """The other client, which asks a broker for the topic's id."""
+    if fault.code() in _FAULTS_OF_RIGHTS:
+        return REFUSED, _refused_user(fault.str())
+    if fault.code() in FAULTS_THAT_PASS:
+        return AGAIN, f"the broker did not answer in time ({fault.str()}); ending, to be started again"
+    if fault.code() >= Fault.UNKNOWN:
+        return AGAIN, _answered(fault.str())
+    return None
+
+
+def _refused_user(what: object) -> str:
+    return f"the broker refuses this user ({what}); give it the right, then start again"
+
+
+def _answered(what: object) -> str:
+    return f"the broker answered with an error ({what}); ending, to be started again"
+
+
+def ends_process(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """For everything of ours that Faust calls: Faust gathers and forgets the exceptions of many callbacks, so none may leave.
+
+    Cancellation is passed on: it is how Faust stops things. So are the exceptions with which Python itself ends.
+    """
+
+    @wraps(work)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await work(*args, **kwargs)
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except (
+            BaseException
+        ) as error:  # a process edge: whatever it is, the process ends with it; a panic of polars is no Exception
+            end_process(error)
+            raise
+
+    return guarded

@@ -1,0 +1,211 @@
+"""One stage's worker: its parts put together, and its timers."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from streams import metrics
+from streams.admin.topic_ids import TopicWatch
+from streams.client.brokers import aiokafka_config
+from streams.control.records import tick
+from streams.exit_status import ends_process
+from streams.faust.app import LaneApp
+from streams.lane.dispatching import Feeder
+from streams.lane.lane_set import LaneSet
+from streams.lane.producing import KafkaLogs, KafkaSender
+from streams.lane.program import Stage
+from streams.process.health import HealthServer
+from streams.process.watchdog import Watchdog
+from streams.samples import Observed
+from streams.settings import Broker, Lanes
+from streams.state.position import Displaced
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+_FLUSH_CHECK_S: Final = 0.25
+_WATCH_S: Final = 0.5
+_ENDS_S: Final = 5.0
+_SAMPLES_S: Final = 5.0
+_TOPICS_S: Final = 5.0
+
+
+class Followed(Protocol):
+    """The small topic that a stage's lanes need to know: settings versions, or commands."""
+
+    async def start(self) -> None:
+        """Connects, and returns when everything is known that the topic holds."""
+        ...
+
+    async def stop(self) -> None:
+        """Disconnects."""
+        ...
+
+    async def wait_for(self, version: str) -> None:
+        """Returns when the settings version is known."""
+        ...
+
+    async def catch_up(self) -> None:
+        """Returns when everything is known that the topic holds now."""
+        ...
+
+
+class Companion(Protocol):
+    """What a stage runs beside its lanes, in the worker's loop: alert's deliveries, say."""
+
+    async def run(self, lanes: LaneSet) -> None:
+        """Runs until cancelled; what it raises ends the process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A stage with all that its process needs. `build` makes it; `main` runs it."""
+
+    stage: Stage
+    broker: Broker
+    limits: Lanes
+    settings_log: Followed
+    health_host: str = "127.0.0.1"
+    health_port: int = 0
+    companion: Companion | None = None
+    announce: Callable[[int], None] | None = None
+    """Told the port of health and metrics once it is bound."""
+    closed: Callable[[], None] | None = None
+    """Called when everything is closed and only the process's own end is left."""
+
+
+def build(worker: Worker) -> LaneApp:
+    """The Faust app of a worker. Nothing connects before it is started."""
+    stage, broker = worker.stage, worker.broker
+    client = aiokafka_config(broker)
+    sender = KafkaSender(client, stage.name)
+    lanes = LaneSet(
+        stage,
+        worker.limits,
+        client,
+        sender,
+        KafkaLogs(broker, client, stage.topic, stage.group),
+        worker.settings_log,
+        transactional_prefix=broker.topic_prefix,
+        check_crcs=not broker.embedded,
+    )
+    watchdog = Watchdog(lanes, lambda: app.lanes_ready, lambda: app.loops)
+    health = HealthServer(worker.health_host, worker.health_port, watchdog.stalled, lambda: app.lanes_ready)
+    feeder = Feeder(lanes.take)
+    app = LaneApp(lanes, broker, worker.limits, _Surroundings(worker, sender, health, watchdog, feeder))
+    topic = app.topic(stage.topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
+
+    @ends_process
+    async def take(stream: Any) -> None:
+        async for event in stream.events():
+            await feeder.put(event.message.value)
+
+    app.agent(topic, name=f"sentinel-{stage.name}")(take)
+    for name, work in _rounds(worker, app, sender).items():
+        app.task(_named(f"sentinel-{stage.name}-{name}", ends_process(work)))
+    topics = TopicWatch(stage, broker)
+    app.watches = (
+        ends_process(lambda: _every(_WATCH_S, lambda: _watch(app, watchdog))),
+        ends_process(lambda: _look_at_ends(app, topics)),
+        ends_process(lambda: _every(_TOPICS_S, lambda: _look_at_topics(app, topics))),
+    )
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    worker: Worker
+    sender: KafkaSender
+    health: HealthServer
+    watchdog: Watchdog
+    feeder: Feeder
+
+    async def open(self) -> None:
+        await self.health.start()
+        self.watchdog.start()
+        if self.worker.announce is not None:
+            self.worker.announce(self.health.port)
+        await self.sender.start()
+        await self.worker.settings_log.start()
+
+    async def close(self) -> None:
+        await self.feeder.stop()
+        await self.worker.settings_log.stop()
+        await self.sender.stop()
+        await self.health.stop()
+        self.watchdog.stop()
+        if self.worker.closed is not None:
+            self.worker.closed()
+
+
+def _rounds(worker: Worker, app: LaneApp, sender: KafkaSender) -> dict[str, Work]:
+    """What a worker does besides taking records, once it is recovered, by name."""
+    lanes = app.lane_set
+    rounds: dict[str, Work] = {
+        "flush": lambda: _every(_FLUSH_CHECK_S, lanes.flush_due),
+        "tick": lambda: _every(worker.limits.tick_after_s / 2, lambda: _tick(lanes, sender)),
+    }
+    if worker.limits.measured_series:
+        rounds["samples"] = lambda: _every(_SAMPLES_S, lambda: _sample(lanes, worker.limits.measured_series))
+    if worker.companion is not None:
+        companion = worker.companion
+        rounds["companion"] = lambda: companion.run(lanes)
+    return rounds
+
+
+def _named(name: str, work: Work) -> Work:
+    work.__name__ = work.__qualname__ = name
+    return work
+
+
+async def _every(seconds: float, work: Work) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await work()
+
+
+async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
+    quiet = lanes.quiet()
+    if quiet:
+        await sender.send([tick(lanes.stage.topic, partition, passed) for partition, passed in quiet.items()])
+        for partition in quiet:
+            metrics.TICKS.labels(lanes.stage.name, partition).inc()
+
+
+async def _sample(lanes: LaneSet, most: int) -> None:
+    programs = {partition: lane.program for partition, lane in lanes.lanes.items()}
+    metrics.show_samples({lane: one.samples(most) for lane, one in programs.items() if isinstance(one, Observed)})
+
+
+async def _look_at_ends(app: LaneApp, topics: TopicWatch) -> None:
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(app.ends_doubted.wait(), _ENDS_S)
+        try:
+            await app.look_at_ends()
+        except Displaced:
+            # A topic that was made again is short too, and no new start helps.
+            await _look_at_topics(app, topics)
+            raise
+        await app.look_at_transactions()
+
+
+async def _look_at_topics(app: LaneApp, topics: TopicWatch) -> None:
+    await topics.look({partition: lane.position.topic_id for partition, lane in app.lane_set.lanes.items()})
+
+
+async def _watch(app: LaneApp, watchdog: Watchdog) -> None:
+    watchdog.beat()
+    await app.check_group()
+    lanes = app.lane_set
+    for partition, lane in lanes.lanes.items():
+        fetched = app.log_end(partition)
+        if fetched is not None and 0 <= fetched < lane.position.offset:
+            app.ends_doubted.set()
+        # A client that has not fetched since the last rebalance knows no end; the broker, when asked, does.
+        end = max(-1 if fetched is None else fetched, app.ends.get(partition, -1))
+        if end >= 0:
+            lane.lag = max(end - lane.position.offset, 0)
+            metrics.LAG.labels(lanes.stage.name, partition).set(lane.lag)

@@ -1,0 +1,70 @@
+"""From the worker's one stream to its lanes: a lane that flushes, or waits for an acknowledgement, holds up no other (§6)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from streams.client.blocks import STEP_RECORDS, Block
+from streams.exit_status import ends_process
+
+_WAITING: Final = 8
+"""Blocks of a partition that wait at most; then the stream waits, and with it the fetcher."""
+
+_STOP_S: Final = 5.0
+"""How long a stopped feeder waits for what is handed on. A worker's lanes are suspended before, which waits for their steps."""
+
+
+class Feeder:
+    """A queue and a task for each partition that was ever fed. What it hands on is in order; neighbours that wait together become one step, since a
+    step costs most of a millisecond, however few records it has."""
+
+    def __init__(self, take: Callable[[Block], Awaitable[None]]) -> None:
+        self._take = take
+        self._queues: dict[int, asyncio.Queue[Block | None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def put(self, block: Block) -> None:
+        """Hands a block on; waits while its partition has many waiting."""
+        queue = self._queues.get(block.partition)
+        if queue is None:
+            queue = self._queues[block.partition] = asyncio.Queue(_WAITING)
+            name = f"sentinel-lane-{block.partition}"
+            self._tasks.append(asyncio.create_task(ends_process(self._feed)(queue), name=name))
+        await queue.put(block)
+
+    async def stop(self) -> None:
+        """Hands nothing on any more; what waits is dropped. No step is broken off: a lane carries out its outputs to the end,
+        and this returns afterwards. What is no nearer its end after `_STOP_S` is given up."""
+        tasks, queues, self._tasks, self._queues = self._tasks, self._queues, [], {}
+        for queue in queues.values():
+            while not queue.empty():
+                queue.get_nowait()
+            queue.put_nowait(None)
+        if not tasks:
+            return
+        _, stuck = await asyncio.wait(tasks, timeout=_STOP_S)
+        for task in stuck:
+            task.cancel()
+        if stuck:
+            await asyncio.wait(stuck)
+
+    async def _feed(self, queue: asyncio.Queue[Block | None]) -> None:
+        kept: Block | None = None
+        while True:
+            first = await queue.get() if kept is None else kept
+            if first is None:
+                return
+            blocks, kept, held = [first], None, first.held
+            while kept is None and not queue.empty():
+                block = queue.get_nowait()
+                if block is None:
+                    return
+                held += block.held
+                if block.start == blocks[-1].next_offset and held <= STEP_RECORDS:
+                    blocks.append(block)
+                else:
+                    kept = block
+            await self._take(Block.joined(blocks))
+            # Not kept while it waits for the next: it has been read.
+            blocks.clear()
+            del first

@@ -1,0 +1,64 @@
+"""What a stage is to the core: how its lanes are made, and what a lane does with a block of records."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from streams.client.blocks import Block
+from streams.client.contents import Reading
+from streams.lane.outgoing import Step
+
+
+class LaneProgram(Protocol):
+    """The state of one lane and what is done with its records: a pure function of them in offset order, but for `now` where a stage lives in
+    wall-clock time."""
+
+    def restore(self, rows: Mapping[bytes, bytes]) -> None:
+        """Takes the rows that `changes` gave, once, before the first step.
+
+        Raises:
+            NewerState: a newer program wrote them.
+        """
+        ...
+
+    def step(self, block: Block) -> Step:
+        """Takes records; what it answers is carried out before the next call."""
+        ...
+
+    def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Rows changed since the last call; None buries a row."""
+        ...
+
+    def settings_named(self, block: Block) -> set[str]:
+        """Settings versions that the block's control records name and that must be known before `step`."""
+        ...
+
+    @property
+    def wants_ticks(self) -> bool:
+        """Whether a quiet partition must be told that time passes."""
+        ...
+
+    @property
+    def last_append(self) -> int | None:
+        """Append time of the last record that moved the lane's time, µs, so that the first tick after a restart says what passed meanwhile; None
+        when there was none, or no time to move."""
+        ...
+
+
+class LaneFactory(Protocol):
+    """Makes the program of a lane."""
+
+    def __call__(self, partition: int) -> LaneProgram: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One station of the way: a name, the topic it reads, and its lanes."""
+
+    name: str
+    topic: str
+    state_topic: str
+    group: str
+    new_lane: LaneFactory
+    reading: Reading = field(default_factory=Reading)
+    """How its batches are read, but for the bound of their size, which is a limit of lanes."""
