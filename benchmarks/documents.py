@@ -7,8 +7,8 @@ from typing import Final
 
 import orjson
 
-from agents.sink import kinds_of
 from agents.sinking.settings import SinkSettings
+from agents.stages.sink import kinds_of
 from connectors.store.opening import store_of
 from connectors.store.port import MAX_PAGE, Search, Store
 from connectors.store.settings import StoreSettings

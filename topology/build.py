@@ -11,13 +11,13 @@ import faust
 import uvloop
 from confluent_kafka import KafkaException
 
-from agents.alert import Surroundings, alert_stage
-from agents.correlate import correlate_stage
-from agents.courier import Courier
-from agents.detect import detect_stage
 from agents.detectors.settings import DetectionSettings
 from agents.detectors.settings_codec import to_json
-from agents.heartbeat import Heartbeat
+from agents.stages.alert import Surroundings, alert_stage
+from agents.stages.correlate import correlate_stage
+from agents.stages.courier import Courier
+from agents.stages.detect import detect_stage
+from agents.stages.heartbeat import Heartbeat
 from schemas.native.library import KERNEL
 from streams.admin import topics
 from streams.admin.topics import TopicNames

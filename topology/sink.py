@@ -10,8 +10,8 @@ from typing import Any, Final, TypeAlias
 import uvloop
 from aiokafka.errors import KafkaError, RequestTimedOutError
 
-from agents.sink import NAME, Sink, kinds_of
 from agents.sinking.sampling import LoggedEvent
+from agents.stages.sink import NAME, Sink, kinds_of
 from connectors.store.opening import store_of
 from connectors.store.port import Store
 from connectors.store.settings import Retention

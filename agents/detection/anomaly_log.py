@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from agents.detection.intake_reports import Report, intake_anomaly, intake_change
+from agents.detection.intake.reports import Report, intake_anomaly, intake_change
 from agents.detection.listeners import Listeners
 from schemas.records import Anomaly, SignalChange
 from streams.control.records import signal_change, watermark

@@ -12,9 +12,9 @@ from agents.detection.aggregates import aggregate_records
 from agents.detection.anomaly_log import AnomalyLog
 from agents.detection.counting import count_series, count_users
 from agents.detection.failures import Failed
-from agents.detection.intake import Intake, Taken, copies
-from agents.detection.intake_reports import Report
-from agents.detection.intake_watch import IntakeWatch
+from agents.detection.intake.reading import Intake, Taken, copies
+from agents.detection.intake.reports import Report
+from agents.detection.intake.watch import IntakeWatch
 from agents.detection.lane_row import VERSION, LaneRow
 from agents.detection.policy import Policy
 from agents.detection.population import Population

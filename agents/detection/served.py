@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.detectors.contract import BAND_METRICS, AtCloseDetector, AtOnceDetector, Detector, Kind
-from agents.detectors.deviation import DeviationDetector
-from agents.detectors.profile import ProfileDetector
+from agents.detectors.deviation.detector import DeviationDetector
+from agents.detectors.profile.detector import ProfileDetector
 from agents.detectors.settings import DetectionSettings
-from agents.detectors.threshold import ThresholdDetector
+from agents.detectors.threshold.detector import ThresholdDetector
 from streams.state.position import Refused
 
 _CLOSED_OF: Final = (Kind.SERIES, Kind.USER)

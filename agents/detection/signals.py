@@ -9,7 +9,7 @@ from agents.detection.policy import Policy
 from agents.detection.population import Population
 from agents.detection.state import LaneState
 from agents.detectors.contract import WATCHED_EVERY, Change, Detector, Kind, Signal
-from agents.detectors.threshold import ThresholdDetector
+from agents.detectors.threshold.detector import ThresholdDetector
 from schemas.records import SignalStatus
 from schemas.units import utc
 

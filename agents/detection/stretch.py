@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from agents.detection.intake import Taken
-from agents.detection.intake_reports import Report
+from agents.detection.intake.reading import Taken
+from agents.detection.intake.reports import Report
 from agents.detection.segment import Columns
 from streams.state.watermark import Clock
 

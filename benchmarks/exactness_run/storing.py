@@ -6,8 +6,8 @@ from typing import Final
 
 from confluent_kafka import Consumer, TopicPartition
 
-from agents.sink import NAME, kinds_of
 from agents.sinking.settings import SinkSettings
+from agents.stages.sink import NAME, kinds_of
 from benchmarks.documents import Documents, held, newest, told
 from benchmarks.exactness_run.plan import PARTITIONS, Plan
 from benchmarks.reference.reading import Reader

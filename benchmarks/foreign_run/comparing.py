@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from agents.detection.intake_reports import MISPLACED_EVENTS
+from agents.detection.intake.reports import MISPLACED_EVENTS
 from benchmarks.documents import Documents, held
 from benchmarks.exactness_run.plan import PARTITIONS, SPAN_US, Plan
 from benchmarks.foreign_run.sending import CLOSER

@@ -6,12 +6,12 @@ from typing import Final, TypeVar
 
 from aiokafka.partitioner import murmur2
 
-from agents.correlate import CorrelateLane
 from agents.correlation.settings import CorrelationSettings
-from agents.detection.intake import Intake
+from agents.detection.intake.reading import Intake
 from agents.detection.lane import DetectLane
 from agents.detection.policy import Policy, policy_of
 from agents.detectors.settings import DetectionSettings
+from agents.stages.correlate import CorrelateLane
 from benchmarks.reference.reading import Stored
 from schemas.records import Anomaly, Incident, SignalChange
 from schemas.secrets import Secret

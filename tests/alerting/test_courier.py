@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
-from agents.alert import AlertLane, Surroundings
 from agents.alerting.settings import AlertSettings, RetrySettings
-from agents.courier import Courier
+from agents.stages.alert import AlertLane, Surroundings
+from agents.stages.courier import Courier
 from streams.admin.topics import TopicNames
 from streams.control.command_log import Arrived
 from streams.lane.outgoing import Step

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from agents.alert import AlertLane, Surroundings
 from agents.alerting.messages import Delivery
 from agents.alerting.settings import AlertSettings
+from agents.stages.alert import AlertLane, Surroundings
 from schemas.records import IncidentChange
 from streams.admin.topics import TopicNames
 from tests.alerting.timeline import PAGER, incident, micros

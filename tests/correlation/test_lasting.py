@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from agents.correlate import CorrelateLane
 from agents.correlation.correlator import OTHER_APPLICATIONS
 from agents.correlation.open_incident import OpenIncident
 from agents.correlation.settings import CorrelationSettings
+from agents.stages.correlate import CorrelateLane
 from benchmarks.reference.reading import Stored
 from benchmarks.reference.undisturbed import block_of
 from schemas.errors import BadRecord

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from agents.detection.intake import Intake
+from agents.detection.intake.reading import Intake
 from agents.detection.lane import DetectLane
 from agents.detection.policy import policy_of
 from agents.detectors.settings import DetectionSettings

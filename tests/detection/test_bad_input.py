@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from agents.detection.intake import AHEAD, BEHIND, SKIPPED, UNSIGNED
+from agents.detection.intake.reading import AHEAD, BEHIND, SKIPPED, UNSIGNED
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
 from schemas.avro.framing import GUID_HEADER, prefix
 from schemas.errors import Reason

@@ -1,8 +1,8 @@
 """Detection settings take effect where their control record stands, also in the middle of a block."""
 
-from agents.detect import detect_stage
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from agents.detectors.settings_codec import to_json, version_of
+from agents.stages.detect import detect_stage
 from schemas.records import Anomaly, Operation, Settings, Status, TelemetryEvent
 from schemas.secrets import Secret
 from streams.admin.topics import TopicNames

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.detection import faults as module
-from agents.detection.faults import CROWD, NO_TIME, OTHER, Fault, Faults, FaultyRecords
+from agents.detection.intake import faults as module
+from agents.detection.intake.faults import CROWD, NO_TIME, OTHER, Fault, Faults, FaultyRecords
 from schemas.records import SignalStatus
 from schemas.telemetry.events import FrameEvents
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from agents.correlate import CorrelateLane
 from agents.correlation.settings import CorrelationSettings
 from agents.detection.listeners import Listeners
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
+from agents.stages.correlate import CorrelateLane
 from benchmarks.reference.reading import Stored
 from benchmarks.reference.undisturbed import block_of
 from schemas.records import Incident, IncidentChange, SignalChange

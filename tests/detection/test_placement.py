@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.detection.placement import MOST_APPLICATIONS, QUIET_BUCKETS
+from agents.detection.intake.placement import MOST_APPLICATIONS, QUIET_BUCKETS
 from agents.detection.verdicts import anomaly
 from agents.detectors.contract import Finding, Kind
 from agents.detectors.settings import DetectionSettings, Profile

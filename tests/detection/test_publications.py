@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from agents.detection.intake import SUPERSEDED
+from agents.detection.intake.reading import SUPERSEDED
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
 from streams.control.records import NUMBER, SETTINGS, SIGNATURE, Publication, settings_control, sign
 from streams.state.chunks import seal, unseal

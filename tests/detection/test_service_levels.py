@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from prometheus_client import generate_latest
 
-from agents.correlate import CorrelateLane
 from agents.correlation.settings import CorrelationSettings
+from agents.stages.correlate import CorrelateLane
 from schemas.records import Severity, Status
 from streams import metrics
 from streams.admin.topics import TopicNames

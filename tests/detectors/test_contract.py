@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.detectors.contract import AtCloseDetector, AtOnceDetector, Closed, Detector, Finding, Kind, significant
-from agents.detectors.deviation import DeviationDetector
-from agents.detectors.profile import ProfileDetector
+from agents.detectors.deviation.detector import DeviationDetector
+from agents.detectors.profile.detector import ProfileDetector
 from agents.detectors.settings import Comparison, Deviation, LeastChange, Profile, Rule
-from agents.detectors.threshold import ThresholdDetector
+from agents.detectors.threshold.detector import ThresholdDetector
 from streams.state.chunks import split_key
 from streams.state.tables import Table
 from tests.detectors.events import Segment, random_events

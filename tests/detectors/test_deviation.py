@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from agents.detectors.contract import Bands, Change, Closed, Finding
-from agents.detectors.deviation import DeviationDetector
-from agents.detectors.series_state import METRICS
+from agents.detectors.deviation.detector import DeviationDetector
+from agents.detectors.deviation.state import METRICS
 from agents.detectors.settings import Deviation, LeastChange
 from schemas.records import Direction, Severity, SignalStatus
 from streams.state.tables import Table

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from agents.detectors.contract import Finding
-from agents.detectors.deviation import DeviationDetector
-from agents.detectors.profile import ProfileDetector
+from agents.detectors.deviation.detector import DeviationDetector
+from agents.detectors.profile.detector import ProfileDetector
 from agents.detectors.settings import Deviation, Profile
 from streams.state.tables import Table
 from tests.detectors.traffic import START, Fault, World, closes

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from agents.detectors.contract import Closed
-from agents.detectors.deviation import DeviationDetector
-from agents.detectors.series_state import _ROW_1, _ROW_2, METRICS, ROW, TABLE
+from agents.detectors.deviation.detector import DeviationDetector
+from agents.detectors.deviation.state import _ROW_1, _ROW_2, METRICS, ROW, TABLE
 from agents.detectors.settings import Deviation, LeastChange
 from schemas.records import SignalStatus
 from streams.state.chunks import page_key, seal

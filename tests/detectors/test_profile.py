@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from agents.detectors.contract import Change, Closed, Finding
-from agents.detectors.profile import ProfileDetector
-from agents.detectors.profile_judging import expected
+from agents.detectors.profile.detector import ProfileDetector
+from agents.detectors.profile.judging import expected
 from agents.detectors.settings import Profile
 from schemas.records import Direction
 from streams.state.tables import Table

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from agents.alerting.reasons import Attempt, Reason
-from agents.detection import intake
+from agents.detection.intake import reading
 from schemas.errors import Reason as BadReason
 from schemas.records import NotificationOutcome
 from streams import exit_status
@@ -85,7 +85,7 @@ def test_every_reason_is_described(heading: str) -> None:
         "Why a record is in dead letters": {
             *BadReason,
             *Broken,
-            *(intake.AHEAD, intake.BEHIND, intake.UNSIGNED, intake.SUPERSEDED, intake.SKIPPED),
+            *(reading.AHEAD, reading.BEHIND, reading.UNSIGNED, reading.SUPERSEDED, reading.SKIPPED),
             *(command_log.UNSIGNED, command_log.OTHER_TENANT, "refused by the store:"),
         },
         "How an attempt to deliver ends": {*Attempt, Reason.RECEIVER_GONE},

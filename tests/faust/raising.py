@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 
-from agents.courier import Courier
+from agents.stages.courier import Courier
 from streams.control.settings_log import SettingsLog
 from streams.faust.app import LaneConsumer
 from streams.lane.lane_set import LaneSet

@@ -16,8 +16,8 @@ from confluent_kafka.cimpl import NewTopic
 from faust.tables.manager import TableManager
 from faust.types import TP
 
-from agents.correlate import correlate_stage
 from agents.correlation.settings import CorrelationSettings
+from agents.stages.correlate import correlate_stage
 from schemas.secrets import Secret
 from streams.admin.topics import TopicNames
 from streams.client.brokers import aiokafka_config

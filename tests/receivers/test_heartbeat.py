@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import orjson
 import pytest
 
-from agents.heartbeat import Heartbeat
+from agents.stages.heartbeat import Heartbeat
 from connectors.answers import ReceiverAnswer
 from connectors.ping import PingReceiver
 from schemas.secrets import Secret

@@ -11,13 +11,13 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from agents.alert import AlertLane, Surroundings
 from agents.alerting.decisions import Outcome
 from agents.alerting.messages import Delivery
 from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, RetrySettings
-from agents.courier import Courier
+from agents.stages.alert import AlertLane, Surroundings
+from agents.stages.courier import Courier
 from connectors.webhook import WebhookReceiver
 from schemas.secrets import Secret
 from streams import metrics

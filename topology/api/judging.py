@@ -6,7 +6,7 @@ Every age is taken by one clock: a lane's by its worker's, the data's by the API
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from agents.sink import NAME as SINK
+from agents.stages.sink import NAME as SINK
 from streams.admin.topics import STAGES
 from topology.api.shapes import DataState, Lane, Stage, StageState, Worker
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from agents.detection.intake import Intake
+from agents.detection.intake.reading import Intake
 from agents.detection.lane import DetectLane
 from agents.detection.policy import Policy, policy_of
 from agents.detectors.settings_codec import from_json

@@ -7,13 +7,13 @@ from typing import Final
 
 import structlog
 
-from agents.alert import AlertLane, Now
 from agents.alerting.decisions import Outcome
 from agents.alerting.messages import Delivery
 from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Attempt
 from agents.alerting.retrying import GiveUp, RetryAt, after_attempt
 from agents.alerting.settings import RetrySettings
+from agents.stages.alert import AlertLane, Now
 from streams import metrics
 from streams.lane.lane_set import LaneSet
 from streams.lane.outgoing import Step

@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 
-from agents.detectors.charts import Charts
 from agents.detectors.contract import Closed, Finding, Float64s, Kind, significant
-from agents.detectors.residuals import count_residual, share_residual, size_residual, size_variance
-from agents.detectors.series_judging import Judged
-from agents.detectors.series_state import COUNT, METRICS, SHARE, Bucket, SeriesState, in_units
+from agents.detectors.deviation.charts import Charts
+from agents.detectors.deviation.judging import Judged
+from agents.detectors.deviation.residuals import count_residual, share_residual, size_residual, size_variance
+from agents.detectors.deviation.state import COUNT, METRICS, SHARE, Bucket, SeriesState, in_units
 from schemas.records import Direction, Severity
 from schemas.units import quantity
 

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from agents.detectors.contract import Float64s, Int64s
-from agents.detectors.profile_judging import CROWD_SPREAD, LEAST_SPREAD, OWN_SPREAD, Judged
-from agents.detectors.profile_state import METRICS, Crowds, Users
+from agents.detectors.profile.judging import CROWD_SPREAD, LEAST_SPREAD, OWN_SPREAD, Judged
+from agents.detectors.profile.state import METRICS, Crowds, Users
 from agents.detectors.settings import Profile
 
 _PRIOR: Final = 10.0

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agents.detectors.charts import Charts
 from agents.detectors.contract import Closed, Float64s, Int64s
+from agents.detectors.deviation.charts import Charts
 from streams.state.sketch import MIDDLES
 from streams.state.tables import Row, Table, TableSpec
 

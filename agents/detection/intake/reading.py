@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detection.failures import COLUMNS as FAILURE_COLUMNS
-from agents.detection.faults import NO_FAULTY, NO_TIME, Faulty, FaultyRecords
+from agents.detection.intake.faults import NO_FAULTY, NO_TIME, Faulty, FaultyRecords
 from schemas.avro.framing import GUID_HEADER, with_prefix
 from schemas.errors import BadRecord
 from schemas.native.packed import Packed

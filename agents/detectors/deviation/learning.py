@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from agents.detectors.contract import Float64s
-from agents.detectors.residuals import COUNT_SPREAD, SHARE_FLOOR, SHARED_NOISE, SIZE_SPREAD
-from agents.detectors.series_state import COUNT, SHARE, SIZES, Bucket, SeriesState
+from agents.detectors.deviation.residuals import COUNT_SPREAD, SHARE_FLOOR, SHARED_NOISE, SIZE_SPREAD
+from agents.detectors.deviation.state import COUNT, SHARE, SIZES, Bucket, SeriesState
 
 _MOST_STEP: Final = 2.0
 """A centre learns from a residual as if it were at most so many standard deviations."""

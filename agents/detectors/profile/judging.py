@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detectors.contract import Float64s, significant
-from agents.detectors.profile_state import Crowds, Users
+from agents.detectors.profile.state import Crowds, Users
 from agents.detectors.settings import Profile
 
 Bools = npt.NDArray[np.bool_]

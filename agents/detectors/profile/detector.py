@@ -20,10 +20,10 @@ from agents.detectors.contract import (
     Verdicts,
     significant,
 )
-from agents.detectors.deviation_findings import confidence
-from agents.detectors.profile_judging import Judged, counted, expected, judged, unjudged
-from agents.detectors.profile_learning import crowds_learnt, users_learnt
-from agents.detectors.profile_state import (
+from agents.detectors.deviation.findings import confidence
+from agents.detectors.profile.judging import Judged, counted, expected, judged, unjudged
+from agents.detectors.profile.learning import crowds_learnt, users_learnt
+from agents.detectors.profile.state import (
     CROWD_ROW,
     METRICS,
     USER_ROW,

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detectors.contract import Float64s
-from agents.detectors.residuals import count_effect
-from agents.detectors.series_state import COUNT, SHARE, Bucket, SeriesState
+from agents.detectors.deviation.residuals import count_effect
+from agents.detectors.deviation.state import COUNT, SHARE, Bucket, SeriesState
 from agents.detectors.settings import Deviation, LeastChange
 
 Bools = npt.NDArray[np.bool_]

@@ -6,11 +6,17 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agents.detectors.charts import FAST_VARIANCE, SLOW
 from agents.detectors.contract import Float64s, Int64s, significant
-from agents.detectors.residuals import count_effect, count_residual, share_residual, size_residual, size_variance
-from agents.detectors.series_levels import HOLDING, gates, returning, staying
-from agents.detectors.series_state import COUNT, SHARE, SIZES, Bucket, SeriesState
+from agents.detectors.deviation.charts import FAST_VARIANCE, SLOW
+from agents.detectors.deviation.levels import HOLDING, gates, returning, staying
+from agents.detectors.deviation.residuals import (
+    count_effect,
+    count_residual,
+    share_residual,
+    size_residual,
+    size_variance,
+)
+from agents.detectors.deviation.state import COUNT, SHARE, SIZES, Bucket, SeriesState
 from agents.detectors.settings import Deviation
 
 Bools = npt.NDArray[np.bool_]

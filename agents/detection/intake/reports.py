@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from agents.detection.faults import OTHER, Fault, Level
-from agents.detection.placement import QUIET_BUCKETS, Key, Verdict
+from agents.detection.intake.faults import OTHER, Fault, Level
+from agents.detection.intake.placement import QUIET_BUCKETS, Key, Verdict
 from schemas.ids import record_id
 from schemas.records import INTAKE, Anomaly, Breakdown, Direction, Evidence, Severity, SignalChange, SignalStatus
 from schemas.units import quantity, utc

@@ -7,9 +7,9 @@ from typing import Final, Protocol
 import orjson
 import structlog
 
-from agents.alert import Now
 from agents.alerting.messages import iso
 from agents.alerting.ports import Receiver
+from agents.stages.alert import Now
 from schemas.ids import record_id
 from streams import metrics
 

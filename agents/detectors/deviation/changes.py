@@ -3,9 +3,9 @@
 import numpy as np
 
 from agents.detectors.contract import Change, Closed, Int64s, Kind, Signal
-from agents.detectors.deviation_findings import told
-from agents.detectors.series_judging import Judged
-from agents.detectors.series_state import METRICS, SIZES, Bucket, SeriesState, has_unknown, opened
+from agents.detectors.deviation.findings import told
+from agents.detectors.deviation.judging import Judged
+from agents.detectors.deviation.state import METRICS, SIZES, Bucket, SeriesState, has_unknown, opened
 from schemas.records import SignalStatus
 from schemas.units import quantity
 from streams.state.tables import Table

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from agents.detection import intake_reports as reports
-from agents.detection.faults import NO_FAULTY, OTHER, Fault, Faults, Faulty, Level
-from agents.detection.intake import Taken
-from agents.detection.intake_reports import Report
-from agents.detection.placement import Placement
+from agents.detection.intake import reports
+from agents.detection.intake.faults import NO_FAULTY, OTHER, Fault, Faults, Faulty, Level
+from agents.detection.intake.placement import Placement
+from agents.detection.intake.reading import Taken
+from agents.detection.intake.reports import Report
 from agents.detection.policy import Policy
 from streams import metrics
 from streams.settings import Lanes

@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 
 from agents.detectors.contract import Bands, Change, Closed, Finding, Int64s, Kind, Signal, Tables, Verdicts
-from agents.detectors.deviation_changes import changes, no_data
-from agents.detectors.deviation_findings import finding, recomputed
-from agents.detectors.series_judging import Judged, judged
-from agents.detectors.series_learning import learning
-from agents.detectors.series_levels import gates
-from agents.detectors.series_state import (
+from agents.detectors.deviation.changes import changes, no_data
+from agents.detectors.deviation.findings import finding, recomputed
+from agents.detectors.deviation.judging import Judged, judged
+from agents.detectors.deviation.learning import learning
+from agents.detectors.deviation.levels import gates
+from agents.detectors.deviation.state import (
     COUNT,
     METRICS,
     SHARE,
