@@ -26,7 +26,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from benchmarks.machine import machine
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
-from connectors.store.embedded import EmbeddedStore
+from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Document, Kind
 from schemas.records import IncidentState, Severity
 from schemas.secrets import Secret

@@ -30,9 +30,9 @@ from elasticsearch.helpers import bulk
 from benchmarks.installation import Installation, Usage, WorkerProcess, installed, usage
 from benchmarks.machine import machine
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
-from connectors.store.bulk import BULK_BYTES
-from connectors.store.coding import bulk_lines
-from connectors.store.templates import template, template_name
+from connectors.store.elasticsearch.bulk import BULK_BYTES
+from connectors.store.elasticsearch.coding import bulk_lines
+from connectors.store.elasticsearch.templates import template, template_name
 from schemas.documents import Kind, document
 from schemas.ids import record_id
 from schemas.records import Anomaly, Direction, Evidence, Severity

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from connectors.answers import ReceiverAnswer
+from connectors.http.answers import ReceiverAnswer
 from schemas.messages import BadMessage, Message, parse
 
 _WRONG_SHAPE: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)

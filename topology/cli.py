@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 PLAIN: Final = frozenset(
     {
-        "connectors.outbound.ForbiddenTarget",
+        "connectors.http.outbound.ForbiddenTarget",
         "streams.client.broker_safety.RefusedBroker",
         "streams.client.brokers.CannotReachBroker",
         "streams.state.position.Refused",

@@ -12,9 +12,9 @@ from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered, after_attempt
 from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettings
 from agents.alerting.telling import why_told
-from connectors.log import log_line
-from connectors.pagerduty import pagerduty_event
-from connectors.slack_message import slack_message
+from connectors.log.receiver import log_line
+from connectors.pagerduty.receiver import pagerduty_event
+from connectors.slack.message import slack_message
 from schemas.ids import record_id
 from schemas.messages import parse
 from schemas.records import Incident, IncidentChange, IncidentState, Severity

@@ -5,11 +5,12 @@ from urllib.parse import urlsplit
 
 from agents.alerting.ports import Receiver
 from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettings
-from connectors import pagerduty, slack
-from connectors.log import LogReceiver
-from connectors.pace import Pace
-from connectors.ping import PingReceiver
-from connectors.webhook import WebhookReceiver
+from connectors.heartbeat.receiver import PingReceiver
+from connectors.http.rate_limit import Pace
+from connectors.log.receiver import LogReceiver
+from connectors.pagerduty import receiver as pagerduty
+from connectors.slack import receiver as slack
+from connectors.webhook.receiver import WebhookReceiver
 from schemas.secrets import Secret
 from streams.state.position import Refused
 

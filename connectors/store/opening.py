@@ -1,8 +1,8 @@
 """From settings to a store."""
 
-from connectors.store.embedded import EmbeddedStore
 from connectors.store.port import Store
 from connectors.store.settings import StoreKind, StoreSettings
+from connectors.store.sqlite.store import EmbeddedStore
 
 
 def store_of(settings: StoreSettings) -> Store | None:
@@ -12,7 +12,7 @@ def store_of(settings: StoreSettings) -> Store | None:
             return EmbeddedStore(settings.path, settings.deadline_s, settings.timeout_s)
         case StoreKind.ELASTICSEARCH:
             # Not with the embedded store: its client takes half a second to import.
-            from connectors.store.elasticsearch import ElasticStore
+            from connectors.store.elasticsearch.store import ElasticStore
 
             return ElasticStore(settings)
     return None

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connectors.store.embedded import EmbeddedStore
+from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
 from schemas.records import Severity
 from schemas.secrets import Secret

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from agents.alerting.auditing import Asked, audit
-from connectors.store.embedded import EmbeddedStore
+from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
 from schemas.records import AuditOutcome, CommandKind, IncidentState
 from schemas.secrets import Secret

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectors.store.embedded import EmbeddedStore
+from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind, StoreUnavailable
 from schemas.records import IncidentState
 from schemas.secrets import Secret

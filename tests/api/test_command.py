@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from connectors.store.embedded import EmbeddedStore
+from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
 from tests.store.documents import anomaly, of
 

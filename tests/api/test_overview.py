@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connectors.store.embedded import EmbeddedStore
+from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind, StoreUnavailable
 from schemas.records import IncidentState
 from schemas.secrets import Secret

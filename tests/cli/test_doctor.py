@@ -11,7 +11,7 @@ import pytest
 import yaml
 from confluent_kafka import Producer
 
-from connectors.store.embedded import EmbeddedStore
+from connectors.store.sqlite.store import EmbeddedStore
 from streams.client.brokers import producer_config
 from streams.settings import Broker
 from topology.ports import free_port

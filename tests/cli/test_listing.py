@@ -13,7 +13,7 @@ import pytest
 import yaml
 from confluent_kafka import Producer
 
-from connectors.store.embedded import EmbeddedStore
+from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
 from schemas.records import Audit, AuditOutcome, IncidentState, Severity
 from streams.client.brokers import producer_config

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from connectors.store.elasticsearch import ElasticStore
+from connectors.store.elasticsearch.store import ElasticStore
+from connectors.store.elasticsearch.templates import template, template_name
 from connectors.store.settings import StoreKind, StoreSettings
-from connectors.store.templates import template, template_name
 from schemas.documents import Document, Kind, document
 from schemas.records import IncidentState, Severity
 from tests.deploy.files import ROOT

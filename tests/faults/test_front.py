@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from benchmarks.documents import body, newest
-from connectors.store.coding import bulk_lines
+from connectors.store.elasticsearch.coding import bulk_lines
 from schemas.documents import Document, Kind
 from tests.faults.front import Front, Item
 from tests.store.documents import anomaly, incident, of

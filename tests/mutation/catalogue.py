@@ -335,14 +335,14 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a foreign template is named before a document is written",
-        "connectors/store/elasticsearch.py",
+        "connectors/store/elasticsearch/store.py",
         "        if why is not None:\n            known",
         "        if False:\n            known",
         ("tests/store/test_elasticsearch.py", "-k", "foreign"),
     ),
     Mutation(
         "a store's file that is gone takes no acknowledged write with it",
-        "connectors/store/embedded.py",
+        "connectors/store/sqlite/store.py",
         "            self._check_place()\n",
         "",
         ("tests/store/test_damage.py", "-k", "deleted"),
@@ -539,7 +539,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "faults of a cluster bury no document",
-        "connectors/store/bulk.py",
+        "connectors/store/elasticsearch/bulk.py",
         "        if is_poison(kind, reason):\n",
         "        if status == 400:\n",
         ("tests/store/test_elasticsearch.py",),

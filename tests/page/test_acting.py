@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from playwright.async_api import Page, expect
 
 from agents.alerting.auditing import Asked, audit
-from connectors.store.embedded import EmbeddedStore
+from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
 from schemas.records import AuditOutcome, Command, CommandKind, IncidentChange, IncidentState
 from schemas.secrets import Secret

@@ -10,7 +10,7 @@ from typing import Any
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from connectors.store.embedded import EmbeddedStore
+from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind, StoreUnavailable
 from schemas.records import Breakdown, CommandKind, IncidentState, Severity
 from schemas.secrets import Secret

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from agents.stages.heartbeat import Heartbeat
-from connectors.answers import ReceiverAnswer
-from connectors.ping import PingReceiver
+from connectors.heartbeat.receiver import PingReceiver
+from connectors.http.answers import ReceiverAnswer
 from schemas.secrets import Secret
 from tests.webhook.server import answers, receiving, resets
 

@@ -18,7 +18,7 @@ from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, RetrySettings
 from agents.stages.alert import AlertLane, Surroundings
 from agents.stages.courier import Courier
-from connectors.webhook import WebhookReceiver
+from connectors.webhook.receiver import WebhookReceiver
 from schemas.secrets import Secret
 from streams import metrics
 from streams.admin.topics import TopicNames

@@ -7,8 +7,8 @@ from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Attempt, Reason
 from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_attempt
 from agents.alerting.settings import RetrySettings
-from connectors.pace import Pace
-from connectors.pagerduty import PagerDutyReceiver, dedup_key, pagerduty_event
+from connectors.http.rate_limit import Pace
+from connectors.pagerduty.receiver import PagerDutyReceiver, dedup_key, pagerduty_event
 from schemas.messages import parse
 from schemas.records import Severity
 from schemas.secrets import Secret

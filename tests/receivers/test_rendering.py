@@ -16,14 +16,14 @@ from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Attempt, Reason
 from agents.alerting.retrying import Delivered, GiveUp, Verdict, after_attempt
 from agents.alerting.settings import ReceiverKind, ReceiverSettings, RetrySettings
-from connectors.log import LogReceiver, log_line
-from connectors.pace import Pace
-from connectors.pagerduty import PagerDutyReceiver, pagerduty_event
-from connectors.ping import PingReceiver
+from connectors.heartbeat.receiver import PingReceiver
+from connectors.http.rate_limit import Pace
+from connectors.log.receiver import LogReceiver, log_line
+from connectors.pagerduty.receiver import PagerDutyReceiver, pagerduty_event
 from connectors.rendering import rendered
-from connectors.slack import SlackReceiver
-from connectors.slack_message import slack_message
-from connectors.webhook import WebhookReceiver
+from connectors.slack.message import slack_message
+from connectors.slack.receiver import SlackReceiver
+from connectors.webhook.receiver import WebhookReceiver
 from schemas.messages import Message, parse
 from schemas.secrets import Secret
 from tests.receivers.services import BOT_TOKEN, ROUTING_KEY, pagerduty, slack_bot, slack_webhook

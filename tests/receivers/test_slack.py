@@ -11,9 +11,9 @@ from agents.alerting.reasons import Attempt, Reason
 from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_attempt
 from agents.alerting.settings import RetrySettings
 from agents.alerting.standing import Acknowledgement
-from connectors.pagerduty import pagerduty_event
-from connectors.slack import SlackReceiver
-from connectors.slack_message import slack_message
+from connectors.pagerduty.receiver import pagerduty_event
+from connectors.slack.message import slack_message
+from connectors.slack.receiver import SlackReceiver
 from schemas.messages import parse
 from schemas.records import Breakdown, IncidentState, Severity
 from schemas.secrets import Secret

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from elasticsearch import Elasticsearch
 
-from connectors.store.elasticsearch import ElasticStore
-from connectors.store.embedded import EmbeddedStore
+from connectors.store.elasticsearch.store import ElasticStore
+from connectors.store.elasticsearch.templates import template, template_name
 from connectors.store.port import Store
 from connectors.store.settings import StoreKind, StoreSettings
-from connectors.store.templates import template, template_name
+from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
 from schemas.secrets import Secret
 from topology.ports import free_port

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.store.embedded import EmbeddedStore
 from connectors.store.port import Search
+from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind, StoreRefused, StoreUnavailable
 from tests.store.documents import START, aggregate, anomaly, incident, notification, of
 from tests.store.stores import IMPATIENT_S, started

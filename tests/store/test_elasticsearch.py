@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from connectors.store.bulk import bulk_of_less
-from connectors.store.elastic_answers import is_for_a_person, is_poison
+from connectors.store.elasticsearch.answers import is_for_a_person, is_poison
+from connectors.store.elasticsearch.bulk import bulk_of_less
+from connectors.store.elasticsearch.templates import PRIORITY, index_of, template, template_name
 from connectors.store.port import Search
-from connectors.store.templates import PRIORITY, index_of, template, template_name
 from schemas.documents import Kind, Refused, StoreRefused, StoreUnavailable
 from tests.store.documents import anomaly, of
 from tests.store.stores import IMPATIENT_S, ElasticPlace, started

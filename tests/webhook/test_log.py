@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from agents.alerting.ports import Receiver
 from agents.alerting.retrying import Delivered, after_attempt
 from agents.alerting.settings import RetrySettings
-from connectors.log import LogReceiver
+from connectors.log.receiver import LogReceiver
 from schemas.records import IncidentChange
 from tests.alerting.timeline import Desk, deliveries, incident
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.addresses import Reach, refusal
-from connectors.outbound import ForbiddenTarget, OutboundTarget
-from connectors.webhook import WebhookReceiver
+from connectors.http.addresses import Reach, refusal
+from connectors.http.outbound import ForbiddenTarget, OutboundTarget
+from connectors.webhook.receiver import WebhookReceiver
 from schemas.secrets import Secret
 from tests.webhook.test_delivering import SECRET
 

@@ -18,9 +18,9 @@ import orjson
 from connectors.store.adding import Part, part_fields, points
 from connectors.store.asking import check_metric, checked, cursor
 from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point, Search, Subject
-from connectors.store.private_file import make_private, tighten
 from connectors.store.retrying import retried
-from connectors.store.sqlite_faults import Damaged, meaning
+from connectors.store.sqlite.faults import Damaged, meaning
+from connectors.store.sqlite.private_file import make_private, tighten
 from schemas.documents import NO_LANE, Document, Kind, Refused, StoreRefused, StoreUnavailable, document_key, misfit
 
 T = TypeVar("T")

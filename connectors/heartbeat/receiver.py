@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from connectors.answers import ReceiverAnswer
-from connectors.outbound import ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from connectors.http.answers import ReceiverAnswer
+from connectors.http.outbound import ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
 from schemas.secrets import Secret
 
 _LIMITS: Final = OutboundLimits()

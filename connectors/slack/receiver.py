@@ -1,6 +1,6 @@
 """Slack, by an incoming webhook or by a bot: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 
-`connectors.slack_message` is what it shows.
+`connectors.slack.message` is what it shows.
 """
 
 import re
@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import orjson
 
-from connectors.answers import ReceiverAnswer
-from connectors.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from connectors.http.answers import ReceiverAnswer
+from connectors.http.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
 from connectors.rendering import rendered
-from connectors.slack_message import slack_message, slack_reply
+from connectors.slack.message import slack_message, slack_reply
 from connectors.texts import plain
-from connectors.webhook import retry_after_s
+from connectors.webhook.receiver import retry_after_s
 from schemas.messages import parse
 from schemas.secrets import Secret
 

@@ -8,7 +8,17 @@ from urllib.parse import quote
 
 import orjson
 
-from connectors.store.templates import ID, KEY, OWN, PAGE_PATH, REVISION, TIME, TIMESTAMP, index_of, times_of
+from connectors.store.elasticsearch.templates import (
+    ID,
+    KEY,
+    OWN,
+    PAGE_PATH,
+    REVISION,
+    TIME,
+    TIMESTAMP,
+    index_of,
+    times_of,
+)
 from schemas.documents import Document, Kind
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

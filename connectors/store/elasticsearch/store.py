@@ -13,15 +13,12 @@ from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 
 from connectors.store.adding import Part, part_fields, points
 from connectors.store.asking import check_metric, checked, cursor
-from connectors.store.bulk import bulk, requests_of
-from connectors.store.coding import document_of
-from connectors.store.elastic_answers import meaning
-from connectors.store.mappings import missing, winner, wrong
-from connectors.store.node import Node
-from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point, Search, Subject
-from connectors.store.retrying import retried
-from connectors.store.settings import StoreSettings
-from connectors.store.templates import (
+from connectors.store.elasticsearch.answers import meaning
+from connectors.store.elasticsearch.bulk import bulk, requests_of
+from connectors.store.elasticsearch.coding import document_of
+from connectors.store.elasticsearch.mappings import missing, winner, wrong
+from connectors.store.elasticsearch.node import Node
+from connectors.store.elasticsearch.templates import (
     KEY,
     OWN,
     PRIORITY,
@@ -33,6 +30,9 @@ from connectors.store.templates import (
     template,
     template_name,
 )
+from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point, Search, Subject
+from connectors.store.retrying import retried
+from connectors.store.settings import StoreSettings
 from schemas.documents import NO_LANE, Document, Kind, Refused, StoreRefused, document_key
 
 T = TypeVar("T")

@@ -2,8 +2,8 @@
 
 from typing import Any, Final, Protocol
 
-from connectors.answers import ReceiverAnswer
 from connectors.facts import facts
+from connectors.http.answers import ReceiverAnswer
 from connectors.rendering import rendered
 from schemas.messages import IncidentMessage, Message
 

@@ -10,9 +10,9 @@ import aiohttp
 from aiohttp.abc import ResolveResult
 from yarl import URL
 
-from connectors.addresses import Reach, refusal
-from connectors.outbound import Answer, Fault, ForbiddenTarget, NoAnswer, OutboundLimits
-from connectors.resolving import OwnResolver
+from connectors.http.addresses import Reach, refusal
+from connectors.http.outbound import Answer, Fault, ForbiddenTarget, NoAnswer, OutboundLimits
+from connectors.http.resolving import OwnResolver
 
 
 def session(reach: Reach, limits: OutboundLimits) -> aiohttp.ClientSession:

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 from elastic_transport import AiohttpHttpNode
 
-from connectors.resolving import OwnResolver
+from connectors.http.resolving import OwnResolver
 
 
 class Node(AiohttpHttpNode):

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import orjson
 
-from connectors.answers import ReceiverAnswer
 from connectors.facts import facts
-from connectors.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
-from connectors.pace import Pace
+from connectors.http.answers import ReceiverAnswer
+from connectors.http.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from connectors.http.rate_limit import Pace
 from connectors.rendering import rendered
 from connectors.texts import plain
-from connectors.webhook import retry_after_s
+from connectors.webhook.receiver import retry_after_s
 from schemas.ids import record_id
 from schemas.messages import IncidentPart, Message, SummaryMessage
 from schemas.secrets import Secret

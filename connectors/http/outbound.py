@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from yarl import URL
 
-from connectors.addresses import Reach, refusal
+from connectors.http.addresses import Reach, refusal
 
 if TYPE_CHECKING:
     import aiohttp
@@ -89,7 +89,7 @@ class OutboundTarget:
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """One attempt. Raises NoAnswer when no status came, ForbiddenTarget when the name resolves to what is not allowed."""
         # With the first attempt, not with the settings' check.
-        from connectors import sessions
+        from connectors.http import sessions
 
         if self._session is None:
             # A session belongs to a running loop, so it is opened here, not by building the target.

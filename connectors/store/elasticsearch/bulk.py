@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from elasticsearch import ApiError, AsyncElasticsearch
 
-from connectors.store.coding import bulk_lines
-from connectors.store.elastic_answers import is_for_a_person, is_poison, reason_of
+from connectors.store.elasticsearch.answers import is_for_a_person, is_poison, reason_of
+from connectors.store.elasticsearch.coding import bulk_lines
 from schemas.documents import Document, Refused, StoreRefused, StoreUnavailable
 
 BULK_BYTES: Final = 1_000_000
