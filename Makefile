@@ -192,7 +192,7 @@ lint: setup
 	$(BIN)/pytest -q tests/layers
 
 docs: setup
-	$(BIN)/python -m topology.settings_reference > docs/settings.md
+	$(BIN)/python -m topology.settings.reference > docs/settings.md
 
 picture: setup servers
 	SENTINEL_PICTURE=1 $(BIN)/pytest -q tests/page/test_picture.py

@@ -15,9 +15,9 @@ from aiohttp import web
 from confluent_kafka import Producer
 
 from streams.settings import Broker
-from topology.traces.ordinary import Population, scheduled_in
-from topology.traces.outbox import load_config
-from topology.traces.playing import Played, send_at_rate
+from topology.demo.traces.ordinary import Population, scheduled_in
+from topology.demo.traces.outbox import load_config
+from topology.demo.traces.playing import Played, send_at_rate
 
 Answering: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 """How a receiver answers; a function of a module, since another process runs it."""

@@ -15,10 +15,10 @@ from benchmarks.scraping import Scrape
 from benchmarks.second_schema import Mixed
 from benchmarks.showing import BenchmarkFailed, Screen
 from streams.admin.inspection import lanes
-from topology.reading import span
-from topology.traces.ordinary import Population, ordinary_events
-from topology.traces.playing import Played, fill
-from topology.traces.templates import Templates
+from topology.control.reading import span
+from topology.demo.traces.ordinary import Population, ordinary_events
+from topology.demo.traces.playing import Played, fill
+from topology.demo.traces.templates import Templates
 
 EVENT_RATE: Final = 20_000.0
 """Events per second of event time."""

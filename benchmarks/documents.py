@@ -15,7 +15,7 @@ from connectors.store.settings import StoreSettings
 from schemas.documents import Document, Kind
 from streams.admin.topics import TopicNames
 from streams.settings import Broker
-from topology.reading import Read, whole
+from topology.control.reading import Read, whole
 
 KINDS: Final = (Kind.ANOMALY, Kind.INCIDENT, Kind.NOTIFICATION, Kind.AGGREGATE)
 """Kinds that are always kept."""

@@ -30,8 +30,8 @@ from benchmarks.stages import Stages, supervised
 from schemas.documents import Kind
 from streams.admin.topics import STAGES
 from tests.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
-from topology.traces import scenario
-from topology.traces.playing import play
+from topology.demo.traces import scenario
+from topology.demo.traces.playing import play
 
 TOPICS: Final = ("telemetry", "aggregates", "anomalies", "incidents", "notifications")
 

@@ -26,12 +26,12 @@ from streams.admin.topics import TopicNames, create, specs
 from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
 from tests.servers.kafka import CannotStartKafka, KafkaServer
-from topology.memory import shared_out_mb
-from topology.orphans import PARENT
-from topology.ports import free_port
-from topology.publishing import publish
-from topology.supervisor import sentinel
-from topology.traces.outbox import load_config
+from topology.control.publishing import publish
+from topology.demo.traces.outbox import load_config
+from topology.supervision.memory import shared_out_mb
+from topology.supervision.orphans import PARENT
+from topology.supervision.ports import free_port
+from topology.supervision.supervisor import sentinel
 
 PARTITIONS: Final = 4
 """Of every topic; the number that the goals are stated for."""

@@ -28,7 +28,7 @@ from schemas.records import Incident, IncidentChange
 from tests.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
 from tests.servers.kafka import CannotStartKafka, KafkaServer
 from topology.commands.options import UserError
-from topology.traces.scenario import DURATION_S
+from topology.demo.traces.scenario import DURATION_S
 
 _ERRORS = (
     "missing",

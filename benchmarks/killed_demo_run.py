@@ -26,15 +26,15 @@ from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
 from streams.settings import Broker, Lanes
 from tests.servers.elasticsearch import ElasticServer
 from topology.commands.options import UserError
-from topology.demo_installation import WORKERS, Installation, installed
-from topology.demo_receiver import Message, WebhookInbox
-from topology.demo_watching import Found, followed, until_answering, until_worked_off
-from topology.standalone import make_topics
-from topology.supervisor import Supervisor
-from topology.traces.applications import TENANT
-from topology.traces.outbox import load_config
-from topology.traces.playing import play
-from topology.traces.scenario import DURATION_S, events
+from topology.demo.installation import WORKERS, Installation, installed
+from topology.demo.receiver import Message, WebhookInbox
+from topology.demo.traces.applications import TENANT
+from topology.demo.traces.outbox import load_config
+from topology.demo.traces.playing import play
+from topology.demo.traces.scenario import DURATION_S, events
+from topology.demo.watching import Found, followed, until_answering, until_worked_off
+from topology.stages.standalone import make_topics
+from topology.supervision.supervisor import Supervisor
 
 KILLED: Final = (*WORKERS, "api")
 ELASTICSEARCH: Final = "elasticsearch"

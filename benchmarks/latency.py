@@ -37,9 +37,9 @@ from benchmarks.stamps import marked
 from schemas.records import Severity
 from streams.admin.topics import STAGES, TopicNames
 from streams.settings import Broker
-from topology.memory import shared_out_mb
-from topology.traces.ordinary import MARKED_LATENCY_US, Population
-from topology.traces.playing import Played
+from topology.demo.traces.ordinary import MARKED_LATENCY_US, Population
+from topology.demo.traces.playing import Played
+from topology.supervision.memory import shared_out_mb
 
 POPULATION: Final = Population(applications=20, models=5, users=1_000)
 

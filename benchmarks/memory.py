@@ -21,8 +21,8 @@ from benchmarks.machine import machine
 from benchmarks.scraping import is_ready
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from streams.admin.topics import STAGES
-from topology.memory import shared_out_mb
-from topology.ports import free_port
+from topology.supervision.memory import shared_out_mb
+from topology.supervision.ports import free_port
 
 GOAL_MB: Final = 600
 _READY_S: Final = 120.0

@@ -37,8 +37,8 @@ from tests.store.documents import SECOND, aggregate, anomaly, incident, notifica
 from topology.api.commands import Commands
 from topology.api.serving import serving
 from topology.api.settings import ApiSettings
-from topology.embedded import EmbeddedBroker
-from topology.standalone import make_topics
+from topology.stages.standalone import make_topics
+from topology.supervision.embedded import EmbeddedBroker
 
 GOAL_VIEW_MS: Final = 1_000
 GOAL_FILTER_MS: Final = 500

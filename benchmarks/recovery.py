@@ -33,9 +33,9 @@ from benchmarks.stamps import follow
 from schemas.errors import BadRecord
 from schemas.records import Anomaly
 from streams.admin.inspection import lanes
-from topology.supervisor import RestartPolicy
-from topology.traces.ordinary import MARKED_LATENCY_US, Population
-from topology.traces.playing import backlog
+from topology.demo.traces.ordinary import MARKED_LATENCY_US, Population
+from topology.demo.traces.playing import backlog
+from topology.supervision.supervisor import RestartPolicy
 
 GOAL_RECOVERY_S: Final = 15.0
 GOAL_VERDICT_S: Final = 8.0

@@ -22,7 +22,7 @@ from benchmarks.backlogs import EVENT_RATE, Case, Rate, measured
 from benchmarks.machine import machine
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from benchmarks.throughput import DETECTORS, MODELS, USERS, WINDOWS_ONLY, middle
-from topology.traces.ordinary import Population
+from topology.demo.traces.ordinary import Population
 
 SUBJECTS: Final = (100, 3_000, 50_000, 1_000_000)
 PARTITIONS: Final = (1, 4, 16, 64)

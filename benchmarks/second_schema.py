@@ -12,7 +12,7 @@ from typing import Final
 from schemas.avro import packaged
 from schemas.avro.framing import PREFIX_BYTES, prefix
 from topology.cli import main
-from topology.traces.templates import Templates, Times
+from topology.demo.traces.templates import Templates, Times
 
 ID: Final = 99
 packaged_source: Final[Callable[[str, int], str]] = packaged.source

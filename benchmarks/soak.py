@@ -35,9 +35,9 @@ from benchmarks.machine import machine
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from benchmarks.throughput import DETECTORS
 from streams.settings import Broker
-from topology.traces.ordinary import Population
-from topology.traces.outbox import load_config
-from topology.traces.playing import send_at_rate
+from topology.demo.traces.ordinary import Population
+from topology.demo.traces.outbox import load_config
+from topology.demo.traces.playing import send_at_rate
 
 EXPIRY_S: Final = 60
 BUCKET_S: Final = 1

@@ -10,9 +10,9 @@ from typing import Final
 from benchmarks.installation import Installation, last_words, wait_until
 from benchmarks.scraping import Scrape, is_ready, scrape
 from benchmarks.showing import BenchmarkFailed, Screen
-from topology.ports import free_port
-from topology.standalone import stage_processes
-from topology.supervisor import RestartPolicy, Supervisor
+from topology.stages.standalone import stage_processes
+from topology.supervision.ports import free_port
+from topology.supervision.supervisor import RestartPolicy, Supervisor
 
 _READY_S: Final = 120.0
 _END_S: Final = 60.0

@@ -7,7 +7,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaExcepti
 
 from streams.client.brokers import librdkafka_config
 from streams.settings import Broker
-from topology.traces.ordinary import scheduled_in
+from topology.demo.traces.ordinary import scheduled_in
 
 _WAIT_S = 0.5
 _TIMEOUT_S = 30.0

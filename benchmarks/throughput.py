@@ -24,7 +24,7 @@ from benchmarks.backlogs import EVENT_RATE, Case, Rate, measured
 from benchmarks.installation import PARTITIONS
 from benchmarks.machine import machine
 from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
-from topology.traces.ordinary import Population
+from topology.demo.traces.ordinary import Population
 
 MODELS: Final = 5
 USERS: Final = 20_000

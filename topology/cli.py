@@ -114,9 +114,9 @@ PLAIN: Final = frozenset(
         "streams.state.position.Refused",
         "streams.admin.topics.TopicsRefused",
         "topology.commands.options.UserError",
-        "topology.embedded.EmbeddedFailed",
-        "topology.settings.SettingsRefused",
-        "topology.traces.outbox.NotDelivered",
+        "topology.supervision.embedded.EmbeddedFailed",
+        "topology.settings.installation.SettingsRefused",
+        "topology.demo.traces.outbox.NotDelivered",
     }
 )
 """Exceptions whose text says what a person can put right. By their names, since importing them would bring Kafka's clients along."""

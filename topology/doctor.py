@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from connectors.store.settings import StoreKind
-from topology.settings import Loaded, Settings
+from topology.settings.installation import Loaded, Settings
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -81,7 +81,7 @@ def _settings(loaded: Loaded) -> Iterator[Finding]:
 
 
 def _receivers(settings: Settings) -> Iterator[Finding]:
-    from topology.receivers import check_receivers
+    from topology.stages.receivers import check_receivers
 
     faults, hints = check_receivers(settings.alerting)
     for fault in faults:
@@ -180,7 +180,7 @@ def _lanes(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
 def _clocks(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
     """The newest append time of telemetry is at most now, and where workers tick at most moments ago."""
     from streams.admin.topics import TopicNames
-    from topology.reading import newest_append_time
+    from topology.control.reading import newest_append_time
 
     newest = newest_append_time(settings.broker, TopicNames(settings.broker.topic_prefix).telemetry)
     if newest is None:

@@ -18,7 +18,7 @@ from connectors.slack.message import slack_message
 from schemas.ids import record_id
 from schemas.messages import parse
 from schemas.records import Incident, IncidentChange, IncidentState, Severity
-from topology.receivers import receivers_of
+from topology.stages.receivers import receivers_of
 
 TITLE = "This is a test by `sentinel notify-test`; nothing is wrong"
 

@@ -19,7 +19,7 @@ from benchmarks.showing import BenchmarkFailed
 from streams.admin.topics import STAGES
 from streams.client.brokers import librdkafka_config
 from streams.settings import Broker
-from topology.supervisor import sentinel
+from topology.supervision.supervisor import sentinel
 
 _STAGES: Final = ("detect", "correlate", "alert", "detect", "detect")
 """Who dies, in turn, before the order is drawn. Detect dies more often than the others together: it has most to lose."""

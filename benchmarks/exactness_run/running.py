@@ -19,8 +19,8 @@ from benchmarks.exactness_run.storing import SINK
 from benchmarks.exactness_run.workers import until
 from connectors.store.settings import StoreKind, StoreSettings
 from streams.admin.topics import STAGES
-from topology.publishing import publish
-from topology.standalone import make_topics
+from topology.control.publishing import publish
+from topology.stages.standalone import make_topics
 
 RECEIVER: Final = "inbox"
 

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from benchmarks.exactness_run.plan import Plan
 from benchmarks.exactness_run.traffic import Chunk
 from benchmarks.showing import BenchmarkFailed
-from topology.traces.outbox import load_config
+from topology.demo.traces.outbox import load_config
 
 HELD_BACK: Final = 0.1
 """Share of the events that is sent only when no more workers are killed."""

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from schemas.records import Status, TelemetryEvent
-from topology.traces.ordinary import Population, ordinary_events
-from topology.traces.templates import Templates
+from topology.demo.traces.ordinary import Population, ordinary_events
+from topology.demo.traces.templates import Templates
 
 TENANTS: Final = ("acme", "globex", "initech")
 MODELS: Final = 2

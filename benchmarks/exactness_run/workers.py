@@ -14,8 +14,8 @@ from typing import Final
 from benchmarks.installation import last_words
 from benchmarks.scraping import Scrape, is_ready, scrape
 from benchmarks.showing import BenchmarkFailed
-from topology.ports import free_port
-from topology.supervisor import Child, RestartPolicy, Supervisor, sentinel
+from topology.supervision.ports import free_port
+from topology.supervision.supervisor import Child, RestartPolicy, Supervisor, sentinel
 
 _POLICY: Final = RestartPolicy(cap_s=0.2)
 """Here it is not the program's fault that it dies again and again."""

@@ -19,7 +19,7 @@ from benchmarks.foreign_run.traffic import Ledger, Traffic
 from benchmarks.showing import BenchmarkFailed
 from schemas.avro import packaged
 from schemas.records import Operation, Status, TelemetryEvent
-from topology.traces.outbox import load_config
+from topology.demo.traces.outbox import load_config
 
 CLOSER: Final = "closer"
 """Tenant of the last event of each lane, which is not in the ledger."""

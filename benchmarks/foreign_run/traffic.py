@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from schemas.records import Label, Status, TelemetryEvent
-from topology.traces.ordinary import Population, ordinary_events
+from topology.demo.traces.ordinary import Population, ordinary_events
 
 EVERYONE: Final = "everyone"
 """A tenant whose applications all clients send, each as it places them."""

@@ -3,10 +3,10 @@
 from confluent_kafka import Producer
 
 from benchmarks.peers.work import SEED, Work
-from topology.traces.ordinary import ordinary_events
-from topology.traces.outbox import Outbox
-from topology.traces.playing import FILL
-from topology.traces.templates import RUN_LENGTH, Templates
+from topology.demo.traces.ordinary import ordinary_events
+from topology.demo.traces.outbox import Outbox
+from topology.demo.traces.playing import FILL
+from topology.demo.traces.templates import RUN_LENGTH, Templates
 
 
 def fill(producer: Producer, work: Work, topic: str, keyed_topic: str | None) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.records import Status
-from topology.traces.ordinary import Population, ordinary_events
-from topology.traces.playing import FILL
+from topology.demo.traces.ordinary import Population, ordinary_events
+from topology.demo.traces.playing import FILL
 
 Int64s = npt.NDArray[np.int64]
 

@@ -19,8 +19,8 @@ from tests.store.documents import anomaly, incident, of
 from topology.api.commands import Commands
 from topology.api.serving import serving
 from topology.api.settings import ApiSettings
-from topology.embedded import EmbeddedBroker
-from topology.standalone import make_topics
+from topology.stages.standalone import make_topics
+from topology.supervision.embedded import EmbeddedBroker
 
 MARKUP = "<script>alert(1)</script>\u202e\x07"
 KEY = Secret("k" * 32)

@@ -18,10 +18,10 @@ from streams.control.command_log import arrived, lane_command
 from streams.settings import Broker
 from tests.api.conftest import KEY
 from tests.store.documents import incident, of
-from topology import commanding
 from topology.api import commands as api_commands
 from topology.api.settings import TenantToken
-from topology.reading import whole
+from topology.control import commanding
+from topology.control.reading import whole
 
 OPERATOR, ACME = "o" * 32, "a" * 32
 AS_OPERATOR = {"Authorization": f"Bearer {OPERATOR}"}

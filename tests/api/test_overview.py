@@ -22,8 +22,8 @@ from tests.store.documents import SECOND, aggregate, incident, of
 from topology.api.commands import Commands
 from topology.api.serving import serving
 from topology.api.settings import ApiSettings, TenantToken
-from topology.embedded import EmbeddedBroker
-from topology.standalone import make_topics
+from topology.stages.standalone import make_topics
+from topology.supervision.embedded import EmbeddedBroker
 
 OPERATOR, ACME = "o" * 32, "a" * 32
 KEY = Secret("k" * 32)

@@ -11,7 +11,7 @@ from tests.api.test_whole_way import asked
 from tests.detection.log import START_MS, event
 from tests.stages.standalone import standalone
 from tests.stages.workers import Installation, until
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 LANES: Final = 4
 BUCKETS: Final = 6

@@ -9,7 +9,7 @@ from schemas.documents import Kind
 from tests.detection.log import good
 from tests.stages.standalone import standalone
 from tests.stages.workers import Installation, until
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 
 def asked(port: int, path: str) -> list[dict[str, Any]]:

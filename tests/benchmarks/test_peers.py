@@ -16,8 +16,8 @@ from benchmarks.peers.marks import Mark, speed
 from benchmarks.peers.work import COLUMNS, EVENT_RATE, WINDOW_S, Int64s, Work, reference, work_of
 from benchmarks.showing import BenchmarkFailed
 from schemas.records import Status, TelemetryEvent
-from topology.traces.ordinary import ordinary_events
-from topology.traces.templates import Templates
+from topology.demo.traces.ordinary import ordinary_events
+from topology.demo.traces.templates import Templates
 
 ROOT = Path(__file__).parents[2]
 KEYS = 10

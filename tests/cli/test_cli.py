@@ -18,9 +18,9 @@ from schemas.records import Anomaly, Breakdown, Direction, Evidence, Severity
 from streams.client.brokers import producer_config
 from streams.settings import Broker
 from topology.cli import app
-from topology.embedded import EmbeddedBroker
-from topology.ports import free_port
-from topology.reading import whole
+from topology.control.reading import whole
+from topology.supervision.embedded import EmbeddedBroker
+from topology.supervision.ports import free_port
 
 COMMANDS = [
     ("worker",),

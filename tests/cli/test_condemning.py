@@ -17,11 +17,11 @@ from streams.client.brokers import aiokafka_config, producer_config
 from streams.control.settings_log import SettingsLog
 from streams.process.crash_note import CrashNote
 from streams.settings import Broker, Lanes
-from topology.condemning import Condemner
-from topology.decoding_trial import framed
-from topology.reading import whole
-from topology.standalone import make_topics
-from topology.supervisor import Child
+from topology.control.reading import whole
+from topology.stages.standalone import make_topics
+from topology.supervision.condemning import Condemner
+from topology.supervision.decoding_trial import framed
+from topology.supervision.supervisor import Child
 
 KEY = Secret("only-for-tests")
 DETECT = Child("detect", ["unused"])
@@ -140,7 +140,7 @@ def test_trial_decodes_good_and_bad_records_and_names_each() -> None:
         latency_us=1,
     )
     done = subprocess.run(
-        [sys.executable, "-m", "topology.decoding_trial"],
+        [sys.executable, "-m", "topology.supervision.decoding_trial"],
         input=framed([event.to_bytes(), b"\0\0\0\0\1garbage", b""]),
         capture_output=True,
         check=False,

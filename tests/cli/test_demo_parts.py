@@ -14,11 +14,11 @@ from standardwebhooks.webhooks import Webhook
 
 from streams.client.brokers import producer_config
 from streams.settings import Broker
-from topology import pressure
-from topology.demo_receiver import Message, WebhookInbox
-from topology.embedded import EmbeddedBroker
-from topology.memory import shared_out_mb
-from topology.pressure import Pressure
+from topology.control import pressure
+from topology.control.pressure import Pressure
+from topology.demo.receiver import Message, WebhookInbox
+from topology.supervision.embedded import EmbeddedBroker
+from topology.supervision.memory import shared_out_mb
 
 BODY = json.dumps(
     {"type": "incident.opened", "timestamp": "", "data": {"incident": {"severity": "high", "title": "slow"}}}

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from connectors.store.sqlite.store import EmbeddedStore
 from streams.client.brokers import producer_config
 from streams.settings import Broker
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 
 def _doctor(folder: Path, settings: object) -> tuple[int, dict[str, list[dict[str, str]]]]:

@@ -9,9 +9,9 @@ from confluent_kafka import Producer
 
 from streams.client.brokers import producer_config, reach
 from streams.settings import Broker
-from topology.embedded import EmbeddedBroker
-from topology.reading import whole
-from topology.settings import load
+from topology.control.reading import whole
+from topology.settings.installation import load
+from topology.supervision.embedded import EmbeddedBroker
 
 
 def test_other_processes_reach_it_and_read_what_was_written() -> None:
@@ -48,8 +48,10 @@ def test_its_variables_are_settings_that_load_takes() -> None:
 
 
 def test_command_prints_its_address_and_ends_when_told() -> None:
-    """`python -m topology.embedded` is usable by any supervisor: one line out, SIGTERM in."""
-    process = subprocess.Popen([sys.executable, "-m", "topology.embedded"], stdout=subprocess.PIPE, text=True)
+    """`python -m topology.supervision.embedded` is usable by any supervisor: one line out, SIGTERM in."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "topology.supervision.embedded"], stdout=subprocess.PIPE, text=True
+    )
     with process:
         assert process.stdout is not None
         host, port = process.stdout.readline().strip().split(":")

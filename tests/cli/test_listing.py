@@ -20,8 +20,8 @@ from streams.client.brokers import producer_config
 from streams.settings import Broker
 from tests.cli.test_light import HEAVY, modules
 from tests.store.documents import START, anomaly, incident, notification, of
-from topology.embedded import EmbeddedBroker
-from topology.ports import free_port
+from topology.supervision.embedded import EmbeddedBroker
+from topology.supervision.ports import free_port
 
 MINUTE = 60_000_000
 TOKEN = "t" * 32

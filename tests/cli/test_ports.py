@@ -5,7 +5,7 @@ from pathlib import Path
 
 from streams.exit_status import REFUSED
 from tests.stages.workers import Installation
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 
 def test_a_chosen_port_is_none_that_an_outgoing_connection_may_take() -> None:

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 from streams.admin.topics import TopicSpec, create
 from streams.client.brokers import producer_config
 from streams.settings import Broker
-from topology.reading import Read, span, whole
+from topology.control.reading import Read, span, whole
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.tls import SecuredKafka, secured_kafka
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 
 @pytest.fixture(scope="module")

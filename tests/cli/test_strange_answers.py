@@ -9,7 +9,7 @@ import pytest
 from schemas.documents import Kind
 from schemas.secrets import Secret
 from topology import doctor
-from topology.asking import FromApi, Question, with_iso_times
+from topology.commands.asking import FromApi, Question, with_iso_times
 from topology.commands.explain import _at
 from topology.commands.options import UserError
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from topology.orphans import PARENT
-from topology.supervisor import Child, RestartPolicy, Supervisor, cause
+from topology.supervision.orphans import PARENT
+from topology.supervision.supervisor import Child, RestartPolicy, Supervisor, cause
 
 SLEEPER = "import time; time.sleep(600)"
 STUBBORN = (
@@ -142,14 +142,14 @@ async def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> No
     note = tmp_path / "pid"
     child = f"""
 import os, pathlib, time
-from topology.orphans import end_with_parent
+from topology.supervision.orphans import end_with_parent
 end_with_parent()
 pathlib.Path({str(note)!r}).write_text(str(os.getpid()))
 time.sleep(600)
 """
     parent = f"""
 import asyncio, sys
-from topology.supervisor import Child, Supervisor
+from topology.supervision.supervisor import Child, Supervisor
 asyncio.run(Supervisor([Child("stage", [sys.executable, "-c", {child!r}])], print).run())
 """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", parent, stdout=asyncio.subprocess.DEVNULL)
@@ -162,7 +162,7 @@ asyncio.run(Supervisor([Child("stage", [sys.executable, "-c", {child!r}])], prin
 
 def test_orphan_of_a_dead_parent_ends_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """A supervisor that died while the child was starting has no more claim on it."""
-    from topology.orphans import end_with_parent
+    from topology.supervision.orphans import end_with_parent
 
     monkeypatch.setenv(PARENT, "1" if os.getppid() != 1 else "2")
     monkeypatch.setattr("ctypes.CDLL", lambda name: type("Libc", (), {"prctl": staticmethod(lambda *args: 0)}))

@@ -42,7 +42,7 @@ from tests.correlation.timeline import (
     tick,
     watermark,
 )
-from topology.reading import Read
+from topology.control.reading import Read
 
 OPENED, ESCALATED, UPDATED, RESOLVED, NO_DATA, NEW_LEVEL, GIVEN_UP, CLOSED = IncidentChange
 DAY_S = 86_400

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from topology.demo_progress import MOST_DEATHS, STUCK_AFTER_S, Progress, Seen, cpu_seconds, last_lines
+from topology.demo.progress import MOST_DEATHS, STUCK_AFTER_S, Progress, Seen, cpu_seconds, last_lines
 
 HOURS_S = 7_200
 
@@ -84,8 +84,8 @@ def test_cpu_of_a_process_and_the_end_of_a_log_are_read(tmp_path: Path) -> None:
 
 
 FROZEN = """
-import topology.demo_progress, topology.supervisor
-topology.demo_progress.STUCK_AFTER_S, topology.demo_progress.WORKED_S, topology.supervisor.GRACE_S = 10.0, 0.05, 1.0
+import topology.demo.progress, topology.supervision.supervisor
+topology.demo.progress.STUCK_AFTER_S, topology.demo.progress.WORKED_S, topology.supervision.supervisor.GRACE_S = 10.0, 0.05, 1.0
 from topology.cli import main
 main(["demo", "--exit-when-done", "--speed", "0"])
 """

@@ -9,9 +9,9 @@ from tests.demo.terminal import lines, terminal
 SHOWS = """
 import time
 from types import SimpleNamespace as Any
-from topology.demo_progress import Seen
-from topology.demo_receiver import Message
-from topology.demo_screen import Screen
+from topology.demo.progress import Seen
+from topology.demo.receiver import Message
+from topology.demo.screen import Screen
 with Screen() as screen:
     screen.note("the broker answers at 127.0.0.1:1")
     screen.processes({"api": Seen(1), "detect": Seen(2)}, 11.0)

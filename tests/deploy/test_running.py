@@ -15,7 +15,7 @@ import pytest
 from tests.deploy.files import OURS, ROOT, SERVICES
 from tests.servers.kafka import KafkaServer
 from tests.stages.workers import until
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 SECRET = "of sixteen characters or more"
 NETWORK = re.compile(r"listener|quorum\.voters|log\.dirs")

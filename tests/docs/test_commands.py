@@ -20,7 +20,7 @@ from tests.conftest import without
 from tests.docs.pages import PAGES, ROOT, blocks, text
 from tests.docs.terminal import terminal
 from topology.cli import app
-from topology.settings import load
+from topology.settings.installation import load
 
 COMPOSE: Final = ROOT / ".servers" / "compose" / "docker-compose"
 BIN: Final = Path(sys.executable).parent
@@ -123,7 +123,7 @@ CHECKED: Final[tuple[tuple[str, Callable[[str], None], str], ...]] = (
         "these set up, test or play everything: too long to run within a test, and the demo has its own",
     ),
     (r"pytest .*", _is_there, "they are tests of this same run"),
-    (r"lint-imports|python -m topology\.settings_reference", _runs_here, "short"),
+    (r"lint-imports|python -m topology\.settings.reference", _runs_here, "short"),
     (r"python -m (benchmarks|tests)\.\w+.*", _has_help, "minutes of a whole machine; tests run them small"),
     (r"docker compose .*", _composed, "there may be no Docker; compose's own parser reads it"),
     (

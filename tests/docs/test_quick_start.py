@@ -13,7 +13,7 @@ import pytest
 
 from tests.docs.pages import Block, blocks
 from tests.docs.terminal import Terminal, terminal
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 PAGE = "docs/quick-start.md"
 SHOWS = {

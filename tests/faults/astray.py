@@ -13,7 +13,7 @@ from agents.detection.lane import DetectLane
 from schemas.telemetry.columns import Decoded, Decoder
 from tests.faults import older
 from topology.cli import main
-from topology.decoding_trial import decode_all
+from topology.supervision.decoding_trial import decode_all
 
 CLOCK_S: Final = 600.0
 """How far a clock is off, seconds."""

@@ -37,8 +37,8 @@ from streams.state.position import KEY
 from tests.faults.mock_cluster import MockCluster
 from tests.faults.protocol_codes import CODES, Api, Case, Moment, cases
 from tests.faults.protocol_events import SLOW_US, Events, Lane, Place
-from topology.publishing import publish
-from topology.standalone import make_topics
+from topology.control.publishing import publish
+from topology.stages.standalone import make_topics
 
 _HUNG_S: Final = 100.0
 """Longer than a watchdog takes to end a worker, and that to come back."""

@@ -13,7 +13,7 @@ from benchmarks.exactness_run.disturbing import works
 from benchmarks.exactness_run.inbox import Mood
 from benchmarks.showing import BenchmarkFailed
 from tests.faults.scene import Scene
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 _LASTS_S: Final = 8.0
 _LONG_LASTS_S: Final = 60.0

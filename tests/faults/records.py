@@ -13,9 +13,9 @@ from schemas.records import TelemetryEvent
 from tests.faults import older
 from tests.faults.astray import DEADLY, astray
 from tests.faults.scene import Scene
-from topology.condemning import Condemner
-from topology.standalone import CRASH_NOTE
-from topology.supervisor import Child
+from topology.stages.standalone import CRASH_NOTE
+from topology.supervision.condemning import Condemner
+from topology.supervision.supervisor import Child
 
 _IN_A_ROW: Final = (1, 5, 500)
 _LARGE: Final = (64_000, 300_000, 900_000)

@@ -29,7 +29,7 @@ from tests.faults.stores import DEADLINE_S, TIMEOUT_S
 from tests.faults.watching import Watch
 from tests.faults.wire import Wire
 from tests.servers.kafka import KafkaCluster, KafkaServer
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 MOST_GAP_S: Final = 30.0
 """For so long a lane may stand still that has records before it, and that nothing harms."""

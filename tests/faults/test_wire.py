@@ -12,7 +12,7 @@ from benchmarks.exactness_run.plan import Plan
 from tests.faults.running import MOST_GAP_S
 from tests.faults.watching import Watch
 from tests.faults.wire import Wire
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 
 @asynccontextmanager

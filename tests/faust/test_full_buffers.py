@@ -9,8 +9,8 @@ from faust.types import TP
 
 from streams.faust.app import LaneApp, LaneConsumer
 from streams.faust.worker import build
-from topology.build import worker_of
-from topology.settings import Settings
+from topology.settings.installation import Settings
+from topology.stages.build import worker_of
 
 LANES = {TP("sentinel.telemetry", partition) for partition in range(4)}
 

@@ -13,8 +13,8 @@ from streams import metrics
 from streams.faust.app import LaneApp, _ends
 from streams.faust.worker import _watch, build
 from streams.state.position import Displaced
-from topology.build import worker_of
-from topology.settings import Settings
+from topology.settings.installation import Settings
+from topology.stages.build import worker_of
 
 
 @pytest.fixture(autouse=True)

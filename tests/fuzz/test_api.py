@@ -41,8 +41,8 @@ from topology.api.commands import Commands
 from topology.api.serving import serving
 from topology.api.settings import ApiSettings, TenantToken
 from topology.api.table import ROUTES
-from topology.embedded import EmbeddedBroker
-from topology.standalone import make_topics
+from topology.stages.standalone import make_topics
+from topology.supervision.embedded import EmbeddedBroker
 
 LONG: Final = os.environ.get("SENTINEL_FUZZ") == "long"
 EXAMPLES: Final = 300 if LONG else 10

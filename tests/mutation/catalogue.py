@@ -83,14 +83,14 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a setting that is no number is refused",
-        "topology/settings_limits.py",
+        "topology/settings/limits.py",
         "    if isinstance(number, float) and not math.isfinite(number):\n",
         "    if isinstance(number, float) and number == math.inf:\n",
         ("tests/settings/test_limits.py",),
     ),
     Mutation(
         "what aliases repeat in a settings file is bounded",
-        "topology/settings_yaml.py",
+        "topology/settings/yaml_reading.py",
         "            if count > _MOST_PLACES:\n",
         "            if count > 10 * _MOST_PLACES:\n",
         ("tests/settings/test_limits.py",),
@@ -461,14 +461,14 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a publication's number rises though the clock is behind",
-        "topology/publishing.py",
+        "topology/control/publishing.py",
         "settings.created_at + 1 for",
         "0 for",
         ("tests/settings/test_publishing.py",),
     ),
     Mutation(
         "no lane is told of a version that is not durable",
-        "topology/publishing.py",
+        "topology/control/publishing.py",
         "            if faults:\n                return faults\n",
         "",
         ("tests/settings/test_publishing.py",),

@@ -27,8 +27,8 @@ from topology.api.commands import Commands
 from topology.api.live import LIVE, Live
 from topology.api.serving import application
 from topology.api.settings import ApiSettings, TenantToken
-from topology.embedded import EmbeddedBroker
-from topology.standalone import make_topics
+from topology.stages.standalone import make_topics
+from topology.supervision.embedded import EmbeddedBroker
 
 KEY = Secret("k" * 32)
 OPERATOR, ACME = "o" * 32, "a" * 32

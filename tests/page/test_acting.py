@@ -23,7 +23,7 @@ from streams.settings import Broker
 from tests.page import browser, filled
 from tests.page.conftest import KEY, OPERATOR, Open, Site, Watched, served, shared
 from tests.store.documents import incident, of
-from topology.reading import whole
+from topology.control.reading import whole
 
 pytestmark = shared
 

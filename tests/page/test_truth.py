@@ -19,7 +19,7 @@ from tests.api.workers import Workers, answering
 from tests.page import browser
 from tests.page.conftest import KEY, OPERATOR, Open, Site, served, shared
 from tests.store.documents import SECOND, aggregate, anomaly, incident, of
-from topology import commanding
+from topology.control import commanding
 
 pytestmark = shared
 

@@ -9,7 +9,7 @@ from schemas.secrets import Secret
 from streams.state.position import Refused
 from tests.receivers.services import ROUTING_KEY
 from tests.webhook.test_delivering import SECRET
-from topology.receivers import check_receivers, receivers_of
+from topology.stages.receivers import check_receivers, receivers_of
 
 HOOK = "https://hooks.slack.com/services/T000/B000/xxxx"
 GOOD: list[dict[str, Any]] = [

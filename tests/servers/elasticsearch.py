@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 VERSION = "9.5.3"
 HOME = Path(__file__).parents[2] / ".servers" / "elasticsearch" / f"elasticsearch-{VERSION}"

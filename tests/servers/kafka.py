@@ -29,7 +29,7 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 LIBS = Path(__file__).parents[2] / ".servers" / "kafka" / "libs"
 

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
 from tests.servers.kafka import KafkaServer
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 _KEYSTORE_PASSWORD = "only-for-tests"
 

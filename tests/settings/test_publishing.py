@@ -13,8 +13,8 @@ from streams.admin.topics import TopicNames
 from streams.control.records import Publication, publication
 from streams.control.settings_log import skip_record
 from streams.lane.outgoing import Outgoing
-from topology.publishing import _written, next_number, records
-from topology.reading import Read
+from topology.control.publishing import _written, next_number, records
+from topology.control.reading import Read
 
 KEY = Secret("the key of these tests")
 NAMES = TopicNames("t.")

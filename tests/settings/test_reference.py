@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from topology.settings_reference import Undocumented, field_texts, reference
+from topology.settings.reference import Undocumented, field_texts, reference
 
 
 def test_page_is_current() -> None:
     """A changed default or text without the page made again is found; make it with the command the page names."""
     page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert page == reference(), "run: python -m topology.settings_reference > docs/settings.md"
+    assert page == reference(), "run: python -m topology.settings.reference > docs/settings.md"
 
 
 def test_field_without_a_text_is_refused() -> None:

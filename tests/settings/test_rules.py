@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from topology.cli import main
-from topology.settings import load
+from topology.settings.installation import load
 
 WEBHOOK = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

@@ -20,7 +20,7 @@ from tests.stages.inbox import Inbox, inbox
 from tests.stages.workers import CONTROL_KEY, Installation, Worker, until
 from tests.webhook.server import answers
 from topology.cli import main
-from topology.commanding import SilenceState, silence, silences
+from topology.control.commanding import SilenceState, silence, silences
 
 LANES = 2
 

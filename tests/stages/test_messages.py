@@ -20,7 +20,7 @@ from tests.detection.log import event
 from tests.stages.inbox import Inbox, inbox
 from tests.stages.workers import CONTROL_KEY, Installation, Worker, until
 from tests.webhook.server import answers, hangs
-from topology.publishing import publish
+from topology.control.publishing import publish
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
 RULE = Rule("slow", "latency_us", Comparison.ABOVE, 5_000_000, Severity.HIGH)

@@ -20,7 +20,7 @@ from connectors.store.settings import StoreKind, StoreSettings
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
 from schemas.secrets import Secret
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 IMPATIENT_S = 0.6
 """Deadline of a store that is expected to give up."""

@@ -27,7 +27,7 @@ from streams.client.brokers import (
 )
 from streams.settings import Broker
 from tests.servers.tls import SecuredKafka, secured_kafka
-from topology.ports import free_port
+from topology.supervision.ports import free_port
 
 USER = Broker(username="sentinel", password=Secret("geheim"), tls=True)
 

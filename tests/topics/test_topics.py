@@ -20,8 +20,8 @@ from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
 from streams.state.position import Refused
 from tests.servers.kafka import KafkaServer
-from topology.build import check_topics
-from topology.settings import Settings
+from topology.settings.installation import Settings
+from topology.stages.build import check_topics
 
 LANES = Lanes(partitions=2)
 
@@ -152,7 +152,7 @@ def test_a_broker_that_stands_still_in_the_middle_is_told_as_one(
     create(reached, specs(names, LANES))
     known = reached.list_topics(timeout=10)
     monkeypatch.setattr(topics, "check", partial(check, timeout_s=1.0))
-    monkeypatch.setattr("topology.build.reach", lambda _: (_Listed(reached, known), known))
+    monkeypatch.setattr("topology.stages.build.reach", lambda _: (_Listed(reached, known), known))
     own_kafka.pause()
     try:
         with pytest.raises(Refused, match=f"no Kafka broker answers at {own_kafka.address}"):

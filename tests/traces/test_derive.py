@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from topology.traces import derive
-from topology.traces.load import arrivals
-from topology.traces.scenario import DURATION_S
+from topology.demo.traces import derive
+from topology.demo.traces.load import arrivals
+from topology.demo.traces.scenario import DURATION_S
 
 DATA = Path(os.environ.get("SENTINEL_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "llm_traces"
 CODE, CONV = DATA / "AzureLLMInferenceTrace_code.csv", DATA / "AzureLLMInferenceTrace_conv.csv"

@@ -8,7 +8,12 @@ import pytest
 
 @pytest.mark.parametrize(
     "module",
-    ["topology.scoring", "topology.traces.applications", "topology.traces.ordinary", "topology.traces.templates"],
+    [
+        "topology.demo.scoring",
+        "topology.demo.traces.applications",
+        "topology.demo.traces.ordinary",
+        "topology.demo.traces.templates",
+    ],
 )
 def test_the_examples_of_a_module_hold(module: str) -> None:
     """What a docstring shows is what happens."""

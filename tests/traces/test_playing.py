@@ -11,10 +11,10 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from schemas.records import TelemetryEvent
 from streams.settings import Broker
-from topology.traces.ordinary import MARKED_LATENCY_US, Population, ordinary_events, scheduled_in
-from topology.traces.outbox import NotDelivered, Outbox, load_config
-from topology.traces.playing import Clock, backlog, play, send_at_rate
-from topology.traces.templates import event_id
+from topology.demo.traces.ordinary import MARKED_LATENCY_US, Population, ordinary_events, scheduled_in
+from topology.demo.traces.outbox import NotDelivered, Outbox, load_config
+from topology.demo.traces.playing import Clock, backlog, play, send_at_rate
+from topology.demo.traces.templates import event_id
 
 NOON = 1_790_000_000_000_000
 SMALL = Population(applications=5, models=2, users=10)

@@ -11,10 +11,10 @@ import pytest
 from schemas.avro import packaged
 from schemas.records import Status, TelemetryEvent
 from schemas.telemetry.columns import Decoder
-from topology.scoring import family
-from topology.traces.applications import SERIES, user_id
-from topology.traces.faults import FAULTS, Fault, FaultKind, labels
-from topology.traces.scenario import DURATION_S, events
+from topology.demo.scoring import family
+from topology.demo.traces.applications import SERIES, user_id
+from topology.demo.traces.faults import FAULTS, Fault, FaultKind, labels
+from topology.demo.traces.scenario import DURATION_S, events
 
 START = 1_790_000_000_000_000
 BY_KIND = {fault.kind: fault for fault in FAULTS}

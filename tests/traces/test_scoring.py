@@ -14,7 +14,7 @@ from schemas.records import (
     NotificationOutcome,
     Severity,
 )
-from topology.scoring import Family, Label, Scores, family, report, score
+from topology.demo.scoring import Family, Label, Scores, family, report, score
 
 MINUTE = 60_000_000
 NOON = 1_790_000_000_000_000

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.records import TelemetryEvent
-from topology.traces.ordinary import Population, marked_event, ordinary_events, scheduled_in
-from topology.traces.templates import Templates, event_id, zigzag_varints
+from topology.demo.traces.ordinary import Population, marked_event, ordinary_events, scheduled_in
+from topology.demo.traces.templates import Templates, event_id, zigzag_varints
 
 RUN = "rate1790000000000000"
 NOON = 1_790_000_000_000_000

@@ -9,13 +9,13 @@ from aiohttp import web
 
 from schemas.documents import Kind
 from schemas.records import Command, CommandKind, IncidentState
-from topology import commanding
 from topology.api import queries
 from topology.api.access import ASKER, Asker
 from topology.api.commands import COMMANDS
 from topology.api.problems import Problem
 from topology.api.reading import found
 from topology.api.shapes import Accepted, Acknowledgement, Me, NewSilence, Saying, Silence
+from topology.control import commanding
 
 TRACE_URL: Final = web.AppKey[str | None]("trace_url")
 """Where traces are looked at, with {trace_id}; None when the settings do not say."""

@@ -17,9 +17,9 @@ from streams.admin.topics import TopicNames
 from streams.client.brokers import producer_config
 from streams.control.command_log import addressed
 from streams.settings import Broker
-from topology import commanding
 from topology.api.apart import apart
 from topology.api.problems import Problem
+from topology.control import commanding
 
 KEPT_S: Final = 2.0
 """For so long the same silences are told to everybody: to read them is to read the topic, and each open page asks."""

@@ -21,7 +21,7 @@ from streams.settings import Broker
 from topology.api import queries
 from topology.api.access import ASKER, PROTOCOL
 from topology.api.problems import Problem
-from topology.reading import follow
+from topology.control.reading import follow
 
 GATHER_S: Final = 0.25
 """Changes of so long are told at once."""

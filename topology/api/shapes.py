@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from agents.alerting.matching import Matcher
-from topology import commanding
 from topology.api import texts
 from topology.api.queries import Name
+from topology.control import commanding
 
 LONGEST_SILENCE_S = 366 * 86_400
 

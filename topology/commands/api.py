@@ -13,7 +13,7 @@ def api(config: Config = None) -> None:
     from topology.api.commands import Commands
     from topology.api.serving import serve
     from topology.logs import configure
-    from topology.orphans import end_with_parent
+    from topology.supervision.orphans import end_with_parent
 
     end_with_parent()
     settings = settings_from(config)

@@ -45,8 +45,8 @@ def demo(
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
     import asyncio
 
-    from topology.demo import Interrupted, Outcome, Plan, run
-    from topology.demo_screen import Screen, print_json
+    from topology.demo.running import Interrupted, Outcome, Plan, run
+    from topology.demo.screen import Screen, print_json
 
     outcomes: list[Outcome] = []
     wanted = not no_open and not as_json and sys.stderr.isatty()

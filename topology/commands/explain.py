@@ -28,7 +28,7 @@ def explain(
     from schemas.records import Anomaly
     from streams.admin.topics import TopicNames
     from streams.client.brokers import reach
-    from topology.reading import whole
+    from topology.control.reading import whole
 
     broker = settings_from(config).broker
     reach(broker)

@@ -12,8 +12,8 @@ import typer
 from topology.commands.options import Config, UserError, settings_from, show_table
 
 if TYPE_CHECKING:
-    from topology.asking import Item, Question, Source
-    from topology.settings import Settings
+    from topology.commands.asking import Item, Question, Source
+    from topology.settings.installation import Settings
 
 
 class Severity(StrEnum):
@@ -136,8 +136,8 @@ def audit(
     """List what people asked for (silences, acknowledgements, closed incidents) and what came of it, from the topic `audit`."""
     from dataclasses import asdict
 
-    from topology.asking import with_iso_times
-    from topology.commanding import audits
+    from topology.commands.asking import with_iso_times
+    from topology.control.commanding import audits
 
     settings = settings_from(config)
     _reach(settings)
@@ -156,7 +156,7 @@ def _question(
     limit: int,
 ) -> "Question":
     from schemas.records import Severity as Graded
-    from topology.asking import Question
+    from topology.commands.asking import Question
 
     graded = tuple(Graded(one.value) for one in severities or ())
     return Question(kind, tenant, _moment(since), application, graded, equal, limit)
@@ -164,7 +164,7 @@ def _question(
 
 def _source(config: Path | None, api: str | None, token_file: Path | None) -> "Source":
     from schemas.secrets import Secret
-    from topology.asking import FromApi, FromStore
+    from topology.commands.asking import FromApi, FromStore
 
     settings = settings_from(config)
     if api is None:

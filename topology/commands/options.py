@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 if TYPE_CHECKING:
-    from topology.settings import Loaded, Settings
+    from topology.settings.installation import Loaded, Settings
 
 Config = Annotated[
     Path | None,
@@ -34,7 +34,7 @@ class UserError(Exception):
 
 def loaded_from(config: Path | None) -> "Loaded":
     """The settings with their origins. Raises SettingsRefused."""
-    from topology.settings import load
+    from topology.settings.installation import load
 
     return load(config)
 

@@ -10,8 +10,8 @@ from topology.commands.options import Config, UserError, settings_from, show_tab
 
 if TYPE_CHECKING:
     from schemas.records import Command
-    from topology.commanding import Standing
-    from topology.settings import Settings
+    from topology.control.commanding import Standing
+    from topology.settings.installation import Settings
 
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -66,7 +66,7 @@ def acknowledge(
     A rise of its severity and its end are told as before.
     """
     from schemas.records import CommandKind
-    from topology.commanding import about
+    from topology.control.commanding import about
 
     settings = settings_from(config)
     command = about(CommandKind.ACKNOWLEDGE, tenant, incident, author=author or _user(), comment=comment, now=_now_us())
@@ -85,7 +85,7 @@ def close(
     What is still wrong then opens no other incident before it has been normal once; what is wrong besides does.
     """
     from schemas.records import CommandKind
-    from topology.commanding import about
+    from topology.control.commanding import about
 
     settings = settings_from(config)
     command = about(CommandKind.CLOSE, tenant, incident, author=author or _user(), comment=comment, now=_now_us())
@@ -102,7 +102,7 @@ def _silence(
     *,
     everything: bool,
 ) -> None:
-    from topology.commanding import silence as command_of
+    from topology.control.commanding import silence as command_of
 
     if tenant is None:
         raise UserError("a silence is for one tenant; add tenant=NAME")
@@ -120,7 +120,7 @@ def _silence(
 
 def _expire(settings: "Settings", silence_id: str, tenant: str | None, author: str, comment: str) -> None:
     from schemas.records import CommandKind
-    from topology.commanding import about, silences
+    from topology.control.commanding import about, silences
 
     _reach(settings)
     key = settings.worker.control_key
@@ -133,7 +133,7 @@ def _expire(settings: "Settings", silence_id: str, tenant: str | None, author: s
 
 
 def _list(settings: "Settings", tenant: str | None) -> None:
-    from topology.commanding import silences
+    from topology.control.commanding import silences
 
     _reach(settings)
     found = silences(settings.broker, settings.worker.control_key, _now_us(), tenant)
@@ -160,7 +160,7 @@ def _list(settings: "Settings", tenant: str | None) -> None:
 def _carried_out(settings: "Settings", command: "Command") -> str:
     """What the stage that obeys says came of it, to be added to a line. Raises UserError when it refuses."""
     from schemas.records import AuditOutcome, CommandKind
-    from topology.commanding import carried_out
+    from topology.control.commanding import carried_out
 
     _reach(settings)
     stage = "correlate" if command.kind is CommandKind.CLOSE else "alert"
@@ -175,7 +175,7 @@ def _carried_out(settings: "Settings", command: "Command") -> str:
 
 
 def _state(silence: "Standing") -> str:
-    from topology.commanding import SilenceState
+    from topology.control.commanding import SilenceState
 
     match silence.state:
         case SilenceState.REFUSED:

@@ -7,7 +7,7 @@ import typer
 from topology.commands.options import Config, settings_from
 
 if TYPE_CHECKING:
-    from topology.traces.playing import Progress
+    from topology.demo.traces.playing import Progress
 
 
 def produce(
@@ -30,8 +30,8 @@ def produce(
 
     from streams.admin.topics import TopicNames
     from streams.client.brokers import reach
-    from topology.traces.outbox import load_config
-    from topology.traces.playing import play, send_at_rate
+    from topology.demo.traces.outbox import load_config
+    from topology.demo.traces.playing import play, send_at_rate
 
     broker = settings_from(config).broker
     reach(broker)
@@ -44,7 +44,7 @@ def produce(
     else:
         import time
 
-        from topology.traces.scenario import DURATION_S, events
+        from topology.demo.traces.scenario import DURATION_S, events
 
         # The hour has just ended, so that no event is ahead of its arrival at any speed.
         hour = events(seed, time.time_ns() // 1000 - (DURATION_S + 120) * 1_000_000)

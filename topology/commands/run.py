@@ -10,7 +10,7 @@ import typer
 from topology.commands.options import Config, settings_from
 
 if TYPE_CHECKING:
-    from topology.settings import Settings
+    from topology.settings.installation import Settings
 
 
 class Stage(StrEnum):
@@ -30,15 +30,15 @@ def worker(
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
     # For each bad record polars would write a page of its own stack to the log.
     os.environ["RUST_BACKTRACE"] = "0"
-    from topology.orphans import end_with_parent
+    from topology.supervision.orphans import end_with_parent
 
     end_with_parent()
     settings = settings_from(config)
     if stage is Stage.SINK:
-        from topology.sink import run_sink
+        from topology.stages.sink import run_sink
 
         raise typer.Exit(run_sink(settings))
-    from topology.build import run_worker
+    from topology.stages.build import run_worker
 
     raise typer.Exit(run_worker(stage.value, settings))
 
@@ -57,7 +57,7 @@ def standalone(
     if not embedded:
         _supervise(config)
         return
-    from topology.embedded import EmbeddedBroker
+    from topology.supervision.embedded import EmbeddedBroker
 
     with EmbeddedBroker() as broker:
         typer.echo(f"sentinel: embedded broker at {broker.address}; it keeps nothing", err=True)
@@ -71,10 +71,10 @@ def _supervise(config: Path | None) -> None:
     import tempfile
 
     from streams.admin.topics import STAGES
-    from topology.condemning import Condemner
-    from topology.ports import free_port
-    from topology.standalone import api_process, make_topics, stage_processes
-    from topology.supervisor import Supervisor
+    from topology.stages.standalone import api_process, make_topics, stage_processes
+    from topology.supervision.condemning import Condemner
+    from topology.supervision.ports import free_port
+    from topology.supervision.supervisor import Supervisor
 
     settings = settings_from(config)
     make_topics(settings.broker, settings.lanes)
@@ -102,7 +102,7 @@ def _publish_detection(settings: "Settings") -> None:
     """What the settings say about detection takes effect at the start. Without a key nothing can be published, and nothing needs to be as long as
     the settings say nothing."""
     from agents.detectors.settings import DetectionSettings
-    from topology.publishing import publish
+    from topology.control.publishing import publish
 
     if settings.worker.control_key or settings.detection != DetectionSettings():
         publish(settings.broker, settings.lanes, settings.detection, settings.worker.control_key, "standalone")

@@ -32,7 +32,7 @@ def validate(
 
     Receivers are made as alert makes them, and nothing is sent. A line that begins with `hint` is about what works and is hardly meant.
     """
-    from topology.receivers import check_receivers
+    from topology.stages.receivers import check_receivers
 
     loaded = loaded_from(file)
     faults, hints = check_receivers(loaded.settings.alerting)
@@ -52,7 +52,7 @@ def publish(config: Config = None) -> None:
     import getpass
 
     from streams.client.brokers import reach
-    from topology.publishing import publish as publish_detection
+    from topology.control.publishing import publish as publish_detection
 
     given = settings_from(config)
     reach(given.broker)

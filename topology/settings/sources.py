@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from schemas.redacting import HIDDEN, redacted
 from schemas.secrets import Secret
-from topology.settings_yaml import NoYaml, read
+from topology.settings.yaml_reading import NoYaml, read
 
 Tree: TypeAlias = dict[str, object]
 

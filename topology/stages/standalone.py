@@ -8,7 +8,7 @@ from typing import Final
 from streams.admin.topics import STAGES, TopicNames, create, specs, wake
 from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
-from topology.supervisor import Child, sentinel
+from topology.supervision.supervisor import Child, sentinel
 
 
 def make_topics(broker: Broker, lanes: Lanes) -> None:

@@ -7,9 +7,9 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from topology.traces.applications import SERIES, USERS_PER_APPLICATION, user_id
-from topology.traces.faults import Fault, FaultKind
-from topology.traces.load import Load, drawn
+from topology.demo.traces.applications import SERIES, USERS_PER_APPLICATION, user_id
+from topology.demo.traces.faults import Fault, FaultKind
+from topology.demo.traces.load import Load, drawn
 
 Rows: TypeAlias = npt.NDArray[np.bool_]
 

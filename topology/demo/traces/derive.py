@@ -1,6 +1,6 @@
 """Derives the hour of traffic in the package from the two public Azure LLM inference traces.
 
-    python -m topology.traces.derive AzureLLMInferenceTrace_code.csv AzureLLMInferenceTrace_conv.csv azure_hour.parquet
+    python -m topology.demo.traces.derive AzureLLMInferenceTrace_code.csv AzureLLMInferenceTrace_conv.csv azure_hour.parquet
 
 `SOURCES.md` beside this file names source and licence. The result is one row per request, both services together, in the
 order of their arrival: what each asked for and got, and when, counted from the first request of the two.
@@ -39,7 +39,7 @@ def derived(code_csv: Path, conv_csv: Path) -> pl.DataFrame:
 def main(arguments: list[str]) -> int:
     """Writes the file; answers the process's exit status."""
     if len(arguments) != 3:
-        print("usage: python -m topology.traces.derive CODE_CSV CONV_CSV OUT", file=sys.stderr)
+        print("usage: python -m topology.demo.traces.derive CODE_CSV CONV_CSV OUT", file=sys.stderr)
         return 2
     code, conv, out = map(Path, arguments)
     frame = derived(code, conv)

@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from schemas.records import Anomaly, Incident, Notification
 from streams.admin.topics import TopicNames
 from streams.settings import Broker
-from topology.demo_progress import Seen, cpu_seconds
-from topology.memory import shared_out_mb
-from topology.reading import follow
-from topology.scoring import Label, delay_s, finds
+from topology.control.reading import follow
+from topology.demo.progress import Seen, cpu_seconds
+from topology.demo.scoring import Label, delay_s, finds
+from topology.supervision.memory import shared_out_mb
 
 QUIET_S: Final = 5.0
 """Seconds without a new record after which everything that was played counts as worked off, when no worker is behind."""

@@ -12,10 +12,10 @@ from agents.sinking.settings import EventsKept
 from connectors.store.settings import StoreKind
 from streams.client.broker_safety import RefusedBroker, refuse_unsafe
 from streams.settings import Lanes, listening_s
-from topology.settings_sources import Fault, nearest_origin
+from topology.settings.sources import Fault, nearest_origin
 
 if TYPE_CHECKING:
-    from topology.settings import Settings
+    from topology.settings.installation import Settings
 
 LEAST_KEY: Final = 16
 """Characters of a control key; whoever guesses it can silence every incident."""

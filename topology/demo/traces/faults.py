@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from topology.scoring import Family, Label
-from topology.traces.applications import user_id
+from topology.demo.scoring import Family, Label
+from topology.demo.traces.applications import user_id
 
 
 class FaultKind(StrEnum):

@@ -18,19 +18,19 @@ from schemas.records import TelemetryEvent
 from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
 from streams.settings import Lanes
 from topology.commands.options import UserError
-from topology.demo_installation import Installation, installed
-from topology.demo_progress import Progress, last_lines
-from topology.demo_receiver import WebhookInbox
-from topology.demo_screen import Screen
-from topology.demo_watching import Found, Peak, followed, look, stored, until_answering, until_worked_off
-from topology.pressure import Pressure
-from topology.scoring import Json, Scores, report, score
-from topology.standalone import make_topics
-from topology.supervisor import Child, Supervisor, cause
-from topology.traces.faults import labels
-from topology.traces.outbox import load_config
-from topology.traces.playing import Played, play
-from topology.traces.scenario import DURATION_S, events
+from topology.control.pressure import Pressure
+from topology.demo.installation import Installation, installed
+from topology.demo.progress import Progress, last_lines
+from topology.demo.receiver import WebhookInbox
+from topology.demo.scoring import Json, Scores, report, score
+from topology.demo.screen import Screen
+from topology.demo.traces.faults import labels
+from topology.demo.traces.outbox import load_config
+from topology.demo.traces.playing import Played, play
+from topology.demo.traces.scenario import DURATION_S, events
+from topology.demo.watching import Found, Peak, followed, look, stored, until_answering, until_worked_off
+from topology.stages.standalone import make_topics
+from topology.supervision.supervisor import Child, Supervisor, cause
 
 WATCH_EVERY_S: Final = 0.5
 """Seconds between two looks at how the processes do."""

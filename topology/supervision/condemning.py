@@ -24,9 +24,9 @@ from streams.exit_status import BUG
 from streams.lane.outgoing import Outgoing
 from streams.process.crash_note import Decoding, Unpacking, read_note
 from streams.settings import Broker
-from topology.decoding_trial import framed
-from topology.reading import Read, span
-from topology.supervisor import Child, cause
+from topology.control.reading import Read, span
+from topology.supervision.decoding_trial import framed
+from topology.supervision.supervisor import Child, cause
 
 NATIVE: Final = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP})
 """Signals by which native code dies of its input. SIGKILL is not among them: it comes from a person or from the kernel when memory is short."""
@@ -34,7 +34,7 @@ NATIVE: Final = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal
 TRIES: Final = 3
 """Deaths in a row while one batch is decompressed, of a signal, for want of memory or of a bug, after which it is the batch that they died of."""
 
-TRIAL: Final = (sys.executable, "-m", "topology.decoding_trial")
+TRIAL: Final = (sys.executable, "-m", "topology.supervision.decoding_trial")
 
 _TRIAL_S: Final = 60.0
 _DURABLE_S: Final = 30.0

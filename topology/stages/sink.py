@@ -27,10 +27,10 @@ from streams.process.health import HealthServer
 from streams.process.watchdog import Watchdog
 from streams.settings import Broker
 from streams.state.position import Refused
-from topology.build import check_topics
+from topology.control.reading import span
 from topology.logs import configure, log_for
-from topology.reading import span
-from topology.settings import Settings
+from topology.settings.installation import Settings
+from topology.stages.build import check_topics
 
 _BEAT_S: Final = 0.5
 _LAG_EVERY_S: Final = 5.0

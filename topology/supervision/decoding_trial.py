@@ -1,6 +1,6 @@
 """Decodes records one by one in a process of its own, which may die of it.
 
-    python -m topology.decoding_trial < records
+    python -m topology.supervision.decoding_trial < records
 
 Input: for each record its length (four bytes, big-endian) and its bytes. Output: for each record, before it is decoded, a line with its number from
 0. So the last line names the record that killed the process. Bad records kill nothing; what is wrong with them does not matter here.

@@ -23,7 +23,7 @@ from streams.control.settings_log import signed_settings, version_record
 from streams.lane.outgoing import Outgoing
 from streams.settings import Broker, Lanes
 from streams.state.position import Refused
-from topology.reading import Read, whole
+from topology.control.reading import Read, whole
 
 _TIMEOUT_S: Final = 30.0
 _NO_ANSWER: Final = "the broker did not answer in time"

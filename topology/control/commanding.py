@@ -15,7 +15,7 @@ from streams.client.brokers import producer_config
 from streams.control.command_log import addressed, arrived
 from streams.settings import Broker
 from streams.state.position import Refused
-from topology.reading import Read, follow, whole
+from topology.control.reading import Read, follow, whole
 
 _TIMEOUT_S = 30.0
 

@@ -1,6 +1,6 @@
 """The embedded broker: librdkafka's mock of Kafka in a process of its own, for the demo and quick trials. It keeps nothing.
 
-    python -m topology.embedded           # prints host:port, and serves until it is told to end
+    python -m topology.supervision.embedded           # prints host:port, and serves until it is told to end
 
 Its limits: a topic comes to life when somebody asks for its metadata, always with 4 partitions; a partition holds its last 5 MB; there is no
 compaction, no append time and no fencing.
@@ -17,7 +17,7 @@ from typing import Final, Self
 from confluent_kafka import Producer
 
 from streams.admin.topics import EMBEDDED_PARTITIONS
-from topology.orphans import PARENT, end_with_parent
+from topology.supervision.orphans import PARENT, end_with_parent
 
 START_S: Final = 30.0
 
@@ -51,7 +51,7 @@ class EmbeddedBroker:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "topology.embedded"],
+            [sys.executable, "-m", "topology.supervision.embedded"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -63,7 +63,9 @@ class EmbeddedBroker:
         self.address = self._process.stdout.readline().strip()
         if not self.address:
             self.__exit__(None, None, None)
-            raise EmbeddedFailed("the embedded broker did not start: run `python -m topology.embedded` to see why")
+            raise EmbeddedFailed(
+                "the embedded broker did not start: run `python -m topology.supervision.embedded` to see why"
+            )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

@@ -20,9 +20,9 @@ from schemas.redacting import redacted_address
 from schemas.secrets import Secret
 from streams.settings import Broker, Lanes
 from topology.api.settings import ApiSettings
-from topology.settings_limits import beyond_limits, leaves
-from topology.settings_rules import contradictions, hints
-from topology.settings_sources import Fault, Source, Tree, dotted, from_environment, from_yaml, merged, nearest_origin
+from topology.settings.limits import beyond_limits, leaves
+from topology.settings.rules import contradictions, hints
+from topology.settings.sources import Fault, Source, Tree, dotted, from_environment, from_yaml, merged, nearest_origin
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from typing import Final
 from schemas.secrets import Secret
 from streams.admin.topics import EMBEDDED_PARTITIONS, STAGES
 from streams.settings import Broker
-from topology.demo_receiver import WebhookInbox
-from topology.embedded import EmbeddedBroker
-from topology.ports import free_port
-from topology.standalone import api_process, stage_processes
-from topology.supervisor import Child
+from topology.demo.receiver import WebhookInbox
+from topology.stages.standalone import api_process, stage_processes
+from topology.supervision.embedded import EmbeddedBroker
+from topology.supervision.ports import free_port
+from topology.supervision.supervisor import Child
 
 WORKERS: Final = (*STAGES, "sink")
 

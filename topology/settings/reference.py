@@ -1,6 +1,6 @@
 """`docs/settings.md`, made from the settings types and the text under each of their fields.
 
-python -m topology.settings_reference > docs/settings.md
+python -m topology.settings.reference > docs/settings.md
 """
 
 import ast
@@ -15,12 +15,12 @@ from enum import StrEnum
 from typing import Final
 
 from schemas.secrets import Secret
-from topology.settings import Settings
-from topology.settings_sources import group_of
+from topology.settings.installation import Settings
+from topology.settings.sources import group_of
 
 HEAD: Final = """# Settings
 
-Made from the source by `python -m topology.settings_reference`; do not edit.
+Made from the source by `python -m topology.settings.reference`; do not edit.
 
 One YAML file, given by `--config FILE` or `SENTINEL_CONFIG`, holds sections with keys:
 

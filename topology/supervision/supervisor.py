@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from topology.orphans import PARENT
+from topology.supervision.orphans import PARENT
 
 GRACE_S: Final = 20.0
 """Seconds a process has to flush and end before it is killed: longer than a flush and a group's farewell."""

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.records import Status, TelemetryEvent
-from topology.traces import applications
-from topology.traces.applications import SERIES, TENANT, Model, user_id
-from topology.traces.faults import FAULTS, Fault
-from topology.traces.injecting import injected
-from topology.traces.load import Load, recorded
+from topology.demo.traces import applications
+from topology.demo.traces.applications import SERIES, TENANT, Model, user_id
+from topology.demo.traces.faults import FAULTS, Fault
+from topology.demo.traces.injecting import injected
+from topology.demo.traces.load import Load, recorded
 
 DURATION_S: Final = 3_514
 """Length of the hour, seconds: from the first arrival of the traces to a moment after the last, 59 minutes on."""

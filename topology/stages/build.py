@@ -32,9 +32,9 @@ from streams.process.allocation import settle
 from streams.process.crash_note import CrashNote
 from streams.state.position import Refused
 from topology.logs import configure, log_for
-from topology.receivers import heartbeat_of, receivers_of
-from topology.settings import Settings
-from topology.standalone import CRASH_NOTE
+from topology.settings.installation import Settings
+from topology.stages.receivers import heartbeat_of, receivers_of
+from topology.stages.standalone import CRASH_NOTE
 
 
 def run_worker(stage: str, settings: Settings) -> int:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from schemas.secrets import Secret
-from topology.settings_sources import Fault, dotted, nearest_origin
+from topology.settings.sources import Fault, dotted, nearest_origin
 
 if TYPE_CHECKING:
-    from topology.settings import Settings
+    from topology.settings.installation import Settings
 
 Loc: TypeAlias = tuple[int | str, ...]
 

@@ -12,9 +12,9 @@ import numpy as np
 from confluent_kafka import Producer
 
 from schemas.records import TelemetryEvent
-from topology.traces.ordinary import Population, marked_event, ordinary_events
-from topology.traces.outbox import Outbox
-from topology.traces.templates import RUN_LENGTH, Templates
+from topology.demo.traces.ordinary import Population, marked_event, ordinary_events
+from topology.demo.traces.outbox import Outbox
+from topology.demo.traces.templates import RUN_LENGTH, Templates
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told now and then how many events were sent, and the event time (µs) of the last."""

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.records import Anomaly
-from topology.demo_progress import Seen
-from topology.demo_receiver import Message
-from topology.scoring import Json, Label, Score, Scores
-from topology.traces.scenario import DURATION_S
+from topology.demo.progress import Seen
+from topology.demo.receiver import Message
+from topology.demo.scoring import Json, Label, Score, Scores
+from topology.demo.traces.scenario import DURATION_S
 
 _COLOURS: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 _FILE_WIDTH: Final = 140

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from topology.traces.applications import SERIES, USERS_PER_APPLICATION
+from topology.demo.traces.applications import SERIES, USERS_PER_APPLICATION
 
 LOAD: Final = np.dtype(
     [
@@ -40,7 +40,7 @@ USER_ODDS: Final = _WEIGHTS.cumsum() / _WEIGHTS.sum()
 
 def arrivals() -> pl.DataFrame:
     """The derived traces in the package, as `derive.derived` describes them."""
-    with files("topology.traces").joinpath("azure_hour.parquet").open("rb") as file:
+    with files("topology.demo.traces").joinpath("azure_hour.parquet").open("rb") as file:
         return pl.read_parquet(file.read())
 
 
