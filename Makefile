@@ -66,7 +66,7 @@ topology/page/static/vendor/.fetched: topology/page/package.json topology/page/p
 
 servers: .servers/browser .servers/promtool .servers/axe/.fetched .servers/kafka/.fetched .servers/elasticsearch/.fetched $(if $(shell command -v go),.servers/compose/docker-compose)
 
-.servers/kafka/.fetched: tests/servers/pom.xml
+.servers/kafka/.fetched: tests/harness/servers/pom.xml
 	@command -v java >/dev/null || \
 	  { echo "sentinel: tests run a real Kafka and need Java 17 or newer; on Debian: apt install default-jre-headless"; exit 1; }
 	@java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | { read -r major; [ "$${major:-0}" -ge 17 ]; } || \
@@ -74,15 +74,15 @@ servers: .servers/browser .servers/promtool .servers/axe/.fetched .servers/kafka
 	@command -v mvn >/dev/null || \
 	  { echo "sentinel: Kafka's jars are fetched with Maven; on Debian: apt install maven"; exit 1; }
 	@rm -rf .servers/kafka/libs
-	@mvn -q -B -Dstyle.color=never -f tests/servers/pom.xml dependency:copy-dependencies \
+	@mvn -q -B -Dstyle.color=never -f tests/harness/servers/pom.xml dependency:copy-dependencies \
 	  -DincludeScope=runtime -DoutputDirectory="$(CURDIR)/.servers/kafka/libs"
 	@touch $@
 
-.servers/elasticsearch/.fetched: tests/servers/elasticsearch.xml
+.servers/elasticsearch/.fetched: tests/harness/servers/elasticsearch.xml
 	@command -v mvn >/dev/null || \
 	  { echo "sentinel: Elasticsearch is fetched with Maven; on Debian: apt install maven"; exit 1; }
 	@rm -rf .servers/elasticsearch
-	@mvn -q -B -Dstyle.color=never -f tests/servers/elasticsearch.xml dependency:unpack-dependencies \
+	@mvn -q -B -Dstyle.color=never -f tests/harness/servers/elasticsearch.xml dependency:unpack-dependencies \
 	  -DoutputDirectory="$(CURDIR)/.servers/elasticsearch" -DmarkersDirectory="$(CURDIR)/.servers/elasticsearch/markers"
 	@chmod 755 .servers/elasticsearch/*/bin/*
 	@touch $@

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agents.detectors.settings import DetectionSettings
-from benchmarks.installation import PARTITIONS, Installation, Kept, Usage, WorkerProcess, installed, kept
-from benchmarks.scraping import Scrape
-from benchmarks.second_schema import Mixed
-from benchmarks.showing import BenchmarkFailed, Screen
 from streams.admin.inspection import lanes
+from tests.harness.installation import PARTITIONS, Installation, Kept, Usage, WorkerProcess, installed, kept
+from tests.harness.scraping import Scrape
+from tests.harness.second_schema import Mixed
+from tests.harness.showing import BenchmarkFailed, Screen
 from topology.control.reading import span
 from topology.demo.traces.ordinary import Population, ordinary_events
 from topology.demo.traces.playing import Played, fill
@@ -29,7 +29,7 @@ MOST_TEMPLATES: Final = 1_000_000
 _TOGETHER_MS: Final = 8_000
 """How long the group waits for workers that are started together, ms: so that all of them work from the first event on."""
 
-_KNOWS_TWO: Final = (sys.executable, "-m", "benchmarks.second_schema")
+_KNOWS_TWO: Final = (sys.executable, "-m", "tests.harness.second_schema")
 
 _LOOK_S: Final = 0.1
 _PAUSES: Final = 20

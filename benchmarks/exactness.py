@@ -14,14 +14,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 
-from benchmarks.exactness_run.comparing import references
-from benchmarks.exactness_run.disturbing import Say
-from benchmarks.exactness_run.plan import Plan
-from benchmarks.exactness_run.running import run
-from benchmarks.exactness_run.verdict import Verdict, judged
-from benchmarks.machine import machine
-from benchmarks.showing import BenchmarkFailed, Screen, Sheet
-from tests.servers.kafka import CannotStartKafka, KafkaServer
+from tests.harness.exactness.comparing import references
+from tests.harness.exactness.disturbing import Say
+from tests.harness.exactness.plan import Plan
+from tests.harness.exactness.running import run
+from tests.harness.exactness.verdict import Verdict, judged
+from tests.harness.machine import machine
+from tests.harness.servers.kafka import CannotStartKafka, KafkaServer
+from tests.harness.showing import BenchmarkFailed, Screen, Sheet
 
 
 def measure(plan: Plan, say: Say) -> Verdict:

@@ -23,13 +23,13 @@ from typing import Final
 
 from elasticsearch import Elasticsearch
 
-from benchmarks.installation import Installation, Kept, installed, kept
-from benchmarks.machine import machine
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from benchmarks.stages import Stages, supervised
 from schemas.documents import Kind
 from streams.admin.topics import STAGES
-from tests.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
+from tests.harness.installation import Installation, Kept, installed, kept
+from tests.harness.machine import machine
+from tests.harness.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
+from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from topology.demo.traces import scenario
 from topology.demo.traces.playing import play
 

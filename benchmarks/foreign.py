@@ -24,23 +24,23 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.exactness import sheets
-from benchmarks.exactness_run.comparing import references
-from benchmarks.exactness_run.disturbing import Say, killed
-from benchmarks.exactness_run.plan import SPAN_US, Plan
-from benchmarks.exactness_run.running import run
-from benchmarks.exactness_run.storing import compared
-from benchmarks.exactness_run.verdict import Verdict, judged
 from benchmarks.foreign_run import comparing
 from benchmarks.foreign_run.clients import CLIENTS
 from benchmarks.foreign_run.sending import Sender
 from benchmarks.foreign_run.traffic import Ledger
-from benchmarks.machine import machine
-from benchmarks.reference.reading import Reader
-from benchmarks.reference.tally import Tally
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet
 from connectors.store.opening import store_of
 from connectors.store.settings import StoreKind, StoreSettings
-from tests.servers.kafka import CannotStartKafka, KafkaServer
+from tests.harness.exactness.comparing import references
+from tests.harness.exactness.disturbing import Say, killed
+from tests.harness.exactness.plan import SPAN_US, Plan
+from tests.harness.exactness.running import run
+from tests.harness.exactness.storing import compared
+from tests.harness.exactness.verdict import Verdict, judged
+from tests.harness.machine import machine
+from tests.harness.reference.reading import Reader
+from tests.harness.reference.tally import Tally
+from tests.harness.servers.kafka import CannotStartKafka, KafkaServer
+from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet
 from topology.api.commands import Commands
 from topology.api.serving import serving
 from topology.api.settings import ApiSettings

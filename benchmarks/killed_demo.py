@@ -22,11 +22,11 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.killed_demo_run import ELASTICSEARCH, Left, Play, run
-from benchmarks.machine import machine
-from benchmarks.showing import Json, Screen, Sheet, end_in_order
 from schemas.records import Incident, IncidentChange
-from tests.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
-from tests.servers.kafka import CannotStartKafka, KafkaServer
+from tests.harness.machine import machine
+from tests.harness.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
+from tests.harness.servers.kafka import CannotStartKafka, KafkaServer
+from tests.harness.showing import Json, Screen, Sheet, end_in_order
 from topology.commands.options import UserError
 from topology.demo.traces.scenario import DURATION_S
 

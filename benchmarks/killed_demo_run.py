@@ -18,13 +18,13 @@ from typing import Final
 
 from confluent_kafka import Producer
 
-from benchmarks.documents import Documents, held, newest, told
 from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Kind, document
 from schemas.records import Incident, TelemetryEvent
 from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
 from streams.settings import Broker, Lanes
-from tests.servers.elasticsearch import ElasticServer
+from tests.harness.documents import Documents, held, newest, told
+from tests.harness.servers.elasticsearch import ElasticServer
 from topology.commands.options import UserError
 from topology.demo.installation import WORKERS, Installation, installed
 from topology.demo.receiver import Message, WebhookInbox

@@ -21,14 +21,14 @@ from aiokafka.partitioner import murmur2
 
 from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import DetectionSettings
-from benchmarks.reference.reading import Stored
-from benchmarks.reference.undisturbed import Program, correlate_lane, detect_lane
 from schemas.records import Incident, IncidentChange, IncidentState, Operation, Status, TelemetryEvent
 from schemas.secrets import Secret
 from streams.admin.topics import TopicNames
 from streams.control.records import TICK
 from streams.lane.outgoing import Outgoing
 from streams.settings import Lanes
+from tests.harness.reference.reading import Stored
+from tests.harness.reference.undisturbed import Program, correlate_lane, detect_lane
 
 HOURS: Final = (1.0, 3.0, 24.0)
 BEFORE_S: Final = 1800

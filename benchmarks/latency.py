@@ -26,17 +26,17 @@ from typing import Final
 
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
 from benchmarks.aside import MessageReceiver, Received, Traffic, receiving, sending
-from benchmarks.installation import Usage, installed, usage, wait_until
 from benchmarks.latency_rhythms import Rhythm, Sinking
 from benchmarks.latency_ways import SINK, WAYS, Through, Way
-from benchmarks.machine import machine
-from benchmarks.scraping import Scrape
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
 from benchmarks.stages import Stages, supervised
 from benchmarks.stamps import marked
 from schemas.records import Severity
 from streams.admin.topics import STAGES, TopicNames
 from streams.settings import Broker
+from tests.harness.installation import Usage, installed, usage, wait_until
+from tests.harness.machine import machine
+from tests.harness.scraping import Scrape
+from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
 from topology.demo.traces.ordinary import MARKED_LATENCY_US, Population
 from topology.demo.traces.playing import Played
 from topology.supervision.memory import shared_out_mb

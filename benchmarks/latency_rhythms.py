@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from benchmarks.scraping import Scrape
+from tests.harness.scraping import Scrape
 
 
 @dataclass(frozen=True, slots=True)

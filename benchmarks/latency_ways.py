@@ -11,7 +11,7 @@ from typing import Final
 
 from benchmarks.aside import Answering, taken
 from streams.admin.topics import STAGES
-from tests.receivers.services import ROUTING_KEY, pagerduty
+from tests.harness.services import ROUTING_KEY, pagerduty
 
 SINK: Final = "sink"
 

@@ -16,11 +16,11 @@ from typing import Final
 
 import psutil
 
-from benchmarks.installation import Installation, installed, wait_until
-from benchmarks.machine import machine
-from benchmarks.scraping import is_ready
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from streams.admin.topics import STAGES
+from tests.harness.installation import Installation, installed, wait_until
+from tests.harness.machine import machine
+from tests.harness.scraping import is_ready
+from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from topology.supervision.memory import shared_out_mb
 from topology.supervision.ports import free_port
 

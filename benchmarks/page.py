@@ -24,16 +24,16 @@ from typing import Final
 
 from playwright.async_api import Browser, BrowserContext, Page
 
-from benchmarks.machine import machine
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Document, Kind
 from schemas.records import IncidentState, Severity
 from schemas.secrets import Secret
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
-from tests.page import browser
-from tests.store.documents import SECOND, aggregate, anomaly, incident, notification, of
+from tests.harness import browser
+from tests.harness.machine import machine
+from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
+from tests.harness.store_documents import SECOND, aggregate, anomaly, incident, notification, of
 from topology.api.commands import Commands
 from topology.api.serving import serving
 from topology.api.settings import ApiSettings

@@ -25,14 +25,14 @@ from typing import Final
 
 from agents.detectors.settings import Comparison, DetectionSettings, Profile, Rule
 from benchmarks.aside import Traffic, sending
-from benchmarks.installation import PARTITIONS, Installation, Usage, WorkerProcess, installed, wait_until
-from benchmarks.machine import machine
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
 from benchmarks.stages import Stages, supervised
 from benchmarks.stamps import follow
 from schemas.errors import BadRecord
 from schemas.records import Anomaly
 from streams.admin.inspection import lanes
+from tests.harness.installation import PARTITIONS, Installation, Usage, WorkerProcess, installed, wait_until
+from tests.harness.machine import machine
+from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
 from topology.demo.traces.ordinary import MARKED_LATENCY_US, Population
 from topology.demo.traces.playing import backlog
 from topology.supervision.supervisor import RestartPolicy

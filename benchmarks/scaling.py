@@ -8,7 +8,7 @@ batches as our producers make them, 100 subjects; partitions and workers are loo
 
 Events that show a subject for the first time are not measured. A backlog is longer than `--events` where it has to show each subject three times, and
 shorter where records are large or steps small. The package has one version of the telemetry schema; `schema_versions` is the share, in percent, of
-records that are written under a second id (`benchmarks.second_schema`).
+records that are written under a second id (`tests.harness.second_schema`).
 """
 
 import argparse
@@ -19,9 +19,9 @@ from typing import Final
 
 from agents.detectors.settings import DetectionSettings, Deviation, Profile
 from benchmarks.backlogs import EVENT_RATE, Case, Rate, measured
-from benchmarks.machine import machine
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from benchmarks.throughput import DETECTORS, MODELS, USERS, WINDOWS_ONLY, middle
+from tests.harness.machine import machine
+from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from topology.demo.traces.ordinary import Population
 
 SUBJECTS: Final = (100, 3_000, 50_000, 1_000_000)

@@ -27,16 +27,16 @@ import yaml
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import bulk
 
-from benchmarks.installation import Installation, Usage, WorkerProcess, installed, usage
-from benchmarks.machine import machine
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from connectors.store.elasticsearch.bulk import BULK_BYTES
 from connectors.store.elasticsearch.coding import bulk_lines
 from connectors.store.elasticsearch.templates import template, template_name
 from schemas.documents import Kind, document
 from schemas.ids import record_id
 from schemas.records import Anomaly, Direction, Evidence, Severity
-from tests.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
+from tests.harness.installation import Installation, Usage, WorkerProcess, installed, usage
+from tests.harness.machine import machine
+from tests.harness.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
+from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 
 GOAL: Final = 0.9
 HEAP_MB: Final = 1024

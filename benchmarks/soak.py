@@ -30,11 +30,11 @@ from typing import Final
 import psutil
 from confluent_kafka import Producer
 
-from benchmarks.installation import Installation, WorkerProcess, installed
-from benchmarks.machine import machine
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from benchmarks.throughput import DETECTORS
 from streams.settings import Broker
+from tests.harness.installation import Installation, WorkerProcess, installed
+from tests.harness.machine import machine
+from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from topology.demo.traces.ordinary import Population
 from topology.demo.traces.outbox import load_config
 from topology.demo.traces.playing import send_at_rate

@@ -21,9 +21,9 @@ from typing import Final
 
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from benchmarks.backlogs import EVENT_RATE, Case, Rate, measured
-from benchmarks.installation import PARTITIONS
-from benchmarks.machine import machine
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
+from tests.harness.installation import PARTITIONS
+from tests.harness.machine import machine
+from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from topology.demo.traces.ordinary import Population
 
 MODELS: Final = 5

@@ -10,9 +10,9 @@ from aiokafka.consumer import fetcher
 from hypothesis import settings
 
 from schemas.native.library import KERNEL
-from tests.servers import elasticsearch
-from tests.servers.elasticsearch import ElasticServer
-from tests.servers.kafka import KafkaServer, missing
+from tests.harness.servers import elasticsearch
+from tests.harness.servers.elasticsearch import ElasticServer
+from tests.harness.servers.kafka import KafkaServer, missing
 
 # No deadline: machines are shared, and a slow example is no wrong one.
 settings.register_profile("sentinel", deadline=None, max_examples=60)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.installation import last_words
-from benchmarks.showing import BenchmarkFailed
+from tests.harness.installation import last_words
+from tests.harness.showing import BenchmarkFailed
 
 PRODUCERS: Final = Path(__file__).parent / "producers"
 INSTALLED: Final = Path(__file__).parents[2] / ".servers" / "foreign"

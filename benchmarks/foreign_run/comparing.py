@@ -9,16 +9,16 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from agents.detection.intake.reports import MISPLACED_EVENTS
-from benchmarks.documents import Documents, held
-from benchmarks.exactness_run.plan import PARTITIONS, SPAN_US, Plan
 from benchmarks.foreign_run.sending import CLOSER
 from benchmarks.foreign_run.traffic import BUCKET_US, Counts, Ledger, Place
-from benchmarks.reference.reading import Reader
-from benchmarks.reference.tally import Tally, tallied
 from connectors.store.settings import StoreSettings
 from schemas.documents import Kind
 from schemas.records import Aggregate, Anomaly, TelemetryEvent
 from streams.client.partitioners import murmur2_partitions
+from tests.harness.documents import Documents, held
+from tests.harness.exactness.plan import PARTITIONS, SPAN_US, Plan
+from tests.harness.reference.reading import Reader
+from tests.harness.reference.tally import Tally, tallied
 
 _METRICS: Final = ("request_rate", "error_rate", "tokens", "cost")
 _FIELDS: Final = (

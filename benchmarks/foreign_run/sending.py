@@ -12,13 +12,13 @@ from typing import Final
 
 from confluent_kafka import Producer
 
-from benchmarks.exactness_run import sending
-from benchmarks.exactness_run.plan import PARTITIONS, SPAN_US
 from benchmarks.foreign_run.clients import CLIENTS, Running
 from benchmarks.foreign_run.traffic import Ledger, Traffic
-from benchmarks.showing import BenchmarkFailed
 from schemas.avro import packaged
 from schemas.records import Operation, Status, TelemetryEvent
+from tests.harness.exactness import sending
+from tests.harness.exactness.plan import PARTITIONS, SPAN_US
+from tests.harness.showing import BenchmarkFailed
 from topology.demo.traces.outbox import load_config
 
 CLOSER: Final = "closer"

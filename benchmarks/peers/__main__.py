@@ -17,16 +17,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.installation import installed
-from benchmarks.machine import machine
 from benchmarks.peers.catalogue import SENTINEL, Engine, catalogue, chosen
 from benchmarks.peers.filling import fill
 from benchmarks.peers.running import Run, make_topic, run
 from benchmarks.peers.starting import KEYED
 from benchmarks.peers.telling import Results, sheet, whole
 from benchmarks.peers.work import EVENT_RATE, GRACE_S, WINDOW_S, reference, work_of
-from benchmarks.showing import BenchmarkFailed, Screen, end_in_order
 from benchmarks.throughput import WINDOWS_ONLY
+from tests.harness.installation import installed
+from tests.harness.machine import machine
+from tests.harness.showing import BenchmarkFailed, Screen, end_in_order
 
 LEAST_EVENTS = EVENT_RATE * (WINDOW_S + 2 * GRACE_S)
 """Below that no window closes."""

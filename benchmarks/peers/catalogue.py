@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.showing import BenchmarkFailed
+from tests.harness.showing import BenchmarkFailed
 
 ENGINES: Final = Path(__file__).parent / "engines"
 INSTALLED: Final = Path(__file__).parents[2] / ".servers" / "peers"

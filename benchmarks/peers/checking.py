@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.peers.work import COLUMNS, WINDOW_S, Int64s, Work
-from benchmarks.showing import BenchmarkFailed
+from tests.harness.showing import BenchmarkFailed
 
 UNTOLD = -1
 """In place of a number that an engine does not write."""

@@ -8,8 +8,8 @@ from typing import IO, Final
 
 import psutil
 
-from benchmarks.installation import Usage, usage
-from benchmarks.showing import BenchmarkFailed
+from tests.harness.installation import Usage, usage
+from tests.harness.showing import BenchmarkFailed
 
 WARM_UP: Final = 0.1
 """Share of an engine's events before it is measured: caches fill, and Python specialises. Kafka Streams has had a run of its own before."""

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from benchmarks.installation import PARTITIONS
 from benchmarks.peers.checking import UNTOLD
 from benchmarks.peers.work import COLUMNS, Int64s, Work
-from benchmarks.reference.reading import Reader, Stored
 from schemas.records import Aggregate
 from streams.settings import Broker
+from tests.harness.installation import PARTITIONS
+from tests.harness.reference.reading import Reader, Stored
 
 
 def peer_windows(work: Work, broker: Broker, topic: str) -> Int64s:

@@ -7,15 +7,15 @@ from typing import Final
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from benchmarks.installation import PARTITIONS, Installation, WorkerProcess, last_words, wait_until
 from benchmarks.peers.catalogue import SENTINEL, Engine
 from benchmarks.peers.checking import checked
 from benchmarks.peers.marks import Mark, Speed, mark, speed
 from benchmarks.peers.reading import peer_windows, sentinel_windows
 from benchmarks.peers.starting import Started, started
 from benchmarks.peers.work import Int64s, Work
-from benchmarks.reference.reading import Reader
-from benchmarks.showing import BenchmarkFailed
+from tests.harness.installation import PARTITIONS, Installation, WorkerProcess, last_words, wait_until
+from tests.harness.reference.reading import Reader
+from tests.harness.showing import BenchmarkFailed
 
 _STALLED_S: Final = 120.0
 _LOOK_S: Final = 0.1

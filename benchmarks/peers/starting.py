@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.installation import PARTITIONS, Installation, last_words
 from benchmarks.peers.catalogue import ENGINES, Engine
 from benchmarks.peers.marks import Listener
 from benchmarks.peers.work import GRACE_S, WINDOW_S
-from benchmarks.showing import BenchmarkFailed
 from schemas.avro import packaged
+from tests.harness.installation import PARTITIONS, Installation, last_words
+from tests.harness.showing import BenchmarkFailed
 
 KEYED: Final = "peers-keyed"
 """The copy of the telemetry whose record keys are application and model."""

@@ -4,11 +4,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from benchmarks.installation import PARTITIONS
 from benchmarks.peers.catalogue import Engine
 from benchmarks.peers.running import Run
 from benchmarks.peers.work import EVENT_RATE
-from benchmarks.showing import Json, Sheet
+from tests.harness.installation import PARTITIONS
+from tests.harness.showing import Json, Sheet
 
 Results: TypeAlias = dict[int, list[dict[str, Run]]]
 """Keys to the rounds, each with every engine's run."""

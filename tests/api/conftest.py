@@ -15,7 +15,7 @@ from schemas.records import Severity
 from schemas.secrets import Secret
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
-from tests.store.documents import anomaly, incident, of
+from tests.harness.store_documents import anomaly, incident, of
 from topology.api.commands import Commands
 from topology.api.serving import serving
 from topology.api.settings import ApiSettings

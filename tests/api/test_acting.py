@@ -17,7 +17,7 @@ from streams.client.brokers import producer_config
 from streams.control.command_log import arrived, lane_command
 from streams.settings import Broker
 from tests.api.conftest import KEY
-from tests.store.documents import incident, of
+from tests.harness.store_documents import incident, of
 from topology.api import commands as api_commands
 from topology.api.settings import TenantToken
 from topology.control import commanding

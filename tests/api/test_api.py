@@ -11,7 +11,7 @@ from schemas.documents import Kind, StoreUnavailable
 from schemas.records import IncidentState
 from schemas.secrets import Secret
 from tests.api.conftest import MARKUP
-from tests.store.documents import SECOND, START, aggregate, anomaly, of
+from tests.harness.store_documents import SECOND, START, aggregate, anomaly, of
 from topology.api.settings import ApiSettings, TenantToken
 from topology.api.times import rfc3339
 

@@ -16,7 +16,7 @@ import yaml
 
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
-from tests.store.documents import anomaly, of
+from tests.harness.store_documents import anomaly, of
 
 SERVING = re.compile(r"sentinel: serving (http://127\.0\.0\.1:\d+)/")
 

@@ -18,7 +18,7 @@ from schemas.secrets import Secret
 from streams.admin.topics import TopicNames
 from streams.client.brokers import producer_config
 from streams.settings import Broker
-from tests.store.documents import anomaly, incident
+from tests.harness.store_documents import anomaly, incident
 from topology.api import live
 from topology.api.live import MOST_CHANGES, MOST_WAITING, Change, Live
 from topology.api.serving import allow_files

@@ -18,7 +18,7 @@ from schemas.secrets import Secret
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
 from tests.api.workers import Workers, answering
-from tests.store.documents import SECOND, aggregate, incident, of
+from tests.harness.store_documents import SECOND, aggregate, incident, of
 from topology.api.commands import Commands
 from topology.api.serving import serving
 from topology.api.settings import ApiSettings, TenantToken

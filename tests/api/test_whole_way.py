@@ -7,8 +7,8 @@ from typing import Any
 
 from schemas.documents import Kind
 from tests.detection.log import good
+from tests.harness.worker import Installation, until
 from tests.stages.standalone import standalone
-from tests.stages.workers import Installation, until
 from topology.supervision.ports import free_port
 
 

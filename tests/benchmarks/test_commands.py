@@ -4,7 +4,7 @@ import pytest
 
 from tests.benchmarks.running import run
 from tests.conftest import without
-from tests.page.browser import missing
+from tests.harness.browser import missing
 
 
 @pytest.mark.usefixtures("kafka_jars")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from benchmarks.exactness_run.workers import Member
 from streams.exit_status import AGAIN
+from tests.harness.exactness.workers import Member
 
 
 def test_only_a_start_without_a_broker_is_forgiven() -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.installation import Usage
 from benchmarks.peers import catalogue
 from benchmarks.peers.__main__ import main
 from benchmarks.peers.checking import UNTOLD, checked
 from benchmarks.peers.marks import Mark, speed
 from benchmarks.peers.work import COLUMNS, EVENT_RATE, WINDOW_S, Int64s, Work, reference, work_of
-from benchmarks.showing import BenchmarkFailed
 from schemas.records import Status, TelemetryEvent
+from tests.harness.installation import Usage
+from tests.harness.showing import BenchmarkFailed
 from topology.demo.traces.ordinary import ordinary_events
 from topology.demo.traces.templates import Templates
 

@@ -10,8 +10,8 @@ import pytest
 from benchmarks import scaling
 from benchmarks.backlogs import Case, Rate
 from benchmarks.scaling import AXES, events_of, planned
-from benchmarks.showing import BenchmarkFailed, Screen
 from tests.benchmarks.running import ROOT, run
+from tests.harness.showing import BenchmarkFailed, Screen
 from topology.capacity.measured import USUAL_RECORD
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.showing import BenchmarkFailed
 from benchmarks.soak import Look, courses, unbounded
 from tests.benchmarks.running import ROOT
+from tests.harness.showing import BenchmarkFailed
 
 RATE = 1000.0
 

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.scaling import AXES
-from tests.docs.pages import ROOT
 from topology.capacity import measured
 from topology.capacity.demand import DAYS, STORES, CapacityRefused, Demand
 from topology.capacity.measured import CONSTANTS, Constant, Curve
@@ -129,21 +127,6 @@ def test_nonsense_is_refused(demand: Demand, why: str) -> None:
     with pytest.raises(CapacityRefused, match=why) as refused:
         planned(demand)
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize("name", sorted(CONSTANTS))
-def test_every_constant_names_what_measured_it(name: str) -> None:
-    """A command of this repository, or whose choice it is; and the axes that it names are there."""
-    constant = CONSTANTS[name]
-    assert constant.unit
-    assert constant.how
-    for module in re.findall(r"benchmarks\.(\w+)", constant.command):
-        assert (ROOT / "benchmarks" / f"{module}.py").exists()
-    for only in re.findall(r"--only (\w[\w:]*(?:,\w[\w:]*)*)", constant.command):
-        assert {word.partition(":")[0] for word in only.split(",")} <= set(AXES)
-    assert "python -m" in constant.command or constant.command.startswith(("our choice", "Kafka's default"))
-    if isinstance(constant, Constant):
-        assert constant.value > 0
 
 
 @pytest.mark.parametrize("name", [name for name, constant in sorted(CONSTANTS.items()) if isinstance(constant, Curve)])

@@ -19,7 +19,7 @@ from schemas.records import Audit, AuditOutcome, IncidentState, Severity
 from streams.client.brokers import producer_config
 from streams.settings import Broker
 from tests.cli.test_light import HEAVY, modules
-from tests.store.documents import START, anomaly, incident, notification, of
+from tests.harness.store_documents import START, anomaly, incident, notification, of
 from topology.supervision.embedded import EmbeddedBroker
 from topology.supervision.ports import free_port
 

@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 
 from streams.exit_status import REFUSED
-from tests.stages.workers import Installation
+from tests.harness.worker import Installation
 from topology.supervision.ports import free_port
 
 

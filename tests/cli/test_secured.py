@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.tls import SecuredKafka, secured_kafka
+from tests.harness.servers.tls import SecuredKafka, secured_kafka
 from topology.supervision.ports import free_port
 
 

@@ -8,8 +8,6 @@ from agents.correlation.correlator import OTHER_APPLICATIONS
 from agents.correlation.open_incident import OpenIncident
 from agents.correlation.settings import CorrelationSettings
 from agents.stages.correlate import CorrelateLane
-from benchmarks.reference.reading import Stored
-from benchmarks.reference.undisturbed import block_of
 from schemas.errors import BadRecord
 from schemas.records import (
     Audit,
@@ -42,6 +40,8 @@ from tests.correlation.timeline import (
     tick,
     watermark,
 )
+from tests.harness.reference.reading import Stored
+from tests.harness.reference.undisturbed import block_of
 from topology.control.reading import Read
 
 OPENED, ESCALATED, UPDATED, RESOLVED, NO_DATA, NEW_LEVEL, GIVEN_UP, CLOSED = IncidentChange

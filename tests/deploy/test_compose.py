@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from streams.admin.topics import STAGES
 from tests.deploy.files import COMPOSE, OURS, ROOT, SERVICES
-from tests.servers.elasticsearch import VERSION
+from tests.harness.servers.elasticsearch import VERSION
 from topology.cli import app
 from topology.settings.installation import load
 

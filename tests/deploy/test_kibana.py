@@ -15,7 +15,7 @@ from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Document, Kind, document
 from schemas.records import IncidentState, Severity
 from tests.deploy.files import ROOT
-from tests.store.documents import START, aggregate, anomaly, incident
+from tests.harness.store_documents import START, aggregate, anomaly, incident
 
 OBJECTS: list[dict[str, Any]] = [
     json.loads(line) for line in (ROOT / "deploy/kibana/overview.ndjson").read_text().splitlines()

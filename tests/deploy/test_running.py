@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.files import OURS, ROOT, SERVICES
-from tests.servers.kafka import KafkaServer
-from tests.stages.workers import until
+from tests.harness.servers.kafka import KafkaServer
+from tests.harness.worker import until
 from topology.supervision.ports import free_port
 
 SECRET = "of sixteen characters or more"

@@ -11,8 +11,6 @@ from agents.correlation.settings import CorrelationSettings
 from agents.detection.listeners import Listeners
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from agents.stages.correlate import CorrelateLane
-from benchmarks.reference.reading import Stored
-from benchmarks.reference.undisturbed import block_of
 from schemas.records import Incident, IncidentChange, SignalChange
 from streams.client.partitioners import murmur2_partitions
 from streams.control.records import SIGNAL, WATERMARK, header
@@ -22,6 +20,8 @@ from streams.state.chunks import seal, unseal
 from tests.detection.lanes import NAMES, RunLane, run
 from tests.detection.log import START_MS, Rec, good, raw
 from tests.detection.test_cutting import control, ticked
+from tests.harness.reference.reading import Stored
+from tests.harness.reference.undisturbed import block_of
 
 MANY = Lanes(partitions=64)
 SLOW = Rule("slow", "latency_us", Comparison.ABOVE, 2_000_000)

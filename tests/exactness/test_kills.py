@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 import pytest
 from confluent_kafka import Producer
 
-from benchmarks.exactness_run.comparing import references
-from benchmarks.exactness_run.plan import Plan
-from benchmarks.exactness_run.running import Ran, run
-from benchmarks.exactness_run.verdict import Verdict, judged
-from benchmarks.reference.detecting import Reference
-from benchmarks.reference.reading import Reader, Stored
-from benchmarks.reference.tally import Tally
 from schemas.records import Aggregate, Anomaly, Incident
 from streams.client.brokers import producer_config
+from tests.harness.exactness.comparing import references
+from tests.harness.exactness.plan import Plan
+from tests.harness.exactness.running import Ran, run
+from tests.harness.exactness.verdict import Verdict, judged
+from tests.harness.reference.detecting import Reference
+from tests.harness.reference.reading import Reader, Stored
+from tests.harness.reference.tally import Tally
 
 EVENTS, KILLS = 30_000, 3
 

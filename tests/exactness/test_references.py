@@ -8,17 +8,17 @@ from types import ModuleType
 import pytest
 
 from agents.detectors.settings_codec import version_of
-from benchmarks.exactness_run.plan import SPAN_US, Plan
-from benchmarks.reference import lane_state, sums, tally, undisturbed
-from benchmarks.reference.detecting import slow_lane as slow
-from benchmarks.reference.listening import wrong_marks
-from benchmarks.reference.reading import Stored
-from benchmarks.reference.sums import without_bands
-from benchmarks.reference.tally import tallied
-from benchmarks.reference.undisturbed import Undisturbed, cut, detect_lane
 from schemas.records import Aggregate, Anomaly, SignalChange, SignalStatus
 from streams.control.records import Publication, settings_control
 from streams.lane.outgoing import Outgoing
+from tests.harness.exactness.plan import SPAN_US, Plan
+from tests.harness.reference import lane_state, sums, tally, undisturbed
+from tests.harness.reference.detecting import slow_lane as slow
+from tests.harness.reference.listening import wrong_marks
+from tests.harness.reference.reading import Stored
+from tests.harness.reference.sums import without_bands
+from tests.harness.reference.tally import tallied
+from tests.harness.reference.undisturbed import Undisturbed, cut, detect_lane
 
 APPEND_STEP_US = 3_000
 

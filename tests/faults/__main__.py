@@ -14,13 +14,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from benchmarks.exactness_run.disturbing import Say
-from benchmarks.machine import machine
-from benchmarks.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from tests.faults.catalogue import ALONE, FAULTS, Alone, Fault
 from tests.faults.running import Place, place, suffer
-from tests.servers.elasticsearch import CannotStartElasticsearch
-from tests.servers.kafka import CannotStartKafka
+from tests.harness.exactness.disturbing import Say
+from tests.harness.machine import machine
+from tests.harness.servers.elasticsearch import CannotStartElasticsearch
+from tests.harness.servers.kafka import CannotStartKafka
+from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 
 _SHOWN = (
     "lost",

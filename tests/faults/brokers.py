@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tests.faults.scene import Scene
-from tests.servers.kafka import KafkaServer
+from tests.harness.servers.kafka import KafkaServer
 
 _PAUSE_S: Final = 8.0
 _LONG_PAUSE_S: Final = 45.0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tests.servers.elasticsearch import ElasticServer
+from tests.harness.servers.elasticsearch import ElasticServer
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from typing import Final, Self
 import aiohttp
 from aiohttp import web
 
-from benchmarks.exactness_run.storing import Refusal
 from schemas.documents import Kind
+from tests.harness.exactness.storing import Refusal
 
 _MOST_BYTES: Final = 16_000_000
 _OF_ONE_CONNECTION: Final = frozenset({"host", "connection", "keep-alive", "transfer-encoding", "content-length"})

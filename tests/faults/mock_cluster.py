@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 from confluent_kafka import cimpl
 
-from benchmarks.showing import BenchmarkFailed
+from tests.harness.showing import BenchmarkFailed
 from topology.supervision.orphans import PARENT, end_with_parent
 
 _PRODUCER: Final = 0

@@ -6,9 +6,9 @@ from typing import Final, cast
 
 import fastavro
 
-from benchmarks import second_schema
-from benchmarks.second_schema import ID, packaged_source
 from schemas.avro.framing import PREFIX_BYTES, prefix
+from tests.harness import second_schema
+from tests.harness.second_schema import ID, packaged_source
 
 _LACKS: Final = frozenset({"queue_time_us", "retries", "region", "security", "response_hash"})
 

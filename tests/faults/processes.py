@@ -4,13 +4,13 @@ import asyncio
 from dataclasses import replace
 from typing import Final
 
-from benchmarks.exactness_run.disturbing import killed as dies
-from benchmarks.exactness_run.disturbing import works
-from benchmarks.exactness_run.workers import Member, until
-from benchmarks.showing import BenchmarkFailed
 from streams.exit_status import BUG, REFUSED
 from tests.faults.astray import astray
 from tests.faults.scene import Scene
+from tests.harness.exactness.disturbing import killed as dies
+from tests.harness.exactness.disturbing import works
+from tests.harness.exactness.workers import Member, until
+from tests.harness.showing import BenchmarkFailed
 
 _STORM_S: Final = 25.0
 _LONG_STORM_S: Final = 180.0

@@ -23,11 +23,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agents.detection.population import SERIES_WINDOW
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
-from benchmarks.exactness_run.disturbing import Say
-from benchmarks.exactness_run.workers import Member, until
-from benchmarks.reference.lane_state import LaneState
-from benchmarks.reference.reading import Reader
-from benchmarks.showing import BenchmarkFailed, Json
 from schemas.records import Aggregate, Anomaly
 from schemas.secrets import Secret
 from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
@@ -37,6 +32,11 @@ from streams.state.position import KEY
 from tests.faults.mock_cluster import MockCluster
 from tests.faults.protocol_codes import CODES, Api, Case, Moment, cases
 from tests.faults.protocol_events import SLOW_US, Events, Lane, Place
+from tests.harness.exactness.disturbing import Say
+from tests.harness.exactness.workers import Member, until
+from tests.harness.reference.lane_state import LaneState
+from tests.harness.reference.reading import Reader
+from tests.harness.showing import BenchmarkFailed, Json
 from topology.control.publishing import publish
 from topology.stages.standalone import make_topics
 

@@ -6,11 +6,11 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from benchmarks.showing import BenchmarkFailed
 from schemas.records import Operation, Status, TelemetryEvent
 from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
 from streams.client.brokers import producer_config
 from streams.settings import Broker
+from tests.harness.showing import BenchmarkFailed
 
 SLOW_US: Final = 6_000_000
 """Latency above which a rule tells."""

@@ -9,10 +9,10 @@ import trustme
 import yaml
 from aiohttp import web
 
-from benchmarks.exactness_run.disturbing import works
-from benchmarks.exactness_run.inbox import Mood
-from benchmarks.showing import BenchmarkFailed
 from tests.faults.scene import Scene
+from tests.harness.exactness.disturbing import works
+from tests.harness.exactness.inbox import Mood
+from tests.harness.showing import BenchmarkFailed
 from topology.supervision.ports import free_port
 
 _LASTS_S: Final = 8.0

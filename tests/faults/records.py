@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from benchmarks.exactness_run.disturbing import works
-from benchmarks.exactness_run.traffic import Chunk
-from benchmarks.exactness_run.workers import until
 from schemas.errors import BadRecord
 from schemas.records import TelemetryEvent
 from tests.faults import older
 from tests.faults.astray import DEADLY, astray
 from tests.faults.scene import Scene
+from tests.harness.exactness.disturbing import works
+from tests.harness.exactness.traffic import Chunk
+from tests.harness.exactness.workers import until
 from topology.stages.standalone import CRASH_NOTE
 from topology.supervision.condemning import Condemner
 from topology.supervision.supervisor import Child

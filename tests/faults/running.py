@@ -10,16 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.exactness_run.comparing import references
-from benchmarks.exactness_run.disturbing import Group, Say
-from benchmarks.exactness_run.inbox import Inbox
-from benchmarks.exactness_run.plan import Plan
-from benchmarks.exactness_run.running import Ran, run
-from benchmarks.exactness_run.sending import Sender
-from benchmarks.exactness_run.storing import compared
-from benchmarks.exactness_run.verdict import Verdict, judged
-from benchmarks.reference.tally import Tally
-from benchmarks.showing import Json
 from connectors.store.settings import StoreKind, StoreSettings
 from tests.faults.catalogue import Fault
 from tests.faults.elastic import Elastic
@@ -28,7 +18,17 @@ from tests.faults.scene import Scene
 from tests.faults.stores import DEADLINE_S, TIMEOUT_S
 from tests.faults.watching import Watch
 from tests.faults.wire import Wire
-from tests.servers.kafka import KafkaCluster, KafkaServer
+from tests.harness.exactness.comparing import references
+from tests.harness.exactness.disturbing import Group, Say
+from tests.harness.exactness.inbox import Inbox
+from tests.harness.exactness.plan import Plan
+from tests.harness.exactness.running import Ran, run
+from tests.harness.exactness.sending import Sender
+from tests.harness.exactness.storing import compared
+from tests.harness.exactness.verdict import Verdict, judged
+from tests.harness.reference.tally import Tally
+from tests.harness.servers.kafka import KafkaCluster, KafkaServer
+from tests.harness.showing import Json
 from topology.supervision.ports import free_port
 
 MOST_GAP_S: Final = 30.0

@@ -6,17 +6,17 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from benchmarks.exactness_run.disturbing import Disturber, Group, Say, works
-from benchmarks.exactness_run.inbox import Inbox
-from benchmarks.exactness_run.plan import Plan
-from benchmarks.exactness_run.sending import Sender
-from benchmarks.exactness_run.storing import SINK
 from streams.admin.topics import STAGES
 from tests.faults.elastic import Elastic
 from tests.faults.front import Front
 from tests.faults.watching import Watch
 from tests.faults.wire import Wire
-from tests.servers.kafka import KafkaCluster, KafkaServer
+from tests.harness.exactness.disturbing import Disturber, Group, Say, works
+from tests.harness.exactness.inbox import Inbox
+from tests.harness.exactness.plan import Plan
+from tests.harness.exactness.sending import Sender
+from tests.harness.exactness.storing import SINK
+from tests.harness.servers.kafka import KafkaCluster, KafkaServer
 
 
 @dataclass(slots=True)

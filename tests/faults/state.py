@@ -5,13 +5,13 @@ from typing import Final
 
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
-from benchmarks.exactness_run.disturbing import works
-from benchmarks.exactness_run.plan import PARTITIONS
-from benchmarks.exactness_run.workers import until
-from benchmarks.reference.reading import Reader
-from benchmarks.showing import BenchmarkFailed
 from streams.exit_status import AGAIN, REFUSED
 from tests.faults.scene import Scene
+from tests.harness.exactness.disturbing import works
+from tests.harness.exactness.plan import PARTITIONS
+from tests.harness.exactness.workers import until
+from tests.harness.reference.reading import Reader
+from tests.harness.showing import BenchmarkFailed
 
 _EAGER: Final = {
     "segment.ms": "300",

@@ -7,15 +7,15 @@ from typing import Final
 
 from aiohttp import web
 
-from benchmarks.exactness_run.disturbing import works
-from benchmarks.exactness_run.storing import SINK
-from benchmarks.exactness_run.workers import Member, until
-from benchmarks.scraping import scrape
-from benchmarks.showing import BenchmarkFailed
 from schemas.documents import Kind
 from streams.exit_status import AGAIN
 from tests.faults.front import Mood, Trip
 from tests.faults.scene import Scene
+from tests.harness.exactness.disturbing import works
+from tests.harness.exactness.storing import SINK
+from tests.harness.exactness.workers import Member, until
+from tests.harness.scraping import scrape
+from tests.harness.showing import BenchmarkFailed
 
 TIMEOUT_S: Final = 2.0
 """How long the sink waits for one answer."""

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from benchmarks.documents import body, newest
 from connectors.store.elasticsearch.coding import bulk_lines
 from schemas.documents import Document, Kind
 from tests.faults.front import Front, Item
-from tests.store.documents import anomaly, incident, of
+from tests.harness.documents import body, newest
+from tests.harness.store_documents import anomaly, incident, of
 
 PREFIX = "fault1-"
 

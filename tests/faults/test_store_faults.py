@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import without
 from tests.faults.conftest import Holds
-from tests.servers.elasticsearch import missing
+from tests.harness.servers.elasticsearch import missing
 
 EMBEDDED = ["store-disk-full"]
 ELASTICSEARCH = [

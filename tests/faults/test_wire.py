@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from benchmarks.exactness_run.plan import Plan
 from tests.faults.running import MOST_GAP_S
 from tests.faults.watching import Watch
 from tests.faults.wire import Wire
+from tests.harness.exactness.plan import Plan
 from topology.supervision.ports import free_port
 
 

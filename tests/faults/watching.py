@@ -9,10 +9,10 @@ from typing import Final
 import psutil
 from confluent_kafka import KafkaException
 
-from benchmarks.exactness_run.disturbing import Group
-from benchmarks.exactness_run.plan import PARTITIONS, Plan
-from benchmarks.exactness_run.settling import positions
-from benchmarks.reference.reading import Reader
+from tests.harness.exactness.disturbing import Group
+from tests.harness.exactness.plan import PARTITIONS, Plan
+from tests.harness.exactness.settling import positions
+from tests.harness.reference.reading import Reader
 
 _LOOK_S: Final = 0.5
 

@@ -13,7 +13,7 @@ from streams.admin.topics import create, specs
 from streams.exit_status import BUG
 from tests.detection.log import good
 from tests.faust.raising import WHERE
-from tests.stages.workers import Installation, Worker
+from tests.harness.worker import Installation, Worker
 
 
 class Workers:

@@ -27,7 +27,7 @@ from streams.faust.app import LaneApp, LaneConsumer, LaneTables
 from streams.faust.worker import Worker, build
 from streams.settings import Broker, Lanes
 from streams.state.position import Position, Refused
-from tests.stages.workers import until
+from tests.harness.worker import until
 
 PLACE = TP("sentinel.anomalies", 0)
 _IN_FLIGHT = 3

@@ -13,7 +13,7 @@ from streams.process import watchdog
 from streams.process.watchdog import MOVING, READY, Stalled, Watchdog
 from tests.detection.log import good
 from tests.faust.hanging import WHERE
-from tests.stages.workers import Installation
+from tests.harness.worker import Installation
 
 SAID = {
     "agent": "lanes [0] have something to do and did not move",

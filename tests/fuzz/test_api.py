@@ -35,7 +35,7 @@ from schemas.records import Severity
 from schemas.secrets import Secret
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
-from tests.store.documents import aggregate, anomaly, incident, notification, of
+from tests.harness.store_documents import aggregate, anomaly, incident, notification, of
 from topology.api import openapi
 from topology.api.commands import Commands
 from topology.api.serving import serving

@@ -21,7 +21,7 @@ from schemas.secrets import Secret
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
 from tests.conftest import without
-from tests.page import browser as browsers
+from tests.harness import browser as browsers
 from tests.page import filled, workers
 from topology.api.commands import Commands
 from topology.api.live import LIVE, Live

@@ -21,7 +21,7 @@ from schemas.records import (
     NotificationOutcome,
     Severity,
 )
-from tests.store.documents import SECOND, anomaly, incident, notification, of
+from tests.harness.store_documents import SECOND, anomaly, incident, notification, of
 
 TENANT: Final = "acme"
 BUCKET: Final = 10 * SECOND

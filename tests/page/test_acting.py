@@ -20,9 +20,10 @@ from streams.admin.topics import TopicNames
 from streams.client.brokers import producer_config
 from streams.control.command_log import arrived, lane_command
 from streams.settings import Broker
-from tests.page import browser, filled
+from tests.harness import browser
+from tests.harness.store_documents import incident, of
+from tests.page import filled
 from tests.page.conftest import KEY, OPERATOR, Open, Site, Watched, served, shared
-from tests.store.documents import incident, of
 from topology.control.reading import whole
 
 pytestmark = shared

@@ -7,9 +7,9 @@ from playwright.async_api import Page, expect
 
 from schemas.documents import Kind
 from schemas.records import Breakdown, Severity
-from tests.page import browser
+from tests.harness import browser
+from tests.harness.store_documents import SECOND, aggregate, anomaly, incident, of
 from tests.page.conftest import Open, Site, shared
-from tests.store.documents import SECOND, aggregate, anomaly, incident, of
 
 pytestmark = shared
 

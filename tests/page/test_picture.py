@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.page.browser import ROOT
+from tests.harness.browser import ROOT
 from tests.page.conftest import Open, Site, shared
 
 pytestmark = shared

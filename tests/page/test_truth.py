@@ -16,9 +16,9 @@ from schemas.records import Breakdown, CommandKind, IncidentState, Severity
 from schemas.secrets import Secret
 from streams.settings import Broker
 from tests.api.workers import Workers, answering
-from tests.page import browser
+from tests.harness import browser
+from tests.harness.store_documents import SECOND, aggregate, anomaly, incident, of
 from tests.page.conftest import KEY, OPERATOR, Open, Site, served, shared
-from tests.store.documents import SECOND, aggregate, anomaly, incident, of
 from topology.control import commanding
 
 pytestmark = shared

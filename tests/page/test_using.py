@@ -10,9 +10,10 @@ from playwright.async_api import Route, expect
 
 from schemas.documents import Kind
 from schemas.records import IncidentState, Severity
-from tests.page import browser, filled
+from tests.harness import browser
+from tests.harness.store_documents import aggregate, incident, of
+from tests.page import filled
 from tests.page.conftest import ACME, OPERATOR, Open, Site, shared
-from tests.store.documents import aggregate, incident, of
 from topology.api.live import Change
 
 pytestmark = shared

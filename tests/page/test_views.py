@@ -4,9 +4,10 @@ import pytest
 from playwright.async_api import expect
 
 from schemas.documents import Kind
-from tests.page import browser, filled
+from tests.harness import browser
+from tests.harness.store_documents import aggregate, anomaly, incident, notification, of
+from tests.page import filled
 from tests.page.conftest import Open, Site, shared
-from tests.store.documents import aggregate, anomaly, incident, notification, of
 
 pytestmark = shared
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from tests.webhook.server import hangs, receiving, stalls_in_the_body
+from tests.harness.webhook_server import hangs, receiving, stalls_in_the_body
 
 SILENT_NAME: Final = "never-answered.test"
 _SILENCE_S: Final = 12.0

@@ -7,7 +7,7 @@ import pytest
 from agents.alerting.settings import AlertSettings, HeartbeatSettings, ReceiverKind, ReceiverSettings
 from schemas.secrets import Secret
 from streams.state.position import Refused
-from tests.receivers.services import ROUTING_KEY
+from tests.harness.services import ROUTING_KEY
 from tests.webhook.test_delivering import SECRET
 from topology.stages.receivers import check_receivers, receivers_of
 

@@ -10,7 +10,7 @@ from agents.stages.heartbeat import Heartbeat
 from connectors.heartbeat.receiver import PingReceiver
 from connectors.http.answers import ReceiverAnswer
 from schemas.secrets import Secret
-from tests.webhook.server import answers, receiving, resets
+from tests.harness.webhook_server import answers, receiving, resets
 
 
 @dataclass

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.receivers.services import ROUTING_KEY
-from tests.stages.inbox import inbox
-from tests.webhook.server import answers
+from tests.harness.inbox import inbox
+from tests.harness.services import ROUTING_KEY
+from tests.harness.webhook_server import answers
 from topology.cli import main
 
 

@@ -26,8 +26,8 @@ from streams.client.connections import Connection
 from streams.client.name_lookups import NameLookups
 from streams.control.command_log import Arrived
 from streams.lane.outgoing import Step
+from tests.harness.webhook_server import answers, receiving
 from tests.receivers.silent import SILENCES, SILENT_NAME, no_name
-from tests.webhook.server import answers, receiving
 from tests.webhook.test_delivering import SECRET
 
 SILENT_MESSAGES = 64

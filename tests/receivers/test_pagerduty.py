@@ -12,9 +12,9 @@ from connectors.pagerduty.receiver import PagerDutyReceiver, dedup_key, pagerdut
 from schemas.messages import parse
 from schemas.records import Severity
 from schemas.secrets import Secret
+from tests.harness.services import ROUTING_KEY, pagerduty, says
+from tests.harness.webhook_server import BadReceiver, Behaviour, answers, receiving, resets
 from tests.receivers.messages import NASTY, OPENED, body, summary
-from tests.receivers.services import ROUTING_KEY, pagerduty, says
-from tests.webhook.server import BadReceiver, Behaviour, answers, receiving, resets
 
 
 def receiver(server: BadReceiver, pace: Pace | None = None, key: str = ROUTING_KEY) -> PagerDutyReceiver:

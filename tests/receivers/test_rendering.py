@@ -26,9 +26,9 @@ from connectors.slack.receiver import SlackReceiver
 from connectors.webhook.receiver import WebhookReceiver
 from schemas.messages import Message, parse
 from schemas.secrets import Secret
-from tests.receivers.services import BOT_TOKEN, ROUTING_KEY, pagerduty, slack_bot, slack_webhook
+from tests.harness.services import BOT_TOKEN, ROUTING_KEY, pagerduty, slack_bot, slack_webhook
+from tests.harness.webhook_server import answers, receiving
 from tests.schemas.test_messages import BODIES, JSON, opened
-from tests.webhook.server import answers, receiving
 from tests.webhook.test_delivering import SECRET
 from topology.notify_test import Sample, shown
 

@@ -18,9 +18,9 @@ from schemas.messages import parse
 from schemas.records import Breakdown, IncidentState, Severity
 from schemas.secrets import Secret
 from tests.alerting.timeline import micros
+from tests.harness.services import BOT_TOKEN, says, slack_bot, slack_webhook
+from tests.harness.webhook_server import BadReceiver, Behaviour, answers, receiving
 from tests.receivers.messages import NASTY, OPENED, PAGE, body, summary
-from tests.receivers.services import BOT_TOKEN, says, slack_bot, slack_webhook
-from tests.webhook.server import BadReceiver, Behaviour, answers, receiving
 
 
 def webhook(server: BadReceiver) -> SlackReceiver:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import elasticsearch as server_module
+from tests.harness.servers import elasticsearch as server_module
 
 
 def _get(url: str, authorization: str | None = None) -> dict[str, object]:

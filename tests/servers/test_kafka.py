@@ -7,8 +7,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from tests.servers import kafka as server_module
-from tests.servers.kafka import CannotStartKafka, KafkaCluster, KafkaServer
+from tests.harness.servers import kafka as server_module
+from tests.harness.servers.kafka import CannotStartKafka, KafkaCluster, KafkaServer
 
 
 def _end_offset(address: str, topic: str) -> int:

@@ -10,7 +10,7 @@ from agents.sinking.sampling import LoggedEvent, cited, sampled
 from agents.sinking.settings import SinkSettings
 from schemas.documents import Kind
 from tests.detection.log import event
-from tests.store.documents import anomaly, of
+from tests.harness.store_documents import anomaly, of
 
 
 def test_a_share_of_the_log_is_chosen_by_place_alone() -> None:

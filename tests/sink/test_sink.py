@@ -22,9 +22,9 @@ from schemas.documents import Document, Kind
 from streams.exit_status import AGAIN, REFUSED
 from streams.lane.outgoing import REASON
 from tests.detection.log import event
-from tests.servers.elasticsearch import ElasticServer
-from tests.stages.workers import Installation, until
-from tests.store.documents import START, aggregate, anomaly, incident, notification
+from tests.harness.servers.elasticsearch import ElasticServer
+from tests.harness.store_documents import START, aggregate, anomaly, incident, notification
+from tests.harness.worker import Installation, until
 
 
 @pytest.fixture(params=["embedded", "elasticsearch"])

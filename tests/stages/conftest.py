@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.workers import Installation
+from tests.harness.worker import Installation
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.stages.workers import Installation, until
+from tests.harness.worker import Installation, until
 
 
 class Standalone:

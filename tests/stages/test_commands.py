@@ -15,10 +15,10 @@ from schemas.records import Audit, AuditOutcome, Command, CommandKind, Incident,
 from schemas.secrets import Secret
 from streams.control.command_log import command_record
 from tests.alerting.timeline import incident
-from tests.receivers.services import ROUTING_KEY
-from tests.stages.inbox import Inbox, inbox
-from tests.stages.workers import CONTROL_KEY, Installation, Worker, until
-from tests.webhook.server import answers
+from tests.harness.inbox import Inbox, inbox
+from tests.harness.services import ROUTING_KEY
+from tests.harness.webhook_server import answers
+from tests.harness.worker import CONTROL_KEY, Installation, Worker, until
 from topology.cli import main
 from topology.control.commanding import SilenceState, silence, silences
 

@@ -8,8 +8,8 @@ import pytest
 
 from streams.lane.outgoing import REASON
 from tests.detection.log import good
+from tests.harness.worker import Installation, until
 from tests.stages.standalone import Standalone, standalone
-from tests.stages.workers import Installation, until
 
 LANE = 1
 

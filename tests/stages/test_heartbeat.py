@@ -2,8 +2,8 @@
 
 import time
 
-from tests.stages.inbox import inbox
-from tests.stages.workers import Installation, until
+from tests.harness.inbox import inbox
+from tests.harness.worker import Installation, until
 
 
 def test_heartbeat_stops_with_the_worker(installation: Installation) -> None:

@@ -12,7 +12,7 @@ from streams.control.records import WATERMARK
 from streams.lane.outgoing import REASON
 from tests.detection.log import event
 from tests.fuzz.batches import CODECS, Rec, batch, produce
-from tests.stages.workers import Installation, Kept, Worker, until
+from tests.harness.worker import Installation, Kept, Worker, until
 
 LANES = 16
 BOUND = 1 << 20

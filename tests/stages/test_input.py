@@ -15,7 +15,7 @@ from streams.client.brokers import producer_config
 from streams.control.records import SETTINGS, Publication, settings_control
 from streams.lane.outgoing import REASON
 from tests.detection.log import event
-from tests.stages.workers import CONTROL_KEY, Installation, Kept, Worker, until
+from tests.harness.worker import CONTROL_KEY, Installation, Kept, Worker, until
 
 LANES = 12
 _free_lanes = iter(range(LANES))

@@ -17,9 +17,9 @@ from schemas.records import Notification, NotificationOutcome, Severity
 from schemas.secrets import Secret
 from streams.admin.topics import STAGES
 from tests.detection.log import event
-from tests.stages.inbox import Inbox, inbox
-from tests.stages.workers import CONTROL_KEY, Installation, Worker, until
-from tests.webhook.server import answers, hangs
+from tests.harness.inbox import Inbox, inbox
+from tests.harness.webhook_server import answers, hangs
+from tests.harness.worker import CONTROL_KEY, Installation, Worker, until
 from topology.control.publishing import publish
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()

@@ -14,7 +14,7 @@ from streams.exit_status import AGAIN, REFUSED
 from streams.state.chunks import page_key, seal
 from streams.state.position import KEY, Position
 from tests.detection.log import good
-from tests.stages.workers import Installation, until
+from tests.harness.worker import Installation, until
 
 WITHIN_S = 10.0
 """What is promised, from the start of the process to its end; a machine that runs other tests beside gets as much again."""

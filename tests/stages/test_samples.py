@@ -3,7 +3,7 @@
 import time
 
 from tests.detection.log import event
-from tests.stages.workers import Installation, until
+from tests.harness.worker import Installation, until
 
 
 def test_a_worker_says_how_its_applications_do(installation: Installation) -> None:

@@ -6,7 +6,7 @@ import time
 from schemas.records import Aggregate
 from streams.exit_status import AGAIN
 from tests.detection.log import event
-from tests.stages.workers import Installation, until
+from tests.harness.worker import Installation, until
 
 
 def test_a_worker_that_slept_through_its_session_is_fenced_and_nothing_counts_twice(installation: Installation) -> None:

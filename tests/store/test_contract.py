@@ -10,7 +10,7 @@ import pytest
 from connectors.store.port import BadSearch, Page, Search, Store, Subject
 from schemas.documents import Document, Kind, StoreRefused, StoreUnavailable
 from schemas.records import IncidentState, NotificationOutcome, Severity
-from tests.store.documents import SECOND, START, aggregate, anomaly, incident, notification, of
+from tests.harness.store_documents import SECOND, START, aggregate, anomaly, incident, notification, of
 from tests.store.stores import IMPATIENT_S, ElasticPlace, Place, SqlitePlace, started
 
 DAY = 86_400 * SECOND

@@ -15,7 +15,7 @@ import pytest
 from connectors.store.port import Search
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind, StoreRefused, StoreUnavailable
-from tests.store.documents import START, aggregate, anomaly, incident, notification, of
+from tests.harness.store_documents import START, aggregate, anomaly, incident, notification, of
 from tests.store.stores import IMPATIENT_S, started
 
 PAGE = 4096

@@ -12,7 +12,7 @@ from connectors.store.elasticsearch.bulk import bulk_of_less
 from connectors.store.elasticsearch.templates import PRIORITY, index_of, template, template_name
 from connectors.store.port import Search
 from schemas.documents import Kind, Refused, StoreRefused, StoreUnavailable
-from tests.store.documents import anomaly, of
+from tests.harness.store_documents import anomaly, of
 from tests.store.stores import IMPATIENT_S, ElasticPlace, started
 
 ONE, OTHER = (of(Kind.ANOMALY, anomaly(number)) for number in (1, 2))

@@ -26,7 +26,7 @@ from streams.client.brokers import (
     refuse_untrusted,
 )
 from streams.settings import Broker
-from tests.servers.tls import SecuredKafka, secured_kafka
+from tests.harness.servers.tls import SecuredKafka, secured_kafka
 from topology.supervision.ports import free_port
 
 USER = Broker(username="sentinel", password=Secret("geheim"), tls=True)

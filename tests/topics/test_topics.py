@@ -19,7 +19,7 @@ from streams.admin.topics import EMBEDDED_PARTITIONS, Outcome, TopicNames, Topic
 from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
 from streams.state.position import Refused
-from tests.servers.kafka import KafkaServer
+from tests.harness.servers.kafka import KafkaServer
 from topology.settings.installation import Settings
 from topology.stages.build import check_topics
 

@@ -15,7 +15,7 @@ from agents.alerting.settings import RetrySettings
 from connectors.http.outbound import Fault, OutboundLimits, OutboundTarget
 from connectors.webhook.receiver import WebhookReceiver
 from schemas.secrets import Secret
-from tests.webhook.server import (
+from tests.harness.webhook_server import (
     BadReceiver,
     Behaviour,
     answers,

@@ -10,15 +10,15 @@ from typing import Final
 
 import yaml
 
-from benchmarks.exactness_run.disturbing import Disturb, Group, Say, killed
-from benchmarks.exactness_run.inbox import Inbox
-from benchmarks.exactness_run.plan import CORRELATION, PARTITIONS, Plan
-from benchmarks.exactness_run.sending import HELD_BACK, RUSHED, Acknowledged, Sender
-from benchmarks.exactness_run.settling import settle
-from benchmarks.exactness_run.storing import SINK
-from benchmarks.exactness_run.workers import until
 from connectors.store.settings import StoreKind, StoreSettings
 from streams.admin.topics import STAGES
+from tests.harness.exactness.disturbing import Disturb, Group, Say, killed
+from tests.harness.exactness.inbox import Inbox
+from tests.harness.exactness.plan import CORRELATION, PARTITIONS, Plan
+from tests.harness.exactness.sending import HELD_BACK, RUSHED, Acknowledged, Sender
+from tests.harness.exactness.settling import settle
+from tests.harness.exactness.storing import SINK
+from tests.harness.exactness.workers import until
 from topology.control.publishing import publish
 from topology.stages.standalone import make_topics
 

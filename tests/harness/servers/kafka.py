@@ -31,7 +31,7 @@ from confluent_kafka.admin import AdminClient
 
 from topology.supervision.ports import free_port
 
-LIBS = Path(__file__).parents[2] / ".servers" / "kafka" / "libs"
+LIBS = Path(__file__).parents[3] / ".servers" / "kafka" / "libs"
 
 SMALL_BROKER: Mapping[str, str] = {
     "process.roles": "broker,controller",

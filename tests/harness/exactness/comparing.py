@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Final
 
-from benchmarks.exactness_run.disturbing import Say
-from benchmarks.exactness_run.plan import PARTITIONS, Plan
-from benchmarks.exactness_run.settling import positions
-from benchmarks.reference import lane_state
-from benchmarks.reference.detecting import Reference, Task, reference_of
-from benchmarks.reference.listening import wrong_marks
-from benchmarks.reference.reading import Reader
-from benchmarks.reference.sums import Subject, without_bands
-from benchmarks.reference.tally import Tally, tallied
-from benchmarks.reference.undisturbed import Mark, Place, mark_in
 from schemas.records import Aggregate, Anomaly, SignalChange
 from streams.control.records import SIGNAL, WATERMARK, header
 from streams.lane.outgoing import REASON
 from streams.state.position import KEY
+from tests.harness.exactness.disturbing import Say
+from tests.harness.exactness.plan import PARTITIONS, Plan
+from tests.harness.exactness.settling import positions
+from tests.harness.reference import lane_state
+from tests.harness.reference.detecting import Reference, Task, reference_of
+from tests.harness.reference.listening import wrong_marks
+from tests.harness.reference.reading import Reader
+from tests.harness.reference.sums import Subject, without_bands
+from tests.harness.reference.tally import Tally, tallied
+from tests.harness.reference.undisturbed import Mark, Place, mark_in
 
 _PROCESSES: Final = 2
 

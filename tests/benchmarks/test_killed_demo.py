@@ -13,7 +13,7 @@ from benchmarks.killed_demo import is_exact, numbers
 from benchmarks.killed_demo_run import Left
 from schemas.documents import Kind
 from schemas.records import IncidentChange, Severity
-from tests.store.documents import incident
+from tests.harness.store_documents import incident
 from topology.demo.receiver import Message
 
 ROOT = Path(__file__).parents[2]

@@ -26,7 +26,7 @@ from typing import Self
 from topology.supervision.ports import free_port
 
 VERSION = "9.5.3"
-HOME = Path(__file__).parents[2] / ".servers" / "elasticsearch" / f"elasticsearch-{VERSION}"
+HOME = Path(__file__).parents[3] / ".servers" / "elasticsearch" / f"elasticsearch-{VERSION}"
 
 SMALL_NODE: Mapping[str, str] = {
     "cluster.name": "sentinel-tests",

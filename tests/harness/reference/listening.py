@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from benchmarks.reference.undisturbed import Outputs
+from tests.harness.reference.undisturbed import Outputs
 
 _HOUR_US: Final = 3_600_000_000
 

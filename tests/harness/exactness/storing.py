@@ -8,14 +8,14 @@ from confluent_kafka import Consumer, TopicPartition
 
 from agents.sinking.settings import SinkSettings
 from agents.stages.sink import NAME, kinds_of
-from benchmarks.documents import Documents, held, newest, told
-from benchmarks.exactness_run.plan import PARTITIONS, Plan
-from benchmarks.reference.reading import Reader
-from benchmarks.reference.tally import Tally, tallied
 from connectors.store.settings import StoreSettings
 from schemas.documents import Document, Kind, document
 from streams.client.brokers import librdkafka_config
 from streams.lane.outgoing import REASON
+from tests.harness.documents import Documents, held, newest, told
+from tests.harness.exactness.plan import PARTITIONS, Plan
+from tests.harness.reference.reading import Reader
+from tests.harness.reference.tally import Tally, tallied
 
 SINK: Final = NAME
 _TIMEOUT_S: Final = 30.0

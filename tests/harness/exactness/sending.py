@@ -11,9 +11,9 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from benchmarks.exactness_run.plan import Plan
-from benchmarks.exactness_run.traffic import Chunk
-from benchmarks.showing import BenchmarkFailed
+from tests.harness.exactness.plan import Plan
+from tests.harness.exactness.traffic import Chunk
+from tests.harness.showing import BenchmarkFailed
 from topology.demo.traces.outbox import load_config
 
 HELD_BACK: Final = 0.1

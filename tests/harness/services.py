@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from tests.webhook.server import Behaviour
+from tests.harness.webhook_server import Behaviour
 
 ROUTING_KEY: Final = "0123456789abcdef0123456789abcdef"
 BOT_TOKEN: Final = "xoxb-1234-abcd"

@@ -19,13 +19,13 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from agents.detectors.settings import DetectionSettings
-from benchmarks.scraping import Scrape, is_ready, scrape
-from benchmarks.showing import BenchmarkFailed
 from schemas.secrets import Secret
 from streams.admin.topics import TopicNames, create, specs
 from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
-from tests.servers.kafka import CannotStartKafka, KafkaServer
+from tests.harness.scraping import Scrape, is_ready, scrape
+from tests.harness.servers.kafka import CannotStartKafka, KafkaServer
+from tests.harness.showing import BenchmarkFailed
 from topology.control.publishing import publish
 from topology.demo.traces.outbox import load_config
 from topology.supervision.memory import shared_out_mb

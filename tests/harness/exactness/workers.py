@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.installation import last_words
-from benchmarks.scraping import Scrape, is_ready, scrape
-from benchmarks.showing import BenchmarkFailed
+from tests.harness.installation import last_words
+from tests.harness.scraping import Scrape, is_ready, scrape
+from tests.harness.showing import BenchmarkFailed
 from topology.supervision.ports import free_port
 from topology.supervision.supervisor import Child, RestartPolicy, Supervisor, sentinel
 

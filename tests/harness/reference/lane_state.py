@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 
 from agents.detection.population import SERIES_WINDOW, USER_WINDOW
-from benchmarks.reference.slow_lane import SlowLane
-from benchmarks.reference.sums import Subject
-from benchmarks.reference.tally import Tally, tallied
 from streams.state.chunks import split_key, unseal
 from streams.state.subjects import Subjects
 from streams.state.windows import WindowSpec
+from tests.harness.reference.slow_lane import SlowLane
+from tests.harness.reference.sums import Subject
+from tests.harness.reference.tally import Tally, tallied
 
 _META: Final = b"meta"
 _META_NUMBERS: Final = struct.Struct("<qqqqqq")

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from agents.alerting.messages import incident_message, message_id
 from agents.alerting.reasons import Reason
 from agents.correlation.open_incident import OpenIncident
-from benchmarks.exactness_run.plan import CORRELATION, PARTITIONS, Plan
-from benchmarks.exactness_run.running import RECEIVER, Ran
-from benchmarks.exactness_run.settling import positions
-from benchmarks.reference.reading import Reader
-from benchmarks.reference.tally import Tally, tallied
-from benchmarks.reference.undisturbed import Place, correlate_lane
 from schemas.records import Anomaly, Incident, IncidentChange, IncidentState, Notification, NotificationOutcome
 from streams.state.position import KEY
+from tests.harness.exactness.plan import CORRELATION, PARTITIONS, Plan
+from tests.harness.exactness.running import RECEIVER, Ran
+from tests.harness.exactness.settling import positions
+from tests.harness.reference.reading import Reader
+from tests.harness.reference.tally import Tally, tallied
+from tests.harness.reference.undisturbed import Place, correlate_lane
 
 _REASONS = {
     IncidentChange.OPENED: Reason.OPENED,

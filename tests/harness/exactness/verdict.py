@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.exactness_run import comparing, telling
-from benchmarks.exactness_run.plan import Plan
-from benchmarks.exactness_run.running import Ran
-from benchmarks.reference.detecting import Reference
-from benchmarks.reference.reading import Reader
-from benchmarks.reference.tally import Tally
-from benchmarks.showing import Json
 from schemas.records import Anomaly
 from streams.exit_status import AGAIN
+from tests.harness.exactness import comparing, telling
+from tests.harness.exactness.plan import Plan
+from tests.harness.exactness.running import Ran
+from tests.harness.reference.detecting import Reference
+from tests.harness.reference.reading import Reader
+from tests.harness.reference.tally import Tally
+from tests.harness.showing import Json
 
 _ERRORS: Final = ("lost", "wrong_state", "missing", "duplicates", "unequal", "unexpected", "crashes")
 _STATE: Final = ("detect-state", "open buckets and clock", "correlate-state", "alert-state")

@@ -10,7 +10,7 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
-from tests.servers.kafka import KafkaServer
+from tests.harness.servers.kafka import KafkaServer
 from topology.supervision.ports import free_port
 
 _KEYSTORE_PASSWORD = "only-for-tests"

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from benchmarks.exactness_run.plan import Plan
 from benchmarks.foreign import Result, by_ledger, measure, plan_of
 from benchmarks.foreign_run.traffic import EVERYONE, Ledger, line
 from schemas.records import Label, Operation, Status, TelemetryEvent
+from tests.harness.exactness.plan import Plan
 
 
 @dataclass

@@ -10,15 +10,15 @@ from typing import Final
 
 from confluent_kafka.admin import AdminClient
 
-from benchmarks.exactness_run.inbox import Inbox
-from benchmarks.exactness_run.plan import PARTITIONS, Plan
-from benchmarks.exactness_run.sending import Sender
-from benchmarks.exactness_run.storing import SINK
-from benchmarks.exactness_run.workers import AfterDeath, Member, until
-from benchmarks.showing import BenchmarkFailed
 from streams.admin.topics import STAGES
 from streams.client.brokers import librdkafka_config
 from streams.settings import Broker
+from tests.harness.exactness.inbox import Inbox
+from tests.harness.exactness.plan import PARTITIONS, Plan
+from tests.harness.exactness.sending import Sender
+from tests.harness.exactness.storing import SINK
+from tests.harness.exactness.workers import AfterDeath, Member, until
+from tests.harness.showing import BenchmarkFailed
 from topology.supervision.supervisor import sentinel
 
 _STAGES: Final = ("detect", "correlate", "alert", "detect", "detect")

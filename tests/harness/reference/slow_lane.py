@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agents.detectors.settings import Comparison, Rule
-from benchmarks.reference.reading import Stored
-from benchmarks.reference.sums import Subject, Sums
 from schemas.errors import BadRecord
 from schemas.ids import record_id
 from schemas.records import Aggregate, Anomaly, Direction, Evidence, Status, TelemetryEvent
 from schemas.units import quantity
+from tests.harness.reference.reading import Stored
+from tests.harness.reference.sums import Subject, Sums
 
 _WHOLE: Final = (
     "latency_us",

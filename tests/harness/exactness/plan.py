@@ -9,12 +9,12 @@ from typing import Final
 from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from agents.detectors.settings_codec import version_of
-from benchmarks.exactness_run.traffic import QUEUED_US, SLOW_US, TENANTS, Traffic
 from connectors.store.settings import StoreSettings
 from schemas.records import Severity
 from schemas.secrets import Secret
 from streams.admin.topics import TopicNames
 from streams.settings import Broker, Lanes
+from tests.harness.exactness.traffic import QUEUED_US, SLOW_US, TENANTS, Traffic
 
 PARTITIONS: Final = 4
 SPAN_US: Final = 3_600_000_000

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.second_schema worker STAGE ...`: a worker of ours that knows telemetry under a second id too.
+"""`python -m tests.harness.second_schema worker STAGE ...`: a worker of ours that knows telemetry under a second id too.
 
 The package has one version of the schema. A second one that says the same, under another id, costs a decoder what an older one would: a block in
 which both stand cannot be read at once.

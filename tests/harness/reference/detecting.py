@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.detectors.settings import DetectionSettings
-from benchmarks.reference.reading import Reader, Stored
-from benchmarks.reference.slow_lane import SlowLane, Times
-from benchmarks.reference.undisturbed import Outputs, cut, detect_lane
 from schemas.secrets import Secret
 from streams.admin.topics import TopicNames
 from streams.settings import Broker, Lanes
+from tests.harness.reference.reading import Reader, Stored
+from tests.harness.reference.slow_lane import SlowLane, Times
+from tests.harness.reference.undisturbed import Outputs, cut, detect_lane
 
 _SIZES: Final = (1, 1, 1, 2, 3, 5, 20, 100, 500)
 """Sizes of the undisturbed lane's blocks: cut otherwise than any worker's."""

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.webhook.server import BadReceiver, Behaviour, answers, receiving
+from tests.harness.webhook_server import BadReceiver, Behaviour, answers, receiving
 
 
 class Inbox:

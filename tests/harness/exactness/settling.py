@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from agents.alerting.conversation import Conversation
-from benchmarks.exactness_run import storing
-from benchmarks.exactness_run.disturbing import Group, Say
-from benchmarks.exactness_run.plan import PARTITIONS, Plan
-from benchmarks.exactness_run.storing import SINK
-from benchmarks.reference.reading import Reader
-from benchmarks.showing import BenchmarkFailed
 from streams.state.position import KEY, Position
+from tests.harness.exactness import storing
+from tests.harness.exactness.disturbing import Group, Say
+from tests.harness.exactness.plan import PARTITIONS, Plan
+from tests.harness.exactness.storing import SINK
+from tests.harness.reference.reading import Reader
+from tests.harness.showing import BenchmarkFailed
 
 _LOOK_S: Final = 0.5
 

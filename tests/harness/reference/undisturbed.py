@@ -12,7 +12,6 @@ from agents.detection.lane import DetectLane
 from agents.detection.policy import Policy, policy_of
 from agents.detectors.settings import DetectionSettings
 from agents.stages.correlate import CorrelateLane
-from benchmarks.reference.reading import Stored
 from schemas.records import Anomaly, Incident, SignalChange
 from schemas.secrets import Secret
 from schemas.telemetry.columns import packaged_decoder
@@ -24,6 +23,7 @@ from streams.control.records import SIGNAL, WATERMARK, header
 from streams.lane.outgoing import REASON, Outgoing, Step
 from streams.lane.program import LaneProgram
 from streams.settings import Lanes
+from tests.harness.reference.reading import Stored
 
 Place = tuple[int, int, int]
 """Lane, offset and ordinal: what a record says of where it was made."""
