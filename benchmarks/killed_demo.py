@@ -27,8 +27,8 @@ from tests.harness.machine import machine
 from tests.harness.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
 from tests.harness.servers.kafka import CannotStartKafka, KafkaServer
 from tests.harness.showing import Json, Screen, Sheet, end_in_order
-from topology.commands.options import UserError
 from topology.demo.traces.scenario import DURATION_S
+from topology.errors import UserError
 
 _ERRORS = (
     "missing",

@@ -21,11 +21,11 @@ from confluent_kafka import Producer
 from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Kind, document
 from schemas.records import Incident, TelemetryEvent
-from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
+from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
+from streams.topic_names import TopicNames
 from tests.harness.documents import Documents, held, newest, told
 from tests.harness.servers.elasticsearch import ElasticServer
-from topology.commands.options import UserError
 from topology.demo.installation import WORKERS, Installation, installed
 from topology.demo.receiver import Message, WebhookInbox
 from topology.demo.traces.applications import TENANT
@@ -33,6 +33,7 @@ from topology.demo.traces.outbox import load_config
 from topology.demo.traces.playing import play
 from topology.demo.traces.scenario import DURATION_S, events
 from topology.demo.watching import Found, followed, until_answering, until_worked_off
+from topology.errors import UserError
 from topology.stages.standalone import make_topics
 from topology.supervision.supervisor import Supervisor
 

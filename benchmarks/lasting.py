@@ -23,10 +23,10 @@ from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import DetectionSettings
 from schemas.records import Incident, IncidentChange, IncidentState, Operation, Status, TelemetryEvent
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.control.records import TICK
 from streams.lane.outgoing import Outgoing
 from streams.settings import Lanes
+from streams.topic_names import TopicNames
 from tests.harness.reference.reading import Stored
 from tests.harness.reference.undisturbed import Program, correlate_lane, detect_lane
 

@@ -31,8 +31,9 @@ from benchmarks.latency_ways import SINK, WAYS, Through, Way
 from benchmarks.stages import Stages, supervised
 from benchmarks.stamps import marked
 from schemas.records import Severity
-from streams.admin.topics import STAGES, TopicNames
+from streams.admin.topics import STAGES
 from streams.settings import Broker
+from streams.topic_names import TopicNames
 from tests.harness.installation import Usage, installed, usage, wait_until
 from tests.harness.machine import machine
 from tests.harness.scraping import Scrape

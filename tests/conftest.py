@@ -29,7 +29,7 @@ def _own_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
 KERNEL_USERS: Final = (
     "schemas.telemetry.columns",
     "schemas.telemetry.events",
-    "streams.client.cutting",
+    "streams.records.cutting",
     "streams.state.subjects",
     "streams.state.windows",
 )

@@ -108,14 +108,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 PLAIN: Final = frozenset(
     {
-        "connectors.http.outbound.ForbiddenTarget",
+        "connectors.http.exchange.ForbiddenTarget",
         "streams.client.broker_safety.RefusedBroker",
         "streams.client.brokers.CannotReachBroker",
         "streams.state.position.Refused",
         "streams.admin.topics.TopicsRefused",
-        "topology.commands.options.UserError",
+        "topology.errors.UserError",
         "topology.supervision.embedded.EmbeddedFailed",
-        "topology.settings.installation.SettingsRefused",
+        "topology.settings.loading.SettingsRefused",
         "topology.demo.traces.outbox.NotDelivered",
     }
 )

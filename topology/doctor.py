@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from connectors.store.settings import StoreKind
-from topology.settings.installation import Loaded, Settings
+from topology.settings.installation import Settings
+from topology.settings.loading import Loaded
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -122,7 +123,8 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
 
 
 def _topics(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
-    from streams.admin.topics import TopicNames, check, specs
+    from streams.admin.topics import check, specs
+    from streams.topic_names import TopicNames
 
     facts = check(admin, specs(TopicNames(settings.broker.topic_prefix), settings.lanes))
     for fact in facts:
@@ -179,7 +181,7 @@ def _lanes(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
 
 def _clocks(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
     """The newest append time of telemetry is at most now, and where workers tick at most moments ago."""
-    from streams.admin.topics import TopicNames
+    from streams.topic_names import TopicNames
     from topology.control.reading import newest_append_time
 
     newest = newest_append_time(settings.broker, TopicNames(settings.broker.topic_prefix).telemetry)

@@ -25,14 +25,14 @@ from agents.detection.state import LaneState, pages_of
 from agents.detection.stretch import Stretch
 from agents.detection.verdicts import anomaly, failed_calls, signal_change
 from agents.detectors.contract import Change, Finding, Kind, Verdicts
-from streams.admin.topics import TopicNames
-from streams.client.blocks import Block
 from streams.control.records import Publication
 from streams.lane.outgoing import Step
+from streams.records.blocks import Block
 from streams.samples import Sample
 from streams.settings import Lanes
 from streams.state.position import Refused, reset_command
 from streams.state.watermark import Clock, Stamps
+from streams.topic_names import TopicNames
 
 Int64s = npt.NDArray[np.int64]
 

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from streams.client.partitioners import murmur2_partitions
+from streams.records.partitioners import murmur2_partitions
 from streams.settings import listening_s
 
 _LONG_AGO: Final = -(1 << 62)

@@ -22,7 +22,7 @@ _PRIVATE: Final = ("prompt_text", "response_text")
 
 
 class Records(Protocol):
-    """Neighbouring records of a partition (streams.client.blocks: `Block`)."""
+    """Neighbouring records of a partition (streams.records.blocks: `Block`)."""
 
     topic: str
     partition: int

@@ -17,11 +17,11 @@ from schemas.errors import BadRecord
 from schemas.plausible import plausible
 from schemas.records import Command, CommandKind, Incident
 from streams import metrics
-from streams.admin.topics import TopicNames
-from streams.client.blocks import Block
 from streams.control.command_log import Arrived
 from streams.lane.outgoing import Step, dead_letter
 from streams.lane.program import LaneProgram, Stage
+from streams.records.blocks import Block
+from streams.topic_names import TopicNames
 
 _log = structlog.get_logger("sentinel.alert")
 

@@ -13,13 +13,13 @@ from schemas.plausible import MAX_LANE, plausible
 from schemas.records import Anomaly, Command, CommandKind, Incident, SignalChange
 from schemas.secrets import Secret
 from streams import metrics
-from streams.admin.topics import TopicNames
-from streams.client.blocks import Block
 from streams.control.command_log import lane_command
 from streams.control.records import SIGNAL, TICK, WATERMARK, header, passed
 from streams.lane.outgoing import Outgoing, Step, dead_letter
 from streams.lane.program import LaneProgram, Stage
+from streams.records.blocks import Block
 from streams.samples import Sample
+from streams.topic_names import TopicNames
 
 NO_KEY: Final = Secret("")
 _OTHERS = "(others)"

@@ -11,13 +11,13 @@ from agents.detection.policy import Policy, policy_of
 from agents.detectors.settings_codec import from_json
 from schemas.secrets import Secret
 from schemas.telemetry.columns import packaged_decoder
-from streams.admin.topics import TopicNames
-from streams.client.contents import Reading
 from streams.control.settings_log import SettingsLog
 from streams.lane.program import LaneProgram, Stage
 from streams.process.crash_note import CrashNote
+from streams.records.contents import Reading
 from streams.settings import Lanes
 from streams.state.position import Refused
+from streams.topic_names import TopicNames
 
 
 @dataclass(slots=True)

@@ -22,15 +22,16 @@ from agents.sinking.settings import EventsKept, SinkSettings
 from schemas.documents import Document, Kind, Refused, StoreUnavailable
 from schemas.errors import Reason
 from streams import metrics
-from streams.admin.topics import TopicNames
-from streams.client import blocks, connections, fetch_parsing
-from streams.client.contents import MAX_BATCH_BYTES, Reading
+from streams.client import connections, fetch_parsing
 from streams.client.fetching import check_fetching
 from streams.client.transactions import OpenTransactions
 from streams.exit_status import bounded, is_temporary
 from streams.lane.outgoing import Outgoing, dead_letter
+from streams.records import blocks
+from streams.records.contents import MAX_BATCH_BYTES, Reading
 from streams.settings import Broker
 from streams.state.position import Displaced
+from streams.topic_names import TopicNames
 
 _log = structlog.get_logger("sentinel.sink")
 

@@ -14,7 +14,7 @@ from benchmarks.foreign_run.traffic import BUCKET_US, Counts, Ledger, Place
 from connectors.store.settings import StoreSettings
 from schemas.documents import Kind
 from schemas.records import Aggregate, Anomaly, TelemetryEvent
-from streams.client.partitioners import murmur2_partitions
+from streams.records.partitioners import murmur2_partitions
 from tests.harness.documents import Documents, held
 from tests.harness.exactness.plan import PARTITIONS, SPAN_US, Plan
 from tests.harness.reference.reading import Reader

@@ -3,7 +3,8 @@
 from typing import Final
 
 from connectors.http.answers import ReceiverAnswer
-from connectors.http.outbound import ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from connectors.http.exchange import ForbiddenTarget, NoAnswer, OutboundLimits
+from connectors.http.outbound import OutboundTarget
 from schemas.secrets import Secret
 
 _LIMITS: Final = OutboundLimits()

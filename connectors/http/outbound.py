@@ -1,65 +1,15 @@
 """The one way out by HTTP: to a target that was looked at first."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from yarl import URL
 
 from connectors.http.addresses import Reach, refusal
+from connectors.http.exchange import Answer, ForbiddenTarget, OutboundLimits
 
 if TYPE_CHECKING:
     import aiohttp
-
-
-@dataclass(frozen=True, slots=True)
-class OutboundLimits:
-    """How much of us one attempt may take."""
-
-    connect_s: float = 5.0
-    """Seconds to resolve the name and to connect."""
-
-    total_s: float = 10.0
-    """Seconds for all of it."""
-
-    answer_bytes: int = 65_536
-    """Most bytes of the answer's body that are read."""
-
-
-class Fault(StrEnum):
-    """What can go wrong before an answer's status is there. The texts go to logs and records: they stay."""
-
-    NAME = "name not resolved"
-    CONNECT = "no connection"
-    TLS = "TLS failed"
-    TIMEOUT = "timeout"
-    RESET = "connection lost"
-    BAD_ANSWER = "answer is not HTTP"
-
-
-class ForbiddenTarget(ValueError):
-    """The target must not be connected to, by its URL or by what its name resolves to."""
-
-
-class NoAnswer(Exception):
-    """The attempt got no status."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault)
-        self.fault: Final = fault
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as far as it came: the status decides, what follows it may be missing."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    """At most `answer_bytes` of it, as sent: not decompressed."""
-    is_complete: bool
-    """Whether `body` is all that was sent."""
 
 
 _LIMITS: Final = OutboundLimits()

@@ -11,7 +11,7 @@ from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from connectors.http.addresses import Reach, refusal
-from connectors.http.outbound import Answer, Fault, ForbiddenTarget, NoAnswer, OutboundLimits
+from connectors.http.exchange import Answer, Fault, ForbiddenTarget, NoAnswer, OutboundLimits
 from connectors.http.resolving import OwnResolver
 
 

@@ -11,7 +11,8 @@ import orjson
 
 from connectors.facts import facts
 from connectors.http.answers import ReceiverAnswer
-from connectors.http.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from connectors.http.exchange import Answer, ForbiddenTarget, NoAnswer, OutboundLimits
+from connectors.http.outbound import OutboundTarget
 from connectors.http.rate_limit import Pace
 from connectors.rendering import rendered
 from connectors.texts import plain

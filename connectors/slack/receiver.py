@@ -10,7 +10,8 @@ from typing import Any, Final
 import orjson
 
 from connectors.http.answers import ReceiverAnswer
-from connectors.http.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from connectors.http.exchange import Answer, ForbiddenTarget, NoAnswer, OutboundLimits
+from connectors.http.outbound import OutboundTarget
 from connectors.rendering import rendered
 from connectors.slack.message import slack_message, slack_reply
 from connectors.texts import plain

@@ -9,7 +9,8 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from connectors.http.answers import ReceiverAnswer
-from connectors.http.outbound import Answer, ForbiddenTarget, NoAnswer, OutboundLimits, OutboundTarget
+from connectors.http.exchange import Answer, ForbiddenTarget, NoAnswer, OutboundLimits
+from connectors.http.outbound import OutboundTarget
 from schemas.secrets import Secret
 
 _PREFIX: Final = "whsec_"

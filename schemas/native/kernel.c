@@ -14,7 +14,7 @@
 #define MOST_LEVELS 64
 #define NONE (-1)
 
-/* As in streams/client/cutting.py, which is asked what becomes of more. */
+/* As in streams/records/cutting.py, which is asked what becomes of more. */
 #define MOST_HEADERS 1000
 #define MOST_BATCH_HEADERS 500000
 

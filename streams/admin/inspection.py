@@ -7,10 +7,10 @@ from typing import Final
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.admin.topics import TopicNames
 from streams.client.brokers import librdkafka_config, producer_config, reach
 from streams.settings import Broker
 from streams.state.position import KEY, OURS, Position, Refused
+from streams.topic_names import TopicNames
 
 INPUTS: Final = {"detect": "telemetry", "correlate": "anomalies", "alert": "incidents"}
 """The topic that the lanes of a stage read, without its prefix."""

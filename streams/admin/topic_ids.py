@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from streams.admin.topics import TopicNames
 from streams.client.brokers import librdkafka_config
 from streams.lane.program import Stage
 from streams.settings import Broker
 from streams.state.position import Displaced, Refused, made_again
+from streams.topic_names import TopicNames
 
 
 class TopicIds:

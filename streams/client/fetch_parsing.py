@@ -1,7 +1,7 @@
 """aiokafka's way from fetched bytes to records, replaced in a whole process: a batch is handed over as one `Block`.
 
 The bookkeeping of aborted transactions is aiokafka's own. A batch without records (a transaction's marker) is an empty block, since it moves the
-position. What is wrong with a batch costs that batch: it is a block of one broken record (streams.client.cutting).
+position. What is wrong with a batch costs that batch: it is a block of one broken record (streams.records.cutting).
 """
 
 import struct
@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Final
 import aiokafka.consumer.fetcher as fetcher
 import structlog
 
-from streams.client.blocks import Block
-from streams.client.contents import Reading, Source, content_of
-from streams.client.cutting import Broken, BrokenBatch, cut
-from streams.client.record_batches import FetchedBatch, FetchedBytes
+from streams.records.blocks import Block
+from streams.records.contents import Reading, Source, content_of
+from streams.records.cutting import Broken, BrokenBatch, cut
+from streams.records.record_batches import FetchedBatch, FetchedBytes
 
 _TRIES: Final = 3
 """Times that a batch is fetched whose checksum is not that of its bytes: what broke on the way comes right the next time."""

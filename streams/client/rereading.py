@@ -9,8 +9,8 @@ from aiokafka.structs import TopicPartition
 
 from streams.client import connections, fetch_parsing
 from streams.client.brokers import aiokafka_config
-from streams.client.cutting import Record
 from streams.client.fetching import check_fetching
+from streams.records.cutting import Record
 from streams.settings import Broker
 
 _POLL_MS: Final = 200

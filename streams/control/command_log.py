@@ -9,10 +9,10 @@ from typing import Any, Final, Protocol
 from schemas.errors import BadRecord, Reason
 from schemas.records import Command, CommandKind
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.control.followed import FollowedTopic
 from streams.control.records import COMMAND, SIGNATURE, Headers, header, is_signed, sign
 from streams.lane.outgoing import KEY_SIZE, SIZE, Outgoing
+from streams.topic_names import TopicNames
 
 _MOST_COMMANDS: Final = 33_554_432
 """Bytes of the commands of one partition that are kept at least: the newest. A lane that never took any (a new installation's) would miss older

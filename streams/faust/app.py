@@ -24,11 +24,11 @@ from faust.types import TP
 
 from streams import metrics
 from streams.client import connections, fetch_parsing
-from streams.client.blocks import Coalesce
 from streams.client.brokers import aiokafka_config
 from streams.client.fetching import LaneClient, check_fetching
 from streams.client.transactions import OpenTransactions
 from streams.exit_status import end_process, ends_process, is_temporary
+from streams.faust.scheduling import Coalesce
 from streams.faust.source_hashes import check_sources
 from streams.lane.lane_set import LaneSet
 from streams.settings import Broker

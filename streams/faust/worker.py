@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import faust
+
 from streams import metrics
 from streams.admin.topic_ids import TopicWatch
 from streams.client.brokers import aiokafka_config
@@ -112,6 +114,18 @@ def build(worker: Worker) -> LaneApp:
         ends_process(lambda: _every(_TOPICS_S, lambda: _look_at_topics(app, topics))),
     )
     return app
+
+
+def execute(app: LaneApp, loop: asyncio.AbstractEventLoop) -> int:
+    """Runs the app in `loop` until a signal; returns the exit status of the process."""
+    try:
+        worker = faust.Worker(app, override_logging=False, quiet=True, redirect_stdouts=False, loop=loop)
+        # Its last act would be to show a cursor that nobody hid, in the log.
+        worker.spinner = None
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
 
 
 @dataclass(frozen=True, slots=True)

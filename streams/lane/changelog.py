@@ -7,8 +7,8 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
-from streams.client.blocks import Block
 from streams.client.fetching import check_fetching
+from streams.records.blocks import Block
 from streams.state.position import Refused
 
 Rows = Iterable[tuple[bytes, bytes | None]]

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from streams.client.blocks import STEP_RECORDS, Block
 from streams.exit_status import ends_process
+from streams.records.blocks import STEP_RECORDS, Block
 
 _WAITING: Final = 8
 """Blocks of a partition that wait at most; then the stream waits, and with it the fetcher."""

@@ -11,12 +11,12 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 
 from streams import metrics
-from streams.client.blocks import Block
 from streams.lane.changelog import Changelog, read_back
 from streams.lane.dead_letter_log import RefusalLog
 from streams.lane.outgoing import Outgoing, Step
 from streams.lane.program import LaneProgram, Stage
 from streams.process.allocation import give_back
+from streams.records.blocks import Block
 from streams.settings import Lanes as Limits
 from streams.state.position import KEY, Committed, Displaced, Log, Position, start_of
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from streams.client.blocks import Block
-from streams.client.contents import Reading
 from streams.lane.outgoing import Step
+from streams.records.blocks import Block
+from streams.records.contents import Reading
 
 
 class LaneProgram(Protocol):

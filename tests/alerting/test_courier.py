@@ -9,9 +9,9 @@ from typing import Any, cast
 from agents.alerting.settings import AlertSettings, RetrySettings
 from agents.stages.alert import AlertLane, Surroundings
 from agents.stages.courier import Courier
-from streams.admin.topics import TopicNames
 from streams.control.command_log import Arrived
 from streams.lane.outgoing import Step
+from streams.topic_names import TopicNames
 
 
 class _NoCommands:

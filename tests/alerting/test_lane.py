@@ -8,9 +8,9 @@ from agents.alerting.messages import Delivery
 from agents.alerting.settings import AlertSettings
 from agents.stages.alert import AlertLane, Surroundings
 from schemas.records import IncidentChange
-from streams.admin.topics import TopicNames
+from streams.topic_names import TopicNames
 from tests.alerting.timeline import PAGER, incident, micros
-from tests.detection.log import Rec, block
+from tests.harness.telemetry_log import Rec, block
 
 
 class NoCommands:

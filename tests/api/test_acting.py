@@ -12,10 +12,10 @@ from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
 from schemas.records import AuditOutcome, CommandKind, IncidentState
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.client.brokers import producer_config
 from streams.control.command_log import arrived, lane_command
 from streams.settings import Broker
+from streams.topic_names import TopicNames
 from tests.api.conftest import KEY
 from tests.harness.store_documents import incident, of
 from topology.api import commands as api_commands

@@ -15,9 +15,9 @@ from confluent_kafka import Producer
 from schemas.documents import Kind
 from schemas.records import Anomaly, Incident
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.client.brokers import producer_config
 from streams.settings import Broker
+from streams.topic_names import TopicNames
 from tests.harness.store_documents import anomaly, incident
 from topology.api import live
 from topology.api.live import MOST_CHANGES, MOST_WAITING, Change, Live

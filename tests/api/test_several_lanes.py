@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 
 from schemas.documents import Kind
 from tests.api.test_whole_way import asked
-from tests.detection.log import START_MS, event
+from tests.harness.telemetry_log import START_MS, event
 from tests.harness.worker import Installation, until
 from tests.stages.standalone import standalone
 from topology.supervision.ports import free_port

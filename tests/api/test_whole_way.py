@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.documents import Kind
-from tests.detection.log import good
+from tests.harness.telemetry_log import good
 from tests.harness.worker import Installation, until
 from tests.stages.standalone import standalone
 from topology.supervision.ports import free_port

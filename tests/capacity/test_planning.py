@@ -1,6 +1,5 @@
 """What a load takes: never less for more, enough and not one too many, and refused where nothing was measured."""
 
-import re
 from dataclasses import replace
 from itertools import pairwise
 from math import inf, nan
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from topology.capacity import measured
 from topology.capacity.demand import DAYS, STORES, CapacityRefused, Demand
-from topology.capacity.measured import CONSTANTS, Constant, Curve
+from topology.capacity.measured import CONSTANTS, Curve
 from topology.capacity.planning import Plan, busy, planned, share_of
 
 RATES = st.floats(min_value=10.0, max_value=3e5)

@@ -12,11 +12,11 @@ from confluent_kafka import Producer
 
 from schemas.records import Operation, Status, TelemetryEvent
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.client.brokers import aiokafka_config, producer_config
 from streams.control.settings_log import SettingsLog
 from streams.process.crash_note import CrashNote
 from streams.settings import Broker, Lanes
+from streams.topic_names import TopicNames
 from topology.control.reading import whole
 from topology.stages.standalone import make_topics
 from topology.supervision.condemning import Condemner

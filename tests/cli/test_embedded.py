@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from streams.client.brokers import producer_config, reach
 from streams.settings import Broker
 from topology.control.reading import whole
-from topology.settings.installation import load
+from topology.settings.loading import load
 from topology.supervision.embedded import EmbeddedBroker
 
 

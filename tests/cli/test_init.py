@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.demo.terminal import terminal
-from topology.settings.installation import load
+from topology.settings.loading import load
 
 
 def _init(*words: str, given: str = "", umask: int = 0o022) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from schemas.secrets import Secret
 from topology import doctor
 from topology.commands.asking import FromApi, Question, with_iso_times
 from topology.commands.explain import _at
-from topology.commands.options import UserError
+from topology.errors import UserError
 
 Answering = Callable[[bytes], str]
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -20,11 +20,11 @@ from schemas.records import (
     SignalStatus,
 )
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.control.command_log import UNSIGNED, arrived, command_record, lane_command_record
 from streams.control.records import COMMAND, SIGNAL, SIGNATURE, WATERMARK
 from streams.lane.outgoing import REASON, Outgoing
 from streams.state.chunks import seal
+from streams.topic_names import TopicNames
 from tests.correlation.timeline import (
     START_S,
     Lane,

@@ -17,7 +17,7 @@ from streams.admin.topics import STAGES
 from tests.deploy.files import COMPOSE, OURS, ROOT, SERVICES
 from tests.harness.servers.elasticsearch import VERSION
 from topology.cli import app
-from topology.settings.installation import load
+from topology.settings.loading import load
 
 RUNNING = {name: service for name, service in SERVICES.items() if service["restart"] == "unless-stopped"}
 BUILT = ROOT / ".servers" / "compose" / "docker-compose"

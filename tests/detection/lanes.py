@@ -12,12 +12,12 @@ from agents.detectors.settings import DetectionSettings
 from schemas.records import Anomaly
 from schemas.secrets import Secret
 from schemas.telemetry.columns import packaged_decoder
-from streams.admin.topics import TopicNames
-from streams.client.blocks import Block
 from streams.lane.outgoing import REASON, Outgoing
+from streams.records.blocks import Block
 from streams.settings import Lanes
-from tests.detection.log import LANE, TOPIC, Rec, block
-from tests.streams.topic import CompactedTopic
+from streams.topic_names import TopicNames
+from tests.harness.compacted_topic import CompactedTopic
+from tests.harness.telemetry_log import LANE, TOPIC, Rec, block
 
 KEY = Secret("the key of these tests")
 NAMES = TopicNames("t.")

@@ -16,7 +16,7 @@ from streams.control.settings_log import skip_record, version_record
 from streams.lane.outgoing import REASON
 from streams.settings import Lanes
 from tests.detection.lanes import KEY, NAMES, RunLane
-from tests.detection.log import LANE, TOPIC, Rec, event, fetched, good, raw
+from tests.harness.telemetry_log import LANE, TOPIC, Rec, event, fetched, good, raw
 
 GOOD = good(0, 0).value or b""
 

@@ -9,8 +9,8 @@ from streams.settings import Lanes
 from streams.state.position import Refused
 from streams.state.subjects import OVERFLOW
 from tests.detection.lanes import NAMES, RunLane
-from tests.detection.log import good
 from tests.detection.test_cutting import ticked
+from tests.harness.telemetry_log import good
 
 SMALL = Lanes(partitions=1, subjects_per_tenant=20, users_per_tenant=10, subject_expiry_s=600)
 USERS = {"0": DetectionSettings(profile=Profile())}

@@ -5,14 +5,14 @@ from agents.detectors.settings_codec import to_json, version_of
 from agents.stages.detect import detect_stage
 from schemas.records import Anomaly, Operation, Settings, Status, TelemetryEvent
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
-from streams.client.blocks import Block
-from streams.client.contents import Content, Part
-from streams.client.cutting import Record
 from streams.control.records import Publication, settings_control
 from streams.control.settings_log import SettingsLog, version_record
 from streams.lane.outgoing import Outgoing
+from streams.records.blocks import Block
+from streams.records.contents import Content, Part
+from streams.records.cutting import Record
 from streams.settings import Lanes
+from streams.topic_names import TopicNames
 
 KEY = Secret("a key for tests alone")
 NAMES = TopicNames("")

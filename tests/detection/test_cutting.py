@@ -14,7 +14,7 @@ from streams.control.records import SETTINGS, SIGNATURE, Publication, settings_c
 from streams.settings import Lanes
 from tests.conftest import take_kernel_away
 from tests.detection.lanes import KEY, LIMITS, RunLane, run
-from tests.detection.log import LANE, TOPIC, Rec, good, raw
+from tests.harness.telemetry_log import LANE, TOPIC, Rec, good, raw
 
 SLOW = Rule("slow", "latency_us", Comparison.ABOVE, 2_000_000)
 QUEUED = Rule("queued", "queue_time_us", Comparison.AT_LEAST, 500_000, application="shop")

@@ -9,9 +9,9 @@ from agents.detectors.settings import Comparison, DetectionSettings, Deviation, 
 from schemas.records import SignalChange, SignalStatus, Status
 from streams.control.records import SIGNAL, Publication, settings_control
 from tests.detection.lanes import KEY, LIMITS, NAMES, RunLane, run
-from tests.detection.log import LANE, Rec, good, raw
 from tests.harness.reference.reading import Stored
 from tests.harness.reference.slow_lane import SlowLane, Times
+from tests.harness.telemetry_log import LANE, Rec, good, raw
 
 NORMAL, NO_DATA, RETIRED = SignalStatus.NORMAL, SignalStatus.NO_DATA, SignalStatus.RETIRED
 SLOW_START = Rule("slow-start", "time_to_first_token_us", Comparison.ABOVE, 5e6)

@@ -6,7 +6,7 @@ from agents.detection import failures as module
 from agents.detectors.settings import DetectionSettings, Deviation, Profile
 from schemas.records import Anomaly, Status
 from tests.detection.lanes import RunLane
-from tests.detection.log import Rec, good
+from tests.harness.telemetry_log import Rec, good
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 

@@ -11,7 +11,7 @@ from streams.control.records import PASSED, SIGNAL, TICK
 from streams.lane.outgoing import Outgoing
 from streams.state.chunks import seal, unseal
 from tests.detection.lanes import NAMES, RunLane
-from tests.detection.log import LANE, START_MS, Rec, good, raw
+from tests.harness.telemetry_log import LANE, START_MS, Rec, good, raw
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 

@@ -12,16 +12,16 @@ from agents.detection.listeners import Listeners
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from agents.stages.correlate import CorrelateLane
 from schemas.records import Incident, IncidentChange, SignalChange
-from streams.client.partitioners import murmur2_partitions
 from streams.control.records import SIGNAL, WATERMARK, header
 from streams.lane.outgoing import Outgoing
+from streams.records.partitioners import murmur2_partitions
 from streams.settings import Lanes
 from streams.state.chunks import seal, unseal
 from tests.detection.lanes import NAMES, RunLane, run
-from tests.detection.log import START_MS, Rec, good, raw
 from tests.detection.test_cutting import control, ticked
 from tests.harness.reference.reading import Stored
 from tests.harness.reference.undisturbed import block_of
+from tests.harness.telemetry_log import START_MS, Rec, good, raw
 
 MANY = Lanes(partitions=64)
 SLOW = Rule("slow", "latency_us", Comparison.ABOVE, 2_000_000)

@@ -11,12 +11,12 @@ from agents.detectors.contract import Finding, Kind
 from agents.detectors.settings import DetectionSettings, Profile
 from schemas.records import INTAKE, Anomaly, Direction, Severity
 from streams import metrics
-from streams.client.partitioners import Partitioner, murmur2_partitions, partitioners_of
+from streams.records.partitioners import Partitioner, murmur2_partitions, partitioners_of
 from streams.settings import Lanes
 from tests.detection.lanes import RunLane
-from tests.detection.log import LANE, Rec, good
 from tests.detection.test_cutting import ticked
 from tests.detection.test_intake_watch import ended
+from tests.harness.telemetry_log import LANE, Rec, good
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 

@@ -9,7 +9,7 @@ from agents.detectors.settings import Comparison, DetectionSettings, Rule
 from streams.control.records import NUMBER, SETTINGS, SIGNATURE, Publication, settings_control, sign
 from streams.state.chunks import seal, unseal
 from tests.detection.lanes import KEY, NAMES, RunLane
-from tests.detection.log import LANE, TOPIC, Rec, block, good, raw
+from tests.harness.telemetry_log import LANE, TOPIC, Rec, block, good, raw
 
 VERSIONS = {
     name: DetectionSettings(rules=(Rule(f"rule-{name}", "latency_us", Comparison.ABOVE, 2_000_000),))

@@ -8,11 +8,11 @@ from agents.correlation.settings import CorrelationSettings
 from agents.stages.correlate import CorrelateLane
 from schemas.records import Severity, Status
 from streams import metrics
-from streams.admin.topics import TopicNames
 from streams.samples import Observed, Sample
+from streams.topic_names import TopicNames
 from tests.correlation.timeline import anomaly, micros
 from tests.detection.lanes import LIMITS, RunLane
-from tests.detection.log import START_MS, good
+from tests.harness.telemetry_log import START_MS, good
 
 START_S = START_MS / 1000
 

@@ -20,7 +20,7 @@ from tests.conftest import without
 from tests.docs.pages import PAGES, ROOT, blocks, text
 from tests.docs.terminal import terminal
 from topology.cli import app
-from topology.settings.installation import load
+from topology.settings.loading import load
 
 COMPOSE: Final = ROOT / ".servers" / "compose" / "docker-compose"
 BIN: Final = Path(sys.executable).parent

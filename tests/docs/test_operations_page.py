@@ -11,10 +11,11 @@ from agents.detection.intake import reading
 from schemas.errors import Reason as BadReason
 from schemas.records import NotificationOutcome
 from streams import exit_status
-from streams.admin.topics import TopicNames, specs
-from streams.client.cutting import Broken
+from streams.admin.topics import specs
 from streams.control import command_log
+from streams.records.cutting import Broken
 from streams.settings import Lanes
+from streams.topic_names import TopicNames
 from tests.deploy.files import series
 from tests.docs.pages import ROOT, text
 

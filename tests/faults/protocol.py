@@ -25,10 +25,11 @@ from agents.detection.population import SERIES_WINDOW
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from schemas.records import Aggregate, Anomaly
 from schemas.secrets import Secret
-from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
+from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.exit_status import AGAIN, REFUSED
 from streams.settings import Broker, Lanes
 from streams.state.position import KEY
+from streams.topic_names import TopicNames
 from tests.faults.mock_cluster import MockCluster
 from tests.faults.protocol_codes import CODES, Api, Case, Moment, cases
 from tests.faults.protocol_events import SLOW_US, Events, Lane, Place

@@ -7,9 +7,10 @@ from typing import Final
 from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.records import Operation, Status, TelemetryEvent
-from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
+from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.client.brokers import producer_config
 from streams.settings import Broker
+from streams.topic_names import TopicNames
 from tests.harness.showing import BenchmarkFailed
 
 SLOW_US: Final = 6_000_000

@@ -11,8 +11,8 @@ import pytest
 
 from streams.admin.topics import create, specs
 from streams.exit_status import BUG
-from tests.detection.log import good
 from tests.faust.raising import WHERE
+from tests.harness.telemetry_log import good
 from tests.harness.worker import Installation, Worker
 
 

@@ -19,7 +19,6 @@ from faust.types import TP
 from agents.correlation.settings import CorrelationSettings
 from agents.stages.correlate import correlate_stage
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.client.brokers import aiokafka_config
 from streams.control.settings_log import SettingsLog
 from streams.faust import source_hashes
@@ -27,6 +26,7 @@ from streams.faust.app import LaneApp, LaneConsumer, LaneTables
 from streams.faust.worker import Worker, build
 from streams.settings import Broker, Lanes
 from streams.state.position import Position, Refused
+from streams.topic_names import TopicNames
 from tests.harness.worker import until
 
 PLACE = TP("sentinel.anomalies", 0)

@@ -11,8 +11,8 @@ from streams.admin.topics import create, specs
 from streams.exit_status import AGAIN
 from streams.process import watchdog
 from streams.process.watchdog import MOVING, READY, Stalled, Watchdog
-from tests.detection.log import good
 from tests.faust.hanging import WHERE
+from tests.harness.telemetry_log import good
 from tests.harness.worker import Installation
 
 SAID = {

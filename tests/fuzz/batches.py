@@ -16,10 +16,10 @@ from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
 from schemas.avro.binary import long_bytes
-from streams.client.blocks import Block
-from streams.client.contents import Reading
 from streams.client.fetch_parsing import ColumnRecords
-from streams.client.record_batches import FetchedBytes
+from streams.records.blocks import Block
+from streams.records.contents import Reading
+from streams.records.record_batches import FetchedBytes
 
 PLACE = TopicPartition("t", 3)
 CODECS: Mapping[str, tuple[int, Callable[[bytes], bytes]]] = {

@@ -10,8 +10,8 @@ import pytest
 from aiokafka.record.util import calc_crc32c
 
 from schemas.telemetry.columns import Decoded, packaged_decoder
-from streams.client.blocks import Block
-from streams.client.contents import Reading
+from streams.records.blocks import Block
+from streams.records.contents import Reading
 from tests.conftest import take_kernel_away
 from tests.fuzz.batches import CODECS, Rec, batch, fetched
 from tests.fuzz.corpus import CORPUS, EVENT

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from tests.detection.log import good
 from tests.fuzz.batches import CODECS, Rec, batch
+from tests.harness.telemetry_log import good
 
 EVENT = good(0, 0).value or b""
 _LYING = EVENT[:-2] + b"\x80\x80\x80\x80\x80\x40" + bytes(200)

@@ -13,8 +13,8 @@ from connectors.store.opening import store_of
 from connectors.store.port import MAX_PAGE, Search, Store
 from connectors.store.settings import StoreSettings
 from schemas.documents import Document, Kind
-from streams.admin.topics import TopicNames
 from streams.settings import Broker
+from streams.topic_names import TopicNames
 from topology.control.reading import Read, whole
 
 KINDS: Final = (Kind.ANOMALY, Kind.INCIDENT, Kind.NOTIFICATION, Kind.AGGREGATE)

@@ -20,9 +20,10 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from agents.detectors.settings import DetectionSettings
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames, create, specs
+from streams.admin.topics import create, specs
 from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
+from streams.topic_names import TopicNames
 from tests.harness.scraping import Scrape, is_ready, scrape
 from tests.harness.servers.kafka import CannotStartKafka, KafkaServer
 from tests.harness.showing import BenchmarkFailed

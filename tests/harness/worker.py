@@ -16,9 +16,10 @@ import yaml
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.admin.topics import TopicNames, create, specs
+from streams.admin.topics import create, specs
 from streams.client.brokers import producer_config
 from streams.settings import Broker, Lanes
+from streams.topic_names import TopicNames
 
 CONTROL_KEY = "the key of these workers"
 

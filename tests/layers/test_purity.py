@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("agents/alerting", "agents/correlation", "agents/detectors", "streams/state", "topology/capacity")
+FOLDERS = (
+    "agents/alerting",
+    "agents/correlation",
+    "agents/detection",
+    "agents/detectors",
+    "agents/sinking",
+    "streams/records",
+    "streams/state",
+    "topology/capacity",
+)
 FRAMEWORKS = ("faust", "mode", "aiokafka", "confluent_kafka", "aiohttp", "uvloop")
 IMPURE = frozenset({"time", "random", "secrets", "os", "socket", "subprocess", "threading", "asyncio", "logging"})
 CLOCKS = frozenset({"now", "utcnow", "today"})

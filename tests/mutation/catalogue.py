@@ -62,14 +62,14 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "headers of a record are bounded",
-        "streams/client/cutting.py",
+        "streams/records/cutting.py",
         "    if count > MOST_HEADERS:\n",
         "    if False:\n",
         _BROKEN_BATCHES,
     ),
     Mutation(
         "headers of a batch are bounded before anything is made of them",
-        "streams/client/cutting.py",
+        "streams/records/cutting.py",
         "    if found > MOST_BATCH_HEADERS:\n",
         "    if False:\n",
         _BROKEN_BATCHES,

@@ -21,11 +21,11 @@ from agents.stages.courier import Courier
 from connectors.webhook.receiver import WebhookReceiver
 from schemas.secrets import Secret
 from streams import metrics
-from streams.admin.topics import TopicNames
 from streams.client.connections import Connection
 from streams.client.name_lookups import NameLookups
 from streams.control.command_log import Arrived
 from streams.lane.outgoing import Step
+from streams.topic_names import TopicNames
 from tests.harness.webhook_server import answers, receiving
 from tests.receivers.silent import SILENCES, SILENT_NAME, no_name
 from tests.webhook.test_delivering import SECRET

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from topology.settings.installation import SettingsRefused, load
 from topology.settings.limits import leaves
+from topology.settings.loading import SettingsRefused, load
 
 TOKEN = "o" * 16
 LAUGHS = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(

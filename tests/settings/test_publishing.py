@@ -9,10 +9,10 @@ from confluent_kafka import KafkaError, Producer
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
 from agents.detectors.settings_codec import version_of
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.control.records import Publication, publication
 from streams.control.settings_log import skip_record
 from streams.lane.outgoing import Outgoing
+from streams.topic_names import TopicNames
 from topology.control.publishing import _written, next_number, records
 from topology.control.reading import Read
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from topology.cli import main
-from topology.settings.installation import load
+from topology.settings.loading import load
 
 WEBHOOK = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from schemas.secrets import Secret
-from topology.settings.installation import Loaded, SettingsRefused, load
+from topology.settings.loading import Loaded, SettingsRefused, load
 
 
 @pytest.fixture(autouse=True)

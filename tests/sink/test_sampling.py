@@ -9,8 +9,8 @@ import pytest
 from agents.sinking.sampling import LoggedEvent, cited, sampled
 from agents.sinking.settings import SinkSettings
 from schemas.documents import Kind
-from tests.detection.log import event
 from tests.harness.store_documents import anomaly, of
+from tests.harness.telemetry_log import event
 
 
 def test_a_share_of_the_log_is_chosen_by_place_alone() -> None:

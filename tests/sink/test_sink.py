@@ -21,9 +21,9 @@ from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Document, Kind
 from streams.exit_status import AGAIN, REFUSED
 from streams.lane.outgoing import REASON
-from tests.detection.log import event
 from tests.harness.servers.elasticsearch import ElasticServer
 from tests.harness.store_documents import START, aggregate, anomaly, incident, notification
+from tests.harness.telemetry_log import event
 from tests.harness.worker import Installation, until
 
 

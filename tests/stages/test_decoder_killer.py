@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from streams.lane.outgoing import REASON
-from tests.detection.log import good
+from tests.harness.telemetry_log import good
 from tests.harness.worker import Installation, until
 from tests.stages.standalone import Standalone, standalone
 

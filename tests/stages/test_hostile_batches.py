@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from streams.client.cutting import LAST_OFFSET, Broken
 from streams.control.records import WATERMARK
 from streams.lane.outgoing import REASON
-from tests.detection.log import event
+from streams.records.cutting import LAST_OFFSET, Broken
 from tests.fuzz.batches import CODECS, Rec, batch, produce
+from tests.harness.telemetry_log import event
 from tests.harness.worker import Installation, Kept, Worker, until
 
 LANES = 16

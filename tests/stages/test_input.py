@@ -14,7 +14,7 @@ from schemas.secrets import Secret
 from streams.client.brokers import producer_config
 from streams.control.records import SETTINGS, Publication, settings_control
 from streams.lane.outgoing import REASON
-from tests.detection.log import event
+from tests.harness.telemetry_log import event
 from tests.harness.worker import CONTROL_KEY, Installation, Kept, Worker, until
 
 LANES = 12

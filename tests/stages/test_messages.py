@@ -16,8 +16,8 @@ from agents.detectors.settings import Comparison, DetectionSettings, Rule
 from schemas.records import Notification, NotificationOutcome, Severity
 from schemas.secrets import Secret
 from streams.admin.topics import STAGES
-from tests.detection.log import event
 from tests.harness.inbox import Inbox, inbox
+from tests.harness.telemetry_log import event
 from tests.harness.webhook_server import answers, hangs
 from tests.harness.worker import CONTROL_KEY, Installation, Worker, until
 from topology.control.publishing import publish

@@ -13,7 +13,7 @@ from streams.admin.inspection import _committed, lanes, reset
 from streams.exit_status import AGAIN, REFUSED
 from streams.state.chunks import page_key, seal
 from streams.state.position import KEY, Position
-from tests.detection.log import good
+from tests.harness.telemetry_log import good
 from tests.harness.worker import Installation, until
 
 WITHIN_S = 10.0

@@ -2,7 +2,7 @@
 
 import time
 
-from tests.detection.log import event
+from tests.harness.telemetry_log import event
 from tests.harness.worker import Installation, until
 
 

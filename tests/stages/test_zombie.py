@@ -5,7 +5,7 @@ import time
 
 from schemas.records import Aggregate
 from streams.exit_status import AGAIN
-from tests.detection.log import event
+from tests.harness.telemetry_log import event
 from tests.harness.worker import Installation, until
 
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import pytest
 from aiokafka.errors import ProducerFenced
 
-from streams.client.blocks import Block
 from streams.lane.changelog import Rows
 from streams.lane.lane_set import LaneSet
 from streams.lane.outgoing import Outgoing, Step
 from streams.lane.program import LaneProgram, Stage
+from streams.records.blocks import Block
 from streams.settings import Lanes
 from streams.state.position import KEY, Committed, Log, Position
 

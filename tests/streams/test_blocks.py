@@ -13,9 +13,10 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.client.blocks import Block, Coalesce
 from streams.client.fetch_parsing import ColumnRecords
-from streams.client.record_batches import FetchedBytes
+from streams.faust.scheduling import Coalesce
+from streams.records.blocks import Block
+from streams.records.record_batches import FetchedBytes
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from streams.client.blocks import STEP_RECORDS, Block
-from streams.client.contents import Reading
-from streams.client.cutting import LAST_OFFSET, MOST_BATCH_HEADERS, MOST_HEADERS, MOST_RECORDS, Broken, Record
-from streams.client.record_batches import MAX_TIME_MS
+from streams.records.blocks import STEP_RECORDS, Block
+from streams.records.contents import Reading
+from streams.records.cutting import LAST_OFFSET, MOST_BATCH_HEADERS, MOST_HEADERS, MOST_RECORDS, Broken, Record
+from streams.records.record_batches import MAX_TIME_MS
 from tests.fuzz.batches import CODECS, Rec, batch, counted, fetched
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
@@ -247,7 +247,7 @@ def test_a_batch_is_told_of_until_it_is_cut(codec: str, monkeypatch: pytest.Monk
     assert shown(one(batch([GOOD], codec=codec), reading))
     assert one(batch([GOOD], codec=codec, count=-1), reading).broken
     assert not told
-    monkeypatch.setattr("streams.client.cutting._parts", lambda *_: _no_memory())
+    monkeypatch.setattr("streams.records.cutting._parts", lambda *_: _no_memory())
     (block,) = fetched(batch([replace(GOOD, headers=[(b"sentinel-x", None)])], codec=codec), 0, reading)
     with pytest.raises(MemoryError):
         list(block.values)

@@ -16,11 +16,11 @@ from schemas.records import Settings
 from schemas.secrets import Secret
 from streams.client.brokers import AiokafkaConfig, aiokafka_config, producer_config
 from streams.client.fetch_parsing import ColumnRecords
-from streams.client.record_batches import FetchedBytes
 from streams.control.settings_log import SettingsLog, skip_record, version_record
 from streams.lane.changelog import Changelog, read_back
 from streams.lane.outgoing import Outgoing
 from streams.lane.producing import KafkaLogs, KafkaSender
+from streams.records.record_batches import FetchedBytes
 from streams.settings import Broker
 from streams.state.position import Refused
 

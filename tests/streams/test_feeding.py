@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from streams.client.blocks import STEP_RECORDS, Block
-from streams.client.contents import Content
 from streams.lane.dispatching import Feeder
+from streams.records.blocks import STEP_RECORDS, Block
+from streams.records.contents import Content
 
 Take = Callable[[Block], Coroutine[Any, Any, None]]
 

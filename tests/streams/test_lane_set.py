@@ -6,10 +6,10 @@ import pytest
 from aiokafka.errors import ProducerFenced
 
 from streams import metrics
-from streams.client.blocks import Block
 from streams.exit_status import AGAIN, fate_of
 from streams.lane.lane_set import _MOST_PENDING, LaneSet
 from streams.lane.outgoing import Step
+from streams.records.blocks import Block
 from streams.settings import Lanes
 from streams.state.position import Committed, Displaced, Log, Refused
 from tests.streams.fakes import Counting, Machine, machine

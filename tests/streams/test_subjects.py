@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.telemetry.events import FrameEvents
 from streams.state.subjects import OVERFLOW, Name, Subjects, UInt64s
-from tests.streams.topic import CompactedTopic
+from tests.harness.compacted_topic import CompactedTopic
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streams.state.chunks import PAGE_BYTES, NewerState, rows_per_page, seal, unseal
 from streams.state.tables import Row, Table, TableSpec
-from tests.streams.topic import CompactedTopic
+from tests.harness.compacted_topic import CompactedTopic
 
 # Large rows, so that a few of them fill a page.
 _ROW = np.dtype([("count", "<i8"), ("filler", "V1016")])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streams.state.sketch import BINS, bins_of
 from streams.state.windows import ClosedBucket, Windows, WindowSpec
-from tests.streams.topic import CompactedTopic
+from tests.harness.compacted_topic import CompactedTopic
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 

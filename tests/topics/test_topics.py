@@ -15,10 +15,11 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from streams.admin import topics
-from streams.admin.topics import EMBEDDED_PARTITIONS, Outcome, TopicNames, TopicsRefused, check, create, specs, wake
+from streams.admin.topics import EMBEDDED_PARTITIONS, Outcome, TopicsRefused, check, create, specs, wake
 from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
 from streams.state.position import Refused
+from streams.topic_names import TopicNames
 from tests.harness.servers.kafka import KafkaServer
 from topology.settings.installation import Settings
 from topology.stages.build import check_topics

@@ -12,7 +12,8 @@ from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Attempt
 from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_attempt
 from agents.alerting.settings import RetrySettings
-from connectors.http.outbound import Fault, OutboundLimits, OutboundTarget
+from connectors.http.exchange import Fault, OutboundLimits
+from connectors.http.outbound import OutboundTarget
 from connectors.webhook.receiver import WebhookReceiver
 from schemas.secrets import Secret
 from tests.harness.webhook_server import (

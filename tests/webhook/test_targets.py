@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.http.addresses import Reach, refusal
-from connectors.http.outbound import ForbiddenTarget, OutboundTarget
+from connectors.http.exchange import ForbiddenTarget
+from connectors.http.outbound import OutboundTarget
 from connectors.webhook.receiver import WebhookReceiver
 from schemas.secrets import Secret
 from tests.webhook.test_delivering import SECRET

@@ -13,10 +13,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.records import Command
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.client.brokers import producer_config
 from streams.control.command_log import addressed
 from streams.settings import Broker
+from streams.topic_names import TopicNames
 from topology.api.apart import apart
 from topology.api.problems import Problem
 from topology.control import commanding

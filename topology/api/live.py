@@ -16,8 +16,8 @@ from confluent_kafka import KafkaException
 
 from schemas.documents import Kind, document
 from schemas.errors import BadRecord
-from streams.admin.topics import TopicNames
 from streams.settings import Broker
+from streams.topic_names import TopicNames
 from topology.api import queries
 from topology.api.access import ASKER, PROTOCOL
 from topology.api.problems import Problem

@@ -2,7 +2,8 @@
 
 import typer
 
-from topology.commands.options import Config, UserError, settings_from
+from topology.commands.options import Config, settings_from
+from topology.errors import UserError
 
 
 def api(config: Config = None) -> None:

@@ -17,7 +17,7 @@ from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Kind, StoreRefused, StoreUnavailable
 from schemas.records import Severity
 from schemas.secrets import Secret
-from topology.commands.options import UserError
+from topology.errors import UserError
 
 if TYPE_CHECKING:
     from urllib.error import HTTPError

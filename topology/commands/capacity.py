@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topology.commands.options import UserError, show_table
+from topology.commands.options import show_table
+from topology.errors import UserError
 
 if TYPE_CHECKING:
     from topology.capacity.demand import Demand

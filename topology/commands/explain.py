@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topology.commands.options import Config, UserError, plain, settings_from
+from topology.commands.options import Config, plain, settings_from
+from topology.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,8 +27,8 @@ def explain(
     """
     from schemas.errors import BadRecord
     from schemas.records import Anomaly
-    from streams.admin.topics import TopicNames
     from streams.client.brokers import reach
+    from streams.topic_names import TopicNames
     from topology.control.reading import whole
 
     broker = settings_from(config).broker

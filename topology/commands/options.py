@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 if TYPE_CHECKING:
-    from topology.settings.installation import Loaded, Settings
+    from topology.settings.installation import Settings
+    from topology.settings.loading import Loaded
 
 Config = Annotated[
     Path | None,
@@ -28,13 +29,9 @@ _LEAST_WIDTH: Final = 12
 """Characters down to which a column of a table is folded."""
 
 
-class UserError(Exception):
-    """Something that the person at the keyboard can put right; the text is one plain line that says how."""
-
-
 def loaded_from(config: Path | None) -> "Loaded":
     """The settings with their origins. Raises SettingsRefused."""
-    from topology.settings.installation import load
+    from topology.settings.loading import load
 
     return load(config)
 

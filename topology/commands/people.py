@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from topology.commands.options import Config, UserError, settings_from, show_table
+from topology.commands.options import Config, settings_from, show_table
+from topology.errors import UserError
 
 if TYPE_CHECKING:
     from schemas.records import Command

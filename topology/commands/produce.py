@@ -28,8 +28,8 @@ def produce(
     """
     from confluent_kafka import Producer
 
-    from streams.admin.topics import TopicNames
     from streams.client.brokers import reach
+    from streams.topic_names import TopicNames
     from topology.demo.traces.outbox import load_config
     from topology.demo.traces.playing import play, send_at_rate
 

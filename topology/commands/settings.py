@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from topology.commands.options import Config, UserError, loaded_from, settings_from, show_table
+from topology.commands.options import Config, loaded_from, settings_from, show_table
+from topology.errors import UserError
 
 settings = typer.Typer(
     no_args_is_help=True, help="Show what is set and where, check a settings file, and publish its detection."

@@ -22,9 +22,10 @@ def create(
     ] = False,
 ) -> None:
     """Make the topics that are missing. One that exists with another number of partitions is refused, and then none is made."""
-    from streams.admin.topics import TopicNames, specs, wake
     from streams.admin.topics import create as create_topics
+    from streams.admin.topics import specs, wake
     from streams.client.brokers import reach
+    from streams.topic_names import TopicNames
 
     settings = settings_from(config)
     admin, _ = reach(settings.broker)
@@ -38,9 +39,10 @@ def create(
 @topics.command(epilog="Example: sentinel topics check --config sentinel.yaml")
 def check(config: Config = None) -> None:
     """Compare the topics with what the lanes need, and change nothing. The exit status is 1 when workers must not run on them."""
-    from streams.admin.topics import TopicNames, specs
     from streams.admin.topics import check as check_topics
+    from streams.admin.topics import specs
     from streams.client.brokers import reach
+    from streams.topic_names import TopicNames
 
     settings = settings_from(config)
     admin, _ = reach(settings.broker)

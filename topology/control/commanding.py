@@ -10,11 +10,11 @@ from schemas.errors import BadRecord
 from schemas.ids import record_id
 from schemas.records import Audit, AuditOutcome, Command, CommandKind
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.client.brokers import producer_config
 from streams.control.command_log import addressed, arrived
 from streams.settings import Broker
 from streams.state.position import Refused
+from streams.topic_names import TopicNames
 from topology.control.reading import Read, follow, whole
 
 _TIMEOUT_S = 30.0

@@ -16,13 +16,13 @@ from agents.detectors.settings import DetectionSettings
 from agents.detectors.settings_codec import to_json, version_of
 from schemas.records import Settings as Version
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.client.brokers import producer_config
 from streams.control.records import Publication, settings_control
 from streams.control.settings_log import signed_settings, version_record
 from streams.lane.outgoing import Outgoing
 from streams.settings import Broker, Lanes
 from streams.state.position import Refused
+from streams.topic_names import TopicNames
 from topology.control.reading import Read, whole
 
 _TIMEOUT_S: Final = 30.0

@@ -15,9 +15,9 @@ from typing import Final
 from confluent_kafka import Producer
 
 from schemas.records import TelemetryEvent
-from streams.admin.topics import EMBEDDED_PARTITIONS, TopicNames
+from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Lanes
-from topology.commands.options import UserError
+from streams.topic_names import TopicNames
 from topology.control.pressure import Pressure
 from topology.demo.installation import Installation, installed
 from topology.demo.progress import Progress, last_lines
@@ -29,6 +29,7 @@ from topology.demo.traces.outbox import load_config
 from topology.demo.traces.playing import Played, play
 from topology.demo.traces.scenario import DURATION_S, events
 from topology.demo.watching import Found, Peak, followed, look, stored, until_answering, until_worked_off
+from topology.errors import UserError
 from topology.stages.standalone import make_topics
 from topology.supervision.supervisor import Child, Supervisor, cause
 

@@ -12,8 +12,8 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.records import Anomaly, Incident, Notification
-from streams.admin.topics import TopicNames
 from streams.settings import Broker
+from streams.topic_names import TopicNames
 from topology.control.reading import follow
 from topology.demo.progress import Seen, cpu_seconds
 from topology.demo.scoring import Label, delay_s, finds

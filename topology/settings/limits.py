@@ -5,13 +5,11 @@ import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from schemas.secrets import Secret
+from topology.settings.installation import Settings
 from topology.settings.sources import Fault, dotted, nearest_origin
-
-if TYPE_CHECKING:
-    from topology.settings.installation import Settings
 
 Loc: TypeAlias = tuple[int | str, ...]
 
@@ -68,7 +66,7 @@ def leaves(value: object, loc: Loc = (), kind: object = None) -> Iterator[Leaf]:
         yield Leaf(loc, value, types.NoneType in typing.get_args(kind))
 
 
-def beyond_limits(settings: "Settings", origins: Mapping[str, str]) -> Iterator[Fault]:
+def beyond_limits(settings: Settings, origins: Mapping[str, str]) -> Iterator[Fault]:
     """What nothing could be done with: a line for each, which says what may stand there."""
     for leaf in leaves(settings):
         why = _wrong(leaf)

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from agents.alerting.settings import ReceiverKind
 from agents.detectors.settings import DetectionSettings
@@ -12,10 +12,8 @@ from agents.sinking.settings import EventsKept
 from connectors.store.settings import StoreKind
 from streams.client.broker_safety import RefusedBroker, refuse_unsafe
 from streams.settings import Lanes, listening_s
+from topology.settings.installation import Settings
 from topology.settings.sources import Fault, nearest_origin
-
-if TYPE_CHECKING:
-    from topology.settings.installation import Settings
 
 LEAST_KEY: Final = 16
 """Characters of a control key; whoever guesses it can silence every incident."""
@@ -44,7 +42,7 @@ class _Places:
         return Fault(nearest_origin(self.origins, loc), f"{section}.{key}", message)
 
 
-def contradictions(settings: "Settings", origins: Mapping[str, str]) -> Iterator[Fault]:
+def contradictions(settings: Settings, origins: Mapping[str, str]) -> Iterator[Fault]:
     """What cannot work."""
     fault, broker, lanes = _Places(origins).fault, settings.broker, settings.lanes
     try:
@@ -86,7 +84,7 @@ def contradictions(settings: "Settings", origins: Mapping[str, str]) -> Iterator
             yield fault("store", f"retention.{kept.name}", f"is {days}; it must be 1 or more, or null for ever")
 
 
-def hints(settings: "Settings", origins: Mapping[str, str]) -> Iterator[Fault]:
+def hints(settings: Settings, origins: Mapping[str, str]) -> Iterator[Fault]:
     """What works and will hardly be meant: each with what happens."""
     places = _Places(origins)
     yield from _time(settings, places)
@@ -95,7 +93,7 @@ def hints(settings: "Settings", origins: Mapping[str, str]) -> Iterator[Fault]:
     yield from _installation(settings, places)
 
 
-def _time(settings: "Settings", places: _Places) -> Iterator[Fault]:
+def _time(settings: Settings, places: _Places) -> Iterator[Fault]:
     lanes, deviation = settings.lanes, settings.detection.deviation
     if lanes.lateness_s > lanes.bucket_s:
         yield places.fault(
@@ -126,7 +124,7 @@ def _time(settings: "Settings", places: _Places) -> Iterator[Fault]:
         )
 
 
-def _incidents(settings: "Settings", places: _Places) -> Iterator[Fault]:
+def _incidents(settings: Settings, places: _Places) -> Iterator[Fault]:
     correlation, detection, bucket_s = settings.correlation, settings.detection, settings.lanes.bucket_s
     for name in ("deviation", "profile"):
         every_s = getattr(detection, name).repeat_buckets * bucket_s
@@ -158,7 +156,7 @@ def _incidents(settings: "Settings", places: _Places) -> Iterator[Fault]:
         )
 
 
-def _messages(settings: "Settings", places: _Places) -> Iterator[Fault]:
+def _messages(settings: Settings, places: _Places) -> Iterator[Fault]:
     alerting, lanes, days = settings.alerting, settings.lanes, settings.store.retention.incident_days
     if not alerting.receivers:
         yield places.fault("alerting", "receivers", "is empty: nobody is told of incidents")
@@ -188,7 +186,7 @@ def _messages(settings: "Settings", places: _Places) -> Iterator[Fault]:
             )
 
 
-def _installation(settings: "Settings", places: _Places) -> Iterator[Fault]:
+def _installation(settings: Settings, places: _Places) -> Iterator[Fault]:
     broker, store, api = settings.broker, settings.store, settings.api
     if broker.session_timeout_s < _BROKERS_SESSION_S:
         yield places.fault(

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import faust
 import uvloop
 from confluent_kafka import KafkaException
 
@@ -20,17 +19,17 @@ from agents.stages.detect import detect_stage
 from agents.stages.heartbeat import Heartbeat
 from schemas.native.library import KERNEL
 from streams.admin import topics
-from streams.admin.topics import TopicNames
 from streams.client.brokers import CannotReachBroker, aiokafka_config, reach, told
 from streams.control.command_log import CommandLog
 from streams.control.settings_log import SettingsLog
 from streams.exit_status import ENDS_WITHIN_S, end_within
-from streams.faust.worker import Companion, Worker, build
+from streams.faust.worker import Companion, Worker, build, execute
 from streams.lane.lane_set import LaneSet
 from streams.lane.program import Stage
 from streams.process.allocation import settle
 from streams.process.crash_note import CrashNote
 from streams.state.position import Refused
+from streams.topic_names import TopicNames
 from topology.logs import configure, log_for
 from topology.settings.installation import Settings
 from topology.stages.receivers import heartbeat_of, receivers_of
@@ -48,14 +47,7 @@ def run_worker(stage: str, settings: Settings) -> int:
     if KERNEL is None:
         log_for("sentinel.worker").warning("worker.without_kernel", stage=stage)
     settle()
-    try:
-        worker = faust.Worker(app, override_logging=False, quiet=True, redirect_stdouts=False, loop=loop)
-        # Its last act would be to show a cursor that nobody hid, in the log.
-        worker.spinner = None
-        worker.execute_from_commandline()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+    return execute(app, loop)
 
 
 def worker_of(stage: str, settings: Settings) -> Worker:

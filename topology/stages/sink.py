@@ -18,7 +18,6 @@ from connectors.store.settings import Retention
 from schemas.documents import Kind, StoreUnavailable
 from streams import metrics
 from streams.admin.topic_ids import TopicIds
-from streams.admin.topics import TopicNames
 from streams.client.brokers import aiokafka_config
 from streams.exit_status import ENDS_WITHIN_S, end_within, ends_process
 from streams.lane.producing import KafkaSender
@@ -27,6 +26,7 @@ from streams.process.health import HealthServer
 from streams.process.watchdog import Watchdog
 from streams.settings import Broker
 from streams.state.position import Refused
+from streams.topic_names import TopicNames
 from topology.control.reading import span
 from topology.logs import configure, log_for
 from topology.settings.installation import Settings

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from streams.admin.topics import STAGES, TopicNames, create, specs, wake
+from streams.admin.topics import STAGES, create, specs, wake
 from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
+from streams.topic_names import TopicNames
 from topology.supervision.supervisor import Child, sentinel
 
 

@@ -17,13 +17,13 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException, Producer
 
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.client.brokers import producer_config
 from streams.control.settings_log import skip_batch_record, skip_record
 from streams.exit_status import BUG
 from streams.lane.outgoing import Outgoing
 from streams.process.crash_note import Decoding, Unpacking, read_note
 from streams.settings import Broker
+from streams.topic_names import TopicNames
 from topology.control.reading import Read, span
 from topology.supervision.decoding_trial import framed
 from topology.supervision.supervisor import Child, cause

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streams.client.partitioners import Partitioner, murmur2_partitions, partitioners_of
+from streams.records.partitioners import Partitioner, murmur2_partitions, partitioners_of
 from streams.state.subjects import OVERFLOW, Subjects
 
 Int64s = npt.NDArray[np.int64]

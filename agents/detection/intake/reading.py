@@ -17,13 +17,13 @@ from schemas.telemetry.columns import Decoded, Decoder
 from schemas.telemetry.events import Events
 from schemas.telemetry.opening import opening_of
 from streams import metrics
-from streams.admin.topics import TopicNames
-from streams.client.blocks import Block
 from streams.control.records import NUMBER, SETTINGS, TICK, Publication, header, passed, publication
 from streams.lane.outgoing import Outgoing, dead_letter
 from streams.process.crash_note import CrashNote
+from streams.records.blocks import Block
 from streams.settings import Lanes
 from streams.state.watermark import Stamps
+from streams.topic_names import TopicNames
 
 Int64s = npt.NDArray[np.int64]
 

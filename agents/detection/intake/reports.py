@@ -10,7 +10,7 @@ from agents.detection.intake.placement import QUIET_BUCKETS, Key, Verdict
 from schemas.ids import record_id
 from schemas.records import INTAKE, Anomaly, Breakdown, Direction, Evidence, Severity, SignalChange, SignalStatus
 from schemas.units import quantity, utc
-from streams.client.partitioners import Partitioner
+from streams.records.partitioners import Partitioner
 from streams.settings import Lanes
 
 BAD_RECORDS: Final = "bad_records"

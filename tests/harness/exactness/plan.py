@@ -12,8 +12,8 @@ from agents.detectors.settings_codec import version_of
 from connectors.store.settings import StoreSettings
 from schemas.records import Severity
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.settings import Broker, Lanes
+from streams.topic_names import TopicNames
 from tests.harness.exactness.traffic import QUEUED_US, SLOW_US, TENANTS, Traffic
 
 PARTITIONS: Final = 4

@@ -8,8 +8,8 @@ from typing import Final
 
 from agents.detectors.settings import DetectionSettings
 from schemas.secrets import Secret
-from streams.admin.topics import TopicNames
 from streams.settings import Broker, Lanes
+from streams.topic_names import TopicNames
 from tests.harness.reference.reading import Reader, Stored
 from tests.harness.reference.slow_lane import SlowLane, Times
 from tests.harness.reference.undisturbed import Outputs, cut, detect_lane

@@ -15,14 +15,14 @@ from agents.stages.correlate import CorrelateLane
 from schemas.records import Anomaly, Incident, SignalChange
 from schemas.secrets import Secret
 from schemas.telemetry.columns import packaged_decoder
-from streams.admin.topics import TopicNames
-from streams.client.blocks import Block
-from streams.client.contents import Content, Part
-from streams.client.cutting import Record
 from streams.control.records import SIGNAL, WATERMARK, header
 from streams.lane.outgoing import REASON, Outgoing, Step
 from streams.lane.program import LaneProgram
+from streams.records.blocks import Block
+from streams.records.contents import Content, Part
+from streams.records.cutting import Record
 from streams.settings import Lanes
+from streams.topic_names import TopicNames
 from tests.harness.reference.reading import Stored
 
 Place = tuple[int, int, int]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from schemas.errors import BadRecord
 from schemas.native.library import KERNEL
 from schemas.native.packed import Packed
-from streams.client.record_batches import MAX_TIME_MS, NO_TIME, BatchHeader, FetchedBatch
+from streams.records.record_batches import MAX_TIME_MS, NO_TIME, BatchHeader, FetchedBatch
 
 Int64s = npt.NDArray[np.int64]
 Headers = tuple[tuple[str, bytes | None], ...]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from schemas.avro.framing import GUID_HEADER
 from schemas.native.packed import Packed
-from streams.client.cutting import (
+from streams.records.cutting import (
     Broken,
     BrokenBatch,
     Headers,
@@ -22,8 +22,8 @@ from streams.client.cutting import (
     cut,
     plain_records,
 )
-from streams.client.decompression import NONE, CannotUnpack, TooLarge, unpacked
-from streams.client.record_batches import BatchHeader, FetchedBatch
+from streams.records.decompression import NONE, CannotUnpack, TooLarge, unpacked
+from streams.records.record_batches import BatchHeader, FetchedBatch
 
 Int64s = npt.NDArray[np.int64]
 

@@ -9,9 +9,9 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 from schemas.records import Operation, Status, TelemetryEvent
-from streams.client.blocks import Block
 from streams.client.fetch_parsing import ColumnRecords
-from streams.client.record_batches import FetchedBytes
+from streams.records.blocks import Block
+from streams.records.record_batches import FetchedBytes
 
 TOPIC, LANE = "t.telemetry", 3
 

@@ -1,0 +1,164 @@
+"""Settings read from one YAML file and the environment above it, checked, with where each value came from. The environment is read once, by `load`."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agents.alerting.settings import AlertSettings
+from agents.correlation.settings import CorrelationSettings
+from agents.detectors.settings import DetectionSettings
+from agents.sinking.settings import SinkSettings
+from connectors.store.settings import StoreSettings
+from schemas.redacting import redacted_address
+from schemas.secrets import Secret
+from streams.settings import Broker, Lanes
+from topology.api.settings import ApiSettings
+from topology.settings.installation import Settings, WorkerSettings
+from topology.settings.limits import beyond_limits, leaves
+from topology.settings.rules import contradictions, hints
+from topology.settings.sources import Fault, Source, Tree, dotted, from_environment, from_yaml, merged, nearest_origin
+
+
+class SettingsRefused(ValueError):
+    """Settings that cannot be used; `faults` has one plain line for each thing to change."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One value as `sentinel settings show` prints it."""
+
+    path: str
+    value: str
+    unit: str
+    origin: str
+    """`default`, `FILE:LINE`, or `env NAME`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and for every path that was given (`alerting.receivers[0].url`) where it was given."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def rows(self) -> Iterator[Row]:
+        """Every value with its unit and origin, in the order of the sections."""
+        for leaf in leaves(self.settings):
+            yield Row(leaf.path, _shown(leaf.value), unit(leaf.path), self._origin(leaf.path))
+
+    def hints(self) -> list[Fault]:
+        """What works and will hardly be meant."""
+        return list(hints(self.settings, self.origins))
+
+    def origin(self, path: str) -> str:
+        """Where this, or the list or section around it, was given; `settings` for what nobody gave."""
+        while path:
+            if path in self.origins:
+                return self.origins[path]
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return "settings"
+
+    def _origin(self, path: str) -> str:
+        if path in self.origins:
+            return self.origins[path]
+        # A variable may have given a whole list or section at once; a section of the file has a place of its own for each key.
+        while path := path[: max(path.rfind("."), path.rfind("["), 0)]:
+            if self.origins.get(path, "").startswith("env "):
+                return self.origins[path]
+        return "default"
+
+
+_UNITS: Final = {
+    "_s": "s",
+    "_ms": "ms",
+    "_us": "µs",
+    "_bytes": "bytes",
+    "_share": "of one CPU",
+    "_mb": "MB",
+    "_days": "days",
+}
+
+
+def unit(path: str) -> str:
+    """Unit of a setting, which its name ends in; empty for counts, names and switches.
+
+    >>> unit("lanes.lateness_s"), unit("lanes.partitions")
+    ('s', '')
+    """
+    return next((unit for ending, unit in _UNITS.items() if path.endswith(ending)), "")
+
+
+def load(path: Path | None = None) -> Loaded:
+    """Read the file (None: only the environment), then what `SENTINEL_<SECTION>__<KEY>` of the environment sets above it.
+
+    Raises SettingsRefused with one line for each unknown key, wrong value, unreadable secret file, or contradiction.
+    """
+    environment = from_environment(Settings)
+    file = from_yaml(path, Settings) if path is not None else Source()
+    origins = {**file.origins, **environment.origins}
+    if faults := [*environment.faults, *file.faults]:
+        raise SettingsRefused(faults)
+    model = _validated(merged(file.tree, environment.tree), origins)
+    settings = Settings(**{section.name: getattr(model, section.name) for section in dataclasses.fields(Settings)})
+    # What is no number compares with nothing: the rules would say nonsense of it.
+    if wrong := list(beyond_limits(settings, origins)) or list(contradictions(settings, origins)):
+        raise SettingsRefused(wrong)
+    return Loaded(settings, origins)
+
+
+class _Model(BaseModel):
+    """Types of the sections, which are those of `Settings`."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    broker: Broker = Broker()
+    lanes: Lanes = Lanes()
+    detection: DetectionSettings = DetectionSettings()
+    correlation: CorrelationSettings = CorrelationSettings()
+    alerting: AlertSettings = AlertSettings()
+    sink: SinkSettings = SinkSettings()
+    store: StoreSettings = StoreSettings()
+    api: ApiSettings = ApiSettings()
+    worker: WorkerSettings = WorkerSettings()
+
+
+def _validated(tree: Tree, origins: Mapping[str, str]) -> _Model:
+    try:
+        return _Model.model_validate(tree)
+    except ValidationError as refused:
+        raise SettingsRefused(
+            [
+                Fault(
+                    nearest_origin(origins, error["loc"]),
+                    dotted(error["loc"]),
+                    redacted_address(error["msg"].removeprefix("Value error, ")),
+                )
+                for error in refused.errors(include_url=False, include_input=False)
+            ]
+        ) from None
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case Secret():
+            return "***" if value else "(empty)"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return f"{value:g}"
+        case tuple() | list():
+            return ", ".join(_shown(item) for item in value) or "(none)"
+        case str():
+            return redacted_address(value)
+        case _:
+            return str(value)
