@@ -1,9 +1,9 @@
 """Which events are stored when not all are: a share of them by their place in the log, and those that an anomaly cites."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -44,12 +44,13 @@ class LoggedEvent:
     value: bytes
 
 
-class LooksBack(Protocol):
-    """Reads telemetry again."""
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """A request for telemetry records from offset `start` to before `end` of a partition."""
 
-    async def read(self, partition: int, start: int, end: int) -> Sequence[LoggedEvent]:
-        """What the log still has from `start` to before `end`, but for records without a value."""
-        ...
+    partition: int
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,18 @@ class Cited:
     record: LoggedEvent
 
 
-async def cited(documents: Sequence[Document], log: LooksBack, within: int) -> list[Cited]:
+def cited(documents: Sequence[Document], within: int) -> Generator[Reread, Sequence[LoggedEvent], list[Cited]]:
     """The events that the anomalies among the documents cite, as far as they are among the `within` records before each (or, of those
-    that near records completed, before the first of them). Each once."""
+    that near records completed, before the first of them). Each once.
+
+    Yields what is to be read again, and is sent what the log still has of it, but for records without a value.
+    """
     found: list[Cited] = []
     for stretch in _wanted(documents):
         wanted, begin, look = stretch.wanted, stretch.last, min(_FIRST_LOOK, within)
         while wanted and begin > max(stretch.first - within, 0):
             start = max(stretch.first - look, 0)
-            for record in await log.read(stretch.partition, start, begin):
+            for record in (yield Reread(stretch.partition, start, begin)):
                 one = _matching(record, wanted) if wanted else None
                 if one is not None:
                     wanted.discard((one.tenant, one.id))

@@ -17,7 +17,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from agents.sinking.batches import Batch, Origin
-from agents.sinking.sampling import LooksBack, cited, sampled
+from agents.sinking.sampling import Cited, LoggedEvent, cited, sampled
 from agents.sinking.settings import EventsKept, SinkSettings
 from schemas.documents import Document, Kind, Refused, StoreUnavailable
 from schemas.errors import Reason
@@ -46,6 +46,14 @@ _MOST_POLL_MS: Final = 900_000
 _SAY_EVERY_S: Final = 60.0
 _LAST_WRITE_S: Final = 5.0
 """How long a worker that is told to end waits for the write under way; what is not done then is done again by another."""
+
+
+class LooksBack(Protocol):
+    """Reads telemetry again."""
+
+    async def read(self, partition: int, start: int, end: int) -> Sequence[LoggedEvent]:
+        """What the log still has from `start` to before `end`, but for records without a value."""
+        ...
 
 
 class Keeps(Protocol):
@@ -291,7 +299,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._commit(consumer, positions)
 
     async def _keep_cited(self, documents: Sequence[Document]) -> None:
-        found = await cited(documents, self._log, self._settings.cited_within)
+        found = await looked_back(self._log, documents, self._settings.cited_within)
         oldest = self._oldest(Kind.EVENT)
         found = [one for one in found if oldest is None or one.document.time >= oldest]
         refused = await self._store.write([one.document for one in found]) if found else []
@@ -357,6 +365,17 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             _log.info("sink.not_committed", reason=str(lost))
             return
         self._committed |= {tp: offset for tp, offset in offsets.items() if tp in consumer.assignment()}
+
+
+async def looked_back(log: LooksBack, documents: Sequence[Document], within: int) -> list[Cited]:
+    """The events that the anomalies among the documents cite (`cited`), read from `log`."""
+    search = cited(documents, within)
+    try:
+        wanted = next(search)
+        while True:
+            wanted = search.send(await log.read(wanted.partition, wanted.start, wanted.end))
+    except StopIteration as found:
+        return list(found.value)
 
 
 def _begin_counting(kinds: Iterable[Kind]) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from agents.sinking.sampling import LoggedEvent, cited, sampled
+from agents.sinking.sampling import LoggedEvent, sampled
 from agents.sinking.settings import SinkSettings
+from agents.stages.sink import looked_back
 from schemas.documents import Kind
 from tests.harness.store_documents import anomaly, of
 from tests.harness.telemetry_log import event
@@ -46,7 +47,7 @@ def test_cited_events_are_found_from_the_anomaly_back() -> None:
     def looked_for(*ids: str, within: int = 4000) -> list[str]:
         log.reads.clear()
         documents = [of(Kind.ANOMALY, anomaly(number, offset=4899, sample_event_ids=ids)) for number in (1, 2)]
-        return sorted(one.document.id for one in asyncio.run(cited(documents, log, within)))
+        return sorted(one.document.id for one in asyncio.run(looked_back(log, documents, within)))
 
     assert looked_for(near) == [near]
     assert log.reads == [(3900, 4900)]
@@ -65,7 +66,7 @@ def test_anomalies_of_near_records_are_looked_back_from_together() -> None:
     documents = [of(Kind.ANOMALY, anomaly(at, offset=at, sample_event_ids=(id,))) for at, id in cites]
     documents += [of(Kind.ANOMALY, anomaly(9000, lane=-1, offset=5, sample_event_ids=("x",)))]
     documents += [of(Kind.ANOMALY, anomaly(9001, offset=-5, sample_event_ids=("x",)))]
-    found = asyncio.run(cited(documents, log, 4000))
+    found = asyncio.run(looked_back(log, documents, 4000))
     assert sorted(one.document.id for one in found) == sorted(id for _, id in cites)
     assert log.reads == [(2001, 3598)]
 
@@ -81,9 +82,9 @@ def test_an_event_of_another_tenant_is_not_the_one_that_is_cited() -> None:
         ]
     )
     citing = of(Kind.ANOMALY, anomaly(1, offset=2, sample_event_ids=(meant.event_id,)))
-    assert asyncio.run(cited([citing], log, 100)) == []
+    assert asyncio.run(looked_back(log, [citing], 100)) == []
     log.values.insert(0, meant.to_bytes())
-    assert [one.record.offset for one in asyncio.run(cited([citing], log, 100))] == [0]
+    assert [one.record.offset for one in asyncio.run(looked_back(log, [citing], 100))] == [0]
 
 
 def test_shares_are_shares() -> None:
