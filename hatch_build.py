@@ -1,4 +1,6 @@
-"""The wheel's kernel (schemas/native), compiled where the wheel is built. Without a C compiler the wheel has none, and what it installs is slower."""
+"""The wheel's kernel (schemas/native), compiled where the wheel is built. Without a C compiler the
+wheel has none, and what it installs is slower.
+"""
 
 import sysconfig
 from importlib.util import module_from_spec, spec_from_file_location
@@ -13,7 +15,9 @@ class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compiles; a wheel that has the library is for this kind of machine only."""
-        spec = spec_from_file_location("building", Path(self.root, "schemas", "native", "building.py"))
+        spec = spec_from_file_location(
+            "building", Path(self.root, "schemas", "native", "building.py")
+        )
         assert spec is not None
         assert spec.loader is not None
         building = module_from_spec(spec)
@@ -23,7 +27,11 @@ class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         except building.CannotCompile as why:
             # One of an older source would be packed.
             building.LIBRARY.unlink(missing_ok=True)
-            self.app.display_warning(f"sentinel: {why}; records will be decoded without it, at a fraction of the speed")
+            self.app.display_warning(
+                f"sentinel: {why}; records will be decoded without it, at a fraction of the speed"
+            )
             return
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+        build_data["tag"] = (
+            f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+        )

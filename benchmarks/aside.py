@@ -28,7 +28,9 @@ _START_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Ordinary events at a rate, every so-manieth of them marked: it breaks a rule, under an application that is its alone."""
+    """Ordinary events at a rate, every so-manieth of them marked: it breaks a rule, under an
+    application that is its alone.
+    """
 
     rate: float
     seconds: float
@@ -49,7 +51,9 @@ class Received:
 
 @contextlib.contextmanager
 def sending(broker: Broker, topic: str, traffic: Traffic) -> "Iterator[Future[Played]]":
-    """Sends in a process of its own; the future has what was sent. Leaving the context ends the process, done or not."""
+    """Sends in a process of its own; the future has what was sent. Leaving the context ends the
+    process, done or not.
+    """
     with ProcessPoolExecutor(1, _SPAWN, initializer=_end_quietly) as pool:
         sent = pool.submit(_send, broker, topic, traffic)
         try:
@@ -68,7 +72,12 @@ def _end_quietly() -> None:
 def _send(broker: Broker, topic: str, traffic: Traffic) -> Played:
     producer = Producer({**load_config(broker), "log_level": 0})
     return send_at_rate(
-        producer, topic, traffic.rate, traffic.seconds, traffic.population, marked_every=traffic.marked_every
+        producer,
+        topic,
+        traffic.rate,
+        traffic.seconds,
+        traffic.population,
+        marked_every=traffic.marked_every,
     )
 
 

@@ -11,7 +11,15 @@ from typing import Final
 
 from agents.detectors.settings import DetectionSettings
 from streams.admin.inspection import lanes
-from tests.harness.installation import PARTITIONS, Installation, Kept, Usage, WorkerProcess, installed, kept
+from tests.harness.installation import (
+    PARTITIONS,
+    Installation,
+    Kept,
+    Usage,
+    WorkerProcess,
+    installed,
+    kept,
+)
 from tests.harness.scraping import Scrape
 from tests.harness.second_schema import Mixed
 from tests.harness.showing import BenchmarkFailed, Screen
@@ -27,13 +35,17 @@ MOST_TEMPLATES: Final = 1_000_000
 """Events that are made one by one for a backlog, which then repeats them: each takes about 60 µs."""
 
 _TOGETHER_MS: Final = 8_000
-"""How long the group waits for workers that are started together, ms: so that all of them work from the first event on."""
+"""How long the group waits for workers that are started together, ms: so that all of them work from
+the first event on.
+"""
 
 _KNOWS_TWO: Final = (sys.executable, "-m", "tests.harness.second_schema")
 
 _LOOK_S: Final = 0.1
 _PAUSES: Final = 20
-"""A pause between two looks is at least so many times as long as a look, in which the worker writes its metrics: those of 64 lanes are many."""
+"""A pause between two looks is at least so many times as long as a look, in which the worker writes
+its metrics: those of 64 lanes are many.
+"""
 _MEMORY_EVERY: Final = 20
 _STALLED_S: Final = 60.0
 _LATE_SLACK: Final = 0.1
@@ -54,7 +66,9 @@ class Case:
     """Share of events that come too late to be counted."""
 
     batch_records: int | None = None
-    """Records of a producer's batch, each of which is then fetched alone: so many are a step. None means as in service."""
+    """Records of a producer's batch, each of which is then fetched alone: so many are a step. None
+    means as in service.
+    """
 
     text: int = 0
     """Characters of a prompt's text in each record, which nobody reads; 0 means that there is none."""
@@ -68,7 +82,9 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What one run gave. `events` were taken while CPU and wall time ran; before that, the workers were starting."""
+    """What one run gave. `events` were taken while CPU and wall time ran; before that, the workers
+    were starting.
+    """
 
     events: int
     events_per_cpu_s: int
@@ -79,12 +95,16 @@ class Rate:
     flushes: int
     flush_rows: int
     flush_share: float
-    """Of the wall time, how much a lane spent in flushes (their mean over lanes); the CPU of it is in `cpu_s`."""
+    """Of the wall time, how much a lane spent in flushes (their mean over lanes); the CPU of it is
+    in `cpu_s`.
+    """
     outputs: int
     """Anomalies, and the watermarks of each close."""
     pss_mb: int
     rss_mb: int
-    """The most that was seen of a worker, megabytes; PSS counts a page that several processes share once over all of them."""
+    """The most that was seen of a worker, megabytes; PSS counts a page that several processes share
+    once over all of them.
+    """
     record_bytes: int
     """Of a telemetry record's value, before compression."""
     state_rows: int
@@ -125,7 +145,10 @@ def measured(case: Case, events: int, screen: Screen) -> Rate:
         screen.note(f"{case.name}: filled in {filled.wall_s:.0f} s; running the worker")
         with contextlib.ExitStack() as running:
             program = None if case.other_schema_share is None else _KNOWS_TWO
-            workers = [running.enter_context(installation.worker("detect", program)) for _ in range(case.workers)]
+            workers = [
+                running.enter_context(installation.worker("detect", program))
+                for _ in range(case.workers)
+            ]
             first, last, memory = _run(workers, case, events)
             for worker in workers:
                 worker.stop()
@@ -135,7 +158,9 @@ def measured(case: Case, events: int, screen: Screen) -> Rate:
 
 
 def _templates(case: Case) -> Templates:
-    """Of ordinary events: as many as show everybody a few times, or of more subjects than that can be made, each once."""
+    """Of ordinary events: as many as show everybody a few times, or of more subjects than that can
+    be made, each once.
+    """
     wanted = case.population.templates_needed()
     count = min(wanted, max(MOST_TEMPLATES, case.population.subjects))
     events = ordinary_events(case.population, seed=1, count=count)
@@ -154,10 +179,19 @@ def _filled(installation: Installation, case: Case, events: int, templates: Temp
     producer = installation.load_producer(batch_records=case.batch_records)
     if case.other_schema_share is not None:
         templates = Mixed(templates, case.other_schema_share)
-    return fill(producer, installation.names.telemetry, templates, events, EVENT_RATE, late_share=case.late_share)
+    return fill(
+        producer,
+        installation.names.telemetry,
+        templates,
+        events,
+        EVENT_RATE,
+        late_share=case.late_share,
+    )
 
 
-def _run(workers: Sequence[WorkerProcess], case: Case, events: int) -> tuple[_Look, _Look, tuple[float, float]]:
+def _run(
+    workers: Sequence[WorkerProcess], case: Case, events: int
+) -> tuple[_Look, _Look, tuple[float, float]]:
     """The looks at which measuring began and ended, and the most PSS and RSS between."""
     first = last = _first(workers, case)
     moved, looks = time.monotonic(), 0
@@ -170,7 +204,9 @@ def _run(workers: Sequence[WorkerProcess], case: Case, events: int) -> tuple[_Lo
         if look is not None and look.taken > last.taken:
             last, moved = look, time.monotonic()
         elif time.monotonic() - moved > _STALLED_S:
-            raise BenchmarkFailed(f"the worker stands at {last.taken:,} of {events:,}: {workers[0].last_words()}")
+            raise BenchmarkFailed(
+                f"the worker stands at {last.taken:,} of {events:,}: {workers[0].last_words()}"
+            )
         if looks % _MEMORY_EVERY == 0:
             memory = _most(memory, workers)
         looks += 1
@@ -191,7 +227,9 @@ def _first(workers: Sequence[WorkerProcess], case: Case) -> _Look:
         if look is not None and look.taken > seen:
             moved, seen = time.monotonic(), look.taken
         time.sleep(_LOOK_S / 5)
-    raise BenchmarkFailed(f"a worker counted nothing within {_STALLED_S:g} s: {workers[0].last_words()}")
+    raise BenchmarkFailed(
+        f"a worker counted nothing within {_STALLED_S:g} s: {workers[0].last_words()}"
+    )
 
 
 def _look(workers: Sequence[WorkerProcess], case: Case) -> _Look | None:
@@ -201,7 +239,9 @@ def _look(workers: Sequence[WorkerProcess], case: Case) -> _Look | None:
     cpu = sum(worker.usage().cpu_s for worker in workers)
     look = _Look(Usage(cpu, time.monotonic()), each)
     late = look["sentinel_late_events_total"]
-    if late > look.taken * case.late_share * (1 + _LATE_SLACK) + look.taken * 1e-2 * (case.late_share > 0):
+    if late > look.taken * case.late_share * (1 + _LATE_SLACK) + look.taken * 1e-2 * (
+        case.late_share > 0
+    ):
         raise BenchmarkFailed(f"{late:,.0f} events were late: the backlog is not what it should be")
     if bad := look["sentinel_bad_records_total"]:
         raise BenchmarkFailed(f"{bad:,.0f} records were bad: the backlog is not what it should be")
@@ -209,12 +249,18 @@ def _look(workers: Sequence[WorkerProcess], case: Case) -> _Look | None:
 
 
 def _rate(
-    first: _Look, last: _Look, memory: tuple[float, float], installation: Installation, templates: Templates
+    first: _Look,
+    last: _Look,
+    memory: tuple[float, float],
+    installation: Installation,
+    templates: Templates,
 ) -> Rate:
     used = last.usage.since(first.usage)
     events = last.taken - first.taken
     if not events:
-        raise BenchmarkFailed("the backlog was over before it could be measured; give more --events")
+        raise BenchmarkFailed(
+            "the backlog was over before it could be measured; give more --events"
+        )
 
     def gained(name: str) -> float:
         return last[name] - first[name]
@@ -226,28 +272,44 @@ def _rate(
         events_per_wall_s=round(events / used.wall_s),
         cpu_s=round(used.cpu_s, 2),
         wall_s=round(used.wall_s, 2),
-        records_per_step=round(gained("sentinel_step_records_sum") / max(gained("sentinel_step_records_count"), 1)),
+        records_per_step=round(
+            gained("sentinel_step_records_sum") / max(gained("sentinel_step_records_count"), 1)
+        ),
         flushes=int(gained("sentinel_flush_seconds_count")),
         flush_rows=int(gained("sentinel_flush_rows_total")),
-        flush_share=round(gained("sentinel_flush_seconds_sum") / used.wall_s / installation.lanes.partitions, 3),
+        flush_share=round(
+            gained("sentinel_flush_seconds_sum") / used.wall_s / installation.lanes.partitions, 3
+        ),
         outputs=int(gained("sentinel_outputs_total")),
         pss_mb=round(memory[0]),
         rss_mb=round(memory[1]),
         record_bytes=round(templates.mean_bytes),
         state_rows=state["rows"],
         state_bytes=state["bytes"],
-        topics={name: kept(installation, name) for name in ("telemetry", "aggregates", "anomalies", "detect-state")},
+        topics={
+            name: kept(installation, name)
+            for name in ("telemetry", "aggregates", "anomalies", "detect-state")
+        },
     )
 
 
 def _state(installation: Installation) -> Counter[str]:
-    """Rows and bytes of all lanes. The workers ended in order: their lanes are durable to the last event of the log, after which
-    there may be ticks, or what was measured was not the whole work."""
+    """Rows and bytes of all lanes. The workers ended in order: their lanes are durable to the last
+    event of the log, after which there may be ticks, or what was measured was not the whole work.
+    """
     state: Counter[str] = Counter()
     for lane in lanes(installation.broker, "detect"):
         if lane.behind:
-            left = span(installation.broker, installation.names.telemetry, lane.lane, lane.position, lane.log_end)
+            left = span(
+                installation.broker,
+                installation.names.telemetry,
+                lane.lane,
+                lane.position,
+                lane.log_end,
+            )
             if events := sum(record.value is not None for record in left):
-                raise BenchmarkFailed(f"the worker ended {events:,} events before the end of lane {lane.lane}")
+                raise BenchmarkFailed(
+                    f"the worker ended {events:,} events before the end of lane {lane.lane}"
+                )
         state.update(rows=lane.rows, bytes=lane.state_bytes)
     return state

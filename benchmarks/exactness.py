@@ -1,11 +1,15 @@
-"""Ten kills in a million events: is every bucket, anomaly, incident and message what it would have been without them?
+"""Ten kills in a million events: is every bucket, anomaly, incident and message what it would have
+been without them?
 
-    python -m benchmarks.exactness [--json] [--events 1000000] [--kills 10] [--subjects 120] [--seed 1]
+    python -m benchmarks.exactness [--json] [--events 1000000] [--kills 10] [--subjects 120] [--seed
+    1]
 
-Starts a real Kafka and the stages detect, correlate and alert as supervised processes, kills them with SIGKILL at random while telemetry flows, lets
-a second worker of detect join and leave, waits until everything is worked off, and compares all topics, all state and all messages with two
-references over `telemetry` as re-read: a slow one, one record at a time with dicts and whole numbers, for time, buckets, rules and dead letters; and
-the product's own lanes, undisturbed and fed in other blocks, for detectors and state. Exit status 0 only when nothing differs.
+Starts a real Kafka and the stages detect, correlate and alert as supervised processes, kills them
+with SIGKILL at random while telemetry flows, lets a second worker of detect join and leave, waits
+until everything is worked off, and compares all topics, all state and all messages with two
+references over `telemetry` as re-read: a slow one, one record at a time with dicts and whole
+numbers, for time, buckets, rules and dead letters; and the product's own lanes, undisturbed and fed
+in other blocks, for detectors and state. Exit status 0 only when nothing differs.
 """
 
 import argparse
@@ -25,7 +29,9 @@ from tests.harness.showing import BenchmarkFailed, Screen, Sheet
 
 
 def measure(plan: Plan, say: Say) -> Verdict:
-    """Runs a plan on a broker that is there, and compares. Raises BenchmarkFailed when the run does not come to its end."""
+    """Runs a plan on a broker that is there, and compares. Raises BenchmarkFailed when the run does
+    not come to its end.
+    """
     ran = asyncio.run(run(plan, say))
     return judged(plan, ran, references(plan, say))
 
@@ -53,10 +59,11 @@ def sheets(verdict: Verdict) -> list[Sheet]:
     numbers = verdict.numbers
     kills = ", ".join(f"{stage} {count}" for stage, count in sorted(verdict.ran.kills.items()))
     note = (
-        f"{verdict.ran.sent:,} records, {numbers['kills']} kills ({kills}); events lost {verdict.lost}, counted twice {verdict.twice}, "
-        f"late {verdict.late:,}; anomalies by detector {verdict.detectors}; stale blocks dropped {verdict.ran.stale_blocks}; "
-        f"deaths by themselves {dict(verdict.ran.unexpected) or 'none'}. "
-        "`again`: written or sent again under the same name with the same bytes, as after a death it must be; readers skip it."
+        f"{verdict.ran.sent:,} records, {numbers['kills']} kills ({kills}); events lost"
+        f" {verdict.lost}, counted twice {verdict.twice}, late {verdict.late:,}; anomalies by"
+        f" detector {verdict.detectors}; stale blocks dropped {verdict.ran.stale_blocks}; deaths by"
+        f" themselves {dict(verdict.ran.unexpected) or 'none'}. `again`: written or sent again"
+        " under the same name with the same bytes, as after a death it must be; readers skip it."
     )
     made = [Sheet("Exactness", columns, rows, note)]
     wrong = [(tally.what, example) for tally in verdict.tallies for example in tally.examples]
@@ -91,13 +98,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.exactness", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.exactness", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--json", action="store_true", help="print one object instead of tables")
-    parser.add_argument("--events", type=int, default=1_000_000, help="events to send (default 1,000,000)")
+    parser.add_argument(
+        "--events", type=int, default=1_000_000, help="events to send (default 1,000,000)"
+    )
     parser.add_argument("--kills", type=int, default=10, help="SIGKILLs (default 10)")
     parser.add_argument("--subjects", type=int, default=120, help="series, about (default 120)")
     parser.add_argument("--seed", type=int, default=1, help="of traffic and deaths (default 1)")
-    parser.add_argument("--rules-only", action="store_true", help="switch the detectors that learn off")
+    parser.add_argument(
+        "--rules-only", action="store_true", help="switch the detectors that learn off"
+    )
     return parser.parse_args(arguments)
 
 

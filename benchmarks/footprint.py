@@ -1,13 +1,16 @@
-"""What the recorded hour takes on disk: bytes of a record in each topic, and of a document in the store.
+"""What the recorded hour takes on disk: bytes of a record in each topic, and of a document in the
+store.
 
     python -m benchmarks.footprint [--json] [--store embedded]
 
-A real Kafka with four partitions and a worker of each stage; the hour of recorded traffic with its faults is played as fast as the broker takes it,
-and all of its events are stored too. When everything is worked off, the topics' logs are measured, and the store: the embedded one by the pages
-of each table and its indexes, Elasticsearch (`--store elasticsearch`, a real one) by what it says of its indices after a merge, without replicas.
+A real Kafka with four partitions and a worker of each stage; the hour of recorded traffic with its
+faults is played as fast as the broker takes it, and all of its events are stored too. When
+everything is worked off, the topics' logs are measured, and the store: the embedded one by the
+pages of each table and its indexes, Elasticsearch (`--store elasticsearch`, a real one) by what it
+says of its indices after a merge, without replicas.
 
-Records of the hour differ from each other as real ones do, which is what compression depends on; large batches compress better than those of quiet
-traffic.
+Records of the hour differ from each other as real ones do, which is what compression depends on;
+large batches compress better than those of quiet traffic.
 """
 
 import argparse
@@ -51,11 +54,19 @@ def measured(store: str, screen: Screen) -> tuple[Sizes, Sizes]:
             "sink": {"events": "all"},
             "alerting": {"receivers": [{"name": "log", "kind": "log"}]},
         }
-        client, file = None, Path(running.enter_context(tempfile.TemporaryDirectory())) / "sentinel.db"
+        client, file = (
+            None,
+            Path(running.enter_context(tempfile.TemporaryDirectory())) / "sentinel.db",
+        )
         if store == "elasticsearch":
             server = running.enter_context(ElasticServer())
             client = running.enter_context(Elasticsearch(server.url, request_timeout=120))
-            sections["store"] = {"kind": store, "urls": [server.url], "index_prefix": _PREFIX, "replicas": 0}
+            sections["store"] = {
+                "kind": store,
+                "urls": [server.url],
+                "index_prefix": _PREFIX,
+                "replicas": 0,
+            }
         else:
             sections["store"] = {"kind": store, "path": str(file)}
         installation = running.enter_context(installed(sections))
@@ -81,7 +92,9 @@ def _play(installation: Installation, stages: Stages, screen: Screen) -> None:
         if now != seen:
             seen, moved = now, time.monotonic()
         if time.monotonic() > deadline:
-            raise BenchmarkFailed(f"{seen[0]:,.0f} of {len(events):,} events are worked off after {_PATIENCE_S:g} s")
+            raise BenchmarkFailed(
+                f"{seen[0]:,.0f} of {len(events):,} events are worked off after {_PATIENCE_S:g} s"
+            )
         time.sleep(0.5)
 
 
@@ -93,11 +106,16 @@ def _in_file(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         for kind in Kind:
             (count,) = connection.execute(f"SELECT count(*) FROM {kind}").fetchone()
-            pages = "SELECT sum(pgsize) FROM dbstat WHERE name IN (SELECT name FROM sqlite_schema WHERE tbl_name = ?)"
+            pages = (
+                "SELECT sum(pgsize) FROM dbstat WHERE name IN (SELECT name FROM sqlite_schema WHERE"
+                " tbl_name = ?)"
+            )
             try:
                 (size,) = connection.execute(pages, (str(kind),)).fetchone()
             except sqlite3.OperationalError as why:
-                raise BenchmarkFailed(f"this SQLite does not tell what tables take ({why})") from why
+                raise BenchmarkFailed(
+                    f"this SQLite does not tell what tables take ({why})"
+                ) from why
             yield str(kind), (count, size)
 
 
@@ -105,7 +123,9 @@ def _in_elasticsearch(client: Elasticsearch) -> Iterator[tuple[str, tuple[int, i
     client.indices.forcemerge(index=f"{_PREFIX}*", max_num_segments=1)
     client.indices.refresh(index=f"{_PREFIX}*")
     for kind in Kind:
-        total = client.indices.stats(index=f"{_PREFIX}{kind}-*", metric=["store", "docs"])["_all"]["primaries"]
+        total = client.indices.stats(index=f"{_PREFIX}{kind}-*", metric=["store", "docs"])["_all"][
+            "primaries"
+        ]
         if total:
             yield str(kind), (total["docs"]["count"], total["store"]["size_in_bytes"])
 
@@ -118,7 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         epilog="Example: python -m benchmarks.footprint --json --store elasticsearch",
     )
     parser.add_argument("--json", action="store_true", help="print one object instead of tables")
-    parser.add_argument("--store", choices=("embedded", "elasticsearch"), default="embedded", help="which (embedded)")
+    parser.add_argument(
+        "--store",
+        choices=("embedded", "elasticsearch"),
+        default="embedded",
+        help="which (embedded)",
+    )
     options = parser.parse_args(arguments)
     screen, described = Screen(options.json), machine()
     end_in_order()
@@ -126,7 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         topics, documents = measured(options.store, screen)
     except (BenchmarkFailed, CannotStartElasticsearch) as why:
         sys.exit(f"benchmarks.footprint: {why}")
-    raw = statistics.fmean(len(event.to_bytes()) for event in scenario.events(1, time.time_ns() // 1000))
+    raw = statistics.fmean(
+        len(event.to_bytes()) for event in scenario.events(1, time.time_ns() // 1000)
+    )
     sheets = [_sheet("topic", topics), _sheet(f"document in {options.store}", documents)]
     whole: dict[str, Json] = {
         "topics": _told(topics),
@@ -145,7 +172,10 @@ def _told(sizes: Sizes) -> dict[str, Json]:
 
 
 def _sheet(what: str, sizes: Sizes) -> Sheet:
-    rows = [(name, f"{count:,}", f"{size:,}", f"{size / max(count, 1):,.1f}") for name, (count, size) in sizes.items()]
+    rows = [
+        (name, f"{count:,}", f"{size:,}", f"{size / max(count, 1):,.1f}")
+        for name, (count, size) in sizes.items()
+    ]
     return Sheet(f"The recorded hour by {what}", (what, "count", "bytes", "bytes each"), rows)
 
 

@@ -1,15 +1,20 @@
 """Producers that are not ours, and kill -9: do topics, store and API have what was sent?
 
-    python -m benchmarks.foreign [--json] [--events 480000] [--kills 20] [--clients java,librdkafka,...] [--seed 1]
+    python -m benchmarks.foreign [--json] [--events 480000] [--kills 20] [--clients
+    java,librdkafka,...] [--seed 1]
 
-The run of `benchmarks.exactness`, with a store, and filled by five clients of other people, each with its language's Avro library and its own
-defaults: Apache Kafka's Java client, librdkafka, Sarama, KafkaJS and kafka-python (`make foreign` installs them; librdkafka needs nothing more). Half
-of each one's applications are sent with the key `tenant/application`, which murmur2, CRC-32 and FNV-1a place in three ways; the other half without a
-key; and a tenant's applications are sent by all of them. So nearly every application comes to several lanes.
+The run of `benchmarks.exactness`, with a store, and filled by five clients of other people, each
+with its language's Avro library and its own defaults: Apache Kafka's Java client, librdkafka,
+Sarama, KafkaJS and kafka-python (`make foreign` installs them; librdkafka needs nothing more). Half
+of each one's applications are sent with the key `tenant/application`, which murmur2, CRC-32 and
+FNV-1a place in three ways; the other half without a key; and a tenant's applications are sent by
+all of them. So nearly every application comes to several lanes.
 
-A ledger is kept of what is handed to the clients: events, failures, tokens and cost of each bucket of each series, as whole numbers. With it are
-compared the buckets on the topic, the store's documents, and what the API answers, lanes added up. Everything else is compared as in the exactness
-run. Lanes wait for late events as long as clients may be apart, so that none is late. Exit status 0 only when nothing differs.
+A ledger is kept of what is handed to the clients: events, failures, tokens and cost of each bucket
+of each series, as whole numbers. With it are compared the buckets on the topic, the store's
+documents, and what the API answers, lanes added up. Everything else is compared as in the exactness
+run. Lanes wait for late events as long as clients may be apart, so that none is late. Exit status 0
+only when nothing differs.
 """
 
 import argparse
@@ -48,7 +53,9 @@ from topology.api.settings import ApiSettings
 LATENESS_S: Final = 240.0
 """Of event time, which runs an hour in the minutes of the run."""
 _BEFORE_S: Final = 60.0
-"""How much more than that the last event lies before the wall clock, so that an event of now closes its bucket."""
+"""How much more than that the last event lies before the wall clock, so that an event of now closes
+its bucket.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +70,34 @@ class Result:
     @property
     def is_exact(self) -> bool:
         """Whether nothing differs, and nothing was late."""
-        return self.verdict.is_exact and self.verdict.late == 0 and not any(tally.errors for tally in self.by_ledger)
+        return (
+            self.verdict.is_exact
+            and self.verdict.late == 0
+            and not any(tally.errors for tally in self.by_ledger)
+        )
 
     @property
     def numbers(self) -> dict[str, Json]:
         """As `--json` prints it."""
         told: dict[str, Json] = {
-            tally.what: {"compared": tally.compared, "wrong": tally.errors, "examples": tally.examples}
+            tally.what: {
+                "compared": tally.compared,
+                "wrong": tally.errors,
+                "examples": tally.examples,
+            }
             for tally in self.by_ledger
         }
-        return {**self.verdict.numbers, "events_in_ledger": self.events, "by_ledger": told, "exact": self.is_exact}
+        return {
+            **self.verdict.numbers,
+            "events_in_ledger": self.events,
+            "by_ledger": told,
+            "exact": self.is_exact,
+        }
 
 
-def plan_of(bootstrap: str, store: Path, events: int, kills: int, seed: int, prefix: str = "exactness.") -> Plan:
+def plan_of(
+    bootstrap: str, store: Path, events: int, kills: int, seed: int, prefix: str = "exactness."
+) -> Plan:
     """A plan whose store is a file that is made."""
     ended = time.time() - LATENESS_S - _BEFORE_S
     return Plan(
@@ -91,9 +113,15 @@ def plan_of(bootstrap: str, store: Path, events: int, kills: int, seed: int, pre
 
 
 def measure(plan: Plan, clients: Sequence[str], ledger: Ledger, say: Say) -> Result:
-    """Runs a plan that has a store on a broker that is there, and fills the ledger. Raises BenchmarkFailed when the run does not come to its end."""
+    """Runs a plan that has a store on a broker that is there, and fills the ledger. Raises
+    BenchmarkFailed when the run does not come to its end.
+    """
     assert plan.store is not None
-    ran = asyncio.run(run(plan, say, killed, lambda plan, rate: Sender(plan, rate, clients=clients, ledger=ledger)))
+    ran = asyncio.run(
+        run(
+            plan, say, killed, lambda plan, rate: Sender(plan, rate, clients=clients, ledger=ledger)
+        )
+    )
     kept = asyncio.run(compared(plan, plan.store, ()))
     verdict = judged(plan, ran, references(plan, say), kept)
     say(f"compares with the ledger of {ledger.events:,} events")
@@ -101,7 +129,9 @@ def measure(plan: Plan, clients: Sequence[str], ledger: Ledger, say: Say) -> Res
 
 
 def by_ledger(plan: Plan, ledger: Ledger) -> list[Tally]:
-    """What a run left on its topics, in its store, and what the API says of that, against the ledger. Raises what reading raises."""
+    """What a run left on its topics, in its store, and what the API says of that, against the
+    ledger. Raises what reading raises.
+    """
     assert plan.store is not None
     with Reader(plan.broker) as reader:
         on_topics = [comparing.buckets(plan, reader, ledger), comparing.misplaced(plan, reader)]
@@ -114,8 +144,12 @@ async def _kept(plan: Plan, settings: StoreSettings, ledger: Ledger) -> list[Tal
     assert store is not None
     await store.start()
     try:
-        async with serving(store, ApiSettings(port=0), Commands(plan.broker, plan.control_key)) as port:
-            by_api = await asyncio.to_thread(comparing.told, f"http://127.0.0.1:{port}", plan, ledger)
+        async with serving(
+            store, ApiSettings(port=0), Commands(plan.broker, plan.control_key)
+        ) as port:
+            by_api = await asyncio.to_thread(
+                comparing.told, f"http://127.0.0.1:{port}", plan, ledger
+            )
     finally:
         await store.close()
     return [by_store, by_api]
@@ -123,13 +157,21 @@ async def _kept(plan: Plan, settings: StoreSettings, ledger: Ledger) -> list[Tal
 
 def _sheet(result: Result, clients: Sequence[str]) -> Sheet:
     rows = [
-        (tally.what, f"{tally.compared:,}", f"{tally.missing:,}", f"{tally.unequal:,}", f"{tally.unexpected:,}")
+        (
+            tally.what,
+            f"{tally.compared:,}",
+            f"{tally.missing:,}",
+            f"{tally.unequal:,}",
+            f"{tally.unexpected:,}",
+        )
         for tally in result.by_ledger
     ]
     placed = ", ".join(f"{name} ({CLIENTS[name].partitioner})" for name in clients)
     wrong = " ".join(example for tally in result.by_ledger for example in tally.examples)
     note = f"{result.events:,} events of {placed}; with a key and without. {wrong}"
-    return Sheet("By the ledger", ("what", "compared", "missing", "unequal", "unexpected"), rows, note)
+    return Sheet(
+        "By the ledger", ("what", "compared", "missing", "unequal", "unexpected"), rows, note
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,7 +183,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.clients:
             if (why := CLIENTS[name].missing()) is not None:
                 raise BenchmarkFailed(why)
-        with tempfile.TemporaryDirectory(prefix="sentinel-foreign-") as folder, closing(KafkaServer()) as server:
+        with (
+            tempfile.TemporaryDirectory(prefix="sentinel-foreign-") as folder,
+            closing(KafkaServer()) as server,
+        ):
             server.start()
             store = Path(folder) / "sentinel.db"
             plan = plan_of(server.address, store, options.events, options.kills, options.seed)
@@ -149,18 +194,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BenchmarkFailed, CannotStartKafka) as why:
         sys.stderr.write(f"foreign: {why}\n")
         return 2
-    screen.results(described, [*sheets(result.verdict), _sheet(result, options.clients)], result.numbers)
+    screen.results(
+        described, [*sheets(result.verdict), _sheet(result, options.clients)], result.numbers
+    )
     return 0 if result.is_exact else 1
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.foreign", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.foreign", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--json", action="store_true", help="print one object instead of tables")
-    parser.add_argument("--events", type=int, default=480_000, help="events to send (default 480,000)")
+    parser.add_argument(
+        "--events", type=int, default=480_000, help="events to send (default 480,000)"
+    )
     parser.add_argument("--kills", type=int, default=20, help="SIGKILLs (default 20)")
     parser.add_argument("--seed", type=int, default=1, help="of traffic and deaths (default 1)")
     parser.add_argument(
-        "--clients", type=_names, default=tuple(CLIENTS), help=f"some of {', '.join(CLIENTS)} (default all)"
+        "--clients",
+        type=_names,
+        default=tuple(CLIENTS),
+        help=f"some of {', '.join(CLIENTS)} (default all)",
     )
     return parser.parse_args(arguments)
 
@@ -168,7 +222,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     if unknown := [name for name in names if name not in CLIENTS]:
-        raise argparse.ArgumentTypeError(f"there is no client {unknown[0]}; there are {', '.join(CLIENTS)}")
+        raise argparse.ArgumentTypeError(
+            f"there is no client {unknown[0]}; there are {', '.join(CLIENTS)}"
+        )
     return names
 
 

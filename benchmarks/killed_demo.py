@@ -1,13 +1,18 @@
-"""Kill -9 of any stage, the sink, the API or the store, ten times at random while the demo plays: is anything missing, doubled or different?
+"""Kill -9 of any stage, the sink, the API or the store, ten times at random while the demo plays:
+is anything missing, doubled or different?
 
-    python -m benchmarks.killed_demo [--json] [--store embedded|elasticsearch] [--kills 10] [--speed 60] [--seed 1] [--kafka host:port]
+    python -m benchmarks.killed_demo [--json] [--store embedded|elasticsearch] [--kills 10] [--speed
+    60] [--seed 1] [--kafka host:port]
 
-Plays the demo's hour twice on a real Kafka, with the embedded store or with a real Elasticsearch, which then is killed too: once in quiet, as fast
-as it goes, once while processes are killed in an order that a seeded lot decides. Compared are what the store has with what the topics hold (each
-document by id, to the byte), and with the quiet run: what each incident came to in the end, the steps on the way that are told (opened, escalated,
-resolved), and the messages. Steps between (`updated`) and the numbers of all steps are no part of it: two quiet runs differ there as well, since
-they depend on which of detect's lanes is heard first; `python -m benchmarks.exactness` holds them to the byte against one log. `delivered_again`
-counts messages that came once more under their id, as when alert dies between the answer and its record of it: a receiver knows them by the id.
+Plays the demo's hour twice on a real Kafka, with the embedded store or with a real Elasticsearch,
+which then is killed too: once in quiet, as fast as it goes, once while processes are killed in an
+order that a seeded lot decides. Compared are what the store has with what the topics hold (each
+document by id, to the byte), and with the quiet run: what each incident came to in the end, the
+steps on the way that are told (opened, escalated, resolved), and the messages. Steps between
+(`updated`) and the numbers of all steps are no part of it: two quiet runs differ there as well,
+since they depend on which of detect's lanes is heard first; `python -m benchmarks.exactness` holds
+them to the byte against one log. `delivered_again` counts messages that came once more under their
+id, as when alert dies between the answer and its record of it: a receiver knows them by the id.
 Exit status 0 only when nothing else differs.
 """
 
@@ -42,8 +47,9 @@ _ERRORS = (
 
 
 def numbers(quiet: Left, killed: Left) -> dict[str, Json]:
-    """As `--json` prints them. All of missing, unexpected, unequal, incidents_different, changes_different, messages_different and forged
-    must be 0."""
+    """As `--json` prints them. All of missing, unexpected, unequal, incidents_different,
+    changes_different, messages_different and forged must be 0.
+    """
     topics, store = killed.on_topics, killed.in_store
     return {
         "kills": killed.kills.total(),
@@ -69,9 +75,13 @@ def is_exact(told: dict[str, Json]) -> bool:
 
 
 def _last(left: Left) -> dict[str, Incident]:
-    """What each incident came to in the end, but for where that stands in the log and the how-manieth state it is."""
+    """What each incident came to in the end, but for where that stands in the log and the
+    how-manieth state it is.
+    """
     newest = {name: left.incidents[name, revision] for name, revision in sorted(left.incidents)}
-    return {name: replace(one, revision=0, lane=0, offset=0, ordinal=0) for name, one in newest.items()}
+    return {
+        name: replace(one, revision=0, lane=0, offset=0, ordinal=0) for name, one in newest.items()
+    }
 
 
 def _changes(left: Left) -> dict[str, list[tuple[str, str]]]:
@@ -84,7 +94,9 @@ def _changes(left: Left) -> dict[str, list[tuple[str, str]]]:
 
 
 def _messages(left: Left) -> Counter[tuple[str, str, str]]:
-    """What was said, and how often; an id is one message, and names the state that it tells of by its number."""
+    """What was said, and how often; an id is one message, and names the state that it tells of by
+    its number.
+    """
     return Counter((one.kind, one.severity, one.title) for one in left.messages.values())
 
 
@@ -94,7 +106,11 @@ def _different(quiet: Mapping[Any, object], killed: Mapping[Any, object]) -> int
 
 
 def _sheet(told: Mapping[str, Json]) -> Sheet:
-    return Sheet("The demo under kills", ("what", "seen"), [(name, str(value)) for name, value in told.items()])
+    return Sheet(
+        "The demo under kills",
+        ("what", "seen"),
+        [(name, str(value)) for name, value in told.items()],
+    )
 
 
 @contextmanager
@@ -123,17 +139,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end_in_order()
     try:
         with _kafka(options.kafka) as kafka, _elastic(options.store) as elastic:
-            # On a whole minute, so that buckets fall alike every time; the hour ended a while ago, so that no event is ahead of its arrival.
+            # On a whole minute, so that buckets fall alike every time; the hour ended a while ago,
+            # so that no event is ahead of its arrival.
             start = (time.time_ns() // 60_000_000_000 - DURATION_S // 60 - 3) * 60_000_000
             screen.say("the quiet run")
             quiet = asyncio.run(run(Play(kafka, start, options.seed, elastic=elastic), screen.say))
             if quiet.deaths or not quiet.incidents:
-                raise UserError(f"the quiet run was not quiet: {'; '.join(quiet.deaths) or 'no incident'}")
+                raise UserError(
+                    f"the quiet run was not quiet: {'; '.join(quiet.deaths) or 'no incident'}"
+                )
             screen.say(
-                f"{len(quiet.incidents)} states of incidents, {len(quiet.messages)} messages; the run with kills"
+                f"{len(quiet.incidents)} states of incidents, {len(quiet.messages)} messages; the"
+                " run with kills"
             )
             killed = asyncio.run(
-                run(Play(kafka, start, options.seed, options.speed, options.kills, elastic), screen.say)
+                run(
+                    Play(kafka, start, options.seed, options.speed, options.kills, elastic),
+                    screen.say,
+                )
             )
     except (UserError, CannotStartKafka, CannotStartElasticsearch) as why:
         sys.stderr.write(f"killed_demo: {why}\n")
@@ -148,11 +171,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.killed_demo", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
-    parser.add_argument("--store", choices=("embedded", ELASTICSEARCH), default="embedded", help="(embedded)")
+    parser.add_argument(
+        "--store", choices=("embedded", ELASTICSEARCH), default="embedded", help="(embedded)"
+    )
     parser.add_argument("--kills", type=int, default=10, help="SIGKILLs (10)")
-    parser.add_argument("--speed", type=float, default=60.0, help="times real time, of the run with kills (60)")
+    parser.add_argument(
+        "--speed", type=float, default=60.0, help="times real time, of the run with kills (60)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the hour and of the kills (1)")
-    parser.add_argument("--kafka", help="host:port of a Kafka to use, in plain text; without it one is started")
+    parser.add_argument(
+        "--kafka", help="host:port of a Kafka to use, in plain text; without it one is started"
+    )
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,6 @@
-"""One playing of the demo's hour on a real Kafka with store and API, while processes are killed, and everything that it left behind."""
+"""One playing of the demo's hour on a real Kafka with store and API, while processes are killed,
+and everything that it left behind.
+"""
 
 import asyncio
 import contextlib
@@ -56,7 +58,9 @@ class Play:
 
     kafka: str
     start: int
-    """Event time of the hour's beginning, µs: with the same one, the same incidents have the same ids."""
+    """Event time of the hour's beginning, µs: with the same one, the same incidents have the same
+    ids.
+    """
     seed: int = 1
     speed: float | None = None
     """Times real time; None as fast as the broker takes it."""
@@ -88,7 +92,9 @@ class Left:
     """What the supervisor said of those that died by themselves."""
 
 
-def schedule(victims: Sequence[str], kills: int, seconds: float, seed: int) -> list[tuple[float, str]]:
+def schedule(
+    victims: Sequence[str], kills: int, seconds: float, seed: int
+) -> list[tuple[float, str]]:
     """Who dies, and after how many seconds, in order; with as many kills as victims each dies once.
 
     >>> schedule("abc", 3, 60.0, 1) == schedule("abc", 3, 60.0, 1), sorted(name for _, name in schedule("abc", 3, 60.0, 1))
@@ -116,16 +122,27 @@ async def run(plan: Play, say: Say) -> Left:
 
 
 def _other_store(server: ElasticServer | None) -> tuple[StoreSettings | None, dict[str, str]]:
-    """The store, and the environment that names it, where it is not the embedded one. Each playing has indices of its own."""
+    """The store, and the environment that names it, where it is not the embedded one. Each playing
+    has indices of its own.
+    """
     if server is None:
         return None, {}
     prefix = f"killed-{secrets.token_hex(4)}-"
-    store = StoreSettings(StoreKind.ELASTICSEARCH, urls=(server.url,), index_prefix=prefix, replicas=0)
-    environment = {"KIND": ELASTICSEARCH, "URLS": json.dumps([server.url]), "INDEX_PREFIX": prefix, "REPLICAS": "0"}
+    store = StoreSettings(
+        StoreKind.ELASTICSEARCH, urls=(server.url,), index_prefix=prefix, replicas=0
+    )
+    environment = {
+        "KIND": ELASTICSEARCH,
+        "URLS": json.dumps([server.url]),
+        "INDEX_PREFIX": prefix,
+        "REPLICAS": "0",
+    }
     return store, {f"SENTINEL_STORE__{name}": value for name, value in environment.items()}
 
 
-async def _supervised(plan: Play, here: Installation, kept: StoreSettings, inbox: WebhookInbox, say: Say) -> Left:
+async def _supervised(
+    plan: Play, here: Installation, kept: StoreSettings, inbox: WebhookInbox, say: Say
+) -> Left:
     killing = _Killing(say, plan.elastic)
     supervisor = Supervisor(here.children(inbox), killing.told)
     running = asyncio.create_task(supervisor.run())
@@ -189,14 +206,18 @@ async def _pid(supervisor: Supervisor, name: str) -> int:
         await asyncio.sleep(0.05)
 
 
-async def _played(plan: Play, here: Installation, supervisor: Supervisor, killing: _Killing) -> None:
+async def _played(
+    plan: Play, here: Installation, supervisor: Supervisor, killing: _Killing
+) -> None:
     """Everything sent, everybody killed who is to be, all back, and nothing left to do."""
     hour = await asyncio.to_thread(events, plan.seed, plan.start)
     found, ended = Found((), lambda *_: None), threading.Event()
     following = asyncio.create_task(asyncio.to_thread(followed, here.broker, found, ended))
     seconds = 20.0 if plan.speed is None else DURATION_S / plan.speed
     try:
-        dying = asyncio.create_task(killing.run(supervisor, schedule(plan.victims, plan.kills, seconds, plan.seed)))
+        dying = asyncio.create_task(
+            killing.run(supervisor, schedule(plan.victims, plan.kills, seconds, plan.seed))
+        )
         await asyncio.to_thread(_send, here.broker, hour, plan.speed)
         await dying
         await _until_ready(here)
@@ -220,7 +241,9 @@ async def _until_ready(here: Installation) -> None:
             for port in here.ports.values():
                 await until_answering(f"http://127.0.0.1:{port}/ready")
     except TimeoutError:
-        raise UserError(f"not everything is ready after {_READY_S:g} s; the logs are in {here.logs}") from None
+        raise UserError(
+            f"not everything is ready after {_READY_S:g} s; the logs are in {here.logs}"
+        ) from None
 
 
 async def _stored(here: Installation, store: StoreSettings) -> Documents:

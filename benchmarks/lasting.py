@@ -1,7 +1,8 @@
 """Outages that last: no incident may be resolved while one goes on, and its end may open none.
 
-Drives the pure programs of detect and correlate on virtual time: two lanes of telemetry, one of anomalies, ordinary traffic, an outage, and
-ordinary traffic again. Workers append ticks as the shell would.
+Drives the pure programs of detect and correlate on virtual time: two lanes of telemetry, one of
+anomalies, ordinary traffic, an outage, and ordinary traffic again. Workers append ticks as the
+shell would.
 
     python -m benchmarks.lasting --json
 """
@@ -21,7 +22,14 @@ from aiokafka.partitioner import murmur2
 
 from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import DetectionSettings
-from schemas.records import Incident, IncidentChange, IncidentState, Operation, Status, TelemetryEvent
+from schemas.records import (
+    Incident,
+    IncidentChange,
+    IncidentState,
+    Operation,
+    Status,
+    TelemetryEvent,
+)
 from schemas.secrets import Secret
 from streams.control.records import TICK
 from streams.lane.outgoing import Outgoing
@@ -78,7 +86,9 @@ class Outage:
     resolved_early: bool = False
     opened_on_recovery: int = 0
     resolved_after_s: float | None = None
-    """From the end of the outage to the last incident's; None when one is still open half an hour later."""
+    """From the end of the outage to the last incident's; None when one is still open half an hour
+    later.
+    """
     new_level_told: int = 0
     no_data_told: int = 0
     records: int = 0
@@ -95,7 +105,9 @@ class _Log:
     offset: int = 0
 
     def appends(
-        self, records: Sequence[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]], at_ms: int
+        self,
+        records: Sequence[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]],
+        at_ms: int,
     ) -> list[Outgoing]:
         stored = []
         for key, value, headers in records:
@@ -105,24 +117,38 @@ class _Log:
 
     def passes(self, at_ms: int) -> list[Outgoing]:
         """Nothing came: a tick, if the lane wants one."""
-        return self.appends([(None, None, ((TICK, b"1"),))], at_ms) if self.program.wants_ticks else []
+        return (
+            self.appends([(None, None, ((TICK, b"1"),))], at_ms) if self.program.wants_ticks else []
+        )
 
 
 class _World:
-    """Both stages, and the incidents that came of it: (append time in s from the beginning, record)."""
+    """Both stages, and the incidents that came of it: (append time in s from the beginning,
+    record).
+    """
 
     def __init__(self) -> None:
         self.incidents: list[tuple[float, Incident]] = []
         self._waiting: deque[tuple[int, Sequence[Sequence[TelemetryEvent]]]] = deque()
         versions = {"0": DetectionSettings()}
         self._detect = [
-            _Log(_NAMES.telemetry, lane, detect_lane(lane, _LIMITS, _NAMES, Secret("k"), versions).program)
+            _Log(
+                _NAMES.telemetry,
+                lane,
+                detect_lane(lane, _LIMITS, _NAMES, Secret("k"), versions).program,
+            )
             for lane in (0, 1)
         ]
-        self._correlate = _Log(_NAMES.anomalies, 0, correlate_lane(0, CorrelationSettings(), _NAMES).program)
+        self._correlate = _Log(
+            _NAMES.anomalies, 0, correlate_lane(0, CorrelationSettings(), _NAMES).program
+        )
 
-    def passes(self, second: float, events: Sequence[Sequence[TelemetryEvent]], *, is_read: bool) -> None:
-        """A bucket's events by lane; while detect stands still (not `is_read`), they wait with the times at which Kafka took them."""
+    def passes(
+        self, second: float, events: Sequence[Sequence[TelemetryEvent]], *, is_read: bool
+    ) -> None:
+        """A bucket's events by lane; while detect stands still (not `is_read`), they wait with the
+        times at which Kafka took them.
+        """
         at_ms = _START_MS + round(second * 1000)
         self._waiting.append((at_ms, events))
         made: list[Outgoing] = []
@@ -152,15 +178,22 @@ def outage(name: str, hours: float, seed: int = 1) -> Outage:
     rng, numbers = np.random.default_rng(seed), itertools.count()
     for second in range(0, end + AFTER_S, BUCKET_S):
         is_on = begin <= second < end
-        silent = kind.silent if is_on and second >= begin + kind.silent_after * (end - begin) else ""
-        events = [list(_events(lane, second, kind if is_on else Kind(), silent, rng, numbers)) for lane in (0, 1)]
+        silent = (
+            kind.silent if is_on and second >= begin + kind.silent_after * (end - begin) else ""
+        )
+        events = [
+            list(_events(lane, second, kind if is_on else Kind(), silent, rng, numbers))
+            for lane in (0, 1)
+        ]
         # The world is told of a bucket's events when it is over.
         stands = kind.detect_stops and is_on and second >= begin + 300
         world.passes(second + BUCKET_S, events, is_read=not stands)
     return _judged(told, world.incidents, begin, end)
 
 
-def _judged(told: Outage, incidents: Sequence[tuple[float, Incident]], begin: float, end: float) -> Outage:
+def _judged(
+    told: Outage, incidents: Sequence[tuple[float, Incident]], begin: float, end: float
+) -> Outage:
     states: dict[str, IncidentState] = {}
     last = end
     for at, incident in incidents:
@@ -181,7 +214,12 @@ def _judged(told: Outage, incidents: Sequence[tuple[float, Incident]], begin: fl
 
 
 def _events(
-    lane: int, second: int, kind: Kind, silent: str, rng: np.random.Generator, numbers: Iterator[int]
+    lane: int,
+    second: int,
+    kind: Kind,
+    silent: str,
+    rng: np.random.Generator,
+    numbers: Iterator[int],
 ) -> Iterator[TelemetryEvent]:
     """Calls of one bucket of one lane: two models of one application, about four calls each."""
     if silent == "everything" or (silent == "lane" and lane == 0):
@@ -216,7 +254,9 @@ def _key(application: str) -> bytes:
 
 def _application_of(lane: int) -> str:
     names = (f"shop-{number}" for number in itertools.count())
-    return next(name for name in names if (murmur2(_key(name)) & 0x7FFFFFFF) % _LIMITS.partitions == lane)
+    return next(
+        name for name in names if (murmur2(_key(name)) & 0x7FFFFFFF) % _LIMITS.partitions == lane
+    )
 
 
 APPLICATIONS: Final = (_application_of(0), _application_of(1))
@@ -224,11 +264,19 @@ APPLICATIONS: Final = (_application_of(0), _application_of(1))
 
 
 def main() -> int:
-    """Prints what was said; status 1 when an outage was not found, resolved early, or opened something when it was over."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Prints what was said; status 1 when an outage was not found, resolved early, or opened
+    something when it was over.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--hours", type=float, nargs="+", default=list(HOURS), help="how long each outage lasts")
-    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), help="which outages")
+    parser.add_argument(
+        "--hours", type=float, nargs="+", default=list(HOURS), help="how long each outage lasts"
+    )
+    parser.add_argument(
+        "--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), help="which outages"
+    )
     asked = parser.parse_args()
     runs = [(name, hours) for hours in sorted(asked.hours, reverse=True) for name in asked.kinds]
     with ProcessPoolExecutor(2) as pool:

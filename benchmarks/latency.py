@@ -1,17 +1,22 @@
 """From an event to the receiver of its message: all stages, at a steady rate.
 
-    python -m benchmarks.latency [--json] [--through webhook|pagerduty] [--rate 10000] [--seconds 60] [--warm-up 15]
+    python -m benchmarks.latency [--json] [--through webhook|pagerduty] [--rate 10000] [--seconds
+    60] [--warm-up 15]
 
-A real Kafka, one real process for each stage under the supervisor, a sender and a receiver in processes of their own, all on this machine. The sender
-keeps to a schedule that it cannot shift, so an event that it sends late counts from when it was due. Some events are marked: they break a rule at
-once, each under an application that is its alone, so that each makes an incident and a message of its own.
+A real Kafka, one real process for each stage under the supervisor, a sender and a receiver in
+processes of their own, all on this machine. The sender keeps to a schedule that it cannot shift, so
+an event that it sends late counts from when it was due. Some events are marked: they break a rule
+at once, each under an application that is its alone, so that each makes an incident and a message
+of its own.
 
-Latency is from the moment at which a marked event was due to the moment at which the receiver read the request about it. Events of the warm-up are
-sent like the others and left out of the percentiles. Detection is that of the package and the one rule.
+Latency is from the moment at which a marked event was due to the moment at which the receiver read
+the request about it. Events of the warm-up are sent like the others and left out of the
+percentiles. Detection is that of the package and the one rule.
 
-Through a webhook about ten events a second are marked, and nothing is stored but in Kafka. Through PagerDuty the receiver has the shape of its Events
-API v2 and checks what comes; less than two events a second are marked, since PagerDuty takes 120 calls a minute, for four minutes; and the sink runs
-with the embedded store, on this machine's disk.
+Through a webhook about ten events a second are marked, and nothing is stored but in Kafka. Through
+PagerDuty the receiver has the shape of its Events API v2 and checks what comes; less than two
+events a second are marked, since PagerDuty takes 120 calls a minute, for four minutes; and the sink
+runs with the embedded store, on this machine's disk.
 """
 
 import argparse
@@ -52,7 +57,9 @@ _SETTLE_S: Final = 15.0
 """Seconds that messages have to arrive after the last event."""
 
 _START_S: Final = 60.0
-"""Seconds that the sender may take beyond its schedule: its start, and the encoding of what it will send."""
+"""Seconds that the sender may take beyond its schedule: its start, and the encoding of what it will
+send.
+"""
 
 PARTS: Final = (
     "due to telemetry (sender)",
@@ -93,7 +100,9 @@ class Run:
         """When the first message about each marked event arrived, µs."""
         arrivals: dict[int, int] = {}
         for message in self.received:
-            arrivals[message.scheduled] = min(message.at, arrivals.get(message.scheduled, message.at))
+            arrivals[message.scheduled] = min(
+                message.at, arrivals.get(message.scheduled, message.at)
+            )
         return arrivals
 
     @property
@@ -113,17 +122,33 @@ def run(through: Through, rate: float, seconds: float, warm_up_s: float, screen:
     ):
         installation.publish(DETECTION)
         with supervised(installation, way.stages, screen) as stages:
-            screen.note(f"all stages are ready; sending {rate:,.0f} events/s for {warm_up_s + seconds:.0f} s")
-            return _measured(through, _traffic(way, rate, warm_up_s + seconds), warm_up_s, receiver, stages, screen)
+            screen.note(
+                f"all stages are ready; sending {rate:,.0f} events/s for"
+                f" {warm_up_s + seconds:.0f} s"
+            )
+            return _measured(
+                through,
+                _traffic(way, rate, warm_up_s + seconds),
+                warm_up_s,
+                receiver,
+                stages,
+                screen,
+            )
 
 
 def _traffic(way: Way, rate: float, seconds: float) -> Traffic:
-    # Not a divisor of any rhythm of ours: bucket closes, flushes and ticks meet the marked events at every phase.
+    # Not a divisor of any rhythm of ours: bucket closes, flushes and ticks meet the marked events
+    # at every phase.
     return Traffic(rate, seconds, max(1, round(rate / way.marked_per_s) - 3), POPULATION)
 
 
 def _measured(
-    through: Through, traffic: Traffic, warm_up_s: float, receiver: MessageReceiver, stages: Stages, screen: Screen
+    through: Through,
+    traffic: Traffic,
+    warm_up_s: float,
+    receiver: MessageReceiver,
+    stages: Stages,
+    screen: Screen,
 ) -> Run:
     installation, which = stages.installation, WAYS[through].stages
     pids = {**stages.pids(), "broker": installation.server.pid, "receiver": receiver.pid}
@@ -136,8 +161,12 @@ def _measured(
     received = _settled(receiver, len(played.marked), stages)
     screen.note("reading the topics back")
     names = installation.names
-    stamps = marked(installation.broker, [names.telemetry, names.anomalies, names.incidents, names.notifications])
-    # The sender begins to count when it has made what it sends; the others have little to do until then.
+    stamps = marked(
+        installation.broker,
+        [names.telemetry, names.anomalies, names.incidents, names.notifications],
+    )
+    # The sender begins to count when it has made what it sends; the others have little to do until
+    # then.
     shares = {name: used[name].cpu_s / played.wall_s for name in (*which, "broker", "receiver")}
     shares["sender"] = played.cpu_s / played.wall_s
     return Run(
@@ -148,7 +177,9 @@ def _measured(
         stamps=stamps,
         shares=shares,
         rhythms={stage: Rhythm.between(scrapes[stage], after[stage]) for stage in STAGES},
-        sinking=Sinking.between(scrapes[SINK], after[SINK], played.wall_s) if SINK in which else None,
+        sinking=(
+            Sinking.between(scrapes[SINK], after[SINK], played.wall_s) if SINK in which else None
+        ),
         pss_mb=pss_mb,
     )
 
@@ -179,14 +210,20 @@ def _scrapes(stages: Stages) -> dict[str, Scrape]:
 
 
 def hops(run: Run, names: TopicNames) -> dict[str, list[float]]:
-    """How long each part of the way took, ms, for the counted events whose message arrived. Topics stamp whole milliseconds."""
+    """How long each part of the way took, ms, for the counted events whose message arrived. Topics
+    stamp whole milliseconds.
+    """
     arrivals = run.arrivals
     parts: dict[str, list[float]] = {part: [] for part in PARTS}
     topics = (names.telemetry, names.anomalies, names.incidents, names.notifications)
     for moment in run.counted:
         if moment not in arrivals:
             continue
-        passed = [moment / 1000, *(float(run.stamps[topic][moment]) for topic in topics), arrivals[moment] / 1000]
+        passed = [
+            moment / 1000,
+            *(float(run.stamps[topic][moment]) for topic in topics),
+            arrivals[moment] / 1000,
+        ]
         for part, begin, end in zip(PARTS, passed, passed[1:], strict=False):
             parts[part].append(end - begin)
     return parts
@@ -194,14 +231,24 @@ def hops(run: Run, names: TopicNames) -> dict[str, list[float]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.latency", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--json", action="store_true", help="print one object instead of tables")
     parser.add_argument(
-        "--through", type=Through, choices=list(Through), default=Through.WEBHOOK, help="who receives (webhook)"
+        "--through",
+        type=Through,
+        choices=list(Through),
+        default=Through.WEBHOOK,
+        help="who receives (webhook)",
     )
     parser.add_argument("--rate", type=float, default=10_000, help="events per second (10,000)")
-    parser.add_argument("--seconds", type=float, help="for how long is measured (60; 240 through pagerduty)")
-    parser.add_argument("--warm-up", type=float, default=15, help="seconds of the same before that (15)")
+    parser.add_argument(
+        "--seconds", type=float, help="for how long is measured (60; 240 through pagerduty)"
+    )
+    parser.add_argument(
+        "--warm-up", type=float, default=15, help="seconds of the same before that (15)"
+    )
     options = parser.parse_args(arguments)
     screen, described = Screen(options.json), machine()
     end_in_order()
@@ -213,7 +260,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BenchmarkFailed as why:
         sys.exit(f"benchmarks.latency: {why}")
     parts = hops(seen, TopicNames(Broker().topic_prefix))
-    screen.results(described, list(_sheets(seen, parts, options.rate)), _whole(seen, parts, options.rate))
+    screen.results(
+        described, list(_sheets(seen, parts, options.rate)), _whole(seen, parts, options.rate)
+    )
 
 
 def _whole(seen: Run, parts: Mapping[str, Sequence[float]], rate: float) -> dict[str, Json]:
@@ -233,7 +282,10 @@ def _whole(seen: Run, parts: Mapping[str, Sequence[float]], rate: float) -> dict
         "sink": None if seen.sinking is None else asdict(seen.sinking),
         "stages_pss_mb": round(seen.pss_mb),
         "hops": {
-            part: {"p50_ms": round(percentile(times, 0.5), 1), "p99_ms": round(percentile(times, 0.99), 1)}
+            part: {
+                "p50_ms": round(percentile(times, 0.5), 1),
+                "p99_ms": round(percentile(times, 0.99), 1),
+            }
             for part, times in parts.items()
         },
     }
@@ -253,17 +305,24 @@ def _sheets(seen: Run, parts: Mapping[str, Sequence[float]], rate: float) -> Ite
             ),
             ("goal", str(way.goal_p50_ms), str(way.goal_p99_ms), "", "", "", "0"),
         ],
-        f"the sender was at most {seen.played.worst_lag_s * 1000:.0f} ms behind its schedule, which counts as latency",
+        f"the sender was at most {seen.played.worst_lag_s * 1000:.0f} ms behind its schedule, which"
+        " counts as latency",
     )
     yield Sheet(
         "Where the time goes",
         ("part of the way", "p50 ms", "p99 ms", "max ms"),
-        [(part, *(f"{percentile(times, share):.0f}" for share in (0.5, 0.99, 1.0))) for part, times in parts.items()],
+        [
+            (part, *(f"{percentile(times, share):.0f}" for share in (0.5, 0.99, 1.0)))
+            for part, times in parts.items()
+        ],
     )
     yield Sheet(
         "CPU while events were sent",
         ("process", "of one CPU", "steps", "records / step", "flushes", "ms / flush"),
-        [(name, f"{share:.1%}", *_cells(seen.rhythms.get(name))) for name, share in seen.shares.items()],
+        [
+            (name, f"{share:.1%}", *_cells(seen.rhythms.get(name)))
+            for name, share in seen.shares.items()
+        ],
         f"the stages together took {seen.pss_mb:,.0f} MB (PSS)" + _told(seen.sinking),
     )
 
@@ -271,7 +330,10 @@ def _sheets(seen: Run, parts: Mapping[str, Sequence[float]], rate: float) -> Ite
 def _told(sinking: Sinking | None) -> str:
     if sinking is None:
         return ""
-    return f"; the sink stored {sinking.documents_per_s:g} documents/s in {sinking.writes:,} writes of {sinking.write_ms:g} ms"
+    return (
+        f"; the sink stored {sinking.documents_per_s:g} documents/s in {sinking.writes:,} writes of"
+        f" {sinking.write_ms:g} ms"
+    )
 
 
 def _cells(rhythm: Rhythm | None) -> tuple[str, ...]:

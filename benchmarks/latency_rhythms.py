@@ -21,7 +21,10 @@ class Rhythm:
         def gained(name: str) -> float:
             return after[name] - before[name]
 
-        steps, flushes = gained("sentinel_step_records_count"), gained("sentinel_flush_seconds_count")
+        steps, flushes = (
+            gained("sentinel_step_records_count"),
+            gained("sentinel_flush_seconds_count"),
+        )
         return Rhythm(
             round(gained("sentinel_step_records_sum") / max(steps, 1), 1),
             int(steps),
@@ -39,7 +42,9 @@ class Sinking:
     write_ms: float
     """Of one batch, on average, until it was durable."""
     lag: int
-    """Records that it had not stored at its last commit; the marks that end transactions count, one for each partition of aggregates."""
+    """Records that it had not stored at its last commit; the marks that end transactions count, one
+    for each partition of aggregates.
+    """
 
     @staticmethod
     def between(before: Scrape, after: Scrape, seconds: float) -> "Sinking":

@@ -1,4 +1,6 @@
-"""The ways out that latency is measured through: who receives, what runs, how many messages a second the receiver may be sent."""
+"""The ways out that latency is measured through: who receives, what runs, how many messages a
+second the receiver may be sent.
+"""
 
 import base64
 import secrets
@@ -40,7 +42,9 @@ class Way:
     goal_p99_ms: int
 
     def sections(self, kind: Through, url: str, folder: Path) -> Mapping[str, Mapping[str, object]]:
-        """The settings for a receiver at this address, and a store in this folder where the sink runs."""
+        """The settings for a receiver at this address, and a store in this folder where the sink
+        runs.
+        """
         receiver = {
             "name": "benchmark",
             "kind": str(kind),
@@ -50,7 +54,11 @@ class Way:
             "send_resolved": False,
             "pages_per_hour": None,
         }
-        store = {"store": {"kind": "embedded", "path": str(folder / "sentinel.db")}} if SINK in self.stages else {}
+        store = (
+            {"store": {"kind": "embedded", "path": str(folder / "sentinel.db")}}
+            if SINK in self.stages
+            else {}
+        )
         return {"alerting": {"receivers": [receiver]}, **store}
 
 
@@ -66,7 +74,8 @@ WAYS: Final[Mapping[Through, Way]] = MappingProxyType(
             goal_p50_ms=150,
             goal_p99_ms=500,
         ),
-        # PagerDuty takes 120 calls a minute for one key, and alert sends no more: above two a second, messages would wait for their turn.
+        # PagerDuty takes 120 calls a minute for one key, and alert sends no more: above two a
+        # second, messages would wait for their turn.
         Through.PAGERDUTY: Way(
             answering=pagerduty,
             path="/v2/enqueue",

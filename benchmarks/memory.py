@@ -2,9 +2,10 @@
 
     python -m benchmarks.memory [--json] [--seconds 20]
 
-A real Kafka with four partitions, and every process that `sentinel standalone` starts: its own, a worker of each stage, the sink, and the API with
-the page. Nothing is sent. Once the workers are ready and `--seconds` have passed, the kernel is asked for each process's proportional set size (PSS:
-a page that several processes share counts once over all of them). The broker is not in it.
+A real Kafka with four partitions, and every process that `sentinel standalone` starts: its own, a
+worker of each stage, the sink, and the API with the page. Nothing is sent. Once the workers are
+ready and `--seconds` have passed, the kernel is asked for each process's proportional set size
+(PSS: a page that several processes share counts once over all of them). The broker is not in it.
 """
 
 import argparse
@@ -31,9 +32,13 @@ _PORTS_TRIED: Final = 20
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
-    parser.add_argument("--seconds", type=float, default=20.0, help="rest before memory is asked for (20)")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="rest before memory is asked for (20)"
+    )
     options = parser.parse_args(arguments)
     screen, described = Screen(options.json), machine()
     end_in_order()
@@ -53,14 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"benchmarks.memory: {why}")
     total = round(sum(found.values()))
     rows = [(name, f"{mb:.0f}", "") for name, mb in found.items()]
-    sheet = Sheet("Memory at rest", ("process", "PSS MB", "goal"), [*rows, ("all", f"{total}", f"{GOAL_MB}")])
+    sheet = Sheet(
+        "Memory at rest", ("process", "PSS MB", "goal"), [*rows, ("all", f"{total}", f"{GOAL_MB}")]
+    )
     processes: dict[str, Json] = {name: round(mb, 1) for name, mb in found.items()}
     screen.results(described, [sheet], {"pss_mb": total, "processes": processes})
 
 
 def _free_ports(count: int) -> int:
     """The first of so many neighbouring ports that nobody listens on."""
-    taken = {connection.laddr.port for connection in psutil.net_connections("tcp") if connection.laddr}
+    taken = {
+        connection.laddr.port for connection in psutil.net_connections("tcp") if connection.laddr
+    }
     for _ in range(_PORTS_TRIED):
         first = free_port()
         if not taken & set(range(first, first + count)):
@@ -73,10 +82,15 @@ def _measured(installation: Installation, ports: Sequence[int], rest_s: float) -
     with (installation.folder / "standalone.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=installation.folder)
     try:
-        wait_until(lambda: all(is_ready(port) for port in ports), _READY_S, "the workers are not ready")
+        wait_until(
+            lambda: all(is_ready(port) for port in ports), _READY_S, "the workers are not ready"
+        )
         time.sleep(rest_s)
         whole = psutil.Process(process.pid)
-        return {_name(one): shared_out_mb([one.pid]) or 0.0 for one in [whole, *whole.children(recursive=True)]}
+        return {
+            _name(one): shared_out_mb([one.pid]) or 0.0
+            for one in [whole, *whole.children(recursive=True)]
+        }
     finally:
         process.terminate()
         process.wait()

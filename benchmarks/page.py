@@ -2,12 +2,14 @@
 
     python -m benchmarks.page [--json] [--anomalies 100000] [--times 20]
 
-An embedded store is filled with anomalies of a day, an incident for every twenty, two messages for each incident, and buckets of 48 series, three
-of which have the whole day. API, page and browser (Debian's Chromium without a screen) share the machine.
+An embedded store is filled with anomalies of a day, an incident for every twenty, two messages for
+each incident, and buckets of 48 series, three of which have the whole day. API, page and browser
+(Debian's Chromium without a screen) share the machine.
 
-A view's time is from the start of the navigation to the frame after it has all that it shows, its own data and what stands around it, with the files
-in the browser's cache; the first view's is without them. A filter's time is from the click to the frame after the list is there. The store holds two
-tenants; what is measured is the larger one's.
+A view's time is from the start of the navigation to the frame after it has all that it shows, its
+own data and what stands around it, with the files in the browser's cache; the first view's is
+without them. A filter's time is from the click to the frame after the list is there. The store
+holds two tenants; what is measured is the larger one's.
 """
 
 import argparse
@@ -148,18 +150,30 @@ def _told(number: int, tenant: str, at: int, chance: random.Random) -> Iterator[
     yield of(Kind.INCIDENT, made)
     for each in range(2):
         moment = at + (each + 1) * SECOND
-        yield of(Kind.NOTIFICATION, notification(number * 2 + each, tenant, incident_id=made.id, at=moment))
+        yield of(
+            Kind.NOTIFICATION,
+            notification(number * 2 + each, tenant, incident_id=made.id, at=moment),
+        )
 
 
 def _series(tenant: str, application: str, model: str, end: int) -> Iterator[Document]:
     bucket = 10 * SECOND
     # Three series of a whole day, an hour of the others.
-    for number in range(_DAY // bucket if (tenant, application) == ("acme", "application-1") else 360):
+    for number in range(
+        _DAY // bucket if (tenant, application) == ("acme", "application-1") else 360
+    ):
         begin = end - (number + 1) * bucket
         begin -= begin % bucket
         yield of(
             Kind.AGGREGATE,
-            aggregate(number, tenant, model, application=application, window_start=begin, window_end=begin + bucket),
+            aggregate(
+                number,
+                tenant,
+                model,
+                application=application,
+                window_start=begin,
+                window_end=begin + bucket,
+            ),
         )
 
 
@@ -178,20 +192,27 @@ async def run(anomalies: int, times: int, screen: Screen) -> Seen:
             screen.note(f"{name}: {percentile(seen.views[name], 0.5):.0f} ms (p50)")
         await _timed(page, views["now"])
         for _ in range(max(1, times // 4)):
-            seen.filters += [float(await page.evaluate(_FILTER, list(change))) for change in FILTERS]
+            seen.filters += [
+                float(await page.evaluate(_FILTER, list(change))) for change in FILTERS
+            ]
         screen.note(f"filters: {percentile(seen.filters, 0.5):.0f} ms (p50)")
         for scheme in ("light", "dark"):
             looked = await (await _context(chromium, address, scheme)).new_page()
             for name, path in views.items():
                 await _timed(looked, path)
-                seen.axe += [f"{name}, {scheme}: {one['rule']}" for one in await browser.violations(looked)]
+                seen.axe += [
+                    f"{name}, {scheme}: {one['rule']}" for one in await browser.violations(looked)
+                ]
         return seen
 
 
 @asynccontextmanager
 async def _served(anomalies: int, screen: Screen) -> AsyncIterator[tuple[str, Mapping[str, str]]]:
     end = time.time_ns() // 1000 - 10 * SECOND
-    with EmbeddedBroker() as embedded, tempfile.TemporaryDirectory(prefix="sentinel-page-") as folder:
+    with (
+        EmbeddedBroker() as embedded,
+        tempfile.TemporaryDirectory(prefix="sentinel-page-") as folder,
+    ):
         broker = Broker(bootstrap_servers=embedded.address, embedded=True)
         make_topics(broker, Lanes(partitions=EMBEDDED_PARTITIONS))
         store = EmbeddedStore(str(Path(folder) / "store.db"), 5.0)
@@ -206,17 +227,25 @@ async def _served(anomalies: int, screen: Screen) -> AsyncIterator[tuple[str, Ma
                     await store.write(batch)
                     batch.clear()
             await store.write(batch)
-            screen.note(f"{stored + len(batch):,} documents are stored, {anomalies:,} of them anomalies")
+            screen.note(
+                f"{stored + len(batch):,} documents are stored, {anomalies:,} of them anomalies"
+            )
             some = anomalies // 2 // 20 * 20
             views = {
                 "now": "/?tenant=acme",
                 "incident": f"/incidents/acme/{some:032x}",
                 "anomaly": f"/anomalies/acme/{anomalies - 50:032x}",
-                "explore": "/explore?tenant=acme&application=application-1&model=model-1&metric=latency&range=1+h",
-                "explore 24 h": "/explore?tenant=acme&application=application-1&model=model-1&metric=cost&range=24+h",
+                "explore": (
+                    "/explore?tenant=acme&application=application-1&model=model-1&metric=latency&range=1+h"
+                ),
+                "explore 24 h": (
+                    "/explore?tenant=acme&application=application-1&model=model-1&metric=cost&range=24+h"
+                ),
                 "pipeline": "/pipeline?tenant=acme",
             }
-            async with serving(store, ApiSettings(port=0), Commands(broker, Secret("benchmark" * 4))) as port:
+            async with serving(
+                store, ApiSettings(port=0), Commands(broker, Secret("benchmark" * 4))
+            ) as port:
                 yield f"http://127.0.0.1:{port}", views
         finally:
             await store.close()
@@ -224,7 +253,9 @@ async def _served(anomalies: int, screen: Screen) -> AsyncIterator[tuple[str, Ma
 
 async def _context(chromium: Browser, address: str, scheme: str) -> BrowserContext:
     context = await chromium.new_context(
-        base_url=address, color_scheme="dark" if scheme == "dark" else "light", viewport={"width": 1280, "height": 800}
+        base_url=address,
+        color_scheme="dark" if scheme == "dark" else "light",
+        viewport={"width": 1280, "height": 800},
     )
     await context.add_init_script(_NOTE_READY)
     return context
@@ -253,9 +284,13 @@ async def _timed(page: Page, path: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.page", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
-    parser.add_argument("--anomalies", type=int, default=100_000, help="anomalies of the larger tenant (100,000)")
+    parser.add_argument(
+        "--anomalies", type=int, default=100_000, help="anomalies of the larger tenant (100,000)"
+    )
     parser.add_argument("--times", type=int, default=20, help="how often each view is opened (20)")
     options = parser.parse_args(arguments)
     screen, described = Screen(options.json), machine()
@@ -291,9 +326,15 @@ def _sheet(seen: Seen, anomalies: int) -> Sheet:
     rows = [row(name, times, GOAL_VIEW_MS) for name, times in seen.views.items()]
     rows.append(row("first view, nothing cached", [seen.first_view_ms], GOAL_VIEW_MS))
     rows.append(row("change of a filter", seen.filters, GOAL_FILTER_MS))
-    note = f"{seen.bytes:,} bytes of files (goal {GOAL_BYTES:,}); axe-core: {len(seen.axe)} violations {'; '.join(seen.axe)}"
+    note = (
+        f"{seen.bytes:,} bytes of files (goal {GOAL_BYTES:,}); axe-core: {len(seen.axe)} violations"
+        f" {'; '.join(seen.axe)}"
+    )
     return Sheet(
-        f"The page with {anomalies:,} anomalies stored", ("view", "p50 ms", "p95 ms", "max ms", "goal ms"), rows, note
+        f"The page with {anomalies:,} anomalies stored",
+        ("view", "p50 ms", "p95 ms", "max ms", "goal ms"),
+        rows,
+        note,
     )
 
 

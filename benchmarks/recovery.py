@@ -2,14 +2,17 @@
 
     python -m benchmarks.recovery [--json] [--subjects 1000000] [--kills 10]
 
-First a worker learns the subjects (application and model, two events each, deviation on, so that each has rows of windows, names and baseline),
-closes their buckets, flushes and ends in order. Then it starts again: `recovery_s` is from the start of the process until it is ready, `restore_s`
-the part of it in which the lanes were restored.
+First a worker learns the subjects (application and model, two events each, deviation on, so that
+each has rows of windows, names and baseline), closes their buckets, flushes and ends in order. Then
+it starts again: `recovery_s` is from the start of the process until it is ready, `restore_s` the
+part of it in which the lanes were restored.
 
-Then, on another installation, a supervised worker is killed (SIGKILL) again and again while traffic goes on, in which an event each tenth of a
-second breaks a rule, each under an application that is its alone. `kill_to_verdict` is from the kill until the first anomaly about an event that is
-newer than the kill stands in its topic, by the broker's stamp. `static` is the same for a worker with a name of its own in its group
-(`broker.group_instance_id`), which gets its lanes back without waiting for its session to end.
+Then, on another installation, a supervised worker is killed (SIGKILL) again and again while traffic
+goes on, in which an event each tenth of a second breaks a rule, each under an application that is
+its alone. `kill_to_verdict` is from the kill until the first anomaly about an event that is newer
+than the kill stands in its topic, by the broker's stamp. `static` is the same for a worker with a
+name of its own in its group (`broker.group_instance_id`), which gets its lanes back without waiting
+for its session to end.
 """
 
 import argparse
@@ -30,7 +33,14 @@ from benchmarks.stamps import follow
 from schemas.errors import BadRecord
 from schemas.records import Anomaly
 from streams.admin.inspection import lanes
-from tests.harness.installation import PARTITIONS, Installation, Usage, WorkerProcess, installed, wait_until
+from tests.harness.installation import (
+    PARTITIONS,
+    Installation,
+    Usage,
+    WorkerProcess,
+    installed,
+    wait_until,
+)
 from tests.harness.machine import machine
 from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
 from topology.demo.traces.ordinary import MARKED_LATENCY_US, Population
@@ -56,7 +66,9 @@ RULES: Final = DetectionSettings(
 STEADY: Final = Traffic(rate=500.0, seconds=3600.0, marked_every=50, population=Population())
 
 KILLS_CLOSE: Final = RestartPolicy(well_after_s=1.0)
-"""The kills come closer than the minute after which a process counts as well; each is meant to be a first one."""
+"""The kills come closer than the minute after which a process counts as well; each is meant to be a
+first one.
+"""
 
 _STALLED_S: Final = 120.0
 _VERDICT_S: Final = 60.0
@@ -128,7 +140,9 @@ def _fill(installation: Installation, subjects: int, screen: Screen) -> int:
     events, producer = 0, installation.load_producer()
     chunks = [min(AT_A_TIME, subjects - first) for first in range(0, subjects, AT_A_TIME)]
     population = [
-        Population(max(1, count // MODELS), min(count, MODELS), users=0, tenant=f"load-{number:02d}")
+        Population(
+            max(1, count // MODELS), min(count, MODELS), users=0, tenant=f"load-{number:02d}"
+        )
         for number, count in enumerate(chunks)
     ]
     counts = [one.templates_needed() for one in population]
@@ -142,27 +156,42 @@ def _fill(installation: Installation, subjects: int, screen: Screen) -> int:
 
 
 def _learn(worker: WorkerProcess, events: int) -> tuple[Usage, int]:
-    """Until the worker has counted them all and closed their buckets; what that took, and the records per step."""
+    """Until the worker has counted them all and closed their buckets; what that took, and the
+    records per step.
+    """
     worker.wait_ready()
     before, moved, seen, ticks = worker.usage(), time.monotonic(), 0, 0
-    # A tick in every lane, and another one, so that the first has been taken: it closes the last buckets, and what was in them is learnt.
+    # A tick in every lane, and another one, so that the first has been taken: it closes the last
+    # buckets, and what was in them is learnt.
     while seen < events or ticks < 2 * PARTITIONS:
         time.sleep(0.5)
         scrape = worker.scrape()
-        now = 0 if scrape is None else int(scrape["sentinel_events_total"] + scrape["sentinel_bad_records_total"])
+        now = (
+            0
+            if scrape is None
+            else int(scrape["sentinel_events_total"] + scrape["sentinel_bad_records_total"])
+        )
         ticks = 0 if scrape is None else int(scrape["sentinel_ticks_total"])
         if now > seen:
             seen, moved = now, time.monotonic()
         elif time.monotonic() - moved > _STALLED_S:
-            raise BenchmarkFailed(f"the worker stands at {seen:,} of {events:,} events: {worker.last_words()}")
+            raise BenchmarkFailed(
+                f"the worker stands at {seen:,} of {events:,} events: {worker.last_words()}"
+            )
     used, scrape = worker.usage().since(before), worker.scrape()
-    if scrape is None or scrape["sentinel_bad_records_total"] or scrape["sentinel_late_events_total"]:
+    if (
+        scrape is None
+        or scrape["sentinel_bad_records_total"]
+        or scrape["sentinel_late_events_total"]
+    ):
         raise BenchmarkFailed("records were bad or late: the backlog is not what it should be")
     return used, round(scrape["sentinel_step_records_sum"] / scrape["sentinel_step_records_count"])
 
 
 class _Verdicts:
-    """Follows the anomalies of marked events in a thread: (event time in µs, time stamp in ms) of each, in order."""
+    """Follows the anomalies of marked events in a thread: (event time in µs, time stamp in ms) of
+    each, in order.
+    """
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
@@ -179,7 +208,9 @@ class _Verdicts:
         self._thread.join()
 
     def first_after(self, moment: int) -> float:
-        """Seconds from that moment (wall clock, µs) until the first anomaly about a newer event. Raises BenchmarkFailed."""
+        """Seconds from that moment (wall clock, µs) until the first anomaly about a newer event.
+        Raises BenchmarkFailed.
+        """
         deadline = time.monotonic() + _VERDICT_S
         while (left := deadline - time.monotonic()) > 0:
             try:
@@ -204,7 +235,9 @@ class _Verdicts:
 
 
 def killed(kills: int, screen: Screen, name: str | None = None) -> list[float]:
-    """Seconds from each kill to the first new verdict, for a worker with this name in its group. Raises BenchmarkFailed."""
+    """Seconds from each kill to the first new verdict, for a worker with this name in its group.
+    Raises BenchmarkFailed.
+    """
     with installed({"broker": {"group_instance_id": name}}) as installation:
         installation.publish(RULES)
         with (
@@ -229,9 +262,13 @@ def _kill(stages: Stages, verdicts: _Verdicts, number: int, screen: Screen) -> f
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recovery", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.recovery", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--json", action="store_true", help="print one object instead of tables")
-    parser.add_argument("--subjects", type=int, default=1_000_000, help="subjects to restore (1,000,000)")
+    parser.add_argument(
+        "--subjects", type=int, default=1_000_000, help="subjects to restore (1,000,000)"
+    )
     parser.add_argument("--kills", type=int, default=10, help="how often to kill (10)")
     options = parser.parse_args(arguments)
     screen, described = Screen(options.json), machine()
@@ -243,10 +280,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         static = killed(options.kills, screen, "detect-1")
     except BenchmarkFailed as why:
         sys.exit(f"benchmarks.recovery: {why}")
-    screen.results(described, _sheets(recovery, verdicts, static), _whole(recovery, verdicts, static))
+    screen.results(
+        described, _sheets(recovery, verdicts, static), _whole(recovery, verdicts, static)
+    )
 
 
-def _whole(recovery: Recovery, verdicts: Sequence[float], static: Sequence[float]) -> dict[str, Json]:
+def _whole(
+    recovery: Recovery, verdicts: Sequence[float], static: Sequence[float]
+) -> dict[str, Json]:
     return {
         **asdict(recovery),
         "kills": len(verdicts),
@@ -263,7 +304,16 @@ def _sheets(recovery: Recovery, verdicts: Sequence[float], static: Sequence[floa
     return [
         Sheet(
             f"A detect worker starts with {recovery.subjects:,} subjects",
-            ("", "to ready s", "of it restoring s", "CPU s", "state MB", "rows", "PSS MB", "RSS MB"),
+            (
+                "",
+                "to ready s",
+                "of it restoring s",
+                "CPU s",
+                "state MB",
+                "rows",
+                "PSS MB",
+                "RSS MB",
+            ),
             [
                 (
                     "seen",
@@ -277,8 +327,9 @@ def _sheets(recovery: Recovery, verdicts: Sequence[float], static: Sequence[floa
                 ),
                 ("goal", f"{GOAL_RECOVERY_S:g}", *[""] * 6),
             ],
-            f"learnt from {recovery.events:,} events in {recovery.learn_wall_s:.0f} s ({recovery.learn_cpu_s:.0f} s of CPU, "
-            f"{recovery.records_per_step:,} records a step); ended in {recovery.stop_s:.1f} s",
+            f"learnt from {recovery.events:,} events in {recovery.learn_wall_s:.0f} s"
+            f" ({recovery.learn_cpu_s:.0f} s of CPU, {recovery.records_per_step:,} records a step);"
+            f" ended in {recovery.stop_s:.1f} s",
         ),
         Sheet(
             f"kill -9 to the first new verdict, {len(verdicts)} kills, {STEADY.rate:,.0f} events/s",
@@ -286,7 +337,10 @@ def _sheets(recovery: Recovery, verdicts: Sequence[float], static: Sequence[floa
             [
                 ("seen", *(f"{percentile(verdicts, share):.1f}" for share in (0.5, 0.95, 1.0))),
                 ("goal", "", f"{GOAL_VERDICT_S:g}", ""),
-                ("seen, static member", *(f"{percentile(static, share):.1f}" for share in (0.5, 0.95, 1.0))),
+                (
+                    "seen, static member",
+                    *(f"{percentile(static, share):.1f}" for share in (0.5, 0.95, 1.0)),
+                ),
                 ("goal", "", f"{GOAL_STATIC_S:g}", ""),
             ],
         ),

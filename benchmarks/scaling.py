@@ -1,13 +1,18 @@
-"""How the cost of an event grows: with subjects, detectors, partitions, record size, step size, late events, mixed schemas, workers.
+"""How the cost of an event grows: with subjects, detectors, partitions, record size, step size,
+late events, mixed schemas, workers.
 
-    python -m benchmarks.scaling [--json] [--only subjects,workers:2] [--events 4000000] [--repeat 1]
+    python -m benchmarks.scaling [--json] [--only subjects,workers:2] [--events 4000000] [--repeat
+    1]
 
-Each case is what `benchmarks.throughput` measures, with one thing changed: a real Kafka, a backlog whose event time runs at 20,000 a second, and real
-worker processes; CPU is that of the workers alone. What is not the subject of an axis is as in service: four partitions, one worker, windows only,
-batches as our producers make them, 100 subjects; partitions and workers are looked at with 3,000 subjects, detectors with 20,000 users.
+Each case is what `benchmarks.throughput` measures, with one thing changed: a real Kafka, a backlog
+whose event time runs at 20,000 a second, and real worker processes; CPU is that of the workers
+alone. What is not the subject of an axis is as in service: four partitions, one worker, windows
+only, batches as our producers make them, 100 subjects; partitions and workers are looked at with
+3,000 subjects, detectors with 20,000 users.
 
-Events that show a subject for the first time are not measured. A backlog is longer than `--events` where it has to show each subject three times, and
-shorter where records are large or steps small. The package has one version of the telemetry schema; `schema_versions` is the share, in percent, of
+Events that show a subject for the first time are not measured. A backlog is longer than `--events`
+where it has to show each subject three times, and shorter where records are large or steps small.
+The package has one version of the telemetry schema; `schema_versions` is the share, in percent, of
 records that are written under a second id (`tests.harness.second_schema`).
 """
 
@@ -39,7 +44,9 @@ _MOST_STEPS: Final = 10_000
 _TIMES_SEEN: Final = 3
 
 
-def _case(name: str, subjects: int = 100, users: int = 0, detection: DetectionSettings = WINDOWS_ONLY) -> Case:
+def _case(
+    name: str, subjects: int = 100, users: int = 0, detection: DetectionSettings = WINDOWS_ONLY
+) -> Case:
     return Case(name, Population(subjects // MODELS, MODELS, users), detection, warm_up=subjects)
 
 
@@ -82,7 +89,9 @@ def _late() -> Iterator[Case]:
 
 
 def _schema_versions() -> Iterator[Case]:
-    return (replace(_case(str(percent)), other_schema_share=percent / 100) for percent in OTHER_PERCENT)
+    return (
+        replace(_case(str(percent)), other_schema_share=percent / 100) for percent in OTHER_PERCENT
+    )
 
 
 def _workers() -> Iterator[Case]:
@@ -106,18 +115,24 @@ Plan = Mapping[str, Sequence[Case]]
 
 
 def planned(only: str | None) -> Plan:
-    """The cases of each axis. `only` names axes, or single cases as in `workers:2`; None means all. Raises ValueError."""
+    """The cases of each axis. `only` names axes, or single cases as in `workers:2`; None means all.
+    Raises ValueError.
+    """
     if only is None:
         return {axis: list(make()) for axis, make in AXES.items()}
     plan: dict[str, list[Case]] = {}
     for word in only.split(","):
         axis, _, name = word.strip().partition(":")
         if axis not in AXES:
-            raise ValueError(f"{axis!r} is nothing that can be changed; there are {', '.join(AXES)}")
+            raise ValueError(
+                f"{axis!r} is nothing that can be changed; there are {', '.join(AXES)}"
+            )
         cases = list(AXES[axis]())
         chosen = [case for case in cases if name in ("", case.name)]
         if not chosen:
-            raise ValueError(f"{axis} has no case {name!r}; there are {', '.join(case.name for case in cases)}")
+            raise ValueError(
+                f"{axis} has no case {name!r}; there are {', '.join(case.name for case in cases)}"
+            )
         plan.setdefault(axis, []).extend(chosen)
     return plan
 
@@ -132,8 +147,12 @@ def events_of(case: Case, events: int) -> int:
     return events
 
 
-def run(plan: Plan, events: int, repeat: int, screen: Screen) -> tuple[dict[str, dict[str, Rate]], list[str]]:
-    """Every case of the plan, one that stands on several axes once; and why those failed that are not there."""
+def run(
+    plan: Plan, events: int, repeat: int, screen: Screen
+) -> tuple[dict[str, dict[str, Rate]], list[str]]:
+    """Every case of the plan, one that stands on several axes once; and why those failed that are
+    not there.
+    """
     known: dict[Case, Rate] = {}
     found: dict[str, dict[str, Rate]] = {axis: {} for axis in plan}
     failed: list[str] = []
@@ -142,7 +161,9 @@ def run(plan: Plan, events: int, repeat: int, screen: Screen) -> tuple[dict[str,
         same, named = replace(case, name=""), replace(case, name=f"{axis} {case.name}")
         try:
             if same not in known:
-                known[same] = middle([measured(named, events_of(case, events), screen) for _ in range(repeat)])
+                known[same] = middle(
+                    [measured(named, events_of(case, events), screen) for _ in range(repeat)]
+                )
             found[axis][case.name] = known[same]
         except BenchmarkFailed as why:
             # The others took minutes, and are worth telling.
@@ -160,9 +181,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         epilog="Example: python -m benchmarks.scaling --only subjects,workers:2 --json",
     )
     parser.add_argument("--json", action="store_true", help="print one object instead of tables")
-    parser.add_argument("--only", help=f"some of {', '.join(AXES)}; or single cases, as in workers:2 (all)")
-    parser.add_argument("--events", type=int, default=4_000_000, help="events of a backlog (4,000,000)")
-    parser.add_argument("--repeat", type=int, default=1, help="runs of each case; the median is told (1)")
+    parser.add_argument(
+        "--only", help=f"some of {', '.join(AXES)}; or single cases, as in workers:2 (all)"
+    )
+    parser.add_argument(
+        "--events", type=int, default=4_000_000, help="events of a backlog (4,000,000)"
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=1, help="runs of each case; the median is told (1)"
+    )
     options = parser.parse_args(arguments)
     if options.events < 1 or options.repeat < 1:
         parser.error("--events and --repeat are 1 or more")
@@ -173,7 +200,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     screen, described = Screen(options.json), machine()
     end_in_order()
     found, failed = run(plan, options.events, options.repeat, screen)
-    screen.results(described, [_sheet(axis, rates) for axis, rates in found.items()], _whole(found, options.events))
+    screen.results(
+        described,
+        [_sheet(axis, rates) for axis, rates in found.items()],
+        _whole(found, options.events),
+    )
     if failed:
         sys.exit("\n".join(f"benchmarks.scaling: {why}" for why in failed))
 

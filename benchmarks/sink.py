@@ -1,14 +1,18 @@
-"""Documents a second of one sink worker into a real Elasticsearch, beside the official bulk helper alone.
+"""Documents a second of one sink worker into a real Elasticsearch, beside the official bulk helper
+alone.
 
     python -m benchmarks.sink [--json] [--documents 60000] [--rounds 4]
 
-Each round has two halves on the same server, into fresh indices with the same mappings: `elasticsearch.helpers.bulk` with documents that are
-ready in memory as dicts, and a real worker of the stage `sink` on a backlog of the same documents in a real Kafka, Avro, lz4. Which half comes first
-alternates; a first round that is not counted warms the server up. A document is an anomaly of about 2 kB of JSON.
+Each round has two halves on the same server, into fresh indices with the same mappings:
+`elasticsearch.helpers.bulk` with documents that are ready in memory as dicts, and a real worker of
+the stage `sink` on a backlog of the same documents in a real Kafka, Avro, lz4. Which half comes
+first alternates; a first round that is not counted warms the server up. A document is an anomaly of
+about 2 kB of JSON.
 
-The helper is timed from its call to its return. The worker is timed from the moment at which its first documents are stored until all are, start-up
-left out; the broker, the worker and Elasticsearch share the machine. CPU is user and system time of the client, and of the server's process.
-The ratio is the median of the rounds' own ratios.
+The helper is timed from its call to its return. The worker is timed from the moment at which its
+first documents are stored until all are, start-up left out; the broker, the worker and
+Elasticsearch share the machine. CPU is user and system time of the client, and of the server's
+process. The ratio is the median of the rounds' own ratios.
 """
 
 import argparse
@@ -78,9 +82,13 @@ def made(number: int, begin_us: int) -> Anomaly:
         severity=Severity.HIGH,
         confidence=0.93,
         direction=Direction.ABOVE,
-        reason=f"time to first token of application-{number % 50}/model-{number % 5} is 2.9 s, 1.0 s expected; 42 calls in 10 s",
+        reason=(
+            f"time to first token of application-{number % 50}/model-{number % 5} is 2.9 s, 1.0 s"
+            " expected; 42 calls in 10 s"
+        ),
         evidence=tuple(
-            Evidence(f"number_{index}_of_what_was_seen", index + number / 1e3) for index in range(_EVIDENCE)
+            Evidence(f"number_{index}_of_what_was_seen", index + number / 1e3)
+            for index in range(_EVIDENCE)
         ),
         sample_event_ids=tuple(record_id(number, index) for index in range(_SAMPLES)),
         lane=number % 4,
@@ -91,7 +99,11 @@ def made(number: int, begin_us: int) -> Anomaly:
 
 def run(documents: int, rounds: int, screen: Screen) -> tuple[list[Half], list[Half], float]:
     """Helper halves, sink halves, and the mean size of a document, bytes. Raises BenchmarkFailed."""
-    with installed() as installation, _server() as server, Elasticsearch(server.url, request_timeout=120) as client:
+    with (
+        installed() as installation,
+        _server() as server,
+        Elasticsearch(server.url, request_timeout=120) as client,
+    ):
         begin = time.time_ns() // 1000 - 3_600_000_000
         values = [made(number, begin).to_bytes() for number in range(documents)]
         lines = [bulk_lines("", document(Kind.ANOMALY, value)).splitlines()[1] for value in values]
@@ -108,7 +120,10 @@ def run(documents: int, rounds: int, screen: Screen) -> tuple[list[Half], list[H
             sunk.append(_sink(server, client, installation, f"sink{number}-", values))
             if number % 2 == 1:
                 helped.append(_helper(server, client, f"helper{number}-", bodies))
-            rates = f"helper {helped[-1].documents_per_s:,}, sink {sunk[-1].documents_per_s:,} documents a second"
+            rates = (
+                f"helper {helped[-1].documents_per_s:,}, sink {sunk[-1].documents_per_s:,}"
+                " documents a second"
+            )
             screen.note(f"round {number + 1}: {rates}")
         return helped, sunk, size
 
@@ -117,11 +132,16 @@ def _server() -> ElasticServer:
     return ElasticServer(heap_mb=HEAP_MB)
 
 
-def _helper(server: ElasticServer, client: Elasticsearch, prefix: str, bodies: Sequence[dict[str, Any]]) -> Half:
+def _helper(
+    server: ElasticServer, client: Elasticsearch, prefix: str, bodies: Sequence[dict[str, Any]]
+) -> Half:
     made_template: Any = template(prefix, Kind.ANOMALY, 0)
     client.indices.put_index_template(name=template_name(prefix, Kind.ANOMALY), body=made_template)
     index = f"{prefix}{Kind.ANOMALY}-all"
-    actions = ({"_op_type": "create", "_index": index, "_id": body["document_key"], "_source": body} for body in bodies)
+    actions = (
+        {"_op_type": "create", "_index": index, "_id": body["document_key"], "_source": body}
+        for body in bodies
+    )
     ours, theirs = usage(os.getpid()), _server_usage(server)
     # As many documents in a request as the sink sends, which is also its default.
     done, _ = bulk(client, actions, chunk_size=BULK_BYTES // 2000, max_chunk_bytes=BULK_BYTES)
@@ -131,7 +151,11 @@ def _helper(server: ElasticServer, client: Elasticsearch, prefix: str, bodies: S
 
 
 def _sink(
-    server: ElasticServer, client: Elasticsearch, installation: Installation, prefix: str, values: Sequence[bytes]
+    server: ElasticServer,
+    client: Elasticsearch,
+    installation: Installation,
+    prefix: str,
+    values: Sequence[bytes],
 ) -> Half:
     producer = installation.load_producer()
     for value in values:
@@ -144,7 +168,12 @@ def _sink(
     producer.flush()
     config = installation.folder / f"{prefix}.yaml"
     given = yaml.safe_load(installation.config.read_text())
-    given["store"] = {"kind": "elasticsearch", "urls": [server.url], "index_prefix": prefix, "replicas": 0}
+    given["store"] = {
+        "kind": "elasticsearch",
+        "urls": [server.url],
+        "index_prefix": prefix,
+        "replicas": 0,
+    }
     config.touch(mode=0o600)
     config.write_text(yaml.safe_dump(given))
     with WorkerProcess("sink", config, installation.folder) as worker:
@@ -159,7 +188,9 @@ def _measured(server: ElasticServer, worker: WorkerProcess, documents: int) -> H
     first = next(count for count in stored if count)
     ours, theirs = worker.usage(), _server_usage(server)
     if first >= documents:
-        raise BenchmarkFailed("the backlog was over before it could be measured; give more --documents")
+        raise BenchmarkFailed(
+            "the backlog was over before it could be measured; give more --documents"
+        )
     next(count for count in stored if count >= documents)
     return _half(documents - first, worker.usage().since(ours), _server_usage(server).since(theirs))
 
@@ -171,13 +202,17 @@ def _stored(worker: WorkerProcess) -> Iterator[int]:
         told = worker.scrape()
         yield int(told["sentinel_sink_documents_total"]) if told is not None else 0
         if time.monotonic() > deadline:
-            raise BenchmarkFailed(f"the sink is not done after {_PATIENCE_S:g} s: {worker.last_words()}")
+            raise BenchmarkFailed(
+                f"the sink is not done after {_PATIENCE_S:g} s: {worker.last_words()}"
+            )
         time.sleep(_LOOK_S)
 
 
 def _half(documents: int, ours: Usage, theirs: Usage) -> Half:
     rate = round(documents / ours.wall_s)
-    return Half(documents, rate, round(ours.wall_s, 2), round(ours.cpu_s, 2), round(theirs.cpu_s, 2))
+    return Half(
+        documents, rate, round(ours.wall_s, 2), round(ours.cpu_s, 2), round(theirs.cpu_s, 2)
+    )
 
 
 def _server_usage(server: ElasticServer) -> Usage:
@@ -196,9 +231,13 @@ def _check(client: Elasticsearch, index: str, documents: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sink", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sink", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
-    parser.add_argument("--documents", type=int, default=60_000, help="documents of each half (60,000)")
+    parser.add_argument(
+        "--documents", type=int, default=60_000, help="documents of each half (60,000)"
+    )
     parser.add_argument(
         "--rounds",
         type=int,
@@ -212,7 +251,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         helped, sunk, size = run(options.documents, options.rounds, screen)
     except (BenchmarkFailed, CannotStartElasticsearch) as why:
         sys.exit(f"benchmarks.sink: {why}")
-    ratios = [sink.documents_per_s / helper.documents_per_s for helper, sink in zip(helped, sunk, strict=True)]
+    ratios = [
+        sink.documents_per_s / helper.documents_per_s
+        for helper, sink in zip(helped, sunk, strict=True)
+    ]
     whole: dict[str, Json] = {
         "documents_per_s": round(statistics.median(half.documents_per_s for half in sunk)),
         "bulk_helper_per_s": round(statistics.median(half.documents_per_s for half in helped)),
@@ -222,10 +264,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "sink": [asdict(half) for half in sunk],
         "bulk_helper": [asdict(half) for half in helped],
     }
-    screen.results(described, [_sheet(helped, sunk, statistics.median(ratios), options.documents, size)], whole)
+    screen.results(
+        described, [_sheet(helped, sunk, statistics.median(ratios), options.documents, size)], whole
+    )
 
 
-def _sheet(helped: Sequence[Half], sunk: Sequence[Half], ratio: float, documents: int, size: float) -> Sheet:
+def _sheet(
+    helped: Sequence[Half], sunk: Sequence[Half], ratio: float, documents: int, size: float
+) -> Sheet:
     rows = [
         (
             f"{name} {number}",

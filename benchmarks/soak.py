@@ -1,17 +1,22 @@
-"""An hour of churn on one detect worker: memory, open files, threads and the queue before it stay bounded.
+"""An hour of churn on one detect worker: memory, open files, threads and the queue before it stay
+bounded.
 
     python -m benchmarks.soak [--json] [--minutes 60] [--rate 3000]
 
-A real Kafka with four partitions and one real worker, all detectors on, that is watched from the first event to the last. Meanwhile events come at
-`--rate` a second; every 20 s all applications, models and users are replaced by ones with other names, and who was not seen for a minute of event
-time is forgotten (buckets are of one second here, since a lane looks for those every sixty buckets); and a second worker joins for 20 s and leaves
-for 20 s, in order and by SIGKILL in turn, so lanes come and go.
+A real Kafka with four partitions and one real worker, all detectors on, that is watched from the
+first event to the last. Meanwhile events come at `--rate` a second; every 20 s all applications,
+models and users are replaced by ones with other names, and who was not seen for a minute of event
+time is forgotten (buckets are of one second here, since a lane looks for those every sixty
+buckets); and a second worker joins for 20 s and leaves for 20 s, in order and by SIGKILL in turn,
+so lanes come and go.
 
-The first third of the time is warm-up. Then the second and the last third are compared, by their medians, and the run is bounded when
-PSS and RSS have grown by at most 5 % and 5 MB, open files and threads by at most 2, and the queue (records that wait in the log) was worked off:
-its median in the last third is at most two seconds of traffic, and its maximum at most thirty. Open files and threads have two levels, with the other
-worker there and without it, and a median falls on either: of these it is the value that one look of ten is above. The exit status is 0 only for a
-bounded run. `--minutes 15` is the short form. Slopes are of a least-squares line over all after the warm-up.
+The first third of the time is warm-up. Then the second and the last third are compared, by their
+medians, and the run is bounded when PSS and RSS have grown by at most 5 % and 5 MB, open files and
+threads by at most 2, and the queue (records that wait in the log) was worked off: its median in the
+last third is at most two seconds of traffic, and its maximum at most thirty. Open files and threads
+have two levels, with the other worker there and without it, and a median falls on either: of these
+it is the value that one look of ten is above. The exit status is 0 only for a bounded run.
+`--minutes 15` is the short form. Slopes are of a least-squares line over all after the warm-up.
 """
 
 import argparse
@@ -111,7 +116,9 @@ def _upper(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=10)[-1]
 
 
-def _course(times: Sequence[float], values: Sequence[float], level: Callable[[Sequence[float]], float]) -> Course:
+def _course(
+    times: Sequence[float], values: Sequence[float], level: Callable[[Sequence[float]], float]
+) -> Course:
     middle = len(values) // 2
     slope = statistics.linear_regression(times, values).slope
     return Course(
@@ -128,13 +135,18 @@ def unbounded(found: Mapping[str, Course], rate: float) -> list[str]:
     for name in MEMORY:
         most = found[name].start * (1 + GROWTH) + SLACK_MB
         if found[name].end > most:
-            told.append(f"{name} grew from {found[name].start:g} to {found[name].end:g}, beyond {most:.1f}")
+            told.append(
+                f"{name} grew from {found[name].start:g} to {found[name].end:g}, beyond {most:.1f}"
+            )
     for name in COUNTS:
         if found[name].end > found[name].start + SLACK_COUNT:
             told.append(f"{name} grew from {found[name].start:g} to {found[name].end:g}")
     queue = found[QUEUE]
     if queue.end > QUEUE_S * rate or queue.max > QUEUE_MOST_S * rate:
-        told.append(f"the queue was not worked off: {queue.end:,.0f} records at the end, {queue.max:,.0f} at most")
+        told.append(
+            f"the queue was not worked off: {queue.end:,.0f} records at the end, {queue.max:,.0f}"
+            " at most"
+        )
     return told
 
 
@@ -181,8 +193,9 @@ def _tell(looks: Sequence[Look], screen: Screen) -> None:
     if len(looks) % 15 == 1:
         look = looks[-1]
         screen.note(
-            f"{look.at_s / 60:.1f} min: {look.pss_mb:.0f} MB, {look.open_files:.0f} files, {look.threads:.0f} threads, "
-            f"{look.queue_records:,.0f} records wait, {look.events:,.0f} events"
+            f"{look.at_s / 60:.1f} min: {look.pss_mb:.0f} MB, {look.open_files:.0f} files,"
+            f" {look.threads:.0f} threads, {look.queue_records:,.0f} records wait,"
+            f" {look.events:,.0f} events"
         )
 
 
@@ -250,7 +263,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         epilog="Example: python -m benchmarks.soak --json --minutes 15",
     )
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
-    parser.add_argument("--minutes", type=float, default=60.0, help="how long (60; 15 is the short form)")
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="how long (60; 15 is the short form)"
+    )
     parser.add_argument("--rate", type=float, default=3_000.0, help="events a second (3,000)")
     options = parser.parse_args(arguments)
     if options.minutes <= 0 or options.rate < 1:
@@ -268,7 +283,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit("\n".join(f"benchmarks.soak: {why}" for why in told))
 
 
-def _whole(looks: Sequence[Look], found: Mapping[str, Course], visits: int, told: Sequence[str]) -> dict[str, Json]:
+def _whole(
+    looks: Sequence[Look], found: Mapping[str, Course], visits: int, told: Sequence[str]
+) -> dict[str, Json]:
     return {
         **{name: asdict(course) for name, course in found.items()},
         "bounded": not told,
@@ -292,7 +309,8 @@ def _sheet(found: Mapping[str, Course], visits: int) -> Sheet:
         "One detect worker under churn, after the warm-up",
         ("", "start", "max", "end", "slope / h"),
         rows,
-        f"another worker came and went {visits} times; start and end are medians, of counts what one look of ten is above",
+        f"another worker came and went {visits} times; start and end are medians, of counts what"
+        " one look of ten is above",
     )
 
 

@@ -1,4 +1,6 @@
-"""Workers as they run in service: one process per stage under the supervisor, which starts again what dies."""
+"""Workers as they run in service: one process per stage under the supervisor, which starts again
+what dies.
+"""
 
 import asyncio
 import contextlib
@@ -33,8 +35,12 @@ class Stages:
         return self.supervisor.pids
 
     def scrape(self, stage: str) -> Scrape:
-        """Its metrics, as soon as it answers. Raises BenchmarkFailed when it died, or does not answer for a minute."""
-        return wait_until(lambda: scrape(self.ports[stage]), _ANSWERS_S, f"{stage} does not answer", self.check)
+        """Its metrics, as soon as it answers. Raises BenchmarkFailed when it died, or does not
+        answer for a minute.
+        """
+        return wait_until(
+            lambda: scrape(self.ports[stage]), _ANSWERS_S, f"{stage} does not answer", self.check
+        )
 
     def are_ready(self) -> bool:
         """Whether all are recovered and assigned."""
@@ -52,7 +58,10 @@ class Stages:
 
 @contextlib.contextmanager
 def supervised(
-    installation: Installation, which: Collection[str], screen: Screen, policy: RestartPolicy | None = None
+    installation: Installation,
+    which: Collection[str],
+    screen: Screen,
+    policy: RestartPolicy | None = None,
 ) -> Iterator[Stages]:
     """These stages, all ready; they end in order when the context is left. Raises BenchmarkFailed."""
     ports = {stage: free_port() for stage in which}
@@ -64,8 +73,16 @@ def supervised(
             deaths.append(line)
 
     children = [
-        replace(child, environment={**child.environment, "SENTINEL_WORKER__HEALTH_PORT": str(ports[child.name])})
-        for child in stage_processes(installation.config, installation.folder / "decoding", stages=tuple(which))
+        replace(
+            child,
+            environment={
+                **child.environment,
+                "SENTINEL_WORKER__HEALTH_PORT": str(ports[child.name]),
+            },
+        )
+        for child in stage_processes(
+            installation.config, installation.folder / "decoding", stages=tuple(which)
+        )
     ]
     with (installation.folder / "stages.log").open("ab") as log:
         supervisor = Supervisor(children, say, policy, output=log.fileno())
@@ -79,7 +96,9 @@ def supervised(
 def _running(supervisor: Supervisor) -> Iterator[None]:
     """Runs a supervisor in a thread with a loop of its own."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_until_complete, args=(supervisor.run(),), name="supervisor")
+    thread = threading.Thread(
+        target=loop.run_until_complete, args=(supervisor.run(),), name="supervisor"
+    )
     thread.start()
     try:
         yield

@@ -1,4 +1,6 @@
-"""When records came to stand in topics, by the broker's clock where it stamps them: to see between which stations time goes."""
+"""When records came to stand in topics, by the broker's clock where it stamps them: to see between
+which stations time goes.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,20 +27,27 @@ class Stamp:
 
 
 def marked(broker: Broker, topics: Sequence[str]) -> Mapping[str, Mapping[int, int]]:
-    """By topic, for each marked event (its scheduled moment, µs) the time stamp (ms) of the first record about it."""
+    """By topic, for each marked event (its scheduled moment, µs) the time stamp (ms) of the first
+    record about it.
+    """
     found: dict[str, dict[int, int]] = {topic: {} for topic in topics}
     consumer = _consumer(broker)
     try:
         ends = _assign(consumer, topics, OFFSET_BEGINNING)
         while ends:
             for stamp in _take(consumer, _WAIT_S):
-                # Telemetry and incidents have it in the key or the value; most records have it in neither.
+                # Telemetry and incidents have it in the key or the value; most records have it in
+                # neither.
                 place = stamp.key if b"marked-" in stamp.key else stamp.value
                 at = place.find(b"marked-")
-                scheduled = scheduled_in(place[at : at + 32].decode(errors="replace")) if at >= 0 else None
+                scheduled = (
+                    scheduled_in(place[at : at + 32].decode(errors="replace")) if at >= 0 else None
+                )
                 if scheduled is not None:
                     first = found[stamp.topic].get(scheduled)
-                    found[stamp.topic][scheduled] = stamp.at_ms if first is None else min(first, stamp.at_ms)
+                    found[stamp.topic][scheduled] = (
+                        stamp.at_ms if first is None else min(first, stamp.at_ms)
+                    )
             for part in consumer.position([TopicPartition(*end) for end in ends]):
                 if part.offset >= ends[part.topic, part.partition]:
                     del ends[part.topic, part.partition]
@@ -48,7 +57,9 @@ def marked(broker: Broker, topics: Sequence[str]) -> Mapping[str, Mapping[int, i
 
 
 def follow(broker: Broker, topic: str) -> Iterator[Stamp | None]:
-    """Records of the topic that come from now on; None when none came for half a second. Close the iterator to end it."""
+    """Records of the topic that come from now on; None when none came for half a second. Close the
+    iterator to end it.
+    """
     consumer = _consumer(broker)
     try:
         _assign(consumer, [topic], OFFSET_END)
@@ -87,7 +98,8 @@ def _assign(consumer: Consumer, topics: Sequence[str], start: int) -> dict[tuple
         low, high = consumer.get_watermark_offsets(TopicPartition(*part), timeout=_TIMEOUT_S)
         if high > low:
             ends[part] = high
-    # The end is asked for here, not by the first fetch, so that nothing that comes from now on is missed.
+    # The end is asked for here, not by the first fetch, so that nothing that comes from now on is
+    # missed.
     place = {part: ends.get(part, 0) if start == OFFSET_END else start for part in parts}
     consumer.assign([TopicPartition(*part, offset) for part, offset in place.items()])
     return ends
@@ -103,5 +115,7 @@ def _take(consumer: Consumer, wait_s: float) -> list[Stamp]:
             raise KafkaException(error)
         topic, key, value = message.topic(), message.key(), message.value()
         if topic is not None and isinstance(value, bytes):
-            stamps.append(Stamp(topic, key if isinstance(key, bytes) else b"", value, message.timestamp()[1]))
+            stamps.append(
+                Stamp(topic, key if isinstance(key, bytes) else b"", value, message.timestamp()[1])
+            )
     return stamps

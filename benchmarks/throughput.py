@@ -1,15 +1,17 @@
 """Events per CPU second of one detect worker on a backlog.
 
-    python -m benchmarks.throughput [--json] [--events 6000000] [--subjects 100,3000,50000] [--repeat 1]
+    python -m benchmarks.throughput [--json] [--events 6000000] [--subjects 100,3000,50000]
+    [--repeat 1]
 
-For each number of subjects: a real Kafka with four partitions, a backlog of records, lz4 as our producers write them, whose event time runs at
-20,000 a second, and one real worker process, windows only: deviation and profile are switched off by published settings that stand in the log
-before the first event.
-Closed windows leave as aggregates, state and position in transactions. Then the same at 100 subjects and 20,000 users with three rules, deviation
-and profile switched on.
+For each number of subjects: a real Kafka with four partitions, a backlog of records, lz4 as our
+producers write them, whose event time runs at 20,000 a second, and one real worker process, windows
+only: deviation and profile are switched off by published settings that stand in the log before the
+first event. Closed windows leave as aggregates, state and position in transactions. Then the same
+at 100 subjects and 20,000 users with three rules, deviation and profile switched on.
 
-CPU is user and system time of the whole worker process, all threads, from the moment at which it has counted its first events until it has counted
-the last: start-up is left out, flushes are not. The broker's CPU is not in it. Looking at the worker's `/metrics` is: about a hundredth.
+CPU is user and system time of the whole worker process, all threads, from the moment at which it
+has counted its first events until it has counted the last: start-up is left out, flushes are not.
+The broker's CPU is not in it. Looking at the worker's `/metrics` is: about a hundredth.
 """
 
 import argparse
@@ -29,7 +31,9 @@ from topology.demo.traces.ordinary import Population
 MODELS: Final = 5
 USERS: Final = 20_000
 
-WINDOWS_ONLY: Final = DetectionSettings(deviation=Deviation(enabled=False), profile=Profile(enabled=False))
+WINDOWS_ONLY: Final = DetectionSettings(
+    deviation=Deviation(enabled=False), profile=Profile(enabled=False)
+)
 
 DETECTORS: Final = DetectionSettings(
     rules=(
@@ -38,18 +42,29 @@ DETECTORS: Final = DetectionSettings(
         Rule("overloaded", "http_status", Comparison.AT_LEAST, 502),
     )
 )
-"""Everything of the package, with rules that ordinary traffic keeps: what is measured is looking, not finding."""
+"""Everything of the package, with rules that ordinary traffic keeps: what is measured is looking,
+not finding.
+"""
 
 GOALS: Final = {"100": 700_000, "3000": 600_000, "50000": 400_000, "with detectors": 350_000}
 
 
 def cases(subjects: Sequence[int]) -> list[Case]:
-    """Windows only for each number of subjects (a multiple of five models, or below that one model), then all detectors."""
+    """Windows only for each number of subjects (a multiple of five models, or below that one
+    model), then all detectors.
+    """
     windows_only = [
-        Case(str(count), Population(max(1, count // MODELS), min(count, MODELS), users=0), WINDOWS_ONLY)
+        Case(
+            str(count),
+            Population(max(1, count // MODELS), min(count, MODELS), users=0),
+            WINDOWS_ONLY,
+        )
         for count in subjects
     ]
-    return [*windows_only, Case("with detectors", Population(100 // MODELS, MODELS, USERS), DETECTORS)]
+    return [
+        *windows_only,
+        Case("with detectors", Population(100 // MODELS, MODELS, USERS), DETECTORS),
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,9 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks.throughput", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
-    parser.add_argument("--events", type=int, default=6_000_000, help="events of each backlog (6,000,000)")
-    parser.add_argument("--subjects", default="100,3000,50000", help="numbers of subjects, comma-separated")
-    parser.add_argument("--repeat", type=int, default=1, help="runs of each case; the median is told (1)")
+    parser.add_argument(
+        "--events", type=int, default=6_000_000, help="events of each backlog (6,000,000)"
+    )
+    parser.add_argument(
+        "--subjects", default="100,3000,50000", help="numbers of subjects, comma-separated"
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=1, help="runs of each case; the median is told (1)"
+    )
     options = parser.parse_args(arguments)
     screen, described = Screen(options.json), machine()
     end_in_order()
@@ -71,7 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             results[case.name] = middle(runs)
     except BenchmarkFailed as why:
         sys.exit(f"benchmarks.throughput: {why}")
-    screen.results(described, [_sheet(results, options.events, options.repeat)], _whole(results, options.events))
+    screen.results(
+        described,
+        [_sheet(results, options.events, options.repeat)],
+        _whole(results, options.events),
+    )
 
 
 def middle(runs: Sequence[Rate]) -> Rate:
@@ -83,7 +108,12 @@ def middle(runs: Sequence[Rate]) -> Rate:
 def _whole(results: dict[str, Rate], events: int) -> dict[str, Json]:
     told: dict[str, Json] = {name: asdict(rate) for name, rate in results.items()}
     with_detectors = told.pop("with detectors")
-    return {"subjects": told, "with_detectors": with_detectors, "backlog": events, "event_rate": EVENT_RATE}
+    return {
+        "subjects": told,
+        "with_detectors": with_detectors,
+        "backlog": events,
+        "event_rate": EVENT_RATE,
+    }
 
 
 def _sheet(results: dict[str, Rate], events: int, repeat: int) -> Sheet:
@@ -125,7 +155,8 @@ def _sheet(results: dict[str, Rate], events: int, repeat: int) -> Sheet:
         + (f", median of {repeat}" * (repeat > 1)),
         columns,
         rows,
-        f"windows only, then three rules, deviation and profile with {USERS:,} users at 100 subjects; event time runs at {EVENT_RATE:,.0f} events/s",
+        f"windows only, then three rules, deviation and profile with {USERS:,} users at 100"
+        f" subjects; event time runs at {EVENT_RATE:,.0f} events/s",
     )
 
 

@@ -6,10 +6,14 @@ from schemas.messages import IncidentPart
 
 
 def facts(incident: IncidentPart) -> Iterator[tuple[str, str]]:
-    """Names and texts: the four numbers, which errors, who cares for it, and why it is in its state. What is not known is left out."""
+    """Names and texts: the four numbers, which errors, who cares for it, and why it is in its
+    state. What is not known is left out.
+    """
     if incident.evidence is not None:
         shown = incident.evidence
-        yield from _present(now=shown.now, usual=shown.usual, how_unusual=shown.unusual, since=shown.since)
+        yield from _present(
+            now=shown.now, usual=shown.usual, how_unusual=shown.unusual, since=shown.since
+        )
     yield from _present(
         errors="; ".join(incident.errors),
         acknowledged_by=incident.acknowledged_by,

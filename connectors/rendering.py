@@ -10,11 +10,14 @@ _WRONG_SHAPE: Final = (LookupError, TypeError, ValueError, AttributeError, Arith
 """What rendering raises for values that nobody thought of."""
 
 
-def rendered(body: bytes, render: Callable[[Message], dict[str, Any]]) -> dict[str, Any] | ReceiverAnswer:
+def rendered(
+    body: bytes, render: Callable[[Message], dict[str, Any]]
+) -> dict[str, Any] | ReceiverAnswer:
     """What `render` makes of a message's body, or the outcome for one that it can make nothing of.
 
-    Rendering is a pure function: what fails for a message once fails for it at every attempt and every start. So that costs this message, which is
-    given up, and not the pager of every tenant; the log has the traceback.
+    Rendering is a pure function: what fails for a message once fails for it at every attempt and
+    every start. So that costs this message, which is given up, and not the pager of every tenant;
+    the log has the traceback.
     """
     try:
         return render(parse(body))
@@ -25,4 +28,6 @@ def rendered(body: bytes, render: Callable[[Message], dict[str, Any]]) -> dict[s
         import structlog
 
         structlog.get_logger("sentinel.alert").error("notification.not_rendered", exc_info=fault)
-        return ReceiverAnswer(fault=f"{type(fault).__name__} while it was rendered", unrenderable=True)
+        return ReceiverAnswer(
+            fault=f"{type(fault).__name__} while it was rendered", unrenderable=True
+        )

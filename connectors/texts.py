@@ -1,10 +1,14 @@
-"""Text from telemetry on its way into other people's screens: one line, no control characters, of bounded length."""
+"""Text from telemetry on its way into other people's screens: one line, no control characters, of
+bounded length.
+"""
 
 import unicodedata
 from typing import Final
 
 _DROPPED: Final = frozenset(["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
-"""Control, formatting (which turns the direction of what follows, or hides it), surrogates, private, unassigned, line separators."""
+"""Control, formatting (which turns the direction of what follows, or hides it), surrogates,
+private, unassigned, line separators.
+"""
 
 
 def plain(text: str, most: int) -> str:

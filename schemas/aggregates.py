@@ -1,4 +1,6 @@
-"""Many Aggregate records at once. Their doubles have a fixed width, so a row of an array is the end of a record as it is."""
+"""Many Aggregate records at once. Their doubles have a fixed width, so a row of an array is the end
+of a record as it is.
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -23,19 +25,30 @@ def double_names() -> tuple[str, ...]:
 
 
 def subject_prefix(tenant: str, application: str, model: str) -> bytes:
-    """What every record of a subject begins with, framing included; worth keeping for as long as the subject lives."""
+    """What every record of a subject begins with, framing included; worth keeping for as long as
+    the subject lives.
+    """
     return prefix(packaged.newest(NAME)) + b"".join(map(string_bytes, (tenant, application, model)))
 
 
 def bucket_part(window_start: int, window_end: int, settings_version: str, lane: int) -> bytes:
     """What all records of a lane's bucket have after the subject; times in µs."""
-    return long_bytes(window_start) + long_bytes(window_end) + string_bytes(settings_version) + long_bytes(lane)
+    return (
+        long_bytes(window_start)
+        + long_bytes(window_end)
+        + string_bytes(settings_version)
+        + long_bytes(lane)
+    )
 
 
-def aggregate_bodies(prefixes: Sequence[bytes], common: bytes, doubles: NDArray[np.float64]) -> list[bytes]:
-    """Framed Aggregate records: of each subject's prefix, the bucket's common part, and the subject's row of `doubles`.
+def aggregate_bodies(
+    prefixes: Sequence[bytes], common: bytes, doubles: NDArray[np.float64]
+) -> list[bytes]:
+    """Framed Aggregate records: of each subject's prefix, the bucket's common part, and the
+    subject's row of `doubles`.
 
-    `doubles` has a row for each prefix and a column for each of `double_names()`. Raises ValueError when it has not.
+    `doubles` has a row for each prefix and a column for each of `double_names()`. Raises ValueError
+    when it has not.
     """
     rows = np.ascontiguousarray(doubles, "<f8")
     if rows.shape != (len(prefixes), len(double_names())):

@@ -12,14 +12,17 @@ MAX_DURATION_US: Final = 7 * 86_400 * 1_000_000
 """7 days, µs: the longest latency of any kind; 10 million of them still sum within 63 bits."""
 
 LATEST: Final = MAX_EVENT_TIME + MAX_DURATION_US
-"""Latest of all times that we make ourselves, µs: a bucket that an event is in ends later than it. The earliest is 1970, the time of a lane that has
-not seen an event."""
+"""Latest of all times that we make ourselves, µs: a bucket that an event is in ends later than it.
+The earliest is 1970, the time of a lane that has not seen an event.
+"""
 
 MAX_TOKENS: Final = 1_000_000_000
 """The most tokens of a call, a thousand times what models take."""
 
 MAX_COST_NANO: Final = 10_000_000_000_000
-"""The highest cost of a call, 1e-9 of a currency unit: ten thousand units; 900,000 of them still sum within 63 bits."""
+"""The highest cost of a call, 1e-9 of a currency unit: ten thousand units; 900,000 of them still
+sum within 63 bits.
+"""
 
 MAX_RETRIES: Final = 1_000_000
 """The most tries before a call."""

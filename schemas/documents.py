@@ -1,4 +1,5 @@
-"""What our records are in a store: documents of five kinds, each with one id, one time and one tenant.
+"""What our records are in a store: documents of five kinds, each with one id, one time and one
+tenant.
 
 This stands below both who writes documents (the sink) and what keeps them (the stores).
 """
@@ -34,26 +35,32 @@ class Kind(StrEnum):
 class Document:
     """One document.
 
-    Ids are unique among a tenant's documents of a kind. Of an incident there is one document, of its newest state; of everything else a
-    document never changes.
+    Ids are unique among a tenant's documents of a kind. Of an incident there is one document, of
+    its newest state; of everything else a document never changes.
     """
 
     kind: Kind
     id: str
-    """Incidents, anomalies and events: the record's own. A notification's is made of message, outcome and time, an aggregate's of series,
-    bucket and lane."""
+    """Incidents, anomalies and events: the record's own. A notification's is made of message,
+    outcome and time, an aggregate's of series, bucket and lane.
+    """
     tenant: str
     time: int
-    """By which it is searched and kept, µs: anomalies and events their event time, incidents `opened_at` (so that it never changes), notifications
-    `at`, aggregates `window_start`."""
+    """By which it is searched and kept, µs: anomalies and events their event time, incidents
+    `opened_at` (so that it never changes), notifications `at`, aggregates `window_start`.
+    """
     body: Mapping[str, object]
-    """The record's fields as Avro has them: times are µs, enums texts, records mappings. Numbers that are not finite are None."""
+    """The record's fields as Avro has them: times are µs, enums texts, records mappings. Numbers
+    that are not finite are None.
+    """
     revision: int = 0
     """The highest wins; 0 for what never changes."""
 
     @property
     def key(self) -> str:
-        """Its place in a store, made of tenant and id: nobody can write over another tenant's document."""
+        """Its place in a store, made of tenant and id: nobody can write over another tenant's
+        document.
+        """
         return document_key(self.tenant, self.id)
 
 
@@ -76,7 +83,9 @@ class TooSlow(StoreUnavailable):
 
 
 class StoreRefused(Exception):
-    """The store must not be used as things are: wrong credentials, another version. One line that says what to do."""
+    """The store must not be used as things are: wrong credentials, another version. One line that
+    says what to do.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,9 @@ _SOURCES: Final = MappingProxyType(
         Kind.INCIDENT: _Source("Incident", "opened_at", ("id",), "revision"),
         Kind.NOTIFICATION: _Source("Notification", "at", ("id", "outcome", "attempt", "at")),
         Kind.AGGREGATE: _Source(
-            "Aggregate", "window_start", ("application", "model", "window_start", "window_end", "lane")
+            "Aggregate",
+            "window_start",
+            ("application", "model", "window_start", "window_end", "lane"),
         ),
         Kind.EVENT: _Source("TelemetryEvent", "event_time", ("event_id",)),
     }
@@ -115,7 +126,8 @@ def document(kind: Kind, value: bytes) -> Document:
     """The document of one framed record.
 
     Raises:
-        BadRecord: it does not decode, a time is not within the years 2000 to 2099, or tenant or id are empty or too long, or a
+        BadRecord: it does not decode, a time is not within the years 2000 to 2099, or tenant or id
+        are empty or too long, or a
             revision is negative.
     """
     source = _SOURCES[kind]
@@ -124,7 +136,9 @@ def document(kind: Kind, value: bytes) -> Document:
     assert isinstance(time, int)
     check_number(source.time, time, MIN_EVENT_TIME, MAX_EVENT_TIME)
     # Records of before there were lanes in them keep the id that they were stored by.
-    parts = [_part(body, name) for name in source.id_parts if name != "lane" or body[name] != NO_LANE]
+    parts = [
+        _part(body, name) for name in source.id_parts if name != "lane" or body[name] != NO_LANE
+    ]
     own_id = parts[0] if len(parts) == 1 else record_id(*parts)
     revision = body[source.revision] if source.revision else 0
     assert isinstance(own_id, str)
@@ -158,7 +172,9 @@ def _finite(body: dict[str, object]) -> dict[str, object]:
 
 
 def misfit(given: Document) -> str | None:
-    """What of a body is not as its schema says, in a few words; None when all is. For stores that do not look themselves."""
+    """What of a body is not as its schema says, in a few words; None when all is. For stores that
+    do not look themselves.
+    """
     fields = {field.name: field.type for field in schema_of(given.kind).fields}
     for name, value in given.body.items():
         if name not in fields:
@@ -192,7 +208,8 @@ def _fits(kind: Type, value: object) -> bool:
         case Record(_, fields):
             types = {field.name: field.type for field in fields}
             return isinstance(value, Mapping) and all(
-                name in types and (part is None or _fits(types[name], part)) for name, part in value.items()
+                name in types and (part is None or _fits(types[name], part))
+                for name, part in value.items()
             )
         case Union(branches):
             return any(_fits(branch, value) for branch in branches)

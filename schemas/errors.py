@@ -4,7 +4,9 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a record is bad. The texts go to headers of dead letters and to labels of metrics: they stay."""
+    """Why a record is bad. The texts go to headers of dead letters and to labels of metrics: they
+    stay.
+    """
 
     MISSING = "no value"
     EMPTY = "empty record"
@@ -23,15 +25,21 @@ class Reason(StrEnum):
 
 
 class BadRecord(ValueError):
-    """A record that must not be processed: the first fate of an error. Its raw bytes go to dead-letters.
+    """A record that must not be processed: the first fate of an error. Its raw bytes go to
+    dead-letters.
 
-    `reason` says what is wrong, mostly a `Reason`; `field` is the schema's name of the field that is wrong, None when
-    no single one is known; `schema_id` the writer's id as far as it could be read; `detail` says more of the reason, as in
-    "negative", where there are few things that it can be.
+    `reason` says what is wrong, mostly a `Reason`; `field` is the schema's name of the field that
+    is wrong, None when no single one is known; `schema_id` the writer's id as far as it could be
+    read; `detail` says more of the reason, as in "negative", where there are few things that it can
+    be.
     """
 
     def __init__(
-        self, reason: str, field: str | None = None, schema_id: int | None = None, detail: str | None = None
+        self,
+        reason: str,
+        field: str | None = None,
+        schema_id: int | None = None,
+        detail: str | None = None,
     ) -> None:
         super().__init__(reason, field, schema_id)
         self.reason = reason

@@ -6,8 +6,8 @@ from hashlib import blake2b
 def record_id(*parts: str | int) -> str:
     """32 hexadecimal digits: BLAKE2b-128 over the parts, each with its kind and length before it.
 
-    Equal parts in equal order give equal ids, on every machine and for ever; the lengths keep ("ab", "c") apart from
-    ("a", "bc"), the kinds keep 1 apart from "1".
+    Equal parts in equal order give equal ids, on every machine and for ever; the lengths keep
+    ("ab", "c") apart from ("a", "bc"), the kinds keep 1 apart from "1".
 
     >>> record_id("acme", "latency", 3)
     '8190efcaed8bd64775b49197f2cdeaf2'

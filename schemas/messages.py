@@ -1,13 +1,17 @@
-"""What a receiver is sent: JSON by Standard Webhooks' advice, `type`, `timestamp` and `data`, and the `version` of the form.
+"""What a receiver is sent: JSON by Standard Webhooks' advice, `type`, `timestamp` and `data`, and
+the `version` of the form.
 
-    {"type": "incident.opened",                      or incident.escalated, .extended, .repeated, .acknowledged, .new_level,
-                                                     .resolved, .given_up, .closed, incidents.summary
+    {"type": "incident.opened",                      or incident.escalated, .extended, .repeated,
+    .acknowledged, .new_level,
+                                                     .resolved, .given_up, .closed,
+                                                     incidents.summary
      "timestamp": "2026-01-31T12:00:00.000000Z",     event time of the newest news in it, UTC
      "version": 2,
      "data": {"incident": {…}}}                      see `IncidentMessage`, `SummaryMessage`
 
-Fields are added, never renamed: a message of any version is read by all later programs. Words that come from elsewhere, such as severities and
-states, are kept as they are, so that a new one is shown and not refused.
+Fields are added, never renamed: a message of any version is read by all later programs. Words that
+come from elsewhere, such as severities and states, are kept as they are, so that a new one is shown
+and not refused.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,7 +22,9 @@ import orjson
 from schemas.errors import BadRecord
 
 VERSION: Final = 2
-"""1, which has no `version`, ends with `settings_version`, `link` and `acknowledged_by`. 2 added what follows these in `IncidentPart`."""
+"""1, which has no `version`, ends with `settings_version`, `link` and `acknowledged_by`. 2 added
+what follows these in `IncidentPart`.
+"""
 
 
 class BadMessage(BadRecord):
@@ -27,13 +33,17 @@ class BadMessage(BadRecord):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidencePart:
-    """The four numbers that a person looks for first, of the metric that the title is about, as people read them, with units."""
+    """The four numbers that a person looks for first, of the metric that the title is about, as
+    people read them, with units.
+    """
 
     metric: str
     now: str
     """What was observed, as `12 s`."""
     usual: str
-    """What is usual, or the limit of a rule, as `0.4 %` or `limit 10 s`; empty where neither is known."""
+    """What is usual, or the limit of a rule, as `0.4 %` or `limit 10 s`; empty where neither is
+    known.
+    """
     unusual: str
     """How unusual that is, as `30x usual, score 8.2`."""
     since: str
@@ -72,11 +82,15 @@ class IncidentPart:
     no_data_since: str | None = None
     """Since when no data has come of anything that is still wrong; None while data comes."""
     new_level_since: str | None = None
-    """Since when all that is still wrong counts as the new level; None while anything is wrong that does not."""
+    """Since when all that is still wrong counts as the new level; None while anything is wrong that
+    does not.
+    """
     evidence: EvidencePart | None = None
     """What it is about in numbers; None, and left out, in incidents of earlier releases."""
     errors: tuple[str, ...] = ()
-    """Which errors, refusals or the like, the most frequent first, as `error_type rate_limited: 41`."""
+    """Which errors, refusals or the like, the most frequent first, as `error_type rate_limited:
+    41`.
+    """
     sample_event_ids: tuple[str, ...] = ()
     """Ids of some of the calls that were judged."""
     trace_links: tuple[str, ...] = ()
@@ -129,7 +143,9 @@ class SummaryMessage:
 
 Message = IncidentMessage | SummaryMessage
 
-_LEFT_OUT: Final = frozenset({"link", "acknowledged_by", "acknowledged_at", "acknowledged_comment", "evidence"})
+_LEFT_OUT: Final = frozenset(
+    {"link", "acknowledged_by", "acknowledged_at", "acknowledged_comment", "evidence"}
+)
 """Fields that are absent where there is nothing to say."""
 
 
@@ -140,7 +156,10 @@ def encode(message: Message) -> str:
         case IncidentMessage():
             data = {"incident": _present(message.incident)}
         case SummaryMessage():
-            counts = {name: getattr(message, name) for name in ("tenant", "count", "open", "resolved", "unlisted")}
+            counts = {
+                name: getattr(message, name)
+                for name in ("tenant", "count", "open", "resolved", "unlisted")
+            }
             data = counts | {"incidents": [_present(listed) for listed in message.incidents]}
     head = {"type": message.type, "timestamp": message.timestamp, "version": VERSION}
     return orjson.dumps(head | {"data": data}).decode()
@@ -149,7 +168,8 @@ def encode(message: Message) -> str:
 def parse(body: bytes | str) -> Message:
     """The message of a body of any version. Fields that it does not know are left out.
 
-    Raises BadMessage when the body cannot be read, or lacks what no message can do without: names the field and the reason.
+    Raises BadMessage when the body cannot be read, or lacks what no message can do without: names
+    the field and the reason.
     """
     try:
         loaded = orjson.loads(body)
@@ -158,7 +178,9 @@ def parse(body: bytes | str) -> Message:
     whole = _Fields(loaded, "")
     kind, timestamp, data = whole.text("type"), whole.text("timestamp"), whole.fields("data")
     if data.has("incident"):
-        return IncidentMessage(type=kind, timestamp=timestamp, incident=_incident(data.fields("incident")))
+        return IncidentMessage(
+            type=kind, timestamp=timestamp, incident=_incident(data.fields("incident"))
+        )
     listed = tuple(_listed(item) for item in data.items("incidents"))
     return SummaryMessage(
         type=kind,
@@ -282,4 +304,8 @@ def _listed(fields: _Fields) -> ListedPart:
 
 
 def _present(part: IncidentPart | ListedPart) -> dict[str, object]:
-    return {name: value for name, value in asdict(part).items() if value is not None or name not in _LEFT_OUT}
+    return {
+        name: value
+        for name, value in asdict(part).items()
+        if value is not None or name not in _LEFT_OUT
+    }

@@ -1,4 +1,5 @@
-"""Whether our own records make sense: who may write to a topic may write them too, and then they say what we would not.
+"""Whether our own records make sense: who may write to a topic may write them too, and then they
+say what we would not.
 
 What a schema cannot say is checked here, once, before a stage computes with it.
 """
@@ -16,7 +17,9 @@ MAX_BYTES: Final = 1_048_576
 """Largest of our records, framed: a hundred times what one takes with all its lists full."""
 
 MAX_NAME_BYTES: Final = 4 * MAX_ID_BYTES
-"""Longest id or name of one: a name that was no UTF-8 is told with up to four bytes for each of its own."""
+"""Longest id or name of one: a name that was no UTF-8 is told with up to four bytes for each of its
+own.
+"""
 
 MAX_TEXT_BYTES: Final = 16_384
 """Longest of all other texts: reasons, titles, names of rules and metrics."""
@@ -66,8 +69,9 @@ _TEXTS: Final[Mapping[type[Record], tuple[str, ...]]] = MappingProxyType(
 def plausible(kind: type[_R], value: bytes) -> _R:
     """The record, of a kind that is listed above.
 
-    Raises BadRecord, with the field where there is one: it is too large, does not decode, a time is before 1970 or after 2099, a place or a count is
-    negative, a text is too long, or its tenant or id is empty.
+    Raises BadRecord, with the field where there is one: it is too large, does not decode, a time is
+    before 1970 or after 2099, a place or a count is negative, a text is too long, or its tenant or
+    id is empty.
     """
     if len(value) > MAX_BYTES:
         raise BadRecord(Reason.TOO_LARGE)

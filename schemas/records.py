@@ -1,6 +1,8 @@
-"""The records on the wire, as Python has them; `avsc/` says what each field means and in which unit.
+"""The records on the wire, as Python has them; `avsc/` says what each field means and in which
+unit.
 
-Times are plain ints, microseconds since 1970-01-01 UTC. A test holds names, order, types and defaults to the schemas.
+Times are plain ints, microseconds since 1970-01-01 UTC. A test holds names, order, types and
+defaults to the schemas.
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,9 @@ from typing import Final
 from schemas.avro.coding import Record
 
 INTAKE: Final = "intake"
-"""Detector of anomalies that are not about an application's calls, but about records of it that do not count as they should."""
+"""Detector of anomalies that are not about an application's calls, but about records of it that do
+not count as they should.
+"""
 
 
 class Operation(StrEnum):
@@ -252,7 +256,9 @@ class Anomaly(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalChange(Record):
-    """What became of a signal: of one metric of one subject that a detector or rule has found anomalous."""
+    """What became of a signal: of one metric of one subject that a detector or rule has found
+    anomalous.
+    """
 
     tenant: str
     application: str
@@ -273,7 +279,9 @@ class SignalChange(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate(Record):
-    """One closed bucket of one subject as one lane counted it. After lane there are only floats; NaN means not known."""
+    """One closed bucket of one subject as one lane counted it. After lane there are only floats;
+    NaN means not known.
+    """
 
     tenant: str
     application: str
@@ -323,7 +331,9 @@ class Aggregate(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident(Record):
-    """One state of an incident: anomalies that belong together. Every change is a new record under the same key."""
+    """One state of an incident: anomalies that belong together. Every change is a new record under
+    the same key.
+    """
 
     id: str
     tenant: str
@@ -396,7 +406,9 @@ class Settings(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Record):
-    """What a person, or a program for one, asks for. It counts with our signature only, and for its own tenant only."""
+    """What a person, or a program for one, asks for. It counts with our signature only, and for its
+    own tenant only.
+    """
 
     id: str
     tenant: str

@@ -5,7 +5,9 @@ from typing import Final
 
 HIDDEN: Final = "***"
 
-_CREDENTIALS: Final = re.compile(r"(?<=//)[^\s/'\"]*@|(?<![\w/])[^\s/'\"@:,=\[]+:[^\s/'\"@,]+@(?=[\w\[])")
+_CREDENTIALS: Final = re.compile(
+    r"(?<=//)[^\s/'\"]*@|(?<![\w/])[^\s/'\"@:,=\[]+:[^\s/'\"@,]+@(?=[\w\[])"
+)
 """`user:password@`, behind `//` or where somebody left the scheme out."""
 
 _QUERY: Final = re.compile(r"([?&#][\w.~-]+=)[^\s&#'\"]+")
@@ -29,7 +31,8 @@ def redacted(text: str) -> str:
 
 
 def redacted_address(text: str) -> str:
-    """A setting that may be an address; also without what looks like a token in its path, which many services take for a password.
+    """A setting that may be an address; also without what looks like a token in its path, which
+    many services take for a password.
 
     >>> redacted_address("https://hooks.example/services/T0AB12/B0CD34/XXXXabcd1234efgh5678")
     'https://hooks.example/services/T0AB12/B0CD34/***'
@@ -37,4 +40,6 @@ def redacted_address(text: str) -> str:
     'kafka-1:9093,kafka-2:9093'
     """
     whole = redacted(text)
-    return _ADDRESS.sub(lambda found: _TOKEN.sub(HIDDEN, found[0]), whole) if "://" in whole else whole
+    return (
+        _ADDRESS.sub(lambda found: _TOKEN.sub(HIDDEN, found[0]), whole) if "://" in whole else whole
+    )

@@ -4,7 +4,9 @@ from typing import Final
 
 
 class Secret:
-    """Text that logs, tracebacks and `repr` show as `***`; `reveal()` gives it to the one place that needs it."""
+    """Text that logs, tracebacks and `repr` show as `***`; `reveal()` gives it to the one place
+    that needs it.
+    """
 
     __slots__ = ("_text",)
 

@@ -1,4 +1,6 @@
-"""Values of our metrics as people read them. On the wire they are in small whole units: µs, 1e-9 of a currency unit, shares."""
+"""Values of our metrics as people read them. On the wire they are in small whole units: µs, 1e-9 of
+a currency unit, shares.
+"""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -14,7 +16,8 @@ _LENGTHS: Final = ((60e6, 120e6, "min"), (1e6, 1e6, "s"), (1e3, 1e3, "ms"), (1.0
 
 
 def quantity(metric: str, value: float, digits: int = 3) -> str:
-    """The value of a metric, by the metric's name, to so many significant digits, with its unit where that is known.
+    """The value of a metric, by the metric's name, to so many significant digits, with its unit
+    where that is known.
 
     >>> quantity("latency", 6_234_290.0), quantity("latency_us", 1500.0), quantity("time_to_first_token", 0.0)
     ('6.23 s', '1.5 ms', '0 s')

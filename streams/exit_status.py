@@ -1,4 +1,6 @@
-"""The third fate of an error: the process ends before anything is committed, and its supervisor starts it again."""
+"""The third fate of an error: the process ends before anything is committed, and its supervisor
+starts it again.
+"""
 
 import asyncio
 import contextlib
@@ -30,7 +32,9 @@ AGAIN: Final = 75
 """Exit status: another worker owns a lane now, or the broker is away (EX_TEMPFAIL). Start it again."""
 
 ENDS_WITHIN_S: Final = 15.0
-"""Seconds that an orderly end may take after all work is done; less than a supervisor waits before it kills."""
+"""Seconds that an orderly end may take after all work is done; less than a supervisor waits before
+it kills.
+"""
 SAID_WITHIN_S: Final = 5.0
 """Seconds to say why a process ends: a pipe that nobody reads blocks whoever writes to it."""
 
@@ -68,7 +72,12 @@ _FAULTS_OF_RIGHTS: Final = (
     Fault.CLUSTER_AUTHORIZATION_FAILED,
     Fault._AUTHENTICATION,
 )
-FAULTS_THAT_PASS: Final = (Fault._TIMED_OUT, Fault._TRANSPORT, Fault._ALL_BROKERS_DOWN, Fault._RESOLVE)
+FAULTS_THAT_PASS: Final = (
+    Fault._TIMED_OUT,
+    Fault._TRANSPORT,
+    Fault._ALL_BROKERS_DOWN,
+    Fault._RESOLVE,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,8 +87,10 @@ _debug = os.environ.get("SENTINEL_DEBUG") == "1"
 
 
 def end_process(error: BaseException) -> None:
-    """Says in one line why, and ends the process now: no handler runs, nothing is flushed or committed. Does not return, whatever the error is made
-    of and whoever reads the log: after SAID_WITHIN_S the process ends unsaid."""
+    """Says in one line why, and ends the process now: no handler runs, nothing is flushed or
+    committed. Does not return, whatever the error is made of and whoever reads the log: after
+    SAID_WITHIN_S the process ends unsaid.
+    """
     status = BUG
     _from_now(SAID_WITHIN_S, lambda: os._exit(status))
     try:
@@ -94,13 +105,17 @@ def end_process(error: BaseException) -> None:
 
 
 def end_within(seconds: float, status: int = AGAIN) -> None:
-    """From now on the process ends by itself, or is ended after so long with this status, saying where it hung. For an orderly end: threads that wait
-    for a disk, clients that wait for a broker and Python's own exit, which joins all threads, cannot hold it up."""
+    """From now on the process ends by itself, or is ended after so long with this status, saying
+    where it hung. For an orderly end: threads that wait for a disk, clients that wait for a broker
+    and Python's own exit, which joins all threads, cannot hold it up.
+    """
 
     def hung() -> None:
         _from_now(SAID_WITHIN_S, lambda: os._exit(status))
         try:
-            _log.critical("%s", f"the process did not end within {seconds:g} s of being done; ending it now")
+            _log.critical(
+                "%s", f"the process did not end within {seconds:g} s of being done; ending it now"
+            )
             faulthandler.dump_traceback(sys.stderr)
         finally:
             os._exit(status)
@@ -109,7 +124,9 @@ def end_within(seconds: float, status: int = AGAIN) -> None:
 
 
 async def bounded(work: Coroutine[Any, Any, None], seconds: float) -> None:
-    """Awaits the work, but no longer than this: what is not done then is cancelled and left alone. Raises what the work raised."""
+    """Awaits the work, but no longer than this: what is not done then is cancelled and left alone.
+    Raises what the work raised.
+    """
     task = asyncio.create_task(work)
     done, _ = await asyncio.wait({task}, timeout=seconds)
     if done:
@@ -131,13 +148,17 @@ def _from_now(seconds: float, act: Callable[[], None]) -> None:
 
 
 def is_temporary(error: KafkaError) -> bool:
-    """Whether it passes by itself: the broker is away, or did not answer in time, which the client does not count among the retriable."""
+    """Whether it passes by itself: the broker is away, or did not answer in time, which the client
+    does not count among the retriable.
+    """
     return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
 
 
 def fate_of(error: BaseException) -> tuple[int, str]:
-    """Exit status and the line that says why. What a broker may well answer is no bug, whatever the client wraps it in, and whichever tasks it ends
-    together: of several errors the gravest tells. Groups and causes may hold each other in a circle."""
+    """Exit status and the line that says why. What a broker may well answer is no bug, whatever the
+    client wraps it in, and whichever tasks it ends together: of several errors the gravest tells.
+    Groups and causes may hold each other in a circle.
+    """
     fates = [_fate_of_one(each) for each in _ungrouped(error)]
     return min(fates, key=lambda fate: _GRAVEST_FIRST.index(fate[0]), default=_bug(error))
 
@@ -150,8 +171,17 @@ def _fate_of_one(error: BaseException) -> tuple[int, str]:
     if isinstance(error, StoreUnavailable):
         return AGAIN, f"{error}; ending, to be started again"
     if isinstance(error, asyncio.CancelledError):
-        return AGAIN, "the Kafka client was broken off in the middle of something; ending, to be started again"
-    if isinstance(error, KafkaException) and (told := _told_by_librdkafka(error.args[0])) is not None:
+        return (
+            AGAIN,
+            (
+                "the Kafka client was broken off in the middle of something; ending, to be started"
+                " again"
+            ),
+        )
+    if (
+        isinstance(error, KafkaException)
+        and (told := _told_by_librdkafka(error.args[0])) is not None
+    ):
         return told
     for each in _chain(error):
         if isinstance(each, KafkaError) and (told := _told_by_kafka(each)) is not None:
@@ -179,7 +209,9 @@ def _ungrouped(error: BaseException) -> Iterator[BaseException]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, what it was made from, and so on, each once: aiokafka wraps answers of the broker and bugs of its own in the same `KafkaError`."""
+    """The error, what it was made from, and so on, each once: aiokafka wraps answers of the broker
+    and bugs of its own in the same `KafkaError`.
+    """
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -190,15 +222,32 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _told_by_kafka(error: KafkaError) -> tuple[int, str] | None:
     if isinstance(error, errors.ProducerFenced):
-        return AGAIN, "another worker took over a lane of this one (fenced); ending, to be started again"
+        return (
+            AGAIN,
+            "another worker took over a lane of this one (fenced); ending, to be started again",
+        )
     if isinstance(error, _RIGHTS):
         return REFUSED, _refused_user(error)
     if isinstance(error, _LIMITS):
-        return REFUSED, f"the broker does not take what this program asks for ({error}); see its settings and version"
+        return (
+            REFUSED,
+            (
+                f"the broker does not take what this program asks for ({error}); see its settings"
+                " and version"
+            ),
+        )
     if is_temporary(error):
-        return AGAIN, f"the broker did not answer in time ({type(error).__name__}); ending, to be started again"
+        return (
+            AGAIN,
+            (
+                f"the broker did not answer in time ({type(error).__name__}); ending, to be started"
+                " again"
+            ),
+        )
     # Some answers are only told in the text of an error that is made from nothing.
-    if isinstance(error, errors.BrokerResponseError) or (type(error) is KafkaError and error.__cause__ is None):
+    if isinstance(error, errors.BrokerResponseError) or (
+        type(error) is KafkaError and error.__cause__ is None
+    ):
         return AGAIN, _answered(error)
     return None
 
@@ -208,7 +257,10 @@ def _told_by_librdkafka(fault: Fault) -> tuple[int, str] | None:
     if fault.code() in _FAULTS_OF_RIGHTS:
         return REFUSED, _refused_user(fault.str())
     if fault.code() in FAULTS_THAT_PASS:
-        return AGAIN, f"the broker did not answer in time ({fault.str()}); ending, to be started again"
+        return (
+            AGAIN,
+            f"the broker did not answer in time ({fault.str()}); ending, to be started again",
+        )
     if fault.code() >= Fault.UNKNOWN:
         return AGAIN, _answered(fault.str())
     return None
@@ -223,9 +275,11 @@ def _answered(what: object) -> str:
 
 
 def ends_process(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """For everything of ours that Faust calls: Faust gathers and forgets the exceptions of many callbacks, so none may leave.
+    """For everything of ours that Faust calls: Faust gathers and forgets the exceptions of many
+    callbacks, so none may leave.
 
-    Cancellation is passed on: it is how Faust stops things. So are the exceptions with which Python itself ends.
+    Cancellation is passed on: it is how Faust stops things. So are the exceptions with which Python
+    itself ends.
     """
 
     @wraps(work)
@@ -234,9 +288,7 @@ def ends_process(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corou
             return await work(*args, **kwargs)
         except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
-        except (
-            BaseException
-        ) as error:  # a process edge: whatever it is, the process ends with it; a panic of polars is no Exception
+        except BaseException as error:  # a process edge: whatever it is, the process ends with it; a panic of polars is no Exception
             end_process(error)
             raise
 

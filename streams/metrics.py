@@ -10,32 +10,48 @@ REGISTRY = CollectorRegistry()
 
 _LANE = ("stage", "lane")
 
-RECORDS = Counter("sentinel_records", "Records taken by lanes, bad and late ones included.", _LANE, registry=REGISTRY)
+RECORDS = Counter(
+    "sentinel_records",
+    "Records taken by lanes, bad and late ones included.",
+    _LANE,
+    registry=REGISTRY,
+)
 EVENTS = Counter("sentinel_events", "Good events counted into windows.", _LANE, registry=REGISTRY)
 LATE_EVENTS = Counter(
-    "sentinel_late_events", "Events later than the lateness, left out of windows.", _LANE, registry=REGISTRY
+    "sentinel_late_events",
+    "Events later than the lateness, left out of windows.",
+    _LANE,
+    registry=REGISTRY,
 )
-BAD_RECORDS = Counter("sentinel_bad_records", "Records sent to dead-letters.", ("stage", "reason"), registry=REGISTRY)
+BAD_RECORDS = Counter(
+    "sentinel_bad_records", "Records sent to dead-letters.", ("stage", "reason"), registry=REGISTRY
+)
 MISPLACED_EVENTS = Counter(
     "sentinel_misplaced_events",
-    "Events counted in a lane that is not their application's: its producers send no key, another one, or do not place it by murmur2.",
+    "Events counted in a lane that is not their application's: its producers send no key, another"
+    " one, or do not place it by murmur2.",
     _LANE,
     registry=REGISTRY,
 )
 CAME_BEFORE = Counter(
     "sentinel_anomalies_came_before",
-    "Anomalies at or below the highest place that came from their lane: read twice after a fault, and dropped.",
+    "Anomalies at or below the highest place that came from their lane: read twice after a fault,"
+    " and dropped.",
     ("lane",),
     registry=REGISTRY,
 )
 TAKEN_BACK = Counter(
     "sentinel_source_lanes_taken_back",
-    "Times that a record had named a place beyond the end of its lane's log, which is believed no longer.",
+    "Times that a record had named a place beyond the end of its lane's log, which is believed no"
+    " longer.",
     ("lane",),
     registry=REGISTRY,
 )
 STALE_BLOCKS = Counter(
-    "sentinel_stale_blocks", "Blocks of an old assignment that were dropped; they come again.", _LANE, registry=REGISTRY
+    "sentinel_stale_blocks",
+    "Blocks of an old assignment that were dropped; they come again.",
+    _LANE,
+    registry=REGISTRY,
 )
 JUMPED = Counter(
     "sentinel_jumped_records",
@@ -44,9 +60,15 @@ JUMPED = Counter(
     registry=REGISTRY,
 )
 TICKS = Counter("sentinel_ticks", "Ticks appended to quiet partitions.", _LANE, registry=REGISTRY)
-OUTPUTS = Counter("sentinel_outputs", "Records produced by lanes.", ("stage", "topic"), registry=REGISTRY)
-POSITION = Gauge("sentinel_lane_position", "Next offset that the lane takes.", _LANE, registry=REGISTRY)
-DURABLE = Gauge("sentinel_lane_durable_position", "Next offset after the last flush.", _LANE, registry=REGISTRY)
+OUTPUTS = Counter(
+    "sentinel_outputs", "Records produced by lanes.", ("stage", "topic"), registry=REGISTRY
+)
+POSITION = Gauge(
+    "sentinel_lane_position", "Next offset that the lane takes.", _LANE, registry=REGISTRY
+)
+DURABLE = Gauge(
+    "sentinel_lane_durable_position", "Next offset after the last flush.", _LANE, registry=REGISTRY
+)
 LAG = Gauge(
     "sentinel_lane_lag",
     "Offsets between the lane's position and the end of its log at the last fetch.",
@@ -54,7 +76,10 @@ LAG = Gauge(
     registry=REGISTRY,
 )
 PROGRESS = Gauge(
-    "sentinel_lane_progress_timestamp_seconds", "Unix time at which the lane last moved.", _LANE, registry=REGISTRY
+    "sentinel_lane_progress_timestamp_seconds",
+    "Unix time at which the lane last moved.",
+    _LANE,
+    registry=REGISTRY,
 )
 STEP_RECORDS = Histogram(
     "sentinel_step_records",
@@ -70,18 +95,37 @@ FLUSH_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
     registry=REGISTRY,
 )
-FLUSH_ROWS = Counter("sentinel_flush_rows", "State rows (pages) written by flushes.", ("stage",), registry=REGISTRY)
-DECISIONS = Counter("sentinel_alert_decisions", "Decisions about messages, by reason.", ("reason",), registry=REGISTRY)
-ATTEMPTS = Counter(
-    "sentinel_delivery_attempts", "Attempts to deliver a message.", ("receiver", "outcome"), registry=REGISTRY
+FLUSH_ROWS = Counter(
+    "sentinel_flush_rows", "State rows (pages) written by flushes.", ("stage",), registry=REGISTRY
 )
-HEARTBEATS = Counter("sentinel_heartbeats", "Heartbeats, by whether they were taken.", ("outcome",), registry=REGISTRY)
+DECISIONS = Counter(
+    "sentinel_alert_decisions",
+    "Decisions about messages, by reason.",
+    ("reason",),
+    registry=REGISTRY,
+)
+ATTEMPTS = Counter(
+    "sentinel_delivery_attempts",
+    "Attempts to deliver a message.",
+    ("receiver", "outcome"),
+    registry=REGISTRY,
+)
+HEARTBEATS = Counter(
+    "sentinel_heartbeats",
+    "Heartbeats, by whether they were taken.",
+    ("outcome",),
+    registry=REGISTRY,
+)
 RECOVERY_SECONDS = Gauge(
-    "sentinel_recovery_seconds", "Wall time of the last recovery of lanes.", ("stage",), registry=REGISTRY
+    "sentinel_recovery_seconds",
+    "Wall time of the last recovery of lanes.",
+    ("stage",),
+    registry=REGISTRY,
 )
 SINK_DOCUMENTS = Counter(
     "sentinel_sink_documents",
-    "Documents by what became of them: stored (also if it was there already), refused by the store, or expired: too old to be kept.",
+    "Documents by what became of them: stored (also if it was there already), refused by the store,"
+    " or expired: too old to be kept.",
     ("kind", "outcome"),
     registry=REGISTRY,
 )
@@ -117,11 +161,14 @@ API_SECONDS = Histogram(
     registry=REGISTRY,
 )
 API_LIVE_CLIENTS = Gauge(
-    "sentinel_api_live_clients", "Pages that are connected to be told of changes.", registry=REGISTRY
+    "sentinel_api_live_clients",
+    "Pages that are connected to be told of changes.",
+    registry=REGISTRY,
 )
 HELD_SINCE = Gauge(
     "sentinel_held_since_timestamp_seconds",
-    "Unix time since which an open transaction of a producer holds back what comes behind it in the partition; no series while none does.",
+    "Unix time since which an open transaction of a producer holds back what comes behind it in the"
+    " partition; no series while none does.",
     ("topic", "partition"),
     registry=REGISTRY,
 )
@@ -133,7 +180,8 @@ HELD_RECORDS = Gauge(
 )
 STORE_LOG = Gauge(
     "sentinel_store_log_bytes",
-    "Bytes of the embedded store's write-ahead log, which readers that do not end keep from being emptied.",
+    "Bytes of the embedded store's write-ahead log, which readers that do not end keep from being"
+    " emptied.",
     registry=REGISTRY,
 )
 _SERIES = ("lane", "tenant", "application", "model")
@@ -150,13 +198,22 @@ LAST_EVENT = Gauge(
     registry=REGISTRY,
 )
 SERVICE_REQUESTS = Gauge(
-    "sentinel_service_request_rate", "Calls a second in the last closed bucket.", _SERIES, registry=REGISTRY
+    "sentinel_service_request_rate",
+    "Calls a second in the last closed bucket.",
+    _SERIES,
+    registry=REGISTRY,
 )
 SERVICE_ERRORS = Gauge(
-    "sentinel_service_error_ratio", "Share of calls that failed in the last closed bucket.", _SERIES, registry=REGISTRY
+    "sentinel_service_error_ratio",
+    "Share of calls that failed in the last closed bucket.",
+    _SERIES,
+    registry=REGISTRY,
 )
 SERVICE_TOKENS = Gauge(
-    "sentinel_service_token_rate", "Tokens a second, in and out, in the last closed bucket.", _SERIES, registry=REGISTRY
+    "sentinel_service_token_rate",
+    "Tokens a second, in and out, in the last closed bucket.",
+    _SERIES,
+    registry=REGISTRY,
 )
 SERVICE_COST = Gauge(
     "sentinel_service_cost_rate",
@@ -172,15 +229,19 @@ SERVICE_LATENCY = Gauge(
 )
 SINK_ASKED = Gauge(
     "sentinel_sink_lag_timestamp_seconds",
-    "Unix time at which the broker last told the sink how far it is behind; `sentinel_sink_lag` is as old as this.",
+    "Unix time at which the broker last told the sink how far it is behind; `sentinel_sink_lag` is"
+    " as old as this.",
     registry=REGISTRY,
 )
 ENDS_ASKED = Gauge(
     "sentinel_lane_ends_timestamp_seconds",
-    "Unix time at which the broker last told the worker where its lanes' logs end: a lane without lag is then known to have nothing to do.",
+    "Unix time at which the broker last told the worker where its lanes' logs end: a lane without"
+    " lag is then known to have nothing to do.",
     registry=REGISTRY,
 )
-READY = Gauge("sentinel_ready", "1 when recovered and assigned, else 0.", ("stage",), registry=REGISTRY)
+READY = Gauge(
+    "sentinel_ready", "1 when recovered and assigned, else 0.", ("stage",), registry=REGISTRY
+)
 
 
 _SAMPLED = {
@@ -195,7 +256,9 @@ _SAMPLED = {
 
 
 def show_samples(of_lanes: Mapping[int, Iterable[Sample]]) -> None:
-    """Sets what lanes say of the moment in place of what was so before, that of lanes that went included."""
+    """Sets what lanes say of the moment in place of what was so before, that of lanes that went
+    included.
+    """
     for gauge in _SAMPLED.values():
         gauge.clear()
     for lane, samples in of_lanes.items():
@@ -204,7 +267,9 @@ def show_samples(of_lanes: Mapping[int, Iterable[Sample]]) -> None:
 
 
 def begin_lane(stage: str, lane: int, position: int) -> None:
-    """Makes all series of a lane that starts: an alarm that compares them must be able to fire before the lane has done anything."""
+    """Makes all series of a lane that starts: an alarm that compares them must be able to fire
+    before the lane has done anything.
+    """
     for counter in (RECORDS, EVENTS, LATE_EVENTS, JUMPED):
         counter.labels(stage, lane)
     POSITION.labels(stage, lane).set(position)
@@ -213,7 +278,9 @@ def begin_lane(stage: str, lane: int, position: int) -> None:
 
 
 def forget_lane(stage: str, lane: int) -> None:
-    """Takes back where a lane stands, when another worker goes on with it: what this one says of it would never change again."""
+    """Takes back where a lane stands, when another worker goes on with it: what this one says of it
+    would never change again.
+    """
     for gauge in (POSITION, DURABLE, LAG, PROGRESS):
         gauge.remove(stage, lane)
 

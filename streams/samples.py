@@ -1,4 +1,6 @@
-"""What a lane says of itself for metrics: values of the moment, asked for now and then, never counted within a step."""
+"""What a lane says of itself for metrics: values of the moment, asked for now and then, never
+counted within a step.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""What every test may ask for: a real Kafka, shared by the session, and names on it that no other test has."""
+"""What every test may ask for: a real Kafka, shared by the session, and names on it that no other
+test has.
+"""
 
 import os
 import uuid
@@ -21,7 +23,9 @@ settings.load_profile("sentinel")
 
 @pytest.fixture(autouse=True)
 def _own_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker built in a test has all consumers of the process hand over blocks; the next test's are aiokafka's own again."""
+    """A worker built in a test has all consumers of the process hand over blocks; the next test's
+    are aiokafka's own again.
+    """
     for name in ("PartitionRecords", "MemoryRecords"):
         monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
 
@@ -54,7 +58,9 @@ def either_kernel(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def without(server: str, why: str) -> Never:
-    """Skip, saying why; on CI a missing server is a failure, since a skipped promise is an unchecked one."""
+    """Skip, saying why; on CI a missing server is a failure, since a skipped promise is an
+    unchecked one.
+    """
     if os.environ.get("CI") == "true":
         pytest.fail(f"{server} is needed on CI: {why}", pytrace=False)
     pytest.skip(why)
@@ -62,7 +68,9 @@ def without(server: str, why: str) -> Never:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
-    """Address of a real Kafka: the one named by SENTINEL_TEST_KAFKA, or one that is started for this session."""
+    """Address of a real Kafka: the one named by SENTINEL_TEST_KAFKA, or one that is started for
+    this session.
+    """
     if given := os.environ.get("SENTINEL_TEST_KAFKA"):
         yield given
         return
@@ -88,7 +96,9 @@ def own_kafka(kafka_jars: None) -> Iterator[KafkaServer]:
 
 @pytest.fixture(scope="session")
 def elastic_url() -> Iterator[str]:
-    """URL of a real Elasticsearch: the one named by SENTINEL_TEST_ELASTICSEARCH, or one that is started for this session."""
+    """URL of a real Elasticsearch: the one named by SENTINEL_TEST_ELASTICSEARCH, or one that is
+    started for this session.
+    """
     if given := os.environ.get("SENTINEL_TEST_ELASTICSEARCH"):
         yield given
         return
@@ -109,5 +119,7 @@ def own_elastic() -> Iterator[ElasticServer]:
 
 @pytest.fixture
 def topic_prefix() -> str:
-    """A prefix for topics, groups and transactional ids that no other test uses, so that tests share a broker only."""
+    """A prefix for topics, groups and transactional ids that no other test uses, so that tests
+    share a broker only.
+    """
     return f"t{uuid.uuid4().hex[:10]}."

@@ -1,7 +1,8 @@
 """The command `sentinel`.
 
-Commands import what they need when they run, so that `sentinel --help` answers at once. What goes wrong is one plain line on standard error:
-exit status 1 for what the person can put right, 2 for a wrong command line, 70 for a bug; `--debug` gives the traceback.
+Commands import what they need when they run, so that `sentinel --help` answers at once. What goes
+wrong is one plain line on standard error: exit status 1 for what the person can put right, 2 for a
+wrong command line, 70 for a bug; `--debug` gives the traceback.
 """
 
 import os
@@ -36,7 +37,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     cls=Grouped,
     rich_markup_mode=None,
-    help="Watches LLM and ML deployments: telemetry on Kafka in, one signed message per incident out.",
+    help=(
+        "Watches LLM and ML deployments: telemetry on Kafka in, one signed message per incident"
+        " out."
+    ),
 )
 app.command(epilog="Example: sentinel worker detect --config sentinel.yaml")(worker)
 app.command(epilog="Example: sentinel standalone --embedded")(standalone)
@@ -45,21 +49,44 @@ app.add_typer(topics, name="topics")
 app.add_typer(settings, name="settings")
 app.add_typer(lanes, name="lanes")
 app.command(
-    epilog="Example: sentinel silence tenant=acme application=checkout 'severity<=medium' --for 2h --comment deploy"
+    epilog=(
+        "Example: sentinel silence tenant=acme application=checkout 'severity<=medium' --for 2h"
+        " --comment deploy"
+    )
 )(silence)
-app.command(epilog="Example: sentinel acknowledge 4f1c0a... --tenant acme --config sentinel.yaml")(acknowledge)
-app.command(epilog="Example: sentinel close 4f1c0a... --tenant acme --comment 'client retired' --config sentinel.yaml")(
-    close
+app.command(epilog="Example: sentinel acknowledge 4f1c0a... --tenant acme --config sentinel.yaml")(
+    acknowledge
 )
-app.command("notify-test", epilog="Example: sentinel notify-test on-call --dry-run --config sentinel.yaml")(notify_test)
-app.command(epilog="Example: sentinel capacity --events-per-s 100000 --subjects 50000 --retention-days telemetry=3")(
-    capacity
-)
-app.command(epilog="Example: sentinel incidents --state open --severity high --severity critical --since 2h")(incidents)
-app.command(epilog="Example: sentinel anomalies --tenant acme --application checkout --since 30m --json")(anomalies)
-app.command(epilog="Example: sentinel messages --tenant acme --incident 4f1c0a... --outcome suppressed")(messages)
+app.command(
+    epilog=(
+        "Example: sentinel close 4f1c0a... --tenant acme --comment 'client retired' --config"
+        " sentinel.yaml"
+    )
+)(close)
+app.command(
+    "notify-test", epilog="Example: sentinel notify-test on-call --dry-run --config sentinel.yaml"
+)(notify_test)
+app.command(
+    epilog=(
+        "Example: sentinel capacity --events-per-s 100000 --subjects 50000 --retention-days"
+        " telemetry=3"
+    )
+)(capacity)
+app.command(
+    epilog="Example: sentinel incidents --state open --severity high --severity critical --since 2h"
+)(incidents)
+app.command(
+    epilog="Example: sentinel anomalies --tenant acme --application checkout --since 30m --json"
+)(anomalies)
+app.command(
+    epilog="Example: sentinel messages --tenant acme --incident 4f1c0a... --outcome suppressed"
+)(messages)
 app.command(epilog="Example: sentinel audit --tenant acme --since 1w")(audit)
-app.command(epilog="Example: sentinel init try --bootstrap-servers kafka-1:9093 --username sentinel --dry-run")(init)
+app.command(
+    epilog=(
+        "Example: sentinel init try --bootstrap-servers kafka-1:9093 --username sentinel --dry-run"
+    )
+)(init)
 app.command(epilog="Example: sentinel doctor --config sentinel.yaml --json")(doctor)
 app.command()(produce)
 app.command()(explain)
@@ -76,9 +103,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. May stand anywhere.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error. May stand anywhere.")
+    ] = False,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and end."
+        ),
     ] = False,
 ) -> None:
     """The options of every command; `main` takes --debug out before they are read."""
@@ -96,7 +128,8 @@ def main(arguments: list[str] | None = None) -> None:
     os.umask(os.umask(0o077) | 0o077)
     try:
         app(args=words, prog_name="sentinel")
-    # A process edge: whatever comes out here was not foreseen, and must end in a status that says so.
+    # A process edge: whatever comes out here was not foreseen, and must end in a status that says
+    # so.
     except Exception as error:  # noqa: BLE001
         lines, status = _explained(error)
         if debug:
@@ -119,7 +152,9 @@ PLAIN: Final = frozenset(
         "topology.demo.traces.outbox.NotDelivered",
     }
 )
-"""Exceptions whose text says what a person can put right. By their names, since importing them would bring Kafka's clients along."""
+"""Exceptions whose text says what a person can put right. By their names, since importing them
+would bring Kafka's clients along.
+"""
 
 
 def _explained(error: Exception) -> tuple[list[str], int]:
@@ -130,4 +165,6 @@ def _explained(error: Exception) -> tuple[list[str], int]:
     if "cimpl.KafkaException" in kinds:
         return [f"Kafka: {error.args[0].str()}"], 1
     name = type(error).__name__
-    return [f"a bug: {name}: {' '.join(str(error).split())}; --debug shows where, please report it"], BUG
+    return [
+        f"a bug: {name}: {' '.join(str(error).split())}; --debug shows where, please report it"
+    ], BUG

@@ -1,4 +1,5 @@
-"""Is everything there that an installation needs, and does it work? Each check is a line with what to do. Nothing is changed.
+"""Is everything there that an installation needs, and does it work? Each check is a line with what
+to do. Nothing is changed.
 
 Checks that need the broker are left out, and said to be, when it does not answer.
 """
@@ -29,10 +30,14 @@ TIMEOUT_S: Final = 5.0
 """Seconds that one answer may take."""
 
 MOST_BEHIND: Final = 100_000
-"""Records of a lane that are not read, from which on it is told: seconds of work for a worker that runs."""
+"""Records of a lane that are not read, from which on it is told: seconds of work for a worker that
+runs.
+"""
 
 MOST_OFF_S: Final = 5.0
-"""Seconds by which a clock may differ from this machine's: what `lanes.lateness_s` forgives unless it is set."""
+"""Seconds by which a clock may differ from this machine's: what `lanes.lateness_s` forgives unless
+it is set.
+"""
 
 _STILL_S: Final = 600.0
 
@@ -77,7 +82,10 @@ def _settings(loaded: Loaded) -> Iterator[Finding]:
     if not loaded.settings.worker.control_key:
         advice = "give worker.control_key_file, the same for every worker: openssl rand -hex 32"
         yield Finding(
-            "settings", Health.WARNING, "without worker.control_key nobody can silence or acknowledge", advice
+            "settings",
+            Health.WARNING,
+            "without worker.control_key nobody can silence or acknowledge",
+            advice,
         )
 
 
@@ -86,12 +94,16 @@ def _receivers(settings: Settings) -> Iterator[Finding]:
 
     faults, hints = check_receivers(settings.alerting)
     for fault in faults:
-        yield Finding("receivers", Health.FAILED, fault, "correct it; `alert` does not start with it")
+        yield Finding(
+            "receivers", Health.FAILED, fault, "correct it; `alert` does not start with it"
+        )
     for hint in hints:
         yield Finding("receivers", Health.WARNING, hint, "change it, unless it is meant")
     names = [receiver.name for receiver in settings.alerting.receivers]
     if names and not faults and not hints:
-        yield _ok("receivers", f"{', '.join(names)}; sentinel notify-test NAME sends a test message")
+        yield _ok(
+            "receivers", f"{', '.join(names)}; sentinel notify-test NAME sends a test message"
+        )
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
@@ -103,9 +115,14 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
     try:
         admin, cluster = reach(settings.broker)
     except (CannotReachBroker, RefusedBroker) as fault:
-        yield Finding("broker", Health.FAILED, str(fault), "start Kafka, or correct the section broker")
         yield Finding(
-            "topics", Health.WARNING, "not looked at", "the broker first: topics, groups, lanes and clocks follow"
+            "broker", Health.FAILED, str(fault), "start Kafka, or correct the section broker"
+        )
+        yield Finding(
+            "topics",
+            Health.WARNING,
+            "not looked at",
+            "the broker first: topics, groups, lanes and clocks follow",
         )
         return
     yield _ok("broker", f"{len(cluster.brokers)} at {settings.broker.bootstrap_servers}")
@@ -119,7 +136,9 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
         try:
             yield from check(admin, settings)
         except KafkaException as fault:
-            yield Finding(what, Health.FAILED, f"Kafka: {fault.args[0].str()}", "look at the broker's log")
+            yield Finding(
+                what, Health.FAILED, f"Kafka: {fault.args[0].str()}", "look at the broker's log"
+            )
 
 
 def _topics(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
@@ -131,7 +150,10 @@ def _topics(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
         if not fact.good:
             detail = f"{fact.name} {fact.outcome.value} {fact.detail}".strip()
             yield Finding(
-                "topics", Health.FAILED, detail, "sentinel topics create makes what is missing and says what differs"
+                "topics",
+                Health.FAILED,
+                detail,
+                "sentinel topics create makes what is missing and says what differs",
             )
     if all(fact.good for fact in facts):
         yield _ok("topics", f"{len(facts)} as the lanes need them")
@@ -142,15 +164,22 @@ def _groups(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
 
     stages = (*STAGES, "sink") if settings.store.kind is not StoreKind.NONE else STAGES
     names = {f"{settings.broker.topic_prefix}{stage}": stage for stage in stages}
-    for name, answer in admin.describe_consumer_groups(list(names), request_timeout=TIMEOUT_S * 2).items():
+    for name, answer in admin.describe_consumer_groups(
+        list(names), request_timeout=TIMEOUT_S * 2
+    ).items():
         group = answer.result()
         members, stage = len(group.members), names[name]
         if members:
             state = group.state.name.lower().replace("_", " ")
-            yield _ok("groups", f"{stage}: {members} {'worker' if members == 1 else 'workers'}, {state}")
+            yield _ok(
+                "groups", f"{stage}: {members} {'worker' if members == 1 else 'workers'}, {state}"
+            )
         else:
             yield Finding(
-                "groups", Health.FAILED, f"{stage}: no worker", f"sentinel worker {stage}, or sentinel standalone"
+                "groups",
+                Health.FAILED,
+                f"{stage}: no worker",
+                f"sentinel worker {stage}, or sentinel standalone",
             )
 
 
@@ -168,46 +197,79 @@ def _lanes(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
         behind = [report for report in reports if report.behind > MOST_BEHIND]
         if not reports:
             yield Finding(
-                "lanes", Health.WARNING, f"{stage}: no lane has state yet", "nothing, if it has just been started"
+                "lanes",
+                Health.WARNING,
+                f"{stage}: no lane has state yet",
+                "nothing, if it has just been started",
             )
         elif behind:
             worst = max(behind, key=lambda report: report.behind)
-            detail = f"{stage}: lane {worst.lane} is {worst.behind:,} records behind, at its last flush"
-            yield Finding("lanes", Health.WARNING, detail, "add workers, or see the stage's log for what holds it up")
+            detail = (
+                f"{stage}: lane {worst.lane} is {worst.behind:,} records behind, at its last flush"
+            )
+            yield Finding(
+                "lanes",
+                Health.WARNING,
+                detail,
+                "add workers, or see the stage's log for what holds it up",
+            )
         else:
             most = max(report.behind for report in reports)
-            yield _ok("lanes", f"{stage}: {len(reports)} lanes, {most:,} records behind at most, at their last flush")
+            yield _ok(
+                "lanes",
+                f"{stage}: {len(reports)} lanes, {most:,} records behind at most, at their last"
+                " flush",
+            )
 
 
 def _clocks(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
-    """The newest append time of telemetry is at most now, and where workers tick at most moments ago."""
+    """The newest append time of telemetry is at most now, and where workers tick at most moments
+    ago.
+    """
     from streams.topic_names import TopicNames
     from topology.control.reading import newest_append_time
 
     newest = newest_append_time(settings.broker, TopicNames(settings.broker.topic_prefix).telemetry)
     if newest is None:
         yield Finding(
-            "clocks", Health.WARNING, "no record by which to know the broker's clock", "nothing, before the first event"
+            "clocks",
+            Health.WARNING,
+            "no record by which to know the broker's clock",
+            "nothing, before the first event",
         )
         return
     ahead_s = newest / 1e6 - time.time()
     if ahead_s > MOST_OFF_S:
-        detail = f"the newest record of telemetry was appended {ahead_s:.0f} s from now by the broker's clock"
-        yield Finding("clocks", Health.FAILED, detail, "set the clocks of brokers and of this machine by NTP")
+        detail = (
+            f"the newest record of telemetry was appended {ahead_s:.0f} s from now by the broker's"
+            " clock"
+        )
+        yield Finding(
+            "clocks", Health.FAILED, detail, "set the clocks of brokers and of this machine by NTP"
+        )
     elif -ahead_s > _STILL_S:
         detail = f"nothing was appended to telemetry for {-ahead_s:.0f} s, not even a tick"
         yield Finding(
-            "clocks", Health.WARNING, detail, "start detect, which ticks; or the broker's clock is behind: use NTP"
+            "clocks",
+            Health.WARNING,
+            detail,
+            "start detect, which ticks; or the broker's clock is behind: use NTP",
         )
     else:
-        yield _ok("clocks", f"the broker's newest record is {max(-ahead_s, 0):.0f} s old by this machine's clock")
+        yield _ok(
+            "clocks",
+            f"the broker's newest record is {max(-ahead_s, 0):.0f} s old by this machine's clock",
+        )
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
     match settings.store.kind:
         case StoreKind.NONE:
             yield Finding(
-                "store", Health.WARNING, "none: no page and no lists", "set store.kind to embedded or elasticsearch"
+                "store",
+                Health.WARNING,
+                "none: no page and no lists",
+                "set store.kind to embedded or elasticsearch",
             )
         case StoreKind.EMBEDDED:
             yield from _file(Path(settings.store.path))
@@ -222,7 +284,12 @@ def _file(path: Path) -> Iterator[Finding]:
         return
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        yield Finding("store", Health.WARNING, f"{path} can be read by others ({mode:04o})", f"chmod 600 {path}")
+        yield Finding(
+            "store",
+            Health.WARNING,
+            f"{path} can be read by others ({mode:04o})",
+            f"chmod 600 {path}",
+        )
     import sqlite3
 
     try:
@@ -232,13 +299,18 @@ def _file(path: Path) -> Iterator[Finding]:
         finally:
             connection.close()
     except sqlite3.Error as fault:
-        yield Finding("store", Health.FAILED, f"{path}: {fault}", "see docs/operations.md on a damaged store")
+        yield Finding(
+            "store", Health.FAILED, f"{path}: {fault}", "see docs/operations.md on a damaged store"
+        )
         return
     if answer == "ok":
         yield _ok("store", f"{path}, {path.stat().st_size / 1e6:.1f} MB")
     else:
         yield Finding(
-            "store", Health.FAILED, f"{path} is damaged: {answer}", "see docs/operations.md on a damaged store"
+            "store",
+            Health.FAILED,
+            f"{path} is damaged: {answer}",
+            "see docs/operations.md on a damaged store",
         )
 
 
@@ -254,34 +326,54 @@ def _node(url: str, settings: Settings) -> Finding:
     status, body, date = _get(f"{url.rstrip('/')}/_cluster/health", headers, store.tls_ca_file)
     if status != 200:
         return Finding(
-            "store", Health.FAILED, f"{url} answers: {body}", "start Elasticsearch, or correct the section store"
+            "store",
+            Health.FAILED,
+            f"{url} answers: {body}",
+            "start Elasticsearch, or correct the section store",
         )
     off_s = 0.0 if date is None else (date - datetime.now(UTC)).total_seconds()
     if abs(off_s) > MOST_OFF_S:
-        return Finding("clocks", Health.WARNING, f"the clock of {url} is {off_s:+.0f} s off", "set it by NTP")
+        return Finding(
+            "clocks", Health.WARNING, f"the clock of {url} is {off_s:+.0f} s off", "set it by NTP"
+        )
     try:
         cluster = str(json.loads(body)["status"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return Finding("store", Health.FAILED, f"{url} is no Elasticsearch", "correct store.urls")
     if cluster == "red":
-        return Finding("store", Health.FAILED, f"{url}: the cluster is red", "see the cluster's own health report")
+        return Finding(
+            "store",
+            Health.FAILED,
+            f"{url}: the cluster is red",
+            "see the cluster's own health report",
+        )
     return _ok("store", f"{url}: the cluster is {cluster}")
 
 
 def _page(settings: Settings) -> Finding:
     if settings.store.kind is StoreKind.NONE or not settings.api.port:
         return Finding(
-            "page", Health.WARNING, "cannot be asked: no store, or api.port is 0", "set store.kind and api.port"
+            "page",
+            Health.WARNING,
+            "cannot be asked: no store, or api.port is 0",
+            "set store.kind and api.port",
         )
     host = "127.0.0.1" if settings.api.host in ("0.0.0.0", "::") else settings.api.host
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.api.port}"
     status, body, _ = _get(f"{address}/live", {}, None)
     if status == 200:
         return _ok("page", f"{address} answers")
-    return Finding("page", Health.FAILED, f"{address} does not answer: {body}", "sentinel api, or sentinel standalone")
+    return Finding(
+        "page",
+        Health.FAILED,
+        f"{address} does not answer: {body}",
+        "sentinel api, or sentinel standalone",
+    )
 
 
-def _get(url: str, headers: dict[str, str], ca_file: str | None) -> tuple[int | None, str, datetime | None]:
+def _get(
+    url: str, headers: dict[str, str], ca_file: str | None
+) -> tuple[int | None, str, datetime | None]:
     """Status, None when nothing answers; what is said; and the clock of who answers."""
     try:
         context = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else None
@@ -302,7 +394,10 @@ def _get(url: str, headers: dict[str, str], ca_file: str | None) -> tuple[int | 
         # What refuses such a header shows it, with the credentials in it.
         return (
             None,
-            "the address, user name, password or key holds what no request can have, such as a second line",
+            (
+                "the address, user name, password or key holds what no request can have, such as a"
+                " second line"
+            ),
             None,
         )
 

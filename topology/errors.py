@@ -2,4 +2,6 @@
 
 
 class UserError(Exception):
-    """Something that the person at the keyboard can put right; the text is one plain line that says how."""
+    """Something that the person at the keyboard can put right; the text is one plain line that says
+    how.
+    """

@@ -13,7 +13,12 @@ from schemas.telemetry.quiet import STDERR
 MOST_BYTES: Final = 2048
 """A text in a log line is cut so that no line is much longer than this, bytes."""
 
-_ECS: Final = {"event": "message", "level": "log.level", "logger": "log.logger", "timestamp": "@timestamp"}
+_ECS: Final = {
+    "event": "message",
+    "level": "log.level",
+    "logger": "log.logger",
+    "timestamp": "@timestamp",
+}
 
 
 def log_for(name: str) -> structlog.stdlib.BoundLogger:
@@ -23,7 +28,9 @@ def log_for(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def configure(level: str) -> None:
-    """Sets up structlog and the standard library's logging alike. To be called once, by a process's entry."""
+    """Sets up structlog and the standard library's logging alike. To be called once, by a process's
+    entry.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -83,4 +90,7 @@ def shortened(text: str) -> str:
 
 
 def _in_ecs_names(logger: Any, method: str, fields: EventDict) -> MutableMapping[str, Any]:
-    return {_ECS.get(key, key if key.startswith("_") else f"sentinel.{key}"): value for key, value in fields.items()}
+    return {
+        _ECS.get(key, key if key.startswith("_") else f"sentinel.{key}"): value
+        for key, value in fields.items()
+    }

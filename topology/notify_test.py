@@ -1,4 +1,6 @@
-"""The messages of `sentinel notify-test`: made and sent as alert would, but for an incident that never was."""
+"""The messages of `sentinel notify-test`: made and sent as alert would, but for an incident that
+never was.
+"""
 
 import time
 from collections.abc import Sequence
@@ -41,10 +43,19 @@ def sample_messages(settings: AlertSettings) -> list[Sample]:
     now = time.time_ns() // 1000
     opened = _incident(now)
     ended = replace(
-        opened, state=IncidentState.RESOLVED, revision=2, change=IncidentChange.RESOLVED, resolved_at=now, ordinal=1
+        opened,
+        state=IncidentState.RESOLVED,
+        revision=2,
+        change=IncidentChange.RESOLVED,
+        resolved_at=now,
+        ordinal=1,
     )
     return [
-        Sample(reason, message_id(incident, "notify-test"), incident_message(incident, reason, settings.page_url))
+        Sample(
+            reason,
+            message_id(incident, "notify-test"),
+            incident_message(incident, reason, settings.page_url),
+        )
         for incident, reason in ((opened, Reason.OPENED), (ended, Reason.RESOLVED))
     ]
 
@@ -81,7 +92,9 @@ def shown(receiver: ReceiverSettings, message: Sample) -> str:
         case ReceiverKind.PAGERDUTY:
             said = pagerduty_event(message.notification_id, parsed) | {"routing_key": "***"}
         case ReceiverKind.SLACK:
-            said = slack_message(parsed) | ({} if receiver.channel is None else {"channel": receiver.channel})
+            said = slack_message(parsed) | (
+                {} if receiver.channel is None else {"channel": receiver.channel}
+            )
         case ReceiverKind.LOG:
             said = log_line(parsed)
         case ReceiverKind.WEBHOOK:
@@ -90,10 +103,12 @@ def shown(receiver: ReceiverSettings, message: Sample) -> str:
 
 
 def reached(settings: AlertSettings, conditions: Sequence[str]) -> list[tuple[str, str]]:
-    """Each receiver's name, and whether an incident like this would be told to it when it opens, with the reason; silences and caps are not asked.
+    """Each receiver's name, and whether an incident like this would be told to it when it opens,
+    with the reason; silences and caps are not asked.
 
-    `conditions` describe the incident: `tenant=acme`, `application=checkout`, `severity=high`, and so on, as many of each as it names. Without a
-    severity it is critical. Raises ValueError for what describes none.
+    `conditions` describe the incident: `tenant=acme`, `application=checkout`, `severity=high`, and
+    so on, as many of each as it names. Without a severity it is critical. Raises ValueError for
+    what describes none.
     """
     named: dict[str, list[str]] = {}
     for text in conditions:
@@ -116,13 +131,19 @@ def reached(settings: AlertSettings, conditions: Sequence[str]) -> list[tuple[st
         detectors=tuple(named.get("detector", ())),
     )
     reasons = [
-        (receiver.name, why_told(incident, receiver, None, is_acknowledged=False)) for receiver in settings.receivers
+        (receiver.name, why_told(incident, receiver, None, is_acknowledged=False))
+        for receiver in settings.receivers
     ]
-    return [(name, f"told: {reason}" if reason is Reason.OPENED else f"not told: {reason}") for name, reason in reasons]
+    return [
+        (name, f"told: {reason}" if reason is Reason.OPENED else f"not told: {reason}")
+        for name, reason in reasons
+    ]
 
 
 async def send(settings: AlertSettings, name: str, messages: list[Sample]) -> list[str]:
-    """One attempt each, in order; a line on how each went. Raises NotTaken at the first that was not taken, Refused where its settings are."""
+    """One attempt each, in order; a line on how each went. Raises NotTaken at the first that was
+    not taken, Refused where its settings are.
+    """
     only = replace(settings, receivers=tuple(r for r in settings.receivers if r.name == name))
     receiver = receivers_of(only)[name]
     lines = []
@@ -140,7 +161,8 @@ async def send(settings: AlertSettings, name: str, messages: list[Sample]) -> li
             )
             if not isinstance(verdict, Delivered):
                 raise NotTaken(
-                    f"{name} did not take the test message ({message.reason}): {verdict.reason}, {verdict.detail}"
+                    f"{name} did not take the test message ({message.reason}): {verdict.reason},"
+                    f" {verdict.detail}"
                 )
             lines.append(f"{name} took the test message ({message.reason}): {verdict.detail}")
     finally:

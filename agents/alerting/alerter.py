@@ -30,18 +30,23 @@ _MOST_COMMENT: Final = 2000
 
 
 class Alerter:
-    """The state of one lane of `incidents`, on virtual time: every call is handed `now`, the wall clock in µs.
+    """The state of one lane of `incidents`, on virtual time: every call is handed `now`, the wall
+    clock in µs.
 
-    A call returns decisions, in order. Their notifications are to be durable before their deliveries begin; a delivery is tried, by
-    `retrying.after_attempt`, until it is Delivered or GiveUp, which `on_outcome` is told. Deliveries of one call, and those of different incidents,
+    A call returns decisions, in order. Their notifications are to be durable before their
+    deliveries begin; a delivery is tried, by `retrying.after_attempt`, until it is Delivered or
+    GiveUp, which `on_outcome` is told. Deliveries of one call, and those of different incidents,
     may run side by side. At `next_wake`, `on_wake` is to be called.
 
-    Told are the first record of an incident that is open and severe enough, each rise of its severity, to those that want it each model, user or
-    metric that joins, after `repeat_interval_s` that it is still open, and its acknowledgement and end, the last two only to those that
-    took a message that it is open. Messages about one incident reach a receiver one after the other. What is older than `alert_max_age_s` on
-    arrival, or meets a receiver with `max_waiting` messages, or had its `pages_per_hour`, goes into a summary instead. What a silence holds
-    back is told when the silence ends, unless the incident is over or acknowledged by then. But the end of an incident that was told singly is told
-    singly at any age: it pages nobody, and the receiver still shows the incident as open.
+    Told are the first record of an incident that is open and severe enough, each rise of its
+    severity, to those that want it each model, user or metric that joins, after `repeat_interval_s`
+    that it is still open, and its acknowledgement and end, the last two only to those that took a
+    message that it is open. Messages about one incident reach a receiver one after the other. What
+    is older than `alert_max_age_s` on arrival, or meets a receiver with `max_waiting` messages, or
+    had its `pages_per_hour`, goes into a summary instead. What a silence holds back is told when
+    the silence ends, unless the incident is over or acknowledged by then. But the end of an
+    incident that was told singly is told singly at any age: it pages nobody, and the receiver still
+    shows the incident as open.
     """
 
     def __init__(self, settings: AlertSettings, lane: int, pages: PageCount | None = None) -> None:
@@ -50,7 +55,11 @@ class Alerter:
         self._repeat_us: Final = round((settings.repeat_interval_s or 0) * 1e6)
         self._max_age_us: Final = round(settings.alert_max_age_s * 1e6)
         state = self._state = LaneState(settings, lane, pages)
-        self._ledger, self._summaries, self._silences = state.ledger, state.summaries, state.silences
+        self._ledger, self._summaries, self._silences = (
+            state.ledger,
+            state.summaries,
+            state.silences,
+        )
         self._paging, self._standing, self._talks = state.paging, state.open, state.talks
         self._sources, self._commands, self._touched = state.sources, state.commands, state.touched
         self._queues: Final = Queues(settings, state)
@@ -82,13 +91,17 @@ class Alerter:
 
     @property
     def taken_back(self) -> int:
-        """How often a lane of correlate was seen to be before what a record had named, since the start."""
+        """How often a lane of correlate was seen to be before what a record had named, since the
+        start.
+        """
         return self._sources.taken_back
 
     def on_command(self, asked: Asked, now: int) -> list[Decision]:
-        """A command came. One at or below the highest offset of its partition came before: nothing happens.
+        """A command came. One at or below the highest offset of its partition came before: nothing
+        happens.
 
-        Every lane obeys silences; an acknowledgement is for the lane that has the incident, which is the one that answers it.
+        Every lane obeys silences; an acknowledgement is for the lane that has the incident, which
+        is the one that answers it.
         """
         if not self.passed(asked.partition, asked.offset):
             return []
@@ -104,7 +117,10 @@ class Alerter:
                     return []
                 outcome, detail, decisions = self._acknowledge(command, now)
             case CommandKind.CLOSE:
-                outcome, detail = AuditOutcome.REFUSED, "incidents are closed by a record in their lane of anomalies"
+                outcome, detail = (
+                    AuditOutcome.REFUSED,
+                    "incidents are closed by a record in their lane of anomalies",
+                )
         if asked.is_answered_here:
             decisions.append(Decision(Reason.COMMANDED, audit=audit(asked, outcome, detail, now)))
         return decisions
@@ -129,25 +145,34 @@ class Alerter:
     def on_outcome(
         self, notification_id: str, outcome: Outcome, *, status: int | None, attempt: int, now: int
     ) -> list[Decision]:
-        """The fate of a delivery is known, after `attempt` attempts, the last with this HTTP status.
+        """The fate of a delivery is known, after `attempt` attempts, the last with this HTTP
+        status.
 
         A delivery whose fate was known before changes nothing.
         """
-        return self._queues.on_outcome(notification_id, outcome, status=status, attempt=attempt, now=now)
+        return self._queues.on_outcome(
+            notification_id, outcome, status=status, attempt=attempt, now=now
+        )
 
     def on_wake(self, now: int) -> list[Decision]:
-        """Time has come to `next_wake`, or past it: what is due is decided. A call too early does nothing."""
+        """Time has come to `next_wake`, or past it: what is due is decided. A call too early does
+        nothing.
+        """
         decisions = self._queues.give_up_gone(now)
         if self._silences.forget_ended(now):
             decisions += self._release(now)
         decisions += self._repeat(now)
-        decisions += [self._ledger.begun(delivery, now) for delivery in self._summaries.take_due(now)]
+        decisions += [
+            self._ledger.begun(delivery, now) for delivery in self._summaries.take_due(now)
+        ]
         if decisions:
             self._touched.add(LEDGER_KEY)
         return decisions
 
     def next_wake(self) -> int | None:
-        """When to call `on_wake`, µs; a time that has passed means now, None that nothing waits for time."""
+        """When to call `on_wake`, µs; a time that has passed means now, None that nothing waits for
+        time.
+        """
         if self._queues.has_gone:
             return 0
         self._look_at_news()
@@ -166,17 +191,20 @@ class Alerter:
         return self._queues.pending()
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
-        """Take over a lane's state, once, before its first record: keys and values as `changed` gave them, tombstones left out.
+        """Take over a lane's state, once, before its first record: keys and values as `changed`
+        gave them, tombstones left out.
 
-        Messages that wait for a receiver that is no longer configured are given up at the next wake. Raises NewerState when a newer version wrote
-        the rows.
+        Messages that wait for a receiver that is no longer configured are given up at the next
+        wake. Raises NewerState when a newer version wrote the rows.
         """
         self._state.restore(rows)
         self._queues.restored()
         self._touched.news.update(self._talks)
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
-        """Key and value of every row that changed since the last call, None for one that is gone; never more than one a key."""
+        """Key and value of every row that changed since the last call, None for one that is gone;
+        never more than one a key.
+        """
         return self._state.changed()
 
     def _on_open(self, incident: Incident, receiver: ReceiverSettings, now: int) -> list[Decision]:
@@ -191,12 +219,15 @@ class Alerter:
         if reason is Reason.NEW_LEVEL:
             if self._silences.of(incident, now) is not None:
                 return [Decision(Reason.UPDATED_NOT_SENT, receiver.name)]
-            # An update to those who know, no page: whether it is old, or too much within an hour, does not matter.
+            # An update to those who know, no page: whether it is old, or too much within an hour,
+            # does not matter.
             return self._say(incident, receiver.name, reason, now)
         return self._tell(incident, receiver, reason, now)
 
     def _is_unrouted(self, incident: Incident) -> bool:
-        """Whether this is news of an open incident that no receiver's `match` holds for, and that nobody was told of."""
+        """Whether this is news of an open incident that no receiver's `match` holds for, and that
+        nobody was told of.
+        """
         if incident.state is not IncidentState.OPEN or incident.change in QUIET_CHANGES:
             return False
         return not any(
@@ -205,7 +236,13 @@ class Alerter:
         )
 
     def _tell(
-        self, incident: Incident, receiver: ReceiverSettings, reason: Reason, now: int, *, at_any_age: bool = False
+        self,
+        incident: Incident,
+        receiver: ReceiverSettings,
+        reason: Reason,
+        now: int,
+        *,
+        at_any_age: bool = False,
     ) -> list[Decision]:
         """Say that the incident is open, singly or in a summary, unless a silence holds it back."""
         silence = self._silences.of(incident, now)
@@ -219,7 +256,9 @@ class Alerter:
             self._paging.paged(receiver.name, now)
         return self._say(incident, receiver.name, reason, now)
 
-    def _hold(self, incident: Incident, receiver: str, reason: Reason, silence_id: str, now: int) -> list[Decision]:
+    def _hold(
+        self, incident: Incident, receiver: str, reason: Reason, silence_id: str, now: int
+    ) -> list[Decision]:
         key = talk_key(incident, receiver)
         talk = self._talks.setdefault(key, Conversation(incident.tenant, incident.id, receiver))
         is_new = talk.held != reason
@@ -231,18 +270,32 @@ class Alerter:
         self._touched.add(LEDGER_KEY)
         name = name_of(incident, receiver, reason, talk)
         held = NotificationOutcome.SUPPRESSED
-        return [self._ledger.unsent(incident, receiver, held, Reason.SILENCED, now, name=name, detail=silence_id)]
+        return [
+            self._ledger.unsent(
+                incident, receiver, held, Reason.SILENCED, now, name=name, detail=silence_id
+            )
+        ]
 
     def _release(self, now: int) -> list[Decision]:
         """Tell what no silence holds back any more."""
         decisions: list[Decision] = []
         self._look_at_news()
         for talk in [self._talks[key] for key in sorted(self._held)]:
-            known, receiver = self._standing.get(talk.incident_id), self._receivers.get(talk.receiver)
-            if talk.held and known is not None and receiver is not None and not self._silences.of(known.incident, now):
+            known, receiver = (
+                self._standing.get(talk.incident_id),
+                self._receivers.get(talk.receiver),
+            )
+            if (
+                talk.held
+                and known is not None
+                and receiver is not None
+                and not self._silences.of(known.incident, now)
+            ):
                 self._touched.add(LEDGER_KEY)
                 # It is old because a person held it back, not because we were away.
-                decisions += self._tell(known.incident, receiver, Reason(talk.held), now, at_any_age=True)
+                decisions += self._tell(
+                    known.incident, receiver, Reason(talk.held), now, at_any_age=True
+                )
         return decisions
 
     def _repeat(self, now: int) -> list[Decision]:
@@ -254,7 +307,9 @@ class Alerter:
             incident = self._standing[talk.incident_id].incident
             talk.said_at, talk.repeats = now, talk.repeats + 1
             self._touched |= {talk_key(incident, talk.receiver), LEDGER_KEY}
-            decisions += self._tell(incident, self._receivers[talk.receiver], Reason.REPEATED, now, at_any_age=True)
+            decisions += self._tell(
+                incident, self._receivers[talk.receiver], Reason.REPEATED, now, at_any_age=True
+            )
         return decisions
 
     def _look_at_news(self) -> None:
@@ -264,7 +319,9 @@ class Alerter:
                 self._look_at(key)
             elif key.startswith(standing.KEY):
                 for receiver in self._receivers:
-                    self._look_at(b"%s%s/%s" % (TOLD_KEY, key.removeprefix(standing.KEY), receiver.encode()))
+                    self._look_at(
+                        b"%s%s/%s" % (TOLD_KEY, key.removeprefix(standing.KEY), receiver.encode())
+                    )
         self._touched.news.clear()
 
     def _look_at(self, key: bytes) -> None:
@@ -276,7 +333,9 @@ class Alerter:
             self._held.discard(key)
 
     def _repeat_at(self, talk: Conversation) -> int | None:
-        """When the receiver is to be told again that the incident is open; None while that is not for time to decide."""
+        """When the receiver is to be told again that the incident is open; None while that is not
+        for time to decide.
+        """
         known = self._standing.get(talk.incident_id)
         waits = talk.queue or talk.held or talk.summaries or talk.resolved or not talk.singly
         if (
@@ -327,11 +386,14 @@ class Alerter:
         known = self._standing.get(incident.id)
         return "" if known is None else known.acknowledged_by
 
-    def _on_resolved(self, incident: Incident, receiver: ReceiverSettings, now: int) -> list[Decision]:
+    def _on_resolved(
+        self, incident: Incident, receiver: ReceiverSettings, now: int
+    ) -> list[Decision]:
         key = talk_key(incident, receiver.name)
         talk = self._talks.get(key)
         if talk is None:
-            # Nobody was told. Compaction may have left only the end of what would have been listed, so an old one is.
+            # Nobody was told. Compaction may have left only the end of what would have been listed,
+            # so an old one is.
             if (
                 self._silences.of(incident, now) is None
                 and self._is_old(incident, now)
@@ -346,7 +408,9 @@ class Alerter:
             self._touched.add(key)
             return [self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
         collecting = self._summaries.collecting(incident.tenant, receiver.name) in talk.summaries
-        if not talk.singly and (collecting or (self._is_old(incident, now) and receiver.send_resolved)):
+        if not talk.singly and (
+            collecting or (self._is_old(incident, now) and receiver.send_resolved)
+        ):
             return [self._queues.listed(incident, receiver.name, Reason.LISTED_AGAIN, now)]
         self._summaries.refresh(incident, receiver.name)
         if receiver.send_resolved:

@@ -17,7 +17,9 @@ class Asked:
     partition: int
     offset: int
     is_answered_here: bool
-    """Whether it is this lane that tells what came of it: each command is answered by one lane, though every lane may obey it."""
+    """Whether it is this lane that tells what came of it: each command is answered by one lane,
+    though every lane may obey it.
+    """
 
 
 def audit(asked: Asked, outcome: AuditOutcome, detail: str, now: int) -> Audit:

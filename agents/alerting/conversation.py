@@ -10,18 +10,27 @@ from agents.alerting.reasons import Reason
 from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 4
-"""2 added `held` and what follows it: a row of version 1 has their defaults. 3 has `summaries` for what was one
-`summary`. 4 added `thread`, here and in each delivery: an older row has none."""
+"""2 added `held` and what follows it: a row of version 1 has their defaults. 3 has `summaries` for
+what was one `summary`. 4 added `thread`, here and in each delivery: an older row has none.
+"""
 
-ANSWERS: Final = (Reason.ACKNOWLEDGED, Reason.NEW_LEVEL, Reason.RESOLVED, Reason.GIVEN_UP, Reason.CLOSED)
+ANSWERS: Final = (
+    Reason.ACKNOWLEDGED,
+    Reason.NEW_LEVEL,
+    Reason.RESOLVED,
+    Reason.GIVEN_UP,
+    Reason.CLOSED,
+)
 """What is only told to those who took a message that the incident is open."""
 
 
 @dataclass(slots=True)
 class Conversation:
-    """Messages about an incident reach a receiver in order: the next is begun when the fate of the one before is known.
+    """Messages about an incident reach a receiver in order: the next is begun when the fate of the
+    one before is known.
 
-    It begins with the first message or summary that says that the incident is open, and ends when the last message after its end has its outcome.
+    It begins with the first message or summary that says that the incident is open, and ends when
+    the last message after its end has its outcome.
     """
 
     tenant: str
@@ -32,7 +41,9 @@ class Conversation:
     singly: bool = False
     """Whether a message of its own was decided; otherwise a summary alone tells of it."""
     summaries: list[str] = field(default_factory=list)
-    """Ids of the summaries that list it and whose outcome is not known yet: one under way, one that collects."""
+    """Ids of the summaries that list it and whose outcome is not known yet: one under way, one that
+    collects.
+    """
     resolved: bool = False
     """Whether the incident is over: nothing more will come."""
     sending: bool = False
@@ -48,11 +59,14 @@ class Conversation:
     thread: str = ""
     """Where the receiver has put the first message, in its own terms."""
     queue: list[Delivery] = field(default_factory=list)
-    """Messages without an outcome, in order; few, since repeats and extensions wait until none is queued."""
+    """Messages without an outcome, in order; few, since repeats and extensions wait until none is
+    queued.
+    """
 
     def next(self) -> Delivery | None:
-        """The message to be begun now, if one can be: none is being delivered, and an end waits for the summary that is to tell of the start,
-        if nothing else told of it."""
+        """The message to be begun now, if one can be: none is being delivered, and an end waits for
+        the summary that is to tell of the start, if nothing else told of it.
+        """
         if self.sending or not self.queue:
             return None
         head = self.queue[0]

@@ -1,4 +1,6 @@
-"""The lanes of correlate as a lane of alert sees them: which records of incidents came before, so that each is told once."""
+"""The lanes of correlate as a lane of alert sees them: which records of incidents came before, so
+that each is told once.
+"""
 
 import struct
 from collections.abc import Iterable
@@ -36,11 +38,13 @@ class _Marks:
 class CorrelateLanes:
     """Where each lane of correlate is, and which incidents ended of late.
 
-    Correlate writes a lane's records in the order of their places and, after a fault, some of them again: a record above the highest place is new,
-    and one at or below it came before. But who may write to the topic may name a place beyond all that correlate will come to; then everything after
-    it would seem to have come before. So a record at or below the highest place is looked at: it came before if its incident is open with this
-    revision or a later one, or ended of late, or if it is so old that nobody is told of it singly. Otherwise it was never here, and the lane is where
-    it says.
+    Correlate writes a lane's records in the order of their places and, after a fault, some of them
+    again: a record above the highest place is new, and one at or below it came before. But who may
+    write to the topic may name a place beyond all that correlate will come to; then everything
+    after it would seem to have come before. So a record at or below the highest place is looked at:
+    it came before if its incident is open with this revision or a later one, or ended of late, or
+    if it is so old that nobody is told of it singly. Otherwise it was never here, and the lane is
+    where it says.
     """
 
     def __init__(self, max_age_us: int) -> None:
@@ -48,14 +52,18 @@ class CorrelateLanes:
         self._kept_us: Final = max(2 * max_age_us, _LEAST_KEPT_US)
         self._lanes: dict[int, _Marks] = {}
         self._ended: dict[str, int] = {}
-        """When each incident that ended came here, wall clock, µs, by id, ascending: a clock that goes back does not."""
+        """When each incident that ended came here, wall clock, µs, by id, ascending: a clock that
+        goes back does not.
+        """
         self._newest = 0
         self._touched: set[bytes] = set()
         self.taken_back = 0
         """Lanes that were seen to be before the highest place that they had named, since the start."""
 
     def is_new(self, incident: Incident, known: Standing | None, now: int) -> bool:
-        """Whether the record was not here before; it counts as come from now on. `known` is how the incident stands."""
+        """Whether the record was not here before; it counts as come from now on. `known` is how the
+        incident stands.
+        """
         place = (incident.offset, incident.ordinal)
         marks = self._lanes.get(incident.lane)
         if marks is None:
@@ -72,11 +80,15 @@ class CorrelateLanes:
             self._end(incident.id, now)
         return True
 
-    def _came_before(self, incident: Incident, known: Standing | None, now: int, goes_on: bool) -> bool:
+    def _came_before(
+        self, incident: Incident, known: Standing | None, now: int, goes_on: bool
+    ) -> bool:
         """`goes_on`: the record is above what its lane is believed to have come to."""
         if known is not None:
             return incident.revision <= known.incident.revision
-        return incident.id in self._ended or not (goes_on or now - incident.updated_at <= self._max_age_us)
+        return incident.id in self._ended or not (
+            goes_on or now - incident.updated_at <= self._max_age_us
+        )
 
     def _end(self, name: str, now: int) -> None:
         """Remembers an end for as long as a record of it could be taken for a new one."""
@@ -99,7 +111,9 @@ class CorrelateLanes:
         return oldest < now - self._kept_us or len(self._ended) > _MOST_ENDED
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take over the rows that `changed` gave; `is_row` tells which of a lane's rows these are. Raises NewerState."""
+        """Take over the rows that `changed` gave; `is_row` tells which of a lane's rows these are.
+        Raises NewerState.
+        """
         ended: dict[str, int] = {}
         for key, value in rows:
             if key.startswith(_ENDED_KEY):

@@ -12,7 +12,8 @@ from schemas.records import Audit, Notification
 class Decision:
     """One decision about one incident and one receiver, or about a summary.
 
-    `notification` is to be durable on `notifications` before `delivery` is begun. `receiver` is empty where the decision is the same for all.
+    `notification` is to be durable on `notifications` before `delivery` is begun. `receiver` is
+    empty where the decision is the same for all.
     """
 
     reason: Reason

@@ -26,7 +26,9 @@ _COMMANDS_KEY: Final = b"commands/"
 
 
 class Touched(set[bytes]):
-    """Keys of the rows that changed since they were last written; `news` has those that changed since they were last looked at."""
+    """Keys of the rows that changed since they were last written; `news` has those that changed
+    since they were last looked at.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +47,9 @@ class Touched(set[bytes]):
 
 
 class LaneState:
-    """The parts of the state. Who changes a row of `talks`, `open`, `commands` or the ledger puts its key into `touched`."""
+    """The parts of the state. Who changes a row of `talks`, `open`, `commands` or the ledger puts
+    its key into `touched`.
+    """
 
     def __init__(self, settings: AlertSettings, lane: int, pages: PageCount | None) -> None:
         self.ledger: Final = Ledger(lane)
@@ -77,15 +81,21 @@ class LaneState:
                 self.open[key.removeprefix(standing.KEY).decode()] = Standing.from_row(value)
             elif key.startswith(_COMMANDS_KEY):
                 self.commands[int(key.removeprefix(_COMMANDS_KEY))] = _offset(value)
-            elif not any(part.is_row(key) for part in (correlate_lanes, summaries, silences, paging)):
+            elif not any(
+                part.is_row(key) for part in (correlate_lanes, summaries, silences, paging)
+            ):
                 raise NewerState(f"alert's state has a row {key!r} that this program does not know")
-        self.sources.restore((key, value) for key, value in rows.items() if correlate_lanes.is_row(key))
+        self.sources.restore(
+            (key, value) for key, value in rows.items() if correlate_lanes.is_row(key)
+        )
         self.summaries.restore((key, value) for key, value in rows.items() if summaries.is_row(key))
         self.silences.restore((key, value) for key, value in rows.items() if silences.is_row(key))
         self.paging.restore((key, value) for key, value in rows.items() if paging.is_row(key))
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
-        """Key and value of every row that changed since the last call, None for one that is gone; never more than one a key."""
+        """Key and value of every row that changed since the last call, None for one that is gone;
+        never more than one a key.
+        """
         rows = [(key, self._row(key)) for key in sorted(self.touched)]
         self.touched.clear()
         rows += self.sources.changed()

@@ -15,7 +15,9 @@ _POSITION: Final = struct.Struct("<qq")
 
 
 class Ledger:
-    """Makes notifications. A notification's offset is that of the lane's last record, its ordinal counts those written since that record came."""
+    """Makes notifications. A notification's offset is that of the lane's last record, its ordinal
+    counts those written since that record came.
+    """
 
     def __init__(self, lane: int) -> None:
         self._lane: Final = lane
@@ -31,7 +33,9 @@ class Ledger:
         record = self._write(delivery, NotificationOutcome.DECIDED, delivery.reason, now)
         return Decision(delivery.reason, delivery.receiver, record, delivery)
 
-    def ended(self, delivery: Delivery, outcome: Outcome, *, status: int | None, attempt: int, now: int) -> Decision:
+    def ended(
+        self, delivery: Delivery, outcome: Outcome, *, status: int | None, attempt: int, now: int
+    ) -> Decision:
         """The attempts to hand a message over are over; the record's reason is the last attempt's."""
         is_taken = isinstance(outcome, Delivered)
         kind = NotificationOutcome.DELIVERED if is_taken else NotificationOutcome.FAILED
@@ -39,10 +43,17 @@ class Ledger:
         return Decision(Reason.DELIVERED if is_taken else Reason.FAILED, delivery.receiver, record)
 
     def dropped(
-        self, delivery: Delivery, outcome: NotificationOutcome, reason: Reason, now: int, detail: str = ""
+        self,
+        delivery: Delivery,
+        outcome: NotificationOutcome,
+        reason: Reason,
+        now: int,
+        detail: str = "",
     ) -> Decision:
         """A message is not handed over after all."""
-        return Decision(reason, delivery.receiver, self._write(delivery, outcome, reason, now, detail=detail))
+        return Decision(
+            reason, delivery.receiver, self._write(delivery, outcome, reason, now, detail=detail)
+        )
 
     def unsent(
         self,
@@ -55,9 +66,13 @@ class Ledger:
         name: str = "",
         detail: str = "",
     ) -> Decision:
-        """A revision of an incident makes no message of its own; `name` is the id of the message that it would have been, if not the usual one."""
+        """A revision of an incident makes no message of its own; `name` is the id of the message
+        that it would have been, if not the usual one.
+        """
         name = name or message_id(incident, receiver)
-        about = Delivery(name, incident.tenant, incident.id, incident.revision, receiver, reason, "", now)
+        about = Delivery(
+            name, incident.tenant, incident.id, incident.revision, receiver, reason, "", now
+        )
         return self.dropped(about, outcome, reason, now, detail)
 
     def _write(

@@ -1,4 +1,6 @@
-"""Conditions on an incident, as people write them: `application=checkout`, `model!=gpt-4o`, `severity<=medium`."""
+"""Conditions on an incident, as people write them: `application=checkout`, `model!=gpt-4o`,
+`severity<=medium`.
+"""
 
 import operator
 import re
@@ -33,11 +35,11 @@ _LISTED: Final[dict[str, Callable[[Incident], tuple[str, ...]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """One condition. Fields are application, incident, model, user, metric, detector and severity; for receivers also tenant, which a silence has
-    anyway. A severity can be compared.
+    """One condition. Fields are application, incident, model, user, metric, detector and severity;
+    for receivers also tenant, which a silence has anyway. A severity can be compared.
 
-    For an incident that names several values of a field, silences and receivers read a condition differently, so that in doubt people are told: see
-    `matches` and `concerns`.
+    For an incident that names several values of a field, silences and receivers read a condition
+    differently, so that in doubt people are told: see `matches` and `concerns`.
     """
 
     field: str
@@ -54,7 +56,8 @@ class Matcher:
         form = _FORM.fullmatch(text) if len(text) <= _MOST else None
         if form is None:
             raise ValueError(
-                f"{text[:80]!r} is no matcher; write FIELD=VALUE or FIELD!=VALUE, severity also with <= and >="
+                f"{text[:80]!r} is no matcher; write FIELD=VALUE or FIELD!=VALUE, severity also"
+                " with <= and >="
             )
         field, sign, value = form.groups()
         if field == "severity":
@@ -72,8 +75,8 @@ class Matcher:
     def matches(self, incident: Incident) -> bool:
         """Whether a silence with it hides the incident as it stands.
 
-        `=` holds where the incident names this value and no other: a silence for one model hides no trouble of a second one. `!=` holds where it does
-        not name the value at all.
+        `=` holds where the incident names this value and no other: a silence for one model hides no
+        trouble of a second one. `!=` holds where it does not name the value at all.
         """
         if self.field == "severity":
             return self._compares(incident)
@@ -83,7 +86,8 @@ class Matcher:
     def concerns(self, incident: Incident) -> bool:
         """Whether a receiver with it is to be told of the incident as it stands.
 
-        `=` holds where the incident names this value, among others or not; `!=` where it names another one, or none.
+        `=` holds where the incident names this value, among others or not; `!=` where it names
+        another one, or none.
         """
         if self.field == "severity":
             return self._compares(incident)

@@ -1,4 +1,5 @@
-"""Messages of an incident's changes, and of many incidents together: what `schemas.messages` describes.
+"""Messages of an incident's changes, and of many incidents together: what `schemas.messages`
+describes.
 
 A body depends on incidents alone, on no clock: made again, it is the same to the byte.
 """
@@ -12,7 +13,14 @@ from urllib.parse import quote
 from agents.alerting.reasons import Reason
 from agents.alerting.standing import Acknowledgement
 from schemas.ids import record_id
-from schemas.messages import EvidencePart, IncidentMessage, IncidentPart, ListedPart, SummaryMessage, encode
+from schemas.messages import (
+    EvidencePart,
+    IncidentMessage,
+    IncidentPart,
+    ListedPart,
+    SummaryMessage,
+    encode,
+)
 from schemas.records import Incident, IncidentState
 from schemas.units import moment, number, quantity
 
@@ -73,7 +81,8 @@ class Listing:
 
 
 def message_id(incident: Incident, receiver: str, *which: str | int) -> str:
-    """The id of the message about this revision to this receiver: constant over retries, restarts and replays.
+    """The id of the message about this revision to this receiver: constant over retries, restarts
+    and replays.
 
     `which` tells messages apart that a revision makes besides its own, such as repeats.
     """
@@ -81,7 +90,9 @@ def message_id(incident: Incident, receiver: str, *which: str | int) -> str:
 
 
 def summary_id(incident: Incident, receiver: str, first_at: int) -> str:
-    """The id of the summary that this incident's revision began at this time: it may begin another one, when it is told again."""
+    """The id of the summary that this incident's revision began at this time: it may begin another
+    one, when it is told again.
+    """
     return record_id(incident.tenant, incident.id, incident.revision, receiver, "summary", first_at)
 
 
@@ -92,7 +103,9 @@ def incident_message(
     trace_url: str | None = None,
     acknowledged: Acknowledgement | None = None,
 ) -> str:
-    """The body of a message about one incident; with `page_url` it has a link, with `trace_url` one to each trace that is known of it."""
+    """The body of a message about one incident; with `page_url` it has a link, with `trace_url` one
+    to each trace that is known of it.
+    """
     part = IncidentPart(
         id=incident.id,
         tenant=incident.tenant,
@@ -113,20 +126,30 @@ def incident_message(
         settings_version=incident.settings_version,
         link=_link(page_url, incident.tenant, incident.id),
         acknowledged_by=None if acknowledged is None else acknowledged.author,
-        acknowledged_at=None if acknowledged is None or not acknowledged.at else iso(acknowledged.at),
+        acknowledged_at=None
+        if acknowledged is None or not acknowledged.at
+        else iso(acknowledged.at),
         acknowledged_comment=(acknowledged.comment or None) if acknowledged is not None else None,
         no_data_since=None if incident.no_data_since is None else iso(incident.no_data_since),
         new_level_since=None if incident.new_level_since is None else iso(incident.new_level_since),
         note=incident.note,
         evidence=_evidence(incident),
-        errors=tuple(f"{part.name} {part.value}: {part.count}" for part in incident.breakdown[:_MOST_ERRORS]),
+        errors=tuple(
+            f"{part.name} {part.value}: {part.count}" for part in incident.breakdown[:_MOST_ERRORS]
+        ),
         sample_event_ids=incident.sample_event_ids,
         trace_links=_trace_links(trace_url, incident),
     )
-    return encode(IncidentMessage(type=f"incident.{reason}", timestamp=iso(incident.updated_at), incident=part))
+    return encode(
+        IncidentMessage(
+            type=f"incident.{reason}", timestamp=iso(incident.updated_at), incident=part
+        )
+    )
 
 
-def summary_message(tenant: str, listings: Sequence[Listing], unlisted: int, page_url: str | None = None) -> str:
+def summary_message(
+    tenant: str, listings: Sequence[Listing], unlisted: int, page_url: str | None = None
+) -> str:
     """The body of a summary, its incidents in the order in which they came."""
     is_open = sum(listing.state == IncidentState.OPEN for listing in listings)
     return encode(
@@ -138,7 +161,9 @@ def summary_message(tenant: str, listings: Sequence[Listing], unlisted: int, pag
             open=is_open,
             resolved=len(listings) - is_open,
             unlisted=unlisted,
-            incidents=tuple(_listed(listing, _link(page_url, tenant, listing.id)) for listing in listings),
+            incidents=tuple(
+                _listed(listing, _link(page_url, tenant, listing.id)) for listing in listings
+            ),
         )
     )
 
@@ -153,11 +178,17 @@ def iso(time: int) -> str:
 
 
 def _evidence(incident: Incident) -> EvidencePart | None:
-    metric, observed, expected = incident.evidence_metric, incident.evidence_observed, incident.evidence_expected
+    metric, observed, expected = (
+        incident.evidence_metric,
+        incident.evidence_observed,
+        incident.evidence_expected,
+    )
     if not metric or observed is None:
         return None
     usual = "" if expected is None else quantity(metric, expected)
-    unusual = [] if incident.evidence_score is None else [f"score {number(incident.evidence_score)}"]
+    unusual = (
+        [] if incident.evidence_score is None else [f"score {number(incident.evidence_score)}"]
+    )
     if incident.evidence_rule is not None:
         usual = f"limit {usual}".rstrip()
         unusual = [f"rule {incident.evidence_rule}"]
@@ -165,7 +196,11 @@ def _evidence(incident: Incident) -> EvidencePart | None:
         unusual.insert(0, f"{number(observed / expected)}x usual")
     since = incident.opened_at if incident.evidence_since is None else incident.evidence_since
     return EvidencePart(
-        metric=metric, now=quantity(metric, observed), usual=usual, unusual=", ".join(unusual), since=iso(since)
+        metric=metric,
+        now=quantity(metric, observed),
+        usual=usual,
+        unusual=", ".join(unusual),
+        since=iso(since),
     )
 
 
@@ -194,4 +229,6 @@ def _listed(listing: Listing, link: str | None) -> ListedPart:
 def _link(page_url: str | None, tenant: str, incident_id: str) -> str | None:
     if page_url is None:
         return None
-    return f"{page_url.rstrip('/')}/incidents/{quote(tenant, safe='')}/{quote(incident_id, safe='')}"
+    return (
+        f"{page_url.rstrip('/')}/incidents/{quote(tenant, safe='')}/{quote(incident_id, safe='')}"
+    )

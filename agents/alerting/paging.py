@@ -16,14 +16,17 @@ _KEY: Final = b"paged/"
 class PageCount:
     """Pages of all lanes of one worker: a flood comes through many lanes to one person.
 
-    What other workers paged is not known here, so with several workers a receiver may be paged so often by each.
+    What other workers paged is not known here, so with several workers a receiver may be paged so
+    often by each.
     """
 
     def __init__(self) -> None:
         self._lanes: dict[int, dict[str, list[int]]] = {}
 
     def of_lane(self, lane: int) -> dict[str, list[int]]:
-        """A lane's own pages by receiver, times in µs, to be kept current by the lane; those of the lane's last owner here are forgotten."""
+        """A lane's own pages by receiver, times in µs, to be kept current by the lane; those of the
+        lane's last owner here are forgotten.
+        """
         mine: dict[str, list[int]] = {}
         self._lanes[lane] = mine
         return mine
@@ -35,7 +38,9 @@ class PageCount:
 
 
 class Paging:
-    """One lane's pages, and when it last summed up what was more than the cap. Times wall clock, µs."""
+    """One lane's pages, and when it last summed up what was more than the cap. Times wall clock,
+    µs.
+    """
 
     def __init__(self, lane: int, count: PageCount | None = None) -> None:
         self._count: Final = count or PageCount()
@@ -55,7 +60,9 @@ class Paging:
         return cap is not None and self._count.within_hour(receiver, now) >= cap
 
     def summary_from(self, receiver: str, tenant: str, now: int) -> int:
-        """Before this time the summary of what the cap held back is not sent: an hour after the one before, at once without one."""
+        """Before this time the summary of what the cap held back is not sent: an hour after the one
+        before, at once without one.
+        """
         return max(now, self._summed.get(receiver, {}).get(tenant, 0) + HOUR_US)
 
     def summed(self, receiver: str, tenant: str, at: int) -> None:

@@ -1,4 +1,6 @@
-"""Messages on their way: for each receiver one after the other about an incident, or together in a summary."""
+"""Messages on their way: for each receiver one after the other about an incident, or together in a
+summary.
+"""
 
 from collections import Counter
 from typing import Final
@@ -15,7 +17,9 @@ from schemas.records import Incident, IncidentState, NotificationOutcome
 
 
 class Queues:
-    """What waits for each receiver, and what is under way. `Alerter` decides what goes in; here it gets its turn."""
+    """What waits for each receiver, and what is under way. `Alerter` decides what goes in; here it
+    gets its turn.
+    """
 
     def __init__(self, settings: AlertSettings, state: LaneState) -> None:
         self._settings: Final = settings
@@ -26,7 +30,9 @@ class Queues:
         self._waiting: Counter[str] = Counter()
         self._in_flight: dict[str, bytes] = {}
         self._listed: dict[str, set[bytes]] = {}
-        """Keys of the conversations that a summary without an outcome tells of, by its id; some of them may be over."""
+        """Keys of the conversations that a summary without an outcome tells of, by its id; some of
+        them may be over.
+        """
         self._gone: frozenset[str] = frozenset()
 
     @property
@@ -48,10 +54,20 @@ class Queues:
         """Why the receiver takes no further message of its own now; None when it does."""
         if self._waiting[receiver.name] >= self._settings.max_waiting:
             return Reason.LISTED_BACKLOG
-        return Reason.LISTED_CAP if self._paging.is_full(receiver.name, receiver.pages_per_hour, now) else None
+        return (
+            Reason.LISTED_CAP
+            if self._paging.is_full(receiver.name, receiver.pages_per_hour, now)
+            else None
+        )
 
     def say(
-        self, incident: Incident, receiver: str, reason: Reason, now: int, *, acknowledged: Acknowledgement | None
+        self,
+        incident: Incident,
+        receiver: str,
+        reason: Reason,
+        now: int,
+        *,
+        acknowledged: Acknowledgement | None,
     ) -> list[Decision]:
         """Queue a message of its own, and begin it if its turn has come."""
         key = talk_key(incident, receiver)
@@ -68,7 +84,11 @@ class Queues:
                 receiver=receiver,
                 reason=reason,
                 body=incident_message(
-                    incident, reason, self._settings.page_url, self._settings.trace_url, acknowledged
+                    incident,
+                    reason,
+                    self._settings.page_url,
+                    self._settings.trace_url,
+                    acknowledged,
                 ),
                 decided_at=now,
             )
@@ -77,7 +97,9 @@ class Queues:
         return self.advance(key, now) or [Decision(Reason.WAITS_FOR_EARLIER, receiver)]
 
     def advance(self, key: bytes, now: int) -> list[Decision]:
-        """Begin what can begin now, drop the end that nobody waits for, forget a conversation that is over."""
+        """Begin what can begin now, drop the end that nobody waits for, forget a conversation that
+        is over.
+        """
         talk = self._talks[key]
         self._touched.add(key)
         decisions: list[Decision] = []
@@ -86,7 +108,9 @@ class Queues:
                 del talk.queue[0]
                 self._waiting[talk.receiver] -= 1
                 decisions.append(
-                    self._ledger.dropped(head, NotificationOutcome.SUPPRESSED, Reason.RESOLVED_NOT_SENT, now)
+                    self._ledger.dropped(
+                        head, NotificationOutcome.SUPPRESSED, Reason.RESOLVED_NOT_SENT, now
+                    )
                 )
                 continue
             talk.sending = True
@@ -98,12 +122,18 @@ class Queues:
         return decisions
 
     def listed(self, incident: Incident, receiver: str, reason: Reason, now: int) -> Decision:
-        """List the incident in a summary; its conversation goes on only while it is open or more is queued."""
+        """List the incident in a summary; its conversation goes on only while it is open or more is
+        queued.
+        """
         key = talk_key(incident, receiver)
         talk = self._talks.get(key)
-        not_before = self._cap_summary_from(incident, receiver, now) if reason is Reason.LISTED_CAP else 0
+        not_before = (
+            self._cap_summary_from(incident, receiver, now) if reason is Reason.LISTED_CAP else 0
+        )
         is_first = talk is None or bool(talk.held and not talk.told and not talk.singly)
-        listed_in = self._summaries.add(incident, receiver, is_first=is_first, now=now, not_before=not_before)
+        listed_in = self._summaries.add(
+            incident, receiver, is_first=is_first, now=now, not_before=not_before
+        )
         self._touched.add(key)
         if talk is None and incident.state is IncidentState.OPEN:
             talk = self._talks[key] = Conversation(incident.tenant, incident.id, receiver)
@@ -127,7 +157,11 @@ class Queues:
         key = self._in_flight.pop(notification_id, None)
         if key is None:
             summary = self._summaries.settle(notification_id)
-            return [] if summary is None else self._after_summary(summary, outcome, status, attempt, now)
+            return (
+                []
+                if summary is None
+                else self._after_summary(summary, outcome, status, attempt, now)
+            )
         talk = self._talks[key]
         delivery = talk.queue.pop(0)
         self._waiting[talk.receiver] -= 1
@@ -147,7 +181,9 @@ class Queues:
     def pending(self) -> list[Delivery]:
         """As `Alerter.pending`."""
         begun = [self._talks[key].queue[0] for key in self._in_flight.values()]
-        begun += [summary for summary in self._summaries.sending() if summary.receiver in self._receivers]
+        begun += [
+            summary for summary in self._summaries.sending() if summary.receiver in self._receivers
+        ]
         return sorted(begun, key=lambda d: (d.decided_at, d.notification_id))
 
     def give_up_gone(self, now: int) -> list[Decision]:
@@ -163,7 +199,10 @@ class Queues:
         given_up += self._summaries.drop(self._gone)
         self._paging.drop(self._gone)
         self._gone = frozenset()
-        return [self._ledger.dropped(d, NotificationOutcome.FAILED, Reason.RECEIVER_GONE, now) for d in given_up]
+        return [
+            self._ledger.dropped(d, NotificationOutcome.FAILED, Reason.RECEIVER_GONE, now)
+            for d in given_up
+        ]
 
     def _after_summary(
         self, summary: Delivery, outcome: Outcome, status: int | None, attempt: int, now: int
@@ -180,7 +219,9 @@ class Queues:
         return decisions
 
     def _cap_summary_from(self, incident: Incident, receiver: str, now: int) -> int:
-        """From when on the summary that this incident goes into may be sent: what the cap holds back is one message an hour."""
+        """From when on the summary that this incident goes into may be sent: what the cap holds
+        back is one message an hour.
+        """
         start = self._paging.summary_from(receiver, incident.tenant, now)
         if self._summaries.collecting(incident.tenant, receiver) is None:
             self._paging.summed(receiver, incident.tenant, start)
@@ -189,7 +230,9 @@ class Queues:
 
 
 def name_of(incident: Incident, receiver: str, reason: Reason, talk: Conversation) -> str:
-    """The message's id. A revision makes one message of its own; repeats and an acknowledgement come besides."""
+    """The message's id. A revision makes one message of its own; repeats and an acknowledgement
+    come besides.
+    """
     if reason is Reason.REPEATED:
         return message_id(incident, receiver, reason, talk.repeats)
     return message_id(incident, receiver, *([reason] if reason is Reason.ACKNOWLEDGED else []))

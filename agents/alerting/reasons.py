@@ -16,7 +16,9 @@ class Reason(StrEnum):
     """A model, a user or a metric joined: told to receivers that want it."""
 
     REPEATED = "repeated"
-    """It is still open `repeat_interval_s` after the last message, and nobody has acknowledged it: told again."""
+    """It is still open `repeat_interval_s` after the last message, and nobody has acknowledged it:
+    told again.
+    """
 
     ACKNOWLEDGED = "acknowledged"
     """Somebody cares for it: told to receivers that were told of it."""
@@ -25,13 +27,17 @@ class Reason(StrEnum):
     """It is over, and the receiver was told of it: told."""
 
     GIVEN_UP = "given_up"
-    """No data came for so long that it is waited for no more, and the receiver was told of it: told. It is not said to be resolved."""
+    """No data came for so long that it is waited for no more, and the receiver was told of it:
+    told. It is not said to be resolved.
+    """
 
     CLOSED = "closed"
     """A person, or a change of settings, ended it, and the receiver was told of it: told."""
 
     NEW_LEVEL = "new_level"
-    """What is wrong is still so, and is taken as the new level: told once to those who were told of it, and repeated no more."""
+    """What is wrong is still so, and is taken as the new level: told once to those who were told of
+    it, and repeated no more.
+    """
 
     SUMMARY = "summary"
     """The message that sums up what was listed for it."""
@@ -49,13 +55,17 @@ class Reason(StrEnum):
     """Listed in a summary, since the receiver had its `pages_per_hour` already."""
 
     SILENCED = "silenced"
-    """Held back by a silence, whose id the record's detail has; told when the silence ends, if the incident is open then."""
+    """Held back by a silence, whose id the record's detail has; told when the silence ends, if the
+    incident is open then.
+    """
 
     COMMANDED = "commanded"
     """A command was taken or refused; the audit record says what came of it."""
 
     LISTED_AGAIN = "listed in summary"
-    """An incident that the next summary lists, or a summary has listed, changed: the next summary says how it stands now."""
+    """An incident that the next summary lists, or a summary has listed, changed: the next summary
+    says how it stands now.
+    """
 
     UPDATED_NOT_SENT = "updated"
     """More of the same joined: nobody is told."""

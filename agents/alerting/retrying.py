@@ -1,4 +1,6 @@
-"""What follows an attempt to deliver: done, again at a time, or given up. A pure function; the one loop around it is the shell's."""
+"""What follows an attempt to deliver: done, again at a time, or given up. A pure function; the one
+loop around it is the shell's.
+"""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -43,14 +45,22 @@ Verdict = Delivered | RetryAt | GiveUp
 
 
 def after_attempt(
-    answer: DeliveryAnswer, *, notification_id: str, attempt: int, decided_at: int, now: int, retry: RetrySettings
+    answer: DeliveryAnswer,
+    *,
+    notification_id: str,
+    attempt: int,
+    decided_at: int,
+    now: int,
+    retry: RetrySettings,
 ) -> Verdict:
-    """What follows the attempt-th attempt (1, 2, …) to deliver the message decided at `decided_at`, which ended at `now` (µs) with `answer`.
+    """What follows the attempt-th attempt (1, 2, …) to deliver the message decided at `decided_at`,
+    which ended at `now` (µs) with `answer`.
 
-    2xx is delivered, unless the answer itself says otherwise: then it is given up. 429, 5xx and attempts that got no status are tried again, after
-    the receiver's Retry-After on 429 and 503 if that is longer than the wait of our own, but never more than `cap_s`. All else, 410 and redirects
-    too, is given up at once, and so is a message whose
-    next attempt would come after `deadline_s`. `attempt` may begin at 1 again after a restart; `decided_at` must not.
+    2xx is delivered, unless the answer itself says otherwise: then it is given up. 429, 5xx and
+    attempts that got no status are tried again, after the receiver's Retry-After on 429 and 503 if
+    that is longer than the wait of our own, but never more than `cap_s`. All else, 410 and
+    redirects too, is given up at once, and so is a message whose next attempt would come after
+    `deadline_s`. `attempt` may begin at 1 again after a restart; `decided_at` must not.
     """
     detail = _detail(answer)
     reason = _reason(answer)
@@ -68,7 +78,8 @@ def after_attempt(
 
 
 def backoff_s(notification_id: str, attempt: int, retry: RetrySettings) -> float:
-    """Seconds to wait after the attempt-th attempt: `first_s` doubled each time up to `cap_s`, times a jitter of 0.5 to 1.
+    """Seconds to wait after the attempt-th attempt: `first_s` doubled each time up to `cap_s`,
+    times a jitter of 0.5 to 1.
 
     The jitter is made from the id, so that it differs between messages and is the same each time.
 
@@ -76,7 +87,9 @@ def backoff_s(notification_id: str, attempt: int, retry: RetrySettings) -> float
     [0.58, 1.54, 2.76, 4.36, 3.03]
     """
     longest = min(retry.cap_s, retry.first_s * 2.0 ** min(attempt - 1, 60))
-    draw = int.from_bytes(blake2b(f"{notification_id}/{attempt}".encode(), digest_size=4).digest(), "big")
+    draw = int.from_bytes(
+        blake2b(f"{notification_id}/{attempt}".encode(), digest_size=4).digest(), "big"
+    )
     return longest * (0.5 + draw / 2**33)
 
 
@@ -104,4 +117,6 @@ def _detail(answer: DeliveryAnswer) -> str:
         return answer.fault
     if answer.status is None:
         return answer.error or "taken"
-    return f"HTTP {answer.status}" if answer.error is None else f"HTTP {answer.status}: {answer.error}"
+    return (
+        f"HTTP {answer.status}" if answer.error is None else f"HTTP {answer.status}: {answer.error}"
+    )

@@ -22,48 +22,67 @@ class ReceiverSettings:
     """One receiver of messages."""
 
     name: str
-    """Its name: part of every message's id and of the state, so a receiver under a new name is a new receiver."""
+    """Its name: part of every message's id and of the state, so a receiver under a new name is a
+    new receiver.
+    """
 
     kind: ReceiverKind = ReceiverKind.LOG
-    """`webhook` posts JSON signed by Standard Webhooks; `pagerduty` sends events of its Events API v2; `slack` posts to a channel; `log` writes one
-    line per message."""
+    """`webhook` posts JSON signed by Standard Webhooks; `pagerduty` sends events of its Events API
+    v2; `slack` posts to a channel; `log` writes one line per message.
+    """
 
     url: str | None = None
-    """Where a webhook is posted: https, or http for a loopback address with `allow_private`. None for the log, and for PagerDuty and Slack's bot to
-    be reached where they are (PagerDuty's European service is `https://events.eu.pagerduty.com/v2/enqueue`)."""
+    """Where a webhook is posted: https, or http for a loopback address with `allow_private`. None
+    for the log, and for PagerDuty and Slack's bot to be reached where they are (PagerDuty's
+    European service is `https://events.eu.pagerduty.com/v2/enqueue`).
+    """
 
     secret: Secret = field(default_factory=lambda: Secret(""))
-    """What the receiver is reached with; all but the log need one. Of a webhook the Standard Webhooks secret that signs its messages: `whsec_` and
-    the base64 of 24 to 64 random bytes. Of PagerDuty the routing key of the integration, 32 characters. Of Slack the token of a bot (`xoxb-`) if
-    `channel` is given, otherwise the whole address of an incoming webhook, which is a secret itself."""
+    """What the receiver is reached with; all but the log need one. Of a webhook the Standard
+    Webhooks secret that signs its messages: `whsec_` and the base64 of 24 to 64 random bytes. Of
+    PagerDuty the routing key of the integration, 32 characters. Of Slack the token of a bot
+    (`xoxb-`) if `channel` is given, otherwise the whole address of an incoming webhook, which is a
+    secret itself.
+    """
 
     channel: str | None = None
-    """Slack channel, by id or name, to which a bot posts: one message for each incident, changed as the incident changes, with the news in its
-    thread. None means an incoming webhook, which has its channel already and cannot change what it posted: each news is a message of its own."""
+    """Slack channel, by id or name, to which a bot posts: one message for each incident, changed as
+    the incident changes, with the news in its thread. None means an incoming webhook, which has its
+    channel already and cannot change what it posted: each news is a message of its own.
+    """
 
     allow_private: bool = False
-    """Whether messages may go to a loopback or private address. Off, since a URL that somebody else chose could reach what only this machine
-    can."""
+    """Whether messages may go to a loopback or private address. Off, since a URL that somebody else
+    chose could reach what only this machine can.
+    """
 
     min_severity: Severity = Severity.LOW
-    """Least severity that is told. The default leaves out `info`, which is for reading, not for being told."""
+    """Least severity that is told. The default leaves out `info`, which is for reading, not for
+    being told.
+    """
 
     match: tuple[str, ...] = ()
-    """Conditions that must all hold for an incident to be told, written as those of a silence: `tenant=acme`, `application=checkout`,
-    `model!=gpt-4o`, `severity>=high`; fields are tenant, application, incident, model, user, metric, detector and severity. Of an incident that names
-    several models (or users, metrics, detectors), `=` holds when this value is among them and `!=` when another is. Empty means every incident. An
-    incident that matches no receiver is on `notifications` as `not routed: matches no receiver`."""
+    """Conditions that must all hold for an incident to be told, written as those of a silence:
+    `tenant=acme`, `application=checkout`, `model!=gpt-4o`, `severity>=high`; fields are tenant,
+    application, incident, model, user, metric, detector and severity. Of an incident that names
+    several models (or users, metrics, detectors), `=` holds when this value is among them and `!=`
+    when another is. Empty means every incident. An incident that matches no receiver is on
+    `notifications` as `not routed: matches no receiver`.
+    """
 
     send_resolved: bool = True
     """Whether the end of an incident is told, to those who were told of it."""
 
     send_extended: bool = False
-    """Whether it is told that a model, a user or a metric joined an incident. Off, since a rise of severity is told anyway and the page shows the
-    rest."""
+    """Whether it is told that a model, a user or a metric joined an incident. Off, since a rise of
+    severity is told anyway and the page shows the rest.
+    """
 
     pages_per_hour: int | None = 60
-    """Most messages within an hour that say that an incident is open: those beyond are told in one summary, another hour later in the next. More
-    than one a minute nobody reads. Counted by each worker. None means no cap."""
+    """Most messages within an hour that say that an incident is open: those beyond are told in one
+    summary, another hour later in the next. More than one a minute nobody reads. Counted by each
+    worker. None means no cap.
+    """
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -72,13 +91,17 @@ class ReceiverSettings:
             raise ValueError(f"receiver {self.name!r}: a webhook needs a url")
         if self.kind is ReceiverKind.WEBHOOK and not self.secret:
             raise ValueError(
-                f"receiver {self.name!r}: a webhook needs a secret: whsec_ and the base64 of 24 random bytes or more"
+                f"receiver {self.name!r}: a webhook needs a secret: whsec_ and the base64 of 24"
+                " random bytes or more"
             )
         if self.kind is ReceiverKind.PAGERDUTY and not self.secret:
-            raise ValueError(f"receiver {self.name!r}: pagerduty needs a secret: the integration's routing key")
+            raise ValueError(
+                f"receiver {self.name!r}: pagerduty needs a secret: the integration's routing key"
+            )
         if self.kind is ReceiverKind.SLACK and not self.secret:
             raise ValueError(
-                f"receiver {self.name!r}: slack needs a secret: the address of an incoming webhook, or a bot's token and a channel"
+                f"receiver {self.name!r}: slack needs a secret: the address of an incoming webhook,"
+                " or a bot's token and a channel"
             )
         for condition in self.match:
             try:
@@ -88,25 +111,38 @@ class ReceiverSettings:
         if self.channel is not None and self.kind is not ReceiverKind.SLACK:
             raise ValueError(f"receiver {self.name!r}: a channel is for slack only")
         if self.pages_per_hour is not None and self.pages_per_hour < 1:
-            raise ValueError(f"receiver {self.name!r}: pages_per_hour must be at least 1, or null for no cap")
+            raise ValueError(
+                f"receiver {self.name!r}: pages_per_hour must be at least 1, or null for no cap"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class RetrySettings:
-    """How a delivery that failed for now is tried again: the waits double from `first_s` to `cap_s`, each shortened by up to half by jitter."""
+    """How a delivery that failed for now is tried again: the waits double from `first_s` to
+    `cap_s`, each shortened by up to half by jitter.
+    """
 
     first_s: float = 1.0
-    """Longest wait before the second attempt, seconds: a receiver that restarts is back within a few."""
+    """Longest wait before the second attempt, seconds: a receiver that restarts is back within a
+    few.
+    """
 
     cap_s: float = 300.0
-    """Longest wait between two attempts, seconds; also the most that a receiver's Retry-After is granted."""
+    """Longest wait between two attempts, seconds; also the most that a receiver's Retry-After is
+    granted.
+    """
 
     deadline_s: float = 3600.0
-    """Seconds of wall clock after the decision to send at which a message is given up. It counts on while the worker is down."""
+    """Seconds of wall clock after the decision to send at which a message is given up. It counts on
+    while the worker is down.
+    """
 
     def __post_init__(self) -> None:
         if not 0 < self.first_s <= self.cap_s:
-            raise ValueError(f"retry waits must be above 0 and first_s ({self.first_s}) at most cap_s ({self.cap_s})")
+            raise ValueError(
+                f"retry waits must be above 0 and first_s ({self.first_s}) at most cap_s"
+                f" ({self.cap_s})"
+            )
         if self.deadline_s < 0:
             raise ValueError(f"deadline_s is {self.deadline_s}, it must not be negative")
 
@@ -116,10 +152,14 @@ class HeartbeatSettings:
     """A call that comes while alert runs, for a service that tells people when it stays away."""
 
     url: Secret = field(default_factory=lambda: Secret(""))
-    """Address that is posted to; a secret, since who knows it can call too. Empty means no heartbeat."""
+    """Address that is posted to; a secret, since who knows it can call too. Empty means no
+    heartbeat.
+    """
 
     every_s: float = 60.0
-    """Seconds between two calls. The service should wait for two or three of them before it tells anybody."""
+    """Seconds between two calls. The service should wait for two or three of them before it tells
+    anybody.
+    """
 
     allow_private: bool = False
     """Whether the address may be a loopback or private one."""
@@ -134,24 +174,33 @@ class AlertSettings:
     """What is told to whom."""
 
     receivers: tuple[ReceiverSettings, ...] = (ReceiverSettings(name="log"),)
-    """All receivers; each is told everything from its severity on. The default writes to the log of the alert worker."""
+    """All receivers; each is told everything from its severity on. The default writes to the log of
+    the alert worker.
+    """
 
     alert_max_age_s: float = 900.0
-    """Wall-clock seconds after its `updated_at` at which an incident's record is too old to be told singly when it arrives, as after an outage or at
-    the first start: it goes into one message that sums up. A recorded trace that is played with its old times needs a larger value."""
+    """Wall-clock seconds after its `updated_at` at which an incident's record is too old to be told
+    singly when it arrives, as after an outage or at the first start: it goes into one message that
+    sums up. A recorded trace that is played with its old times needs a larger value.
+    """
 
     summary_wait_s: float = 15.0
-    """Seconds without another incident for it after which a summary is sent: a backlog comes in within a few."""
+    """Seconds without another incident for it after which a summary is sent: a backlog comes in
+    within a few.
+    """
 
     summary_max_wait_s: float = 120.0
     """Seconds after its first incident at which a summary is sent, though more come."""
 
     summary_listed: int = 50
-    """Most incidents that a summary lists one by one. It counts the others, whose ends are not told then."""
+    """Most incidents that a summary lists one by one. It counts the others, whose ends are not told
+    then.
+    """
 
     max_waiting: int = 1000
-    """Most messages that wait for one receiver in one lane. While so many wait, new incidents go into the summary: bounded memory, and no flood when
-    the receiver is back."""
+    """Most messages that wait for one receiver in one lane. While so many wait, new incidents go
+    into the summary: bounded memory, and no flood when the receiver is back.
+    """
 
     retry: RetrySettings = field(default_factory=RetrySettings)
     """How a failed delivery is tried again."""
@@ -160,32 +209,45 @@ class AlertSettings:
     """A call that stops when alert stops."""
 
     repeat_interval_s: float | None = None
-    """Wall-clock seconds after a message about an incident at which the receiver is told that it is still open, unless somebody has acknowledged it
-    or a silence holds. None or 0 means never: an incident is told once, and its end."""
+    """Wall-clock seconds after a message about an incident at which the receiver is told that it is
+    still open, unless somebody has acknowledged it or a silence holds. None or 0 means never: an
+    incident is told once, and its end.
+    """
 
     page_url: str | None = None
-    """Address at which people reach Sentinel's page, such as `https://sentinel.example.org`: each message links to
-    `PAGE_URL/incidents/TENANT/INCIDENT`. None means that messages have no link."""
+    """Address at which people reach Sentinel's page, such as `https://sentinel.example.org`: each
+    message links to `PAGE_URL/incidents/TENANT/INCIDENT`. None means that messages have no link.
+    """
 
     trace_url: str | None = None
-    """Address of one trace in your tracing, with `{trace_id}` where its id belongs, such as `https://jaeger.example.org/trace/{trace_id}`: messages
-    link to traces of calls that were judged. None means that they name no trace."""
+    """Address of one trace in your tracing, with `{trace_id}` where its id belongs, such as
+    `https://jaeger.example.org/trace/{trace_id}`: messages link to traces of calls that were
+    judged. None means that they name no trace.
+    """
 
     def __post_init__(self) -> None:
         if self.trace_url is not None and not (
             self.trace_url.startswith(("https://", "http://")) and "{trace_id}" in self.trace_url
         ):
             raise ValueError(
-                f"trace_url is {self.trace_url!r}, it must begin with https:// or http:// and contain {{trace_id}}"
+                f"trace_url is {self.trace_url!r}, it must begin with https:// or http:// and"
+                " contain {trace_id}"
             )
         if self.page_url is not None and not self.page_url.startswith(("https://", "http://")):
-            raise ValueError(f"page_url is {self.page_url!r}, it must begin with https:// or http://")
+            raise ValueError(
+                f"page_url is {self.page_url!r}, it must begin with https:// or http://"
+            )
         if (self.repeat_interval_s or 0) < 0:
-            raise ValueError(f"repeat_interval_s is {self.repeat_interval_s}, it must not be negative")
+            raise ValueError(
+                f"repeat_interval_s is {self.repeat_interval_s}, it must not be negative"
+            )
         names = [receiver.name for receiver in self.receivers]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"receivers need different names, {', '.join(map(repr, twice))} is given more than once")
+            raise ValueError(
+                f"receivers need different names, {', '.join(map(repr, twice))} is given more than"
+                " once"
+            )
         for name in ("alert_max_age_s", "summary_wait_s", "summary_max_wait_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must not be negative")

@@ -20,7 +20,9 @@ MOST: Final = 1000
 
 @dataclass(slots=True)
 class Silence:
-    """From `starts_at` until before `ends_at` (wall clock, µs), for incidents that all matchers hold for."""
+    """From `starts_at` until before `ends_at` (wall clock, µs), for incidents that all matchers
+    hold for.
+    """
 
     id: str
     tenant: str
@@ -29,7 +31,9 @@ class Silence:
     starts_at: int
     ends_at: int
     expired: bool = False
-    """Ended before its time. It stays known until then, so that the same command, sent again, does not bring it back."""
+    """Ended before its time. It stays known until then, so that the same command, sent again, does
+    not bring it back.
+    """
 
     def row(self) -> bytes:
         """As a row of a lane's state."""
@@ -52,16 +56,24 @@ class Silences:
         self._touched: set[bytes] = set()
 
     def add(self, command: Command, now: int) -> tuple[AuditOutcome, str]:
-        """Take a command that silences; what came of it, and why. One that came before changes nothing."""
+        """Take a command that silences; what came of it, and why. One that came before changes
+        nothing.
+        """
         if (known := self._silences.get(_key(command.id))) is not None:
             is_own = known.tenant == command.tenant
-            return (AuditOutcome.REPEATED, "came before") if is_own else (AuditOutcome.REFUSED, "the id is in use")
+            return (
+                (AuditOutcome.REPEATED, "came before")
+                if is_own
+                else (AuditOutcome.REFUSED, "the id is in use")
+            )
         starts_at, ends_at = command.starts_at or command.at, command.ends_at
         if ends_at is None or ends_at <= max(now, starts_at):
             return AuditOutcome.REFUSED, "it ends in the past, or before it begins"
         if len(self._of_tenant.get(command.tenant, ())) >= MOST:
             return AuditOutcome.REFUSED, f"the tenant has {MOST} silences already"
-        silence = Silence(command.id, command.tenant, command.author, list(command.matchers), starts_at, ends_at)
+        silence = Silence(
+            command.id, command.tenant, command.author, list(command.matchers), starts_at, ends_at
+        )
         try:
             self._put(silence)
         except ValueError as fault:
@@ -81,7 +93,9 @@ class Silences:
         return AuditOutcome.APPLIED, ""
 
     def of(self, incident: Incident, now: int) -> Silence | None:
-        """The silence that holds messages about the incident back now; of several the one that ends last."""
+        """The silence that holds messages about the incident back now; of several the one that ends
+        last.
+        """
         holding = [
             silence
             for silence in self._of_tenant.get(incident.tenant, {}).values()
@@ -115,7 +129,10 @@ class Silences:
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """The rows that changed since the last call; None for one that is gone."""
-        rows = [(key, self._silences[key].row() if key in self._silences else None) for key in sorted(self._touched)]
+        rows = [
+            (key, self._silences[key].row() if key in self._silences else None)
+            for key in sorted(self._touched)
+        ]
         self._touched.clear()
         return rows
 

@@ -52,7 +52,12 @@ class Standing:
         if not about:
             return cls(incident)
         return cls(
-            incident, Acknowledgement(**orjson.loads(about)) if version > 1 else Acknowledgement(about.decode(), 0)
+            incident,
+            (
+                Acknowledgement(**orjson.loads(about))
+                if version > 1
+                else Acknowledgement(about.decode(), 0)
+            ),
         )
 
 

@@ -45,7 +45,9 @@ class _Collected:
 
 @dataclass(slots=True)
 class _Place:
-    """The summaries of one tenant to one receiver: at most one collects, at most one is being delivered."""
+    """The summaries of one tenant to one receiver: at most one collects, at most one is being
+    delivered.
+    """
 
     tenant: str
     receiver: str
@@ -69,8 +71,9 @@ class _Place:
 class Summaries:
     """All summaries of a lane, one row for each tenant and receiver; tenants are never mixed.
 
-    A summary is due `summary_wait_s` after the last incident that was listed for it, `summary_max_wait_s` after the first at the latest, and not
-    before the outcome of the one before is known. All times wall clock, µs.
+    A summary is due `summary_wait_s` after the last incident that was listed for it,
+    `summary_max_wait_s` after the first at the latest, and not before the outcome of the one before
+    is known. All times wall clock, µs.
     """
 
     def __init__(self, settings: AlertSettings) -> None:
@@ -83,10 +86,14 @@ class Summaries:
         """Key of the place of each summary that is being delivered, by its id."""
         self._touched: set[bytes] = set()
 
-    def add(self, incident: Incident, receiver: str, *, is_first: bool, now: int, not_before: int = 0) -> str | None:
-        """List an incident in the summary that collects, or begin one, not to be due before `not_before`; returns its id.
+    def add(
+        self, incident: Incident, receiver: str, *, is_first: bool, now: int, not_before: int = 0
+    ) -> str | None:
+        """List an incident in the summary that collects, or begin one, not to be due before
+        `not_before`; returns its id.
 
-        None where it lists `summary_listed` others already: then it counts the incident, if `is_first` says that nothing told of it before.
+        None where it lists `summary_listed` others already: then it counts the incident, if
+        `is_first` says that nothing told of it before.
         """
         key = _key(incident.tenant, receiver)
         place = self._places.setdefault(key, _Place(incident.tenant, receiver))
@@ -101,7 +108,9 @@ class Summaries:
                 not_before=not_before,
             )
         collected = place.collected
-        collected.due_at = max(min(now + self._wait_us, collected.first_at + self._max_wait_us), collected.not_before)
+        collected.due_at = max(
+            min(now + self._wait_us, collected.first_at + self._max_wait_us), collected.not_before
+        )
         self._schedule(key)
         if collected.put(incident):
             return collected.id
@@ -112,7 +121,9 @@ class Summaries:
         return collected.id
 
     def refresh(self, incident: Incident, receiver: str) -> None:
-        """Let the summary that collects say how the incident stands now, if it lists it; that does not put it off."""
+        """Let the summary that collects say how the incident stands now, if it lists it; that does
+        not put it off.
+        """
         key = _key(incident.tenant, receiver)
         place = self._places.get(key)
         if place is not None and place.collected is not None and place.collected.put(incident):
@@ -141,7 +152,9 @@ class Summaries:
                 incident_revision=collected.incident_revision,
                 receiver=place.receiver,
                 reason=Reason.SUMMARY,
-                body=summary_message(place.tenant, collected.listings, collected.unlisted, self._settings.page_url),
+                body=summary_message(
+                    place.tenant, collected.listings, collected.unlisted, self._settings.page_url
+                ),
                 decided_at=now,
             )
             place.collected = None
@@ -153,14 +166,20 @@ class Summaries:
     def sending(self) -> list[Delivery]:
         """The summaries that are being delivered."""
         keys = sorted(self._sending.values())
-        return [place.sending for place in map(self._places.__getitem__, keys) if place.sending is not None]
+        return [
+            place.sending
+            for place in map(self._places.__getitem__, keys)
+            if place.sending is not None
+        ]
 
     def is_sending(self, notification_id: str) -> bool:
         """Whether this summary is being delivered."""
         return notification_id in self._sending
 
     def settle(self, notification_id: str) -> Delivery | None:
-        """A summary's outcome is known: forget it. None when no summary of this id is being delivered."""
+        """A summary's outcome is known: forget it. None when no summary of this id is being
+        delivered.
+        """
         key = self._sending.pop(notification_id, None)
         if key is None:
             return None
@@ -182,7 +201,9 @@ class Summaries:
 
     def drop(self, receivers: frozenset[str]) -> list[Delivery]:
         """Forget these receivers' summaries; returns what was being delivered."""
-        gone = {key: place for key, place in sorted(self._places.items()) if place.receiver in receivers}
+        gone = {
+            key: place for key, place in sorted(self._places.items()) if place.receiver in receivers
+        }
         for key, place in gone.items():
             del self._places[key]
             self._due.put(key, None)
@@ -203,7 +224,10 @@ class Summaries:
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """The rows that changed since the last call; None for one that is gone."""
-        rows = [(key, self._places[key].row() if key in self._places else None) for key in sorted(self._touched)]
+        rows = [
+            (key, self._places[key].row() if key in self._places else None)
+            for key in sorted(self._touched)
+        ]
         self._touched.clear()
         return rows
 

@@ -10,7 +10,9 @@ from agents.alerting.settings import ReceiverSettings
 from agents.alerting.standing import reach
 from schemas.records import Incident, IncidentChange, IncidentState, Severity
 
-QUIET_CHANGES: Final = frozenset({IncidentChange.UPDATED, IncidentChange.NO_DATA, IncidentChange.NEW_LEVEL})
+QUIET_CHANGES: Final = frozenset(
+    {IncidentChange.UPDATED, IncidentChange.NO_DATA, IncidentChange.NEW_LEVEL}
+)
 """Changes of an open incident that nobody is told who was not told of it."""
 
 _RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
@@ -40,9 +42,15 @@ def _condition(text: str) -> Matcher:
 
 
 def why_told(
-    incident: Incident, receiver: ReceiverSettings, talk: Conversation | None, *, is_acknowledged: bool
+    incident: Incident,
+    receiver: ReceiverSettings,
+    talk: Conversation | None,
+    *,
+    is_acknowledged: bool,
 ) -> Reason:
-    """The reason to tell of it, or UPDATED_NOT_SENT, BELOW_SEVERITY or NOT_MATCHED; `talk` is what was told before, None for nothing."""
+    """The reason to tell of it, or UPDATED_NOT_SENT, BELOW_SEVERITY or NOT_MATCHED; `talk` is what
+    was told before, None for nothing.
+    """
     if talk is None:
         why_not = Reason.NOT_MATCHED
         if concerns(incident, receiver):
@@ -51,7 +59,8 @@ def why_told(
             why_not = Reason.BELOW_SEVERITY
         return Reason.UPDATED_NOT_SENT if incident.change in QUIET_CHANGES else why_not
     if incident.change is IncidentChange.ESCALATED:
-        # To those who were told nothing yet, since a silence held it back, the rise is the beginning.
+        # To those who were told nothing yet, since a silence held it back, the rise is the
+        # beginning.
         return Reason.OPENED if talk.held == Reason.OPENED else Reason.ESCALATED
     if talk.held:
         # It may have outgrown its silence, which was for less than it is now.

@@ -1,4 +1,6 @@
-"""Signals of incidents that a person closed: they open no other incident before they have ended once."""
+"""Signals of incidents that a person closed: they open no other incident before they have ended
+once.
+"""
 
 import struct
 from dataclasses import dataclass

@@ -31,8 +31,9 @@ OTHER_APPLICATIONS: Final = "(other applications)"
 _FAR: Final = 2**63 - 1
 _OPEN_KEY: Final = b"open/"
 _BETWEEN: Final = 0.25
-"""Share of `active_lane_s` that one record moves append time by at the most while ticks come each second: a broker's clock that jumps silences no
-lane."""
+"""Share of `active_lane_s` that one record moves append time by at the most while ticks come each
+second: a broker's clock that jumps silences no lane.
+"""
 
 
 class _Step:
@@ -51,7 +52,12 @@ class _Step:
     ) -> None:
         self.made.append(
             incident.record(
-                change, state=state, ended_at=ended_at, lane=self._lane, offset=self._offset, ordinal=len(self.made)
+                change,
+                state=state,
+                ended_at=ended_at,
+                lane=self._lane,
+                offset=self._offset,
+                ordinal=len(self.made),
             )
         )
 
@@ -59,17 +65,20 @@ class _Step:
 class Correlator:
     """The state of one lane of `anomalies`: a pure function of its records in offset order.
 
-    Every call is one record of the lane, with its `offset` and `append_time` (µs), and returns the incidents that it makes, in the order to write
-    them; their (offset, ordinal) rise.
+    Every call is one record of the lane, with its `offset` and `append_time` (µs), and returns the
+    incidents that it makes, in the order to write them; their (offset, ordinal) rise.
 
-    An anomaly joins the open incident of its application, or opens one, and its signal (the metric of the series or user, or the rule) is open
-    until detect says what became of it. An incident is opened, escalated (severity rises), updated (something new joined; at most each
-    `update_every_s`), and resolved when no signal of it is open and event time (`SourceLanes`) is `quiet_s` past the last anomaly and the
-    last end: `resolved_at` is that moment, whenever it was noticed. An anomaly after that moment opens the next incident. Silence
-    resolves nothing: an incident without data stays open, says so, and is given up after `give_up_s` of append time. A person may close it; what is
-    still wrong then opens no other incident before it has ended once.
+    An anomaly joins the open incident of its application, or opens one, and its signal (the metric
+    of the series or user, or the rule) is open until detect says what became of it. An incident is
+    opened, escalated (severity rises), updated (something new joined; at most each
+    `update_every_s`), and resolved when no signal of it is open and event time (`SourceLanes`) is
+    `quiet_s` past the last anomaly and the last end: `resolved_at` is that moment, whenever it was
+    noticed. An anomaly after that moment opens the next incident. Silence resolves nothing: an
+    incident without data stays open, says so, and is given up after `give_up_s` of append time. A
+    person may close it; what is still wrong then opens no other incident before it has ended once.
 
-    Ticks, appended while the lane is idle and `wants_ticks`, move append time only. While a source lane moves, event time follows.
+    Ticks, appended while the lane is idle and `wants_ticks`, move append time only. While a source
+    lane moves, event time follows.
     """
 
     def __init__(self, settings: CorrelationSettings, lane: int) -> None:
@@ -85,28 +94,36 @@ class Correlator:
         self._closed: dict[bytes, ClosedSignals] = {}
         self._per_tenant: Counter[str] = Counter()
         self._touched: set[bytes] = set()
-        # Nothing is due before these, in event time and in append time: most records look no further.
+        # Nothing is due before these, in event time and in append time: most records look no
+        # further.
         self._due = _FAR
         self._due_append = _FAR
 
     def on_anomaly(self, anomaly: Anomaly, *, offset: int, append_time: int) -> list[Incident]:
-        """An anomaly came. One at or below its source lane's highest (offset, ordinal) came before: only its append time counts."""
+        """An anomaly came. One at or below its source lane's highest (offset, ordinal) came before:
+        only its append time counts.
+        """
         step = self._begun(offset, append_time)
-        if self._sources.is_new(anomaly.lane, anomaly.offset, anomaly.ordinal) and not self._is_closed(anomaly, step):
+        if self._sources.is_new(
+            anomaly.lane, anomaly.offset, anomaly.ordinal
+        ) and not self._is_closed(anomaly, step):
             self._take(anomaly, step)
         self._sources.settle()
         return step.made
 
     def on_change(self, change: SignalChange, *, offset: int, append_time: int) -> list[Incident]:
-        """Something became of a signal. A change at or below its source lane's highest (offset, ordinal) came before, and one of a signal that
-        is not open here changes nothing."""
+        """Something became of a signal. A change at or below its source lane's highest (offset,
+        ordinal) came before, and one of a signal that is not open here changes nothing.
+        """
         step = self._begun(offset, append_time)
         if self._sources.is_new(change.lane, change.offset, change.ordinal):
             self._change(change, step)
         self._sources.settle()
         return step.made
 
-    def on_close(self, command: Command, *, offset: int, append_time: int) -> tuple[list[Incident], AuditOutcome, str]:
+    def on_close(
+        self, command: Command, *, offset: int, append_time: int
+    ) -> tuple[list[Incident], AuditOutcome, str]:
         """A person ends an incident: what came of it, and why."""
         step = self._begun(offset, append_time)
         outcome, detail = self._close(command, step)
@@ -116,7 +133,8 @@ class Correlator:
     def on_watermark(
         self, source_lane: int, source_offset: int, watermark: int, *, offset: int, append_time: int
     ) -> list[Incident]:
-        """A lane of `telemetry` has closed all up to `watermark` (µs), with its record at `source_offset`.
+        """A lane of `telemetry` has closed all up to `watermark` (µs), with its record at
+        `source_offset`.
 
         One that came before moves nothing but append time: the watermark says so itself.
         """
@@ -125,7 +143,9 @@ class Correlator:
         self._pass(step)
         return step.made
 
-    def on_tick(self, *, offset: int, append_time: int, passed: int | None = None) -> list[Incident]:
+    def on_tick(
+        self, *, offset: int, append_time: int, passed: int | None = None
+    ) -> list[Incident]:
         """The lane was idle, for `passed` µs at the most; append time is all that a tick moves."""
         step = _Step(self._lane, offset, self._sources.appended(append_time, passed))
         self._pass(step)
@@ -138,7 +158,9 @@ class Correlator:
 
     @property
     def wants_ticks(self) -> bool:
-        """Whether something waits for time to pass: an open incident, or closed signals that are to be forgotten."""
+        """Whether something waits for time to pass: an open incident, or closed signals that are to
+        be forgotten.
+        """
         return bool(self._open or self._closed)
 
     @property
@@ -153,10 +175,13 @@ class Correlator:
 
     def open_groups(self) -> Counter[tuple[str, str, str]]:
         """How many incidents are open, by tenant, application and severity."""
-        return Counter((each.tenant, each.application, str(each.severity)) for each in self._open.values())
+        return Counter(
+            (each.tenant, each.application, str(each.severity)) for each in self._open.values()
+        )
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
-        """Take over a lane's state, once, before its first record: keys and values as `changed` gave them, tombstones left out.
+        """Take over a lane's state, once, before its first record: keys and values as `changed`
+        gave them, tombstones left out.
 
         Raises NewerState when a newer version wrote them.
         """
@@ -167,12 +192,16 @@ class Correlator:
             elif key.startswith(closed.KEY):
                 self._closed[key] = ClosedSignals.from_row(value, self._settings.max_signals)
             elif not is_row(key):
-                raise NewerState(f"correlate's state has a row {key!r} that this program does not know")
+                raise NewerState(
+                    f"correlate's state has a row {key!r} that this program does not know"
+                )
         self._sources.restore((key, value) for key, value in rows.items() if is_row(key))
         self._due = self._due_append = NEVER
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
-        """Key and value of every row that changed since the last call, None for one that is gone; never more than one a key."""
+        """Key and value of every row that changed since the last call, None for one that is gone;
+        never more than one a key.
+        """
         rows: list[tuple[bytes, bytes | None]] = [*self._sources.changed()]
         for key in sorted(self._touched):
             kept = self._open.get(key) or self._closed.get(key)
@@ -181,9 +210,11 @@ class Correlator:
         return rows
 
     def _begun(self, offset: int, append_time: int) -> _Step:
-        """Begins the step of a record that does not say how much time passed. While ticks are wanted one comes each second, so that no record is more
-        than a moment after the one before: a greater difference is a broker's clock that jumped, or an outage of workers, after which lanes count
-        as silent later, never too early."""
+        """Begins the step of a record that does not say how much time passed. While ticks are
+        wanted one comes each second, so that no record is more than a moment after the one before:
+        a greater difference is a broker's clock that jumped, or an outage of workers, after which
+        lanes count as silent later, never too early.
+        """
         most = self._most_between_us if self.wants_ticks else None
         return _Step(self._lane, offset, self._sources.appended(append_time, most))
 
@@ -193,7 +224,11 @@ class Correlator:
         for application in (anomaly.application, OTHER_APPLICATIONS):
             key = _key(anomaly.tenant, application, closed.KEY)
             known = self._closed.get(key)
-            if known is not None and not anomaly.first and (signal in known.signals or known.signals.unlisted):
+            if (
+                known is not None
+                and not anomaly.first
+                and (signal in known.signals or known.signals.unlisted)
+            ):
                 known.last_append = step.append_time
                 self._touched.add(key)
                 return True
@@ -242,18 +277,29 @@ class Correlator:
         if key in self._open:
             return key, anomaly.application
         shared = self._open.get(others)
-        is_there = shared is not None and (signal in shared.signals or (shared.signals.unlisted and not anomaly.first))
+        is_there = shared is not None and (
+            signal in shared.signals or (shared.signals.unlisted and not anomaly.first)
+        )
         if is_there or self._per_tenant[anomaly.tenant] >= self._settings.max_open:
             return others, OTHER_APPLICATIONS
         return key, anomaly.application
 
     def _change(self, change: SignalChange, step: _Step) -> None:
-        signal, keys = signal_key(change), [_key_of(change), _key(change.tenant, OTHER_APPLICATIONS)]
-        ended = [_key(change.tenant, name, closed.KEY) for name in (change.application, OTHER_APPLICATIONS)]
-        kept = [
-            (key, one) for key in (*keys, *ended) if (one := self._open.get(key) or self._closed.get(key)) is not None
+        signal, keys = (
+            signal_key(change),
+            [_key_of(change), _key(change.tenant, OTHER_APPLICATIONS)],
+        )
+        ended = [
+            _key(change.tenant, name, closed.KEY)
+            for name in (change.application, OTHER_APPLICATIONS)
         ]
-        # One that knows it by name comes before those that may have it among signals that they only count.
+        kept = [
+            (key, one)
+            for key in (*keys, *ended)
+            if (one := self._open.get(key) or self._closed.get(key)) is not None
+        ]
+        # One that knows it by name comes before those that may have it among signals that they only
+        # count.
         for key, one in sorted(kept, key=lambda pair: signal not in pair[1].signals):
             if isinstance(one, OpenIncident):
                 if one.became(change, step.append_time):
@@ -276,7 +322,9 @@ class Correlator:
         self._due_append = min(self._due_append, self._due_append_of(incident))
 
     def _look_for_data(self, incident: OpenIncident, step: _Step) -> None:
-        """Tells when no data comes of anything that is still wrong; that it comes again is told with what it says."""
+        """Tells when no data comes of anything that is still wrong; that it comes again is told
+        with what it says.
+        """
         since = incident.signals.no_data_since
         if since is None:
             incident.no_data_append = NEVER
@@ -294,18 +342,28 @@ class Correlator:
             (self._due_of(one), one.tenant, one.application, key) for key, one in self._open.items()
         ):
             self._pass_by(key, self._open[key], step)
-        for key in sorted(key for key, one in self._closed.items() if self._is_given_up(one.last_append)):
+        for key in sorted(
+            key for key, one in self._closed.items() if self._is_given_up(one.last_append)
+        ):
             del self._closed[key]
             self._touched.add(key)
         self._due = min(map(self._due_of, self._open.values()), default=_FAR)
-        forgotten_at = min((one.last_append for one in self._closed.values()), default=_FAR - self._give_up_us)
+        forgotten_at = min(
+            (one.last_append for one in self._closed.values()), default=_FAR - self._give_up_us
+        )
         self._due_append = min(map(self._due_append_of, self._open.values()), default=_FAR)
         self._due_append = min(self._due_append, forgotten_at + self._give_up_us)
 
     def _pass_by(self, key: bytes, incident: OpenIncident, step: _Step) -> None:
         """What time alone makes of the incident."""
-        time, quiet_at = self._sources.time_of(incident.source_lane), incident.quiet_at(self._quiet_us)
-        if quiet_at is not None and max(time, self._sources.word_of(incident.source_lane)) >= quiet_at:
+        time, quiet_at = (
+            self._sources.time_of(incident.source_lane),
+            incident.quiet_at(self._quiet_us),
+        )
+        if (
+            quiet_at is not None
+            and max(time, self._sources.word_of(incident.source_lane)) >= quiet_at
+        ):
             self._end(key, quiet_at, step)
         elif self._is_given_up(self._waits_since(incident)):
             self._give_up(key, incident, step)
@@ -316,15 +374,21 @@ class Correlator:
             self._miss_data(key, incident, step)
 
     def _miss_data(self, key: bytes, incident: OpenIncident, step: _Step) -> None:
-        """Notes that no data comes from lanes that have said nothing for long; of each signal by the lane that sees it."""
+        """Notes that no data comes from lanes that have said nothing for long; of each signal by
+        the lane that sees it.
+        """
         for lane in incident.signals.lanes:
             if self._sources.append > self._heard_of(incident, lane) + self._silence_us:
-                incident.signals.lose_data(lane, max(self._sources.time_of(lane), incident.opened_at))
+                incident.signals.lose_data(
+                    lane, max(self._sources.time_of(lane), incident.opened_at)
+                )
                 self._look_for_data(incident, step)
                 self._touched.add(key)
 
     def _waits_since(self, incident: OpenIncident) -> int:
-        """Append time since which the incident waits in vain; NEVER while it does not. Signals that are only counted wait since the last record."""
+        """Append time since which the incident waits in vain; NEVER while it does not. Signals that
+        are only counted wait since the last record.
+        """
         return incident.last_append if not incident.signals.are_listed else incident.no_data_append
 
     def _heard_of(self, incident: OpenIncident, lane: int) -> int:
@@ -347,18 +411,26 @@ class Correlator:
         given_up_at = incident.last_append + self._give_up_us
         if not incident.signals:
             return min(self._sources.still_at, given_up_at)
-        heard = [self._heard_of(incident, lane) + self._silence_us for lane in incident.signals.lanes]
+        heard = [
+            self._heard_of(incident, lane) + self._silence_us for lane in incident.signals.lanes
+        ]
         return min(heard, default=given_up_at)
 
     def _close(self, command: Command, step: _Step) -> tuple[AuditOutcome, str]:
-        found = [key for key, one in self._open.items() if (one.id, one.tenant) == (command.target, command.tenant)]
+        found = [
+            key
+            for key, one in self._open.items()
+            if (one.id, one.tenant) == (command.target, command.tenant)
+        ]
         if not found:
             return AuditOutcome.REFUSED, "no incident of this tenant with this id is open"
         (key,) = found
         incident = self._open[key]
         kept = _key(incident.tenant, incident.application, closed.KEY)
         if incident.signals:
-            known = self._closed.setdefault(kept, ClosedSignals(Signals(self._settings.max_signals), step.append_time))
+            known = self._closed.setdefault(
+                kept, ClosedSignals(Signals(self._settings.max_signals), step.append_time)
+            )
             known.signals.merge(incident.signals)
             known.last_append = step.append_time
             self._due_append = min(self._due_append, step.append_time + self._give_up_us)
@@ -366,7 +438,9 @@ class Correlator:
         comment = f": {command.comment}" if command.comment else ""
         incident.note = f"closed by {command.author or 'somebody'}{comment}"[:MOST_NOTE]
         self._remove(key)
-        at = max(incident.last_event, incident.ended_at, self._sources.time_of(incident.source_lane))
+        at = max(
+            incident.last_event, incident.ended_at, self._sources.time_of(incident.source_lane)
+        )
         step.tell(incident, IncidentChange.CLOSED, IncidentState.CLOSED, at)
         return AuditOutcome.APPLIED, ""
 
@@ -379,7 +453,12 @@ class Correlator:
         self._remove(key)
         days = self._settings.give_up_s / 86_400
         incident.note = f"given up: no data for {days:.3g} days"
-        step.tell(incident, IncidentChange.GIVEN_UP, IncidentState.GIVEN_UP, max(step.append_time, incident.last_event))
+        step.tell(
+            incident,
+            IncidentChange.GIVEN_UP,
+            IncidentState.GIVEN_UP,
+            max(step.append_time, incident.last_event),
+        )
 
     def _insert(self, key: bytes, incident: OpenIncident) -> None:
         self._open[key] = incident
@@ -399,8 +478,10 @@ def _key(tenant: str, application: str, kind: bytes = _OPEN_KEY) -> bytes:
 
 
 def _key_of(record: Anomaly | SignalChange) -> bytes:
-    """The row of what a record is about. Records that do not count make an incident of their own, beside that of their application's calls: it may
-    last for weeks, and a fault that joined it would not be told as a new one."""
+    """The row of what a record is about. Records that do not count make an incident of their own,
+    beside that of their application's calls: it may last for weeks, and a fault that joined it
+    would not be told as a new one.
+    """
     if record.detector == INTAKE:
         return _OPEN_KEY + record_id(record.tenant, record.application, INTAKE).encode()
     return _key(record.tenant, record.application)

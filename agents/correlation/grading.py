@@ -1,4 +1,6 @@
-"""How grave an incident is: as grave as its gravest anomaly, or a step more when it is more than that."""
+"""How grave an incident is: as grave as its gravest anomaly, or a step more when it is more than
+that.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -31,9 +33,10 @@ class Thresholds:
 def incident_severity(gravest: Severity, extent: Extent, thresholds: Thresholds) -> Severity:
     """The severity of an incident whose gravest anomaly is `gravest`.
 
-    One of large, long and wide is what faults are like: many small buckets, a slow repair, two models behind one provider. Two of them together are
-    an incident that is more than any one of its anomalies says: one step graver. Three are no more than one step. What is only `info` stays so.
-    The severity never falls while an incident is open, since nothing that it depends on does.
+    One of large, long and wide is what faults are like: many small buckets, a slow repair, two
+    models behind one provider. Two of them together are an incident that is more than any one of
+    its anomalies says: one step graver. Three are no more than one step. What is only `info` stays
+    so. The severity never falls while an incident is open, since nothing that it depends on does.
 
     >>> bounds = Thresholds(large=30, long_us=900_000_000, wide=3)
     >>> incident_severity(Severity.MEDIUM, Extent(40, 60_000_000, 1), bounds).value

@@ -1,4 +1,6 @@
-"""Titles of anomalies about records that do not count: whose, what is wrong, and where one of them is."""
+"""Titles of anomalies about records that do not count: whose, what is wrong, and where one of them
+is.
+"""
 
 from typing import Final
 
@@ -9,10 +11,15 @@ _NO_APPLICATION: Final = "(intake)"
 
 
 def intake_sentence(anomaly: Anomaly) -> str:
-    """As in "half of the records of tenant acme are refused: latency_us is negative (e.g. telemetry/3@1234)"."""
+    """As in "half of the records of tenant acme are refused: latency_us is negative (e.g.
+    telemetry/3@1234)".
+    """
     whose = _whose(anomaly)
     if anomaly.metric == "misplaced_events":
-        return f"events of {whose} are on partition {anomaly.lane}, which is not theirs{_cause(anomaly)}"
+        return (
+            f"events of {whose} are on partition {anomaly.lane}, which is not"
+            f" theirs{_cause(anomaly)}"
+        )
     example = f" (e.g. telemetry/{anomaly.lane}@{anomaly.offset})"
     share = _share(anomaly.observed)
     match anomaly.metric:
@@ -20,9 +27,15 @@ def intake_sentence(anomaly: Anomaly) -> str:
             why = f": {anomaly.breakdown[0].value}" if anomaly.breakdown else ""
             return f"{share} of the records of {whose} are refused{why}{example}"
         case "late_events":
-            return f"{share} of the events of {whose} come {_skew(anomaly)}late and are in no bucket{example}"
+            return (
+                f"{share} of the events of {whose} come {_skew(anomaly)}late and are in no"
+                f" bucket{example}"
+            )
         case _:
-            return f"{share} of the events of {whose} are {_skew(anomaly)}ahead of the clock and are refused{example}"
+            return (
+                f"{share} of the events of {whose} are {_skew(anomaly)}ahead of the clock and are"
+                f" refused{example}"
+            )
 
 
 def _whose(anomaly: Anomaly) -> str:

@@ -27,7 +27,11 @@ class Lead:
     def of(cls, anomaly: Anomaly, before: "Lead | None") -> Self:
         """The lead after this anomaly, `before` the one until then."""
         goes_on = before is not None and before.is_signal_of(anomaly)
-        since = before.since if goes_on and before is not None and before.since is not None else anomaly.window_start
+        since = (
+            before.since
+            if goes_on and before is not None and before.since is not None
+            else anomaly.window_start
+        )
         return cls(
             metric=anomaly.metric,
             model=anomaly.model,

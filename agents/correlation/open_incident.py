@@ -8,7 +8,15 @@ from agents.correlation.grading import Extent, Thresholds, incident_severity
 from agents.correlation.lead import Lead
 from agents.correlation.signals import NEVER, Signals, signal_key
 from agents.correlation.titles import sentence, title
-from schemas.records import Anomaly, Incident, IncidentChange, IncidentState, Severity, SignalChange, SignalStatus
+from schemas.records import (
+    Anomaly,
+    Incident,
+    IncidentChange,
+    IncidentState,
+    Severity,
+    SignalChange,
+    SignalStatus,
+)
 from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 3
@@ -22,7 +30,9 @@ _RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 @dataclass(slots=True)
 class OpenIncident:
-    """The running state of one incident. Times µs: event time, but for `last_append` and `no_data_append`."""
+    """The running state of one incident. Times µs: event time, but for `last_append` and
+    `no_data_append`.
+    """
 
     id: str
     tenant: str
@@ -36,7 +46,9 @@ class OpenIncident:
     gravest: Severity = Severity.INFO
     """The gravest severity of its anomalies."""
     score: float = float("-inf")
-    """Score of the anomaly that the title tells: the gravest, of those the one with the highest score, of those the first."""
+    """Score of the anomaly that the title tells: the gravest, of those the one with the highest
+    score, of those the first.
+    """
     lead: str = ""
     lead_metric: str = ""
     revision: int = 0
@@ -61,7 +73,9 @@ class OpenIncident:
     ended_at: int = NEVER
     """Latest event time at which one of its signals ended."""
     no_data_append: int = NEVER
-    """Append time at which it was found that no data comes of any open signal; NEVER while it comes."""
+    """Append time at which it was found that no data comes of any open signal; NEVER while it
+    comes.
+    """
     ends: int = 0
     """How its signals ended so far: a sum of `_ENDS`."""
     note: str = ""
@@ -72,11 +86,16 @@ class OpenIncident:
     def join(self, anomaly: Anomaly, append_time: int) -> bool:
         """Take an anomaly in; true when that raises the incident's severity.
 
-        One that lies before the incident's start joins like any other and leaves `opened_at` as it was told.
+        One that lies before the incident's start joins like any other and leaves `opened_at` as it
+        was told.
         """
         before = self.severity
         is_graver = _RANK[anomaly.severity] > _RANK[self.gravest]
-        if is_graver or (anomaly.severity is self.gravest and anomaly.score > self.score) or not self.anomaly_count:
+        if (
+            is_graver
+            or (anomaly.severity is self.gravest and anomaly.score > self.score)
+            or not self.anomaly_count
+        ):
             self.evidence = Lead.of(anomaly, self.evidence)
             self.score, self.lead, self.lead_metric = (
                 anomaly.score,
@@ -105,7 +124,9 @@ class OpenIncident:
     def severity(self) -> Severity:
         """By its gravest anomaly, and by its size, duration and reach."""
         extent = Extent(
-            self.anomaly_count, max(self.last_event - self.opened_at, 0), len(self.models) + len(self.users)
+            self.anomaly_count,
+            max(self.last_event - self.opened_at, 0),
+            len(self.models) + len(self.users),
         )
         return incident_severity(self.gravest, extent, self.thresholds)
 
@@ -133,7 +154,9 @@ class OpenIncident:
 
     @property
     def end(self) -> tuple[IncidentState, IncidentChange]:
-        """As what it ends when no signal is open: what was given up, or retired by settings, is not called resolved."""
+        """As what it ends when no signal is open: what was given up, or retired by settings, is not
+        called resolved.
+        """
         if self.ends & _ENDS[SignalStatus.GIVEN_UP]:
             return IncidentState.GIVEN_UP, IncidentChange.GIVEN_UP
         if self.ends & _ENDS[SignalStatus.RETIRED]:
@@ -195,21 +218,32 @@ class OpenIncident:
         return made if self.evidence is None else self.evidence.told_in(made)
 
     def row(self) -> bytes:
-        """The state as a row: a head of what the record does not say, the lead metric, and the record with the lead as its title and
-        the gravest severity as its own, from which the rest follows."""
+        """The state as a row: a head of what the record does not say, the lead metric, and the
+        record with the lead as its title and the gravest severity as its own, from which the rest
+        follows.
+        """
         metric = self.lead_metric.encode()
         head = _HEAD.pack(
-            self.last_event, self.last_append, self.told_at, self.score, self.source_lane, self.untold, len(metric)
+            self.last_event,
+            self.last_append,
+            self.told_at,
+            self.score,
+            self.source_lane,
+            self.untold,
+            len(metric),
         )
         more = _MORE.pack(self.ended_at, self.no_data_append, self.ends)
         record = self._incident(IncidentChange.UPDATED, self.gravest, self.lead)
         return seal(_VERSION, head + metric + more + self.signals.row() + record.to_bytes())
 
     @classmethod
-    def from_row(cls, value: bytes, max_listed: int, max_signals: int, thresholds: Thresholds) -> Self:
+    def from_row(
+        cls, value: bytes, max_listed: int, max_signals: int, thresholds: Thresholds
+    ) -> Self:
         """What `row` gave. Raises NewerState, and BadRecord where the bytes are not a row's.
 
-        A row of version 1 names no signal; what lasts is told again, and then it is open. One of version 2 says the lane of the last anomaly alone.
+        A row of version 1 names no signal; what lasts is told again, and then it is open. One of
+        version 2 says the lane of the last anomaly alone.
         """
         version, body = unseal(value, _VERSION, "open incidents")
         last_event, last_append, told_at, score, source_lane, untold, size = _HEAD.unpack_from(body)
@@ -218,7 +252,9 @@ class OpenIncident:
         if version > 1:
             ended_at, no_data_append, ends = _MORE.unpack_from(body, at)
             at += _MORE.size
-            signals, used = Signals.from_row(body[at:], max_signals, source_lane if version == 2 else None)
+            signals, used = Signals.from_row(
+                body[at:], max_signals, source_lane if version == 2 else None
+            )
             at += used
         record = Incident.from_bytes(bytes(body[at:]))
         return cls(

@@ -7,44 +7,63 @@ from agents.correlation.grading import Thresholds
 
 @dataclass(frozen=True, slots=True)
 class CorrelationSettings:
-    """How anomalies become incidents. Spans are seconds of event time unless the field says otherwise."""
+    """How anomalies become incidents. Spans are seconds of event time unless the field says
+    otherwise.
+    """
 
     quiet_s: float = 180.0
-    """An incident is resolved when everything that was wrong has been normal again, on data, for so long; an anomaly that comes sooner belongs to it.
-    Shorter tells sooner that it is over; longer makes one incident of a fault that flickers. The default is 18 buckets of 10 s.
-    At most an hour, or 360 buckets if these are longer: for so long detect tells how far it is where it found something."""
+    """An incident is resolved when everything that was wrong has been normal again, on data, for so
+    long; an anomaly that comes sooner belongs to it. Shorter tells sooner that it is over; longer
+    makes one incident of a fault that flickers. The default is 18 buckets of 10 s. At most an hour,
+    or 360 buckets if these are longer: for so long detect tells how far it is where it found
+    something.
+    """
 
     update_every_s: float = 30.0
-    """Least time between an incident's last record and the next one that only adds a metric, a model, a user or a detector. Rises of severity and
-    the end are told at once."""
+    """Least time between an incident's last record and the next one that only adds a metric, a
+    model, a user or a detector. Rises of severity and the end are told at once.
+    """
 
     active_lane_s: float = 60.0
-    """Seconds of append time for which a source lane counts after its watermark last moved. A lane that moves no more is idle or dead, and must not
-    hold the time of the others back."""
+    """Seconds of append time for which a source lane counts after its watermark last moved. A lane
+    that moves no more is idle or dead, and must not hold the time of the others back.
+    """
 
     silence_s: float = 60.0
-    """Seconds of append time beyond `quiet_s` after which an incident is told to be without data, because the lane that it came from stands still."""
+    """Seconds of append time beyond `quiet_s` after which an incident is told to be without data,
+    because the lane that it came from stands still.
+    """
 
     give_up_s: float = 259_200.0
-    """Seconds of append time (three days) after which an incident is given up of which no data comes. It ends as `given_up`, never as resolved."""
+    """Seconds of append time (three days) after which an incident is given up of which no data
+    comes. It ends as `given_up`, never as resolved.
+    """
 
     max_signals: int = 250
-    """Most open signals (metrics of series and users, rules) that an incident keeps by name, 28 bytes each; more are counted."""
+    """Most open signals (metrics of series and users, rules) that an incident keeps by name, 28
+    bytes each; more are counted.
+    """
 
     max_open: int = 1000
-    """Most open incidents of one tenant in one lane. The applications beyond it share one incident, so that a tenant with a million applications
-    costs bounded memory."""
+    """Most open incidents of one tenant in one lane. The applications beyond it share one incident,
+    so that a tenant with a million applications costs bounded memory.
+    """
 
     max_listed: int = 100
-    """Most anomaly ids, models, users, metrics and detectors, each, that an incident lists: the first ones. What is beyond is counted only."""
+    """Most anomaly ids, models, users, metrics and detectors, each, that an incident lists: the
+    first ones. What is beyond is counted only.
+    """
 
     large_from: int = 30
-    """Anomalies from which on an incident counts as large. One that is two of large, long and wide is a step graver than its gravest anomaly. A fault
-    of one series makes up to six anomalies a minute."""
+    """Anomalies from which on an incident counts as large. One that is two of large, long and wide
+    is a step graver than its gravest anomaly. A fault of one series makes up to six anomalies a
+    minute.
+    """
 
     long_from_s: float = 900.0
-    """Span from its first anomaly to its latest from which on an incident counts as long: what does not pass within a quarter of an hour seldom
-    passes by itself."""
+    """Span from its first anomaly to its latest from which on an incident counts as long: what does
+    not pass within a quarter of an hour seldom passes by itself.
+    """
 
     wide_from: int = 3
     """Models and users, together, from which on an incident counts as wide."""

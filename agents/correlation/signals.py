@@ -1,4 +1,6 @@
-"""The open signals of an incident: what is still wrong, each until detect says what became of it. Bounded."""
+"""The open signals of an incident: what is still wrong, each until detect says what became of it.
+Bounded.
+"""
 
 import struct
 from dataclasses import dataclass, field
@@ -21,7 +23,9 @@ _KEY_BYTES: Final = 8
 
 
 def signal_key(record: Anomaly | SignalChange) -> bytes:
-    """Names the signal of an anomaly or a change: detector, rule, subject, metric, and the lane that sees it."""
+    """Names the signal of an anomaly or a change: detector, rule, subject, metric, and the lane
+    that sees it.
+    """
     parts = (
         record.tenant,
         record.application,
@@ -47,7 +51,9 @@ class _Open:
 
 @dataclass(slots=True)
 class Signals:
-    """Open signals, the first `most` of them by name; those beyond are counted, by the anomalies that begin and the changes that end them."""
+    """Open signals, the first `most` of them by name; those beyond are counted, by the anomalies
+    that begin and the changes that end them.
+    """
 
     most: int
     unlisted: int = 0
@@ -66,8 +72,10 @@ class Signals:
         return key in self._listed
 
     def anomaly(self, anomaly: Anomaly) -> bool:
-        """An anomaly says that its signal is open, and neither without data (unless it is silence itself that it tells) nor at a level that was
-        taken; true when that is news of one that was either."""
+        """An anomaly says that its signal is open, and neither without data (unless it is silence
+        itself that it tells) nor at a level that was taken; true when that is news of one that was
+        either.
+        """
         key, first = signal_key(anomaly), anomaly.first
         known = self._listed.get(key)
         if known is not None and anomaly.metric == _RATE and anomaly.observed == 0:
@@ -105,7 +113,9 @@ class Signals:
     @property
     def lanes(self) -> list[int]:
         """Lanes that see listed ones of which data comes, ascending."""
-        return sorted({known.lane for known in self._listed.values() if known.no_data_since == NEVER})
+        return sorted(
+            {known.lane for known in self._listed.values() if known.no_data_since == NEVER}
+        )
 
     def lose_data(self, lane: int, since: int) -> None:
         """No data comes of any that this lane sees; those that were known to be without stay so."""
@@ -120,8 +130,14 @@ class Signals:
 
     @property
     def level_since(self) -> int | None:
-        """Since when all open signals are at levels that were taken as new ones; None while one is not, or may not be."""
-        return None if self.unlisted else _latest([known.level_since for known in self._listed.values()])
+        """Since when all open signals are at levels that were taken as new ones; None while one is
+        not, or may not be.
+        """
+        return (
+            None
+            if self.unlisted
+            else _latest([known.level_since for known in self._listed.values()])
+        )
 
     def merge(self, other: "Signals") -> None:
         """Takes over another's open signals."""
@@ -134,12 +150,17 @@ class Signals:
 
     def row(self) -> bytes:
         """As part of a row, in the order in which they were opened."""
-        entries = [_ENTRY.pack(key, one.no_data_since, one.level_since, one.lane) for key, one in self._listed.items()]
+        entries = [
+            _ENTRY.pack(key, one.no_data_since, one.level_since, one.lane)
+            for key, one in self._listed.items()
+        ]
         return _HEAD.pack(len(entries), self.unlisted) + b"".join(entries)
 
     @classmethod
     def from_row(cls, body: memoryview, most: int, old_lane: int | None = None) -> tuple[Self, int]:
-        """What `row` gave, and how many bytes that were. `old_lane`: that of all, where an earlier release wrote a row that says none."""
+        """What `row` gave, and how many bytes that were. `old_lane`: that of all, where an earlier
+        release wrote a row that says none.
+        """
         count, unlisted = _HEAD.unpack_from(body)
         entry = _ENTRY if old_lane is None else _OLD_ENTRY
         size = _HEAD.size + count * entry.size

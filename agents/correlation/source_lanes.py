@@ -1,4 +1,6 @@
-"""The lanes of `telemetry` as a lane of `anomalies` sees them: what came already, and which time it is."""
+"""The lanes of `telemetry` as a lane of `anomalies` sees them: what came already, and which time it
+is.
+"""
 
 import struct
 from collections.abc import Iterable
@@ -22,7 +24,9 @@ _LANE_KEY: Final = b"source/"
 
 @dataclass(slots=True)
 class _Source:
-    """One source lane: the highest (offset, ordinal) that came, its watermark, and the append time at which that last moved; µs."""
+    """One source lane: the highest (offset, ordinal) that came, its watermark, and the append time
+    at which that last moved; µs.
+    """
 
     offset: int = NEVER
     ordinal: int = 0
@@ -33,12 +37,14 @@ class _Source:
 class SourceLanes:
     """Event time out of the watermarks of many lanes.
 
-    `time` is the least watermark of the lanes that moved within `active_us` of `append`; it never goes back, and stands
-    while no lane moves. `append` is the append time that has passed: it begins as the first record's and grows by what lies
-    between records, so that a broker's clock that was ahead for a while leaves nothing behind. All times µs.
-    An anomaly at or below the highest (offset, ordinal) of its lane came before: detect writes a lane's anomalies
-    in this order and, after a fault, some of them again. A watermark that came before is known by not being above the lane's last; it has no place
-    in that order, since the record that closes a bucket may itself be anomalous and is judged after the close.
+    `time` is the least watermark of the lanes that moved within `active_us` of `append`; it never
+    goes back, and stands while no lane moves. `append` is the append time that has passed: it
+    begins as the first record's and grows by what lies between records, so that a broker's clock
+    that was ahead for a while leaves nothing behind. All times µs. An anomaly at or below the
+    highest (offset, ordinal) of its lane came before: detect writes a lane's anomalies in this
+    order and, after a fault, some of them again. A watermark that came before is known by not being
+    above the lane's last; it has no place in that order, since the record that closes a bucket may
+    itself be anomalous and is judged after the close.
     """
 
     def __init__(self, active_us: int) -> None:
@@ -50,16 +56,19 @@ class SourceLanes:
         self.came_before = 0
         """Anomalies that were not new, since the start."""
         self.taken_back = 0
-        """Lanes whose log was seen to end before the highest offset that an anomaly had named, since the start."""
+        """Lanes whose log was seen to end before the highest offset that an anomaly had named,
+        since the start.
+        """
         self.stamped = NEVER
         """The append time that the next one is compared with."""
 
     def appended(self, append_time: int, most: int | None = None) -> int:
-        """A record came that was appended then: what `append` is now. `most` is the most that can have passed since the record before, if that is
-        known.
+        """A record came that was appended then: what `append` is now. `most` is the most that can
+        have passed since the record before, if that is known.
 
-        Brokers' clocks differ a little, so an append time that is a little less than the one before moves nothing; one that
-        is much less is of a clock that went back, or of the one that is right, and is followed.
+        Brokers' clocks differ a little, so an append time that is a little less than the one before
+        moves nothing; one that is much less is of a clock that went back, or of the one that is
+        right, and is followed.
         """
         if self.stamped == NEVER:
             self.append = append_time
@@ -72,7 +81,9 @@ class SourceLanes:
         return self.append
 
     def is_new(self, lane: int, offset: int, ordinal: int) -> bool:
-        """Whether the anomaly at this place is above all that came from its lane. It counts as come from now on."""
+        """Whether the anomaly at this place is above all that came from its lane. It counts as come
+        from now on.
+        """
         source = self._lanes.setdefault(lane, _Source())
         if (offset, ordinal) <= (source.offset, source.ordinal):
             self.came_before += 1
@@ -82,10 +93,12 @@ class SourceLanes:
         return True
 
     def moved(self, lane: int, offset: int, watermark: int, append_time: int) -> None:
-        """A watermark came, made by the lane's record at `offset`. One that is not above the lane's last moves nothing.
+        """A watermark came, made by the lane's record at `offset`. One that is not above the lane's
+        last moves nothing.
 
-        A lane makes its anomalies and watermarks in the order of its records, so that none before a new watermark can have named a later record.
-        One that did named what lies beyond the log's end: it is believed no longer, or all that comes until the log is there would seem to have
+        A lane makes its anomalies and watermarks in the order of its records, so that none before a
+        new watermark can have named a later record. One that did named what lies beyond the log's
+        end: it is believed no longer, or all that comes until the log is there would seem to have
         come before.
         """
         source = self._lanes.setdefault(lane, _Source())
@@ -110,7 +123,8 @@ class SourceLanes:
             self._touched.add(_TIME_KEY)
 
     def time_of(self, lane: int) -> int:
-        """Up to which event time all that concerns `lane` is known: `time`, or the lane's own watermark while it is active and behind.
+        """Up to which event time all that concerns `lane` is known: `time`, or the lane's own
+        watermark while it is active and behind.
 
         The second happens where a lane first speaks after the others moved on.
         """
@@ -120,7 +134,8 @@ class SourceLanes:
     def word_of(self, lane: int) -> int:
         """The lane's own watermark while no lane is active, else NEVER.
 
-        Detect tells its watermark only where it wrote something of late, so that the lanes that hold `time` back may all have fallen silent.
+        Detect tells its watermark only where it wrote something of late, so that the lanes that
+        hold `time` back may all have fallen silent.
         """
         source = self._lanes.get(lane)
         return NEVER if source is None or self.append <= self.still_at else source.watermark
@@ -128,7 +143,10 @@ class SourceLanes:
     @property
     def still_at(self) -> int:
         """Append time after which no lane is active, unless one moves before."""
-        return max((source.moved_at for source in self._lanes.values()), default=NEVER) + self._active_us
+        return (
+            max((source.moved_at for source in self._lanes.values()), default=NEVER)
+            + self._active_us
+        )
 
     def moved_at(self, lane: int) -> int:
         """Append time at which the lane's watermark last moved; NEVER before the first time."""
@@ -139,7 +157,9 @@ class SourceLanes:
         return source.moved_at != NEVER and source.moved_at >= self.append - self._active_us
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take over the rows that `changed` gave; `is_row` tells which of a lane's rows these are. Raises NewerState."""
+        """Take over the rows that `changed` gave; `is_row` tells which of a lane's rows these are.
+        Raises NewerState.
+        """
         for key, value in rows:
             layout, body = unseal(value, _VERSION, "source lanes")
             if key == _TIME_KEY and layout == 1:

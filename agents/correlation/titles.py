@@ -1,4 +1,6 @@
-"""A title says what is wrong, where and by how much, in words that claim no more than the anomaly does."""
+"""A title says what is wrong, where and by how much, in words that claim no more than the anomaly
+does.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,8 +18,9 @@ _NAMED: Final = 3
 def sentence(anomaly: Anomaly, since: int | None = None) -> str:
     """What one anomaly says, as a person on call would, without a full stop.
 
-    "57 % of calls of chat-api/gpt-4o fail, usual 0.4 %", "latency of checkout 12 s, limit 10 s (rule slow)", "no calls of chat-api/gpt-4o since
-    15:00:20 UTC, 1.4/s expected". `since` is when that began, event time in µs; None means with the window that was judged.
+    "57 % of calls of chat-api/gpt-4o fail, usual 0.4 %", "latency of checkout 12 s, limit 10 s
+    (rule slow)", "no calls of chat-api/gpt-4o since 15:00:20 UTC, 1.4/s expected". `since` is when
+    that began, event time in µs; None means with the window that was judged.
     """
     if anomaly.detector == INTAKE:
         return intake_sentence(anomaly)
@@ -53,12 +56,16 @@ def _words(metric: str) -> str:
 
 
 def _subject(anomaly: Anomaly) -> str:
-    place = anomaly.application if anomaly.model is None else f"{anomaly.application}/{anomaly.model}"
+    place = (
+        anomaly.application if anomaly.model is None else f"{anomaly.application}/{anomaly.model}"
+    )
     return place if anomaly.user is None else f"user {anomaly.user} in {place}"
 
 
 def _beside(anomaly: Anomaly, seen: str) -> str:
-    """What the observed value is to be compared with: the limit of a rule, or what is usual; nothing where that says nothing."""
+    """What the observed value is to be compared with: the limit of a rule, or what is usual;
+    nothing where that says nothing.
+    """
     expected = anomaly.expected
     rule = f" (rule {anomaly.rule})" if anomaly.rule is not None else ""
     if expected is None:
@@ -72,7 +79,11 @@ def _beside(anomaly: Anomaly, seen: str) -> str:
 def _silent(anomaly: Anomaly) -> str:
     assert anomaly.expected is not None
     expected = quantity(anomaly.metric, anomaly.expected)
-    return f", {expected} expected" if anomaly.rule is None else f", limit {expected} (rule {anomaly.rule})"
+    return (
+        f", {expected} expected"
+        if anomaly.rule is None
+        else f", limit {expected} (rule {anomaly.rule})"
+    )
 
 
 def _clock(time: int) -> str:

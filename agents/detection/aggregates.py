@@ -23,19 +23,26 @@ _AT_ONCE: Final = 2_048
 def aggregate_records(
     topic: str, closed: Closed, bands: Bands | None, subjects: Subjects, version: str, lane: int
 ) -> list[tuple[str, bytes, list[bytes]]]:
-    """A record for each series that had an event in the bucket: (topic, key, values) by application, in the order of names."""
+    """A record for each series that had an event in the bucket: (topic, key, values) by
+    application, in the order of names.
+    """
     present = np.flatnonzero(closed.numbers["requests"])
     if not len(present):
         return []
     notes, rows = subjects.notes, closed.rows[present]
     common, bodies = bucket_part(closed.start, closed.end, version, lane), list[bytes]()
     for first in range(0, len(present), _AT_ONCE):
-        prefixes = [notes[row] or _prefix(subjects, row) for row in rows[first : first + _AT_ONCE].tolist()]
-        bodies += aggregate_bodies(prefixes, common, _doubles(closed, bands, present[first : first + _AT_ONCE]))
+        prefixes = [
+            notes[row] or _prefix(subjects, row) for row in rows[first : first + _AT_ONCE].tolist()
+        ]
+        bodies += aggregate_bodies(
+            prefixes, common, _doubles(closed, bands, present[first : first + _AT_ONCE])
+        )
     # The series of an application stand together, since names are sorted.
     starts = np.flatnonzero(np.diff(closed.applications[present], prepend=-1)).tolist()
     return [
-        (topic, _key(subjects, int(rows[first])), bodies[first:end]) for first, end in pairwise([*starts, len(bodies)])
+        (topic, _key(subjects, int(rows[first])), bodies[first:end])
+        for first, end in pairwise([*starts, len(bodies)])
     ]
 
 

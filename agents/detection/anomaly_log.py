@@ -1,4 +1,6 @@
-"""What a lane writes to `anomalies`: verdicts and ends in the order of its records, and its watermark where somebody listens."""
+"""What a lane writes to `anomalies`: verdicts and ends in the order of its records, and its
+watermark where somebody listens.
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -28,8 +30,10 @@ class AnomalyLog:
         return self._lane, offset, self._ordinal[1]
 
     def say(self, said: Anomaly | SignalChange, step: Step) -> None:
-        """Writes it. A partition that does not listen yet hears first how far the lane is: by that correlate knows this lane's order again, should
-        the log of telemetry have begun anew since the lane spoke to it."""
+        """Writes it. A partition that does not listen yet hears first how far the lane is: by that
+        correlate knows this lane's order again, should the log of telemetry have begun anew since
+        the lane spoke to it.
+        """
         partition, mark = self.listeners.add(said.tenant, said.event_time), self.listeners.watermark
         if partition is not None and mark is not None:
             step.now.append(watermark(self._topic, partition, self._lane, said.offset, mark))
@@ -41,15 +45,21 @@ class AnomalyLog:
             self.listeners.ends(said.event_time)
 
     def report(self, report: Report, time: int, bucket_us: int, version: str, step: Step) -> None:
-        """Writes that something is wrong with what comes in, or is so no longer. `time` is the lane's there."""
+        """Writes that something is wrong with what comes in, or is so no longer. `time` is the
+        lane's there.
+        """
         place = self.next_place(report.offset)
         if report.begins:
             self.say(intake_anomaly(report, time, bucket_us, version, place), step)
         else:
             self.say(intake_change(report, time, version, place), step)
 
-    def closed(self, offset: int, mark: int, tenants: Callable[[], Iterable[str]], step: Step) -> None:
-        """The record at this offset moved the watermark there; `tenants` are those with an open signal."""
+    def closed(
+        self, offset: int, mark: int, tenants: Callable[[], Iterable[str]], step: Step
+    ) -> None:
+        """The record at this offset moved the watermark there; `tenants` are those with an open
+        signal.
+        """
         step.now += [
             watermark(self._topic, partition, self._lane, offset, mark)
             for partition in self.listeners.told(mark, tenants)

@@ -30,7 +30,11 @@ def count_series(series: Population, segment: Segment) -> None:
 
 def count_users(users: Population, segment: Segment, events: Events) -> None:
     """Counts the same events, those that name one, into their users."""
-    tokens, cost, buckets = segment.integers("tokens"), segment.integers("cost_nano"), segment.buckets
+    tokens, cost, buckets = (
+        segment.integers("tokens"),
+        segment.integers("cost_nano"),
+        segment.buckets,
+    )
     has = events.has("user")
     if not has.all():
         known = np.flatnonzero(has)

@@ -1,7 +1,9 @@
-"""Which errors the failed calls of a bucket had: counted for each series while the bucket is open, for the anomaly that may come of it.
+"""Which errors the failed calls of a bucket had: counted for each series while the bucket is open,
+for the anomaly that may come of it.
 
-Only failed calls are looked at, the first `MOST_LOOKED` of a series in a bucket, in the first `MOST_SERIES` series of a bucket that have any: what
-everything costs when everything fails stays bounded, and so does the memory.
+Only failed calls are looked at, the first `MOST_LOOKED` of a series in a bucket, in the first
+`MOST_SERIES` series of a bucket that have any: what everything costs when everything fails stays
+bounded, and so does the memory.
 """
 
 from collections import Counter
@@ -43,7 +45,9 @@ FIELDS: Final = ("error_type", "http_class", "http_status", "status")
 """What is counted, in the order in which it is told."""
 
 _STRETCH: Final = 512
-"""Failed calls of a bucket that are gone through before those of full series are left out; nothing else depends on it."""
+"""Failed calls of a bucket that are gone through before those of full series are left out; nothing
+else depends on it.
+"""
 
 _STATUSES: Final = tuple(status.value for status in Status)
 
@@ -52,7 +56,9 @@ _MOST_WAITING_BYTES: Final = 1_048_576
 
 Records = Sequence[bytes | None]
 Read = Callable[[Records, int, int], tuple[Events, Int64s]]
-"""Reads the `COLUMNS` of records at offsets from one to before another: the events, and of each the index of its record."""
+"""Reads the `COLUMNS` of records at offsets from one to before another: the events, and of each the
+index of its record.
+"""
 
 
 @dataclass(slots=True)
@@ -81,8 +87,9 @@ class Failed:
 
 
 class FailedCalls:
-    """The failed calls of one bucket. Their records wait until somebody asks what they say: in a backlog, most buckets are closed before
-    anybody does."""
+    """The failed calls of one bucket. Their records wait until somebody asks what they say: in a
+    backlog, most buckets are closed before anybody does.
+    """
 
     def __init__(self, read: Read, series: dict[int, Failed] | None = None) -> None:
         self._read, self._series = read, {} if series is None else series
@@ -92,11 +99,14 @@ class FailedCalls:
         self._size = 0
 
     def chosen(self, rows: Int64s) -> Int64s:
-        """Which of these calls, each of the series in its row, are to be looked at: their records are given to `add`."""
+        """Which of these calls, each of the series in its row, are to be looked at: their records
+        are given to `add`.
+        """
         self._reserve(int(rows.max()) + 1)
         left, found = np.flatnonzero(~self._full[rows]), [np.zeros(0, np.int64)]
         while len(left):
-            # After some calls most series are full when everything fails, and the others need not be gone through.
+            # After some calls most series are full when everything fails, and the others need not
+            # be gone through.
             some, left = left[:_STRETCH], left[_STRETCH:]
             found.append(some[self._first(rows[some].tolist())])
             self._mark()
@@ -150,13 +160,20 @@ class FailedCalls:
         if not self._waiting:
             return
         start, end = int(self._waiting[0][1][0]), int(self._waiting[-1][1][-1]) + 1
-        events, index = self._read([record for _, _, records in self._waiting for record in records], start, end)
+        events, index = self._read(
+            [record for _, _, records in self._waiting for record in records], start, end
+        )
         rows = np.concatenate([rows for rows, _, _ in self._waiting])[index].tolist()
         self._waiting, self._size = [], 0
         self._sample(rows, events)
         errors = _texts(events, "error_type", np.arange(len(rows)))
-        statuses, codes = events.integers("status").tolist(), events.integers("http_status").tolist()
-        for (row, status, error_type, code), calls in Counter(zip(rows, statuses, errors, codes, strict=True)).items():
+        statuses, codes = (
+            events.integers("status").tolist(),
+            events.integers("http_status").tolist(),
+        )
+        for (row, status, error_type, code), calls in Counter(
+            zip(rows, statuses, errors, codes, strict=True)
+        ).items():
             failed = self._series[row]
             failed.count("status", _STATUSES[status], calls)
             if error_type:
@@ -173,7 +190,9 @@ class FailedCalls:
                 room[row] -= 1
                 places.append(place)
         at = np.array(places, np.int64)
-        for place, *sample in zip(places, _texts(events, "event_id", at), _texts(events, "trace_id", at), strict=True):
+        for place, *sample in zip(
+            places, _texts(events, "event_id", at), _texts(events, "trace_id", at), strict=True
+        ):
             self._series[rows[place]].samples.append((sample[0], sample[1]))
 
 
@@ -187,12 +206,16 @@ class Failures:
         self._written: set[int] = set()
 
     def count(self, segment: Segment, records: Callable[[Int64s], Records]) -> None:
-        """Takes the failed calls of a segment; `records` gives copies of the records at some of its offsets."""
+        """Takes the failed calls of a segment; `records` gives copies of the records at some of its
+        offsets.
+        """
         failed = np.flatnonzero(segment.integers("failed"))
         if not len(failed):
             return
         buckets = segment.buckets[failed]
-        for bucket in [int(buckets[0])] if (buckets == buckets[0]).all() else np.unique(buckets).tolist():
+        for bucket in (
+            [int(buckets[0])] if (buckets == buckets[0]).all() else np.unique(buckets).tolist()
+        ):
             calls = self._open.setdefault(bucket, FailedCalls(self._read))
             own = failed[buckets == bucket]
             places = own[calls.chosen(segment.series[own])]

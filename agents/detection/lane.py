@@ -41,14 +41,18 @@ _META: Final = b"meta"
 _NO_BUCKET: Final = -(1 << 62)
 
 SILENT_BUCKETS: Final = 60
-"""Buckets that are still closed after the last one that held an event, so that silence is noticed; then an idle lane stands still."""
+"""Buckets that are still closed after the last one that held an event, so that silence is noticed;
+then an idle lane stands still.
+"""
 
 _EXPIRY_EVERY: Final = 60
 """Buckets between two looks for subjects that expired."""
 
 
 class DetectLane:
-    """Windows, detectors and their state for one partition of telemetry (streams.lane.program: `LaneProgram`)."""
+    """Windows, detectors and their state for one partition of telemetry (streams.lane.program:
+    `LaneProgram`).
+    """
 
     def __init__(
         self,
@@ -77,7 +81,9 @@ class DetectLane:
 
     @property
     def wants_ticks(self) -> bool:
-        """While a bucket is open, silence could still be noticed, or an incident waits for the watermark to be over."""
+        """While a bucket is open, silence could still be noticed, or an incident waits for the
+        watermark to be over.
+        """
         if self._last_event_bucket == _NO_BUCKET:
             return False
         if self._state.series.windows.open_buckets or not self._log.listeners.is_settled:
@@ -95,7 +101,9 @@ class DetectLane:
         return self._policy.version
 
     def settings_named(self, block: Block) -> set[str]:
-        """Versions that take effect within the block; none that is superseded already, which nobody need have any more."""
+        """Versions that take effect within the block; none that is superseded already, which nobody
+        need have any more.
+        """
         return self._intake.settings_named(block, self._applied)
 
     def step(self, block: Block) -> Step:
@@ -109,18 +117,25 @@ class DetectLane:
             self._records(self._stretch(taken, columns, (first, index), (start, offset)), step)
             apply(step)
             first, start = index, offset
-        self._records(self._stretch(taken, columns, (first, len(taken.offsets)), (start, block.next_offset)), step)
+        self._records(
+            self._stretch(taken, columns, (first, len(taken.offsets)), (start, block.next_offset)),
+            step,
+        )
         self._meta_changed = True
         return step
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Changed pages of every table, and the lane's own row."""
-        own: list[tuple[bytes, bytes | None]] = [(_META, self._own_row().to_bytes())] if self._meta_changed else []
+        own: list[tuple[bytes, bytes | None]] = (
+            [(_META, self._own_row().to_bytes())] if self._meta_changed else []
+        )
         self._meta_changed = False
         return chain(own, self._state.changes())
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
-        """Takes what `changes` gave. Raises NewerState, and Refused when buckets had another width or lateness."""
+        """Takes what `changes` gave. Raises NewerState, and Refused when buckets had another width
+        or lateness.
+        """
         version = self._restore_own(rows[_META]) if _META in rows else VERSION
         self._state.restore(pages_of({key: value for key, value in rows.items() if key != _META}))
         if version == 1:
@@ -129,7 +144,9 @@ class DetectLane:
             self._watch.examine(names, self._closed_to)
 
     def samples(self, most: int) -> Iterator[Sample]:
-        """Levels of service in the last closed bucket, and when each application was last seen (streams.samples: `Observed`)."""
+        """Levels of service in the last closed bucket, and when each application was last seen
+        (streams.samples: `Observed`).
+        """
         seen = last_events(self._state.series, self._state.applications, self._bucket_us, most)
         return chain(self._levels.samples(), seen)
 
@@ -139,7 +156,9 @@ class DetectLane:
         return tuple(dict.fromkeys(column for policy in policies for column in policy.columns))
 
     def _records(self, stretch: Stretch, step: Step) -> None:
-        """Records between two interruptions, cut again where buckets close: there a close comes before what is said of the event that makes it."""
+        """Records between two interruptions, cut again where buckets close: there a close comes
+        before what is said of the event that makes it.
+        """
         start, offset = 0, stretch.start
         for index, bucket in stretch.closes:
             closing = int(stretch.offsets[index])
@@ -148,7 +167,9 @@ class DetectLane:
             start, offset = index, closing
         self._part(stretch, (start, len(stretch.offsets)), (offset, stretch.end), step)
 
-    def _stretch(self, taken: Taken, columns: Columns, events: tuple[int, int], offsets: tuple[int, int]) -> Stretch:
+    def _stretch(
+        self, taken: Taken, columns: Columns, events: tuple[int, int], offsets: tuple[int, int]
+    ) -> Stretch:
         """Moves the clock by the events from one index to before another."""
         at, before = slice(*events), self._clock
         times = taken.times[at]
@@ -171,11 +192,15 @@ class DetectLane:
             closes=closes(open_from, self._closed_to),
         )
 
-    def _part(self, stretch: Stretch, events: tuple[int, int], offsets: tuple[int, int], step: Step) -> None:
+    def _part(
+        self, stretch: Stretch, events: tuple[int, int], offsets: tuple[int, int], step: Step
+    ) -> None:
         """Between two closes, cut once more where something is said of what comes in."""
         start, end = events
         at = slice(stretch.first + start, stretch.first + end)
-        for report in self._watch.judged(stretch.taken, at, offsets, stretch.on_time_in(start, end)):
+        for report in self._watch.judged(
+            stretch.taken, at, offsets, stretch.on_time_in(start, end)
+        ):
             index = int(np.searchsorted(stretch.offsets, report.offset))
             self._segment(stretch, start, index, step)
             self._report(report, stretch.time_of(report), step)
@@ -195,7 +220,12 @@ class DetectLane:
         if self._state.series.fresh:
             fresh = self._state.series.fresh
             self._watch.met(
-                [self._state.series.subjects.name(row) for row in fresh], fresh, series, taken, at, buckets[places]
+                [self._state.series.subjects.name(row) for row in fresh],
+                fresh,
+                series,
+                taken,
+                at,
+                buckets[places],
             )
         segment = Segment(
             columns=columns,
@@ -242,16 +272,26 @@ class DetectLane:
         told = anomaly(finding, name, detector, self._policy.version, place, sample, failed)
         self._log.say(told, step)
 
-    def _tell_change(self, change: Change, detector: str, event_time: int, offset: int, step: Step) -> None:
+    def _tell_change(
+        self, change: Change, detector: str, event_time: int, offset: int, step: Step
+    ) -> None:
         """Says what became of a signal, in the order of the lane's anomalies."""
         name, place = self._state.name(change.signal), self._log.next_place(offset)
         said = signal_change(change, name, detector, self._policy.version, event_time, place)
         self._log.say(said, step)
 
     def _interruptions(self, taken: Taken) -> list[tuple[int, int, Callable[[Step], None]]]:
-        """What comes between the events, ticks and control records: the offset of each, and the number of events before it."""
-        ticks = [(offset, index, self._ticking(offset, append, said)) for index, offset, append, said in taken.ticks]
-        versions = [(offset, index, self._switching(version, offset)) for index, offset, version in taken.versions]
+        """What comes between the events, ticks and control records: the offset of each, and the
+        number of events before it.
+        """
+        ticks = [
+            (offset, index, self._ticking(offset, append, said))
+            for index, offset, append, said in taken.ticks
+        ]
+        versions = [
+            (offset, index, self._switching(version, offset))
+            for index, offset, version in taken.versions
+        ]
         return sorted(ticks + versions, key=lambda one: one[0])
 
     def _report(self, report: Report, time: int, step: Step) -> None:
@@ -287,7 +327,10 @@ class DetectLane:
     def _close_to(self, bucket: int, offset: int, step: Step) -> None:
         """Closes all buckets before `bucket`, at the record of that offset."""
         horizon = self._last_event_bucket + SILENT_BUCKETS
-        still_open = {*self._state.series.windows.open_buckets, *self._state.users.windows.open_buckets}
+        still_open = {
+            *self._state.series.windows.open_buckets,
+            *self._state.users.windows.open_buckets,
+        }
         within = range(self._closed_to, min(bucket, horizon + 1))
         for closing in sorted({*within, *(one for one in still_open if one < bucket)}):
             self._close(closing, offset, step)
@@ -301,13 +344,19 @@ class DetectLane:
         return chain(self._watch.open_tenants(), open_tenants(self._state, self._policy))
 
     def _close(self, bucket: int, offset: int, step: Step) -> None:
-        closed = self._state.series.close(bucket, self._bucket_us, everyone=bool(self._policy.detectors()))
+        closed = self._state.series.close(
+            bucket, self._bucket_us, everyone=bool(self._policy.detectors())
+        )
         watched = watched_users(self._state, self._policy, bucket)
         active = self._state.users.close(bucket, self._bucket_us, everyone=False, watched=watched)
         failures = self._state.failures.close(bucket)
         self._state.reserve_applications()
         for report in self._watch.closed(
-            bucket, offset, self._state.applications, closed.applications, closed.numbers["requests"]
+            bucket,
+            offset,
+            self._state.applications,
+            closed.applications,
+            closed.numbers["requests"],
         ):
             self._report(report, closed.end, step)
         verdicts: list[tuple[Verdicts, str, int]] = []
@@ -321,7 +370,9 @@ class DetectLane:
             verdicts.append((said, detector.name, detector.version))
         for said, name, version in verdicts:
             for finding in said.findings:
-                self._tell(finding, (name, version), offset, None, step, failed_calls(finding, failures))
+                self._tell(
+                    finding, (name, version), offset, None, step, failed_calls(finding, failures)
+                )
             for change in said.changes:
                 self._tell_change(change, name, closed.end, offset, step)
         for rules in self._policy.at_once:
@@ -329,18 +380,29 @@ class DetectLane:
                 self._tell_change(change, rules.name, closed.end, offset, step)
         step.with_state.extend(
             aggregate_records(
-                self._names.aggregates, closed, bands, self._state.series.subjects, self._policy.version, self.partition
+                self._names.aggregates,
+                closed,
+                bands,
+                self._state.series.subjects,
+                self._policy.version,
+                self.partition,
             )
         )
         self._levels.closed(closed, self._state.series.subjects)
         if bucket % _EXPIRY_EVERY == 0:
             before = bucket - self._limits.subject_expiry_s // self._limits.bucket_s
-            self._state.expire(before, lambda of, idle: self._forgettable(of, idle, bucket, offset, step))
+            self._state.expire(
+                before, lambda of, idle: self._forgettable(of, idle, bucket, offset, step)
+            )
             self._watch.forget_rows()
 
-    def _forgettable(self, population: Population, idle: Int64s, bucket: int, offset: int, step: Step) -> Int64s:
+    def _forgettable(
+        self, population: Population, idle: Int64s, bucket: int, offset: int, step: Step
+    ) -> Int64s:
         """Of subjects that are due to be forgotten, those that may be."""
-        gone, given_up = give_up(self._state, self._policy, population, idle, bucket, self._bucket_us)
+        gone, given_up = give_up(
+            self._state, self._policy, population, idle, bucket, self._bucket_us
+        )
         for change, detector in given_up:
             self._tell_change(change, detector, (bucket + 1) * self._bucket_us, offset, step)
         return gone
@@ -364,8 +426,9 @@ class DetectLane:
         if (row.bucket_us, row.lateness_us) != (self._bucket_us, self._lateness_us):
             # Bucket numbers would mean other times: every event would be late, or none for years.
             raise Refused(
-                f"lane detect/{self.partition}: its state was made with lanes.bucket_s {row.bucket_us / 1e6:g} and lanes.lateness_s "
-                f"{row.lateness_us / 1e6:g}; set them back, or let it learn anew: {reset_command('detect', self.partition)}"
+                f"lane detect/{self.partition}: its state was made with lanes.bucket_s"
+                f" {row.bucket_us / 1e6:g} and lanes.lateness_s {row.lateness_us / 1e6:g}; set them"
+                f" back, or let it learn anew: {reset_command('detect', self.partition)}"
             )
         self._clock, self._stamps, self._applied = row.clock, row.stamps, row.applied
         self._closed_to, self._last_event_bucket = row.closed_to, row.last_event_bucket

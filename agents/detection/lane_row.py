@@ -34,13 +34,26 @@ class LaneRow:
     watch: bytes
     """What its watch over records that do not count keeps."""
     version: int = VERSION
-    """That it was written in. What the watch keeps of a fault has had more parts since 6, and is read without them."""
+    """That it was written in. What the watch keeps of a fault has had more parts since 6, and is
+    read without them.
+    """
 
     def to_bytes(self) -> bytes:
         """The row, in the newest version."""
         clock, settings = self.clock, self.applied.version.encode()
-        times = (self.bucket_us, self.lateness_us, clock.time, clock.append, self.closed_to, self.last_event_bucket)
-        numbers = _NUMBERS.pack(*times) + _STAMPS.pack(self.stamps.reached) + _PUBLICATION.pack(self.applied.number)
+        times = (
+            self.bucket_us,
+            self.lateness_us,
+            clock.time,
+            clock.append,
+            self.closed_to,
+            self.last_event_bucket,
+        )
+        numbers = (
+            _NUMBERS.pack(*times)
+            + _STAMPS.pack(self.stamps.reached)
+            + _PUBLICATION.pack(self.applied.number)
+        )
         listeners = _SIZE.pack(len(self.listeners)) + self.listeners
         return seal(VERSION, numbers + bytes([len(settings)]) + settings + listeners + self.watch)
 
@@ -60,4 +73,15 @@ class LaneRow:
         if version > 4:
             (size,) = _SIZE.unpack_from(body)
             listeners, body = bytes(body[_SIZE.size : _SIZE.size + size]), body[_SIZE.size + size :]
-        return cls(bucket, lateness, clock, closed_to, last_event, stamps, applied, listeners, bytes(body), version)
+        return cls(
+            bucket,
+            lateness,
+            clock,
+            closed_to,
+            last_event,
+            stamps,
+            applied,
+            listeners,
+            bytes(body),
+            version,
+        )

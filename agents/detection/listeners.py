@@ -1,4 +1,6 @@
-"""Which partitions of `anomalies` a lane tells its watermark: those where something waits for it, so that traffic grows with what there is to say."""
+"""Which partitions of `anomalies` a lane tells its watermark: those where something waits for it,
+so that traffic grows with what there is to say.
+"""
 
 import struct
 from collections.abc import Callable, Iterable
@@ -15,9 +17,10 @@ _ENTRY: Final = struct.Struct("<Iq")
 class Listeners:
     """The partitions of one lane that listen; all times are event time, µs.
 
-    A partition listens from the first record that the lane writes to it (its tenant says to which) until the watermark is `listening_s` past the
-    last one; as long as a signal of one of its tenants is open, it listens on. So none costs anything that nothing was ever written to, and correlate
-    hears of each incident's lane until the incident can be over.
+    A partition listens from the first record that the lane writes to it (its tenant says to which)
+    until the watermark is `listening_s` past the last one; as long as a signal of one of its
+    tenants is open, it listens on. So none costs anything that nothing was ever written to, and
+    correlate hears of each incident's lane until the incident can be over.
     """
 
     def __init__(self, partitions: int, bucket_s: int) -> None:
@@ -27,14 +30,20 @@ class Listeners:
         self._settled_at = self._watermark = _LONG_AGO
 
     def add(self, tenant: str, event_time: int) -> int | None:
-        """A record of this tenant and time is about to be written: the partition, if it did not listen before."""
+        """A record of this tenant and time is about to be written: the partition, if it did not
+        listen before.
+        """
         partition = self._partition_of(tenant)
         known = self._until.get(partition)
-        self._until[partition] = max(event_time + self._listening_us, _LONG_AGO if known is None else known)
+        self._until[partition] = max(
+            event_time + self._listening_us, _LONG_AGO if known is None else known
+        )
         return partition if known is None else None
 
     def ends(self, event_time: int) -> None:
-        """A signal ended at that time: even a lane without events must come to where its incident is over."""
+        """A signal ended at that time: even a lane without events must come to where its incident
+        is over.
+        """
         self._settled_at = max(self._settled_at, event_time + self._listening_us)
 
     @property
@@ -48,8 +57,9 @@ class Listeners:
         return None if self._watermark == _LONG_AGO else self._watermark
 
     def told(self, watermark: int, tenants: Callable[[], Iterable[str]]) -> list[int]:
-        """The partitions to tell this watermark, ascending. Those that listened for long enough hear it for the last time; `tenants`, those with an
-        open signal, is asked for only then."""
+        """The partitions to tell this watermark, ascending. Those that listened for long enough
+        hear it for the last time; `tenants`, those with an open signal, is asked for only then.
+        """
         self._watermark = watermark
         partitions = sorted(self._until)
         past = {partition for partition in partitions if watermark >= self._until[partition]}

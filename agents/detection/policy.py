@@ -49,7 +49,9 @@ class Policy:
 
 
 def policy_of(version: str, settings: DetectionSettings) -> Policy:
-    """The detectors that these settings switch on. Raises Refused when a lane cannot serve one of them."""
+    """The detectors that these settings switch on. Raises Refused when a lane cannot serve one of
+    them.
+    """
     detectors = detectors_of(settings)
     columns = list(WINDOW_COLUMNS)
     if settings.profile.enabled:

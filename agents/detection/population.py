@@ -1,4 +1,6 @@
-"""One kind of subject in a lane: its names, its open buckets, when each was last seen, and the application that each belongs to."""
+"""One kind of subject in a lane: its names, its open buckets, when each was last seen, and the
+application that each belongs to.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -43,10 +45,18 @@ _SEEN: Final = np.dtype([("bucket", "<i8")])
 
 
 class Population:
-    """All subjects of one kind in one lane. `attached` are the tables of detectors whose rows are this kind's."""
+    """All subjects of one kind in one lane. `attached` are the tables of detectors whose rows are
+    this kind's.
+    """
 
     def __init__(
-        self, kind: Kind, columns: Sequence[str], window: WindowSpec, budget: int, seed: int, applications: Subjects
+        self,
+        kind: Kind,
+        columns: Sequence[str],
+        window: WindowSpec,
+        budget: int,
+        seed: int,
+        applications: Subjects,
     ) -> None:
         self.kind = kind
         self.subjects = Subjects(f"{kind}-names", columns, budget, seed)
@@ -73,8 +83,12 @@ class Population:
         """Counts events into their buckets."""
         self.windows.add(rows, buckets, columns, self.subjects.capacity)
 
-    def close(self, bucket: int, bucket_us: int, *, everyone: bool, watched: Int64s = _NOBODY) -> Closed:
-        """Takes a bucket out: all live subjects (`everyone`), or only those that had an event and the watched ones, in the order of their names."""
+    def close(
+        self, bucket: int, bucket_us: int, *, everyone: bool, watched: Int64s = _NOBODY
+    ) -> Closed:
+        """Takes a bucket out: all live subjects (`everyone`), or only those that had an event and
+        the watched ones, in the order of their names.
+        """
         self._place()
         spec, rows = self.windows.spec, self.subjects.sorted_rows()
         is_active = self.windows.has(bucket, rows)
@@ -92,7 +106,9 @@ class Population:
             start=bucket * bucket_us,
             end=(bucket + 1) * bucket_us,
             rows=rows,
-            numbers={name: taken.numbers[:, index] for index, name in enumerate(spec.sums + spec.maxima)},
+            numbers={
+                name: taken.numbers[:, index] for index, name in enumerate(spec.sums + spec.maxima)
+            },
             sketches=taken.sketches,
             applications=self._application_of[rows],
             application_count=self._applications.capacity,
@@ -115,7 +131,9 @@ class Population:
             self.subjects.forget(gone)
 
     def last_seen(self, applications: int) -> Int64s:
-        """By row of application, one more than the last closed bucket in which a subject of it had an event, 0 for none; shape (applications,)."""
+        """By row of application, one more than the last closed bucket in which a subject of it had
+        an event, 0 for none; shape (applications,).
+        """
         last = np.zeros(applications, np.int64)
         live = np.setdiff1d(self.subjects.sorted_rows(), self._unplaced)
         np.maximum.at(last, self._application_of[live], self.seen.rows["bucket"][live])
@@ -143,8 +161,9 @@ class Population:
                 self._application_of[row] = application
 
     def _place(self) -> None:
-        """Gives new subjects their application, in the order of names: they come in another order when users and series of a batch are counted
-        one kind after the other."""
+        """Gives new subjects their application, in the order of names: they come in another order
+        when users and series of a batch are counted one kind after the other.
+        """
         for row in sorted(self._unplaced, key=self.subjects.name):
             self._application_of[row] = self._applications.row_of(self.subjects.name(row)[:2])
         self._unplaced.clear()

@@ -1,4 +1,6 @@
-"""The columns of a block's good events, and one stretch of them between two closes as the detectors see it."""
+"""The columns of a block's good events, and one stretch of them between two closes as the detectors
+see it.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +16,11 @@ Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 
 _SUCCESS: Final = 0
-_LISTS: Final = {"quality": ("name", "value"), "security": ("kind", "score"), "feature": ("name", "value")}
+_LISTS: Final = {
+    "quality": ("name", "value"),
+    "security": ("kind", "score"),
+    "feature": ("name", "value"),
+}
 _LIST_COLUMNS: Final = {"quality": "quality", "security": "security", "feature": "features"}
 
 
@@ -27,7 +33,9 @@ def columns_of(metric: str) -> tuple[str, ...]:
     kind, dot, _ = metric.partition(".")
     if dot:
         return (_LIST_COLUMNS[kind],)
-    return {"failed": ("status",), "tokens": ("prompt_tokens", "completion_tokens")}.get(metric, (metric,))
+    return {"failed": ("status",), "tokens": ("prompt_tokens", "completion_tokens")}.get(
+        metric, (metric,)
+    )
 
 
 class Columns:
@@ -39,7 +47,9 @@ class Columns:
         self._numbers: dict[str, Float64s] = {}
 
     def integers(self, column: str) -> Int64s:
-        """An integer column; `NONE` where the event has none. Raises KeyError when the block was not decoded with it."""
+        """An integer column; `NONE` where the event has none. Raises KeyError when the block was
+        not decoded with it.
+        """
         made = self._integers.get(column)
         if made is None:
             made = self._integers[column] = self._made(column)
@@ -70,7 +80,9 @@ class Columns:
         """The named entry of a list of records; the greatest, if an event has several."""
         label, number = _LISTS[kind]
         floats = np.full(len(self.events), np.nan)
-        lists = self.events.frame.select(pl.col(_LIST_COLUMNS[kind]).alias("list")).with_row_index("row")
+        lists = self.events.frame.select(pl.col(_LIST_COLUMNS[kind]).alias("list")).with_row_index(
+            "row"
+        )
         lists = lists.filter(pl.col("list").list.len() > 0)
         if len(lists):
             entries = lists.explode("list").unnest("list").filter(pl.col(label) == name)
@@ -81,7 +93,9 @@ class Columns:
 
 @dataclass
 class Segment:
-    """Events of one block between two closes: those at `at`, all good and not late, in offset order (contract: `Events`)."""
+    """Events of one block between two closes: those at `at`, all good and not late, in offset order
+    (contract: `Events`).
+    """
 
     columns: Columns
     at: slice | Int64s
@@ -109,7 +123,8 @@ class Segment:
 
 
 def closes(buckets: Int64s, closed_to: int) -> list[tuple[int, int]]:
-    """Where the first bucket that is still open moves on: (index of the event that moves it, where to); `buckets` has shape (n,) and never falls.
+    """Where the first bucket that is still open moves on: (index of the event that moves it, where
+    to); `buckets` has shape (n,) and never falls.
 
     >>> closes(np.array([7, 7, 8, 8, 10]), 7)
     [(2, 8), (4, 10)]

@@ -1,4 +1,6 @@
-"""Which detectors a lane can serve. A detector that asks for more is refused when its settings are read, never in a running lane."""
+"""Which detectors a lane can serve. A detector that asks for more is refused when its settings are
+read, never in a running lane.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,7 +18,8 @@ _CLOSED_OF: Final = (Kind.SERIES, Kind.USER)
 """Kinds of subject whose closed buckets a lane has."""
 
 _OWN_TABLES: Final = frozenset(
-    {"application-names"} | {f"{kind}-{table}" for kind in _CLOSED_OF for table in ("names", "seen", "window")}
+    {"application-names"}
+    | {f"{kind}-{table}" for kind in _CLOSED_OF for table in ("names", "seen", "window")}
 )
 """Tables of the lane itself."""
 
@@ -38,25 +41,32 @@ class Detectors:
         _refuse_twice("tables", (spec.name for one in everyone for _, spec in one.tables))
         for one in everyone:
             if taken := sorted(_OWN_TABLES & {spec.name for _, spec in one.tables}):
-                raise Refused(f"detector {one.name}: table {taken[0]} is the lane's own; give it another name")
+                raise Refused(
+                    f"detector {one.name}: table {taken[0]} is the lane's own; give it another name"
+                )
         for one in self.at_close:
             if one.kind not in _CLOSED_OF:
                 raise Refused(
-                    f"detector {one.name}: a lane has closed buckets of {' and '.join(_CLOSED_OF)} subjects, none of {one.kind} subjects"
+                    f"detector {one.name}: a lane has closed buckets of {' and '.join(_CLOSED_OF)}"
+                    f" subjects, none of {one.kind} subjects"
                 )
             if one.bands and (one.kind is not Kind.SERIES or set(one.bands) != set(BAND_METRICS)):
                 raise Refused(
-                    f"detector {one.name}: an aggregate has bands of series, for exactly {', '.join(BAND_METRICS)}"
+                    f"detector {one.name}: an aggregate has bands of series, for exactly"
+                    f" {', '.join(BAND_METRICS)}"
                 )
         drawing = [one.name for one in self.at_close if one.bands]
         if len(drawing) > 1:
             raise Refused(
-                f"detectors {' and '.join(drawing)} both give bands; an aggregate has room for those of one: switch one of them off"
+                f"detectors {' and '.join(drawing)} both give bands; an aggregate has room for"
+                " those of one: switch one of them off"
             )
 
 
 def detectors_of(settings: DetectionSettings) -> Detectors:
-    """The detectors that these settings switch on. Raises Refused when a lane cannot serve one of them."""
+    """The detectors that these settings switch on. Raises Refused when a lane cannot serve one of
+    them.
+    """
     at_once: list[AtOnceDetector] = (
         [ThresholdDetector(settings.rules, settings.rule_quiet_buckets, settings.no_data_buckets)]
         if settings.rules

@@ -1,4 +1,6 @@
-"""How the applications and models of a lane do, for metrics: from the last closed bucket, of the busiest series."""
+"""How the applications and models of a lane do, for metrics: from the last closed bucket, of the
+busiest series.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,14 +22,18 @@ _NUMBERS: Final = ("requests", "errors", "prompt_tokens", "completion_tokens", "
 
 
 class ServiceLevels:
-    """The levels of the bucket that was closed last; `most` is the number of series that are told of, those with most requests."""
+    """The levels of the bucket that was closed last; `most` is the number of series that are told
+    of, those with most requests.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._last: _Levels | None = None
 
     def closed(self, closed: Closed, subjects: Subjects) -> None:
-        """Takes the levels of a bucket in place of those of the one before. What they come to is reckoned when somebody asks."""
+        """Takes the levels of a bucket in place of those of the one before. What they come to is
+        reckoned when somebody asks.
+        """
         if not self._most:
             return
         requests = closed.numbers["requests"]
@@ -68,12 +74,17 @@ class _Levels:
                     yield Sample("sentinel_service_latency_seconds", (*name, f"{share:g}"), value)
 
 
-def last_events(series: Population, applications: Subjects, bucket_us: int, most: int) -> Iterator[Sample]:
-    """When each application was last seen, Unix seconds: the end of the last closed bucket that has an event of it. Of more than `most`, those that
-    were seen last."""
+def last_events(
+    series: Population, applications: Subjects, bucket_us: int, most: int
+) -> Iterator[Sample]:
+    """When each application was last seen, Unix seconds: the end of the last closed bucket that has
+    an event of it. Of more than `most`, those that were seen last.
+    """
     ends = series.last_seen(applications.capacity)
     newest = np.argsort(ends, kind="stable")[::-1][:most]
     for row in newest[ends[newest] > 0].tolist():
         yield Sample(
-            "sentinel_last_event_timestamp_seconds", applications.name(row), float(ends[row]) * bucket_us / 1e6
+            "sentinel_last_event_timestamp_seconds",
+            applications.name(row),
+            float(ends[row]) * bucket_us / 1e6,
         )

@@ -1,4 +1,6 @@
-"""Open signals where something else than a detector ends them: other settings, and subjects that are forgotten."""
+"""Open signals where something else than a detector ends them: other settings, and subjects that
+are forgotten.
+"""
 
 from collections.abc import Iterator
 
@@ -20,12 +22,18 @@ Ended = tuple[Change, str]
 
 
 def retire(state: LaneState, former: Policy, policy: Policy) -> Iterator[Ended]:
-    """Before `policy` is adopted in place of `former`: ends the signals that it judges no more, and hands the others over."""
+    """Before `policy` is adopted in place of `former`: ends the signals that it judges no more, and
+    hands the others over.
+    """
     new = {detector.name: detector for detector in policy.detectors()}
     for detector in former.detectors():
         tables, successor = state.tables[detector.name], new.get(detector.name)
         open_signals = detector.open_signals(tables)
-        retired = [one for one in open_signals if successor is None or not successor.judges(one, state.name(one))]
+        retired = [
+            one
+            for one in open_signals
+            if successor is None or not successor.judges(one, state.name(one))
+        ]
         for signal in retired:
             why = f"settings version {policy.version} does not judge {signal.rule or signal.metric}"
             yield Change(signal, SignalStatus.RETIRED, why), detector.name
@@ -35,9 +43,15 @@ def retire(state: LaneState, former: Policy, policy: Policy) -> Iterator[Ended]:
 
 
 def give_up(
-    state: LaneState, policy: Policy, population: Population, idle: Int64s, bucket: int, bucket_us: int
+    state: LaneState,
+    policy: Policy,
+    population: Population,
+    idle: Int64s,
+    bucket: int,
+    bucket_us: int,
 ) -> tuple[Int64s, list[Ended]]:
-    """Of subjects without an event for so long that they are due to be forgotten at `bucket`: those that are, and the ends of their open signals.
+    """Of subjects without an event for so long that they are due to be forgotten at `bucket`: those
+    that are, and the ends of their open signals.
 
     A subject with an open signal stays for `give_up_buckets`.
     """
@@ -76,4 +90,6 @@ def watched_users(state: LaneState, policy: Policy, bucket: int) -> Int64s:
 def _open_signals(detector: Detector, state: LaneState, kind: Kind, rows: Int64s) -> list[Signal]:
     if all(of is not kind for of, _ in detector.tables):
         return []
-    return [one for one in detector.open_signals(state.tables[detector.name], rows) if one.kind is kind]
+    return [
+        one for one in detector.open_signals(state.tables[detector.name], rows) if one.kind is kind
+    ]

@@ -1,4 +1,6 @@
-"""What a lane of `detect` keeps: its subjects, their open buckets, and the tables of the detectors in effect."""
+"""What a lane of `detect` keeps: its subjects, their open buckets, and the tables of the detectors
+in effect.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
@@ -38,7 +40,12 @@ class LaneState:
             self.applications,
         )
         self.users = Population(
-            Kind.USER, ("tenant", "application", "user"), USER_WINDOW, limits.users_per_tenant, seed, self.applications
+            Kind.USER,
+            ("tenant", "application", "user"),
+            USER_WINDOW,
+            limits.users_per_tenant,
+            seed,
+            self.applications,
         )
         self.failures = Failures(read_failed)
         self.tables: dict[str, dict[str, Table]] = {}
@@ -47,11 +54,17 @@ class LaneState:
 
     def name(self, finding: Finding | Signal) -> tuple[str, ...]:
         """Whom a finding or a signal is about."""
-        of = {Kind.SERIES: self.series.subjects, Kind.USER: self.users.subjects, Kind.APPLICATION: self.applications}
+        of = {
+            Kind.SERIES: self.series.subjects,
+            Kind.USER: self.users.subjects,
+            Kind.APPLICATION: self.applications,
+        }
         return of[finding.kind].name(finding.row)
 
     def adopt(self, policy: Policy) -> None:
-        """Makes tables for the policy's detectors: what those had that it keeps stays, that of the others is buried."""
+        """Makes tables for the policy's detectors: what those had that it keeps stays, that of the
+        others is buried.
+        """
         for population in (self.series, self.users):
             population.attached = []
         self._of_applications = []
@@ -59,7 +72,8 @@ class LaneState:
         for detector in policy.detectors():
             known = self.tables.get(detector.name, {})
             tables[detector.name] = {
-                spec.name: self._attached(kind, known.get(spec.name, Table(spec))) for kind, spec in detector.tables
+                spec.name: self._attached(kind, known.get(spec.name, Table(spec)))
+                for kind, spec in detector.tables
             }
         for name, dropped in self.tables.items():
             if name not in tables:
@@ -75,8 +89,9 @@ class LaneState:
             table.reserve(self.applications.capacity)
 
     def expire(self, before: int, chosen: Callable[[Population, Int64s], Int64s]) -> None:
-        """Forgets subjects without an event since the bucket `before`, and applications that have no subject left; `chosen` says which of
-        the rows may go."""
+        """Forgets subjects without an event since the bucket `before`, and applications that have
+        no subject left; `chosen` says which of the rows may go.
+        """
         for population in (self.series, self.users):
             population.forget(chosen(population, population.expired(before)))
         live = np.union1d(self.series.live_applications(), self.users.live_applications())
@@ -90,11 +105,17 @@ class LaneState:
         """Changed pages of every table."""
         tables = [table.changes() for owned in self.tables.values() for table in owned.values()]
         return chain(
-            self.applications.changes(), self.series.changes(), self.users.changes(), self.failures.changes(), *tables
+            self.applications.changes(),
+            self.series.changes(),
+            self.users.changes(),
+            self.failures.changes(),
+            *tables,
         )
 
     def restore(self, pages: Pages) -> None:
-        """Takes what `changes` gave; the policy in effect must be adopted before. Raises NewerState."""
+        """Takes what `changes` gave; the policy in effect must be adopted before. Raises
+        NewerState.
+        """
         self.applications.restore(pages.get(self.applications.table, {}))
         self.series.restore(pages)
         self.users.restore(pages)

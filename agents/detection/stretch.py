@@ -16,7 +16,9 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Between two ticks or control records: good events, and bad records beside them. Arrays are of its events, shape (n,)."""
+    """Between two ticks or control records: good events, and bad records beside them. Arrays are of
+    its events, shape (n,).
+    """
 
     taken: Taken
     columns: Columns
@@ -39,7 +41,9 @@ class Stretch:
         return None if self.on_time is None else self.on_time[start:end]
 
     def time_of(self, report: Report) -> int:
-        """The lane's time at the record of this report, µs; what it is about may have moved none since yesterday."""
+        """The lane's time at the record of this report, µs; what it is about may have moved none
+        since yesterday.
+        """
         count = int(np.searchsorted(self.offsets, report.offset, side="right"))
         events = slice(self.first, self.first + count)
         appended = self.taken.append_times[events]

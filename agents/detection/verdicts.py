@@ -17,11 +17,13 @@ def anomaly(
     samples: Callable[[int], str],
     failed: Failed | None = None,
 ) -> Anomaly:
-    """The record of a finding about the subject of that name. `place` is lane, offset and ordinal; `samples` gives the event id at a position;
-    `failed` are the failed calls of the subject in the window, for findings about them.
+    """The record of a finding about the subject of that name. `place` is lane, offset and ordinal;
+    `samples` gives the event id at a position; `failed` are the failed calls of the subject in the
+    window, for findings about them.
 
-    The id is made from what it says, so that a replay makes the same one: tenant, rule or detector, settings version, subject, metric, window, and
-    the lane, since events of one subject may be on several.
+    The id is made from what it says, so that a replay makes the same one: tenant, rule or detector,
+    settings version, subject, metric, window, and the lane, since events of one subject may be on
+    several.
     """
     tenant, application, last = (*name, "")[:3]
     lane, offset, ordinal = place
@@ -59,7 +61,9 @@ def anomaly(
         reason=finding.reason,
         evidence=tuple(Evidence(key, value) for key, value in finding.evidence),
         sample_event_ids=_samples(finding, samples, failed),
-        sample_trace_ids=() if failed is None else tuple(trace for _, trace in failed.samples if trace),
+        sample_trace_ids=()
+        if failed is None
+        else tuple(trace for _, trace in failed.samples if trace),
         breakdown=() if failed is None else failed.breakdown(),
         lane=lane,
         offset=offset,
@@ -76,7 +80,9 @@ def signal_change(
     event_time: int,
     place: tuple[int, int, int],
 ) -> SignalChange:
-    """The record of what became of a signal; subject, metric, rule and detector are those of its anomalies."""
+    """The record of what became of a signal; subject, metric, rule and detector are those of its
+    anomalies.
+    """
     tenant, application, last = (*name, "")[:3]
     lane, offset, ordinal = place
     signal = change.signal
@@ -105,7 +111,9 @@ def failed_calls(finding: Finding, failures: FailedCalls) -> Failed | None:
     return failures.of(finding.row) if is_about else None
 
 
-def _samples(finding: Finding, samples: Callable[[int], str], failed: Failed | None) -> tuple[str, ...]:
+def _samples(
+    finding: Finding, samples: Callable[[int], str], failed: Failed | None
+) -> tuple[str, ...]:
     if finding.position is not None:
         return (samples(finding.position),)
     return () if failed is None else tuple(event for event, _ in failed.samples)

@@ -1,9 +1,11 @@
-"""What every detector is: a frozen policy, state in tables that the lane keeps, and a function from events or a closed bucket to findings.
+"""What every detector is: a frozen policy, state in tables that the lane keeps, and a function from
+events or a closed bucket to findings.
 
-Two rhythms. *At once*: events of one segment, in offset order, against what the subject's last closed bucket left. *At close*: all
-subjects of the lane that are live when a bucket closes. Both are pure: no clock, no random source, no other lane; the same events give
-the same findings however they were batched. Floats are computed at close only, in the order of `rows` (sorted names); a score is
-rounded by `significant` before anything is decided.
+Two rhythms. *At once*: events of one segment, in offset order, against what the subject's last
+closed bucket left. *At close*: all subjects of the lane that are live when a bucket closes. Both
+are pure: no clock, no random source, no other lane; the same events give the same findings however
+they were batched. Floats are computed at close only, in the order of `rows` (sorted names); a score
+is rounded by `significant` before anything is decided.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,14 +22,25 @@ from streams.state.tables import Table, TableSpec
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 Tables = Mapping[str, Table]
-"""The state of one detector in one lane: its tables by name. Row numbers are those of the kind of subject that the table is about."""
+"""The state of one detector in one lane: its tables by name. Row numbers are those of the kind of
+subject that the table is about.
+"""
 
 
-BAND_METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate")
+BAND_METRICS: Final = (
+    "latency",
+    "time_to_first_token",
+    "tokens",
+    "cost",
+    "error_rate",
+    "request_rate",
+)
 """Metrics for which an aggregate has room for a band, in the order of its schema."""
 
 WATCHED_EVERY: Final = 6
-"""Every so many buckets, by their numbers, users without an event are looked at whose signals are open."""
+"""Every so many buckets, by their numbers, users without an event are looked at whose signals are
+open.
+"""
 
 
 class Kind(StrEnum):
@@ -43,7 +56,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A verdict worth telling. The lane adds names, ids, offset and ordinal and makes an `Anomaly` of it."""
+    """A verdict worth telling. The lane adds names, ids, offset and ordinal and makes an `Anomaly`
+    of it.
+    """
 
     kind: Kind
     row: int
@@ -70,7 +85,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One metric of one subject, or a rule on it, that a finding was about: open until a `Change` ends it."""
+    """One metric of one subject, or a rule on it, that a finding was about: open until a `Change`
+    ends it.
+    """
 
     kind: Kind
     row: int
@@ -80,7 +97,9 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of a signal that is open. A bucket without data ends none, but for a rate that was too high."""
+    """What became of a signal that is open. A bucket without data ends none, but for a rate that
+    was too high.
+    """
 
     signal: Signal
     status: SignalStatus
@@ -91,7 +110,9 @@ class Change:
 
 
 class Names(Protocol):
-    """The names behind the row numbers of one kind of subject; `streams.state.subjects.Subjects` is one."""
+    """The names behind the row numbers of one kind of subject; `streams.state.subjects.Subjects` is
+    one.
+    """
 
     def name(self, row: int) -> tuple[str, ...]:
         """Of series: (tenant, application, model)."""
@@ -99,7 +120,9 @@ class Names(Protocol):
 
 
 class Events(Protocol):
-    """One segment: good events that are not late, in offset order, between two closes. Arrays have shape (n,)."""
+    """One segment: good events that are not late, in offset order, between two closes. Arrays have
+    shape (n,).
+    """
 
     names: Names
     """Of the rows in `series`. For looking up a few rows, never one per event."""
@@ -114,12 +137,14 @@ class Events(Protocol):
     bucket_us: int
 
     def integers(self, column: str) -> Int64s:
-        """A column of TelemetryEvent by name; -1 where the event has none. Also `failed`: 0 or 1, and `tokens`: prompt and completion."""
+        """A column of TelemetryEvent by name; -1 where the event has none. Also `failed`: 0 or 1,
+        and `tokens`: prompt and completion.
+        """
         ...
 
     def numbers(self, metric: str) -> Float64s:
-        """Any metric of a rule, NaN where the event has none: a numeric column by name, `failed`, `tokens`,
-        `quality.<name>`, `security.<kind>`, `feature.<name>`.
+        """Any metric of a rule, NaN where the event has none: a numeric column by name, `failed`,
+        `tokens`, `quality.<name>`, `security.<kind>`, `feature.<name>`.
 
         Raises:
             KeyError: no such metric exists.
@@ -129,8 +154,10 @@ class Events(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """One closed bucket over all live subjects of one kind (of users those with an event, and every `WATCHED_EVERY` buckets those that
-    the detector watches); arrays have shape (n,) in the sorted order of names."""
+    """One closed bucket over all live subjects of one kind (of users those with an event, and every
+    `WATCHED_EVERY` buckets those that the detector watches); arrays have shape (n,) in the sorted
+    order of names.
+    """
 
     kind: Kind
     bucket: int
@@ -142,21 +169,29 @@ class Closed:
     numbers: Mapping[str, Int64s]
     """Integer sums of the bucket by name, 0 where the subject had no event.
 
-    Series: requests, errors, latency_us, latency_max_us, first_tokens (events that had a first token), time_to_first_token_us, prompt_tokens,
-    completion_tokens, cost_nano. Users: requests, tokens, cost_nano."""
+    Series: requests, errors, latency_us, latency_max_us, first_tokens (events that had a first
+    token), time_to_first_token_us, prompt_tokens, completion_tokens, cost_nano. Users: requests,
+    tokens, cost_nano.
+    """
     sketches: Mapping[str, npt.NDArray[np.uint32]]
-    """Series: `latency_us` and `time_to_first_token_us`, shape (n, BINS) (streams.state.sketch). Users: none."""
+    """Series: `latency_us` and `time_to_first_token_us`, shape (n, BINS) (streams.state.sketch).
+    Users: none.
+    """
     applications: Int64s
     """Row of the (tenant, application) that each subject belongs to."""
     application_count: int
     """One more than the highest application row."""
     seen_before: Int64s
-    """One more than the newest bucket before this one in which the subject had an event; 0 for none."""
+    """One more than the newest bucket before this one in which the subject had an event; 0 for
+    none.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Per subject and metric what was seen and what was expected; arrays have shape (n, metrics), NaN where there is not enough data."""
+    """Per subject and metric what was seen and what was expected; arrays have shape (n, metrics),
+    NaN where there is not enough data.
+    """
 
     metrics: tuple[str, ...]
     observed: Float64s
@@ -182,7 +217,8 @@ class Detector(Protocol):
     tables: Sequence[tuple[Kind, TableSpec]]
 
     def recompute(self, metric: str, evidence: Mapping[str, float]) -> float:
-        """The score of a finding about `metric`, computed again from its evidence alone: equal to the finding's.
+        """The score of a finding about `metric`, computed again from its evidence alone: equal to
+        the finding's.
 
         Raises:
             KeyError: the evidence is not that of a finding of this detector.
@@ -215,14 +251,18 @@ class AtOnceDetector(Detector, Protocol):
 
 
 class AtCloseDetector(Detector, Protocol):
-    """Answers when a bucket closes. `kind` is the kind of subject that it wants closed buckets of; `bands` are the metrics for which it gives
-    bands, empty for none. What a lane can serve of both is in `agents.detection.served`."""
+    """Answers when a bucket closes. `kind` is the kind of subject that it wants closed buckets of;
+    `bands` are the metrics for which it gives bands, empty for none. What a lane can serve of both
+    is in `agents.detection.served`.
+    """
 
     kind: Kind
     bands: tuple[str, ...]
 
     def watched(self, tables: Tables) -> Int64s:
-        """Rows that it wants to see in a closed bucket now and then though they had no event, ascending: those with an open signal."""
+        """Rows that it wants to see in a closed bucket now and then though they had no event,
+        ascending: those with an open signal.
+        """
         ...
 
     def at_close(self, tables: Tables, closed: Closed) -> Verdicts:
@@ -236,7 +276,8 @@ _POWERS: Final = np.array([float(f"1e{power}") for power in range(23)])
 
 
 def significant(values: Float64s) -> Float64s:
-    """Rounded to six significant digits, as every score is before it is compared or stored; NaN and infinities stay.
+    """Rounded to six significant digits, as every score is before it is compared or stored; NaN and
+    infinities stay.
 
     The same as `float(f"{value:.6g}")` for every value, to the bit.
 
@@ -252,9 +293,12 @@ def significant(values: Float64s) -> Float64s:
     up, down = _POWERS[np.clip(places, 0, 22)], _POWERS[np.clip(-places, 0, 22)]
     scaled = sizes * up / down
     whole = np.rint(scaled)
-    # One of the powers is 1 and the other exact, so `scaled` is off by less than 1e-9, and the quotient back is the double
-    # nearest to the decimal. What lies that near to a tie, or where log10 was off by one, is left to the slow way.
-    plain &= (np.abs(np.abs(scaled - whole) - 0.5) > 1e-6) & (scaled >= 100_000) & (scaled < 999_999)
+    # One of the powers is 1 and the other exact, so `scaled` is off by less than 1e-9, and the
+    # quotient back is the double nearest to the decimal. What lies that near to a tie, or where
+    # log10 was off by one, is left to the slow way.
+    plain &= (
+        (np.abs(np.abs(scaled - whole) - 0.5) > 1e-6) & (scaled >= 100_000) & (scaled < 999_999)
+    )
     flat[rest[plain]] = np.copysign(whole[plain] / up[plain] * down[plain], flat[rest[plain]])
     for index in rest[~plain].tolist():
         flat[index] = float(f"{flat[index]:.6g}")

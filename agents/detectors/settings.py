@@ -26,7 +26,9 @@ RULE_METRICS: Final = {
     "retries": "retries before this call",
     "failed": "1 when the status is not success, else 0",
 }
-"""Metrics that a rule may name, each with its unit; beside them `quality.<name>`, `security.<kind>` and `feature.<name>`."""
+"""Metrics that a rule may name, each with its unit; beside them `quality.<name>`, `security.<kind>`
+and `feature.<name>`.
+"""
 
 RULE_METRIC_PREFIXES: Final = ("quality.", "security.", "feature.")
 
@@ -34,7 +36,9 @@ _RULE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 class SettingsError(ValueError):
-    """A value that cannot be. `field` says where it stands, as in `rules[2].threshold`; `why` what is wrong with it."""
+    """A value that cannot be. `field` says where it stands, as in `rules[2].threshold`; `why` what
+    is wrong with it.
+    """
 
     def __init__(self, field: str, why: str) -> None:
         super().__init__(f"{field}: {why}")
@@ -55,13 +59,17 @@ class Comparison(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A threshold on one event: broken by every event of a matching series whose metric compares so to the threshold."""
+    """A threshold on one event: broken by every event of a matching series whose metric compares so
+    to the threshold.
+    """
 
     name: str
     """What people call it; letters, digits and `_.-`, at most 64, unique among the rules."""
 
     metric: str
-    """One of `RULE_METRICS`, or `quality.<name>`, `security.<kind>`, `feature.<name>`. An event without it does not match."""
+    """One of `RULE_METRICS`, or `quality.<name>`, `security.<kind>`, `feature.<name>`. An event
+    without it does not match.
+    """
 
     comparison: Comparison
     """`>`, `>=`, `<`, `<=`, `==` or `!=`, as in `value > threshold`."""
@@ -84,24 +92,33 @@ class Rule:
     def __post_init__(self) -> None:
         if not _RULE_NAME.fullmatch(self.name):
             raise SettingsError(
-                "name", f"{self.name!r} must be 1 to 64 letters, digits and `_.-`, a letter or digit first"
+                "name",
+                f"{self.name!r} must be 1 to 64 letters, digits and `_.-`, a letter or digit first",
             )
-        prefixed = any(self.metric.startswith(prefix) and self.metric != prefix for prefix in RULE_METRIC_PREFIXES)
+        prefixed = any(
+            self.metric.startswith(prefix) and self.metric != prefix
+            for prefix in RULE_METRIC_PREFIXES
+        )
         if self.metric not in RULE_METRICS and not prefixed:
-            known = ", ".join([*RULE_METRICS, *(f"{prefix}<name>" for prefix in RULE_METRIC_PREFIXES)])
+            known = ", ".join(
+                [*RULE_METRICS, *(f"{prefix}<name>" for prefix in RULE_METRIC_PREFIXES)]
+            )
             raise SettingsError("metric", f"{self.metric!r} is no metric; there are {known}")
         _finite("threshold", self.threshold)
 
 
 @dataclass(frozen=True, slots=True)
 class LeastChange:
-    """The smallest change of a series that is worth telling, however sure it is. None means that the metric is not judged.
+    """The smallest change of a series that is worth telling, however sure it is. None means that
+    the metric is not judged.
 
     Ratios are symmetrical: 1.5 means half as much again, or two thirds.
     """
 
     latency: float | None = 1.4
-    """Ratio. Below this people do not notice, and models of one name differ that much from hour to hour."""
+    """Ratio. Below this people do not notice, and models of one name differ that much from hour to
+    hour.
+    """
 
     time_to_first_token: float | None = 1.4
     """Ratio, as for latency."""
@@ -113,7 +130,9 @@ class LeastChange:
     """Ratio of cost per request, as for tokens."""
 
     error_rate: float | None = 0.05
-    """Difference of shares: 0.05 is five more failures in a hundred calls. Only more failures are told."""
+    """Difference of shares: 0.05 is five more failures in a hundred calls. Only more failures are
+    told.
+    """
 
     request_rate: float | None = 2.5
     """Ratio. Traffic doubles and halves by itself; silence is any ratio."""
@@ -122,9 +141,13 @@ class LeastChange:
         for name in ("latency", "time_to_first_token", "tokens", "cost", "request_rate"):
             value = getattr(self, name)
             if value is not None and not 1.0 < value <= 1e6:
-                raise SettingsError(name, f"{value!r} must be a ratio over 1 and at most 1e6, or null")
+                raise SettingsError(
+                    name, f"{value!r} must be a ratio over 1 and at most 1e6, or null"
+                )
         if self.error_rate is not None and not 0.0 < self.error_rate < 1.0:
-            raise SettingsError("error_rate", f"{self.error_rate!r} must be a share between 0 and 1, or null")
+            raise SettingsError(
+                "error_rate", f"{self.error_rate!r} must be a share between 0 and 1, or null"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,28 +158,38 @@ class Deviation:
     """False: no findings and no bands, and nothing is learnt."""
 
     threshold: float = 4.0
-    """Score from which a series counts as anomalous: standard deviations of the chart it is read from. Between 3 and 8; half a unit
-    lower finds small faults about a bucket sooner and raises about five times as many false alarms (tests/detectors/
-    test_false_alarms.py)."""
+    """Score from which a series counts as anomalous: standard deviations of the chart it is read
+    from. Between 3 and 8; half a unit lower finds small faults about a bucket sooner and raises
+    about five times as many false alarms (tests/detectors/ test_false_alarms.py).
+    """
 
     least_buckets: int = 30
-    """Buckets with data that a metric of a series is learnt from before it is judged (five minutes of 10 s). The slow chart, which
-    finds drifts, waits for three times as many."""
+    """Buckets with data that a metric of a series is learnt from before it is judged (five minutes
+    of 10 s). The slow chart, which finds drifts, waits for three times as many.
+    """
 
     memory_buckets: int = 180
-    """Time constant of what is normal, buckets (half an hour of 10 s). Longer finds slower drifts and takes longer to follow the day."""
+    """Time constant of what is normal, buckets (half an hour of 10 s). Longer finds slower drifts
+    and takes longer to follow the day.
+    """
 
     repeat_buckets: int = 12
-    """An anomaly that lasts is told again after so many buckets (two minutes of 10 s), so that what it grew to is seen."""
+    """An anomaly that lasts is told again after so many buckets (two minutes of 10 s), so that what
+    it grew to is seen.
+    """
 
     give_in_buckets: int | None = 360
-    """A level of latency, time to first token, tokens, cost or request rate that stays for so many buckets with data (an hour of 10 s) is taken
-    as the new one: that is told once, and learning begins again from it. Its signal stays open until the old level is back. Errors are never
-    taken so, nor is a request rate that fell under five times `least_rate`. None means that no level is."""
+    """A level of latency, time to first token, tokens, cost or request rate that stays for so many
+    buckets with data (an hour of 10 s) is taken as the new one: that is told once, and learning
+    begins again from it. Its signal stays open until the old level is back. Errors are never taken
+    so, nor is a request rate that fell under five times `least_rate`. None means that no level is.
+    """
 
     level_memory_buckets: int = 60_480
-    """For so many buckets after a level was taken as the new one (a week of 10 s) the old level is remembered, and to return to it is the
-    end of the signal, no finding. After them the new level is what is usual, and that ends the signal too."""
+    """For so many buckets after a level was taken as the new one (a week of 10 s) the old level is
+    remembered, and to return to it is the end of the signal, no finding. After them the new level
+    is what is usual, and that ends the signal too.
+    """
 
     least_rate: float = 1.0
     """Expected requests per bucket under which the request rate, and its silence, are not judged."""
@@ -183,20 +216,25 @@ class Profile:
     """False: no findings, and nothing is learnt."""
 
     window_buckets: int = 30
-    """Time constant of a user's recent volume, buckets (five minutes of 10 s): users come about once a minute, so one
-    bucket says little."""
+    """Time constant of a user's recent volume, buckets (five minutes of 10 s): users come about
+    once a minute, so one bucket says little.
+    """
 
     threshold: float = 3.25
-    """Score from which a user's volume counts as anomalous: standard deviations above what the user's past makes likely, on the
-    logarithmic scale. It takes at least two buckets to get there, so 3.25 is rarer than it sounds. Between 3 and 10."""
+    """Score from which a user's volume counts as anomalous: standard deviations above what the
+    user's past makes likely, on the logarithmic scale. It takes at least two buckets to get there,
+    so 3.25 is rarer than it sounds. Between 3 and 10.
+    """
 
     newcomer_threshold: float = 4.5
-    """The same for a user without enough past of their own, of whom the application's users say what is likely. Higher, since some
-    users are heavy from the first day. Between 3 and 20."""
+    """The same for a user without enough past of their own, of whom the application's users say
+    what is likely. Higher, since some users are heavy from the first day. Between 3 and 20.
+    """
 
     crowd_threshold: float = 1.5
-    """A user with a past must also be so many standard deviations above the usual volume of the application's users: who
-    grows from little to the ordinary is no news. Between 1 and 10."""
+    """A user with a past must also be so many standard deviations above the usual volume of the
+    application's users: who grows from little to the ordinary is no news. Between 1 and 10.
+    """
 
     least_ratio: float = 5.0
     """The smallest ratio of recent to usual volume worth telling, however sure it is."""
@@ -211,11 +249,15 @@ class Profile:
     """A user who stays anomalous is told again after so many buckets (two minutes of 10 s)."""
 
     give_in_buckets: int | None = 360
-    """A user whom findings have been about for so many buckets (an hour of 10 s) is taken as they now are: that is told once, and learning
-    begins again. The signal ends when the user takes clearly less. None means never."""
+    """A user whom findings have been about for so many buckets (an hour of 10 s) is taken as they
+    now are: that is told once, and learning begins again. The signal ends when the user takes
+    clearly less. None means never.
+    """
 
     level_memory_buckets: int = 60_480
-    """So many buckets after a user was taken as they are (a week of 10 s), that is what is usual for the user, and the signal ends."""
+    """So many buckets after a user was taken as they are (a week of 10 s), that is what is usual
+    for the user, and the signal ends.
+    """
 
     def __post_init__(self) -> None:
         _between("window_buckets", self.window_buckets, 1, 1000)
@@ -245,21 +287,27 @@ class DetectionSettings:
     """How users are judged."""
 
     rule_quiet_buckets: int = 18
-    """A broken rule counts as kept again when its series had events with the rule's metric over so many buckets (three minutes of 10 s), and none of
-    them broke it."""
+    """A broken rule counts as kept again when its series had events with the rule's metric over so
+    many buckets (three minutes of 10 s), and none of them broke it.
+    """
 
     no_data_buckets: int = 18
-    """After so many buckets without an event (three minutes of 10 s) of something that is wrong, or without one that has the metric of a broken rule,
-    it is told that no data comes of it. That ends nothing."""
+    """After so many buckets without an event (three minutes of 10 s) of something that is wrong, or
+    without one that has the metric of a broken rule, it is told that no data comes of it. That ends
+    nothing.
+    """
 
     give_up_buckets: int = 25_920
-    """A subject with something wrong is forgotten after so many buckets without an event (three days of 10 s), or after
-    `lanes.subject_expiry_s` if that is longer. What was wrong is then given up, which is not the same as being over."""
+    """A subject with something wrong is forgotten after so many buckets without an event (three
+    days of 10 s), or after `lanes.subject_expiry_s` if that is longer. What was wrong is then given
+    up, which is not the same as being over.
+    """
 
     def __post_init__(self) -> None:
         if len(self.rules) > MOST_RULES:
             raise SettingsError(
-                "rules", f"{len(self.rules)} rules are more than the {MOST_RULES} that a version may have"
+                "rules",
+                f"{len(self.rules)} rules are more than the {MOST_RULES} that a version may have",
             )
         _between("rule_quiet_buckets", self.rule_quiet_buckets, 1, 100_000)
         # An idle lane closes no more than 60.

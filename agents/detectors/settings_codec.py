@@ -18,23 +18,30 @@ PACKAGED: Final = "0"
 
 
 def to_json(settings: DetectionSettings) -> str:
-    """Canonical text: every field, keys sorted, no spaces, numbers as the shortest text that reads back the same."""
+    """Canonical text: every field, keys sorted, no spaces, numbers as the shortest text that reads
+    back the same.
+    """
     # Python lets 3 stand where 3.0 is meant; reading back makes them one.
     same = from_json(json.dumps(asdict(settings), allow_nan=False))
-    return json.dumps(asdict(same), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        asdict(same), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def from_json(text: str) -> DetectionSettings:
     """Reads settings; a field that is left out has its default.
 
     Raises:
-        SettingsError: not JSON (`field` is then empty), an unknown, missing or repeated field, a value of the wrong type or out of
+        SettingsError: not JSON (`field` is then empty), an unknown, missing or repeated field, a
+        value of the wrong type or out of
             range. `field` is the path of what is wrong, as in `rules[2].threshold`.
     """
     try:
         value: Json = json.loads(text, object_pairs_hook=_object, parse_int=_whole)
     except json.JSONDecodeError as error:
-        raise SettingsError("", f"not JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
+        raise SettingsError(
+            "", f"not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+        ) from None
     except RecursionError:
         raise SettingsError("", "not settings: nested too deeply") from None
     return _record(DetectionSettings, value, "")
@@ -61,7 +68,9 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     made = dict(pairs)
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
-        raise SettingsError(next(name for name in names if names.count(name) > 1), "stands there twice")
+        raise SettingsError(
+            next(name for name in names if names.count(name) > 1), "stands there twice"
+        )
     return made
 
 
@@ -73,7 +82,9 @@ def _record(kind: type[_Made], value: Json, path: str) -> _Made:
     known = {field.name: field for field in fields(kind)}
     for name in value:
         if name not in known:
-            raise SettingsError(_below(path, name), f"there is no such field; there are {', '.join(known)}")
+            raise SettingsError(
+                _below(path, name), f"there is no such field; there are {', '.join(known)}"
+            )
     for name, field in known.items():
         if name not in value and field.default is MISSING and field.default_factory is MISSING:
             raise SettingsError(_below(path, name), "is missing")
@@ -89,7 +100,9 @@ def _value(kind: object, value: Json, path: str) -> object:
     if typing.get_origin(kind) is tuple:
         if not isinstance(value, list):
             raise SettingsError(path, f"expected a list, found {_shown(value)}")
-        return tuple(_value(arguments[0], item, f"{path}[{index}]") for index, item in enumerate(value))
+        return tuple(
+            _value(arguments[0], item, f"{path}[{index}]") for index, item in enumerate(value)
+        )
     if isinstance(kind, types.UnionType):
         return None if value is None else _value(arguments[0], value, path)
     assert isinstance(kind, type)

@@ -15,7 +15,9 @@ BATCH_DOCUMENTS: Final = 4_000
 """Documents and bad records after which a batch is closed; a block is never cut."""
 
 _STRETCH: Final = 100
-"""Records that are decoded in one go, a few milliseconds: requests that are ready meanwhile do not wait longer."""
+"""Records that are decoded in one go, a few milliseconds: requests that are ready meanwhile do not
+wait longer.
+"""
 
 _PRIVATE: Final = ("prompt_text", "response_text")
 """Never stored: nobody has masked them here."""
@@ -78,12 +80,13 @@ class Batch:
         latest: Sequence[int] | None = None,
         oldest: int | None = None,
     ) -> Iterator[None]:
-        """Adds the records that are `chosen` (None: all), in order; `kind` is what their topic holds. `latest`, µs, is for each the time after which
-        it is not stored, `oldest` the one before which none is. Yields now and then, so that something else may be done between; to be gone
-        through to its end.
+        """Adds the records that are `chosen` (None: all), in order; `kind` is what their topic
+        holds. `latest`, µs, is for each the time after which it is not stored, `oldest` the one
+        before which none is. Yields now and then, so that something else may be done between; to be
+        gone through to its end.
 
-        Records without a value are ticks and watermarks: they are passed over. So are bad events and those of a clock that is
-        ahead, which `detect` sends to dead-letters.
+        Records without a value are ticks and watermarks: they are passed over. So are bad events
+        and those of a clock that is ahead, which `detect` sends to dead-letters.
         """
         return _take(self, records, kind, chosen, latest, oldest)
 
@@ -120,11 +123,15 @@ def _take(
         batch.documents.append(without_texts(made) if kind is Kind.EVENT else made)
         batch.origins.append(Origin(records, index))
     if kind is not Kind.EVENT:
-        batch.bad += [(Origin(records, index), record.fault) for index, record in records.broken.items()]
+        batch.bad += [
+            (Origin(records, index), record.fault) for index, record in records.broken.items()
+        ]
     batch.records += len(records.values)
     batch.positions[records.topic, records.partition] = records.next_offset
 
 
 def without_texts(made: Document) -> Document:
     """An event as it may be stored: without what people wrote."""
-    return replace(made, body={name: value for name, value in made.body.items() if name not in _PRIVATE})
+    return replace(
+        made, body={name: value for name, value in made.body.items() if name not in _PRIVATE}
+    )

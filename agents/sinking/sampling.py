@@ -1,4 +1,6 @@
-"""Which events are stored when not all are: a share of them by their place in the log, and those that an anomaly cites."""
+"""Which events are stored when not all are: a share of them by their place in the log, and those
+that an anomaly cites.
+"""
 
 import re
 from collections.abc import Generator, Sequence
@@ -20,13 +22,17 @@ _LONGEST: Final = 10_000
 
 
 def sampled(partition: int, offsets: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.bool_]:
-    """Which records of a partition belong to the sample; shape (n,). The same for the same place, whenever it is asked.
+    """Which records of a partition belong to the sample; shape (n,). The same for the same place,
+    whenever it is asked.
 
-    The offset's bits are mixed by splitmix64's finaliser (Steele, Lea, Flood 2014), so that no pattern of the producers' meets one of ours.
+    The offset's bits are mixed by splitmix64's finaliser (Steele, Lea, Flood 2014), so that no
+    pattern of the producers' meets one of ours.
     """
     if share >= 1:
         return np.ones(len(offsets), np.bool_)
-    mixed = offsets.astype(np.uint64) + np.uint64((partition + 1) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
+    mixed = offsets.astype(np.uint64) + np.uint64(
+        (partition + 1) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
+    )
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
@@ -61,11 +67,15 @@ class Cited:
     record: LoggedEvent
 
 
-def cited(documents: Sequence[Document], within: int) -> Generator[Reread, Sequence[LoggedEvent], list[Cited]]:
-    """The events that the anomalies among the documents cite, as far as they are among the `within` records before each (or, of those
-    that near records completed, before the first of them). Each once.
+def cited(
+    documents: Sequence[Document], within: int
+) -> Generator[Reread, Sequence[LoggedEvent], list[Cited]]:
+    """The events that the anomalies among the documents cite, as far as they are among the `within`
+    records before each (or, of those that near records completed, before the first of them). Each
+    once.
 
-    Yields what is to be read again, and is sent what the log still has of it, but for records without a value.
+    Yields what is to be read again, and is sent what the log still has of it, but for records
+    without a value.
     """
     found: list[Cited] = []
     for stretch in _wanted(documents):
@@ -83,7 +93,9 @@ def cited(documents: Sequence[Document], within: int) -> Generator[Reread, Seque
 
 @dataclass(slots=True)
 class _Stretch:
-    """Anomalies that near records of a partition completed, looked back from together: a log is opened once for many."""
+    """Anomalies that near records of a partition completed, looked back from together: a log is
+    opened once for many.
+    """
 
     partition: int
     first: int

@@ -1,4 +1,6 @@
-"""The stage `alert`: incidents in, messages out, every decision on `notifications` before the message is on its way."""
+"""The stage `alert`: incidents in, messages out, every decision on `notifications` before the
+message is on its way.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -60,14 +62,21 @@ class Surroundings:
 
 
 class AlertLane:
-    """One partition of incidents (streams.lane.program: `LaneProgram`). It lives in wall-clock time: `now` is asked once per step.
+    """One partition of incidents (streams.lane.program: `LaneProgram`). It lives in wall-clock
+    time: `now` is asked once per step.
 
-    Commands that the worker has read are obeyed before each block and at each wake, once for each lane: which ones were is in the lane's state.
+    Commands that the worker has read are obeyed before each block and at each wake, once for each
+    lane: which ones were is in the lane's state.
     """
 
     def __init__(self, partition: int, shared: Surroundings) -> None:
         self.partition = partition
-        self._shared, self._names, self._now, self._begin = shared, shared.names, shared.now, shared.begin
+        self._shared, self._names, self._now, self._begin = (
+            shared,
+            shared.names,
+            shared.now,
+            shared.begin,
+        )
         self._alerter = Alerter(shared.settings, partition, shared.pages)
         self.wants_ticks = False
         self.last_append: int | None = None
@@ -129,10 +138,14 @@ class AlertLane:
         self._decided(self._alerter.on_wake(now), step)
         return step
 
-    def ended(self, notification_id: str, outcome: Outcome, status: int | None, attempt: int) -> Step:
+    def ended(
+        self, notification_id: str, outcome: Outcome, status: int | None, attempt: int
+    ) -> Step:
         """Notes the fate of a delivery."""
         step = Step()
-        decisions = self._alerter.on_outcome(notification_id, outcome, status=status, attempt=attempt, now=self._now())
+        decisions = self._alerter.on_outcome(
+            notification_id, outcome, status=status, attempt=attempt, now=self._now()
+        )
         self._decided(decisions, step)
         return step
 
@@ -142,16 +155,25 @@ class AlertLane:
                 # Offsets only grow, and all that there was at the start has been read.
                 _log.error("commands.made_anew", lane=self.partition, partition=partition, end=end)
                 self._alerter.commands_made_anew(partition)
-            for record in self._shared.commands.since(partition, self._alerter.commands_from(partition)):
+            for record in self._shared.commands.since(
+                partition, self._alerter.commands_from(partition)
+            ):
                 if record.command is not None:
-                    asked = Asked(record.command, partition, record.offset, self._answers(record.command, partition))
+                    asked = Asked(
+                        record.command,
+                        partition,
+                        record.offset,
+                        self._answers(record.command, partition),
+                    )
                     self._decided(self._alerter.on_command(asked, now), step)
                 elif self._alerter.passed(partition, record.offset) and partition == self.partition:
                     assert record.fault is not None
                     self._bury(step, record, self._names.commands, partition, record.fault)
 
     def _answers(self, command: Command, partition: int) -> bool:
-        """Each command is answered by one lane: an acknowledgement by the one that has the incident."""
+        """Each command is answered by one lane: an acknowledgement by the one that has the
+        incident.
+        """
         if command.kind is not CommandKind.ACKNOWLEDGE:
             return partition == self.partition
         key = f"{command.tenant}/{command.target}".encode()
@@ -184,7 +206,9 @@ class AlertLane:
                 step.with_state.append((self._names.notifications, key, [note.to_bytes()]))
             if (audit := decision.audit) is not None:
                 # Who asked is waiting for the answer.
-                step.with_state.append((self._names.audit, audit.tenant.encode(), [audit.to_bytes()]))
+                step.with_state.append(
+                    (self._names.audit, audit.tenant.encode(), [audit.to_bytes()])
+                )
                 step.flush = True
         deliveries = [decision.delivery for decision in decisions if decision.delivery is not None]
         if deliveries:

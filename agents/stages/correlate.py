@@ -32,7 +32,11 @@ class CorrelateLane:
     """One partition of anomalies (streams.lane.program: `LaneProgram`)."""
 
     def __init__(
-        self, partition: int, settings: CorrelationSettings, names: TopicNames, control_key: Secret = NO_KEY
+        self,
+        partition: int,
+        settings: CorrelationSettings,
+        names: TopicNames,
+        control_key: Secret = NO_KEY,
     ) -> None:
         self._names, self._partition, self._key = names, partition, control_key
         self._correlator = Correlator(settings, partition)
@@ -73,7 +77,9 @@ class CorrelateLane:
                 continue
             step.events += 1
             step.now += [
-                Outgoing(self._names.incidents, f"{made.tenant}/{made.id}".encode(), made.to_bytes())
+                Outgoing(
+                    self._names.incidents, f"{made.tenant}/{made.id}".encode(), made.to_bytes()
+                )
                 for made in incidents
             ]
         metrics.CAME_BEFORE.labels(self._partition).inc(sources.came_before - came_before)
@@ -81,7 +87,9 @@ class CorrelateLane:
         return step
 
     def samples(self, most: int) -> Iterator[Sample]:
-        """How many incidents are open; of more than `most` groups the largest, and the others together (streams.samples: `Observed`)."""
+        """How many incidents are open; of more than `most` groups the largest, and the others
+        together (streams.samples: `Observed`).
+        """
         groups = self._correlator.open_groups().most_common()
         for group, count in groups[:most]:
             yield Sample("sentinel_open_incidents", group, count)
@@ -106,33 +114,45 @@ class CorrelateLane:
         mark = header(record.headers, WATERMARK)
         if mark is not None:
             lane, offset, time = _numbers(mark)
-            return self._correlator.on_watermark(lane, offset, time, offset=record.offset, append_time=append_time)
+            return self._correlator.on_watermark(
+                lane, offset, time, offset=record.offset, append_time=append_time
+            )
         command = lane_command(block.topic, self._key, record)
         if command is not None:
             return self._obey(command, record, block, step)
         if header(record.headers, TICK) is None:
             raise BadRecord("no value")
-        return self._correlator.on_tick(offset=record.offset, append_time=append_time, passed=passed(record.headers))
+        return self._correlator.on_tick(
+            offset=record.offset, append_time=append_time, passed=passed(record.headers)
+        )
 
     def _obey(self, command: Command, record: Any, block: Block, step: Step) -> list[Incident]:
-        """Carries out what a person asks for, and tells what came of it, as of the time at which the broker took it."""
+        """Carries out what a person asks for, and tells what came of it, as of the time at which
+        the broker took it.
+        """
         if command.kind is not CommandKind.CLOSE:
             raise BadRecord(f"command {command.kind} in a lane")
         now = record.timestamp * 1000
-        incidents, outcome, detail = self._correlator.on_close(command, offset=record.offset, append_time=now)
+        incidents, outcome, detail = self._correlator.on_close(
+            command, offset=record.offset, append_time=now
+        )
         asked = Asked(command, block.partition, record.offset, is_answered_here=True)
         answer = audit(asked, outcome, detail, now)
         step.now.append(Outgoing(self._names.audit, answer.tenant.encode(), answer.to_bytes()))
         return incidents
 
 
-def correlate_stage(names: TopicNames, settings: CorrelationSettings, control_key: Secret = NO_KEY) -> Stage:
+def correlate_stage(
+    names: TopicNames, settings: CorrelationSettings, control_key: Secret = NO_KEY
+) -> Stage:
     """Makes the stage. Commands count that `control_key` signed; without one, none does."""
 
     def new_lane(partition: int) -> LaneProgram:
         return CorrelateLane(partition, settings, names, control_key)
 
-    return Stage("correlate", names.anomalies, names.state("correlate"), f"{names.prefix}correlate", new_lane)
+    return Stage(
+        "correlate", names.anomalies, names.state("correlate"), f"{names.prefix}correlate", new_lane
+    )
 
 
 def _numbers(mark: bytes) -> tuple[int, int, int]:

@@ -1,4 +1,6 @@
-"""Carries alert's messages to their receivers, beside the lanes: a slow receiver holds up nobody else."""
+"""Carries alert's messages to their receivers, beside the lanes: a slow receiver holds up nobody
+else.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,13 +23,17 @@ from streams.lane.outgoing import Step
 _log = structlog.get_logger("sentinel.alert")
 
 _LOOK_EVERY_S: Final = 0.2
-"""How often it is looked at least which lanes are here and whether commands came: a few comparisons for each lane."""
+"""How often it is looked at least which lanes are here and whether commands came: a few comparisons
+for each lane.
+"""
 _AT_ONCE: Final = 64
 """Deliveries to one receiver under way at a time; those that wait for another attempt do not count."""
 
 
 class Courier:
-    """The one retry loop of deliveries. It holds no state that must survive: what is pending is in the lanes."""
+    """The one retry loop of deliveries. It holds no state that must survive: what is pending is in
+    the lanes.
+    """
 
     def __init__(self, receivers: Mapping[str, Receiver], retry: RetrySettings, now: Now) -> None:
         self._receivers, self._retry, self._now = receivers, retry, now
@@ -75,7 +81,8 @@ class Courier:
                 if lane in self._waking:
                     continue
                 if lane.is_due():
-                    # Apart: a lane that waits for an acknowledgement of the broker holds up no other.
+                    # Apart: a lane that waits for an acknowledgement of the broker holds up no
+                    # other.
                     self._waking.add(lane)
                     group.create_task(self._wake(lanes, lane))
                 elif (wake := lane.next_wake()) is not None:
@@ -88,7 +95,9 @@ class Courier:
         finally:
             self._waking.discard(lane)
 
-    async def _carry(self, lanes: LaneSet, lane: AlertLane, delivery: Delivery, slots: asyncio.Semaphore) -> None:
+    async def _carry(
+        self, lanes: LaneSet, lane: AlertLane, delivery: Delivery, slots: asyncio.Semaphore
+    ) -> None:
         try:
             await self._try_until_known(lanes, lane, delivery, slots)
         finally:
@@ -124,15 +133,21 @@ class Courier:
                     detail=verdict.detail,
                 )
             await lanes.act(
-                lane.partition, partial(_end, delivery=delivery, outcome=verdict, status=status, attempt=attempt), lane
+                lane.partition,
+                partial(_end, delivery=delivery, outcome=verdict, status=status, attempt=attempt),
+                lane,
             )
             return
 
-    async def _attempt(self, delivery: Delivery, attempt: int) -> tuple[int | None, Outcome | RetryAt]:
+    async def _attempt(
+        self, delivery: Delivery, attempt: int
+    ) -> tuple[int | None, Outcome | RetryAt]:
         receiver = self._receivers.get(delivery.receiver)
         if receiver is None:
             return None, GiveUp(Attempt.GONE, "the receiver is no longer configured")
-        answer = await receiver.deliver(delivery.notification_id, delivery.body.encode(), self._now(), delivery.thread)
+        answer = await receiver.deliver(
+            delivery.notification_id, delivery.body.encode(), self._now(), delivery.thread
+        )
         verdict = after_attempt(
             answer,
             notification_id=delivery.notification_id,
@@ -144,7 +159,9 @@ class Courier:
         return answer.status, verdict
 
 
-def _end(lane: AlertLane, *, delivery: Delivery, outcome: Outcome, status: int | None, attempt: int) -> Step:
+def _end(
+    lane: AlertLane, *, delivery: Delivery, outcome: Outcome, status: int | None, attempt: int
+) -> Step:
     return lane.ended(delivery.notification_id, outcome, status, attempt)
 
 

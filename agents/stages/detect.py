@@ -28,15 +28,18 @@ class Policies:
     _made: dict[str, Policy] = field(default_factory=dict)
 
     def __call__(self, version: str) -> Policy:
-        """Raises Refused when the version is not known: a block's lane waits for it before it asks, a restored lane cannot."""
+        """Raises Refused when the version is not known: a block's lane waits for it before it asks,
+        a restored lane cannot.
+        """
         made = self._made.get(version)
         if made is None:
             try:
                 body = self.log.body(version)
             except KeyError:
                 raise Refused(
-                    f"detection settings {version} are in effect in a lane, but not on the settings topic, or not signed with this key; "
-                    "give the worker.control_key that signed them, or publish them again"
+                    f"detection settings {version} are in effect in a lane, but not on the settings"
+                    " topic, or not signed with this key; give the worker.control_key that signed"
+                    " them, or publish them again"
                 ) from None
             made = self._made[version] = policy_of(version, from_json(body))
         return made
@@ -46,19 +49,32 @@ def detect_stage(
     names: TopicNames, limits: Lanes, log: SettingsLog, control_key: Secret, note: CrashNote | None
 ) -> Stage:
     """Makes the stage; its lanes share the decoder and the policies."""
-    intake = Intake("detect", names, limits, packaged_decoder(limits.max_record_bytes), control_key, log.skipped, note)
+    intake = Intake(
+        "detect",
+        names,
+        limits,
+        packaged_decoder(limits.max_record_bytes),
+        control_key,
+        log.skipped,
+        note,
+    )
     policies = Policies(log)
-    # Hashes never leave the process; a producer who could guess the seed could make two names share a row.
+    # Hashes never leave the process; a producer who could guess the seed could make two names share
+    # a row.
     seed = int.from_bytes(os.urandom(4), "little")
 
     def new_lane(partition: int) -> LaneProgram:
         return DetectLane(partition, limits, names, intake, policies, seed)
 
     reading = Reading(telling=_telling(names, note), is_deadly=log.is_deadly)
-    return Stage("detect", names.telemetry, names.state("detect"), f"{names.prefix}detect", new_lane, reading)
+    return Stage(
+        "detect", names.telemetry, names.state("detect"), f"{names.prefix}detect", new_lane, reading
+    )
 
 
-def _telling(names: TopicNames, note: CrashNote | None) -> Callable[[str, int, int, int], AbstractContextManager[None]]:
+def _telling(
+    names: TopicNames, note: CrashNote | None
+) -> Callable[[str, int, int, int], AbstractContextManager[None]]:
     """Notes which batch of telemetry is decompressed and cut."""
 
     def telling(topic: str, partition: int, start: int, end: int) -> AbstractContextManager[None]:

@@ -1,4 +1,6 @@
-"""A call that comes as long as all is well: who waits for it notices when nothing is well enough to say so."""
+"""A call that comes as long as all is well: who waits for it notices when nothing is well enough to
+say so.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -35,7 +37,9 @@ class Pulse(Protocol):
 
 
 class Heartbeat:
-    """Calls a receiver every `every_s` seconds while alert's lanes move, or have nothing before them."""
+    """Calls a receiver every `every_s` seconds while alert's lanes move, or have nothing before
+    them.
+    """
 
     def __init__(
         self,

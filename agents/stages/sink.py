@@ -1,7 +1,8 @@
 """The stage `sink`: what the other stages say, into a store.
 
-It keeps no state, so it is a plain group of consumers: a position is committed when the store has acknowledged what lies before it, and what is read
-twice is stored once, since every document has an id of its own (docs/decisions/0007).
+It keeps no state, so it is a plain group of consumers: a position is committed when the store has
+acknowledged what lies before it, and what is read twice is stored once, since every document has an
+id of its own (docs/decisions/0007).
 """
 
 import asyncio
@@ -39,13 +40,17 @@ NAME: Final = "sink"
 _FETCH_WAIT_MS: Final = 500
 _BUSY_WAIT_MS: Final = 20
 _FETCH_BYTES: Final = 524_288
-"""Of one partition at once: four topics of many partitions are held in memory twice, fetched and decoded."""
+"""Of one partition at once: four topics of many partitions are held in memory twice, fetched and
+decoded.
+"""
 _MOST_FETCH_BYTES: Final = 4_194_304
 _METADATA_AGE_MS: Final = 5_000
 _MOST_POLL_MS: Final = 900_000
 _SAY_EVERY_S: Final = 60.0
 _LAST_WRITE_S: Final = 5.0
-"""How long a worker that is told to end waits for the write under way; what is not done then is done again by another."""
+"""How long a worker that is told to end waits for the write under way; what is not done then is
+done again by another.
+"""
 
 
 class LooksBack(Protocol):
@@ -92,7 +97,9 @@ def kinds_of(names: TopicNames, settings: SinkSettings) -> dict[str, Kind]:
 
 
 class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Reads, stores, commits. One batch is stored while the next one is read; further it does not read ahead."""
+    """Reads, stores, commits. One batch is stored while the next one is read; further it does not
+    read ahead.
+    """
 
     def __init__(
         self,
@@ -107,7 +114,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         oldest: Callable[[Kind], int | None] = lambda _: None,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
-        """`oldest` tells of a kind the time, µs, before which documents are forgotten as soon as they are stored; None where none is."""
+        """`oldest` tells of a kind the time, µs, before which documents are forgotten as soon as
+        they are stored; None where none is.
+        """
         self._store, self._sender, self._log, self._settings = store, sender, log, settings
         self._names = TopicNames(broker.topic_prefix)
         self._kinds = kinds_of(self._names, settings)
@@ -128,11 +137,15 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         """Whether the group has told what is read here."""
 
     def behind(self) -> dict[int, int]:
-        """None: whoever waits for the store is not helped by a new start; the store's own deadline ends that."""
+        """None: whoever waits for the store is not helped by a new start; the store's own deadline
+        ends that.
+        """
         return {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until told to stop; then the write under way is waited for a little. Raises what broker and store raise."""
+        """Until told to stop; then the write under way is waited for a little. Raises what broker
+        and store raise.
+        """
         fetch_parsing.install(Reading(self._max_batch_bytes))
         connections.install()
         _begin_counting(self._kinds.values())
@@ -142,7 +155,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             group_id=f"{self._names.prefix}{NAME}",
             group_instance_id=self._broker.group_instance_id,
             enable_auto_commit=False,
-            # So that a topic that was deleted and made again is read again soon; by default it takes five minutes.
+            # So that a topic that was deleted and made again is read again soon; by default it
+            # takes five minutes.
             metadata_max_age_ms=_METADATA_AGE_MS,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
@@ -151,7 +165,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=int(self._broker.heartbeat_interval_s * 1000),
             fetch_max_bytes=_MOST_FETCH_BYTES,
             max_partition_fetch_bytes=_FETCH_BYTES,
-            # While the store takes its time nothing is asked for; how long that may be, the store's own deadline says.
+            # While the store takes its time nothing is asked for; how long that may be, the store's
+            # own deadline says.
             max_poll_interval_ms=_MOST_POLL_MS,
         )
         consumer.subscribe(sorted(self._kinds), listener=self)
@@ -161,19 +176,28 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         finally:
             self.ready = False
             self._consumer = None
-            # Nothing is lost with a group that is not told: a broker that is away must not hold up the end, nor change its status.
+            # Nothing is lost with a group that is not told: a broker that is away must not hold up
+            # the end, nor change its status.
             await bounded(consumer.stop(), _LAST_WRITE_S)
 
     def check(self) -> None:
-        """Raises what a commit, or the client's own tasks failed with: with a dead one it would wait for ever, alive."""
-        if self._committing is not None and self._committing.done() and not self._committing.cancelled():
+        """Raises what a commit, or the client's own tasks failed with: with a dead one it would
+        wait for ever, alive.
+        """
+        if (
+            self._committing is not None
+            and self._committing.done()
+            and not self._committing.cancelled()
+        ):
             self._committing.result()
         consumer = self._consumer
         if consumer is not None:
             check_fetching(consumer)
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        """The group has told. What was committed in a topic that is another one now says nothing: that is read from its begin."""
+        """The group has told. What was committed in a topic that is another one now says nothing:
+        that is read from its begin.
+        """
         consumer = self._consumer
         if consumer is not None and assigned:
             # Its own `committed` keeps the offset alone.
@@ -182,14 +206,24 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
                 if found.metadata and found.metadata != (self._ids.get(tp.topic) or found.metadata):
                     await consumer.seek_to_beginning(tp)
                     metrics.TOPICS_MADE_AGAIN.labels(NAME, tp.topic).inc()
-                    _log.error("sink.topic_made_again", topic=tp.topic, partition=tp.partition, committed=found.offset)
+                    _log.error(
+                        "sink.topic_made_again",
+                        topic=tp.topic,
+                        partition=tp.partition,
+                        committed=found.offset,
+                    )
         self.ready = True
 
     async def look_at_topics(self) -> None:
-        """Raises Displaced when a topic was deleted and made again since the start: the next start reads it from its begin."""
+        """Raises Displaced when a topic was deleted and made again since the start: the next start
+        reads it from its begin.
+        """
         for topic, id in (await self._topics.look()).items() if self.ready else ():
             if id is not None and id != (self._ids.get(topic) or id):
-                raise Displaced(f"topic {topic} was deleted and made again; starting again to read it from its begin")
+                raise Displaced(
+                    f"topic {topic} was deleted and made again; starting again to read it from its"
+                    " begin"
+                )
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Nothing to hand over: what was not committed is read again by the heir, and stored once."""
@@ -198,8 +232,10 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             metrics.forget_sink_lag(tp.topic, tp.partition)
 
     async def tell_lag(self) -> None:
-        """Sets how far behind the logs' ends is what was committed; asked of the broker, since nothing is fetched while the store takes nothing.
-        And tells of open transactions that hold back what is read."""
+        """Sets how far behind the logs' ends is what was committed; asked of the broker, since
+        nothing is fetched while the store takes nothing. And tells of open transactions that hold
+        back what is read.
+        """
         consumer = self._consumer
         if consumer is None or not self.ready:
             return
@@ -214,21 +250,28 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         except KafkaError as fault:
             if not (is_temporary(fault) or isinstance(fault, IllegalStateError)):
                 raise
-            # Asked again in a moment; what a broker that is away means for the sink, its own requests tell.
+            # Asked again in a moment; what a broker that is away means for the sink, its own
+            # requests tell.
             _log.info("sink.lag_unknown", reason=str(fault))
             return
         metrics.SINK_ASKED.set_to_current_time()
         for tp in owned & self._committed.keys() & consumer.assignment():
-            metrics.SINK_LAG.labels(tp.topic, tp.partition).set(max(ends[tp] - self._committed[tp], 0))
+            metrics.SINK_LAG.labels(tp.topic, tp.partition).set(
+                max(ends[tp] - self._committed[tp], 0)
+            )
 
     async def _until(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
-        """What comes while a batch is stored makes up the next one: a lone document waits for nothing, and a backlog goes in large batches."""
+        """What comes while a batch is stored makes up the next one: a lone document waits for
+        nothing, and a backlog goes in large batches.
+        """
         writing: asyncio.Task[None] | None = None
         batch = Batch()
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
-                fetched = await consumer.getmany(timeout_ms=_FETCH_WAIT_MS if writing is None else _BUSY_WAIT_MS)
+                fetched = await consumer.getmany(
+                    timeout_ms=_FETCH_WAIT_MS if writing is None else _BUSY_WAIT_MS
+                )
                 self.moves += 1
                 for block in (block for each in fetched.values() for block in each):
                     for _ in self._take(batch, block):
@@ -242,7 +285,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
                 if not fetched and writing is not None:
                     if not await _over(writing, stopping):
                         return
-                    writing = await self._after(writing, consumer, batch) if batch.positions else None
+                    writing = (
+                        await self._after(writing, consumer, batch) if batch.positions else None
+                    )
                     batch = Batch()
         finally:
             stopping.cancel()
@@ -285,7 +330,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self.moves += 1
 
     async def _begin_to_commit(self, consumer: AIOKafkaConsumer) -> None:
-        """Commits what is settled beside the next write: the store does not wait for the broker. Raises what the commit before raised."""
+        """Commits what is settled beside the next write: the store does not wait for the broker.
+        Raises what the commit before raised.
+        """
         if self._committing is not None:
             if not self._committing.done():
                 # It goes on with what was settled meanwhile.
@@ -308,26 +355,42 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             record = found[each.index].record
             place = (self._names.telemetry, record.partition, record.offset)
             reason = f"refused by the store: {each.reason}"
-            letters.append(dead_letter(self._names.dead_letters, record.key, record.value, *place, reason))
+            letters.append(
+                dead_letter(self._names.dead_letters, record.key, record.value, *place, reason)
+            )
         if letters:
             await self._sender.send(letters)
         metrics.SINK_DOCUMENTS.labels(Kind.EVENT, "stored").inc(len(found) - len(refused))
         metrics.SINK_DOCUMENTS.labels(Kind.EVENT, "refused").inc(len(refused))
 
     async def _bury(self, batch: Batch, refused: Sequence[Refused]) -> None:
-        letters = [self._letter(origin, error.reason, error.field, error.schema_id) for origin, error in batch.bad]
+        letters = [
+            self._letter(origin, error.reason, error.field, error.schema_id)
+            for origin, error in batch.bad
+        ]
         for each in refused:
             given = batch.documents[each.index]
             _log.error("sink.refused", kind=given.kind, document_id=given.id, reason=each.reason)
-            letters.append(self._letter(batch.origins[each.index], f"refused by the store: {each.reason}"))
+            letters.append(
+                self._letter(batch.origins[each.index], f"refused by the store: {each.reason}")
+            )
         if letters:
             await self._sender.send(letters)
 
-    def _letter(self, origin: Origin, reason: str, field: str | None = None, schema_id: int | None = None) -> Outgoing:
+    def _letter(
+        self, origin: Origin, reason: str, field: str | None = None, schema_id: int | None = None
+    ) -> Outgoing:
         (record,) = origin.records.records_at([origin.index])
         place = (origin.records.topic, origin.records.partition, record.offset)
         return dead_letter(
-            self._names.dead_letters, record.key, record.value, *place, reason, field, schema_id, record.marks
+            self._names.dead_letters,
+            record.key,
+            record.value,
+            *place,
+            reason,
+            field,
+            schema_id,
+            record.marks,
         )
 
     def _count(self, batch: Batch, refused: Sequence[Refused]) -> None:
@@ -349,7 +412,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             self._said_expired[kind] = now
             _log.warning("sink.expired", kind=kind, documents=count)
 
-    async def _commit(self, consumer: AIOKafkaConsumer, positions: Mapping[tuple[str, int], int]) -> None:
+    async def _commit(
+        self, consumer: AIOKafkaConsumer, positions: Mapping[tuple[str, int], int]
+    ) -> None:
         owned = consumer.assignment()
         offsets = {TopicPartition(*place): offset for place, offset in positions.items()}
         offsets = {tp: offset for tp, offset in offsets.items() if tp in owned}
@@ -357,14 +422,17 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             if offsets:
                 # With the id of the topic that they count in.
                 marked = {
-                    tp: OffsetAndMetadata(offset, self._ids.get(tp.topic) or "") for tp, offset in offsets.items()
+                    tp: OffsetAndMetadata(offset, self._ids.get(tp.topic) or "")
+                    for tp, offset in offsets.items()
                 }
                 await consumer.commit(marked)
         except (CommitFailedError, IllegalStateError) as lost:
             # A rebalance is under way: others read these again, and nothing is stored twice.
             _log.info("sink.not_committed", reason=str(lost))
             return
-        self._committed |= {tp: offset for tp, offset in offsets.items() if tp in consumer.assignment()}
+        self._committed |= {
+            tp: offset for tp, offset in offsets.items() if tp in consumer.assignment()
+        }
 
 
 async def looked_back(log: LooksBack, documents: Sequence[Document], within: int) -> list[Cited]:
@@ -388,7 +456,9 @@ def _begin_counting(kinds: Iterable[Kind]) -> None:
 
 
 async def _over(writing: "asyncio.Task[None]", stopping: "asyncio.Task[bool]") -> bool:
-    """Whether the write under way is over; false when it is to be given up soon. Raises what it raised."""
+    """Whether the write under way is over; false when it is to be given up soon. Raises what it
+    raised.
+    """
     await asyncio.wait({writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if writing.done():
         writing.result()

@@ -25,9 +25,11 @@ _END_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A program that reads lines of JSON, `{"key": …, "event": {…}}`, frames each event by Avro as its own library does, and sends it.
+    """A program that reads lines of JSON, `{"key": …, "event": {…}}`, frames each event by Avro as
+    its own library does, and sends it.
 
-    It says `ready` when it has reached the broker, and then of what is stored `PARTITION OFFSET`, a line each.
+    It says `ready` when it has reached the broker, and then of what is stored `PARTITION OFFSET`, a
+    line each.
     """
 
     name: str
@@ -35,7 +37,9 @@ class Client:
     """How it places a record with a key, as people call it."""
     command: tuple[str, ...]
     needs: Path | None = None
-    """What `make foreign` leaves when it is installed; None means that our own environment has all it takes."""
+    """What `make foreign` leaves when it is installed; None means that our own environment has all
+    it takes.
+    """
 
     def missing(self) -> str | None:
         """What is not installed, with the command that helps; None when nothing is missing."""
@@ -45,10 +49,15 @@ class Client:
 
 
 def _clients() -> tuple[Client, ...]:
-    java, sarama, kafkajs, kafka_python = (INSTALLED / name for name in ("java", "sarama", "kafkajs", "kafka_python"))
+    java, sarama, kafkajs, kafka_python = (
+        INSTALLED / name for name in ("java", "sarama", "kafkajs", "kafka_python")
+    )
     return (
         Client(
-            "java", "murmur2", ("java", "-Xmx512m", "-cp", f"{java}/libs/*:{java}/classes", "Sender"), java / ".built"
+            "java",
+            "murmur2",
+            ("java", "-Xmx512m", "-cp", f"{java}/libs/*:{java}/classes", "Sender"),
+            java / ".built",
         ),
         Client("librdkafka", "CRC-32", (sys.executable, str(PRODUCERS / "librdkafka_sender.py"))),
         Client("sarama", "FNV-1a", (str(sarama / "sender"),), sarama / "sender"),
@@ -123,9 +132,13 @@ class Running:
         try:
             status = self.process.wait(_END_S)
         except subprocess.TimeoutExpired:
-            raise BenchmarkFailed(f"{self.client.name} does not end: {last_words(self.log)}") from None
+            raise BenchmarkFailed(
+                f"{self.client.name} does not end: {last_words(self.log)}"
+            ) from None
         if status != 0:
-            raise BenchmarkFailed(f"{self.client.name} ended with status {status}: {last_words(self.log)}")
+            raise BenchmarkFailed(
+                f"{self.client.name} ended with status {status}: {last_words(self.log)}"
+            )
         self._listener.join()
 
     def drop(self) -> None:

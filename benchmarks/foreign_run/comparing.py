@@ -57,7 +57,9 @@ async def stored(store: StoreSettings, ledger: Ledger) -> Tally:
 
 
 def told(address: str, plan: Plan, ledger: Ledger) -> Tally:
-    """What the API says of every series, bucket by bucket: sums again, of what are rates and means there."""
+    """What the API says of every series, bucket by bucket: sums again, of what are rates and means
+    there.
+    """
     found: dict[Place, Counts] = {}
     series = sorted({place[:3] for place in ledger.counts})
     for tenant, application, model in series:
@@ -83,7 +85,9 @@ def told(address: str, plan: Plan, ledger: Ledger) -> Tally:
 
 
 def misplaced(plan: Plan, reader: Reader) -> Tally:
-    """Every application of which a record is on a lane that is not its own is told of, and no other."""
+    """Every application of which a record is on a lane that is not its own is told of, and no
+    other.
+    """
     wrong: set[Application] = set()
     reported: set[Application] = set()
     for lane in range(PARTITIONS):
@@ -95,9 +99,16 @@ def misplaced(plan: Plan, reader: Reader) -> Tally:
                 here.add((event.tenant, event.application))
         names = sorted(here)
         own = murmur2_partitions(["/".join(name).encode() for name in names], PARTITIONS).tolist()
-        wrong |= {name for name, home in zip(names, own, strict=True) if home != lane and name[0] != CLOSER}
+        wrong |= {
+            name
+            for name, home in zip(names, own, strict=True)
+            if home != lane and name[0] != CLOSER
+        }
         for record in reader.stored(plan.names.anomalies, lane):
-            if record.value is not None and (said := Anomaly.from_bytes(record.value)).metric == MISPLACED_EVENTS:
+            if (
+                record.value is not None
+                and (said := Anomaly.from_bytes(record.value)).metric == MISPLACED_EVENTS
+            ):
                 reported.add((said.tenant, said.application))
     told = ((name, b"") for name in sorted(reported))
     return tallied("applications on other lanes, told", dict.fromkeys(wrong, b""), told, once=True)
@@ -117,7 +128,9 @@ def added(parts: Iterable[tuple[Place, Counts]]) -> dict[Place, Counts]:
 
 
 def _part(aggregate: Mapping[str, Any]) -> tuple[Place, Counts]:
-    tenant, application, model, start, requests, errors, prompt, completion, cost = map(aggregate.__getitem__, _FIELDS)
+    tenant, application, model, start, requests, errors, prompt, completion, cost = map(
+        aggregate.__getitem__, _FIELDS
+    )
     return (tenant, application, model, start), _counts(requests, errors, prompt + completion, cost)
 
 

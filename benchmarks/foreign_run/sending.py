@@ -34,7 +34,9 @@ class Sender(sending.Sender):
     ledger: Ledger = field(default_factory=Ledger)
 
     def run(self) -> sending.Acknowledged:
-        """Sends everything; returns what the clients say is stored. Raises BenchmarkFailed when one does not send all."""
+        """Sends everything; returns what the clients say is stored. Raises BenchmarkFailed when one
+        does not send all.
+        """
         plan = self.plan
         traffic = Traffic(self.clients, plan.events, plan.seed, plan.start, SPAN_US)
         with tempfile.TemporaryDirectory(prefix="sentinel-foreign-") as name, ExitStack() as stack:
@@ -63,7 +65,9 @@ class Sender(sending.Sender):
         schema.write_text(packaged.source(known.name, known.version))
         running = {}
         for name in self.clients:
-            one = Running.started(CLIENTS[name], self.plan.bootstrap, self.plan.names.telemetry, schema, folder)
+            one = Running.started(
+                CLIENTS[name], self.plan.bootstrap, self.plan.names.telemetry, schema, folder
+            )
             stack.callback(one.drop)
             running[name] = one
         for one in running.values():
@@ -86,7 +90,9 @@ class Sender(sending.Sender):
         producer = Producer({**load_config(plan.broker, linger_ms=5), "log_level": 0})
         for lane in range(PARTITIONS):
             producer.produce(
-                plan.names.telemetry, replace(closer, application=f"{CLOSER}-{lane}").to_bytes(), partition=lane
+                plan.names.telemetry,
+                replace(closer, application=f"{CLOSER}-{lane}").to_bytes(),
+                partition=lane,
             )
         if producer.flush(_READY_S):
             raise BenchmarkFailed("the broker did not take the last events")

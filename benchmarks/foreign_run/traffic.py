@@ -36,14 +36,18 @@ Counts = tuple[int, int, int, int]
 class Ledger:
     """Whole numbers of each bucket of each series."""
 
-    buckets: dict[Place, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0, 0, 0]))
+    buckets: dict[Place, list[int]] = field(
+        default_factory=lambda: defaultdict(lambda: [0, 0, 0, 0])
+    )
 
     def write(self, event: TelemetryEvent) -> None:
         """Enters an event that a client will send."""
         start = event.event_time // BUCKET_US * BUCKET_US
         counts = self.buckets[event.tenant, event.application, event.model, start]
         failed = event.status is not Status.SUCCESS
-        for place, number in enumerate((1, failed, event.prompt_tokens + event.completion_tokens, event.cost_nano)):
+        for place, number in enumerate(
+            (1, failed, event.prompt_tokens + event.completion_tokens, event.cost_nano)
+        ):
             counts[place] += int(number)
 
     @property
@@ -59,7 +63,9 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Event time runs evenly from `start` over `span`, both µs. Every other application of a client's own is sent without a key."""
+    """Event time runs evenly from `start` over `span`, both µs. Every other application of a
+    client's own is sent without a key.
+    """
 
     clients: Sequence[str]
     events: int
@@ -68,7 +74,9 @@ class Traffic:
     span: int
 
     def chunks(self, ledger: Ledger) -> Iterator[dict[str, list[bytes]]]:
-        """Lines for each client, a few hundred at a time, in the order of sending; each is entered as it is made."""
+        """Lines for each client, a few hundred at a time, in the order of sending; each is entered
+        as it is made.
+        """
         rng = np.random.default_rng(self.seed)
         own = {name: _population(name, self.seed) for name in self.clients}
         shared = _population(EVERYONE, self.seed)
@@ -77,7 +85,9 @@ class Traffic:
             share = first / self.events
             failing = _FAILING[0] <= share < _FAILING[1]
             times = self.start + (numbers * (self.span / self.events)).astype(np.int64)
-            times -= np.where(rng.random(len(times)) < 0.1, rng.integers(0, _BEHIND_US, len(times)), 0)
+            times -= np.where(
+                rng.random(len(times)) < 0.1, rng.integers(0, _BEHIND_US, len(times)), 0
+            )
             senders = rng.integers(0, len(self.clients), len(times)).tolist()
             everyones = (rng.random(len(times)) < _EVERYONES).tolist()
             lines: dict[str, list[bytes]] = defaultdict(list)
@@ -96,13 +106,17 @@ def line(event: TelemetryEvent) -> bytes:
     """As a client reads it: what is not known is left out, and the client's library fills it in."""
     number = int(event.application.rpartition("-")[2])
     key = None if number % 2 and event.tenant != EVERYONE else f"{event.tenant}/{event.application}"
-    known = {name: value for name, value in asdict(event).items() if value is not None and value != ()}
+    known = {
+        name: value for name, value in asdict(event).items() if value is not None and value != ()
+    }
     return orjson.dumps({"key": key, "event": known}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _population(tenant: str, seed: int) -> list[TelemetryEvent]:
     applications = 2 if tenant == EVERYONE else _APPLICATIONS
-    return ordinary_events(Population(applications, _MODELS, 20 * applications, tenant), seed, count=2_000)
+    return ordinary_events(
+        Population(applications, _MODELS, 20 * applications, tenant), seed, count=2_000
+    )
 
 
 def _made(template: TelemetryEvent, event_id: str, time: int, failing: bool) -> TelemetryEvent:

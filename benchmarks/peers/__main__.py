@@ -1,16 +1,22 @@
-"""Sentinel and other stream processors doing the same work on the same broker: events per CPU second.
+"""Sentinel and other stream processors doing the same work on the same broker: events per CPU
+second.
 
-    python -m benchmarks.peers [--json] [--keys 100,3000,50000] [--runs 3] [--events 3000000] [--engines sentinel,kafka_streams]
+    python -m benchmarks.peers [--json] [--keys 100,3000,50000] [--runs 3] [--events 3000000]
+    [--engines sentinel,kafka_streams]
 
-The work: decode telemetry in Avro as our producers write it, key it by application and model, keep count, sum, sum of squares, maximum, errors and
-cost of ten-second windows of event time in state that outlives the process, and write each window once it is closed. Each run has a fresh Kafka with
-four partitions, filled with one topic that all engines read one after the other (Kafka Streams and Quix Streams read a copy of it that is keyed by
-application and model, which spares them a repartition topic). What every engine wrote is compared with numbers computed beside it, and a difference
-fails the benchmark.
+The work: decode telemetry in Avro as our producers write it, key it by application and model, keep
+count, sum, sum of squares, maximum, errors and cost of ten-second windows of event time in state
+that outlives the process, and write each window once it is closed. Each run has a fresh Kafka with
+four partitions, filled with one topic that all engines read one after the other (Kafka Streams and
+Quix Streams read a copy of it that is keyed by application and model, which spares them a
+repartition topic). What every engine wrote is compared with numbers computed beside it, and a
+difference fails the benchmark.
 
-CPU is user and system time of the engine's process and its children, all threads, from a tenth of its events until it has taken in the last: start-up
-is left out, commits and closes on the way are not. The JVM has done the same work once before, in the same process, so its code is compiled. Slow
-engines are stopped after fewer events of the same topic. The broker's CPU is not in it. Peers are installed by `make peers`.
+CPU is user and system time of the engine's process and its children, all threads, from a tenth of
+its events until it has taken in the last: start-up is left out, commits and closes on the way are
+not. The JVM has done the same work once before, in the same process, so its code is compiled. Slow
+engines are stopped after fewer events of the same topic. The broker's CPU is not in it. Peers are
+installed by `make peers`.
 """
 
 import argparse
@@ -48,7 +54,10 @@ def one_round(engines: Sequence[Engine], keys: int, events: int, screen: Screen)
         for engine in engines:
             taken = runs[engine.name] = run(installation, engine, work, right)
             told = "" if taken.checked is None else f", {taken.checked:,} closed windows right"
-            screen.note(f"{keys:,} keys: {engine.name}: {taken.speed.events_per_cpu_s:,} events per CPU second{told}")
+            screen.note(
+                f"{keys:,} keys: {engine.name}: {taken.speed.events_per_cpu_s:,} events per CPU"
+                f" second{told}"
+            )
         return runs
 
 
@@ -64,10 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for number in range(options.runs):
                 if options.runs > 1:
                     screen.note(f"{keys:,} keys: run {number + 1} of {options.runs}")
-                results.setdefault(keys, []).append(one_round(engines, keys, options.events, screen))
+                results.setdefault(keys, []).append(
+                    one_round(engines, keys, options.events, screen)
+                )
     except BenchmarkFailed as why:
         sys.exit(f"benchmarks.peers: {why}")
-    screen.results(described, [sheet(results, engines, options.events)], whole(results, engines, options.events))
+    screen.results(
+        described,
+        [sheet(results, engines, options.events)],
+        whole(results, engines, options.events),
+    )
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -75,20 +90,32 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.peers",
         description=(__doc__ or "").splitlines()[0],
-        epilog="example: python -m benchmarks.peers --keys 100 --runs 1 --engines sentinel,kafka_streams   (install the peers with `make peers`)",
+        epilog=(
+            "example: python -m benchmarks.peers --keys 100 --runs 1 --engines"
+            " sentinel,kafka_streams   (install the peers with `make peers`)"
+        ),
     )
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     parser.add_argument(
-        "--keys", type=_keys, default=[100, 3000, 50_000], help="numbers of keys, comma-separated (100,3000,50000)"
+        "--keys",
+        type=_keys,
+        default=[100, 3000, 50_000],
+        help="numbers of keys, comma-separated (100,3000,50000)",
     )
     parser.add_argument(
-        "--runs", type=_positive, default=3, help="runs of everything; the median is told, and the spread (3)"
+        "--runs",
+        type=_positive,
+        default=3,
+        help="runs of everything; the median is told, and the spread (3)",
     )
     parser.add_argument(
         "--events",
         type=_events,
         default=3_000_000,
-        help="events of the topic (3,000,000); quix, bytewax and faust stop after 600,000, 400,000 and 360,000",
+        help=(
+            "events of the topic (3,000,000); quix, bytewax and faust stop after 600,000, 400,000"
+            " and 360,000"
+        ),
     )
     parser.add_argument("--engines", default=names, help=f"which, comma-separated ({names})")
     return parser.parse_args(arguments)

@@ -19,18 +19,26 @@ class Engine:
 
     name: str
     command: tuple[str, ...] = ()
-    """{STATE} in it is a folder for its state. Empty for Sentinel, whose worker is started as in service."""
+    """{STATE} in it is a folder for its state. Empty for Sentinel, whose worker is started as in
+    service.
+    """
     prepare: tuple[str, ...] = ()
     """Run to its end before the first start."""
     reads_keyed: bool = False
-    """Whether it reads the copy whose record keys are application and model, to save it a repartition topic."""
+    """Whether it reads the copy whose record keys are application and model, to save it a
+    repartition topic.
+    """
     writes: bool = True
     """Whether it writes closed windows; the bare client only fetches."""
     most_events: int | None = None
-    """A slow engine is stopped after this many events of the same topic; None means that it reads all of it. Event time must have passed
-    the first window and its grace by then, or no window has closed."""
+    """A slow engine is stopped after this many events of the same topic; None means that it reads
+    all of it. Event time must have passed the first window and its grace by then, or no window has
+    closed.
+    """
     needs: Path | None = None
-    """What `make peers` leaves when the engine is installed; None means that our own environment has all it takes."""
+    """What `make peers` leaves when the engine is installed; None means that our own environment
+    has all it takes.
+    """
 
     def missing(self) -> str | None:
         """What is not installed, with the command that helps; None when nothing is missing."""
@@ -86,22 +94,38 @@ def catalogue(our_python: str) -> dict[str, Engine]:
         ),
         Engine(
             "bytewax",
-            (str(_python("bytewax")), "-m", "bytewax.run", f"{_script('bytewax')}:flow", *_RECOVERY),
+            (
+                str(_python("bytewax")),
+                "-m",
+                "bytewax.run",
+                f"{_script('bytewax')}:flow",
+                *_RECOVERY,
+            ),
             prepare=(str(_python("bytewax")), "-m", "bytewax.recovery", "{STATE}", "1"),
             most_events=400_000,
             needs=_installed("bytewax"),
         ),
-        Engine("faust", (str(_python("faust")), _script("faust")), most_events=360_000, needs=_installed("faust")),
+        Engine(
+            "faust",
+            (str(_python("faust")), _script("faust")),
+            most_events=360_000,
+            needs=_installed("faust"),
+        ),
     )
     return {engine.name: engine for engine in engines}
 
 
 def chosen(names: str, our_python: str) -> list[Engine]:
-    """The engines of a comma-separated list, in the catalogue's order. Raises BenchmarkFailed for one that is unknown or not installed."""
+    """The engines of a comma-separated list, in the catalogue's order. Raises BenchmarkFailed for
+    one that is unknown or not installed.
+    """
     known = catalogue(our_python)
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if not wanted or (strange := [name for name in wanted if name not in known]):
-        raise BenchmarkFailed(f"--engines takes some of {', '.join(known)}" + (f", not {strange[0]}" if wanted else ""))
+        raise BenchmarkFailed(
+            f"--engines takes some of {', '.join(known)}"
+            + (f", not {strange[0]}" if wanted else "")
+        )
     engines = [engine for name, engine in known.items() if name in wanted]
     for engine in engines:
         if why := engine.missing():

@@ -1,4 +1,6 @@
-"""The input: one topic with telemetry as our producers write it, and for engines that want it a copy with other record keys."""
+"""The input: one topic with telemetry as our producers write it, and for engines that want it a
+copy with other record keys.
+"""
 
 from confluent_kafka import Producer
 
@@ -10,7 +12,8 @@ from topology.demo.traces.templates import RUN_LENGTH, Templates
 
 
 def fill(producer: Producer, work: Work, topic: str, keyed_topic: str | None) -> None:
-    """Writes the events, keyed by tenant and application, to `topic`, and the same values keyed by `application|model` to `keyed_topic`.
+    """Writes the events, keyed by tenant and application, to `topic`, and the same values keyed by
+    `application|model` to `keyed_topic`.
 
     None means that no engine of this run reads the copy. Raises NotDelivered.
     """
@@ -24,5 +27,7 @@ def fill(producer: Producer, work: Work, topic: str, keyed_topic: str | None) ->
         keys, values = templates.records(run, first, work.times(first, count))
         outbox.put(keys, values)
         if keyed_topic is not None:
-            other.put([other_keys[number % len(events)] for number in range(first, first + count)], values)
+            other.put(
+                [other_keys[number % len(events)] for number in range(first, first + count)], values
+            )
     outbox.close(600.0)

@@ -12,12 +12,16 @@ from tests.harness.installation import Usage, usage
 from tests.harness.showing import BenchmarkFailed
 
 WARM_UP: Final = 0.1
-"""Share of an engine's events before it is measured: caches fill, and Python specialises. Kafka Streams has had a run of its own before."""
+"""Share of an engine's events before it is measured: caches fill, and Python specialises. Kafka
+Streams has had a run of its own before.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Events taken in so far, what the process and its children have used by then, and its memory, megabytes."""
+    """Events taken in so far, what the process and its children have used by then, and its memory,
+    megabytes.
+    """
 
     events: int
     usage: Usage
@@ -51,20 +55,30 @@ def mark(pid: int, events: int) -> Mark:
 
 
 def speed(marks: Sequence[Mark], events: int) -> Speed:
-    """From the first mark after the warm-up to the first that has all `events`. Raises BenchmarkFailed when these are one."""
+    """From the first mark after the warm-up to the first that has all `events`. Raises
+    BenchmarkFailed when these are one.
+    """
     warm = [each for each in marks if each.events >= WARM_UP * events]
     last = next((each for each in warm if each.events >= events), None)
     if last is None:
-        raise BenchmarkFailed(f"the engine took {marks[-1].events if marks else 0:,} of {events:,} events")
+        raise BenchmarkFailed(
+            f"the engine took {marks[-1].events if marks else 0:,} of {events:,} events"
+        )
     used = last.usage.since(warm[0].usage)
     if last is warm[0] or used.cpu_s <= 0:
-        raise BenchmarkFailed("the events were over before they could be measured; give more --events")
-    return Speed(last.events - warm[0].events, used.cpu_s, used.wall_s, max(each.rss_mb for each in marks))
+        raise BenchmarkFailed(
+            "the events were over before they could be measured; give more --events"
+        )
+    return Speed(
+        last.events - warm[0].events, used.cpu_s, used.wall_s, max(each.rss_mb for each in marks)
+    )
 
 
 @dataclass(slots=True)
 class Listener:
-    """Reads `SEEN n` from an engine's standard output in a thread of its own, and looks at the process each time."""
+    """Reads `SEEN n` from an engine's standard output in a thread of its own, and looks at the
+    process each time.
+    """
 
     pid: int
     output: IO[str]

@@ -14,7 +14,9 @@ from tests.harness.reference.reading import Reader, Stored
 
 
 def peer_windows(work: Work, broker: Broker, topic: str) -> Int64s:
-    """Rows for `checked`: keys are `application|model`, values JSON lists of window start (µs) and the numbers in the order of COLUMNS."""
+    """Rows for `checked`: keys are `application|model`, values JSON lists of window start (µs) and
+    the numbers in the order of COLUMNS.
+    """
     rows: list[Sequence[int]] = []
     for record in _records(broker, topic):
         application, _, model = (record.key or b"").decode().partition("|")
@@ -23,12 +25,23 @@ def peer_windows(work: Work, broker: Broker, topic: str) -> Int64s:
 
 
 def sentinel_windows(work: Work, broker: Broker, topic: str) -> Int64s:
-    """Rows for `checked` from Sentinel's Aggregate records, which have percentiles from a sketch where others have the sum of squares."""
+    """Rows for `checked` from Sentinel's Aggregate records, which have percentiles from a sketch
+    where others have the sum of squares.
+    """
     rows: list[Sequence[int]] = []
     for record in _records(broker, topic):
         told = Aggregate.from_bytes(record.value or b"")
-        numbers = (told.requests, told.latency_sum_us, UNTOLD, told.latency_max_us, told.errors, told.cost_nano)
-        rows.append((_place(work, told.application, told.model), told.window_start, *map(int, numbers)))
+        numbers = (
+            told.requests,
+            told.latency_sum_us,
+            UNTOLD,
+            told.latency_max_us,
+            told.errors,
+            told.cost_nano,
+        )
+        rows.append(
+            (_place(work, told.application, told.model), told.window_start, *map(int, numbers))
+        )
     return _array(rows)
 
 
@@ -37,7 +50,9 @@ def _array(rows: Sequence[Sequence[int]]) -> Int64s:
 
 
 def _place(work: Work, application: str, model: str) -> int:
-    return int(application.removeprefix("app-")) * work.population.models + int(model.removeprefix("model-"))
+    return int(application.removeprefix("app-")) * work.population.models + int(
+        model.removeprefix("model-")
+    )
 
 
 def _records(broker: Broker, topic: str) -> Iterator[Stored]:

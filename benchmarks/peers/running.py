@@ -13,7 +13,13 @@ from benchmarks.peers.marks import Mark, Speed, mark, speed
 from benchmarks.peers.reading import peer_windows, sentinel_windows
 from benchmarks.peers.starting import Started, started
 from benchmarks.peers.work import Int64s, Work
-from tests.harness.installation import PARTITIONS, Installation, WorkerProcess, last_words, wait_until
+from tests.harness.installation import (
+    PARTITIONS,
+    Installation,
+    WorkerProcess,
+    last_words,
+    wait_until,
+)
 from tests.harness.reference.reading import Reader
 from tests.harness.showing import BenchmarkFailed
 
@@ -25,7 +31,9 @@ _OUTPUTS_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One engine's run: its speed, and how many closed windows were compared with the reference (None: it writes none)."""
+    """One engine's run: its speed, and how many closed windows were compared with the reference
+    (None: it writes none).
+    """
 
     speed: Speed
     checked: int | None
@@ -61,7 +69,9 @@ def _sentinel(installation: Installation, work: Work, right: Int64s) -> Run:
         marks = _worker_marks(worker, work.events)
         worker.stop()
     closed = sentinel_windows(work, installation.broker, installation.names.aggregates)
-    return Run(speed(marks, work.events), checked(work, right, closed, work.due(work.events), work.keys))
+    return Run(
+        speed(marks, work.events), checked(work, right, closed, work.due(work.events), work.keys)
+    )
 
 
 def _worker_marks(worker: WorkerProcess, events: int) -> list[Mark]:
@@ -69,7 +79,9 @@ def _worker_marks(worker: WorkerProcess, events: int) -> list[Mark]:
     moved = time.monotonic()
     while not marks or marks[-1].events < events:
         scraped = worker.scrape()
-        if scraped is not None and (seen := int(scraped["sentinel_events_total"])) > (marks[-1].events if marks else 0):
+        if scraped is not None and (seen := int(scraped["sentinel_events_total"])) > (
+            marks[-1].events if marks else 0
+        ):
             marks.append(mark(worker.pid, seen))
             moved = time.monotonic()
         elif time.monotonic() - moved > _STALLED_S:
@@ -109,5 +121,7 @@ def _wait_for_events(process: Started, events: int) -> None:
         if process.listener.seen() > seen:
             seen, moved = process.listener.seen(), time.monotonic()
         elif time.monotonic() - moved > _STALLED_S:
-            raise BenchmarkFailed(f"stands at {seen:,} of {events:,} events: {last_words(process.log)}")
+            raise BenchmarkFailed(
+                f"stands at {seen:,} of {events:,} events: {last_words(process.log)}"
+            )
         time.sleep(_LOOK_S)

@@ -21,11 +21,15 @@ KEYED: Final = "peers-keyed"
 """The copy of the telemetry whose record keys are application and model."""
 
 COMMIT_S: Final = 5.0
-"""Seconds between commits of an engine that lets one choose; Sentinel flushes every one to ten seconds by its load."""
+"""Seconds between commits of an engine that lets one choose; Sentinel flushes every one to ten
+seconds by its load.
+"""
 
 _END_S: Final = 30.0
 _LOG_LINES: Final = 15
-"""Of an engine that failed: what went wrong stands some lines before what its framework says of it at last."""
+"""Of an engine that failed: what went wrong stands some lines before what its framework says of it
+at last.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,9 @@ class Started:
 
 @contextlib.contextmanager
 def started(installation: Installation, engine: Engine, out: str, events: int) -> Iterator[Started]:
-    """Starts the engine, which writes to the topic `out`. Leaving ends it: in order if it can, and every child with it."""
+    """Starts the engine, which writes to the topic `out`. Leaving ends it: in order if it can, and
+    every child with it.
+    """
     state = installation.folder / f"{engine.name}-state"
     state.mkdir()
     log = installation.folder / f"{engine.name}.log"
@@ -73,16 +79,22 @@ def started(installation: Installation, engine: Engine, out: str, events: int) -
 
 
 def _prepare(command: Sequence[str]) -> None:
-    done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(
+        command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     if done.returncode != 0:
-        raise BenchmarkFailed(f"{' '.join(command)} ended with status {done.returncode}: {done.stderr.strip()[-200:]}")
+        raise BenchmarkFailed(
+            f"{' '.join(command)} ended with status {done.returncode}: {done.stderr.strip()[-200:]}"
+        )
 
 
 def _filled_in(command: Sequence[str], state: Path) -> list[str]:
     return [part.replace("{STATE}", str(state)) for part in command]
 
 
-def _orders(installation: Installation, engine: Engine, state: Path, out: str, events: int) -> dict[str, str]:
+def _orders(
+    installation: Installation, engine: Engine, state: Path, out: str, events: int
+) -> dict[str, str]:
     schema = installation.folder / "telemetry.avsc"
     known = packaged.IDS[packaged.newest("TelemetryEvent")]
     schema.write_text(packaged.source(known.name, known.version))

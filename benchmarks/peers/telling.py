@@ -15,7 +15,9 @@ Results: TypeAlias = dict[int, list[dict[str, Run]]]
 
 
 def whole(results: Results, engines: Sequence[Engine], events: int) -> dict[str, Json]:
-    """Each engine's events per CPU second at the first number of keys, those at the others, and what else was measured."""
+    """Each engine's events per CPU second at the first number of keys, those at the others, and
+    what else was measured.
+    """
     first, *others = results
     return {
         **_rates(results[first], engines),
@@ -42,15 +44,27 @@ def sheet(results: Results, engines: Sequence[Engine], events: int) -> Sheet:
                     engine.name,
                     f"{round(statistics.median(rates)):,}",
                     f"{min(rates):,} - {max(rates):,}" if len(rates) > 1 else "one run",
-                    f"{round(statistics.median(run.speed.events / run.speed.wall_s for run in runs)):,}",
+                    (
+                        f"{round(statistics.median(run.speed.events / run.speed.wall_s for run in runs)):,}"
+                    ),
                     f"{max(run.speed.rss_mb for run in runs):,.0f}",
                     f"{engine.events(events):,}",
                     f"{min(checked):,}" if checked else "",
                 )
             )
-    columns = ("keys", "engine", "events / CPU s", "spread", "events / wall s", "RSS MB", "events", "windows right")
+    columns = (
+        "keys",
+        "engine",
+        "events / CPU s",
+        "spread",
+        "events / wall s",
+        "RSS MB",
+        "events",
+        "windows right",
+    )
     return Sheet(
-        f"The same windows by each engine, {PARTITIONS} partitions, median of {len(next(iter(results.values())))}",
+        f"The same windows by each engine, {PARTITIONS} partitions, median of"
+        f" {len(next(iter(results.values())))}",
         columns,
         rows,
         "client only fetches, an object for each record; windows right are the fewest of the runs",
@@ -70,4 +84,8 @@ def _speeds(rounds: Sequence[Mapping[str, Run]], engine: Engine) -> list[int]:
 
 
 def _checked(rounds: Sequence[Mapping[str, Run]], engines: Sequence[Engine]) -> dict[str, Json]:
-    return {engine.name: min(one[engine.name].checked or 0 for one in rounds) for engine in engines if engine.writes}
+    return {
+        engine.name: min(one[engine.name].checked or 0 for one in rounds)
+        for engine in engines
+        if engine.writes
+    }

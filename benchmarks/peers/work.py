@@ -1,8 +1,9 @@
 """The work that every engine does, and what must come out of it.
 
-Events come at a fixed rate of event time, from a start on the boundary of a window; each falls into the ten-second window of its
-application and model. A window counts calls and errors, sums latency, its square and cost, and keeps the largest latency. All are whole
-numbers (µs, nano-units), so that engines agree to the last digit whatever order they add in.
+Events come at a fixed rate of event time, from a start on the boundary of a window; each falls into
+the ten-second window of its application and model. A window counts calls and errors, sums latency,
+its square and cost, and keeps the largest latency. All are whole numbers (µs, nano-units), so that
+engines agree to the last digit whatever order they add in.
 """
 
 import time
@@ -23,7 +24,9 @@ COLUMNS: Final = ("count", "sum", "sum of squares", "maximum", "errors", "cost")
 
 WINDOW_S: Final = 10
 GRACE_S: Final = 5
-"""How much later event time must be before a window closes, seconds: what Sentinel waits for late events by default."""
+"""How much later event time must be before a window closes, seconds: what Sentinel waits for late
+events by default.
+"""
 
 EVENT_RATE: Final = 20_000
 """Events per second of event time, over all keys."""
@@ -44,7 +47,9 @@ class Work:
 
     @property
     def population(self) -> Population:
-        """Who makes them: applications of five models, or one model each where five do not divide the keys."""
+        """Who makes them: applications of five models, or one model each where five do not divide
+        the keys.
+        """
         models = MODELS if self.keys % MODELS == 0 else 1
         return Population(self.keys // models, models, users=0)
 
@@ -58,7 +63,9 @@ class Work:
         return self.start + np.arange(first, first + count) * (1_000_000 // EVENT_RATE)
 
     def due(self, events: int) -> int:
-        """Windows that are closed for every key, beyond doubt, when this many events were read evenly from all partitions."""
+        """Windows that are closed for every key, beyond doubt, when this many events were read
+        evenly from all partitions.
+        """
         return max(0, (events // EVENT_RATE - 2 * GRACE_S) // WINDOW_S)
 
 
@@ -69,7 +76,9 @@ def work_of(keys: int, events: int, now_s: float | None = None) -> Work:
 
 
 def reference(work: Work) -> Int64s:
-    """What the windows hold, of shape (windows, keys, len(COLUMNS)); a key's place is its application times the models, plus its model."""
+    """What the windows hold, of shape (windows, keys, len(COLUMNS)); a key's place is its
+    application times the models, plus its model.
+    """
     each = _contributions(work)
     sums = np.zeros((work.windows, work.keys, len(COLUMNS)), np.int64)
     for first in range(0, work.events, FILL):
@@ -91,7 +100,8 @@ def _contributions(work: Work) -> Int64s:
     models = work.population.models
     rows = [
         (
-            int(event.application.removeprefix("app-")) * models + int(event.model.removeprefix("model-")),
+            int(event.application.removeprefix("app-")) * models
+            + int(event.model.removeprefix("model-")),
             1,
             event.latency_us,
             event.latency_us**2,

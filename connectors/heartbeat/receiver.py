@@ -1,4 +1,6 @@
-"""A plain call of an address that says by itself what it is about, as services that wait for heartbeats give out."""
+"""A plain call of an address that says by itself what it is about, as services that wait for
+heartbeats give out.
+"""
 
 from typing import Final
 
@@ -11,12 +13,20 @@ _LIMITS: Final = OutboundLimits()
 
 
 class PingReceiver:
-    """Posts to one address, unsigned. Raises ForbiddenTarget when it is not allowed; it is not shown, but for its host."""
+    """Posts to one address, unsigned. Raises ForbiddenTarget when it is not allowed; it is not
+    shown, but for its host.
+    """
 
-    def __init__(self, url: Secret, *, allow_private: bool = False, limits: OutboundLimits = _LIMITS) -> None:
-        self._target: Final = OutboundTarget(url.reveal(), allow_private=allow_private, limits=limits)
+    def __init__(
+        self, url: Secret, *, allow_private: bool = False, limits: OutboundLimits = _LIMITS
+    ) -> None:
+        self._target: Final = OutboundTarget(
+            url.reveal(), allow_private=allow_private, limits=limits
+        )
 
-    async def deliver(self, notification_id: str, body: bytes, now: int, thread: str = "") -> ReceiverAnswer:
+    async def deliver(
+        self, notification_id: str, body: bytes, now: int, thread: str = ""
+    ) -> ReceiverAnswer:
         """One attempt."""
         try:
             answer = await self._target.post(body, {"content-type": "application/json"})

@@ -1,4 +1,6 @@
-"""Which addresses a program that posts to URLs may connect to. Names are resolved elsewhere; here is the policy, on addresses alone."""
+"""Which addresses a program that posts to URLs may connect to. Names are resolved elsewhere; here
+is the policy, on addresses alone.
+"""
 
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -20,32 +22,46 @@ class Reach(Enum):
     """This machine alone: for plain http."""
 
 
-# Never, under any setting: cloud metadata (of AWS by IPv6, Alibaba, Oracle, Azure), and what no server has.
-_METADATA: Final = tuple(map(ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")))
+# Never, under any setting: cloud metadata (of AWS by IPv6, Alibaba, Oracle, Azure), and what no
+# server has.
+_METADATA: Final = tuple(
+    map(ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"))
+)
 _NO_SERVERS: Final = tuple(map(ip_network, ("0.0.0.0/8", "240.0.0.0/4", "::/128")))
 _PRIVATE: Final = tuple(
     map(
         ip_network,
-        ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "::1/128", "fc00::/7"),
+        (
+            "127.0.0.0/8",
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "100.64.0.0/10",
+            "::1/128",
+            "fc00::/7",
+        ),
     )
 )
 _OWN: Final = (IPv6Address("::"), IPv6Address("::1"))
-# IPv6 addresses that stand for an IPv4 one, and how many bits stand behind that in them: RFC 4291, 6052 and 3056.
+# IPv6 addresses that stand for an IPv4 one, and how many bits stand behind that in them: RFC 4291,
+# 6052 and 3056.
 _EMBEDDING: Final = (
     (IPv6Network("::ffff:0:0/96"), 0),
     (IPv6Network("::/96"), 0),
     (IPv6Network("64:ff9b::/96"), 0),
     (IPv6Network("2002::/16"), 80),
 )
-# Teredo, and NAT64 of a network's own, where the IPv4 address may stand anywhere: RFC 4380 and 8215.
+# Teredo, and NAT64 of a network's own, where the IPv4 address may stand anywhere: RFC 4380 and
+# 8215.
 _TUNNELS: Final = (IPv6Network("2001::/32"), IPv6Network("64:ff9b:1::/48"))
 
 
 def refusal(text: str, reach: Reach) -> str | None:
     """Why this address must not be connected to, in a few words; None when it may.
 
-    Link-local, multicast, unspecified, reserved and metadata addresses are refused at any reach, and so is what cannot be read as an address. An
-    IPv6 address that stands for an IPv4 one is judged as that one.
+    Link-local, multicast, unspecified, reserved and metadata addresses are refused at any reach,
+    and so is what cannot be read as an address. An IPv6 address that stands for an IPv4 one is
+    judged as that one.
 
     >>> refusal("93.184.216.34", Reach.PUBLIC) is None, refusal("::ffff:127.0.0.1", Reach.PUBLIC)
     (True, '127.0.0.1 is a loopback address')
@@ -62,7 +78,13 @@ def refusal(text: str, reach: Reach) -> str | None:
     elif kind is None and not _is_public(address):
         is_private = any(address in network for network in _PRIVATE)
         if not is_private or reach is Reach.PUBLIC:
-            kind = "a loopback" if address.is_loopback else "a private" if is_private else "not a public"
+            kind = (
+                "a loopback"
+                if address.is_loopback
+                else "a private"
+                if is_private
+                else "not a public"
+            )
     return None if kind is None else f"{address} is {kind} address"
 
 

@@ -1,4 +1,6 @@
-"""What goes into one HTTP attempt, and what comes of it: limits, an answer, or the fault in its place."""
+"""What goes into one HTTP attempt, and what comes of it: limits, an answer, or the fault in its
+place.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ class OutboundLimits:
 
 
 class Fault(StrEnum):
-    """What can go wrong before an answer's status is there. The texts go to logs and records: they stay."""
+    """What can go wrong before an answer's status is there. The texts go to logs and records: they
+    stay.
+    """
 
     NAME = "name not resolved"
     CONNECT = "no connection"

@@ -16,16 +16,20 @@ _LIMITS: Final = OutboundLimits()
 
 
 class OutboundTarget:
-    """One URL that is posted to, with connections and name look-ups of its own, so that a target that hangs holds up no other.
+    """One URL that is posted to, with connections and name look-ups of its own, so that a target
+    that hangs holds up no other.
 
-    https only; http for loopback where `allow_private`. `allow_private` also opens loopback and private addresses, never link-local, metadata or
-    multicast ones. The name is resolved anew and vetted for each connection, which goes to an address that was vetted. Redirects are not followed,
-    proxies, cookies and credentials of the environment not used.
+    https only; http for loopback where `allow_private`. `allow_private` also opens loopback and
+    private addresses, never link-local, metadata or multicast ones. The name is resolved anew and
+    vetted for each connection, which goes to an address that was vetted. Redirects are not
+    followed, proxies, cookies and credentials of the environment not used.
 
     Raises ForbiddenTarget when the URL itself is not allowed, with words that say what to change.
     """
 
-    def __init__(self, url: str, *, allow_private: bool = False, limits: OutboundLimits = _LIMITS) -> None:
+    def __init__(
+        self, url: str, *, allow_private: bool = False, limits: OutboundLimits = _LIMITS
+    ) -> None:
         self._url: Final = _checked(url, allow_private)
         self._limits: Final = limits
         if self._url.scheme == "http":
@@ -37,14 +41,18 @@ class OutboundTarget:
             raise ForbiddenTarget(f"{self._url.host}: {why}")
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """One attempt. Raises NoAnswer when no status came, ForbiddenTarget when the name resolves to what is not allowed."""
+        """One attempt. Raises NoAnswer when no status came, ForbiddenTarget when the name resolves
+        to what is not allowed.
+        """
         # With the first attempt, not with the settings' check.
         from connectors.http import sessions
 
         if self._session is None:
             # A session belongs to a running loop, so it is opened here, not by building the target.
             self._session = sessions.session(self._reach, self._limits)
-        return await sessions.posted(self._session, self._url, body, headers, self._limits.answer_bytes)
+        return await sessions.posted(
+            self._session, self._url, body, headers, self._limits.answer_bytes
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -64,13 +72,16 @@ def _checked(url: str, allow_private: bool) -> URL:
         raise ForbiddenTarget(f"{parsed.host}: a URL must not hold a user or a password")
     if parsed.scheme != "https" and not (parsed.scheme == "http" and allow_private):
         raise ForbiddenTarget(
-            f"{parsed.host}: the URL must begin with https:// (http:// is for loopback with allow_private)"
+            f"{parsed.host}: the URL must begin with https:// (http:// is for loopback with"
+            " allow_private)"
         )
     return parsed
 
 
 def _literal_refusal(url: URL, reach: Reach) -> str | None:
-    """aiohttp connects to a host that looks like an address without asking the resolver: it is vetted here."""
+    """aiohttp connects to a host that looks like an address without asking the resolver: it is
+    vetted here.
+    """
     host = url.host or ""
     looks_literal = ":" in host or host.rstrip(".").replace(".", "").isdigit()
     return refusal(host, reach) if looks_literal else None

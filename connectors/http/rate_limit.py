@@ -8,7 +8,9 @@ from typing import Final
 
 
 class Pace:
-    """At most `calls` calls in any `per_s` seconds; a call beyond that waits for its turn. Those that wait begin in the order in which they came."""
+    """At most `calls` calls in any `per_s` seconds; a call beyond that waits for its turn. Those
+    that wait begin in the order in which they came.
+    """
 
     def __init__(
         self,

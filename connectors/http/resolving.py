@@ -9,7 +9,9 @@ from streams.client.name_lookups import NameLookups
 
 
 class OwnResolver(AbstractResolver):
-    """Looks names up in threads of its own, one for each name, so that a name that is never answered holds up no other client."""
+    """Looks names up in threads of its own, one for each name, so that a name that is never
+    answered holds up no other client.
+    """
 
     def __init__(self) -> None:
         self._names: Final = NameLookups()
@@ -27,7 +29,9 @@ class OwnResolver(AbstractResolver):
                 proto=proto,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for found_family, _, proto, _, address in await self._names.addresses(host, port, family)
+            for found_family, _, proto, _, address in await self._names.addresses(
+                host, port, family
+            )
         ]
 
     async def close(self) -> None:

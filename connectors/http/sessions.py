@@ -1,4 +1,6 @@
-"""aiohttp's part of the way out: apart, since importing it takes a quarter of a second, which those who only check a URL need not wait for."""
+"""aiohttp's part of the way out: apart, since importing it takes a quarter of a second, which those
+who only check a URL need not wait for.
+"""
 
 import asyncio
 import socket
@@ -18,8 +20,12 @@ from connectors.http.resolving import OwnResolver
 def session(reach: Reach, limits: OutboundLimits) -> aiohttp.ClientSession:
     """A session for one target. It belongs to the running loop, and whoever opens it closes it."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=_VettingResolver(reach), use_dns_cache=False, force_close=True),
-        timeout=aiohttp.ClientTimeout(total=limits.total_s, connect=limits.connect_s, sock_connect=limits.connect_s),
+        connector=aiohttp.TCPConnector(
+            resolver=_VettingResolver(reach), use_dns_cache=False, force_close=True
+        ),
+        timeout=aiohttp.ClientTimeout(
+            total=limits.total_s, connect=limits.connect_s, sock_connect=limits.connect_s
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
@@ -27,8 +33,12 @@ def session(reach: Reach, limits: OutboundLimits) -> aiohttp.ClientSession:
     )
 
 
-async def posted(opened: aiohttp.ClientSession, url: URL, body: bytes, headers: Mapping[str, str], most: int) -> Answer:
-    """One attempt, and at most so many bytes of what the answer says. Raises NoAnswer and ForbiddenTarget as `OutboundTarget.post` does."""
+async def posted(
+    opened: aiohttp.ClientSession, url: URL, body: bytes, headers: Mapping[str, str], most: int
+) -> Answer:
+    """One attempt, and at most so many bytes of what the answer says. Raises NoAnswer and
+    ForbiddenTarget as `OutboundTarget.post` does.
+    """
     try:
         async with opened.post(url, data=body, headers=headers, allow_redirects=False) as response:
             content, is_complete = await _read(response, most)
@@ -38,7 +48,9 @@ async def posted(opened: aiohttp.ClientSession, url: URL, body: bytes, headers: 
 
 
 class _VettingResolver(OwnResolver):
-    """Gives the connector only addresses that may be connected to: it connects to these, not to the name."""
+    """Gives the connector only addresses that may be connected to: it connects to these, not to the
+    name.
+    """
 
     def __init__(self, reach: Reach) -> None:
         super().__init__()
@@ -57,7 +69,9 @@ class _VettingResolver(OwnResolver):
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> tuple[bytes, bool]:
-    """The first `most` bytes of the body, and whether that is all. The status is known: a fault from here on only cuts the body short."""
+    """The first `most` bytes of the body, and whether that is all. The status is known: a fault
+    from here on only cuts the body short.
+    """
     content = bytearray()
     try:
         while len(content) <= most:

@@ -19,7 +19,8 @@ class Log(Protocol):
 
 
 class LogReceiver:
-    """Writes one `notification` line per message: receiver, message id, type, timestamp and what `data` says in short, not the whole body.
+    """Writes one `notification` line per message: receiver, message id, type, timestamp and what
+    `data` says in short, not the whole body.
 
     Fields of the incident, or of the summary, are named `incident_…` or `summary_…`.
     """
@@ -28,7 +29,9 @@ class LogReceiver:
         self._name: Final = name
         self._log: Final = log
 
-    async def deliver(self, notification_id: str, body: bytes, now: int, thread: str = "") -> ReceiverAnswer:
+    async def deliver(
+        self, notification_id: str, body: bytes, now: int, thread: str = ""
+    ) -> ReceiverAnswer:
         """Always taken, if it can be rendered."""
         line = rendered(body, log_line)
         if isinstance(line, ReceiverAnswer):
@@ -44,6 +47,8 @@ def log_line(message: Message) -> dict[str, Any]:
     """The fields of the message's line."""
     head = {"type": message.type, "timestamp": message.timestamp}
     if isinstance(message, IncidentMessage):
-        named = {name: getattr(message.incident, name) for name in _OF_INCIDENT} | dict(facts(message.incident))
+        named = {name: getattr(message.incident, name) for name in _OF_INCIDENT} | dict(
+            facts(message.incident)
+        )
         return head | {f"incident_{name}": value for name, value in named.items()}
     return head | {f"summary_{name}": getattr(message, name) for name in _OF_SUMMARY}

@@ -1,7 +1,8 @@
 """PagerDuty by its Events API v2: https://developer.pagerduty.com/docs/events-api-v2-overview
 
-A message about an incident becomes an event under the incident's own `dedup_key`: its start and each rise trigger, its end resolves, so what pages
-once closes by itself. A summary triggers an alert of its own, which a person closes.
+A message about an incident becomes an event under the incident's own `dedup_key`: its start and
+each rise trigger, its end resolves, so what pages once closes by itself. A summary triggers an
+alert of its own, which a person closes.
 """
 
 from functools import partial
@@ -30,9 +31,17 @@ _MOST_SUMMARY: Final = 1024
 _MOST_DEDUP_KEY: Final = 255
 _MOST_FIELD: Final = 255
 _MOST_LISTED: Final = 20
-_SEVERITIES: Final = {"critical": "critical", "high": "error", "medium": "warning", "low": "info", "info": "info"}
+_SEVERITIES: Final = {
+    "critical": "critical",
+    "high": "error",
+    "medium": "warning",
+    "low": "info",
+    "info": "info",
+}
 _UNKNOWN_SEVERITY: Final = "critical"
-"""A severity that this program does not know is told, with its own name in the details, and not as less than it may be."""
+"""A severity that this program does not know is told, with its own name in the details, and not as
+less than it may be.
+"""
 _GRADES: Final = ("critical", "error", "warning", "info")
 _ACTIONS: Final = {
     "incident.resolved": "resolve",
@@ -47,7 +56,8 @@ _LISTED: Final = ("models", "users", "metrics", "detectors")
 class PagerDutyReceiver:
     """Sends events to one integration. What can go wrong is in the answer; nothing is retried here.
 
-    `pace` is shared by receivers with one routing key. Raises ForbiddenTarget or ValueError when the URL or the key are not allowed.
+    `pace` is shared by receivers with one routing key. Raises ForbiddenTarget or ValueError when
+    the URL or the key are not allowed.
     """
 
     def __init__(
@@ -60,12 +70,16 @@ class PagerDutyReceiver:
         limits: OutboundLimits = _LIMITS,
     ) -> None:
         if not (len(routing_key.reveal()) == 32 and routing_key.reveal().isalnum()):
-            raise ValueError("a PagerDuty routing key has 32 letters and digits (Events API v2 integration key)")
+            raise ValueError(
+                "a PagerDuty routing key has 32 letters and digits (Events API v2 integration key)"
+            )
         self._key: Final = routing_key
         self._pace: Final = pace
         self._target: Final = OutboundTarget(url, allow_private=allow_private, limits=limits)
 
-    async def deliver(self, notification_id: str, body: bytes, now: int, thread: str = "") -> ReceiverAnswer:
+    async def deliver(
+        self, notification_id: str, body: bytes, now: int, thread: str = ""
+    ) -> ReceiverAnswer:
         """One attempt, when its turn has come. Taken is 202 alone."""
         event = rendered(body, partial(pagerduty_event, notification_id))
         if isinstance(event, ReceiverAnswer):
@@ -73,7 +87,9 @@ class PagerDutyReceiver:
         event["routing_key"] = self._key.reveal()
         await self._pace.turn()
         try:
-            answer = await self._target.post(orjson.dumps(event), {"content-type": "application/json"})
+            answer = await self._target.post(
+                orjson.dumps(event), {"content-type": "application/json"}
+            )
         except ForbiddenTarget as error:
             return ReceiverAnswer(fault=str(error), refused=True)
         except NoAnswer as error:
@@ -121,7 +137,9 @@ def _details(incident: IncidentPart) -> dict[str, Any]:
     first = {name: plain(value, _MOST_FIELD) for name, value in facts(incident)}
     details = {name: value for name in _TOLD if (value := getattr(incident, name)) is not None}
     for name in _LISTED:
-        details[name] = ", ".join(plain(item, _MOST_FIELD) for item in getattr(incident, name)[:_MOST_LISTED])
+        details[name] = ", ".join(
+            plain(item, _MOST_FIELD) for item in getattr(incident, name)[:_MOST_LISTED]
+        )
     return (
         first
         | details
@@ -134,7 +152,8 @@ def _details(incident: IncidentPart) -> dict[str, Any]:
 
 
 def dedup_key(tenant: str, incident_id: str) -> str:
-    """Under which PagerDuty puts all events of one incident together: at most 255 characters, never the same for two incidents.
+    """Under which PagerDuty puts all events of one incident together: at most 255 characters, never
+    the same for two incidents.
 
     >>> dedup_key("acme", "4f"), len(dedup_key("a" * 300, "4f"))
     ('sentinel/acme/4f', 41)
@@ -146,9 +165,14 @@ def dedup_key(tenant: str, incident_id: str) -> str:
 def _summary_event(notification_id: str, message: SummaryMessage) -> dict[str, Any]:
     grades = {_SEVERITIES.get(item.severity, _UNKNOWN_SEVERITY) for item in message.incidents}
     gravest = next((grade for grade in _GRADES if grade in grades), "info")
-    told = f"{message.count} incidents of {message.tenant}: {message.open} open, {message.resolved} resolved"
+    told = (
+        f"{message.count} incidents of {message.tenant}: {message.open} open, {message.resolved}"
+        " resolved"
+    )
     details = {
-        item.id: plain(f"{item.state} {item.severity} {item.application}: {item.title}", _MOST_FIELD)
+        item.id: plain(
+            f"{item.state} {item.severity} {item.application}: {item.title}", _MOST_FIELD
+        )
         for item in message.incidents[:_MOST_LISTED]
     }
     return {
@@ -171,7 +195,9 @@ def _link(url: str, text: str) -> dict[str, str]:
 
 
 def _error(answer: Answer) -> str | None:
-    """What PagerDuty says is wrong, in its words; a 200 that is not its own is something in between that did not hand the event on."""
+    """What PagerDuty says is wrong, in its words; a 200 that is not its own is something in between
+    that did not hand the event on.
+    """
     if answer.status == 202:
         return None
     try:

@@ -1,7 +1,8 @@
 """A message as Slack shows it: https://docs.slack.dev/reference/block-kit
 
-What comes from telemetry is in plain text blocks, where Slack reads no markup, with & < > escaped, so that nobody can be called (`<!channel>`)
-and no link forged by the name of a model. The only markup is ours: links, and times, which Slack shows in each reader's own time zone.
+What comes from telemetry is in plain text blocks, where Slack reads no markup, with & < > escaped,
+so that nobody can be called (`<!channel>`) and no link forged by the name of a model. The only
+markup is ours: links, and times, which Slack shows in each reader's own time zone.
 """
 
 from collections.abc import Iterator
@@ -49,7 +50,9 @@ _TIMES: Final = {
 
 
 def slack_message(message: Message) -> dict[str, Any]:
-    """The message as Slack takes it, without a channel: the news as its head, and the incident with the colour of its severity."""
+    """The message as Slack takes it, without a channel: the news as its head, and the incident with
+    the colour of its severity.
+    """
     if isinstance(message, SummaryMessage):
         return _summary(message)
     incident = message.incident
@@ -68,17 +71,28 @@ def _about(incident: IncidentPart) -> Iterator[dict[str, Any]]:
     yield _plain_section(plain(incident.title, _MOST_TEXT // 5))
     known = dict(facts(incident))
     times = {_TIMES[name]: text for name, text in known.items() if name in _TIMES}
-    told = {name.replace("_", " ").capitalize(): text for name, text in known.items() if name not in _TIMES}
+    told = {
+        name.replace("_", " ").capitalize(): text
+        for name, text in known.items()
+        if name not in _TIMES
+    }
     told |= {"Tenant": incident.tenant, "Anomalies": str(incident.anomaly_count)}
     told |= {"Models": ", ".join(incident.models), "Metrics": ", ".join(incident.metrics)}
     texts = [f"{name}: {plain(text, _MOST_FIELD // 5 - 20)}" for name, text in told.items() if text]
     yield {"type": "section", "fields": [_text(text) for text in texts[:_MOST_FIELDS]]}
-    ours = [f"{name} {_local_time(text)}" for name, text in ({"Opened": incident.opened_at} | times).items() if text]
+    ours = [
+        f"{name} {_local_time(text)}"
+        for name, text in ({"Opened": incident.opened_at} | times).items()
+        if text
+    ]
     if incident.link is not None:
         ours.append(f"<{incident.link}|Open the incident>")
     ours += [f"<{link}|Trace {number}>" for number, link in enumerate(incident.trace_links, 1)]
     if ours:
-        yield {"type": "section", "text": {"type": "mrkdwn", "text": "  \u00b7  ".join(ours)[:_MOST_TEXT]}}
+        yield {
+            "type": "section",
+            "text": {"type": "mrkdwn", "text": "  \u00b7  ".join(ours)[:_MOST_TEXT]},
+        }
 
 
 def _local_time(iso: str) -> str:
@@ -91,7 +105,10 @@ def _local_time(iso: str) -> str:
         at = datetime.fromisoformat(iso)
     except ValueError:
         return escaped(plain(iso, _MOST_LINE))
-    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{at:%Y-%m-%d %H:%M:%S} UTC>"
+    return (
+        f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{at:%Y-%m-%d %H:%M:%S}"
+        " UTC>"
+    )
 
 
 def escaped(text: str) -> str:
@@ -104,7 +121,10 @@ def escaped(text: str) -> str:
 
 
 def _summary(message: SummaryMessage) -> dict[str, Any]:
-    head = f"{message.count} incidents of {message.tenant}: {message.open} open, {message.resolved} resolved"
+    head = (
+        f"{message.count} incidents of {message.tenant}: {message.open} open, {message.resolved}"
+        " resolved"
+    )
     lines = [
         plain(f"{item.state}, {item.severity}, {item.application}: {item.title}", _MOST_LINE)
         for item in message.incidents[:_MOST_LISTED]
@@ -118,7 +138,8 @@ def _summary(message: SummaryMessage) -> dict[str, Any]:
 
 
 def _whole(text: str, blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    # The text is for notifications and screen readers, where Slack does read markup: so it is told not to.
+    # The text is for notifications and screen readers, where Slack does read markup: so it is told
+    # not to.
     return {
         "text": escaped(plain(text, _MOST_TEXT // 5)),
         "blocks": blocks,
@@ -131,7 +152,8 @@ def _whole(text: str, blocks: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _header(text: str) -> dict[str, Any]:
     line = escaped(plain(text, _MOST_HEADER))
-    # Escaping lengthens; a header that is too long is refused, so one that would be stands cut, without its last signs.
+    # Escaping lengthens; a header that is too long is refused, so one that would be stands cut,
+    # without its last signs.
     most = _MOST_HEADER
     while len(line) > _MOST_HEADER:
         most -= 1

@@ -1,4 +1,5 @@
-"""Slack, by an incoming webhook or by a bot: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+"""Slack, by an incoming webhook or by a bot:
+https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 
 `connectors.slack.message` is what it shows.
 """
@@ -28,11 +29,19 @@ _TOKEN: Final = re.compile(r"xox[a-z]-[A-Za-z0-9-]+")
 _TEMPORARY: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
-"""Errors of the Web API that pass by themselves: https://docs.slack.dev/reference/methods/chat.postMessage"""
+"""Errors of the Web API that pass by themselves:
+https://docs.slack.dev/reference/methods/chat.postMessage
+"""
 
 
 _CANNOT_CHANGE: Final = frozenset(
-    {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found", "is_inactive"}
+    {
+        "message_not_found",
+        "cant_update_message",
+        "edit_window_closed",
+        "channel_not_found",
+        "is_inactive",
+    }
 )
 """Errors of chat.update after which the message has to be another one."""
 _TO_ALL: Final = frozenset({"incident.escalated", "incident.repeated"})
@@ -42,8 +51,8 @@ _TO_ALL: Final = frozenset({"incident.escalated", "incident.repeated"})
 class SlackReceiver:
     """Posts to one channel. What can go wrong is in the answer; nothing is retried here.
 
-    With `channel`, `secret` is a bot's token; without, the address of an incoming webhook. Raises ForbiddenTarget or ValueError when the address or
-    the secret are not allowed; neither is shown.
+    With `channel`, `secret` is a bot's token; without, the address of an incoming webhook. Raises
+    ForbiddenTarget or ValueError when the address or the secret are not allowed; neither is shown.
     """
 
     def __init__(
@@ -60,7 +69,8 @@ class SlackReceiver:
             raise ValueError("with a channel the secret is a bot's token, which begins with xoxb-")
         if channel is None and not text.startswith(("https://", "http://")):
             raise ValueError(
-                "without a channel the secret is the address of an incoming webhook, which begins with https://"
+                "without a channel the secret is the address of an incoming webhook, which begins"
+                " with https://"
             )
         self._channel: Final = channel
         self._headers: Final = {"content-type": "application/json; charset=utf-8"}
@@ -75,11 +85,14 @@ class SlackReceiver:
             limits=limits,
         )
 
-    async def deliver(self, notification_id: str, body: bytes, now: int, thread: str = "") -> ReceiverAnswer:
+    async def deliver(
+        self, notification_id: str, body: bytes, now: int, thread: str = ""
+    ) -> ReceiverAnswer:
         """One attempt. A bot's answer counts by what it says, not by its status.
 
-        A bot keeps one message for each incident: later news changes it to how the incident is now, and is told in its thread. A message that
-        cannot be changed any more, since it was deleted or is too old for the workspace, is followed by a new one. An incoming webhook cannot change
+        A bot keeps one message for each incident: later news changes it to how the incident is now,
+        and is told in its thread. A message that cannot be changed any more, since it was deleted
+        or is too old for the workspace, is followed by a new one. An incoming webhook cannot change
         what it posted: each news is a message of its own.
         """
         whole = rendered(body, slack_message)
@@ -94,13 +107,19 @@ class SlackReceiver:
                 reply = rendered(body, slack_reply)
                 if isinstance(reply, ReceiverAnswer):
                     return reply
-                told = {"channel": channel, "thread_ts": ts, "reply_broadcast": parse(body).type in _TO_ALL}
+                told = {
+                    "channel": channel,
+                    "thread_ts": ts,
+                    "reply_broadcast": parse(body).type in _TO_ALL,
+                }
                 return replace(await self._call(self._target, reply | told, now), thread="")
             if changed.error not in _CANNOT_CHANGE:
                 return changed
         return await self._call(self._target, whole | {"channel": self._channel}, now)
 
-    async def _call(self, target: OutboundTarget, message: dict[str, Any], now: int) -> ReceiverAnswer:
+    async def _call(
+        self, target: OutboundTarget, message: dict[str, Any], now: int
+    ) -> ReceiverAnswer:
         try:
             answer = await target.post(orjson.dumps(message), self._headers)
         except ForbiddenTarget as error:
@@ -117,7 +136,11 @@ class SlackReceiver:
 
     def _answered(self, answer: Answer, wait_s: float | None) -> ReceiverAnswer:
         if self._channel is None:
-            error = None if answer.status == 200 else plain(answer.body.decode(errors="replace"), 100) or None
+            error = (
+                None
+                if answer.status == 200
+                else plain(answer.body.decode(errors="replace"), 100) or None
+            )
             return ReceiverAnswer(answer.status, retry_after_s=wait_s, error=error)
         if not 200 <= answer.status < 300:
             return ReceiverAnswer(answer.status, retry_after_s=wait_s)
@@ -126,7 +149,9 @@ class SlackReceiver:
             return ReceiverAnswer(fault=error)
         if error in ("ratelimited", "rate_limited"):
             return ReceiverAnswer(429, retry_after_s=wait_s, error=error)
-        return ReceiverAnswer(answer.status, error=error, thread="" if error else _place(answer.body))
+        return ReceiverAnswer(
+            answer.status, error=error, thread="" if error else _place(answer.body)
+        )
 
 
 def _bot_error(body: bytes) -> str | None:

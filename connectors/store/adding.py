@@ -1,10 +1,12 @@
 """One bucket of a series out of what each lane counted of it.
 
-The events of an application belong on one lane; where a producer spreads them, each lane writes a bucket of its own part. What was
-observed adds up to what one lane would have said of all events: rates are sums; tokens, cost and error rate are means over events, so they are
-weighted by events; latency and time to first token are geometric means, so that their logarithms are. What was expected was expected by each lane
-alone: it is put together in the same way, and where one lane expected nothing yet, nothing is known of the whole. Nor is it where a lane
-does not say of how many events it is a mean, or where the whole is beyond what a number can be.
+The events of an application belong on one lane; where a producer spreads them, each lane writes a
+bucket of its own part. What was observed adds up to what one lane would have said of all events:
+rates are sums; tokens, cost and error rate are means over events, so they are weighted by events;
+latency and time to first token are geometric means, so that their logarithms are. What was expected
+was expected by each lane alone: it is put together in the same way, and where one lane expected
+nothing yet, nothing is known of the whole. Nor is it where a lane does not say of how many events
+it is a mean, or where the whole is beyond what a number can be.
 """
 
 import math
@@ -16,12 +18,16 @@ from typing import Final
 from connectors.store.port import Point
 
 _COUNTS: Final = {"time_to_first_token": "first_token_count"}
-"""Number of an aggregate that says over how many events a metric is a mean, where it is not `requests`."""
+"""Number of an aggregate that says over how many events a metric is a mean, where it is not
+`requests`.
+"""
 
 _SUMMED: Final = frozenset({"request_rate"})
 _GEOMETRIC: Final = frozenset({"latency", "time_to_first_token"})
 _NONE_IS_NOUGHT: Final = frozenset({"tokens", "cost"})
-"""Metrics of which a lane says nothing where its events had none of it at all: it takes that for not measured. Another lane's events had some."""
+"""Metrics of which a lane says nothing where its events had none of it at all: it takes that for
+not measured. Another lane's events had some.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +63,30 @@ def points(metric: str, parts: Iterable[Part]) -> Iterator[Point]:
 
 
 def _alone(part: Part) -> Point:
-    return Point(part.window_start, part.window_end, part.observed, part.expected, part.low, part.high)
+    return Point(
+        part.window_start, part.window_end, part.observed, part.expected, part.low, part.high
+    )
 
 
 def _together(metric: str, parts: Sequence[Part]) -> Point:
-    # A lane without an event that the metric is about says nothing of it, and takes nothing from the others.
+    # A lane without an event that the metric is about says nothing of it, and takes nothing from
+    # the others.
     heard = [part for part in parts if metric in _SUMMED or part.events is None or part.events > 0]
     weights = [part.events for part in heard]
     observed = [part.observed for part in heard]
     if metric in _NONE_IS_NOUGHT and any(value is not None for value in observed):
         observed = [value or 0.0 for value in observed]
     expected, low, high = (
-        _added(metric, [getattr(part, name) for part in heard], weights) for name in ("expected", "low", "high")
+        _added(metric, [getattr(part, name) for part in heard], weights)
+        for name in ("expected", "low", "high")
     )
     whole = _added(metric, observed, weights)
     return Point(parts[0].window_start, parts[0].window_end, whole, expected, low, high, len(parts))
 
 
-def _added(metric: str, values: Sequence[float | None], weights: Sequence[float | None]) -> float | None:
+def _added(
+    metric: str, values: Sequence[float | None], weights: Sequence[float | None]
+) -> float | None:
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return None
@@ -98,4 +110,6 @@ def _whole(metric: str, values: Sequence[float], weights: Sequence[float | None]
 
 
 def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
-    return math.fsum(value * weight for value, weight in zip(values, weights, strict=True)) / math.fsum(weights)
+    return math.fsum(
+        value * weight for value, weight in zip(values, weights, strict=True)
+    ) / math.fsum(weights)

@@ -1,4 +1,6 @@
-"""The one retry loop of a store: the same work again in place, ever more slowly, until the deadline."""
+"""The one retry loop of a store: the same work again in place, ever more slowly, until the
+deadline.
+"""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -17,8 +19,9 @@ def _passes(fault: Exception) -> bool:
 
 
 async def retried(work: Callable[[], Awaitable[T]], deadline_s: float) -> T:
-    """What the work answers. Work that raises StoreUnavailable is done again, with doubling waits and jitter; after the deadline, and for
-    TooSlow at once, it is raised."""
+    """What the work answers. Work that raises StoreUnavailable is done again, with doubling waits
+    and jitter; after the deadline, and for TooSlow at once, it is raised.
+    """
     began = time.monotonic()
     try:
         return await work()
@@ -27,7 +30,8 @@ async def retried(work: Callable[[], Awaitable[T]], deadline_s: float) -> T:
         if not _passes(fault) or left_s <= 0:
             raise
         failed: StoreUnavailable | None = fault
-    # Not before something fails: it takes half a second to import, as long as a list on the command line takes in all.
+    # Not before something fails: it takes half a second to import, as long as a list on the command
+    # line takes in all.
     import stamina
 
     async for attempt in stamina.retry_context(

@@ -46,14 +46,20 @@ class StoreSettings:
     """Where the sink keeps documents, and where page and API read them."""
 
     kind: StoreKind = StoreKind.NONE
-    """`embedded` is one SQLite file on the machine of the sink and its readers; `elasticsearch` a cluster of version 9. `none`, the default, keeps
-    nothing beyond the topics; the stage `sink` is then not started."""
+    """`embedded` is one SQLite file on the machine of the sink and its readers; `elasticsearch` a
+    cluster of version 9. `none`, the default, keeps nothing beyond the topics; the stage `sink` is
+    then not started.
+    """
 
     path: str = "sentinel.db"
-    """File of the embedded store. Its folder must be there and be writable, and must not be a network file system."""
+    """File of the embedded store. Its folder must be there and be writable, and must not be a
+    network file system.
+    """
 
     urls: tuple[str, ...] = ("http://127.0.0.1:9200",)
-    """Nodes of Elasticsearch, each `https://host:port`; without encryption only without credentials or on loopback."""
+    """Nodes of Elasticsearch, each `https://host:port`; without encryption only without credentials
+    or on loopback.
+    """
 
     username: str | None = None
     """User name at Elasticsearch. None means no user; an API key may stand in."""
@@ -62,14 +68,17 @@ class StoreSettings:
     """Password of that user."""
 
     api_key: Secret = field(default_factory=lambda: Secret(""))
-    """API key of Elasticsearch, encoded, instead of user name and password. It needs `monitor`, `manage_index_templates`, and all rights on the
-    indices of `index_prefix`."""
+    """API key of Elasticsearch, encoded, instead of user name and password. It needs `monitor`,
+    `manage_index_templates`, and all rights on the indices of `index_prefix`.
+    """
 
     tls_ca_file: str | None = None
     """PEM file of the authorities to trust. None means the system's."""
 
     index_prefix: str = "sentinel-"
-    """Put before every index and template, so that several installations share a cluster. Lower case."""
+    """Put before every index and template, so that several installations share a cluster. Lower
+    case.
+    """
 
     replicas: int = 1
     """Copies of each index beside the first; takes effect for indices that are made from then on."""
@@ -78,8 +87,10 @@ class StoreSettings:
     """Seconds that one request to the store may take before it counts as failed for now."""
 
     deadline_s: float = 60.0
-    """Seconds for which what failed for now is tried again, ever more slowly, before the worker ends and is started again. Nothing is lost
-    meanwhile: the sink reads on only when the store has taken what it read."""
+    """Seconds for which what failed for now is tried again, ever more slowly, before the worker
+    ends and is started again. Nothing is lost meanwhile: the sink reads on only when the store has
+    taken what it read.
+    """
 
     retention: Retention = field(default_factory=Retention)
     """How long documents are kept."""
@@ -92,7 +103,9 @@ class StoreSettings:
         if self.username is not None and self.api_key:
             raise ValueError("give either username and password or api_key")
         if not all("!" <= character <= "~" for character in self.api_key.reveal()):
-            raise ValueError("api_key must be one word of ASCII, as Elasticsearch gives it under `encoded`")
+            raise ValueError(
+                "api_key must be one word of ASCII, as Elasticsearch gives it under `encoded`"
+            )
         if self.timeout_s <= 0:
             raise ValueError(f"timeout_s is {self.timeout_s}, it must be above 0")
         for name in ("deadline_s", "replicas"):
@@ -116,5 +129,9 @@ def _check_url(url: str, with_credentials: bool) -> None:
         raise ValueError(wrong)
     if parts.username or parts.password:
         raise ValueError("a URL must not hold credentials; give username and password_file")
-    if with_credentials and parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+    if (
+        with_credentials
+        and parts.scheme == "http"
+        and parts.hostname not in ("127.0.0.1", "localhost", "::1")
+    ):
         raise ValueError(f"{url} would carry the credentials in plain text; use https")

@@ -1,4 +1,6 @@
-"""Webhooks, signed by Standard Webhooks: https://www.standardwebhooks.com (specification 1.0.0, symmetric signatures)."""
+"""Webhooks, signed by Standard Webhooks: https://www.standardwebhooks.com (specification 1.0.0,
+symmetric signatures).
+"""
 
 import base64
 import binascii
@@ -39,7 +41,9 @@ class WebhookSigner:
         self._key: Final = key
 
     def headers(self, notification_id: str, body: bytes, now: int) -> dict[str, str]:
-        """The three headers of the specification for an attempt at `now`, µs. The id is the message's, the timestamp the attempt's."""
+        """The three headers of the specification for an attempt at `now`, µs. The id is the
+        message's, the timestamp the attempt's.
+        """
         timestamp = str(now // 1_000_000)
         signed = b".".join((notification_id.encode(), timestamp.encode(), body))
         digest = hmac.new(self._key, signed, hashlib.sha256).digest()
@@ -57,32 +61,46 @@ class WebhookReceiver:
     """
 
     def __init__(
-        self, url: str, secret: Secret, *, allow_private: bool = False, limits: OutboundLimits = _LIMITS
+        self,
+        url: str,
+        secret: Secret,
+        *,
+        allow_private: bool = False,
+        limits: OutboundLimits = _LIMITS,
     ) -> None:
         self._target: Final = OutboundTarget(url, allow_private=allow_private, limits=limits)
         self._signer: Final = WebhookSigner(secret)
         self._ahead_us = 0
         """How far the receiver's clock is ahead of ours, when they are too far apart."""
 
-    async def deliver(self, notification_id: str, body: bytes, now: int, thread: str = "") -> ReceiverAnswer:
-        """One attempt. A status counts as soon as it came, whatever becomes of the rest of the answer.
+    async def deliver(
+        self, notification_id: str, body: bytes, now: int, thread: str = ""
+    ) -> ReceiverAnswer:
+        """One attempt. A status counts as soon as it came, whatever becomes of the rest of the
+        answer.
 
-        A receiver that refuses the signature while its clock is another than ours is asked once more, by its own clock: a page must not be lost
-        because this machine's is wrong.
+        A receiver that refuses the signature while its clock is another than ours is asked once
+        more, by its own clock: a page must not be lost because this machine's is wrong.
         """
         # Of this attempt: others may learn of the receiver's clock meanwhile.
         ahead_us = self._ahead_us
         try:
             answer = await self._post(notification_id, body, now + ahead_us)
             theirs = _ahead_us(answer, now)
-            if answer.status in _REFUSALS and theirs is not None and abs(theirs - ahead_us) > _TOLERANCE_US:
+            if (
+                answer.status in _REFUSALS
+                and theirs is not None
+                and abs(theirs - ahead_us) > _TOLERANCE_US
+            ):
                 self._sets_clock(theirs)
                 answer = await self._post(notification_id, body, now + self._ahead_us)
         except ForbiddenTarget as error:
             return ReceiverAnswer(fault=str(error), refused=True)
         except NoAnswer as error:
             return ReceiverAnswer(fault=error.fault)
-        return ReceiverAnswer(answer.status, retry_after_s=retry_after_s(answer.headers.get("Retry-After"), now))
+        return ReceiverAnswer(
+            answer.status, retry_after_s=retry_after_s(answer.headers.get("Retry-After"), now)
+        )
 
     async def _post(self, notification_id: str, body: bytes, at: int) -> Answer:
         signed = self._signer.headers(notification_id, body, at)
@@ -104,7 +122,8 @@ class WebhookReceiver:
 
 
 def retry_after_s(value: str | None, now: int) -> float | None:
-    """Seconds that a Retry-After header asks to wait, given as seconds or as a date; None without one that can be read.
+    """Seconds that a Retry-After header asks to wait, given as seconds or as a date; None without
+    one that can be read.
 
     >>> retry_after_s("120", 0), retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", 10_000_000), retry_after_s("soon", 0)
     (120.0, 50.0, None)

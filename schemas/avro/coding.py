@@ -1,4 +1,6 @@
-"""One record at a time: values to framed bytes and back, resolved to the newest version of its schema."""
+"""One record at a time: values to framed bytes and back, resolved to the newest version of its
+schema.
+"""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -16,23 +18,34 @@ from schemas.errors import BadRecord, Reason
 
 _R = TypeVar("_R", bound="Record")
 
-UNREADABLE: Final = (ArithmeticError, EOFError, LookupError, MemoryError, TypeError, ValueError, struct.error)
+UNREADABLE: Final = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 """What fastavro raises on bytes that make no sense: whatever the part raises that stumbles first."""
 
 
 @cache
 def _fastavro() -> ModuleType:
-    """Imported with the first record, since those who only want to know the records' types need not wait for it."""
+    """Imported with the first record, since those who only want to know the records' types need not
+    wait for it.
+    """
     import fastavro
 
     return fastavro
 
 
 def framed(name: str, fields: Mapping[str, object]) -> bytes:
-    """A record of the newest version of the named schema, framed: for values that are made as mappings.
+    """A record of the newest version of the named schema, framed: for values that are made as
+    mappings.
 
-    Fields that are left out take the schema's default. Raises ValueError for a name that the package does not have,
-    and ValueError or TypeError for values that the schema does not hold.
+    Fields that are left out take the schema's default. Raises ValueError for a name that the
+    package does not have, and ValueError or TypeError for values that the schema does not hold.
     """
     schema_id = packaged.newest(name)
     stream = BytesIO()
@@ -42,13 +55,19 @@ def framed(name: str, fields: Mapping[str, object]) -> bytes:
 
 
 def read(name: str, value: bytes) -> dict[str, object]:
-    """The fields of one framed record of the named schema, of any of its versions, as the newest version has them.
+    """The fields of one framed record of the named schema, of any of its versions, as the newest
+    version has them.
 
-    Raises BadRecord when it is empty, wrongly framed, of another schema, does not decode, or has bytes after its end.
+    Raises BadRecord when it is empty, wrongly framed, of another schema, does not decode, or has
+    bytes after its end.
     """
     schema_id = schema_id_of(value)
     if schema_id not in packaged.ids_of(name):
-        raise BadRecord(Reason.WRONG_SCHEMA if schema_id in packaged.IDS else Reason.UNKNOWN_SCHEMA, None, schema_id)
+        raise BadRecord(
+            Reason.WRONG_SCHEMA if schema_id in packaged.IDS else Reason.UNKNOWN_SCHEMA,
+            None,
+            schema_id,
+        )
     newest = packaged.newest(name)
     reader = None if schema_id == newest else packaged.for_fastavro(newest)
     return read_body(value, schema_id, packaged.for_fastavro(schema_id), reader)
@@ -57,9 +76,11 @@ def read(name: str, value: bytes) -> dict[str, object]:
 def read_body(
     value: bytes, schema_id: int, writer: dict[str, Json], reader: dict[str, Json] | None
 ) -> dict[str, object]:
-    """The fields of one framed record, written with one schema (as fastavro has parsed it) and read with another.
+    """The fields of one framed record, written with one schema (as fastavro has parsed it) and read
+    with another.
 
-    None for `reader` means the writer's. Raises BadRecord when it does not decode or has bytes after its end.
+    None for `reader` means the writer's. Raises BadRecord when it does not decode or has bytes
+    after its end.
     """
     stream = BytesIO(value)
     stream.seek(PREFIX_BYTES)
@@ -75,7 +96,9 @@ def read_body(
 
 
 class Record:
-    """What a record on the wire can do. Each is a frozen dataclass with the names, order and types of its schema."""
+    """What a record on the wire can do. Each is a frozen dataclass with the names, order and types
+    of its schema.
+    """
 
     __slots__ = ()
 
@@ -92,7 +115,8 @@ class Record:
     def from_bytes(cls, value: bytes) -> Self:
         """The record that `to_bytes`, or another writer of any version of its schema, has written.
 
-        Raises BadRecord as `read` does. What the values mean is not checked here: `schemas.telemetry.validity` does that.
+        Raises BadRecord as `read` does. What the values mean is not checked here:
+        `schemas.telemetry.validity` does that.
         """
         return _built(cls, read(cls.__name__, value))
 

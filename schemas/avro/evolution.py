@@ -1,4 +1,6 @@
-"""Whether records of one schema can be read as another: Avro's rules of schema resolution, judged before any record."""
+"""Whether records of one schema can be read as another: Avro's rules of schema resolution, judged
+before any record.
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -15,10 +17,12 @@ _PROMOTIONS: Final = {
 
 
 def problems(writer: Type, reader: Type, where: str = "") -> list[str]:
-    """Why records of `writer` cannot all be read as `reader`; nothing when they can. Each names its field, as `a.b`.
+    """Why records of `writer` cannot all be read as `reader`; nothing when they can. Each names its
+    field, as `a.b`.
 
-    Stricter than Avro's rules in what these leave to luck: every symbol and every branch that a writer may write must be
-    readable, not only those it happens to write, and a logical type (the unit of a time) must stay the same.
+    Stricter than Avro's rules in what these leave to luck: every symbol and every branch that a
+    writer may write must be readable, not only those it happens to write, and a logical type (the
+    unit of a time) must stay the same.
     """
     return list(_problems(writer, reader, where))
 
@@ -36,7 +40,9 @@ def _problems(writer: Type, reader: Type, where: str) -> Iterator[str]:
         case Enum(), Enum():
             unknown = [symbol for symbol in writer.symbols if symbol not in reader.symbols]
             if unknown and reader.default is None:
-                yield f"{_at(where)}: symbol {unknown[0]} was removed, and there is no default symbol"
+                yield (
+                    f"{_at(where)}: symbol {unknown[0]} was removed, and there is no default symbol"
+                )
         case Array(items), Array(wanted):
             yield from _problems(items, wanted, f"{where}[]")
         case Map(values), Map(wanted):
@@ -48,7 +54,9 @@ def _problems(writer: Type, reader: Type, where: str) -> Iterator[str]:
             if writer.name != reader.name and reader.name not in _PROMOTIONS.get(writer.name, ()):
                 yield f"{_at(where)}: {writer.name} cannot be read as {reader.name}"
             elif writer.logical != reader.logical:
-                yield f"{_at(where)}: logical type changes from {writer.logical} to {reader.logical}"
+                yield (
+                    f"{_at(where)}: logical type changes from {writer.logical} to {reader.logical}"
+                )
         case _:
             yield f"{_at(where)}: {_name(writer)} cannot be read as {_name(reader)}"
 

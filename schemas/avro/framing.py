@@ -1,4 +1,6 @@
-"""Confluent's two framings of a record: a prefix before the body, or a GUID of the schema in a header."""
+"""Confluent's two framings of a record: a prefix before the body, or a GUID of the schema in a
+header.
+"""
 
 import struct
 from collections.abc import Iterable, Mapping
@@ -11,7 +13,9 @@ PREFIX_BYTES: Final = 5
 """Bytes before the Avro body: 0x00 and the schema's id, 4 bytes, big-endian."""
 
 GUID_HEADER: Final = "__value_schema_id"
-"""Header of the second framing: 0x01 and the 16 bytes of the schema's GUID; the value is then the bare Avro body."""
+"""Header of the second framing: 0x01 and the 16 bytes of the schema's GUID; the value is then the
+bare Avro body.
+"""
 
 _PREFIX: Final = struct.Struct(">bI")
 _GUID_MAGIC: Final = 1
@@ -27,7 +31,9 @@ def prefix(schema_id: int) -> bytes:
 
 
 def schema_id_of(value: bytes) -> int:
-    """The id in a record's prefix. Raises BadRecord when the record is empty, is cut, or does not begin with 0x00."""
+    """The id in a record's prefix. Raises BadRecord when the record is empty, is cut, or does not
+    begin with 0x00.
+    """
     if not value:
         raise BadRecord(Reason.EMPTY)
     if value[0] != 0:
@@ -37,10 +43,14 @@ def schema_id_of(value: bytes) -> int:
     return int.from_bytes(value[1:PREFIX_BYTES], "big")
 
 
-def with_prefix(value: bytes, headers: Iterable[tuple[str, bytes | None]], ids: Mapping[UUID, int]) -> bytes:
-    """The record in prefix framing, whichever of the two it came in, so that what follows knows one framing only.
+def with_prefix(
+    value: bytes, headers: Iterable[tuple[str, bytes | None]], ids: Mapping[UUID, int]
+) -> bytes:
+    """The record in prefix framing, whichever of the two it came in, so that what follows knows one
+    framing only.
 
-    `ids` gives the schema id of each known GUID. Raises BadRecord when the header is malformed or its GUID unknown.
+    `ids` gives the schema id of each known GUID. Raises BadRecord when the header is malformed or
+    its GUID unknown.
     """
     for name, content in headers:
         if name != GUID_HEADER:

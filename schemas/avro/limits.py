@@ -1,4 +1,6 @@
-"""What is refused of a record before it is decoded. (What is refused of a schema: `schemas.avro.schema.parse`.)"""
+"""What is refused of a record before it is decoded. (What is refused of a schema:
+`schemas.avro.schema.parse`.)
+"""
 
 from collections.abc import Container
 from typing import Final
@@ -10,11 +12,14 @@ MAX_RECORD_BYTES: Final = 262_144
 """Largest framed record, bytes, unless told otherwise."""
 
 
-def check_value(value: bytes | None, allowed: Container[int], max_record_bytes: int = MAX_RECORD_BYTES) -> int:
-    """The schema id of a framed record that may be decoded; looks at its size and its first five bytes only.
+def check_value(
+    value: bytes | None, allowed: Container[int], max_record_bytes: int = MAX_RECORD_BYTES
+) -> int:
+    """The schema id of a framed record that may be decoded; looks at its size and its first five
+    bytes only.
 
-    `allowed` holds the schema ids that its topic takes. Raises BadRecord when there is no value, when it is empty, too
-    large or wrongly framed, and when its schema id is not allowed.
+    `allowed` holds the schema ids that its topic takes. Raises BadRecord when there is no value,
+    when it is empty, too large or wrongly framed, and when its schema id is not allowed.
     """
     if value is None:
         raise BadRecord(Reason.MISSING)

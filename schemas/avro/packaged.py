@@ -35,13 +35,19 @@ IDS: Final = MappingProxyType(
         13: Known("Command", 2),
     }
 )
-"""Schema id to what it stands for. An id is never given twice: a new version of any schema gets the next free one."""
+"""Schema id to what it stands for. An id is never given twice: a new version of any schema gets the
+next free one.
+"""
 
 
 @cache
 def newest(name: str) -> int:
-    """Id of the newest version of the named record: what we write, and what every older version is resolved to."""
-    return max((known.version, schema_id) for schema_id, known in IDS.items() if known.name == name)[1]
+    """Id of the newest version of the named record: what we write, and what every older version is
+    resolved to.
+    """
+    return max(
+        (known.version, schema_id) for schema_id, known in IDS.items() if known.name == name
+    )[1]
 
 
 @cache
@@ -73,7 +79,8 @@ def schema(schema_id: int) -> Record:
 
 @cache
 def for_fastavro(schema_id: int) -> dict[str, Json]:
-    """The schema as fastavro has parsed it, without logical types: times are plain µs, not datetimes.
+    """The schema as fastavro has parsed it, without logical types: times are plain µs, not
+    datetimes.
 
     Raises KeyError for an id that is not in `IDS`.
     """
@@ -98,4 +105,6 @@ def _plain(schema: Json) -> Json:
     if not isinstance(schema, dict):
         return schema
     kept = {key: value for key, value in schema.items() if key not in ("doc", "logicalType")}
-    return kept | {key: _plain(kept[key]) for key in ("type", "items", "values", "fields") if key in kept}
+    return kept | {
+        key: _plain(kept[key]) for key in ("type", "items", "values", "fields") if key in kept
+    }

@@ -8,7 +8,9 @@ from schemas.avro.limits import MAX_RECORD_BYTES
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-PRIMITIVES: Final = frozenset(("null", "boolean", "int", "long", "float", "double", "bytes", "string"))
+PRIMITIVES: Final = frozenset(
+    ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
+)
 
 MAX_FIELDS: Final = 500
 """Most fields of a schema, those of nested records counted wherever these are used."""
@@ -21,7 +23,9 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class RefusedSchema(ValueError):
-    """A schema that must not be decoded with; the text says why, in words for the person who registered it."""
+    """A schema that must not be decoded with; the text says why, in words for the person who
+    registered it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,9 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Enum:
-    """One of some symbols, written as its index; `default` stands for symbols that a reader does not know."""
+    """One of some symbols, written as its index; `default` stands for symbols that a reader does
+    not know.
+    """
 
     name: str
     symbols: tuple[str, ...]
@@ -73,7 +79,9 @@ class Union:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a record. `default` is the JSON of its default; only when `has_default` does it mean anything."""
+    """A field of a record. `default` is the JSON of its default; only when `has_default` does it
+    mean anything.
+    """
 
     name: str
     type: "Type"
@@ -96,8 +104,9 @@ Type: TypeAlias = Primitive | Fixed | Enum | Array | Map | Union | Record
 def parse(schema: Json) -> Type:
     """The schema that this JSON says. Raises RefusedSchema for what no decoder here may be given.
 
-    Refused are: recursion, arrays whose items take no bytes (a few bytes then make billions of items), more than 500
-    fields or 32 levels, names that are not defined before they are used, and what is no schema at all.
+    Refused are: recursion, arrays whose items take no bytes (a few bytes then make billions of
+    items), more than 500 fields or 32 levels, names that are not defined before they are used, and
+    what is no schema at all.
     """
     _check_json_depth(schema)
     parser = _Parser()
@@ -127,7 +136,13 @@ def _check_json_depth(schema: Json) -> None:
         level = [
             part
             for whole in level
-            for part in (whole if isinstance(whole, list) else whole.values() if isinstance(whole, dict) else ())
+            for part in (
+                whole
+                if isinstance(whole, list)
+                else whole.values()
+                if isinstance(whole, dict)
+                else ()
+            )
         ]
         if not level:
             return
@@ -135,7 +150,9 @@ def _check_json_depth(schema: Json) -> None:
 
 
 def _extent(kind: Type, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
-    """Levels and fields below a type. A type that is used often is measured once: names may multiply without end."""
+    """Levels and fields below a type. A type that is used often is measured once: names may
+    multiply without end.
+    """
     found = known.get(id(kind))
     if found is None:
         parts: tuple[Type, ...] = ()

@@ -1,13 +1,25 @@
-"""Where a record ends, by its schema: what keeps bytes that lie away from decoders that believe counts.
+"""Where a record ends, by its schema: what keeps bytes that lie away from decoders that believe
+counts.
 
-A walk takes time by the bytes that are there. A count of items for which there is no room is wrong at once; polars and fastavro would go on until the
-bytes end, or make room for them first.
+A walk takes time by the bytes that are there. A count of items for which there is no room is wrong
+at once; polars and fastavro would go on until the bytes end, or make room for them first.
 """
 
 from typing import Final
 
 from schemas.avro.framing import PREFIX_BYTES
-from schemas.avro.schema import Array, Enum, Field, Fixed, Map, Primitive, Record, Type, Union, min_bytes
+from schemas.avro.schema import (
+    Array,
+    Enum,
+    Field,
+    Fixed,
+    Map,
+    Primitive,
+    Record,
+    Type,
+    Union,
+    min_bytes,
+)
 from schemas.errors import BadRecord, Reason
 
 _WIDTHS: Final = {"null": 0, "boolean": 1, "float": 4, "double": 8}
@@ -19,9 +31,11 @@ class _Cut(Exception):
 
 
 def check_extent(writer: Record, value: bytes, schema_id: int) -> None:
-    """Raises BadRecord when a framed record is not as long as its schema says, from its first byte to its last.
+    """Raises BadRecord when a framed record is not as long as its schema says, from its first byte
+    to its last.
 
-    What lies between is not looked at; in particular a branch of a nullable field that is neither is taken for the one that is not 0, as by polars.
+    What lies between is not looked at; in particular a branch of a nullable field that is neither
+    is taken for the one that is not 0, as by polars.
     """
     try:
         end = _fields(writer.fields, value, PREFIX_BYTES)

@@ -1,5 +1,7 @@
-"""`python schemas/native/building.py`: compiles kernel.c beside itself; the wheel's build does the same (hatch_build.py). It needs a C compiler,
-`cc` or what `CC` names, and nothing else, not even Python's own headers. What comes of it fits every Python on this kind of machine."""
+"""`python schemas/native/building.py`: compiles kernel.c beside itself; the wheel's build does the
+same (hatch_build.py). It needs a C compiler, `cc` or what `CC` names, and nothing else, not even
+Python's own headers. What comes of it fits every Python on this kind of machine.
+"""
 
 import os
 import shlex
@@ -17,7 +19,8 @@ class CannotCompile(Exception):
 
 
 def build(target: Path = LIBRARY, *more_flags: str) -> None:
-    """Compiles, and puts the whole file in place of the one that may be there: a process that has loaded that one keeps it.
+    """Compiles, and puts the whole file in place of the one that may be there: a process that has
+    loaded that one keeps it.
 
     Raises:
         CannotCompile: see there.
@@ -26,10 +29,15 @@ def build(target: Path = LIBRARY, *more_flags: str) -> None:
     made = target.with_suffix(f".{os.getpid()}.so")
     try:
         done = subprocess.run(
-            [*compiler, *_FLAGS, *more_flags, "-o", str(made), str(SOURCE)], capture_output=True, text=True, check=False
+            [*compiler, *_FLAGS, *more_flags, "-o", str(made), str(SOURCE)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
-            raise CannotCompile(f"{compiler[0]} does not compile {SOURCE.name}: {done.stderr.strip()[-1000:]}")
+            raise CannotCompile(
+                f"{compiler[0]} does not compile {SOURCE.name}: {done.stderr.strip()[-1000:]}"
+            )
         made.replace(target)
     except OSError as why:
         raise CannotCompile(f"no C compiler: {why}") from None

@@ -16,8 +16,9 @@ NOTHING: Final = -1
 
 
 class Packed(Sequence[bytes | None]):
-    """Values, or texts, by address and size, both of shape (n,); a size of -1 says that one is not there. `holders` are the objects in whose
-    memory they lie, which live as long as this does."""
+    """Values, or texts, by address and size, both of shape (n,); a size of -1 says that one is not
+    there. `holders` are the objects in whose memory they lie, which live as long as this does.
+    """
 
     __slots__ = ("addresses", "holders", "sizes")
 
@@ -40,7 +41,9 @@ class Packed(Sequence[bytes | None]):
             return several[0]
         addresses = np.concatenate([part.addresses for part in several])
         sizes = np.concatenate([part.sizes for part in several])
-        return Packed(addresses, sizes, tuple(holder for part in several for holder in part.holders))
+        return Packed(
+            addresses, sizes, tuple(holder for part in several for holder in part.holders)
+        )
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -54,7 +57,11 @@ class Packed(Sequence[bytes | None]):
     def __getitem__(self, at: "int | slice | Int64s") -> "bytes | Packed | None":
         if isinstance(at, slice | np.ndarray):
             # Contiguous, as the kernel takes them, also with a step.
-            return Packed(np.ascontiguousarray(self.addresses[at]), np.ascontiguousarray(self.sizes[at]), self.holders)
+            return Packed(
+                np.ascontiguousarray(self.addresses[at]),
+                np.ascontiguousarray(self.sizes[at]),
+                self.holders,
+            )
         size = int(self.sizes[at])
         return None if size == NOTHING else ctypes.string_at(int(self.addresses[at]), size)
 

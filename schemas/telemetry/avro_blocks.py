@@ -1,9 +1,11 @@
-"""Many records of one schema as one in-memory Avro block, which polars reads to columns: what reads all that the kernel (schemas.native) does not.
+"""Many records of one schema as one in-memory Avro block, which polars reads to columns: what reads
+all that the kernel (schemas.native) does not.
 
-A block has no boundaries between records, so it gets some. Its schema is the records' own with a `double` before and
-after: the one before covers the five bytes of framing (and three of padding), the one after eight bytes that we put
-there, counting up from a start that nobody can guess. Both must come back as they went in. Then, by induction, every
-record was read from its first byte to its last and from its own message alone.
+A block has no boundaries between records, so it gets some. Its schema is the records' own with a
+`double` before and after: the one before covers the five bytes of framing (and three of padding),
+the one after eight bytes that we put there, counting up from a start that nobody can guess. Both
+must come back as they went in. Then, by induction, every record was read from its first byte to its
+last and from its own message alone.
 """
 
 import io
@@ -25,19 +27,30 @@ _PADDING: Final = b"\0\0\0"
 _MARK: Final = np.dtype([("guard", "<i8"), ("padding", "V3")])
 _LEAD, _GUARD = "-lead", "-guard"  # no Avro field can have these names
 
-UNREADABLE: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, OverflowError)
-"""What polars raises on bytes that make no sense; PanicException is no Exception but a BaseException."""
+UNREADABLE: Final = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    OSError,
+    OverflowError,
+)
+"""What polars raises on bytes that make no sense; PanicException is no Exception but a
+BaseException.
+"""
 
 
 class NotReadable(ValueError):
-    """A schema that polars cannot read in blocks, or not as the newest schema wants it: decode one by one instead."""
+    """A schema that polars cannot read in blocks, or not as the newest schema wants it: decode one
+    by one instead.
+    """
 
 
 class BlockReader:
-    """Reads records that were written with one schema, as columns of another (the newest, which may be the same).
+    """Reads records that were written with one schema, as columns of another (the newest, which may
+    be the same).
 
-    Raises NotReadable for schemas with maps or with unions of more than a type and null, and where a column would have
-    to be converted by more than its default or by becoming nullable. `defaults` are what columns hold that the writer does not have.
+    Raises NotReadable for schemas with maps or with unions of more than a type and null, and where
+    a column would have to be converted by more than its default or by becoming nullable. `defaults`
+    are what columns hold that the writer does not have.
     """
 
     def __init__(self, schema_id: int, writer: Record, reader: Record) -> None:
@@ -47,10 +60,14 @@ class BlockReader:
         self._present, self.defaults = _plan(writer, reader)
         self._dtypes = dtypes(reader)
 
-    def read(self, values: Sequence[bytes], values_bytes: int, names: list[str]) -> pl.DataFrame | None:
-        """The named columns of framed records, in the order given, which is the schema's; dtypes are those of `dtypes`.
+    def read(
+        self, values: Sequence[bytes], values_bytes: int, names: list[str]
+    ) -> pl.DataFrame | None:
+        """The named columns of framed records, in the order given, which is the schema's; dtypes
+        are those of `dtypes`.
 
-        `values_bytes` is their length in all. None when any of the values is not exactly one record of this schema: which one is not known then.
+        `values_bytes` is their length in all. None when any of the values is not exactly one record
+        of this schema: which one is not known then.
         """
         wanted = [name for name in names if name in self._present]
         frame = self._read(values, values_bytes, wanted)
@@ -59,12 +76,16 @@ class BlockReader:
         if self.defaults:
             missing = [name for name in names if name in self.defaults]
             frame = frame.with_columns(
-                pl.Series(name, [self.defaults[name]], self._dtypes[name]).new_from_index(0, frame.height)
+                pl.Series(name, [self.defaults[name]], self._dtypes[name]).new_from_index(
+                    0, frame.height
+                )
                 for name in missing
             )
         return frame[names]
 
-    def _read(self, values: Sequence[bytes], values_bytes: int, wanted: list[str]) -> pl.DataFrame | None:
+    def _read(
+        self, values: Sequence[bytes], values_bytes: int, wanted: list[str]
+    ) -> pl.DataFrame | None:
         """These columns of the block, if it is made of exactly these values."""
         source = io.BytesIO(self._block(values, values_bytes))
         try:
@@ -77,7 +98,8 @@ class BlockReader:
     def _block(self, values: Sequence[bytes], values_bytes: int) -> bytes:
         count = len(values)
         marks = _MARKS.first(count)
-        # Joined once: each copy of a block is some hundred page faults, which cost more than the joining.
+        # Joined once: each copy of a block is some hundred page faults, which cost more than the
+        # joining.
         parts = [_SYNC] * (2 * count + 2)
         parts[1:-1:2] = values
         parts[2:-1:2] = marks
@@ -93,9 +115,11 @@ class BlockReader:
 
 
 class _Marks:
-    """What stands between the records of a block: its guard, then the padding before the next record's framing.
+    """What stands between the records of a block: its guard, then the padding before the next
+    record's framing.
 
-    The guards count up from a number that is chosen once per process and leaves it nowhere; so they serve every block.
+    The guards count up from a number that is chosen once per process and leaves it nowhere; so they
+    serve every block.
     """
 
     def __init__(self) -> None:
@@ -117,7 +141,9 @@ _MARKS: Final = _Marks()
 
 
 def dtypes(reader: Record) -> dict[str, pl.DataType]:
-    """The columns of a schema. Whole numbers of either width and symbols of enums (their index, from 0) are Int64."""
+    """The columns of a schema. Whole numbers of either width and symbols of enums (their index,
+    from 0) are Int64.
+    """
     return {field.name: _dtype(field.type) for field in reader.fields}
 
 
@@ -152,7 +178,9 @@ def nullable_part(kind: Type) -> Type:
 
 
 def _plan(writer: Record, reader: Record) -> tuple[frozenset[str], dict[str, Json]]:
-    """Columns that the writer's records have as the reader wants them, and defaults of those that they lack."""
+    """Columns that the writer's records have as the reader wants them, and defaults of those that
+    they lack.
+    """
     written = {field.name: field.type for field in writer.fields}
     defaults = {field.name: _default(field) for field in reader.fields if field.name not in written}
     for field in reader.fields:
@@ -186,8 +214,11 @@ def _same(written: Type, wanted: Type) -> bool:
         case Array(), Array():
             return _same(written.items, wanted.items)
         case Record(), Record():
-            return [field.name for field in written.fields] == [field.name for field in wanted.fields] and all(
-                _same(one.type, other.type) for one, other in zip(written.fields, wanted.fields, strict=True)
+            return [field.name for field in written.fields] == [
+                field.name for field in wanted.fields
+            ] and all(
+                _same(one.type, other.type)
+                for one, other in zip(written.fields, wanted.fields, strict=True)
             )
     return written == wanted and not isinstance(written, Map | Union)
 
@@ -195,7 +226,9 @@ def _same(written: Type, wanted: Type) -> bool:
 def _head(fields: list[dict[str, object]]) -> bytes:
     """A container's header for blocks of records with these fields, each between its two guards."""
     guarded = [{"name": _LEAD, "type": "double"}, *fields, {"name": _GUARD, "type": "double"}]
-    schema = json.dumps({"type": "record", "name": "Block", "fields": guarded}, separators=(",", ":")).encode()
+    schema = json.dumps(
+        {"type": "record", "name": "Block", "fields": guarded}, separators=(",", ":")
+    ).encode()
     meta = b"\4\26avro.schema" + long_bytes(len(schema)) + schema + b"\24avro.codec\10null\0"
     return b"Obj\1" + meta + _SYNC
 
@@ -205,7 +238,9 @@ def _block_fields(fields: Sequence[Field]) -> list[dict[str, object]]:
 
 
 def _block_type(kind: Type) -> object:
-    """A type of the same binary form that polars reads fastest: no names twice, no defaults, enums as their index."""
+    """A type of the same binary form that polars reads fastest: no names twice, no defaults, enums
+    as their index.
+    """
     match kind:
         case Primitive("int" | "long") | Enum():
             return "long"

@@ -28,7 +28,9 @@ _BROKEN: Final = ((UNDECODABLE, Reason.UNDECODABLE), (TRAILING, Reason.TRAILING)
 """What the kernel knows to be bad."""
 
 _PIECES: Final = 8
-"""Into how many pieces a block that holds a bad record is cut, again and again, until the bad one is alone."""
+"""Into how many pieces a block that holds a bad record is cut, again and again, until the bad one
+is alone.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +48,24 @@ class Decoded:
 
     @property
     def frame(self) -> pl.DataFrame:
-        """The columns as polars has them. Dtypes: Int64 for whole numbers, times (µs) and symbols (`status` and `operation`: the index in
-        `Status` and `Operation`), Float64, String, List(Struct)."""
+        """The columns as polars has them. Dtypes: Int64 for whole numbers, times (µs) and symbols
+        (`status` and `operation`: the index in `Status` and `Operation`), Float64, String,
+        List(Struct).
+        """
         return self.events.frame
 
 
 class Decoder:
     """Reads telemetry that was written with any of some schemas, as columns of the newest.
 
-    `writers` maps the schema ids that the topic takes to their schemas. One that must not be decoded with, or cannot be
-    read as the newest, is not an error here: it is in `refused`, and its records are bad.
+    `writers` maps the schema ids that the topic takes to their schemas. One that must not be
+    decoded with, or cannot be read as the newest, is not an error here: it is in `refused`, and its
+    records are bad.
     """
 
-    def __init__(self, writers: Mapping[int, dict[str, Json]], max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+    def __init__(
+        self, writers: Mapping[int, dict[str, Json]], max_record_bytes: int = MAX_RECORD_BYTES
+    ) -> None:
         newest = packaged.newest("TelemetryEvent")
         self._reader = packaged.schema(newest)
         self._reader_json = packaged.for_fastavro(newest)
@@ -78,10 +85,11 @@ class Decoder:
     def decode(self, values: Sequence[bytes | None], columns: Sequence[str]) -> Decoded:
         """The asked columns of the good values, and what is wrong with the others.
 
-        A value is good when it is a record of an allowed schema from its first byte to its last, and when
-        `schemas.telemetry.validity` finds nothing wrong with it. Which values are good, and their columns, does not depend on what
-        other values stand beside them, nor on the columns asked for (but that bytes which are no UTF-8 are found only
-        in texts that are asked for, or are ids). Raises KeyError for a column that there is not.
+        A value is good when it is a record of an allowed schema from its first byte to its last,
+        and when `schemas.telemetry.validity` finds nothing wrong with it. Which values are good,
+        and their columns, does not depend on what other values stand beside them, nor on the
+        columns asked for (but that bytes which are no UTF-8 are found only in texts that are asked
+        for, or are ids). Raises KeyError for a column that there is not.
 
         Processes that decode are started with POLARS_MAX_THREADS=1.
         """
@@ -135,19 +143,27 @@ class Decoder:
         self._writers[schema_id] = packaged.fastavro_schema(schema)
         self._schemas[schema_id] = writer
         with suppress(NotReadable):
-            self._by_prefix[prefix(schema_id)] = self._blocks[schema_id] = BlockReader(schema_id, writer, self._reader)
+            self._by_prefix[prefix(schema_id)] = self._blocks[schema_id] = BlockReader(
+                schema_id, writer, self._reader
+            )
 
     def _names_for(self, columns: tuple[str, ...]) -> list[str]:
-        """The columns to read: those asked for and those that tell good from bad, in the order of the schema.
+        """The columns to read: those asked for and those that tell good from bad, in the order of
+        the schema.
 
-        Lists are always read: a block of items may tell its size in bytes, which is believed only where it is skipped.
+        Lists are always read: a block of items may tell its size in bytes, which is believed only
+        where it is skipped.
         """
         names = self._names.get(columns)
         if names is None:
             for column in columns:
                 self._dtypes[column]
             wanted = validity.CHECKED.union(columns)
-            names = [name for name, dtype in self._dtypes.items() if name in wanted or isinstance(dtype, pl.List)]
+            names = [
+                name
+                for name, dtype in self._dtypes.items()
+                if name in wanted or isinstance(dtype, pl.List)
+            ]
             self._names[columns] = names
         return names
 
@@ -181,12 +197,16 @@ class Decoder:
         frame = pl.concat(gathered.frames)
         index: Positions = np.array(gathered.places, dtype=np.int64)
         gathered.bad.sort(key=lambda entry: entry[0])
-        if bool((index[1:] < index[:-1]).any()):  # schemas were mixed; reordering columns of lists is slow
+        if bool(
+            (index[1:] < index[:-1]).any()
+        ):  # schemas were mixed; reordering columns of lists is slow
             order = np.argsort(index)
             frame, index = frame[order], index[order]
         return frame, index, gathered.bad
 
-    def _sorted(self, values: Sequence[bytes | None], gathered: "_Gathered") -> "dict[int, list[_Place]]":
+    def _sorted(
+        self, values: Sequence[bytes | None], gathered: "_Gathered"
+    ) -> "dict[int, list[_Place]]":
         """The values that may be decoded, by schema id."""
         by_id: dict[int, list[_Place]] = {}
         allowed = self._writers.keys() | self.refused.keys()
@@ -202,8 +222,12 @@ class Decoder:
                 by_id.setdefault(schema_id, []).append((position, value))
         return by_id
 
-    def _whole_ones(self, schema_id: int, places: "list[_Place]", gathered: "_Gathered") -> "list[_Place]":
-        """Those that are as long as their schema says. Decoders are given no others: what these do with counts that lie takes minutes."""
+    def _whole_ones(
+        self, schema_id: int, places: "list[_Place]", gathered: "_Gathered"
+    ) -> "list[_Place]":
+        """Those that are as long as their schema says. Decoders are given no others: what these do
+        with counts that lie takes minutes.
+        """
         found = []
         for position, value in places:
             try:
@@ -214,11 +238,15 @@ class Decoder:
                 found.append((position, value))
         return found
 
-    def _divide(self, schema_id: int, places: "list[_Place]", names: list[str], gathered: "_Gathered") -> None:
-        """Cuts a block that does not decode as a whole into pieces, until those that do not decode are single records.
+    def _divide(
+        self, schema_id: int, places: "list[_Place]", names: list[str], gathered: "_Gathered"
+    ) -> None:
+        """Cuts a block that does not decode as a whole into pieces, until those that do not decode
+        are single records.
 
-        That keeps one bad record in thousands from costing more than a few more reads, and makes the reader of blocks
-        alone the judge of a record: fastavro, which takes some records that are not quite right, only says why.
+        That keeps one bad record in thousands from costing more than a few more reads, and makes
+        the reader of blocks alone the judge of a record: fastavro, which takes some records that
+        are not quite right, only says why.
         """
         values = [value for _, value in places]
         frame = self._blocks[schema_id].read(values, sum(map(len, values)), names)
@@ -233,12 +261,16 @@ class Decoder:
             for start in range(0, len(places), step):
                 self._divide(schema_id, places[start : start + step], names, gathered)
 
-    def _one_by_one(self, schema_id: int, places: "list[_Place]", names: list[str], gathered: "_Gathered") -> None:
+    def _one_by_one(
+        self, schema_id: int, places: "list[_Place]", names: list[str], gathered: "_Gathered"
+    ) -> None:
         """Records of a schema that is not readable in blocks."""
         rows: list[dict[str, object]] = []
         for position, value in places:
             try:
-                rows.append(read_body(value, schema_id, self._writers[schema_id], self._reader_json))
+                rows.append(
+                    read_body(value, schema_id, self._writers[schema_id], self._reader_json)
+                )
             except BadRecord as error:
                 gathered.bad.append((position, error))
             else:
@@ -247,7 +279,11 @@ class Decoder:
 
     def _frame_of(self, rows: list[dict[str, object]], names: list[str]) -> pl.DataFrame:
         """Columns as a block's, of records as fastavro reads them."""
-        symbols = {field.name: field.type.symbols for field in self._reader.fields if isinstance(field.type, Enum)}
+        symbols = {
+            field.name: field.type.symbols
+            for field in self._reader.fields
+            if isinstance(field.type, Enum)
+        }
         columns = []
         for name in names:
             cells = [row[name] for row in rows]
@@ -295,11 +331,17 @@ def _at(position: int, values: Sequence[bytes | None], error: BadRecord) -> tupl
 
 @cache
 def packaged_decoder(max_record_bytes: int = MAX_RECORD_BYTES) -> Decoder:
-    """The decoder of the packaged schemas: what a topic of telemetry takes where there is no registry."""
+    """The decoder of the packaged schemas: what a topic of telemetry takes where there is no
+    registry.
+    """
     ids = packaged.ids_of("TelemetryEvent")
-    return Decoder({schema_id: packaged.schema_json(schema_id) for schema_id in ids}, max_record_bytes)
+    return Decoder(
+        {schema_id: packaged.schema_json(schema_id) for schema_id in ids}, max_record_bytes
+    )
 
 
-def decode(values: Sequence[bytes | None], columns: Sequence[str], max_record_bytes: int = MAX_RECORD_BYTES) -> Decoded:
+def decode(
+    values: Sequence[bytes | None], columns: Sequence[str], max_record_bytes: int = MAX_RECORD_BYTES
+) -> Decoded:
     """`Decoder.decode` with the packaged schemas."""
     return packaged_decoder(max_record_bytes).decode(values, columns)

@@ -1,4 +1,6 @@
-"""The columns of decoded telemetry, as those who count and judge ask for them: made by the kernel, or by polars."""
+"""The columns of decoded telemetry, as those who count and judge ask for them: made by the kernel,
+or by polars.
+"""
 
 from collections.abc import Sequence
 from typing import Final, Protocol, Self, TypeAlias
@@ -17,13 +19,19 @@ Bools = npt.NDArray[np.bool_]
 Name: TypeAlias = tuple[str, ...]
 
 NONE: Final = -1
-"""In a column of whole numbers: the event has no such number. None of ours is negative (`schemas.telemetry.validity`)."""
+"""In a column of whole numbers: the event has no such number. None of ours is negative
+(`schemas.telemetry.validity`).
+"""
 
-_ODD: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64)
+_ODD: Final = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64
+)
 
 
 class Events(Protocol):
-    """Good events in the order of their records, with the columns that were asked for. Each raises KeyError for another."""
+    """Good events in the order of their records, with the columns that were asked for. Each raises
+    KeyError for another.
+    """
 
     def __len__(self) -> int: ...
 
@@ -32,7 +40,9 @@ class Events(Protocol):
         ...
 
     def integers(self, column: str) -> Int64s:
-        """Whole numbers, times (µs) and symbols (their index); `NONE` where there is none. Shape (n,)."""
+        """Whole numbers, times (µs) and symbols (their index); `NONE` where there is none. Shape
+        (n,).
+        """
         ...
 
     def has(self, column: str) -> Bools:
@@ -44,7 +54,9 @@ class Events(Protocol):
         ...
 
     def hashes(self, columns: Sequence[str], seed: int) -> tuple[UInt64s, UInt64s]:
-        """Two independent hashes of 64 bits of the texts in these columns; in one process the same for the same texts, also in `hashes_of`."""
+        """Two independent hashes of 64 bits of the texts in these columns; in one process the same
+        for the same texts, also in `hashes_of`.
+        """
         ...
 
     @property
@@ -71,7 +83,8 @@ class FrameEvents:
         """See `Events`."""
         values = self._series(column).to_numpy()
         if values.dtype.kind == "f":
-            # As polars gives integers with nulls: as floats with NaN, exact below 2^53, where all of ours lie.
+            # As polars gives integers with nulls: as floats with NaN, exact below 2^53, where all
+            # of ours lie.
             values = np.where(np.isnan(values), NONE, values)
         return np.ascontiguousarray(values.astype(np.int64, copy=False))
 
@@ -81,7 +94,9 @@ class FrameEvents:
 
     def names(self, columns: Sequence[str], at: Int64s) -> list[Name]:
         """See `Events`."""
-        return list(zip(*(self._series(column).gather(at).to_list() for column in columns), strict=True))
+        return list(
+            zip(*(self._series(column).gather(at).to_list() for column in columns), strict=True)
+        )
 
     def hashes(self, columns: Sequence[str], seed: int) -> tuple[UInt64s, UInt64s]:
         """See `Events`."""
@@ -94,7 +109,9 @@ class FrameEvents:
 
 
 class KernelEvents:
-    """Events in the kernel's columns, of shape (numbers + 2 * texts, n): whole numbers, addresses of texts, which lie in their records, and sizes."""
+    """Events in the kernel's columns, of shape (numbers + 2 * texts, n): whole numbers, addresses
+    of texts, which lie in their records, and sizes.
+    """
 
     __slots__ = ("_cells", "_holders", "_slots")
 
@@ -112,7 +129,8 @@ class KernelEvents:
             if step == 1:
                 return KernelEvents(self._slots, self._cells[:, start:stop], self._holders)
             at = np.arange(start, stop, step)
-        # Each column lies in a row, as the kernel wants it; indexing by an array would lay them out anyhow.
+        # Each column lies in a row, as the kernel wants it; indexing by an array would lay them out
+        # anyhow.
         return KernelEvents(self._slots, self._cells.take(at, axis=1), self._holders)
 
     def integers(self, column: str) -> Int64s:
@@ -153,7 +171,9 @@ class KernelEvents:
             numbers = self.integers(column)
             return pl.Series(column, numbers).set(pl.Series(numbers == NONE), None)
         texts = self._packed(column, np.arange(len(self)))
-        return pl.Series(column, [None if text is None else _text(text) for text in texts], pl.String)
+        return pl.Series(
+            column, [None if text is None else _text(text) for text in texts], pl.String
+        )
 
     def _packed(self, column: str, at: Int64s) -> Packed:
         place = self._slots.texts[column]
@@ -162,20 +182,28 @@ class KernelEvents:
 
 def hashes_of(names: Sequence[Name], seed: int) -> tuple[UInt64s, UInt64s]:
     """The two hashes of each of these names, which have as many parts each."""
-    return _hashes([pl.Series(list(part), dtype=pl.String) for part in zip(*names, strict=True)], seed)
+    return _hashes(
+        [pl.Series(list(part), dtype=pl.String) for part in zip(*names, strict=True)], seed
+    )
 
 
 def _hashes(columns: Sequence[pl.Series], seed: int) -> tuple[UInt64s, UInt64s]:
     if KERNEL is not None:
         packed = [Packed.of([text.encode() for text in column.to_list()]) for column in columns]
-        texts, sizes = np.array([part.addresses for part in packed]), np.array([part.sizes for part in packed])
+        texts, sizes = (
+            np.array([part.addresses for part in packed]),
+            np.array([part.sizes for part in packed]),
+        )
         return KERNEL.hashes(texts, sizes, np.arange(len(columns)), seed)
-    hashed = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(columns)]).select_seq(
+    hashed = pl.DataFrame(
+        [column.alias(str(place)) for place, column in enumerate(columns)]
+    ).select_seq(
         pl.col(str(place)).hash(seed + 2 * place + half).alias(f"{place}/{half}")
         for place in range(len(columns))
         for half in range(2)
     )
-    # Products by odd constants spread the columns; u64 arithmetic wraps. Within the query it would cost more to plan than hashing 1,000 names.
+    # Products by odd constants spread the columns; u64 arithmetic wraps. Within the query it would
+    # cost more to plan than hashing 1,000 names.
     halves = [np.zeros(len(hashed), np.uint64), np.zeros(len(hashed), np.uint64)]
     for place in range(len(columns)):
         for half, total in enumerate(halves):

@@ -27,7 +27,9 @@ class _Plan:
 class KernelReader:
     """Reads framed records of some schemas as columns of the newest, by schema id."""
 
-    def __init__(self, schemas: Mapping[int, BlockReader], reader: Record, max_record_bytes: int) -> None:
+    def __init__(
+        self, schemas: Mapping[int, BlockReader], reader: Record, max_record_bytes: int
+    ) -> None:
         self._schemas, self._most = schemas, max_record_bytes
         self._types = {field.name: field.type for field in reader.fields}
         self._plans: dict[tuple[str, ...], _Plan | None] = {}
@@ -35,8 +37,10 @@ class KernelReader:
     def read(
         self, kernel: Kernel, values: Sequence[bytes | None], columns: tuple[str, ...]
     ) -> tuple[KernelEvents, Verdicts, int] | None:
-        """The columns of all values, what each of these is, and how many are good; where one is not, its row means nothing. None when not all of
-        these columns are the kernel's. Raises KeyError for a column that there is not."""
+        """The columns of all values, what each of these is, and how many are good; where one is
+        not, its row means nothing. None when not all of these columns are the kernel's. Raises
+        KeyError for a column that there is not.
+        """
         if columns not in self._plans:
             self._plans[columns] = self._planned(columns)
         plan = self._plans[columns]
@@ -44,7 +48,12 @@ class KernelReader:
             return None
         slots, given = plan.slots, packed(values)
         columns_read, verdicts, good = kernel.decode(
-            given.addresses, given.sizes, self._most, plan.schemas, len(slots.numbers), len(slots.texts)
+            given.addresses,
+            given.sizes,
+            self._most,
+            plan.schemas,
+            len(slots.numbers),
+            len(slots.texts),
         )
         return KernelEvents(slots, columns_read, (*given.holders, *plan.defaults)), verdicts, good
 
@@ -66,9 +75,15 @@ class KernelReader:
             starts.append(len(words))
             defaults |= schema.defaults
         texts = {name: _text(value) for name, value in defaults.items() if name in slots.texts}
-        numbers = [(place, _number(defaults[name])) for name, place in slots.numbers.items() if name in defaults]
+        numbers = [
+            (place, _number(defaults[name]))
+            for name, place in slots.numbers.items()
+            if name in defaults
+        ]
         fill = (*numbers, *_fill(texts, slots))
-        schemas = Schemas(np.array(ids, np.int64), np.array(starts, np.int64), np.array(words, np.int64), fill)
+        schemas = Schemas(
+            np.array(ids, np.int64), np.array(starts, np.int64), np.array(words, np.int64), fill
+        )
         return _Plan(slots, schemas, tuple(text for text in texts.values() if text is not None))
 
 

@@ -8,7 +8,9 @@ from schemas.avro.framing import PREFIX_BYTES, prefix
 from schemas.bounds import MAX_ID_BYTES
 
 _READABLE: Final = frozenset(prefix(schema_id) for schema_id in packaged.ids_of("TelemetryEvent"))
-"""Prefixes of records that begin with event_id, event_time, tenant and application; a test holds all versions to that."""
+"""Prefixes of records that begin with event_id, event_time, tenant and application; a test holds
+all versions to that.
+"""
 
 _LONG_BYTES: Final = 10
 
@@ -24,7 +26,9 @@ class Opening:
 
 
 def opening_of(value: bytes | None) -> Opening | None:
-    """What can be read of a bad record; None when it is not framed as one of ours, is cut, or names what cannot be a name."""
+    """What can be read of a bad record; None when it is not framed as one of ours, is cut, or names
+    what cannot be a name.
+    """
     if value is None or value[:PREFIX_BYTES] not in _READABLE:
         return None
     try:

@@ -34,17 +34,28 @@ class Slots:
 
     @staticmethod
     def of(columns: Mapping[str, Type]) -> "Slots":
-        """For these columns, with their types in the reader's schema. Raises NotCompiled for any that is neither a whole number nor a text."""
+        """For these columns, with their types in the reader's schema. Raises NotCompiled for any
+        that is neither a whole number nor a text.
+        """
         kinds = {name: _within(kind) for name, kind in columns.items()}
-        numbers = [name for name, kind in kinds.items() if _is(kind, "int", "long") or isinstance(kind, Enum)]
+        numbers = [
+            name
+            for name, kind in kinds.items()
+            if _is(kind, "int", "long") or isinstance(kind, Enum)
+        ]
         texts = [name for name, kind in kinds.items() if _is(kind, "string")]
         if len(numbers) + len(texts) != len(columns):
             raise NotCompiled("a column that is no whole number and no text")
-        return Slots(tuple(columns), *({name: place for place, name in enumerate(each)} for each in (numbers, texts)))
+        return Slots(
+            tuple(columns),
+            *({name: place for place, name in enumerate(each)} for each in (numbers, texts)),
+        )
 
 
 def compiled(writer: Record, slots: Slots) -> list[int]:
-    """The program for records of a schema that `schemas.telemetry.avro_blocks` reads, into these slots. Beside the schema it holds them to `schemas.telemetry.validity`."""
+    """The program for records of a schema that `schemas.telemetry.avro_blocks` reads, into these
+    slots. Beside the schema it holds them to `schemas.telemetry.validity`.
+    """
     words: list[int] = []
     for field in writer.fields:
         words += _operation(field.type, field.name, "", slots)
@@ -59,9 +70,18 @@ def _operation(kind: Type, name: str, part: str, slots: Slots) -> list[int]:
             return [_LONG, _NOWHERE if part else slots.numbers.get(name, _NOWHERE), least, most]
         case Primitive("string"):
             slot = _NOWHERE if part else slots.texts.get(name, _NOWHERE)
-            fewest, most = (_FEWEST[name], MAX_ID_BYTES) if name in _FEWEST and not part else (0, _MOST)
-            # Of texts that nobody asks for, only ids and what stands in lists must be UTF-8 (schemas.telemetry.columns).
-            return [_TEXT, slot, fewest, most, int(bool(part) or slot != _NOWHERE or name in _FEWEST)]
+            fewest, most = (
+                (_FEWEST[name], MAX_ID_BYTES) if name in _FEWEST and not part else (0, _MOST)
+            )
+            # Of texts that nobody asks for, only ids and what stands in lists must be UTF-8
+            # (schemas.telemetry.columns).
+            return [
+                _TEXT,
+                slot,
+                fewest,
+                most,
+                int(bool(part) or slot != _NOWHERE or name in _FEWEST),
+            ]
         case Primitive("bytes"):
             return [_TEXT, _NOWHERE, 0, _MOST, 0]
         case Primitive("double"):
@@ -76,10 +96,15 @@ def _operation(kind: Type, name: str, part: str, slots: Slots) -> list[int]:
             inner = _operation(items, name, part or "items", slots)
             return [_ARRAY, min_bytes(items), len(inner), *inner]
         case Record(_, fields):
-            return [word for field in fields for word in _operation(field.type, name, field.name, slots)]
+            return [
+                word for field in fields for word in _operation(field.type, name, field.name, slots)
+            ]
         case Union(branches):
             inner = _operation(_within(kind), name, part, slots)
-            number, text = (_NOWHERE if part else places.get(name, _NOWHERE) for places in (slots.numbers, slots.texts))
+            number, text = (
+                _NOWHERE if part else places.get(name, _NOWHERE)
+                for places in (slots.numbers, slots.texts)
+            )
             return [_NULLABLE, branches.index(Primitive("null")), number, text, len(inner), *inner]
     raise NotCompiled(f"a {kind} in {name}")
 

@@ -1,8 +1,10 @@
 """Standard error without what a library prints there by itself.
 
-polars reads Avro in Rust, where a record that is not as its schema says is a panic. It becomes an exception that we take, but Rust's hook has
-printed it to the process's standard error by then, and nothing in Python can set another. So that file descriptor leads nowhere meanwhile.
-Who has something to say in those microseconds (another thread that logs, the watchdog) writes to `STDERR`, which still leads where it did.
+polars reads Avro in Rust, where a record that is not as its schema says is a panic. It becomes an
+exception that we take, but Rust's hook has printed it to the process's standard error by then, and
+nothing in Python can set another. So that file descriptor leads nowhere meanwhile. Who has
+something to say in those microseconds (another thread that logs, the watchdog) writes to `STDERR`,
+which still leads where it did.
 """
 
 import os
@@ -16,7 +18,9 @@ _FD: Final = 2
 
 
 class Stderr:
-    """Standard error, also while it is `quiet` for libraries. A text stream as far as logging and tracebacks need one."""
+    """Standard error, also while it is `quiet` for libraries. A text stream as far as logging and
+    tracebacks need one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -46,7 +50,9 @@ class Stderr:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """While the block runs, what is written to descriptor 2 goes nowhere. May be entered by several threads."""
+        """While the block runs, what is written to descriptor 2 goes nowhere. May be entered by
+        several threads.
+        """
         self._enter()
         try:
             yield

@@ -48,18 +48,23 @@ _SIZES: Final = {
     **{name: pl.col(name).str.len_bytes() for name, _ in TEXTS},
     **{name: pl.col(name).list.len() for name, _ in NUMBERS},
 }
-"""Asked for at once: each question to polars costs tens of microseconds, however few rows there are."""
+"""Asked for at once: each question to polars costs tens of microseconds, however few rows there
+are.
+"""
 
 CHECKED: Final = frozenset(column for column, *_ in (*RANGES, *TEXTS, *NUMBERS))
-"""The columns that are looked at. A record is judged by all of them, whichever of them its reader wants."""
+"""The columns that are looked at. A record is judged by all of them, whichever of them its reader
+wants.
+"""
 
 
 def check(frame: pl.DataFrame) -> list[tuple[int, BadRecord]]:
-    """The rows that make no sense, in order, each with one thing that is wrong with it: texts before whole numbers before
-    lists, and among them in the order of the tables above.
+    """The rows that make no sense, in order, each with one thing that is wrong with it: texts
+    before whole numbers before lists, and among them in the order of the tables above.
 
-    `frame` has the columns `CHECKED`, in the dtypes of `schemas.telemetry.avro_blocks.dtypes`. Null is never wrong. Costs a look at each
-    column's least and largest value as long as these are as they should be.
+    `frame` has the columns `CHECKED`, in the dtypes of `schemas.telemetry.avro_blocks.dtypes`. Null
+    is never wrong. Costs a look at each column's least and largest value as long as these are as
+    they should be.
     """
     bad: dict[int, BadRecord] = {}
     for rows, error in _suspects(frame):
@@ -81,7 +86,9 @@ def _suspects(frame: pl.DataFrame) -> Iterator[tuple[pl.Series, BadRecord]]:
     for name, least, most in RANGES:
         column = columns[name]
         if _outside(column, least, most):
-            below, above = ("negative", "too large") if name != "event_time" else (_TOO_EARLY, _TOO_LATE)
+            below, above = (
+                ("negative", "too large") if name != "event_time" else (_TOO_EARLY, _TOO_LATE)
+            )
             yield column < least, BadRecord(Reason.OUT_OF_RANGE, name, detail=below)
             yield column > most, BadRecord(Reason.OUT_OF_RANGE, name, detail=above)
     for name, part in NUMBERS:
@@ -92,7 +99,11 @@ def _suspects(frame: pl.DataFrame) -> Iterator[tuple[pl.Series, BadRecord]]:
 def _outside(column: pl.Series, least: int, most: int) -> bool:
     """Whether any number is not between these; nulls are between any."""
     smallest, largest = column.min(), column.max()
-    return isinstance(smallest, int) and isinstance(largest, int) and (smallest < least or largest > most)
+    return (
+        isinstance(smallest, int)
+        and isinstance(largest, int)
+        and (smallest < least or largest > most)
+    )
 
 
 def _infinite(lists: pl.Series, part: str) -> pl.Series:

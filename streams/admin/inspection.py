@@ -1,10 +1,19 @@
-"""Looking at lanes from outside, and letting them start anew: for people, with the stage's workers stopped."""
+"""Looking at lanes from outside, and letting them start anew: for people, with the stage's workers
+stopped.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 
 from streams.client.brokers import librdkafka_config, producer_config, reach
@@ -16,12 +25,16 @@ INPUTS: Final = {"detect": "telemetry", "correlate": "anomalies", "alert": "inci
 """The topic that the lanes of a stage read, without its prefix."""
 _TIMEOUT_S: Final = 10.0
 _LOOKS: Final = 20
-"""The client reads what was noted beside an offset beyond its end, and at times it finds no text there; what stands there changes."""
+"""The client reads what was noted beside an offset beyond its end, and at times it finds no text
+there; what stands there changes.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class LaneReport:
-    """One lane as its state topic holds it. Offsets count in the stage's input topic; `state_bytes` is what is live, uncompressed."""
+    """One lane as its state topic holds it. Offsets count in the stage's input topic; `state_bytes`
+    is what is live, uncompressed.
+    """
 
     lane: int
     position: int
@@ -32,7 +45,9 @@ class LaneReport:
 
 
 def lanes(broker: Broker, stage: str) -> list[LaneReport]:
-    """Every lane of the stage that has state, by number. Raises CannotReachBroker, or Refused when the topic is missing."""
+    """Every lane of the stage that has state, by number. Raises CannotReachBroker, or Refused when
+    the topic is missing.
+    """
     names = TopicNames(broker.topic_prefix)
     source = f"{broker.topic_prefix}{INPUTS[stage]}"
     reports = []
@@ -42,19 +57,25 @@ def lanes(broker: Broker, stage: str) -> list[LaneReport]:
             if KEY not in rows:
                 continue
             position = Position.from_bytes(rows[KEY]).offset
-            _, end = consumer.get_watermark_offsets(TopicPartition(source, partition), timeout=_TIMEOUT_S)
+            _, end = consumer.get_watermark_offsets(
+                TopicPartition(source, partition), timeout=_TIMEOUT_S
+            )
             size = sum(len(key) + len(value) for key, value in rows.items())
-            reports.append(LaneReport(partition, position, end, max(end - position, 0), len(rows) - 1, size))
+            reports.append(
+                LaneReport(partition, position, end, max(end - position, 0), len(rows) - 1, size)
+            )
     finally:
         consumer.close()
     return reports
 
 
-def reset(broker: Broker, stage: str, only: Sequence[int] | None, *, dry_run: bool) -> Iterator[str]:
+def reset(
+    broker: Broker, stage: str, only: Sequence[int] | None, *, dry_run: bool
+) -> Iterator[str]:
     """Buries the state of lanes, and says for each what it did, or with `dry_run` would do.
 
-    A lane without state starts at its group's committed offset, or at the log's begin. The offset loses the mark by which a worker would take the
-    missing state for an accident.
+    A lane without state starts at its group's committed offset, or at the log's begin. The offset
+    loses the mark by which a worker would take the missing state for an accident.
 
     Raises:
         Refused: workers of the stage are running.
@@ -76,18 +97,29 @@ def reset(broker: Broker, stage: str, only: Sequence[int] | None, *, dry_run: bo
             for key in rows:
                 producer.produce(names.state(stage), key=key, value=None, partition=partition)
                 producer.poll(0)
-        yield f"lane {stage}/{partition}: {'would forget' if dry_run else 'forgot'} {len(rows)} rows of state"
+        yield (
+            f"lane {stage}/{partition}: {'would forget' if dry_run else 'forgot'} {len(rows)} rows"
+            " of state"
+        )
     if producer.flush(_TIMEOUT_S):
         raise Refused(f"not everything was written within {_TIMEOUT_S:g} s; run it again")
     if not dry_run:
-        chosen = [tp for partition, tp in committed.items() if _is_ours(tp) and (not only or partition in only)]
+        chosen = [
+            tp
+            for partition, tp in committed.items()
+            if _is_ours(tp) and (not only or partition in only)
+        ]
         _unmark(admin, f"{broker.topic_prefix}{stage}", chosen)
 
 
 def _committed(admin: AdminClient, group: str) -> dict[int, TopicPartition]:
-    """What the group committed, by partition of its one topic; nothing for a group that there is not."""
+    """What the group committed, by partition of its one topic; nothing for a group that there is
+    not.
+    """
     for _ in range(_LOOKS):
-        answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=_TIMEOUT_S)
+        answer = admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group)], request_timeout=_TIMEOUT_S
+        )
         try:
             found = [tp for tp in answer[group].result().topic_partitions or [] if tp.offset >= 0]
             # Read here, where it can be asked for again.
@@ -125,13 +157,16 @@ def _unmark(admin: AdminClient, group: str, committed: Sequence[TopicPartition])
 
 def _refuse_if_running(admin: AdminClient, group: str, stage: str) -> None:
     try:
-        described = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result()
+        described = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[
+            group
+        ].result()
     except KafkaException:
         # The broker does not know the group: nobody ever ran.
         return
     if described.members:
         raise Refused(
-            f"{len(described.members)} workers of {stage} are running; stop them first (one that has just died counts for some seconds more)"
+            f"{len(described.members)} workers of {stage} are running; stop them first (one that"
+            " has just died counts for some seconds more)"
         )
 
 
@@ -148,7 +183,9 @@ def _consumer(broker: Broker) -> Consumer:
     )
 
 
-def _tables(consumer: Consumer, broker: Broker, topic: str) -> Iterator[tuple[int, dict[bytes, bytes]]]:
+def _tables(
+    consumer: Consumer, broker: Broker, topic: str
+) -> Iterator[tuple[int, dict[bytes, bytes]]]:
     known = consumer.list_topics(topic, timeout=broker.connect_timeout_s).topics[topic]
     if known.error is not None or not known.partitions:
         raise Refused(f"topic {topic} is missing; run: sentinel topics create")

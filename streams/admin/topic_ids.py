@@ -1,4 +1,6 @@
-"""Whether topics are still the ones that they were: at the same offsets, one that was deleted and made again has other records."""
+"""Whether topics are still the ones that they were: at the same offsets, one that was deleted and
+made again has other records.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -21,11 +23,15 @@ class TopicIds:
         self._admin: AdminClient | None = None
 
     async def look(self) -> Mapping[str, str | None]:
-        """Of each topic its id, None when there is no such topic; nothing where the broker gives no ids, or does not answer now."""
+        """Of each topic its id, None when there is no such topic; nothing where the broker gives no
+        ids, or does not answer now.
+        """
         return {} if self._broker.embedded else await asyncio.to_thread(self._look)
 
     def _look(self) -> dict[str, str | None]:
-        self._admin = self._admin or AdminClient({**librdkafka_config(self._broker), "log_level": 0})
+        self._admin = self._admin or AdminClient(
+            {**librdkafka_config(self._broker), "log_level": 0}
+        )
         answers = self._admin.describe_topics(
             TopicCollection(list(self._topics)), request_timeout=self._broker.request_timeout_s
         )
@@ -54,8 +60,9 @@ class TopicWatch:
         self.check(await self._ids.look(), lanes)
 
     def check(self, ids: Mapping[str, str | None], lanes: Mapping[int, str | None]) -> None:
-        """Compares with what was seen first, and the input topic with the ids that the lanes' positions count in, by partition. A topic must be
-        missing in two looks, since brokers hear of a topic one after another.
+        """Compares with what was seen first, and the input topic with the ids that the lanes'
+        positions count in, by partition. A topic must be missing in two looks, since brokers hear
+        of a topic one after another.
 
         Raises:
             Refused: input or state are other topics now, or there is none.
@@ -74,8 +81,12 @@ class TopicWatch:
                 continue
             if topic == self._stage.state_topic:
                 raise Refused(
-                    f"the state topic {topic} was deleted and made again under the running worker: what lanes knew is no longer in it; "
-                    f"if that was meant, run: sentinel lanes reset {self._stage.name} --yes"
+                    f"the state topic {topic} was deleted and made again under the running worker:"
+                    " what lanes knew is no longer in it; if that was meant, run: sentinel lanes"
+                    f" reset {self._stage.name} --yes"
                 )
             if topic in self._followed:
-                raise Displaced(f"topic {topic} was deleted and made again; starting again to read it from its begin")
+                raise Displaced(
+                    f"topic {topic} was deleted and made again; starting again to read it from its"
+                    " begin"
+                )

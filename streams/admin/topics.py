@@ -1,7 +1,8 @@
 """The topics: their names, how each must be set up, and the one step that makes and checks them.
 
-A lane's state belongs to one partition of its input, so a partition count is fixed for ever: a topic with another one is
-refused, never altered. Retention is the operator's to change and is not compared.
+A lane's state belongs to one partition of its input, so a partition count is fixed for ever: a
+topic with another one is refused, never altered. Retention is the operator's to change and is not
+compared.
 """
 
 import time
@@ -29,7 +30,9 @@ EMBEDDED_PARTITIONS: Final = 4
 _DAY_MS: Final = 86_400_000
 _MEGABYTE: Final = 1_048_576
 _COMPARED: Final = ("cleanup.policy", "message.timestamp.type")
-"""What correctness needs: compaction of state, and the broker's append time where watermarks come from."""
+"""What correctness needs: compaction of state, and the broker's append time where watermarks come
+from.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,10 @@ def specs(names: TopicNames, lanes: Lanes) -> tuple[TopicSpec, ...]:
     """Every topic that an installation needs, in the order in which they are shown."""
 
     def topic(name: str, policy: str, days: int | None, **config: str) -> TopicSpec:
-        settings = {"cleanup.policy": policy, **{key.replace("_", "."): value for key, value in config.items()}}
+        settings = {
+            "cleanup.policy": policy,
+            **{key.replace("_", "."): value for key, value in config.items()},
+        }
         if days is not None:
             settings["retention.ms"] = str(days * _DAY_MS)
         return TopicSpec(name, lanes.partitions, lanes.replication_factor, settings)
@@ -110,7 +116,9 @@ def specs(names: TopicNames, lanes: Lanes) -> tuple[TopicSpec, ...]:
     )
 
 
-def check(admin: AdminClient, wanted: Sequence[TopicSpec], timeout_s: float = 10.0) -> list[TopicFact]:
+def check(
+    admin: AdminClient, wanted: Sequence[TopicSpec], timeout_s: float = 10.0
+) -> list[TopicFact]:
     """Compare the cluster with `wanted`, changing nothing; facts come in the order of `wanted`.
 
     Raises KafkaException when the cluster does not answer in time.
@@ -119,23 +127,33 @@ def check(admin: AdminClient, wanted: Sequence[TopicSpec], timeout_s: float = 10
     there = [spec for spec in wanted if spec.name in known]
     configs = _configs(admin, (spec.name for spec in there), timeout_s)
     return [
-        _compare(spec, len(known[spec.name].partitions), configs[spec.name])
-        if spec.name in known
-        else TopicFact(spec.name, spec.partitions, Outcome.MISSING, "run `sentinel topics create`")
+        (
+            _compare(spec, len(known[spec.name].partitions), configs[spec.name])
+            if spec.name in known
+            else TopicFact(
+                spec.name, spec.partitions, Outcome.MISSING, "run `sentinel topics create`"
+            )
+        )
         for spec in wanted
     ]
 
 
 def create(
-    admin: AdminClient, wanted: Sequence[TopicSpec], *, dry_run: bool = False, timeout_s: float = 10.0
+    admin: AdminClient,
+    wanted: Sequence[TopicSpec],
+    *,
+    dry_run: bool = False,
+    timeout_s: float = 10.0,
 ) -> list[TopicFact]:
-    """Make the topics of `wanted` that are missing; those that exist are compared and left as they are.
+    """Make the topics of `wanted` that are missing; those that exist are compared and left as they
+    are.
 
     With `dry_run` the cluster only says whether it would.
 
     Raises:
         TopicsRefused: some exist with another partition count; then none is created.
-        KafkaException: the cluster does not answer, or refuses one (a replication factor above its brokers, say).
+        KafkaException: the cluster does not answer, or refuses one (a replication factor above its
+        brokers, say).
     """
     facts = check(admin, wanted, timeout_s)
     refused = [f"{fact.name} {fact.detail}" for fact in facts if fact.outcome is Outcome.REFUSED]
@@ -148,21 +166,31 @@ def create(
         if spec.name in missing
     ]
     if new:
-        for made in admin.create_topics(new, request_timeout=timeout_s, validate_only=dry_run).values():
+        for made in admin.create_topics(
+            new, request_timeout=timeout_s, validate_only=dry_run
+        ).values():
             try:
                 made.result()
             except KafkaException as fault:
-                # Another process may have made it since the check; workers and people start several at once.
+                # Another process may have made it since the check; workers and people start several
+                # at once.
                 if fault.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
     if not dry_run:
         _wait_until_usable(admin, missing, timeout_s)
     done = Outcome.WOULD_CREATE if dry_run else Outcome.CREATED
-    return [TopicFact(fact.name, fact.partitions, done) if fact.name in missing else fact for fact in facts]
+    return [
+        TopicFact(fact.name, fact.partitions, done) if fact.name in missing else fact
+        for fact in facts
+    ]
 
 
-def wake(admin: AdminClient, wanted: Sequence[TopicSpec], timeout_s: float = 10.0) -> list[TopicFact]:
-    """`create` for the embedded broker: it has no CreateTopics, a request for a topic's metadata makes the topic."""
+def wake(
+    admin: AdminClient, wanted: Sequence[TopicSpec], timeout_s: float = 10.0
+) -> list[TopicFact]:
+    """`create` for the embedded broker: it has no CreateTopics, a request for a topic's metadata
+    makes the topic.
+    """
     facts = []
     for spec in wanted:
         topic = admin.list_topics(topic=spec.name, timeout=timeout_s).topics[spec.name]
@@ -171,11 +199,14 @@ def wake(admin: AdminClient, wanted: Sequence[TopicSpec], timeout_s: float = 10.
 
 
 def _wait_until_usable(admin: AdminClient, names: Set[str], timeout_s: float) -> None:
-    # The controller acknowledges a topic some milliseconds before brokers know of it, and before they lead its partitions.
+    # The controller acknowledges a topic some milliseconds before brokers know of it, and before
+    # they lead its partitions.
     deadline = time.monotonic() + timeout_s
     while not _usable(admin, names, timeout_s):
         if time.monotonic() > deadline:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the created topics do not show up"))
+            raise KafkaException(
+                KafkaError(KafkaError._TIMED_OUT, "the created topics do not show up")
+            )
         time.sleep(0.02)
 
 
@@ -184,12 +215,16 @@ def _usable(admin: AdminClient, names: Set[str], timeout_s: float) -> bool:
     if not names <= known.keys():
         return False
     latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    parts = {TopicPartition(name, number): latest for name in names for number in known[name].partitions}
+    parts = {
+        TopicPartition(name, number): latest for name in names for number in known[name].partitions
+    }
     answers = admin.list_offsets(parts, request_timeout=timeout_s).values() if parts else ()
     return all(answer.exception() is None for answer in answers)
 
 
-def _configs(admin: AdminClient, names: Iterable[str], timeout_s: float) -> dict[str, dict[str, str]]:
+def _configs(
+    admin: AdminClient, names: Iterable[str], timeout_s: float
+) -> dict[str, dict[str, str]]:
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     if not resources:
         return {}

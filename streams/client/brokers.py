@@ -1,6 +1,8 @@
-"""From the broker's settings to what the two Kafka clients take, and the first contact that tells what is wrong.
+"""From the broker's settings to what the two Kafka clients take, and the first contact that tells
+what is wrong.
 
-Credentials never travel in plain text: settings that would do so are refused before a connection is tried.
+Credentials never travel in plain text: settings that would do so are refused before a connection is
+tried.
 """
 
 import contextlib
@@ -18,7 +20,9 @@ from streams.exit_status import FAULTS_THAT_PASS
 from streams.settings import Broker
 
 EMBEDDED_LINGER_MS: Final = 50
-"""The embedded broker answers a fetch with one record batch per partition, so batches have to be few and large."""
+"""The embedded broker answers a fetch with one record batch per partition, so batches have to be
+few and large.
+"""
 
 LINGER_MS: Final = 5
 
@@ -45,7 +49,9 @@ class AiokafkaConfig(TypedDict):
 
 
 def librdkafka_config(broker: Broker) -> dict[str, str | int | float | bool]:
-    """What every librdkafka client (admin, producer, consumer) needs to reach the broker. Raises RefusedBroker."""
+    """What every librdkafka client (admin, producer, consumer) needs to reach the broker. Raises
+    RefusedBroker.
+    """
     refuse_unsafe(broker)
     config: dict[str, str | int | float | bool] = {
         "bootstrap.servers": ",".join(bootstrap_servers(broker)),
@@ -65,8 +71,9 @@ def librdkafka_config(broker: Broker) -> dict[str, str | int | float | bool]:
 
 
 def producer_config(broker: Broker) -> dict[str, str | int | float | bool]:
-    """`librdkafka_config` for a producer outside Faust: durable, in order, and murmur2, so that a key lies on the
-    partition where every other client of ours looks for it."""
+    """`librdkafka_config` for a producer outside Faust: durable, in order, and murmur2, so that a
+    key lies on the partition where every other client of ours looks for it.
+    """
     return {
         **librdkafka_config(broker),
         "partitioner": "murmur2_random",
@@ -78,7 +85,9 @@ def producer_config(broker: Broker) -> dict[str, str | int | float | bool]:
 
 
 def aiokafka_config(broker: Broker) -> AiokafkaConfig:
-    """What every aiokafka client needs to reach the broker. Raises RefusedBroker, also for an unreadable PEM file."""
+    """What every aiokafka client needs to reach the broker. Raises RefusedBroker, also for an
+    unreadable PEM file.
+    """
     refuse_unsafe(broker)
     return {
         "bootstrap_servers": bootstrap_servers(broker),
@@ -96,13 +105,16 @@ def reach(broker: Broker) -> tuple[AdminClient, ClusterMetadata]:
 
     Raises:
         RefusedBroker: unsafe settings.
-        CannotReachBroker: nothing answered within `connect_timeout_s`, or the cluster refused the credentials.
+        CannotReachBroker: nothing answered within `connect_timeout_s`, or the cluster refused the
+        credentials.
     """
     faults: list[KafkaError] = []
     # The client's own type hint leaves out callbacks.
     error_callback = cast("str", faults.append)
     try:
-        admin = AdminClient({**librdkafka_config(broker), "log_level": 0, "error_cb": error_callback})
+        admin = AdminClient(
+            {**librdkafka_config(broker), "log_level": 0, "error_cb": error_callback}
+        )
     except KafkaException as fault:
         raise RefusedBroker(f"broker settings: {fault.args[0].str()}") from fault
     if broker.tls:
@@ -110,7 +122,9 @@ def reach(broker: Broker) -> tuple[AdminClient, ClusterMetadata]:
     deadline = time.monotonic() + broker.connect_timeout_s
     while True:
         try:
-            return admin, admin.list_topics(timeout=max(0.1, min(_SLICE_S, deadline - time.monotonic())))
+            return admin, admin.list_topics(
+                timeout=max(0.1, min(_SLICE_S, deadline - time.monotonic()))
+            )
         except KafkaException as fault:
             with contextlib.suppress(KafkaException):
                 admin.poll(0)
@@ -120,8 +134,9 @@ def reach(broker: Broker) -> tuple[AdminClient, ClusterMetadata]:
 
 
 def refuse_untrusted(broker: Broker) -> None:
-    """Shakes hands with the brokers to start from by the rules of the client that workers use: Python's TLS, whose rules are
-    stricter than librdkafka's from Python 3.13 on. That client tells nothing of a refused certificate but that nobody answered.
+    """Shakes hands with the brokers to start from by the rules of the client that workers use:
+    Python's TLS, whose rules are stricter than librdkafka's from Python 3.13 on. That client tells
+    nothing of a refused certificate but that nobody answered.
 
     Raises:
         CannotReachBroker: the TLS reason. A broker that is not there at all is not told of here.
@@ -131,7 +146,9 @@ def refuse_untrusted(broker: Broker) -> None:
         host, _, port = server.rpartition(":")
         try:
             with (
-                socket.create_connection((host.strip("[]"), int(port)), timeout=_SLICE_S) as connection,
+                socket.create_connection(
+                    (host.strip("[]"), int(port)), timeout=_SLICE_S
+                ) as connection,
                 context.wrap_socket(connection, server_hostname=host.strip("[]")),
             ):
                 pass
@@ -153,12 +170,15 @@ def told(broker: Broker, fault: KafkaError) -> str:
 def _why(broker: Broker, faults: list[KafkaError]) -> str:
     for fault in faults:
         if fault.code() == KafkaError._AUTHENTICATION:
-            return f"{broker.bootstrap_servers} refused the user {broker.username!r}: check broker.password"
+            return (
+                f"{broker.bootstrap_servers} refused the user {broker.username!r}: check"
+                " broker.password"
+            )
         if fault.code() == KafkaError._SSL:
             return f"no TLS connection to {broker.bootstrap_servers}: {_first_line(fault)}"
     return (
-        f"no Kafka broker answers at {broker.bootstrap_servers} within {broker.connect_timeout_s:g} s; "
-        f"check broker.bootstrap_servers ({_first_line(faults[0])})"
+        f"no Kafka broker answers at {broker.bootstrap_servers} within {broker.connect_timeout_s:g}"
+        f" s; check broker.bootstrap_servers ({_first_line(faults[0])})"
     )
 
 

@@ -1,14 +1,18 @@
 """aiokafka's connections, hardened and made cheaper.
 
-On uvloop a write to a connection that has ended raises a RuntimeError, which aiokafka does not take for a broken connection (upstream #1038,
-open since 2024). Between a connection's end and the moment at which aiokafka hears of it lies a turn of the loop. Whatever writes in it dies:
-the task that refreshes metadata, the one that fetches, the group's, a transaction's; and nobody hears of some of these.
+On uvloop a write to a connection that has ended raises a RuntimeError, which aiokafka does not take
+for a broken connection (upstream #1038, open since 2024). Between a connection's end and the moment
+at which aiokafka hears of it lies a turn of the loop. Whatever writes in it dies: the task that
+refreshes metadata, the one that fetches, the group's, a transaction's; and nobody hears of some of
+these.
 
-Brokers' names are looked up in threads of their own before the loop connects: the loop's own look-ups share two threads of the process, and a
-name that is never answered would keep them from the other brokers'.
+Brokers' names are looked up in threads of their own before the loop connects: the loop's own
+look-ups share two threads of the process, and a name that is never answered would keep them from
+the other brokers'.
 
-And a fetch of megabytes comes through a `StreamReader`: a buffer that is moved to a larger place some ten times while it grows, and copied once
-more at the end. Here what is received is put where it stays.
+And a fetch of megabytes comes through a `StreamReader`: a buffer that is moved to a larger place
+some ten times while it grows, and copied once more at the end. Here what is received is put where
+it stays.
 """
 
 import asyncio
@@ -30,12 +34,14 @@ _NAMES: Final = NameLookups()
 
 
 class Connection(AIOKafkaConnection):  # type: ignore[misc]
-    """Stock, but what has ended is not written to: that is the `KafkaConnectionError` which every user of a connection knows how to repeat after.
-    And answers come through `_Frames`."""
+    """Stock, but what has ended is not written to: that is the `KafkaConnectionError` which every
+    user of a connection knows how to repeat after. And answers come through `_Frames`.
+    """
 
     async def connect(self) -> Any:
         """Raises what stock raises."""
-        # A name that was answered is answered again at once, from the system's cache or the same server; one that is not never reaches the loop's.
+        # A name that was answered is answered again at once, from the system's cache or the same
+        # server; one that is not never reaches the loop's.
         async with asyncio.timeout(self._request_timeout):
             await _NAMES.addresses(self.host, self.port)
         streams = await super().connect()
@@ -62,16 +68,21 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]
             raise KafkaConnectionError(f"Connection at {self.host}:{self.port} has ended")
 
     def take(self, answer: bytes | bytearray) -> None:
-        """One answer, without its size. What one raises that makes no sense ends the transport, and with it the reader and the connection."""
+        """One answer, without its size. What one raises that makes no sense ends the transport, and
+        with it the reader and the connection.
+        """
         if self._reader is not None:
             self._handle_frame(answer)
 
 
 class _Frames(asyncio.BufferedProtocol):
-    """Cuts what comes into answers: small ones out of one buffer, each large one received into its own. `streams` hears of everything but bytes."""
+    """Cuts what comes into answers: small ones out of one buffer, each large one received into its
+    own. `streams` hears of everything but bytes.
+    """
 
     def __init__(self, connection: Connection, streams: asyncio.StreamReaderProtocol) -> None:
-        # Whoever forgets to close a connection is told so when it is collected: it must not be held from here.
+        # Whoever forgets to close a connection is told so when it is collected: it must not be held
+        # from here.
         self._connection = weakref.ref(connection)
         self._streams = streams
         self._small = memoryview(bytearray(_SMALL))

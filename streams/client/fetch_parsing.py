@@ -1,7 +1,9 @@
-"""aiokafka's way from fetched bytes to records, replaced in a whole process: a batch is handed over as one `Block`.
+"""aiokafka's way from fetched bytes to records, replaced in a whole process: a batch is handed over
+as one `Block`.
 
-The bookkeeping of aborted transactions is aiokafka's own. A batch without records (a transaction's marker) is an empty block, since it moves the
-position. What is wrong with a batch costs that batch: it is a block of one broken record (streams.records.cutting).
+The bookkeeping of aborted transactions is aiokafka's own. A batch without records (a transaction's
+marker) is an empty block, since it moves the position. What is wrong with a batch costs that batch:
+it is a block of one broken record (streams.records.cutting).
 """
 
 import struct
@@ -18,7 +20,9 @@ from streams.records.cutting import Broken, BrokenBatch, cut
 from streams.records.record_batches import FetchedBatch, FetchedBytes
 
 _TRIES: Final = 3
-"""Times that a batch is fetched whose checksum is not that of its bytes: what broke on the way comes right the next time."""
+"""Times that a batch is fetched whose checksum is not that of its bytes: what broke on the way
+comes right the next time.
+"""
 
 _ABORT: Final = 0
 _MARKER: Final = struct.Struct(">hh")
@@ -51,23 +55,30 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if fault is None and batch.header is not None and self._is_no_data(batch):
                 yield Block.empty(place, start, next_offset)
                 continue
-            # A fetch from the middle of a batch brings all of it; one from within a gap brings what lies behind the gap.
+            # A fetch from the middle of a batch brings all of it; one from within a gap brings what
+            # lies behind the gap.
             held = 1 if fault is not None or batch.header is None else max(batch.header.records, 0)
             read = partial(content_of, Source(place, batch, self.reading, fault))
-            block = Block.unread(place, batch.base_offset, next_offset, held, read).from_offset(start)
+            block = Block.unread(place, batch.base_offset, next_offset, held, read).from_offset(
+                start
+            )
             block.start = start
             yield block
 
     def _tries_of(self, where: tuple[str, int, int]) -> int:
         """How often this batch was wrong, now included; after the last of its tries it begins anew."""
         tries = self.unsound.pop(where, 0) + 1
-        _log.warning("fetched.checksum", topic=where[0], partition=where[1], offset=where[2], tries=tries)
+        _log.warning(
+            "fetched.checksum", topic=where[0], partition=where[1], offset=where[2], tries=tries
+        )
         if tries < _TRIES:
             self.unsound[where] = tries
         return tries
 
     def _is_no_data(self, batch: FetchedBatch) -> bool:
-        """Whether it is a transaction's marker, or of one that was aborted: aiokafka's bookkeeping, to be called once for each batch, in order."""
+        """Whether it is a transaction's marker, or of one that was aborted: aiokafka's bookkeeping,
+        to be called once for each batch, in order.
+        """
         header = batch.header
         assert header is not None
         if self._isolation_level != fetcher.READ_COMMITTED:
@@ -75,10 +86,14 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         self._consume_aborted_up_to(batch.base_offset)
         if header.is_control and self._ends_aborted(batch):
             self._aborted_producers.discard(header.producer_id)
-        return header.is_control or (header.is_transactional and header.producer_id in self._aborted_producers)
+        return header.is_control or (
+            header.is_transactional and header.producer_id in self._aborted_producers
+        )
 
     def _ends_aborted(self, batch: FetchedBatch) -> bool:
-        """Whether a marker says so. One that cannot be read does: whatever else it says, what its producer writes next is another transaction."""
+        """Whether a marker says so. One that cannot be read does: whatever else it says, what its
+        producer writes next is another transaction.
+        """
         assert batch.header is not None
         try:
             (marker,) = cut(batch.header, bytes(batch.packed), 0, batch.next_offset)
@@ -96,7 +111,9 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
 def install(reading: Reading) -> None:
     """Makes every aiokafka consumer of this process hand over blocks, which are read so."""
-    fetcher.PartitionRecords = type("ColumnRecords", (ColumnRecords,), {"reading": reading, "unsound": {}})
+    fetcher.PartitionRecords = type(
+        "ColumnRecords", (ColumnRecords,), {"reading": reading, "unsound": {}}
+    )
     fetcher.MemoryRecords = FetchedBytes
 
 

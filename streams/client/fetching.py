@@ -1,4 +1,6 @@
-"""The client of a worker's lanes: it fetches with a short rest after each few records, and never silently not at all; what it commits is marked."""
+"""The client of a worker's lanes: it fetches with a short rest after each few records, and never
+silently not at all; what it commits is marked.
+"""
 
 import asyncio
 import collections
@@ -11,15 +13,18 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from streams.state.position import OURS, Displaced
 
 _MANY_BYTES: Final = 262_144
-"""An answer of so many, or of half of what may be fetched, is worth its cost; there is more behind it, most likely."""
+"""An answer of so many, or of half of what may be fetched, is worth its cost; there is more behind
+it, most likely.
+"""
 
 
 class LaneClient(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
     """Fetches with rests, and marks what it commits as ours (`streams.state.position`).
 
-    Stock: at a steady rate, a fetch is answered as soon as a single record is there, and each costs the client and its lanes a millisecond or two,
-    however few records it brings. Here a broker that has just given a few records is left alone for `linger_s`; a record that comes while nothing
-    has come for so long is fetched at once, since a fetch waits for it at the broker.
+    Stock: at a steady rate, a fetch is answered as soon as a single record is there, and each costs
+    the client and its lanes a millisecond or two, however few records it brings. Here a broker that
+    has just given a few records is left alone for `linger_s`; a record that comes while nothing has
+    come for so long is fetched at once, since a fetch waits for it at the broker.
     """
 
     def __init__(self, *, linger_s: float, **settings: Any) -> None:
@@ -35,11 +40,15 @@ class LaneClient(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
 
     async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
         """As the stock one."""
-        await super().commit({tp: OffsetAndMetadata(each.offset, OURS) for tp, each in offsets.items()})
+        await super().commit(
+            {tp: OffsetAndMetadata(each.offset, OURS) for tp, each in offsets.items()}
+        )
 
 
 class _Lingering:
-    """In the place of a fetcher's `_proc_fetch_request`: sends a request to one broker, and keeps what it answers."""
+    """In the place of a fetcher's `_proc_fetch_request`: sends a request to one broker, and keeps
+    what it answers.
+    """
 
     def __init__(self, fetcher: Any, linger_s: float, many_bytes: int) -> None:
         self._fetcher, self._stock = fetcher, fetcher._proc_fetch_request
@@ -60,15 +69,20 @@ class _Lingering:
 
     def _bytes_of(self, request: Any) -> int:
         """That wait to be read, of the partitions asked for."""
-        asked = (TopicPartition(topic, place[0]) for topic, places in request.topics for place in places)
+        asked = (
+            TopicPartition(topic, place[0]) for topic, places in request.topics for place in places
+        )
         kept = (self._fetcher._records.get(partition) for partition in asked)
         return sum(
-            each._partition_records._records.size_in_bytes() for each in kept if hasattr(each, "_partition_records")
+            each._partition_records._records.size_in_bytes()
+            for each in kept
+            if hasattr(each, "_partition_records")
         )
 
 
 def check_fetching(consumer: aiokafka.AIOKafkaConsumer) -> None:
-    """Raises what the client's own tasks failed with, the coordinator's and the fetcher's: with a dead one it would wait for ever, alive.
+    """Raises what the client's own tasks failed with, the coordinator's and the fetcher's: with a
+    dead one it would wait for ever, alive.
 
     Raises:
         Displaced: its fetcher has just ended; a new client fetches again.

@@ -1,8 +1,9 @@
 """Look-ups of host names that hold up nobody else.
 
-A loop's own `getaddrinfo` runs in threads that the whole process shares: six of Python's default executor on two cores, two of libuv's
-pool under uvloop. A name server that does not answer keeps such a thread for ten to thirty seconds, whatever the caller's timeout, and a few names
-take them all.
+A loop's own `getaddrinfo` runs in threads that the whole process shares: six of Python's default
+executor on two cores, two of libuv's pool under uvloop. A name server that does not answer keeps
+such a thread for ten to thirty seconds, whatever the caller's timeout, and a few names take them
+all.
 """
 
 import asyncio
@@ -10,22 +11,28 @@ import socket
 import threading
 from concurrent.futures import Future
 
-AddressInfo = tuple[socket.AddressFamily, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
+AddressInfo = tuple[
+    socket.AddressFamily, int, int, str, tuple[str, int] | tuple[str, int, int, int]
+]
 """As `socket.getaddrinfo` answers."""
 
 
 class NameLookups:
     """Look-ups of one owner: at most one thread for each of its names, which nobody else waits for.
 
-    A caller that asks for a name that is being looked up already gets that answer too. The threads are daemons: a look-up without an answer does
-    not hold up the end of the process either. Not for use from several threads.
+    A caller that asks for a name that is being looked up already gets that answer too. The threads
+    are daemons: a look-up without an answer does not hold up the end of the process either. Not for
+    use from several threads.
     """
 
     def __init__(self) -> None:
         self._under_way: dict[tuple[str, int], Future[list[AddressInfo]]] = {}
 
-    async def addresses(self, host: str, port: int, family: int = socket.AF_UNSPEC) -> list[AddressInfo]:
-        """Stream addresses of a name, in the system's order of preference. It has no timeout of its own: the caller sets one.
+    async def addresses(
+        self, host: str, port: int, family: int = socket.AF_UNSPEC
+    ) -> list[AddressInfo]:
+        """Stream addresses of a name, in the system's order of preference. It has no timeout of its
+        own: the caller sets one.
 
         Raises OSError when there is no such name.
         """
@@ -34,7 +41,8 @@ class NameLookups:
         if found is None or found.done():
             found = self._under_way[key] = _begun(host, family)
         try:
-            # A caller that is cancelled leaves the look-up, which cannot be cancelled, to the others.
+            # A caller that is cancelled leaves the look-up, which cannot be cancelled, to the
+            # others.
             answer = await asyncio.wrap_future(found)
         finally:
             if found.done() and self._under_way.get(key) is found:
@@ -49,10 +57,16 @@ def _begun(host: str, family: int) -> "Future[list[AddressInfo]]":
 
     def look_up() -> None:
         try:
-            answer = socket.getaddrinfo(host, None, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+            answer = socket.getaddrinfo(
+                host, None, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+            )
         except (OSError, UnicodeError) as fault:
             # A label that is too long for IDNA is a UnicodeError.
-            found.set_exception(fault if isinstance(fault, OSError) else socket.gaierror(socket.EAI_NONAME, str(fault)))
+            found.set_exception(
+                fault
+                if isinstance(fault, OSError)
+                else socket.gaierror(socket.EAI_NONAME, str(fault))
+            )
         else:
             found.set_result(answer)  # type: ignore[arg-type]  # the stub allows other address families
 

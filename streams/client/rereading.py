@@ -1,4 +1,6 @@
-"""Records of a partition, read again: as far as they can be read, and within the bounds that lanes keep to."""
+"""Records of a partition, read again: as far as they can be read, and within the bounds that lanes
+keep to.
+"""
 
 import asyncio
 from typing import Final
@@ -19,10 +21,12 @@ _POLL_MS: Final = 200
 async def records_between(
     broker: Broker, topic: str, partition: int, start: int, end: int, silence_s: float
 ) -> list[Record]:
-    """The records from `start` to before `end`, as far as the log has them; broken ones too. None of a partition that there is not.
+    """The records from `start` to before `end`, as far as the log has them; broken ones too. None
+    of a partition that there is not.
 
     Raises:
-        KafkaError: what aiokafka raises, and KafkaTimeoutError when the broker says nothing for so long.
+        KafkaError: what aiokafka raises, and KafkaTimeoutError when the broker says nothing for so
+        long.
     """
     fetch_parsing.install(fetch_parsing.reading_in_use())
     connections.install()
@@ -43,7 +47,9 @@ async def records_between(
         await consumer.stop()
 
 
-async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int, silence_s: float) -> list[Record]:
+async def _read(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int, silence_s: float
+) -> list[Record]:
     consumer.assign([tp])
     first = max(start, (await consumer.beginning_offsets([tp]))[tp])
     last = min(end, (await consumer.end_offsets([tp]))[tp])

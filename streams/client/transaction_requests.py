@@ -1,4 +1,6 @@
-"""Kafka's questions about transactions (protocol keys 61, 65 and 66, brokers since 3.0), which aiokafka does not have."""
+"""Kafka's questions about transactions (protocol keys 61, 65 and 66, brokers since 3.0), which
+aiokafka does not have.
+"""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -69,7 +71,12 @@ class TransactionalIdsResponse(_Told):
         ("throttle_time_ms", Int32),
         ("error_code", Int16),
         ("unknown_filters", CompactArray(_TEXT)),
-        ("transactions", CompactArray(("transactional_id", _TEXT), ("producer_id", Int64), ("state", _TEXT), _TAGS)),
+        (
+            "transactions",
+            CompactArray(
+                ("transactional_id", _TEXT), ("producer_id", Int64), ("state", _TEXT), _TAGS
+            ),
+        ),
         _TAGS,
     )
 
@@ -90,7 +97,10 @@ class TransactionsResponse(_Told):
                 ("started_ms", Int64),
                 ("producer_id", Int64),
                 ("producer_epoch", Int16),
-                ("topics", CompactArray(("topic", _TEXT), ("partitions", CompactArray(Int32)), _TAGS)),
+                (
+                    "topics",
+                    CompactArray(("topic", _TEXT), ("partitions", CompactArray(Int32)), _TAGS),
+                ),
                 _TAGS,
             ),
         ),

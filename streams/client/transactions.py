@@ -1,7 +1,8 @@
 """Open transactions that hold back records: where, since when, and whose they are.
 
-Whoever reads committed records alone gets none behind the first record of an open transaction, of whichever producer they are: a partition seems to
-have ended there. A fetch tells both ends, the one that may be read (the last stable offset) and the log's own (the high watermark).
+Whoever reads committed records alone gets none behind the first record of an open transaction, of
+whichever producer they are: a partition seems to have ended there. A fetch tells both ends, the one
+that may be read (the last stable offset) and the log's own (the high watermark).
 """
 
 import time
@@ -15,17 +16,25 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams import metrics
-from streams.client.transaction_requests import DescribeProducers, DescribeTransactions, ListTransactions
+from streams.client.transaction_requests import (
+    DescribeProducers,
+    DescribeTransactions,
+    ListTransactions,
+)
 
 TOLD_AFTER_S: Final = 10.0
-"""Transactions that are open for a shorter time are nothing to tell of: each flush of a worker makes one."""
+"""Transactions that are open for a shorter time are nothing to tell of: each flush of a worker
+makes one.
+"""
 
 _log = structlog.get_logger("sentinel.transactions")
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """An open transaction as far as the broker tells of it; None is what this user may not know, or the broker is too old to be asked."""
+    """An open transaction as far as the broker tells of it; None is what this user may not know, or
+    the broker is too old to be asked.
+    """
 
     producer_id: int | None = None
     transactional_id: str | None = None
@@ -51,9 +60,11 @@ class _Hold:
 
 
 class OpenTransactions:
-    """Watches the partitions that one client reads, tells metrics and log of each that is held for `TOLD_AFTER_S`, and of the end of it.
+    """Watches the partitions that one client reads, tells metrics and log of each that is held for
+    `TOLD_AFTER_S`, and of the end of it.
 
-    A worker cannot end somebody else's transaction, and ending itself would not help: it says who can.
+    A worker cannot end somebody else's transaction, and ending itself would not help: it says who
+    can.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
@@ -61,7 +72,9 @@ class OpenTransactions:
         self._holds: dict[TopicPartition, _Hold] = {}
 
     async def look(self, consumer: AIOKafkaConsumer) -> None:
-        """To be called every few seconds, in the client's loop. What the broker cannot tell now is not waited for; raises nothing of it."""
+        """To be called every few seconds, in the client's loop. What the broker cannot tell now is
+        not waited for; raises nothing of it.
+        """
 
         async def whose(tp: TopicPartition, offset: int) -> Transaction:
             return await transaction_at(consumer, tp, offset)
@@ -73,7 +86,9 @@ class OpenTransactions:
         ends: Mapping[TopicPartition, Ends],
         whose: Callable[[TopicPartition, int], Awaitable[Transaction]],
     ) -> None:
-        """The same for ends that are known; partitions that are not among them are no longer read here."""
+        """The same for ends that are known; partitions that are not among them are no longer read
+        here.
+        """
         for tp in self._holds.keys() - ends.keys():
             self._end(tp, told=False)
         now = self._wall()
@@ -120,7 +135,9 @@ class OpenTransactions:
 
 
 def ends_of(consumer: AIOKafkaConsumer) -> dict[TopicPartition, Ends]:
-    """As the last fetches told them; partitions that were not fetched yet are left out, and those of which a broker tells no stable end."""
+    """As the last fetches told them; partitions that were not fetched yet are left out, and those
+    of which a broker tells no stable end.
+    """
     ends = {}
     for tp in consumer.assignment():
         stable, log = consumer.last_stable_offset(tp), consumer.highwater(tp)
@@ -129,8 +146,12 @@ def ends_of(consumer: AIOKafkaConsumer) -> dict[TopicPartition, Ends]:
     return ends
 
 
-async def transaction_at(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> Transaction:
-    """Whose transaction has its first record of the partition there. Asks three questions; what is not answered is None."""
+async def transaction_at(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int
+) -> Transaction:
+    """Whose transaction has its first record of the partition there. Asks three questions; what is
+    not answered is None.
+    """
     client = consumer._client
     try:
         leader = client.cluster.leader_for_partition(tp)
@@ -146,11 +167,18 @@ async def transaction_at(consumer: AIOKafkaConsumer, tp: TopicPartition, offset:
         return Transaction(producer_id)
     except (KafkaError, NotImplementedError) as fault:
         # An older broker, or one that is away: that the partition is held is known all the same.
-        _log.info("partition.transaction_unknown", topic=tp.topic, partition=tp.partition, reason=str(fault))
+        _log.info(
+            "partition.transaction_unknown",
+            topic=tp.topic,
+            partition=tp.partition,
+            reason=str(fault),
+        )
         return Transaction()
 
 
-async def _described(consumer: AIOKafkaConsumer, node: int, producer_id: int, transactional_id: str) -> Transaction:
+async def _described(
+    consumer: AIOKafkaConsumer, node: int, producer_id: int, transactional_id: str
+) -> Transaction:
     answer = await consumer._client.send(node, DescribeTransactions([transactional_id]))
     ((error, _, _, timeout_ms, started_ms, *_),) = answer.transactions
     if error or started_ms < 0:

@@ -15,12 +15,16 @@ from streams.lane.outgoing import KEY_SIZE, SIZE, Outgoing
 from streams.topic_names import TopicNames
 
 _MOST_COMMANDS: Final = 33_554_432
-"""Bytes of the commands of one partition that are kept at least: the newest. A lane that never took any (a new installation's) would miss older
-ones; twenty thousand fit, which are a year of commands, one each half hour."""
+"""Bytes of the commands of one partition that are kept at least: the newest. A lane that never took
+any (a new installation's) would miss older ones; twenty thousand fit, which are a year of commands,
+one each half hour.
+"""
 
 _MOST_FAULTY: Final = 4_194_304
-"""Bytes of records that are none, of one partition, that are kept at least: a lane that is that far behind makes no dead letters of older ones.
-Anybody who may write here can write any number; they never displace a command."""
+"""Bytes of records that are none, of one partition, that are kept at least: a lane that is that far
+behind makes no dead letters of older ones. Anybody who may write here can write any number; they
+never displace a command.
+"""
 
 _EACH: Final = 1_024
 """Bytes that a record takes beside its own, about."""
@@ -41,18 +45,26 @@ OTHER_TENANT: Final = "command of another tenant than its key"
 def command_record(topic: str, command: Command, key: Secret) -> Outgoing:
     """A command, signed, as it stands on the topic under its tenant.
 
-    The signature holds on this topic and for this tenant, and a copy there is harmless by what commands say: a silence is known by its id until its
-    end, also when it was ended before, and does not come back after that; an expiry names one silence, an acknowledgement one incident. A copy is
-    answered with `repeated` or `refused`.
+    The signature holds on this topic and for this tenant, and a copy there is harmless by what
+    commands say: a silence is known by its id until its end, also when it was ended before, and
+    does not come back after that; an expiry names one silence, an acknowledgement one incident. A
+    copy is answered with `repeated` or `refused`.
     """
     name, value = command.tenant.encode(), command.to_bytes()
-    return Outgoing(topic, name, value, ((COMMAND, b"1"), (SIGNATURE, sign(key, COMMAND, topic.encode(), name, value))))
+    return Outgoing(
+        topic,
+        name,
+        value,
+        ((COMMAND, b"1"), (SIGNATURE, sign(key, COMMAND, topic.encode(), name, value))),
+    )
 
 
 def lane_command_record(topic: str, command: Command, key: Secret) -> Outgoing:
-    """A command that stands in a lane itself, signed, so that it counts at its place among the lane's records: in a header, the value is null.
+    """A command that stands in a lane itself, signed, so that it counts at its place among the
+    lane's records: in a header, the value is null.
 
-    A copy, there or in another lane, is refused: it names one incident, which is over or is not there, and no later one has its id.
+    A copy, there or in another lane, is refused: it names one incident, which is over or is not
+    there, and no later one has its id.
     """
     name, body = command.tenant.encode(), command.to_bytes()
     signature = sign(key, COMMAND, topic.encode(), name, body)
@@ -60,14 +72,18 @@ def lane_command_record(topic: str, command: Command, key: Secret) -> Outgoing:
 
 
 def addressed(names: TopicNames, command: Command, key: Secret) -> Outgoing:
-    """A command, signed, for the topic of the stage that obeys it: incidents are closed in their lane, all else is asked of `alert`."""
+    """A command, signed, for the topic of the stage that obeys it: incidents are closed in their
+    lane, all else is asked of `alert`.
+    """
     if command.kind is CommandKind.CLOSE:
         return lane_command_record(names.anomalies, command, key)
     return command_record(names.commands, command, key)
 
 
 def lane_command(topic: str, key: Secret, record: Any) -> Command | None:
-    """The command of a lane's record; None when the record has none. Raises BadRecord when it does not count."""
+    """The command of a lane's record; None when the record has none. Raises BadRecord when it does
+    not count.
+    """
     body = header(record.headers, COMMAND)
     if body is None:
         return None
@@ -81,7 +97,9 @@ def lane_command(topic: str, key: Secret, record: Any) -> Command | None:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One record of the topic: a command, or what is wrong with it, and then the beginning of its bytes."""
+    """One record of the topic: a command, or what is wrong with it, and then the beginning of its
+    bytes.
+    """
 
     partition: int
     offset: int
@@ -96,7 +114,11 @@ class Arrived:
     def size(self) -> int:
         """Bytes of memory that it takes, about."""
         said = self.command
-        own = 0 if said is None else len(said.comment) + len(said.target) + sum(map(len, said.matchers))
+        own = (
+            0
+            if said is None
+            else len(said.comment) + len(said.target) + sum(map(len, said.matchers))
+        )
         return _EACH + len(self.key or b"") + len(self.value or b"") + own
 
 
@@ -125,7 +147,9 @@ class Readable(Protocol):
 
 
 def arrived(topic: str, signing_key: Secret, partition: int, record: Readable) -> Arrived:
-    """The record as it counts: only with our signature, and only for the tenant that it is keyed by."""
+    """The record as it counts: only with our signature, and only for the tenant that it is keyed
+    by.
+    """
     headers: Headers = record.headers
     key, value = record.key, record.value
 
@@ -136,14 +160,22 @@ def arrived(topic: str, signing_key: Secret, partition: int, record: Readable) -
         if key is not None and len(key) > _MOST_KEY:
             marks = (*marks, (KEY_SIZE, b"%d" % len(key)))
         return Arrived(
-            partition, record.offset, key and key[:_MOST_KEY], value and value[:_MOST_VALUE], None, fault, marks
+            partition,
+            record.offset,
+            key and key[:_MOST_KEY],
+            value and value[:_MOST_VALUE],
+            None,
+            fault,
+            marks,
         )
 
     if record.fault is not None:
         return bad(record.fault)
     if value is not None and len(value) > MAX_COMMAND_BYTES:
         return bad(BadRecord(Reason.TOO_LARGE))
-    if value is None or not is_signed(signing_key, headers, COMMAND, topic.encode(), key or b"", value):
+    if value is None or not is_signed(
+        signing_key, headers, COMMAND, topic.encode(), key or b"", value
+    ):
         return bad(BadRecord(UNSIGNED))
     try:
         command = Command.from_bytes(value)
@@ -170,7 +202,9 @@ class CommandLog(FollowedTopic):
         return self._topic
 
     def ends(self) -> dict[int, int]:
-        """By partition, the offset after the last record that is known; partitions without one are left out."""
+        """By partition, the offset after the last record that is known; partitions without one are
+        left out.
+        """
         return {partition: kept[-1].offset + 1 for partition, kept in self._kept.items()}
 
     def since(self, partition: int, offset: int) -> Iterator[Arrived]:
@@ -192,7 +226,9 @@ class CommandLog(FollowedTopic):
             self._forget(partition)
 
     def _forget(self, partition: int) -> None:
-        """Keeps the newest commands of a partition, and the newest of its other records, each up to their bytes."""
+        """Keeps the newest commands of a partition, and the newest of its other records, each up to
+        their bytes.
+        """
         sizes = {True: 0, False: 0}
         full: set[bool] = set()
         newest: list[Arrived] = []

@@ -14,7 +14,9 @@ from streams.exit_status import ends_process
 
 
 class FollowedTopic(ABC):
-    """Takes every record of a topic, partition by partition in order of offset, from the first one that the topic still has."""
+    """Takes every record of a topic, partition by partition in order of offset, from the first one
+    that the topic still has.
+    """
 
     def __init__(self, client: Mapping[str, Any], topic: str) -> None:
         self._client, self._topic = client, topic
@@ -31,22 +33,29 @@ class FollowedTopic(ABC):
     async def start(self) -> None:
         """Connects, reads what is there, and follows from then on."""
         consumer = AIOKafkaConsumer(
-            **self._client, enable_auto_commit=False, auto_offset_reset="earliest", isolation_level="read_committed"
+            **self._client,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
         )
         self._consumer = consumer
         await consumer.start()
         await consumer._client._wait_on_metadata(self._topic)
         self._partitions = [
-            TopicPartition(self._topic, partition) for partition in sorted(consumer.partitions_for_topic(self._topic))
+            TopicPartition(self._topic, partition)
+            for partition in sorted(consumer.partitions_for_topic(self._topic))
         ]
         consumer.assign(self._partitions)
         await consumer.seek_to_beginning(*self._partitions)
-        self._following = asyncio.create_task(ends_process(self._follow)(consumer), name="sentinel-settings")
+        self._following = asyncio.create_task(
+            ends_process(self._follow)(consumer), name="sentinel-settings"
+        )
         await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Returns when everything is known that the topic holds now. A lane that comes from another worker may have taken a record that this worker,
-        which follows, has not read yet."""
+        """Returns when everything is known that the topic holds now. A lane that comes from another
+        worker may have taken a record that this worker, which follows, has not read yet.
+        """
         consumer = self._consumer
         if consumer is None:
             raise RuntimeError(f"{self._topic} is not followed yet")

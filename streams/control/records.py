@@ -1,4 +1,6 @@
-"""Records that are not telemetry: ticks, configuration versions, and the signatures that make the latter count."""
+"""Records that are not telemetry: ticks, configuration versions, and the signatures that make the
+latter count.
+"""
 
 import hashlib
 import hmac
@@ -14,22 +16,32 @@ TICK: Final = "sentinel-tick"
 """Header of a tick: a null value, appended to a quiet partition by the worker that owns it."""
 
 PASSED: Final = "sentinel-passed"
-"""Header of a tick: µs (ASCII digits) that its worker measured since it took the lane's record before. Older workers give none."""
+"""Header of a tick: µs (ASCII digits) that its worker measured since it took the lane's record
+before. Older workers give none.
+"""
 
 SETTINGS: Final = "sentinel-settings"
-"""Header of a control record: a configuration version takes effect here. The record's value is the version's id."""
+"""Header of a control record: a configuration version takes effect here. The record's value is the
+version's id.
+"""
 
 NUMBER: Final = "sentinel-number"
-"""Header of a control record: the number of its publication, ASCII digits. Older programs gave none."""
+"""Header of a control record: the number of its publication, ASCII digits. Older programs gave
+none.
+"""
 
 WATERMARK: Final = "sentinel-watermark"
 """Header of a lane's watermark on `anomalies`: ASCII `lane offset watermark_us`, the value is null."""
 
 SIGNAL: Final = "sentinel-signal"
-"""Header of a record on `anomalies` that says what became of a signal: a framed `SignalChange`; the value is null, the key the tenant."""
+"""Header of a record on `anomalies` that says what became of a signal: a framed `SignalChange`; the
+value is null, the key the tenant.
+"""
 
 SKIP: Final = "sentinel-skip"
-"""Header of a record on `settings`: the offset in its key kills the decoder and is never decoded again."""
+"""Header of a record on `settings`: the offset in its key kills the decoder and is never decoded
+again.
+"""
 
 COMMAND: Final = "sentinel-command"
 """Header of a record on `commands`: what a person asks for. The record's key is the tenant."""
@@ -45,16 +57,22 @@ _MOST_DIGITS: Final = 18
 
 @dataclass(frozen=True, slots=True, order=True)
 class Publication:
-    """Settings as a lane has them from somebody who published them; ordered by number, and by version where two have the same."""
+    """Settings as a lane has them from somebody who published them; ordered by number, and by
+    version where two have the same.
+    """
 
     number: int = 0
-    """Rises from publication to publication; 0 for what an older program published, and before the first."""
+    """Rises from publication to publication; 0 for what an older program published, and before the
+    first.
+    """
     version: str = "0"
 
     def supersedes(self, applied: "Publication") -> bool:
-        """Whether it takes effect in a lane where `applied` did last: a copy of a control record does not.
+        """Whether it takes effect in a lane where `applied` did last: a copy of a control record
+        does not.
 
-        Without a number it does so only until the first with one, since what an older program published has no order.
+        Without a number it does so only until the first with one, since what an older program
+        published has no order.
 
         >>> Publication(7, "b").supersedes(Publication(6, "a")), Publication(6, "a").supersedes(Publication(6, "a"))
         (True, False)
@@ -103,10 +121,14 @@ def passed(headers: Headers) -> int | None:
 
 
 def settings_control(topic: str, partition: int, made: Publication, key: Secret) -> Outgoing:
-    """A control record that lets a version take effect in one lane. Its signature holds for this lane and this number."""
+    """A control record that lets a version take effect in one lane. Its signature holds for this
+    lane and this number.
+    """
     value, number = made.version.encode(), b"%d" % made.number
     signature = sign(key, SETTINGS, topic.encode(), b"%d" % partition, value, number)
-    return Outgoing(topic, None, value, ((SETTINGS, b"1"), (NUMBER, number), (SIGNATURE, signature)), partition)
+    return Outgoing(
+        topic, None, value, ((SETTINGS, b"1"), (NUMBER, number), (SIGNATURE, signature)), partition
+    )
 
 
 def publication(topic: str, partition: int, key: Secret, record: Controlling) -> Publication | None:
@@ -122,7 +144,9 @@ def publication(topic: str, partition: int, key: Secret, record: Controlling) ->
 
 def watermark(topic: str, partition: int, lane: int, offset: int, watermark_us: int) -> Outgoing:
     """A lane's watermark, for one partition of `anomalies`."""
-    return Outgoing(topic, None, None, ((WATERMARK, b"%d %d %d" % (lane, offset, watermark_us)),), partition)
+    return Outgoing(
+        topic, None, None, ((WATERMARK, b"%d %d %d" % (lane, offset, watermark_us)),), partition
+    )
 
 
 def signal_change(topic: str, change: SignalChange) -> Outgoing:

@@ -1,4 +1,6 @@
-"""The `settings` topic as a worker knows it: immutable configuration versions, and offsets that no decoder may see."""
+"""The `settings` topic as a worker knows it: immutable configuration versions, and offsets that no
+decoder may see.
+"""
 
 import re
 from collections.abc import Mapping
@@ -15,35 +17,56 @@ from streams.lane.outgoing import Outgoing
 
 _log = structlog.get_logger("sentinel.settings")
 
-_SKIP_KEY: Final = re.compile(rb"skip(?P<batch>-batch)?/(?P<topic>[^/]+)/(?P<partition>\d+)/(?P<offset>\d+)")
+_SKIP_KEY: Final = re.compile(
+    rb"skip(?P<batch>-batch)?/(?P<topic>[^/]+)/(?P<partition>\d+)/(?P<offset>\d+)"
+)
 
 
 def version_record(topic: str, settings: Settings, key: Secret) -> Outgoing:
-    """A configuration version, signed, as it stands on the topic under `tenant/version`. It makes a version known and puts none into effect, so that
-    a copy changes nothing."""
+    """A configuration version, signed, as it stands on the topic under `tenant/version`. It makes a
+    version known and puts none into effect, so that a copy changes nothing.
+    """
     value = settings.to_bytes()
     name = f"{settings.tenant or '*'}/{settings.version}".encode()
-    return Outgoing(topic, name, value, ((SETTINGS, b"1"), (SIGNATURE, sign(key, SETTINGS, name, value))))
+    return Outgoing(
+        topic, name, value, ((SETTINGS, b"1"), (SIGNATURE, sign(key, SETTINGS, name, value)))
+    )
 
 
-def skip_record(topic: str, origin: str, partition: int, offset: int, reason: str, key: Secret) -> Outgoing:
-    """A verdict that the record at `offset` kills the decoder. It stands here and not in its lane, since a worker must know it before it comes to
-    the offset, on every replay. A copy says the same again of the same offset: the place is in the name, which is signed."""
+def skip_record(
+    topic: str, origin: str, partition: int, offset: int, reason: str, key: Secret
+) -> Outgoing:
+    """A verdict that the record at `offset` kills the decoder. It stands here and not in its lane,
+    since a worker must know it before it comes to the offset, on every replay. A copy says the same
+    again of the same offset: the place is in the name, which is signed.
+    """
     name = f"skip/{origin}/{partition}/{offset}".encode()
     value = reason.encode()
     return Outgoing(topic, name, value, ((SKIP, b"1"), (SIGNATURE, sign(key, SKIP, name, value))))
 
 
-def skip_batch_record(topic: str, origin: str, partition: int, offset: int, reason: str, key: Secret) -> Outgoing:
-    """A verdict that workers die while they decompress the batch whose first offset is this one. Bound to its place as `skip_record` is."""
+def skip_batch_record(
+    topic: str, origin: str, partition: int, offset: int, reason: str, key: Secret
+) -> Outgoing:
+    """A verdict that workers die while they decompress the batch whose first offset is this one.
+    Bound to its place as `skip_record` is.
+    """
     name = f"skip-batch/{origin}/{partition}/{offset}".encode()
     value = reason.encode()
     return Outgoing(topic, name, value, ((SKIP, b"1"), (SIGNATURE, sign(key, SKIP, name, value))))
 
 
-def signed_settings(key: Secret, name: bytes, value: bytes | None, headers: Headers) -> Settings | None:
-    """The configuration version that a record under this name holds; None when it is not signed, or no version that this program can read."""
-    if value is None or _SKIP_KEY.fullmatch(name) or not is_signed(key, headers, SETTINGS, name, value):
+def signed_settings(
+    key: Secret, name: bytes, value: bytes | None, headers: Headers
+) -> Settings | None:
+    """The configuration version that a record under this name holds; None when it is not signed, or
+    no version that this program can read.
+    """
+    if (
+        value is None
+        or _SKIP_KEY.fullmatch(name)
+        or not is_signed(key, headers, SETTINGS, name, value)
+    ):
         return None
     try:
         return Settings.from_bytes(value)
@@ -54,7 +77,9 @@ def signed_settings(key: Secret, name: bytes, value: bytes | None, headers: Head
 class SettingsLog(FollowedTopic):
     """Reads the topic whole at the start, and follows it."""
 
-    def __init__(self, client: Mapping[str, Any], topic: str, key: Secret, packaged: Mapping[str, str]) -> None:
+    def __init__(
+        self, client: Mapping[str, Any], topic: str, key: Secret, packaged: Mapping[str, str]
+    ) -> None:
         super().__init__(client, topic)
         self._key = key
         self._bodies = dict(packaged)
@@ -83,7 +108,12 @@ class SettingsLog(FollowedTopic):
 
     def _take_record(self, partition: int, record: Any) -> None:
         if record.fault is not None:
-            _log.error("settings.broken", partition=partition, offset=record.offset, reason=str(record.fault))
+            _log.error(
+                "settings.broken",
+                partition=partition,
+                offset=record.offset,
+                reason=str(record.fault),
+            )
             return
         self._take(record.key or b"", record.value, record.headers)
 

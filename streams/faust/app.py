@@ -1,6 +1,8 @@
-"""Faust, hardened (§7): what Faust does for us (groups, assignment, agents, the worker's life), with the parts replaced that lose data or hang.
+"""Faust, hardened (§7): what Faust does for us (groups, assignment, agents, the worker's life),
+with the parts replaced that lose data or hang.
 
-Each override names what stock Faust does instead; `streams.faust.source_hashes` refuses to start when the code underneath is not the one it was written for.
+Each override names what stock Faust does instead; `streams.faust.source_hashes` refuses to start
+when the code underneath is not the one it was written for.
 """
 
 import asyncio
@@ -43,11 +45,15 @@ _EMBEDDED_FETCH_WAIT_MS = 20
 _FETCH_WAIT_MS = 500
 _METADATA_AGE_MS = 5_000
 _REBALANCE_MS = 20_000
-"""How long the group waits for a member that does not come: one that is alive only has to end a step and flush."""
+"""How long the group waits for a member that does not come: one that is alive only has to end a
+step and flush.
+"""
 
 
 class LaneConsumerThread(AIOKafkaConsumerThread):
-    """Stock: isolation, fetch wait and assignor cannot be set, the whole topic is moved at each rebalance, few records are fetched at any rate."""
+    """Stock: isolation, fetch wait and assignor cannot be set, the whole topic is moved at each
+    rebalance, few records are fetched at any rate.
+    """
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         app = _ours(self.app)
@@ -64,7 +70,8 @@ class LaneConsumerThread(AIOKafkaConsumerThread):
             auto_offset_reset="earliest",
             max_poll_records=_BLOCKS_PER_POLL,
             max_poll_interval_ms=300_000,
-            # So that a topic that was deleted and made again is noticed; by default it takes five minutes.
+            # So that a topic that was deleted and made again is noticed; by default it takes five
+            # minutes.
             metadata_max_age_ms=_METADATA_AGE_MS,
             max_partition_fetch_bytes=limits.max_fetch_bytes,
             fetch_max_bytes=4 * limits.max_fetch_bytes,
@@ -79,7 +86,9 @@ class LaneConsumerThread(AIOKafkaConsumerThread):
 
 
 class LaneConsumer(AiokafkaConsumer):
-    """Stock: commits run past events in flight (upstream #606), and a seek goes to committed offsets, from the wrong thread."""
+    """Stock: commits run past events in flight (upstream #606), and a seek goes to committed
+    offsets, from the wrong thread.
+    """
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -94,14 +103,17 @@ class LaneConsumer(AiokafkaConsumer):
         """Stock keeps a tree of missing offsets; a block's offset range has no gaps."""
 
     def on_buffer_full(self, tp: TP) -> None:
-        """Stock leaves a partition out of the next fetches while its stream's buffer is full, and sleeps a second when all are left out, however
-        soon there is room again. Here the full buffer alone holds the fetcher back: the block that finds no room waits for it."""
+        """Stock leaves a partition out of the next fetches while its stream's buffer is full, and
+        sleeps a second when all are left out, however soon there is room again. Here the full
+        buffer alone holds the fetcher back: the block that finds no room waits for it.
+        """
 
     async def perform_seek(self) -> None:
-        """To the lanes' positions, which are the truth; a lane that is not restored yet is sought when it is.
+        """To the lanes' positions, which are the truth; a lane that is not restored yet is sought
+        when it is.
 
-        Stock seeks committed offsets, and its other seeks reach from this thread into what aiokafka is doing in the consumer's: a fetch that is being
-        handed over then fails with a KeyError.
+        Stock seeks committed offsets, and its other seeks reach from this thread into what aiokafka
+        is doing in the consumer's: a fetch that is being handed over then fails with a KeyError.
         """
         topic, lanes = _ours(self.app).lane_topic, _ours(self.app).lane_set.lanes
         places = {TP(topic, partition): lane.position.offset for partition, lane in lanes.items()}
@@ -120,7 +132,9 @@ async def _seek(consumer: aiokafka.AIOKafkaConsumer, places: Mapping[TP, int]) -
 
 
 class PlainProducer(AiokafkaProducer):
-    """Faust wants a producer; nothing of ours goes through it, but it connects with our credentials."""
+    """Faust wants a producer; nothing of ours goes through it, but it connects with our
+    credentials.
+    """
 
     def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
         return aiokafka.AIOKafkaProducer(**aiokafka_config(_ours(self.app).broker))
@@ -134,9 +148,13 @@ class LaneTransport(AiokafkaTransport):
 
 
 class LaneRecovery(Recovery):
-    """Stock reads changelogs through agents' buffers, keeps revoked rows, waits for ever at a transaction's marker, and swallows exceptions."""
+    """Stock reads changelogs through agents' buffers, keeps revoked rows, waits for ever at a
+    transaction's marker, and swallows exceptions.
+    """
 
-    async def on_rebalance(self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0) -> None:
+    async def on_rebalance(
+        self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0
+    ) -> None:
         """Lets the recovery task begin, but for an assignment that is over already."""
         if generation_id == self.app.consumer_generation_id:
             self._generation_id = generation_id
@@ -148,7 +166,9 @@ class LaneRecovery(Recovery):
         except (RebalanceAgain, ServiceStopped, IllegalStateError):
             # Faust's own signals, and a partition that went while it was sought.
             raise
-        except Exception as error:  # a process edge: Faust would end in order, and commit on its way out
+        except (
+            Exception
+        ) as error:  # a process edge: Faust would end in order, and commit on its way out
             end_process(error)
             raise
 
@@ -191,7 +211,9 @@ class LaneTables(TableManager):
 
 
 class Surroundings(Protocol):
-    """What a worker's app opens before it takes part in the group, and closes when it no longer does."""
+    """What a worker's app opens before it takes part in the group, and closes when it no longer
+    does.
+    """
 
     async def open(self) -> None:
         """Before anything is assigned."""
@@ -205,9 +227,13 @@ class Surroundings(Protocol):
 class LaneApp(faust.App):
     """A Faust app whose one agent feeds a `LaneSet`."""
 
-    def __init__(self, lane_set: LaneSet, broker: Broker, limits: Limits, surroundings: Surroundings) -> None:
+    def __init__(
+        self, lane_set: LaneSet, broker: Broker, limits: Limits, surroundings: Surroundings
+    ) -> None:
         check_sources()
-        fetch_parsing.install(replace(lane_set.stage.reading, max_batch_bytes=limits.max_batch_bytes))
+        fetch_parsing.install(
+            replace(lane_set.stage.reading, max_batch_bytes=limits.max_batch_bytes)
+        )
         connections.install()
         self._surroundings = surroundings
         self.lane_set = lane_set
@@ -248,12 +274,15 @@ class LaneApp(faust.App):
         """Faust's hook, before its consumer starts."""
         await self._surroundings.open()
         await super().on_start()
-        # Not Faust's tasks: they begin after the first recovery, which an error of the group keeps from ever coming, and run on while it stops.
+        # Not Faust's tasks: they begin after the first recovery, which an error of the group keeps
+        # from ever coming, and run on while it stops.
         self._watching = [self.add_future(watch()) for watch in self.watches]
 
     @ends_process
     async def on_stop(self) -> None:
-        """Faust's hook: lanes are flushed, then Faust commits and leaves the group, then the lanes are let go."""
+        """Faust's hook: lanes are flushed, then Faust commits and leaves the group, then the lanes
+        are let go.
+        """
         for watch in self._watching:
             # The consumer that it looks at goes away, and its thread's loop.
             watch.cancel()
@@ -263,7 +292,9 @@ class LaneApp(faust.App):
         await self._surroundings.close()
 
     def _crash(self, reason: BaseException) -> None:
-        """A service of Faust's has crashed, in whichever thread. Stock ends in order then, commits on its way out, and tells status 1."""
+        """A service of Faust's has crashed, in whichever thread. Stock ends in order then, commits
+        on its way out, and tells status 1.
+        """
         if not self.should_stop:
             end_process(reason)
         super()._crash(reason)
@@ -294,13 +325,15 @@ class LaneApp(faust.App):
         return self.loop, cast(LaneConsumer, self.consumer)._thread.thread_loop
 
     async def check_group(self) -> None:
-        """Raises what the client's own tasks failed with, the coordinator's and the fetcher's; stock hangs for ever, alive, on an error of SyncGroup
-        or when nothing fetches any more."""
+        """Raises what the client's own tasks failed with, the coordinator's and the fetcher's;
+        stock hangs for ever, alive, on an error of SyncGroup or when nothing fetches any more.
+        """
         await self._in_thread(_check_errors)
 
     async def look_at_ends(self) -> None:
-        """Asks the broker where the lanes' logs end, without what open transactions hold back: a fetch tells it too, but a lane that is no longer
-        fetched, or no longer the client's, would seem to have nothing before it.
+        """Asks the broker where the lanes' logs end, without what open transactions hold back: a
+        fetch tells it too, but a lane that is no longer fetched, or no longer the client's, would
+        seem to have nothing before it.
 
         Raises:
             Displaced: a log ends before where its lane stands.
@@ -308,11 +341,14 @@ class LaneApp(faust.App):
         """
         self.ends_doubted.clear()
         # As it was before the question: the answer may be older than what a lane takes meanwhile.
-        stands = {partition: lane.position.offset for partition, lane in self.lane_set.lanes.items()}
+        stands = {
+            partition: lane.position.offset for partition, lane in self.lane_set.lanes.items()
+        }
         try:
             ends = await self._in_thread(partial(_ends, self.lane_topic, list(stands)))
         except KafkaError as fault:
-            # The broker is away for a while; what that means for the lanes, their own requests tell.
+            # The broker is away for a while; what that means for the lanes, their own requests
+            # tell.
             if not is_temporary(fault):
                 raise
             return
@@ -322,14 +358,19 @@ class LaneApp(faust.App):
         for partition, end in self.ends.items():
             if end < stands.get(partition, 0):
                 raise Displaced(
-                    f"lane {self.lane_set.stage.name}/{partition}: its log ends before its position now; starting again"
+                    f"lane {self.lane_set.stage.name}/{partition}: its log ends before its position"
+                    " now; starting again"
                 )
 
     async def look_at_transactions(self) -> None:
-        """Tells of open transactions that hold back the lanes' topics. Nothing lies before such a lane, so nobody else would."""
+        """Tells of open transactions that hold back the lanes' topics. Nothing lies before such a
+        lane, so nobody else would.
+        """
         await self._in_thread(self._transactions.look)
 
-    async def _in_thread(self, look: Callable[[aiokafka.AIOKafkaConsumer], Coroutine[Any, Any, T]]) -> T | None:
+    async def _in_thread(
+        self, look: Callable[[aiokafka.AIOKafkaConsumer], Coroutine[Any, Any, T]]
+    ) -> T | None:
         """Looks at the client where it runs; None before there is one.
 
         Not by Faust's `call_thread`: two of its calls are under way at a time, and one that
@@ -338,11 +379,15 @@ class LaneApp(faust.App):
         thread = cast(LaneConsumer, self.consumer)._thread
         if thread._consumer is None:
             return None
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(look(thread._consumer), thread.thread_loop))
+        return await asyncio.wrap_future(
+            asyncio.run_coroutine_threadsafe(look(thread._consumer), thread.thread_loop)
+        )
 
     def log_end(self, partition: int) -> int | None:
-        """End of a lane's log as the last fetch told it, without what open transactions hold back; None before the first. What the broker reads for
-        a fetch may reach a little beyond the end that it looked up for it before."""
+        """End of a lane's log as the last fetch told it, without what open transactions hold back;
+        None before the first. What the broker reads for a fetch may reach a little beyond the end
+        that it looked up for it before.
+        """
         consumer = cast(LaneConsumer, self.consumer)._thread._consumer
         tp = TopicPartition(self.lane_topic, partition)
         if consumer is None or tp not in consumer.assignment():
@@ -356,12 +401,16 @@ async def _check_errors(consumer: aiokafka.AIOKafkaConsumer) -> None:
     check_fetching(consumer)
 
 
-async def _ends(topic: str, partitions: Sequence[int], consumer: aiokafka.AIOKafkaConsumer) -> dict[int, int]:
+async def _ends(
+    topic: str, partitions: Sequence[int], consumer: aiokafka.AIOKafkaConsumer
+) -> dict[int, int]:
     """In the consumer's thread."""
     if consumer._fetcher is None:
         # It still starts, which takes as long as a broker lets it wait.
         return {}
-    ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
+    ends = await consumer.end_offsets(
+        [TopicPartition(topic, partition) for partition in partitions]
+    )
     return {tp.partition: end for tp, end in ends.items()}
 
 

@@ -10,11 +10,15 @@ from streams.records.blocks import STEP_RECORDS, Block
 
 
 class Coalesce(DefaultSchedulingStrategy):
-    """Faust's order of records, after what one fetch brought for a partition was joined to few blocks."""
+    """Faust's order of records, after what one fetch brought for a partition was joined to few
+    blocks.
+    """
 
     def iterate(self, records: Mapping[TP, list[Block]]) -> Iterator[tuple[TP, Any]]:
-        """Blocks of a size that a step is cheapest at, round robin over topics and partitions. The lists are emptied on the way: whoever fetched
-        them holds them until the last is handed on, with whatever of them has been read meanwhile."""
+        """Blocks of a size that a step is cheapest at, round robin over topics and partitions. The
+        lists are emptied on the way: whoever fetched them holds them until the last is handed on,
+        with whatever of them has been read meanwhile.
+        """
         steps = {tp: _joined_in_steps(blocks) for tp, blocks in records.items() if blocks}
         return super().iterate(cast("Mapping[TP, list[Block]]", steps))
 

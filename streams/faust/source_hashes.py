@@ -1,6 +1,7 @@
 """The code of Faust and aiokafka that ours reaches into, by the hash it had when ours was written.
 
-Both are pinned exactly; this is the second lock: another version, or a changed copy of the same, is refused at the start instead of misbehaving.
+Both are pinned exactly; this is the second lock: another version, or a changed copy of the same, is
+refused at the start instead of misbehaving.
 """
 
 import hashlib
@@ -68,7 +69,9 @@ HASHES: Final[dict[str, str]] = {
     "aiokafka.consumer.fetcher.Fetcher._get_actions_per_node": "1dab2cf937d165d0",
     "aiokafka.consumer.fetcher.Fetcher._proc_fetch_request": "59bf948fff47eed5",
     "aiokafka.consumer.group_coordinator.GroupCoordinator.check_errors": "ba6ca51ad34838d9",
-    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._create_worker_consumer": "c2701bfc3e6f6cad",
+    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._create_worker_consumer": (
+        "c2701bfc3e6f6cad"
+    ),
     "faust.app.base.App._create_directories": "a9f571c3b04abec3",
     "faust.app.base.App._on_partitions_revoked": "d5c895bbe57dc73a",
     "faust.app.base.App._on_partitions_assigned": "de932b7927db85b3",
@@ -100,5 +103,6 @@ def check_sources() -> None:
         name = f"{patched.__module__}.{patched.__qualname__}"
         if source_hash(patched) != HASHES.get(name):
             raise Refused(
-                f"{name} is not the code that this program was written for; install the pinned faust-streaming and aiokafka (uv sync)"
+                f"{name} is not the code that this program was written for; install the pinned"
+                " faust-streaming and aiokafka (uv sync)"
             )

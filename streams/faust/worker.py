@@ -94,10 +94,16 @@ def build(worker: Worker) -> LaneApp:
         check_crcs=not broker.embedded,
     )
     watchdog = Watchdog(lanes, lambda: app.lanes_ready, lambda: app.loops)
-    health = HealthServer(worker.health_host, worker.health_port, watchdog.stalled, lambda: app.lanes_ready)
+    health = HealthServer(
+        worker.health_host, worker.health_port, watchdog.stalled, lambda: app.lanes_ready
+    )
     feeder = Feeder(lanes.take)
-    app = LaneApp(lanes, broker, worker.limits, _Surroundings(worker, sender, health, watchdog, feeder))
-    topic = app.topic(stage.topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
+    app = LaneApp(
+        lanes, broker, worker.limits, _Surroundings(worker, sender, health, watchdog, feeder)
+    )
+    topic = app.topic(
+        stage.topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw"
+    )
 
     @ends_process
     async def take(stream: Any) -> None:
@@ -119,7 +125,9 @@ def build(worker: Worker) -> LaneApp:
 def execute(app: LaneApp, loop: asyncio.AbstractEventLoop) -> int:
     """Runs the app in `loop` until a signal; returns the exit status of the process."""
     try:
-        worker = faust.Worker(app, override_logging=False, quiet=True, redirect_stdouts=False, loop=loop)
+        worker = faust.Worker(
+            app, override_logging=False, quiet=True, redirect_stdouts=False, loop=loop
+        )
         # Its last act would be to show a cursor that nobody hid, in the log.
         worker.spinner = None
         worker.execute_from_commandline()
@@ -162,7 +170,9 @@ def _rounds(worker: Worker, app: LaneApp, sender: KafkaSender) -> dict[str, Work
         "tick": lambda: _every(worker.limits.tick_after_s / 2, lambda: _tick(lanes, sender)),
     }
     if worker.limits.measured_series:
-        rounds["samples"] = lambda: _every(_SAMPLES_S, lambda: _sample(lanes, worker.limits.measured_series))
+        rounds["samples"] = lambda: _every(
+            _SAMPLES_S, lambda: _sample(lanes, worker.limits.measured_series)
+        )
     if worker.companion is not None:
         companion = worker.companion
         rounds["companion"] = lambda: companion.run(lanes)
@@ -183,14 +193,18 @@ async def _every(seconds: float, work: Work) -> None:
 async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
     quiet = lanes.quiet()
     if quiet:
-        await sender.send([tick(lanes.stage.topic, partition, passed) for partition, passed in quiet.items()])
+        await sender.send(
+            [tick(lanes.stage.topic, partition, passed) for partition, passed in quiet.items()]
+        )
         for partition in quiet:
             metrics.TICKS.labels(lanes.stage.name, partition).inc()
 
 
 async def _sample(lanes: LaneSet, most: int) -> None:
     programs = {partition: lane.program for partition, lane in lanes.lanes.items()}
-    metrics.show_samples({lane: one.samples(most) for lane, one in programs.items() if isinstance(one, Observed)})
+    metrics.show_samples(
+        {lane: one.samples(most) for lane, one in programs.items() if isinstance(one, Observed)}
+    )
 
 
 async def _look_at_ends(app: LaneApp, topics: TopicWatch) -> None:
@@ -207,7 +221,9 @@ async def _look_at_ends(app: LaneApp, topics: TopicWatch) -> None:
 
 
 async def _look_at_topics(app: LaneApp, topics: TopicWatch) -> None:
-    await topics.look({partition: lane.position.topic_id for partition, lane in app.lane_set.lanes.items()})
+    await topics.look(
+        {partition: lane.position.topic_id for partition, lane in app.lane_set.lanes.items()}
+    )
 
 
 async def _watch(app: LaneApp, watchdog: Watchdog) -> None:
@@ -218,7 +234,8 @@ async def _watch(app: LaneApp, watchdog: Watchdog) -> None:
         fetched = app.log_end(partition)
         if fetched is not None and 0 <= fetched < lane.position.offset:
             app.ends_doubted.set()
-        # A client that has not fetched since the last rebalance knows no end; the broker, when asked, does.
+        # A client that has not fetched since the last rebalance knows no end; the broker, when
+        # asked, does.
         end = max(-1 if fetched is None else fetched, app.ends.get(partition, -1))
         if end >= 0:
             lane.lag = max(end - lane.position.offset, 0)

@@ -1,4 +1,6 @@
-"""The durable side of lanes: one fenced transactional producer per lane beside Faust, and the reading back of what it wrote (§5)."""
+"""The durable side of lanes: one fenced transactional producer per lane beside Faust, and the
+reading back of what it wrote (§5).
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -25,7 +27,9 @@ class Changelog:
     `open` fences whoever wrote before: his next commit raises aiokafka's `ProducerFenced`.
     """
 
-    def __init__(self, client: Mapping[str, Any], transactional_id: str, topic: str, partition: int) -> None:
+    def __init__(
+        self, client: Mapping[str, Any], transactional_id: str, topic: str, partition: int
+    ) -> None:
         self._topic, self._partition = topic, partition
         self._producer = AIOKafkaProducer(
             **client,
@@ -34,7 +38,8 @@ class Changelog:
             linger_ms=0,
             max_batch_size=_BATCH_BYTES,
             max_request_size=4 * _BATCH_BYTES,
-            # aiokafka makes lz4 at level 9: 38 MB/s of pages and a tenth of a worker's CPU, where zstd does 900 MB/s and packs tighter.
+            # aiokafka makes lz4 at level 9: 38 MB/s of pages and a tenth of a worker's CPU, where
+            # zstd does 900 MB/s and packs tighter.
             compression_type="zstd",
         )
 
@@ -46,23 +51,34 @@ class Changelog:
         """Lets go of it; nothing is written."""
         await self._producer.stop()
 
-    async def commit(self, rows: Rows, others: Sequence[tuple[str, bytes, list[bytes]]] = ()) -> int:
-        """One transaction with all rows, and with records of other topics (topic, key, values) to the partition of the same number.
+    async def commit(
+        self, rows: Rows, others: Sequence[tuple[str, bytes, list[bytes]]] = ()
+    ) -> int:
+        """One transaction with all rows, and with records of other topics (topic, key, values) to
+        the partition of the same number.
 
-        Returns when the broker acknowledged it, with the number of rows. Raises what aiokafka raises; the transaction is then aborted, but for a
-        fenced producer, which can do nothing any more. Rows are taken as they are sent, a batch at a time.
+        Returns when the broker acknowledged it, with the number of rows. Raises what aiokafka
+        raises; the transaction is then aborted, but for a fenced producer, which can do nothing any
+        more. Rows are taken as they are sent, a batch at a time.
         """
         sent: list[Awaitable[Any]] = []
         async with self._producer.transaction():
             count = await self._send(self._topic, rows, sent)
             for topic in dict.fromkeys(topic for topic, _, _ in others):
-                records = ((key, value) for name, key, values in others if name == topic for value in values)
+                records = (
+                    (key, value)
+                    for name, key, values in others
+                    if name == topic
+                    for value in values
+                )
                 await self._send(topic, records, sent)
             await asyncio.gather(*sent)
         return count
 
     async def _send(self, topic: str, records: Rows, sent: list[Awaitable[Any]]) -> int:
-        """Puts records under way, and what tells that they arrived into `sent`. The answer is how many."""
+        """Puts records under way, and what tells that they arrived into `sent`. The answer is how
+        many.
+        """
         producer, count = self._producer, 0
         batch = producer.create_batch()
         for key, value in records:
@@ -85,7 +101,8 @@ async def read_back(
 ) -> dict[int, dict[bytes, bytes]]:
     """What is committed in each partition now, by key; buried keys are left out.
 
-    To be called after the lanes are opened, so that it is all there is. `moved` is called for every block read.
+    To be called after the lanes are opened, so that it is all there is. `moved` is called for every
+    block read.
     """
     consumer = AIOKafkaConsumer(
         **client,
@@ -102,7 +119,9 @@ async def read_back(
     await consumer.start()
     try:
         consumer.assign(tps)
-        begins, ends = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
+        begins, ends = await asyncio.gather(
+            consumer.beginning_offsets(tps), consumer.end_offsets(tps)
+        )
         for tp in tps:
             consumer.seek(tp, begins[tp])
         left = {tp for tp in tps if ends[tp] > begins[tp]}
@@ -123,8 +142,9 @@ def _apply(block: Block, table: dict[bytes, bytes]) -> None:
     for record in block.records():
         if record.fault is not None:
             raise Refused(
-                f"{block.topic}/{block.partition} offset {record.offset}: {record.fault}, so the lane's state cannot be read back; bring the topic "
-                f"back, or let the lane start without what it knew: sentinel lanes reset STAGE --lane {block.partition} --yes"
+                f"{block.topic}/{block.partition} offset {record.offset}: {record.fault}, so the"
+                " lane's state cannot be read back; bring the topic back, or let the lane start"
+                f" without what it knew: sentinel lanes reset STAGE --lane {block.partition} --yes"
             )
         key = record.key or b""
         if record.value is None:

@@ -1,4 +1,6 @@
-"""Dead letters on the log: a line for each reason at once, then one a minute with how many there were."""
+"""Dead letters on the log: a line for each reason at once, then one a minute with how many there
+were.
+"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -48,7 +50,10 @@ class RefusalLog:
                 key = ("(others)", "")
             told = self._told.setdefault(key, _Told(now - EVERY_S))
             told.count += 1
-            origin, partition = _text(headers["sentinel-topic"]), _text(headers["sentinel-partition"])
+            origin, partition = (
+                _text(headers["sentinel-topic"]),
+                _text(headers["sentinel-partition"]),
+            )
             told.example = f"{origin}/{partition}@{_text(headers['sentinel-offset'])}"
         self.tell_due()
 
@@ -59,7 +64,12 @@ class RefusalLog:
             if told.count and now - told.at >= EVERY_S:
                 where = {"field": field} if field else {}
                 _log.warning(
-                    "records.refused", stage=self._stage, reason=reason, count=told.count, example=told.example, **where
+                    "records.refused",
+                    stage=self._stage,
+                    reason=reason,
+                    count=told.count,
+                    example=told.example,
+                    **where,
                 )
                 told.at, told.count = now, 0
 

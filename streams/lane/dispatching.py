@@ -1,4 +1,6 @@
-"""From the worker's one stream to its lanes: a lane that flushes, or waits for an acknowledgement, holds up no other (§6)."""
+"""From the worker's one stream to its lanes: a lane that flushes, or waits for an acknowledgement,
+holds up no other (§6).
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,12 +13,16 @@ _WAITING: Final = 8
 """Blocks of a partition that wait at most; then the stream waits, and with it the fetcher."""
 
 _STOP_S: Final = 5.0
-"""How long a stopped feeder waits for what is handed on. A worker's lanes are suspended before, which waits for their steps."""
+"""How long a stopped feeder waits for what is handed on. A worker's lanes are suspended before,
+which waits for their steps.
+"""
 
 
 class Feeder:
-    """A queue and a task for each partition that was ever fed. What it hands on is in order; neighbours that wait together become one step, since a
-    step costs most of a millisecond, however few records it has."""
+    """A queue and a task for each partition that was ever fed. What it hands on is in order;
+    neighbours that wait together become one step, since a step costs most of a millisecond, however
+    few records it has.
+    """
 
     def __init__(self, take: Callable[[Block], Awaitable[None]]) -> None:
         self._take = take
@@ -33,8 +39,10 @@ class Feeder:
         await queue.put(block)
 
     async def stop(self) -> None:
-        """Hands nothing on any more; what waits is dropped. No step is broken off: a lane carries out its outputs to the end,
-        and this returns afterwards. What is no nearer its end after `_STOP_S` is given up."""
+        """Hands nothing on any more; what waits is dropped. No step is broken off: a lane carries
+        out its outputs to the end, and this returns afterwards. What is no nearer its end after
+        `_STOP_S` is given up.
+        """
         tasks, queues, self._tasks, self._queues = self._tasks, self._queues, [], {}
         for queue in queues.values():
             while not queue.empty():

@@ -25,10 +25,14 @@ _MOST_PENDING: Final = 20_000
 
 _REBALANCE_LOOK_S: Final = 0.1
 _TIME_SHARE: Final = 0.5
-"""Share of what has passed here that append times must tell, or a tick of ours is due: they may lag, and ticks of others may say what they like."""
+"""Share of what has passed here that append times must tell, or a tick of ours is due: they may
+lag, and ticks of others may say what they like.
+"""
 _STRAY_S: Final = 5.0
 _FLUSH_WAIT_S: Final = 0.1
-"""How long other lanes wait for one's flush: longer than nearly all take, so that not all are under way at once."""
+"""How long other lanes wait for one's flush: longer than nearly all take, so that not all are under
+way at once.
+"""
 
 P = TypeVar("P", bound=LaneProgram)
 
@@ -69,7 +73,9 @@ class KnownSettings(Protocol):
 
 @dataclass(slots=True)
 class Lane:
-    """One partition and all state that its records built. `lock` holds step, awaits and flush together."""
+    """One partition and all state that its records built. `lock` holds step, awaits and flush
+    together.
+    """
 
     partition: int
     program: LaneProgram
@@ -79,7 +85,9 @@ class Lane:
     lock: asyncio.Lock
     with_state: list[tuple[str, bytes, list[bytes]]]
     timed_at: float
-    """When its time was last moved on, as far as records with append times and ticks do that; see `_time_passes`."""
+    """When its time was last moved on, as far as records with append times and ticks do that; see
+    `_time_passes`.
+    """
     flushed_at: float
     pending: int = 0
     """Records in `with_state`."""
@@ -151,13 +159,16 @@ class LaneSet:
         return None if lane is None else lane.durable
 
     async def suspend(self) -> None:
-        """Before a rebalance: flushes; what still comes from Faust's buffers is dropped, since it will come again."""
+        """Before a rebalance: flushes; what still comes from Faust's buffers is dropped, since it
+        will come again.
+        """
         self._suspended = True
         self._suspending.set()
         await self.flush()
 
     async def assign(self, partitions: Collection[int]) -> dict[int, int]:
-        """Keeps the lanes that stay as they are, lets go of those that went, restores the new ones. The answer says where to read on.
+        """Keeps the lanes that stay as they are, lets go of those that went, restores the new ones.
+        The answer says where to read on.
 
         Raises:
             Refused, NewerState: a lane must not go on.
@@ -188,10 +199,13 @@ class LaneSet:
             await self._lanes.pop(partition).changelog.close()
 
     async def take(self, block: Block) -> None:
-        """Carries a block through, piece by piece: step, outputs awaited, position moved. To be called for one block of a partition at a time."""
+        """Carries a block through, piece by piece: step, outputs awaited, position moved. To be
+        called for one block of a partition at a time.
+        """
         for piece in block.in_steps():
             await self._take(piece)
-            # A large block is many steps: what else is to be done, a heartbeat for example, comes between them.
+            # A large block is many steps: what else is to be done, a heartbeat for example, comes
+            # between them.
             await asyncio.sleep(0)
 
     async def _take(self, block: Block) -> None:
@@ -203,7 +217,8 @@ class LaneSet:
         async with lane.lock:
             offset = lane.position.offset
             if block.start > offset or self._suspended:
-                # Of an old assignment: records between are not taken yet, and these will come again after them.
+                # Of an old assignment: records between are not taken yet, and these will come again
+                # after them.
                 self._drop(block)
                 self._refuse_to_wait(lane)
                 return
@@ -212,40 +227,53 @@ class LaneSet:
                 await self._step(lane, block.from_offset(offset))
 
     async def flush_due(self) -> None:
-        """Flushes the lanes whose interval is over; it stretches so that flushing costs a limited share of the CPU.
+        """Flushes the lanes whose interval is over; it stretches so that flushing costs a limited
+        share of the CPU.
 
-        One after the other, but each for itself: a lane whose step or commit waits for an acknowledgement is left to its
-        flush after a moment, and holds up no other. Raises what any of them failed with, in this call or since the last.
+        One after the other, but each for itself: a lane whose step or commit waits for an
+        acknowledgement is left to its flush after a moment, and holds up no other. Raises what any
+        of them failed with, in this call or since the last.
         """
         for lane in list(self._lanes.values()):
-            # Before the next begins: a lane whose flush failed must not be flushed again without what was in it.
+            # Before the next begins: a lane whose flush failed must not be flushed again without
+            # what was in it.
             self._refuse_failed()
             if self._is_due(lane):
-                lane.flushing = asyncio.create_task(self._flush_locked(lane), name=f"sentinel-flush-{lane.partition}")
+                lane.flushing = asyncio.create_task(
+                    self._flush_locked(lane), name=f"sentinel-flush-{lane.partition}"
+                )
                 self._flushing.add(lane.flushing)
                 await asyncio.wait({lane.flushing}, timeout=_FLUSH_WAIT_S)
         self._refuse_failed()
 
     async def flush(self) -> None:
         """Makes every lane durable."""
-        await asyncio.gather(*[self._flush_locked(lane) for lane in self._lanes.values() if lane.unflushed])
+        await asyncio.gather(
+            *[self._flush_locked(lane) for lane in self._lanes.values() if lane.unflushed]
+        )
 
     def behind(self) -> dict[int, int]:
-        """Lanes that have something to do, by partition: records before them, as far as the broker told, or state that is long due to be durable.
-        Each with a number that grows with its steps and flushes."""
+        """Lanes that have something to do, by partition: records before them, as far as the broker
+        told, or state that is long due to be durable. Each with a number that grows with its steps
+        and flushes.
+        """
         lanes = list(self._lanes.items())
         due = self._monotonic() - self._limits.flush_max_s
         return {
             partition: lane.position.offset + lane.flushes
             for partition, lane in lanes
-            # A lane that has taken its last record and waits for an acknowledgement that never comes has none before it.
+            # A lane that has taken its last record and waits for an acknowledgement that never
+            # comes has none before it.
             if lane.lag > 0 or (lane.unflushed and lane.flushed_at < due)
         }
 
     def quiet(self) -> dict[int, int]:
-        """Partitions in which nothing moved time for a while and whose lane needs to know that it passes, with the µs that passed.
-        Each is to be ticked, and is named no more until its lane has had a record: that of the tick, if nothing else. Records that move no time, late
-        and bad ones, do not stand in for ticks: the silence of all others would go unnoticed while they come."""
+        """Partitions in which nothing moved time for a while and whose lane needs to know that it
+        passes, with the µs that passed. Each is to be ticked, and is named no more until its lane
+        has had a record: that of the tick, if nothing else. Records that move no time, late and bad
+        ones, do not stand in for ticks: the silence of all others would go unnoticed while they
+        come.
+        """
         if self._suspended:
             return {}
         now = self._monotonic()
@@ -261,7 +289,8 @@ class LaneSet:
         return {partition: round((now - lane.timed_at) * 1e6) for partition, lane in quiet.items()}
 
     async def act(self, partition: int, work: Callable[[P], Step], program: P) -> None:
-        """Lets a lane's program act besides its records, and carries out what it answers; nothing happens if the lane is not its any more.
+        """Lets a lane's program act besides its records, and carries out what it answers; nothing
+        happens if the lane is not its any more.
 
         For a stage that lives in wall-clock time. While a rebalance is on, it waits for its end.
         """
@@ -279,38 +308,59 @@ class LaneSet:
         stage = self.stage
         logs = await self._logs.describe(partitions)
         changelogs = {
-            partition: Changelog(self._client, f"{self._prefix}{stage.name}-{partition}", stage.state_topic, partition)
+            partition: Changelog(
+                self._client,
+                f"{self._prefix}{stage.name}-{partition}",
+                stage.state_topic,
+                partition,
+            )
             for partition in partitions
         }
         lanes = {}
         try:
-            # Opened first, which fences; read afterwards, so that nothing can be added to what was read.
+            # Opened first, which fences; read afterwards, so that nothing can be added to what was
+            # read.
             await asyncio.gather(*[changelog.open() for changelog in changelogs.values()])
-            tables = await read_back(self._client, stage.state_topic, partitions, self._moved, self._check_crcs)
+            tables = await read_back(
+                self._client, stage.state_topic, partitions, self._moved, self._check_crcs
+            )
             # What the lanes' last owner knew, this worker may not have read yet.
             await self._settings.catch_up()
             for partition in partitions:
                 rows = tables.pop(partition)
-                lanes[partition] = await self._started(partition, changelogs[partition], rows, logs[partition])
+                lanes[partition] = await self._started(
+                    partition, changelogs[partition], rows, logs[partition]
+                )
         except BaseException:
             # Another rebalance cancels this one: what was opened is not ours to keep.
-            await asyncio.gather(*[changelog.close() for changelog in changelogs.values()], return_exceptions=True)
+            await asyncio.gather(
+                *[changelog.close() for changelog in changelogs.values()], return_exceptions=True
+            )
             raise
         self._lanes.update(lanes)
 
-    async def _started(self, partition: int, changelog: Changelog, rows: dict[bytes, bytes], log: Log) -> Lane:
+    async def _started(
+        self, partition: int, changelog: Changelog, rows: dict[bytes, bytes], log: Log
+    ) -> Lane:
         stored = rows.pop(KEY, None)
         position = None if stored is None else Position.from_bytes(stored)
         committed = None if position is not None else await self._logs.committed(partition)
         start = start_of(f"{self.stage.name}/{partition}", position, committed, log)
         if start.jumped:
             metrics.JUMPED.labels(self.stage.name, partition).inc(start.jumped)
-            _log.error("lane.jumped", stage=self.stage.name, lane=partition, records=start.jumped, begin=log.begin)
+            _log.error(
+                "lane.jumped",
+                stage=self.stage.name,
+                lane=partition,
+                records=start.jumped,
+                begin=log.begin,
+            )
         metrics.begin_lane(self.stage.name, partition, start.position.offset)
         program = self.stage.new_lane(partition)
         program.restore(rows)
         now = self._monotonic()
-        # While nobody had the lane, time passed too; a broker's clock that is ahead of ours takes nothing back.
+        # While nobody had the lane, time passed too; a broker's clock that is ahead of ours takes
+        # nothing back.
         last = program.last_append
         away_s = 0.0 if last is None else max(self._wall() - last / 1e6, 0.0)
         lane = Lane(
@@ -332,14 +382,18 @@ class LaneSet:
         return lane
 
     async def _settings_for(self, block: Block) -> None:
-        """Waits for versions that the block names, which may take long; not under the lane's lock, so that what it has taken is flushed meanwhile."""
+        """Waits for versions that the block names, which may take long; not under the lane's lock,
+        so that what it has taken is flushed meanwhile.
+        """
         lane = self._lanes.get(block.partition)
         if lane is not None and not self._suspended and block.next_offset > lane.position.offset:
             for version in lane.program.settings_named(block):
                 await self._until_suspended(self._settings.wait_for(version))
 
     async def _until_suspended(self, waiting: Coroutine[Any, Any, None]) -> None:
-        """Waits, but no longer than lanes may step: what was waited for may never come, and the block comes again."""
+        """Waits, but no longer than lanes may step: what was waited for may never come, and the
+        block comes again.
+        """
         tasks = [asyncio.create_task(waiting), asyncio.create_task(self._suspending.wait())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -362,13 +416,19 @@ class LaneSet:
         self._count(lane, block, step)
 
     def _time_passes(self, lane: Lane) -> None:
-        """A record came: whether it moved the lane's time is told by its append time, unless that is by much less than what has passed here. Anyone
-        may write ticks that say so, which then do not keep ours away."""
+        """A record came: whether it moved the lane's time is told by its append time, unless that
+        is by much less than what has passed here. Anyone may write ticks that say so, which then do
+        not keep ours away.
+        """
         now, append, before = self._monotonic(), lane.program.last_append, lane.timed_append
         if append == before:
             return
         moved_us = None if append is None or before is None else append - before
-        if moved_us is None or moved_us < 0 or moved_us >= _TIME_SHARE * (now - lane.timed_at) * 1e6:
+        if (
+            moved_us is None
+            or moved_us < 0
+            or moved_us >= _TIME_SHARE * (now - lane.timed_at) * 1e6
+        ):
             lane.timed_at, lane.timed_append = now, append
 
     async def _carry_out(self, lane: Lane, step: Step) -> None:
@@ -401,12 +461,15 @@ class LaneSet:
         self.moves += 1
 
     def _refuse_to_wait(self, lane: Lane) -> None:
-        """Blocks that never come again would leave the lane standing for ever: retention took the records between."""
+        """Blocks that never come again would leave the lane standing for ever: retention took the
+        records between.
+        """
         now = self._monotonic()
         lane.strayed_at = lane.strayed_at or now
         if now - lane.strayed_at > _STRAY_S and not self._suspended:
             raise Displaced(
-                f"lane {self.stage.name}/{lane.partition}: the log goes on behind offset {lane.position.offset}; starting again from what is left"
+                f"lane {self.stage.name}/{lane.partition}: the log goes on behind offset"
+                f" {lane.position.offset}; starting again from what is left"
             )
 
     def _drop(self, block: Block) -> None:
@@ -416,7 +479,9 @@ class LaneSet:
         interval = lane.flush_cost_s / self._limits.flush_cpu_share * len(self._lanes)
         interval = min(max(interval, self._limits.flush_min_s), self._limits.flush_max_s)
         is_flushing = lane.flushing is not None and not lane.flushing.done()
-        return lane.unflushed and not is_flushing and self._monotonic() - lane.flushed_at >= interval
+        return (
+            lane.unflushed and not is_flushing and self._monotonic() - lane.flushed_at >= interval
+        )
 
     def _refuse_failed(self) -> None:
         done = {task for task in self._flushing if task.done()}
@@ -434,7 +499,8 @@ class LaneSet:
 
     async def _flush(self, lane: Lane) -> None:
         wall, cpu = self._monotonic(), self._cpu_time() - self._stepped_s
-        # Made as they are sent: all at once, those of a lane of many subjects would take as much memory again as its tables.
+        # Made as they are sent: all at once, those of a lane of many subjects would take as much
+        # memory again as its tables.
         rows = chain(lane.program.changes(), [(KEY, lane.position.to_bytes())])
         others, lane.with_state, lane.pending = lane.with_state, [], 0
         # If this raises, the process ends: rows and records that were taken are not told again.

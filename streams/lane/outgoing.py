@@ -34,9 +34,13 @@ class Step:
     """What came of a block."""
 
     now: list[Outgoing] = field(default_factory=list)
-    """Produced and awaited before the lane takes its next block: verdicts, dead letters, watermarks."""
+    """Produced and awaited before the lane takes its next block: verdicts, dead letters,
+    watermarks.
+    """
     with_state: list[tuple[str, bytes, list[bytes]]] = field(default_factory=list)
-    """Topic, key and values that the next flush's transaction carries, to the partition of the lane's own number."""
+    """Topic, key and values that the next flush's transaction carries, to the partition of the
+    lane's own number.
+    """
     flush: bool = False
     """The state must be durable before anything else happens."""
     then: list[Callable[[], None]] = field(default_factory=list)
@@ -58,9 +62,11 @@ def dead_letter(
     schema_id: int | None = None,
     marks: Headers = (),
 ) -> Outgoing:
-    """The raw bytes as they came, with reason and origin in headers (§6). A null value stays null: the key says what it was.
+    """The raw bytes as they came, with reason and origin in headers (§6). A null value stays null:
+    the key says what it was.
 
-    What is too large to be sent is cut; then a header has its size. `marks` are headers that it has beside these.
+    What is too large to be sent is cut; then a header has its size. `marks` are headers that it has
+    beside these.
     """
     headers: list[tuple[str, bytes]] = [
         (REASON, reason.encode()[:512]),
@@ -79,4 +85,9 @@ def dead_letter(
     if record_key is not None and len(record_key) > _MOST_KEY:
         headers.append((KEY_SIZE, b"%d" % len(record_key)))
         record_key = record_key[:_MOST_KEY]
-    return Outgoing(topic, record_key if value is not None or record_key is not None else b"", value, tuple(headers))
+    return Outgoing(
+        topic,
+        record_key if value is not None or record_key is not None else b"",
+        value,
+        tuple(headers),
+    )

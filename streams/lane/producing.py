@@ -17,7 +17,9 @@ from streams.state.position import Committed, Log, Refused
 
 
 class KafkaSender:
-    """One idempotent producer for all lanes of a worker: what a lane sends reaches a partition in the order in which it was sent."""
+    """One idempotent producer for all lanes of a worker: what a lane sends reaches a partition in
+    the order in which it was sent.
+    """
 
     def __init__(self, client: Mapping[str, Any], stage: str) -> None:
         self._client, self._stage = client, stage
@@ -25,7 +27,8 @@ class KafkaSender:
 
     async def start(self) -> None:
         """Connects."""
-        # No linger: a lone verdict is not held back; what one step sends goes out together all the same.
+        # No linger: a lone verdict is not held back; what one step sends goes out together all the
+        # same.
         producer = AIOKafkaProducer(
             **self._client,
             acks="all",
@@ -52,7 +55,8 @@ class KafkaSender:
             await producer.send(
                 record.topic,
                 value=record.value,
-                # The client refuses a record of nothing but headers; an empty key is the least there is.
+                # The client refuses a record of nothing but headers; an empty key is the least
+                # there is.
                 key=record.key if record.key is not None or record.value is not None else b"",
                 partition=record.partition,
                 headers=list(record.headers),
@@ -77,7 +81,9 @@ class KafkaLogs:
         consumer = AIOKafkaConsumer(**self._client, enable_auto_commit=False)
         await consumer.start()
         try:
-            begins, ends = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
+            begins, ends = await asyncio.gather(
+                consumer.beginning_offsets(tps), consumer.end_offsets(tps)
+            )
         finally:
             await consumer.stop()
         return {tp.partition: Log(topic_id, begins[tp], ends[tp]) for tp in tps}
@@ -90,7 +96,11 @@ class KafkaLogs:
         try:
             # Its own `committed` keeps the offset alone.
             found = (await consumer._coordinator.fetch_committed_offsets([tp])).get(tp)
-            return None if found is None or found.offset < 0 else Committed(found.offset, found.metadata or "")
+            return (
+                None
+                if found is None or found.offset < 0
+                else Committed(found.offset, found.metadata or "")
+            )
         finally:
             await consumer.stop()
 
@@ -104,5 +114,7 @@ class KafkaLogs:
             return str(answer.result().topic_id)
         except KafkaException as fault:
             if fault.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise Refused(f"topic {self._topic} is missing; run: sentinel topics create") from fault
+                raise Refused(
+                    f"topic {self._topic} is missing; run: sentinel topics create"
+                ) from fault
             raise

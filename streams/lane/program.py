@@ -1,4 +1,6 @@
-"""What a stage is to the core: how its lanes are made, and what a lane does with a block of records."""
+"""What a stage is to the core: how its lanes are made, and what a lane does with a block of
+records.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +12,9 @@ from streams.records.contents import Reading
 
 
 class LaneProgram(Protocol):
-    """The state of one lane and what is done with its records: a pure function of them in offset order, but for `now` where a stage lives in
-    wall-clock time."""
+    """The state of one lane and what is done with its records: a pure function of them in offset
+    order, but for `now` where a stage lives in wall-clock time.
+    """
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
         """Takes the rows that `changes` gave, once, before the first step.
@@ -30,7 +33,9 @@ class LaneProgram(Protocol):
         ...
 
     def settings_named(self, block: Block) -> set[str]:
-        """Settings versions that the block's control records name and that must be known before `step`."""
+        """Settings versions that the block's control records name and that must be known before
+        `step`.
+        """
         ...
 
     @property
@@ -40,8 +45,9 @@ class LaneProgram(Protocol):
 
     @property
     def last_append(self) -> int | None:
-        """Append time of the last record that moved the lane's time, µs, so that the first tick after a restart says what passed meanwhile; None
-        when there was none, or no time to move."""
+        """Append time of the last record that moved the lane's time, µs, so that the first tick
+        after a restart says what passed meanwhile; None when there was none, or no time to move.
+        """
         ...
 
 

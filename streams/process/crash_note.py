@@ -1,4 +1,6 @@
-"""What this process is decompressing and cutting, or decoding, where it can be read after the process died of it."""
+"""What this process is decompressing and cutting, or decoding, where it can be read after the
+process died of it.
+"""
 
 import mmap
 import os
@@ -35,7 +37,9 @@ _DECODING, _UNPACKING = 1, 2
 
 
 class CrashNote:
-    """A memory-mapped file that says *decoding* or *decompressing*, lane and offsets. What was written stays when the process is killed."""
+    """A memory-mapped file that says *decoding* or *decompressing*, lane and offsets. What was
+    written stays when the process is killed.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +71,12 @@ class _Doing(AbstractContextManager[None]):
     def __enter__(self) -> None:
         _ROW.pack_into(self._map, 0, *self._row)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         # An exception is not a death, but the process may end with the note as it was.
         if kind is None:
             _ROW.pack_into(self._map, 0, 0, 0, 0, 0)

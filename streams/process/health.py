@@ -11,9 +11,13 @@ from streams.state.position import Refused
 
 
 class HealthServer:
-    """Answers on loopback unless told otherwise. Port 0 takes a free one; `port` is known after `start`."""
+    """Answers on loopback unless told otherwise. Port 0 takes a free one; `port` is known after
+    `start`.
+    """
 
-    def __init__(self, host: str, port: int, stalled: Callable[[], str | None], ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, host: str, port: int, stalled: Callable[[], str | None], ready: Callable[[], bool]
+    ) -> None:
         self._host, self.port = host, port
         self._stalled, self._ready = stalled, ready
         app = web.Application()
@@ -29,8 +33,8 @@ class HealthServer:
             await web.TCPSite(self._runner, self._host, self.port).start()
         except OSError as fault:
             raise Refused(
-                f"health and metrics cannot be served on {self._host}:{self.port} ({fault.strerror}); "
-                "set worker.health_host and worker.health_port"
+                f"health and metrics cannot be served on {self._host}:{self.port}"
+                f" ({fault.strerror}); set worker.health_host and worker.health_port"
             ) from fault
         self.port = self._runner.addresses[0][1]
 
@@ -40,11 +44,15 @@ class HealthServer:
 
     async def _live(self, request: web.Request) -> web.Response:
         stalled = self._stalled()
-        return web.Response(status=503 if stalled else 200, text=(stalled or f"moving{_held()}") + "\n")
+        return web.Response(
+            status=503 if stalled else 200, text=(stalled or f"moving{_held()}") + "\n"
+        )
 
     async def _is_ready(self, request: web.Request) -> web.Response:
         ready = self._ready()
-        return web.Response(status=200 if ready else 503, text="ready\n" if ready else "not yet: recovering\n")
+        return web.Response(
+            status=200 if ready else 503, text="ready\n" if ready else "not yet: recovering\n"
+        )
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics.REGISTRY), content_type="text/plain")

@@ -1,7 +1,9 @@
-"""Liveness is progress, not a process: what `/live` says, and the end of a worker that stands still (§7).
+"""Liveness is progress, not a process: what `/live` says, and the end of a worker that stands still
+(§7).
 
-It looks from a thread of its own, so that a blocked event loop is seen too, and it counts looks, not time: a machine that stood still, or a process
-that was stopped and goes on, is no worker that hangs.
+It looks from a thread of its own, so that a blocked event loop is seen too, and it counts looks,
+not time: a machine that stood still, or a process that was stopped and goes on, is no worker that
+hangs.
 """
 
 import asyncio
@@ -18,11 +20,15 @@ from streams.state.position import Displaced
 LOOK_S: Final = 1.0
 
 MOVING: Final = 15
-"""Looks at a lane that has something to do, and neither steps nor flushes, until the worker is not live. As many again, and it ends. Of a lane with a
-million series on a busy machine a flush takes ten seconds."""
+"""Looks at a lane that has something to do, and neither steps nor flushes, until the worker is not
+live. As many again, and it ends. Of a lane with a million series on a busy machine a flush takes
+ten seconds.
+"""
 
 READY: Final = 30
-"""The same for a worker that is not assigned and recovered and does not restore: a group waits up to 20 s for a member that is stuck."""
+"""The same for a worker that is not assigned and recovered and does not restore: a group waits up
+to 20 s for a member that is stuck.
+"""
 
 _LOOP: Final = "the event loop does not run"
 _NOT_READY: Final = "the worker is not assigned and recovered"
@@ -41,13 +47,16 @@ class Watched(Protocol):
         ...
 
     def behind(self) -> Mapping[int, int]:
-        """The lanes that have something to do, by partition, each with a number that changes whenever it moves."""
+        """The lanes that have something to do, by partition, each with a number that changes
+        whenever it moves.
+        """
         ...
 
 
 class Watchdog:
-    """Counts how long a worker, or a single lane of it, stands still. The event loop is to call `beat` more often than once a second; `loops` are
-    those whose tasks it tells of at the end."""
+    """Counts how long a worker, or a single lane of it, stands still. The event loop is to call
+    `beat` more often than once a second; `loops` are those whose tasks it tells of at the end.
+    """
 
     def __init__(
         self,
@@ -85,7 +94,8 @@ class Watchdog:
         self._stands = {what: (at, self._looks(what, at)) for what, at in seen.items()}
         self._seen_beats = self._beats
         if (told := self._told(2)) is not None:
-            # Whatever comes of saying it, it ends: a pipe that nobody reads blocks whoever writes to it.
+            # Whatever comes of saying it, it ends: a pipe that nobody reads blocks whoever writes
+            # to it.
             saying = threading.Thread(target=self._say, name="sentinel-watchdog-says", daemon=True)
             saying.start()
             saying.join(SAID_WITHIN_S)
@@ -135,4 +145,6 @@ class Watchdog:
             # Not print_stack: it looks for the lines' text, and fails where compiled code has none.
             for frame in task.get_stack():
                 code = frame.f_code
-                STDERR.write(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}\n')
+                STDERR.write(
+                    f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}\n'
+                )

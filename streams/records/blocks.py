@@ -18,13 +18,17 @@ STEP_RECORDS: Final = 24_000
 """Records of a step at most: fewer cost more calls, more no longer fit the processor's caches."""
 
 STEP_BYTES: Final = 16_777_216
-"""Decompressed bytes of a step at most, or one record more: bounds the memory of a worker, and the time of a step."""
+"""Decompressed bytes of a step at most, or one record more: bounds the memory of a worker, and the
+time of a step.
+"""
 
 
 class Block:
-    """Neighbouring records of one partition. `start` is the offset that their fetch asked for, `next_offset` the one to ask for next: logs have
-    gaps, so neither need be a record's. `held` is how many records there are, as far as is known before they are read: where a log was compacted,
-    some less. They are read when first looked at, a step's at a time: what waits takes the memory of its compressed bytes.
+    """Neighbouring records of one partition. `start` is the offset that their fetch asked for,
+    `next_offset` the one to ask for next: logs have gaps, so neither need be a record's. `held` is
+    how many records there are, as far as is known before they are read: where a log was compacted,
+    some less. They are read when first looked at, a step's at a time: what waits takes the memory
+    of its compressed bytes.
 
     The other attributes are the least that Faust reads of a consumed record.
     """
@@ -48,7 +52,9 @@ class Block:
         "topic",
     )
 
-    def __init__(self, place: tuple[str, int], start: int, next_offset: int, content: Content | None) -> None:
+    def __init__(
+        self, place: tuple[str, int], start: int, next_offset: int, content: Content | None
+    ) -> None:
         self.topic, self.partition = place
         self.start, self.next_offset = start, next_offset
         self._content = content
@@ -63,7 +69,12 @@ class Block:
 
     @classmethod
     def unread(
-        cls, place: tuple[str, int], start: int, next_offset: int, held: int, read: Callable[[], Content]
+        cls,
+        place: tuple[str, int],
+        start: int,
+        next_offset: int,
+        held: int,
+        read: Callable[[], Content],
     ) -> "Block":
         """A block whose records are read by `read`, once, when they are looked at."""
         block = cls(place, start, next_offset, None)
@@ -82,12 +93,16 @@ class Block:
 
     @property
     def headed(self) -> dict[int, Record]:
-        """The records with headers that say something to us, by index: ticks and control records, and those that tell their schema there."""
+        """The records with headers that say something to us, by index: ticks and control records,
+        and those that tell their schema there.
+        """
         return self._contents().headed
 
     @property
     def broken(self) -> dict[int, Record]:
-        """The records that cannot be read, by index, each with what is wrong (`fault`); among `values` they are None."""
+        """The records that cannot be read, by index, each with what is wrong (`fault`); among
+        `values` they are None.
+        """
         return self._contents().broken
 
     @property
@@ -108,7 +123,9 @@ class Block:
 
     @property
     def value(self) -> "Block":
-        """The block, where Faust looks for a record's value. Not an attribute: a cycle would keep megabytes until the collector comes."""
+        """The block, where Faust looks for a record's value. Not an attribute: a cycle would keep
+        megabytes until the collector comes.
+        """
         return self
 
     def __len__(self) -> int:
@@ -123,11 +140,15 @@ class Block:
         return self._contents().places(offsets)
 
     def append_times(self) -> Int64s:
-        """When the broker took each record, µs; a broker that does not stamp it gives the producer's time. Shape (n,)."""
+        """When the broker took each record, µs; a broker that does not stamp it gives the
+        producer's time. Shape (n,).
+        """
         return self._contents().append_times()
 
     def records_at(self, indices: Sequence[int]) -> Iterator[Record]:
-        """Some records whole, with key and headers, by ascending index. Each batch is read at most once, however many are wanted of it."""
+        """Some records whole, with key and headers, by ascending index. Each batch is read at most
+        once, however many are wanted of it.
+        """
         at = place = 0
         for part in self._parts:
             end = at + part.count
@@ -151,11 +172,15 @@ class Block:
         if offset <= self.start:
             return self
         place = (self.topic, self.partition)
-        return Block.unread(place, offset, self.next_offset, self.held, lambda: self._taken().from_offset(offset))
+        return Block.unread(
+            place, offset, self.next_offset, self.held, lambda: self._taken().from_offset(offset)
+        )
 
     def in_steps(self) -> "Iterator[Block]":
-        """The block in pieces that each are worth a step, in order, without gaps: of as many records as `STEP_RECORDS` and as many bytes as
-        `STEP_BYTES`, about. What is not in the next piece is not read yet, as far as Kafka's batches allow."""
+        """The block in pieces that each are worth a step, in order, without gaps: of as many
+        records as `STEP_RECORDS` and as many bytes as `STEP_BYTES`, about. What is not in the next
+        piece is not read yet, as far as Kafka's batches allow.
+        """
         waiting: list[Content] = []
         size, start, end = 0, self.start, self.start
         for block in self._several or [self]:

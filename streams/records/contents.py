@@ -1,4 +1,6 @@
-"""What is in fetched batches: values by the thousand, and single records again, whole, where they are wanted."""
+"""What is in fetched batches: values by the thousand, and single records again, whole, where they
+are wanted.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -33,7 +35,9 @@ OURS: Final = "sentinel-"
 _MS: Final = 1000
 
 _HEADER_BYTES: Final = 150
-"""What a header takes beside the batch, about: steps are cut by it, so that few bytes that are many headers are not one step."""
+"""What a header takes beside the batch, about: steps are cut by it, so that few bytes that are many
+headers are not one step.
+"""
 
 MAX_BATCH_BYTES: Final = 33_554_432
 """Most bytes that a batch is decompressed to, unless told otherwise."""
@@ -41,18 +45,23 @@ MAX_BATCH_BYTES: Final = 33_554_432
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How batches are read: the bound of what one is decompressed to; what is told while one is, and is cut (topic, partition, first and next
-    offset), should the process die of it; and which batches it died of before, by topic, partition and first offset."""
+    """How batches are read: the bound of what one is decompressed to; what is told while one is,
+    and is cut (topic, partition, first and next offset), should the process die of it; and which
+    batches it died of before, by topic, partition and first offset.
+    """
 
     max_batch_bytes: int = MAX_BATCH_BYTES
     telling: Callable[[str, int, int, int], AbstractContextManager[None]] = lambda *_: nullcontext()
     is_deadly: Callable[[str, int, int], bool] = lambda *_: False
 
 
-# Of the following there is one for each batch, which may hold few records: frozen ones take three times as long to make.
+# Of the following there is one for each batch, which may hold few records: frozen ones take three
+# times as long to make.
 @dataclass(slots=True)
 class Source:
-    """A batch of a partition, and how it is read. `fault` is what is wrong with its bytes, if that is known already."""
+    """A batch of a partition, and how it is read. `fault` is what is wrong with its bytes, if that
+    is known already.
+    """
 
     place: tuple[str, int]
     batch: FetchedBatch
@@ -60,7 +69,9 @@ class Source:
     fault: BrokenBatch | None = None
 
     def records(self, first: int, last: int) -> Iterable[Record]:
-        """Those at offsets from `first` to `last`; a broken batch is one record, at its last offset."""
+        """Those at offsets from `first` to `last`; a broken batch is one record, at its last
+        offset.
+        """
         with self.told():
             try:
                 # What cannot be cut says so before its first record.
@@ -72,7 +83,9 @@ class Source:
                 return [record] if first <= record.last_offset <= last else []
 
     def told(self) -> AbstractContextManager[None]:
-        """To be entered while it is decompressed and cut: also what is made of its records may be more than there is memory for."""
+        """To be entered while it is decompressed and cut: also what is made of its records may be
+        more than there is memory for.
+        """
         return self.reading.telling(*self.place, self.batch.base_offset, self.batch.next_offset)
 
     def unpacked(self, header: BatchHeader) -> bytes:
@@ -81,14 +94,18 @@ class Source:
             raise self.fault
         batch = self.batch
         if self.reading.is_deadly(*self.place, batch.base_offset):
-            raise BrokenBatch(Broken.DEADLY, "workers died while they decompressed it, or cut it into records")
+            raise BrokenBatch(
+                Broken.DEADLY, "workers died while they decompressed it, or cut it into records"
+            )
         codec = header.codec
         if codec == NONE:
             return bytes(batch.packed)
         try:
             return unpacked(codec, batch.packed, self.reading.max_batch_bytes)
         except TooLarge as fault:
-            raise BrokenBatch(Broken.TOO_LARGE, f"{fault}; at most {self.reading.max_batch_bytes} are read") from fault
+            raise BrokenBatch(
+                Broken.TOO_LARGE, f"{fault}; at most {self.reading.max_batch_bytes} are read"
+            ) from fault
         except CannotUnpack as fault:
             raise BrokenBatch(Broken.CODEC, str(fault)) from fault
 
@@ -108,7 +125,9 @@ class Part:
     def cut(self, start: int, end: int) -> "Part":
         """The records from index `start` to before `end`."""
         source = self.source[start:end] if isinstance(self.source, list) else self.source
-        return Part(end - start, self.offsets[start:end], self.stamped_ms, self.times_ms[start:end], source)
+        return Part(
+            end - start, self.offsets[start:end], self.stamped_ms, self.times_ms[start:end], source
+        )
 
     def records(self) -> Iterable[Record]:
         """The records whole: the batch is read again."""
@@ -151,7 +170,11 @@ class Content:
         whole = _in_one(numbers)
         if whole is not None:
             return np.arange(whole.start, whole.stop)
-        return np.concatenate([_numbers(offsets) for offsets in numbers]) if numbers else np.empty(0, np.int64)
+        return (
+            np.concatenate([_numbers(offsets) for offsets in numbers])
+            if numbers
+            else np.empty(0, np.int64)
+        )
 
     def places(self, offsets: Int64s) -> Int64s:
         """Of records at these offsets, ascending, their indices."""
@@ -159,7 +182,9 @@ class Content:
         return np.searchsorted(self.offsets(), offsets) if whole is None else offsets - whole.start
 
     def append_times(self) -> Int64s:
-        """When the broker took each record, µs; a broker that does not stamp it gives the producer's time. Shape (n,)."""
+        """When the broker took each record, µs; a broker that does not stamp it gives the
+        producer's time. Shape (n,).
+        """
         stamped = [part.stamped_ms for part in self.parts]
         if None not in stamped:
             counts = np.array([part.count for part in self.parts], np.int64)
@@ -187,7 +212,11 @@ class Content:
             at += part.count
         size = self.size * (end - start) // max(len(self.values), 1)
         return Content(
-            self.values[start:end], _within(self.headed, start, end), _within(self.broken, start, end), parts, size
+            self.values[start:end],
+            _within(self.headed, start, end),
+            _within(self.broken, start, end),
+            parts,
+            size,
         )
 
 
@@ -202,7 +231,11 @@ def _in_one(numbers: Sequence[range | list[int] | Int64s]) -> range | None:
 
 
 def _numbers(offsets: range | list[int] | Int64s) -> Int64s:
-    return np.arange(offsets.start, offsets.stop) if isinstance(offsets, range) else np.asarray(offsets, np.int64)
+    return (
+        np.arange(offsets.start, offsets.stop)
+        if isinstance(offsets, range)
+        else np.asarray(offsets, np.int64)
+    )
 
 
 def _within(records: dict[int, Record], start: int, end: int) -> dict[int, Record]:
@@ -211,7 +244,11 @@ def _within(records: dict[int, Record], start: int, end: int) -> dict[int, Recor
 
 def _in_a_row(values: Sequence[Sequence[bytes | None]]) -> Sequence[bytes | None]:
     packed = [each for each in values if isinstance(each, Packed)]
-    return Packed.joined(packed) if packed and len(packed) == len(values) else list(chain.from_iterable(values))
+    return (
+        Packed.joined(packed)
+        if packed and len(packed) == len(values)
+        else list(chain.from_iterable(values))
+    )
 
 
 def content_of(source: Source) -> Content:
@@ -222,7 +259,11 @@ def content_of(source: Source) -> Content:
             header = check_header(batch)
             records = source.unpacked(header)
             plain = plain_records(header, records)
-            return _slowly(source, header, records) if plain is None else _plainly(source, header, plain, len(records))
+            return (
+                _slowly(source, header, records)
+                if plain is None
+                else _plainly(source, header, plain, len(records))
+            )
         except BrokenBatch as fault:
             record = broken(batch, fault)
             part = Part(1, [record.last_offset], 0, [0], source)
@@ -235,14 +276,18 @@ def _plainly(source: Source, header: BatchHeader, plain: PlainRecords, size: int
 
 
 def _slowly(source: Source, header: BatchHeader, records: bytes) -> Content:
-    """A record at a time. Only values are kept of most: an object per record, alive until its block is done, has Python's collector walk over all."""
+    """A record at a time. Only values are kept of most: an object per record, alive until its block
+    is done, has Python's collector walk over all.
+    """
     values: list[bytes | None] = []
     headed: dict[int, Record] = {}
     broken: dict[int, Record] = {}
     offsets: list[int] = []
     times: list[int] = []
     headers = 0
-    for index, record in enumerate(cut(header, records, header.base_offset, source.batch.next_offset)):
+    for index, record in enumerate(
+        cut(header, records, header.base_offset, source.batch.next_offset)
+    ):
         offsets.append(record.offset)
         times.append(record.timestamp)
         headers += len(record.headers)

@@ -1,7 +1,8 @@
 """Unpacked batches, cut into records; and what becomes of those that cannot be.
 
-A batch whose records do not fill it to its last byte, or that says what cannot be, is one broken record: nobody knows what else in it is right. Where
-only the inside of a record makes no sense, that record is broken, and its neighbours are not.
+A batch whose records do not fill it to its last byte, or that says what cannot be, is one broken
+record: nobody knows what else in it is right. Where only the inside of a record makes no sense,
+that record is broken, and its neighbours are not.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,13 +22,19 @@ Int64s = npt.NDArray[np.int64]
 Headers = tuple[tuple[str, bytes | None], ...]
 
 MOST_RECORDS: Final = 500_000
-"""Records of a batch at most: telemetry takes 70 bytes and more, so that no batch of it within the bound of bytes has as many."""
+"""Records of a batch at most: telemetry takes 70 bytes and more, so that no batch of it within the
+bound of bytes has as many.
+"""
 
 MOST_HEADERS: Final = 1_000
-"""Headers of a record at most, whatever they say: one takes two bytes in a batch, and a hundred times as many in Python. As in kernel.c."""
+"""Headers of a record at most, whatever they say: one takes two bytes in a batch, and a hundred
+times as many in Python. As in kernel.c.
+"""
 
 MOST_BATCH_HEADERS: Final = 500_000
-"""Headers of all records of a batch at most: it bounds the time that a batch takes, which may be small on the wire. As in kernel.c."""
+"""Headers of all records of a batch at most: it bounds the time that a batch takes, which may be
+small on the wire. As in kernel.c.
+"""
 
 LAST_OFFSET: Final = "sentinel-last-offset"
 """Header of a dead letter for a whole batch: its last offset."""
@@ -38,7 +45,9 @@ _WORD: Final = 64
 
 
 class Broken(StrEnum):
-    """Why a batch, or a record of it, could not be read. The texts go to headers of dead letters and to labels of metrics: they stay."""
+    """Why a batch, or a record of it, could not be read. The texts go to headers of dead letters
+    and to labels of metrics: they stay.
+    """
 
     FORMAT = "record batch of an old or unknown format"
     CHECKSUM = "record batch fails its checksum"
@@ -64,8 +73,9 @@ class BrokenBatch(BadRecord):
 
 @dataclass(slots=True)
 class Record:
-    """One record. Where it, or its batch, is broken (`fault`), the value is the bytes as they came: those of the record, or of the whole batch
-    as it was fetched, up to `last_offset`."""
+    """One record. Where it, or its batch, is broken (`fault`), the value is the bytes as they came:
+    those of the record, or of the whole batch as it was fetched, up to `last_offset`.
+    """
 
     offset: int
     timestamp: int
@@ -99,9 +109,13 @@ def check_header(batch: FetchedBatch) -> BatchHeader:
     if header is None:
         raise BrokenBatch(Broken.FORMAT, "it is not of Kafka's record batch format 2")
     if header.last_offset_delta < 0 or not 0 <= header.records <= header.last_offset_delta + 1:
-        raise BrokenBatch(Broken.HEADER, f"{header.records} records for offsets up to {header.last_offset_delta}")
+        raise BrokenBatch(
+            Broken.HEADER, f"{header.records} records for offsets up to {header.last_offset_delta}"
+        )
     if header.records > MOST_RECORDS:
-        raise BrokenBatch(Broken.TOO_MANY, f"{header.records} records; at most {MOST_RECORDS} are read")
+        raise BrokenBatch(
+            Broken.TOO_MANY, f"{header.records} records; at most {MOST_RECORDS} are read"
+        )
     if header.stamped_ms is not None and not NO_TIME <= header.stamped_ms <= MAX_TIME_MS:
         raise BrokenBatch(Broken.HEADER, f"append time {header.stamped_ms} ms")
     return header
@@ -115,7 +129,9 @@ def broken(batch: FetchedBatch, fault: BrokenBatch) -> Record:
 
 
 def plain_records(header: BatchHeader, records: bytes) -> PlainRecords | None:
-    """What the kernel finds in one batch; None when not all of it is plain, or there is no kernel: then each record must be looked at."""
+    """What the kernel finds in one batch; None when not all of it is plain, or there is no kernel:
+    then each record must be looked at.
+    """
     count = header.records
     if KERNEL is None or not 0 < count <= len(records):
         return None
@@ -134,11 +150,15 @@ def plain_records(header: BatchHeader, records: bytes) -> PlainRecords | None:
 
 
 def cut(header: BatchHeader, records: bytes, first: int, last: int) -> Iterator[Record]:
-    """The records at offsets from `first` to `last`, in order. Raises BrokenBatch, before the first one, when the batch cannot be cut."""
+    """The records at offsets from `first` to `last`, in order. Raises BrokenBatch, before the first
+    one, when the batch cannot be cut.
+    """
     try:
         ends = _ends(records, header.records)
         _check_headers(records, ends)
-        deltas: Sequence[int] = range(header.records) if header.is_numbered else _deltas(header, records, ends)
+        deltas: Sequence[int] = (
+            range(header.records) if header.is_numbered else _deltas(header, records, ends)
+        )
     except _Cut as fault:
         raise BrokenBatch(Broken.UNCUT, str(fault)) from None
     for (start, end), delta in zip(ends, deltas, strict=True):
@@ -160,7 +180,10 @@ def _ends(records: bytes, count: int) -> list[tuple[int, int]]:
     for row in range(count):
         length, at = _number(records, at, size)
         if not 0 <= length <= size - at:
-            raise _Cut(f"record {row} of {count} has length {length}, {size - at} bytes before the batch's end")
+            raise _Cut(
+                f"record {row} of {count} has length {length}, {size - at} bytes before the"
+                " batch's end"
+            )
         found.append((at, at + length))
         at += length
     if at != size:
@@ -169,13 +192,17 @@ def _ends(records: bytes, count: int) -> list[tuple[int, int]]:
 
 
 def _check_headers(records: bytes, ends: Sequence[tuple[int, int]]) -> None:
-    """Raises BrokenBatch where the records that will be cut have more headers than are read of a batch: nothing is made of any before."""
+    """Raises BrokenBatch where the records that will be cut have more headers than are read of a
+    batch: nothing is made of any before.
+    """
     # A header takes two bytes at least.
     if len(records) <= 2 * MOST_BATCH_HEADERS or len(ends) * MOST_HEADERS <= MOST_BATCH_HEADERS:
         return
     found = sum(_header_count(records, start, end) for start, end in ends)
     if found > MOST_BATCH_HEADERS:
-        raise BrokenBatch(Broken.MANY_HEADERS, f"{found} headers; at most {MOST_BATCH_HEADERS} are read")
+        raise BrokenBatch(
+            Broken.MANY_HEADERS, f"{found} headers; at most {MOST_BATCH_HEADERS} are read"
+        )
 
 
 def _header_count(records: bytes, at: int, end: int) -> int:
@@ -194,14 +221,17 @@ def _header_count(records: bytes, at: int, end: int) -> int:
 
 
 def _deltas(header: BatchHeader, records: bytes, ends: Sequence[tuple[int, int]]) -> list[int]:
-    """How far each record's offset is from the batch's first, as it says itself: a log that was compacted has gaps."""
+    """How far each record's offset is from the batch's first, as it says itself: a log that was
+    compacted has gaps.
+    """
     found: list[int] = []
     for start, end in ends:
         at = _number(records, _attributes(start, end), end)[1]
         delta = _number(records, at, end)[0]
         if not (found[-1] if found else -1) < delta <= header.last_offset_delta:
             raise _Cut(
-                f"a record says that it is {delta} offsets behind the batch's first, of {header.last_offset_delta}"
+                f"a record says that it is {delta} offsets behind the batch's first, of"
+                f" {header.last_offset_delta}"
             )
         found.append(delta)
     return found
@@ -221,7 +251,9 @@ def _record(header: BatchHeader, records: bytes, start: int, end: int, offset: i
 
 
 def _broken_record(reason: Broken, detail: str, content: bytes, offset: int) -> Record:
-    return Record(offset, 0, None, content, (), BadRecord(reason), marks=((DETAIL, detail.encode()[:512]),))
+    return Record(
+        offset, 0, None, content, (), BadRecord(reason), marks=((DETAIL, detail.encode()[:512]),)
+    )
 
 
 def _parts(records: bytes, at: int, end: int) -> tuple[bytes | None, bytes | None, Headers, int]:

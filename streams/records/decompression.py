@@ -1,4 +1,6 @@
-"""Compressed records, made whole up to a bound: a few thousand bytes may say that they are gigabytes, or be them."""
+"""Compressed records, made whole up to a bound: a few thousand bytes may say that they are
+gigabytes, or be them.
+"""
 
 import struct
 import zlib
@@ -30,7 +32,8 @@ class TooLarge(Exception):
 
 
 def unpacked(codec: int, packed: memoryview, max_bytes: int) -> bytes:
-    """The bytes that were compressed. What was not compressed is given as it is, of whatever size: it is here already.
+    """The bytes that were compressed. What was not compressed is given as it is, of whatever size:
+    it is here already.
 
     No more than about `max_bytes` are ever made, whatever the bytes say of themselves.
 
@@ -45,10 +48,18 @@ def unpacked(codec: int, packed: memoryview, max_bytes: int) -> bytes:
         raise CannotUnpack(f"codec {codec} is not known")
     try:
         return unpack(packed, max_bytes)
-    except (cramjam.DecompressionError, zlib.error, struct.error, ValueError, OverflowError) as fault:
+    except (
+        cramjam.DecompressionError,
+        zlib.error,
+        struct.error,
+        ValueError,
+        OverflowError,
+    ) as fault:
         raise CannotUnpack(str(fault)) from fault
     except BaseException as fault:
-        if type(fault).__name__ != "PanicException":  # Rust's, which is no Exception and has no name to import
+        if (
+            type(fault).__name__ != "PanicException"
+        ):  # Rust's, which is no Exception and has no name to import
             raise
         raise CannotUnpack(str(fault)) from fault
 
@@ -104,7 +115,9 @@ def _unzstd(packed: memoryview, max_bytes: int) -> bytes:
 
 
 def _zstd_claims(packed: memoryview) -> int | None:
-    """Size of a first frame's content as its header has it (RFC 8878, 3.1.1.1); None where it does not."""
+    """Size of a first frame's content as its header has it (RFC 8878, 3.1.1.1); None where it does
+    not.
+    """
     if len(packed) < 5 or bytes(packed[:4]) != _ZSTD_MAGIC:
         return None
     descriptor = packed[4]
@@ -116,9 +129,13 @@ def _zstd_claims(packed: memoryview) -> int | None:
     return int.from_bytes(packed[at : at + size], "little") + (256 if size == 2 else 0)
 
 
-def _into(unpack: Callable[..., int], packed: memoryview, guess: int | None, max_bytes: int) -> bytes:
+def _into(
+    unpack: Callable[..., int], packed: memoryview, guess: int | None, max_bytes: int
+) -> bytes:
     """Into room that grows until it is enough. What decodes streams stops where the room ends."""
-    size = min(max(_FIRST_GUESS * len(packed), _LEAST_GUESS) if guess is None else guess + 1, max_bytes)
+    size = min(
+        max(_FIRST_GUESS * len(packed), _LEAST_GUESS) if guess is None else guess + 1, max_bytes
+    )
     while True:
         room = np.empty(size, np.uint8)
         try:

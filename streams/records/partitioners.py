@@ -25,7 +25,9 @@ class Partitioner(StrEnum):
     """Partitioners by the hash that they take of the key."""
 
     MURMUR2 = "murmur2"
-    """Java's and aiokafka's default, librdkafka's `murmur2_random`: what Sentinel reads telemetry by."""
+    """Java's and aiokafka's default, librdkafka's `murmur2_random`: what Sentinel reads telemetry
+    by.
+    """
     CRC32 = "crc32"
     """librdkafka's default (`consistent_random`), and so that of confluent-kafka in every language."""
     FNV1A = "fnv1a"
@@ -47,7 +49,9 @@ def murmur2_partitions(keys: Sequence[bytes], partitions: int) -> Int64s:
     for place, key in enumerate(keys):
         of_length[len(key)].append(place)
     for length, places in of_length.items():
-        packed = np.frombuffer(b"".join(keys[place] for place in places), np.uint8).reshape(len(places), length)
+        packed = np.frombuffer(b"".join(keys[place] for place in places), np.uint8).reshape(
+            len(places), length
+        )
         hashes[places] = _murmur2(packed)
     return np.asarray((hashes & np.uint32(0x7FFFFFFF)).astype(np.int64) % partitions)
 
@@ -84,7 +88,8 @@ def partitioners_of(key: bytes, partition: int, partitions: int) -> frozenset[Pa
     places = {
         Partitioner.MURMUR2: int(murmur2_partitions([key], partitions)[0]),
         Partitioner.CRC32: crc32(key) % partitions,
-        # Go's remainder has the sign of the dividend, and both libraries then take its absolute value.
+        # Go's remainder has the sign of the dividend, and both libraries then take its absolute
+        # value.
         Partitioner.FNV1A: abs(signed) % partitions,
         Partitioner.FNV1A_UNSIGNED: (fnv & 0x7FFFFFFF) % partitions,
     }

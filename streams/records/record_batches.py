@@ -1,4 +1,6 @@
-"""What a broker's answer holds: record batches, of which only the headers are looked at here (Kafka's protocol, *Record batch*)."""
+"""What a broker's answer holds: record batches, of which only the headers are looked at here
+(Kafka's protocol, *Record batch*).
+"""
 
 import struct
 from typing import Final, NamedTuple
@@ -21,7 +23,9 @@ _CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 
 
 class BatchHeader(NamedTuple):
-    """As it is on the wire. Nothing of it is believed but what a broker wrote itself: base offset and length."""
+    """As it is on the wire. Nothing of it is believed but what a broker wrote itself: base offset
+    and length.
+    """
 
     base_offset: int
     length: int
@@ -44,7 +48,9 @@ class BatchHeader(NamedTuple):
 
     @property
     def stamped_ms(self) -> int | None:
-        """When the broker took the records, where it stamps them; else each has its producer's time."""
+        """When the broker took the records, where it stamps them; else each has its producer's
+        time.
+        """
         return self.max_time if self.attributes & _APPEND_TIME else None
 
     @property
@@ -59,12 +65,16 @@ class BatchHeader(NamedTuple):
 
     @property
     def is_numbered(self) -> bool:
-        """Whether there are as many records as offsets: then records are numbered in order, whatever they say themselves."""
+        """Whether there are as many records as offsets: then records are numbered in order,
+        whatever they say themselves.
+        """
         return self.records == self.last_offset_delta + 1
 
 
 class FetchedBatch:
-    """One batch as it was fetched. `header` is None when it is of another format, or too short for one."""
+    """One batch as it was fetched. `header` is None when it is of another format, or too short for
+    one.
+    """
 
     __slots__ = ("base_offset", "data", "header")
 
@@ -82,7 +92,11 @@ class FetchedBatch:
     @property
     def next_offset(self) -> int:
         """The offset behind it, as far as its header tells; always behind its first."""
-        return self.base_offset + 1 + (0 if self.header is None else max(self.header.last_offset_delta, 0))
+        return (
+            self.base_offset
+            + 1
+            + (0 if self.header is None else max(self.header.last_offset_delta, 0))
+        )
 
     @property
     def packed(self) -> memoryview:
@@ -90,12 +104,18 @@ class FetchedBatch:
         return self.data[HEADER_BYTES:]
 
     def is_sound(self) -> bool:
-        """Whether its checksum is that of its bytes; older formats have other ones, which nobody asks for."""
-        return self.header is None or self.header.checksum == calc_crc32c(self.data[_AFTER_CHECKSUM:])
+        """Whether its checksum is that of its bytes; older formats have other ones, which nobody
+        asks for.
+        """
+        return self.header is None or self.header.checksum == calc_crc32c(
+            self.data[_AFTER_CHECKSUM:]
+        )
 
 
 class FetchedBytes:
-    """In the place of aiokafka's `MemoryRecords`: the batches of an answer. The last one is left out where the answer ends within it."""
+    """In the place of aiokafka's `MemoryRecords`: the batches of an answer. The last one is left
+    out where the answer ends within it.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)

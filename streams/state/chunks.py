@@ -1,7 +1,8 @@
 """How rows of a lane's state become records of its state topic, and back.
 
-A table is written in pages of neighbouring rows, about `PAGE_BYTES` each: one record of that size costs about as much CPU as one of a single
-row, so a flush of many changed rows costs a fraction, and a million rows are read back as a few thousand arrays.
+A table is written in pages of neighbouring rows, about `PAGE_BYTES` each: one record of that size
+costs about as much CPU as one of a single row, so a flush of many changed rows costs a fraction,
+and a million rows are read back as a few thousand arrays.
 """
 
 import struct
@@ -14,7 +15,9 @@ _HEAD: Final = struct.Struct("<HH")
 
 
 class NewerState(Exception):
-    """State was written by a newer version than this program reads: the process ends, nothing is changed."""
+    """State was written by a newer version than this program reads: the process ends, nothing is
+    changed.
+    """
 
 
 def rows_per_page(itemsize: int) -> int:
@@ -58,5 +61,7 @@ def unseal(value: bytes, newest: int, table: str) -> tuple[int, memoryview]:
     """
     form, version = _HEAD.unpack_from(value)
     if form > 1 or version > newest:
-        raise NewerState(f"state of table {table!r} has version {version}, this program reads up to {newest}")
+        raise NewerState(
+            f"state of table {table!r} has version {version}, this program reads up to {newest}"
+        )
     return version, memoryview(value)[_HEAD.size :]

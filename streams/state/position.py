@@ -1,4 +1,6 @@
-"""Where a lane stands in its log: the truth from which it goes on, stored with the state that it belongs to."""
+"""Where a lane stands in its log: the truth from which it goes on, stored with the state that it
+belongs to.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +12,9 @@ from streams.state.chunks import NewerState
 KEY: Final = b"position"
 _VERSION: Final = 1
 OURS: Final = "sentinel"
-"""What our workers write beside each offset that they commit: it says that there is, or was, state to it."""
+"""What our workers write beside each offset that they commit: it says that there is, or was, state
+to it.
+"""
 
 
 class Refused(Exception):
@@ -18,12 +22,16 @@ class Refused(Exception):
 
 
 class Displaced(Exception):
-    """The records that a lane waits for are gone while it runs: a fresh start finds where the log begins now."""
+    """The records that a lane waits for are gone while it runs: a fresh start finds where the log
+    begins now.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """`offset` is the next to be taken; `topic_id` names the topic that it counts in (None where the broker gives no ids)."""
+    """`offset` is the next to be taken; `topic_id` names the topic that it counts in (None where
+    the broker gives no ids).
+    """
 
     offset: int
     topic_id: str | None
@@ -37,7 +45,9 @@ class Position:
         """Raises NewerState when a newer program wrote it."""
         stored = orjson.loads(value)
         if stored["version"] > _VERSION:
-            raise NewerState(f"the position has version {stored['version']}, this program reads up to {_VERSION}")
+            raise NewerState(
+                f"the position has version {stored['version']}, this program reads up to {_VERSION}"
+            )
         return Position(stored["offset"], stored["topic_id"])
 
 
@@ -51,7 +61,9 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What the broker says of an input partition: its topic's id, first offset, and next offset to be written."""
+    """What the broker says of an input partition: its topic's id, first offset, and next offset to
+    be written.
+    """
 
     topic_id: str | None
     begin: int
@@ -70,11 +82,13 @@ class Start:
 def start_of(lane: str, stored: Position | None, committed: Committed | None, log: Log) -> Start:
     """Where a lane begins.
 
-    The stored position; without one the group's committed offset, if a person set it, else the log's begin. A log that begins after the position is
-    a jump: it goes on at the begin, and says how many offsets are gone.
+    The stored position; without one the group's committed offset, if a person set it, else the
+    log's begin. A log that begins after the position is a jump: it goes on at the begin, and says
+    how many offsets are gone.
 
     Raises:
-        Refused: the topic is another one than the position counts in, or the log ends before it, or the state that was there is gone.
+        Refused: the topic is another one than the position counts in, or the log ends before it, or
+        the state that was there is gone.
 
     >>> start_of("detect/0", None, None, Log("a", 5, 9)).position.offset
     5
@@ -85,8 +99,9 @@ def start_of(lane: str, stored: Position | None, committed: Committed | None, lo
     if stored is None:
         if committed is not None and committed.metadata == OURS and log.topic_id is not None:
             raise Refused(
-                f"lane {lane}: its state is gone: a worker committed offset {committed.offset}, and the state topic has nothing of the lane. "
-                f"Bring the topic back, or let the lane start there without what it knew: {reset_command(stage, number)}"
+                f"lane {lane}: its state is gone: a worker committed offset {committed.offset}, and"
+                " the state topic has nothing of the lane. Bring the topic back, or let the lane"
+                f" start there without what it knew: {reset_command(stage, number)}"
             )
         offset = log.begin if committed is None else min(max(committed.offset, log.begin), log.end)
         return Start(Position(offset, log.topic_id), 0, first=True)

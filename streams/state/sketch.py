@@ -1,9 +1,12 @@
-"""A quantile sketch of integers with a stated relative error, as rows of integer bins that merge by addition.
+"""A quantile sketch of integers with a stated relative error, as rows of integer bins that merge by
+addition.
 
-The bin of a value comes from the leading bits of its float64 form (exponent and the first `SUB_BITS` bits of the fraction), which every
-processor computes alike, unlike a logarithm. Values are microseconds; those below `LEAST` share the first bin and those from `MOST` on the last.
+The bin of a value comes from the leading bits of its float64 form (exponent and the first
+`SUB_BITS` bits of the fraction), which every processor computes alike, unlike a logarithm. Values
+are microseconds; those below `LEAST` share the first bin and those from `MOST` on the last.
 
-The layout is that of HdrHistogram and of DDSketch's cubically interpolated cousin (Masson et al., VLDB 2019): log-linear.
+The layout is that of HdrHistogram and of DDSketch's cubically interpolated cousin (Masson et al.,
+VLDB 2019): log-linear.
 """
 
 from typing import Final
@@ -28,7 +31,9 @@ MOST: Final = 1 << (_LEAST_EXPONENT + _OCTAVES)
 """Values from here on share the last bin, µs (about eighteen minutes)."""
 
 RELATIVE_ERROR: Final = 1 / (2 << SUB_BITS)
-"""A quantile differs from the value at its rank by at most this share of it, for values between `LEAST` and `MOST`."""
+"""A quantile differs from the value at its rank by at most this share of it, for values between
+`LEAST` and `MOST`.
+"""
 
 _FRACTION_BITS: Final = 52
 SHIFT: Final = _FRACTION_BITS - SUB_BITS
@@ -59,11 +64,14 @@ MIDDLES: Final = _middles()
 
 
 _ROWS: Final = 512
-"""Sketches counted through at a time: their sums stay in the processor's cache. Nothing else depends on it."""
+"""Sketches counted through at a time: their sums stay in the processor's cache. Nothing else
+depends on it.
+"""
 
 
 def quantiles(bins: npt.NDArray[np.uint32], shares: tuple[float, ...]) -> Float64s:
-    """Quantiles of sketches; `bins` has shape (n, BINS), the answer (n, len(shares)), µs; NaN for an empty sketch.
+    """Quantiles of sketches; `bins` has shape (n, BINS), the answer (n, len(shares)), µs; NaN for
+    an empty sketch.
 
     The quantile q of n values is the one at rank ceil(q·n), within `RELATIVE_ERROR`.
 
@@ -77,7 +85,10 @@ def quantiles(bins: npt.NDArray[np.uint32], shares: tuple[float, ...]) -> Float6
         total = summed[:, -1]
         for column, share in enumerate(shares):
             rank = np.maximum(np.ceil(share * total), 1).astype(np.uint32)
-            # The first bin at which the running count reaches the rank. Of an empty sketch there is none.
-            found[start : start + _ROWS, column] = MIDDLES[np.argmax(summed >= rank[:, None], axis=1)]
+            # The first bin at which the running count reaches the rank. Of an empty sketch there is
+            # none.
+            found[start : start + _ROWS, column] = MIDDLES[
+                np.argmax(summed >= rank[:, None], axis=1)
+            ]
         found[start : start + _ROWS][total == 0] = np.nan
     return found

@@ -26,13 +26,16 @@ _FREE: Final = -1
 
 
 class Subjects:
-    """Rows of subjects, given in the order of their first event; the first column of a name is the tenant.
+    """Rows of subjects, given in the order of their first event; the first column of a name is the
+    tenant.
 
-    Names are found by two independent 64-bit hashes (`schemas.telemetry.events`, the seed chosen by the caller: random in a worker, since a producer who could
-    guess it could make two names share a row). A pair of different names that share both, one in 2^128, would share a row; nothing that is written
-    depends on the hashes.
+    Names are found by two independent 64-bit hashes (`schemas.telemetry.events`, the seed chosen by
+    the caller: random in a worker, since a producer who could guess it could make two names share a
+    row). A pair of different names that share both, one in 2^128, would share a row; nothing that
+    is written depends on the hashes.
 
-    `budget` limits the rows of one tenant; what exceeds it is counted into one row named (tenant, OVERFLOW, ...).
+    `budget` limits the rows of one tenant; what exceeds it is counted into one row named (tenant,
+    OVERFLOW, ...).
     """
 
     def __init__(self, table: str, columns: Sequence[str], budget: int, seed: int) -> None:
@@ -131,7 +134,8 @@ class Subjects:
         for page in sorted(self._dirty):
             names = self.names[page * NAMES_PER_PAGE : (page + 1) * NAMES_PER_PAGE]
             while names and names[-1] is None:
-                # As a process sees them that restores the names: it does not know of free rows after the last name.
+                # As a process sees them that restores the names: it does not know of free rows
+                # after the last name.
                 names.pop()
             if names:
                 yield page_key(self.table, page), seal(_VERSION, b"".join(map(_encoded, names)))
@@ -155,14 +159,18 @@ class Subjects:
         self.notes = [None] * len(self.names)
         live = [(row, name) for row, name in enumerate(self.names) if name is not None]
         self._by_name = {name: row for row, name in live}
-        self._free = sorted((row for row, name in enumerate(self.names) if name is None), reverse=True)
+        self._free = sorted(
+            (row for row, name in enumerate(self.names) if name is None), reverse=True
+        )
         for _, name in live:
             self._of_tenant[name[0]] = self._of_tenant.get(name[0], 0) + 1
         self._sorted = None
         self._unsorted.clear()
         self._rehash([row for row, _ in live], [name for _, name in live])
 
-    def _register(self, events: Events, missing: Int64s, first: UInt64s, second: UInt64s, rows: Int64s) -> None:
+    def _register(
+        self, events: Events, missing: Int64s, first: UInt64s, second: UInt64s, rows: Int64s
+    ) -> None:
         where, inverse = _distinct(first[missing], second[missing])
         order = np.argsort(where)
         positions = missing[where[order]]
@@ -210,7 +218,9 @@ class Subjects:
         return row
 
     def _found(self, first: UInt64s, second: UInt64s) -> Int64s:
-        """Row by hashes, _FREE where there is none: open addressing; without the kernel, all events probe at once."""
+        """Row by hashes, _FREE where there is none: open addressing; without the kernel, all events
+        probe at once.
+        """
         if KERNEL is not None:
             return KERNEL.find(first, second, self._hashes, self._slots)
         mask = len(self._slots) - 1
@@ -242,7 +252,9 @@ class Subjects:
             self._place(rows)
 
     def _place(self, rows: Int64s) -> None:
-        """Puts rows into slots: who finds one taken, also by another of the same round, tries the next."""
+        """Puts rows into slots: who finds one taken, also by another of the same round, tries the
+        next.
+        """
         mask = len(self._slots) - 1
         at = (self._hashes[0, rows] & np.uint64(mask)).astype(np.int64)
         while len(rows):
@@ -253,8 +265,11 @@ class Subjects:
 
     def _rebuild(self, size: int) -> None:
         self._slots = np.full(size, _FREE, np.int64)
-        # Names that share the overflow row have no hash of their own; the overflow row's own name is found by name.
-        rows = np.array([row for row in self._by_name.values() if self._hashes.shape[1] > row], np.int64)
+        # Names that share the overflow row have no hash of their own; the overflow row's own name
+        # is found by name.
+        rows = np.array(
+            [row for row in self._by_name.values() if self._hashes.shape[1] > row], np.int64
+        )
         if len(rows):
             self._place(rows[self._hashes[0, rows] != 0])
 
@@ -283,7 +298,9 @@ class _Names(Sequence[Name]):
 
 
 def _distinct(first: UInt64s, second: UInt64s) -> tuple[Int64s, Int64s]:
-    """Of pairs: where each different one stands first, and for every pair the index of its own in that."""
+    """Of pairs: where each different one stands first, and for every pair the index of its own in
+    that.
+    """
     order = np.lexsort((second, first))
     ones, twos = first[order], second[order]
     new = np.concatenate([[True], (ones[1:] != ones[:-1]) | (twos[1:] != twos[:-1])])

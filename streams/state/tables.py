@@ -1,4 +1,6 @@
-"""A table of a lane's state: rows of a numpy structured dtype, one per subject, that know which of them changed."""
+"""A table of a lane's state: rows of a numpy structured dtype, one per subject, that know which of
+them changed.
+"""
 
 import mmap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,15 +17,18 @@ Row = npt.NDArray[np.void]
 Migrate = Callable[[Row], Row]
 
 _LARGE: Final = 1 << 20
-"""Bytes from which rows are mapped by themselves: those that nothing was written to take no memory, and a table that has grown gives the old ones
-back at once, which the allocator (streams.process.allocation) would keep."""
+"""Bytes from which rows are mapped by themselves: those that nothing was written to take no memory,
+and a table that has grown gives the old ones back at once, which the allocator
+(streams.process.allocation) would keep.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
     """Name, dtype and version of a table.
 
-    The dtype is packed and little-endian. `migrations[v]` turns rows of version v into rows of v + 1; a version without one is refused.
+    The dtype is packed and little-endian. `migrations[v]` turns rows of version v into rows of v +
+    1; a version without one is refused.
     """
 
     name: str
@@ -35,7 +40,8 @@ class TableSpec:
 class Table:
     """Rows that grow by doubling; new rows are zero bytes.
 
-    `rows` may be replaced when the table grows: take it anew after `reserve`. Who changes rows says so with `touch`.
+    `rows` may be replaced when the table grows: take it anew after `reserve`. Who changes rows says
+    so with `touch`.
     """
 
     def __init__(self, spec: TableSpec, capacity: int = 64) -> None:
@@ -80,10 +86,11 @@ class Table:
         return int(np.count_nonzero(self._dirty)) * self.per_page * self.spec.dtype.itemsize
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Key and value of every changed page, a tombstone (None) where only zeros are left; then nothing counts as changed.
+        """Key and value of every changed page, a tombstone (None) where only zeros are left; then
+        nothing counts as changed.
 
-        A page that was never written and holds only zeros is not written at all. Whoever takes the changes must make them durable or end:
-        they are not told again.
+        A page that was never written and holds only zeros is not written at all. Whoever takes the
+        changes must make them durable or end: they are not told again.
         """
         size, version = self.per_page, self.spec.version
         for page in np.flatnonzero(self._dirty).tolist():
@@ -113,12 +120,15 @@ class Table:
             self.rows[first : first + len(rows)] = rows
             self._written[page] = True
             if version < self.spec.version:
-                # Rows of another size stood on other pages: everything is written anew, and pages left without rows are buried.
+                # Rows of another size stood on other pages: everything is written anew, and pages
+                # left without rows are buried.
                 self._dirty[:] = True
 
     def _read(self, version: int, body: memoryview, page: int) -> tuple[Row, int]:
         """The page's rows in the present version, and the number of the first."""
-        dtype = self.spec.dtype if version == self.spec.version else self.spec.migrations[version][0]
+        dtype = (
+            self.spec.dtype if version == self.spec.version else self.spec.migrations[version][0]
+        )
         rows: Row = np.frombuffer(body, dtype)
         while version < self.spec.version:
             rows = self.spec.migrations[version][1](rows)

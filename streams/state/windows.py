@@ -1,4 +1,6 @@
-"""Open buckets of a lane: integer sums, extremes and sketches per subject, filled a batch at a time, read once when the bucket closes."""
+"""Open buckets of a lane: integer sums, extremes and sketches per subject, filled a batch at a
+time, read once when the bucket closes.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,9 @@ _NONE: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """What a bucket's row holds: int64 `sums` and `maxima` by name, and sketches by name. Names are those of the columns they are made of."""
+    """What a bucket's row holds: int64 `sums` and `maxima` by name, and sketches by name. Names are
+    those of the columns they are made of.
+    """
 
     table: str
     sums: tuple[str, ...]
@@ -53,8 +57,8 @@ class ClosedBucket:
 class Windows:
     """The open buckets of one lane over one kind of subject.
 
-    A bucket owns whole pages of the table, so that closing it frees (and on the topic buries) whole pages, and pages that open and close between
-    two flushes are never written.
+    A bucket owns whole pages of the table, so that closing it frees (and on the topic buries) whole
+    pages, and pages that open and close between two flushes are never written.
     """
 
     def __init__(self, spec: WindowSpec) -> None:
@@ -64,7 +68,13 @@ class Windows:
         self._halves = self._words * 2
         clamped = np.array([name in spec.sketches for name in spec.sums], np.int64)
         self._layout = Layout(
-            len(spec.sums), len(spec.maxima), len(spec.sketches), clamped, BINS, shift=SHIFT, offset=OFFSET
+            len(spec.sums),
+            len(spec.maxima),
+            len(spec.sketches),
+            clamped,
+            BINS,
+            shift=SHIFT,
+            offset=OFFSET,
         )
         self._row_of: dict[int, Int64s] = {}
         self._pages_of: dict[int, list[int]] = {}
@@ -83,14 +93,17 @@ class Windows:
         return np.unique(rows["subject"][rows["bucket"] != 0])
 
     def add(self, subjects: Int64s, buckets: Int64s, columns: Columns, capacity: int) -> Int64s:
-        """Counts events in; all arrays have shape (n,). The answer is each event's row in the table.
+        """Counts events in; all arrays have shape (n,). The answer is each event's row in the
+        table.
 
-        `capacity` is one more than the highest subject row. A negative value means that the event has none: it adds nothing. Nothing depends on how
-        events are spread over calls.
+        `capacity` is one more than the highest subject row. A negative value means that the event
+        has none: it adds nothing. Nothing depends on how events are spread over calls.
         """
         rows = self._rows(subjects, buckets, capacity)
         if KERNEL is not None:
-            each = [columns[name] for name in (*self.spec.sums, *self.spec.maxima, *self.spec.sketches)]
+            each = [
+                columns[name] for name in (*self.spec.sums, *self.spec.maxima, *self.spec.sketches)
+            ]
             KERNEL.count(rows, self.table.rows.view(np.int64), self._words, each, self._layout)
         else:
             self._count(rows, columns)
@@ -122,8 +135,9 @@ class Windows:
         return np.asarray(self._places(bucket, subjects) != _NONE)
 
     def close(self, bucket: int, subjects: Int64s | None = None) -> ClosedBucket:
-        """Takes the bucket out, and tells of these subjects in this order, with zeros for who had no event in it. By default of all who had one, in
-        no particular order."""
+        """Takes the bucket out, and tells of these subjects in this order, with zeros for who had
+        no event in it. By default of all who had one, in no particular order.
+        """
         pages, used = self._pages_of.pop(bucket, []), self._used.pop(bucket, 0)
         if subjects is None:
             subjects = self.table.rows["subject"][self._rows_in(pages, used)]
@@ -137,7 +151,9 @@ class Windows:
                 taken[absent] = 0
             return taken
 
-        closed = ClosedBucket(bucket, subjects, told("numbers"), {name: told(name) for name in self.spec.sketches})
+        closed = ClosedBucket(
+            bucket, subjects, told("numbers"), {name: told(name) for name in self.spec.sketches}
+        )
         self._row_of.pop(bucket, None)
         self.table.clear_pages(pages)
         self._free_pages.extend(pages)
@@ -153,16 +169,21 @@ class Windows:
             bucket = int(used[page, 0]) - 1
             self._pages_of.setdefault(bucket, []).append(page)
         for bucket, owned in self._pages_of.items():
-            # Only the page filled last has free rows; it goes to the end, where the next row comes from.
+            # Only the page filled last has free rows; it goes to the end, where the next row comes
+            # from.
             owned.sort(key=lambda page: (int(np.count_nonzero(used[page])) != size, page))
             self._used[bucket] = sum(int(np.count_nonzero(used[page])) for page in owned)
             rows = self._rows_in(owned, self._used[bucket])
             subjects = self.table.rows["subject"][rows]
             self._row_of[bucket] = _grown(np.empty(0, np.int64), int(subjects.max()) + 1)
             self._row_of[bucket][subjects] = rows
-        self._next_page = max((page for owned in self._pages_of.values() for page in owned), default=-1) + 1
+        self._next_page = (
+            max((page for owned in self._pages_of.values() for page in owned), default=-1) + 1
+        )
         taken = {page for owned in self._pages_of.values() for page in owned}
-        self._free_pages = sorted((page for page in range(self._next_page) if page not in taken), reverse=True)
+        self._free_pages = sorted(
+            (page for page in range(self._next_page) if page not in taken), reverse=True
+        )
 
     def _places(self, bucket: int, subjects: Int64s) -> Int64s:
         """The row of each subject in the table; _NONE where it has none in this bucket."""
@@ -177,7 +198,10 @@ class Windows:
         if lowest == int(buckets.max()):
             return self._rows_of_bucket(lowest, subjects, capacity)
         here = {bucket: np.flatnonzero(buckets == bucket) for bucket in np.unique(buckets).tolist()}
-        fresh = {bucket: events[self._new(bucket, subjects[events], capacity)] for bucket, events in here.items()}
+        fresh = {
+            bucket: events[self._new(bucket, subjects[events], capacity)]
+            for bucket, events in here.items()
+        }
         self._take_pages(fresh)
         rows = np.empty(len(subjects), np.int64)
         for bucket, events in here.items():
@@ -199,12 +223,15 @@ class Windows:
         if row_of is None or len(row_of) < capacity:
             row_of = self._row_of[bucket] = _grown(_EMPTY if row_of is None else row_of, capacity)
         missing = np.flatnonzero(row_of[subjects] == _NONE)
-        # Of the events of one new subject the first leaves its number, as it would if they came one by one.
+        # Of the events of one new subject the first leaves its number, as it would if they came one
+        # by one.
         row_of[subjects[missing[::-1]]] = missing[::-1]
         return np.asarray(missing[row_of[subjects[missing]] == missing])
 
     def _take_pages(self, fresh: Mapping[int, Int64s]) -> None:
-        """Gives buckets the pages for their new subjects, in the order of the events that fill the ones before."""
+        """Gives buckets the pages for their new subjects, in the order of the events that fill the
+        ones before.
+        """
         size = self.table.per_page
         full = [
             (event, bucket)
@@ -224,7 +251,9 @@ class Windows:
         size = self.table.per_page
         used = self._used.get(bucket, 0)
         first = used // size
-        rows = self._rows_in(self._pages_of[bucket][first:], used - first * size + len(subjects))[used - first * size :]
+        rows = self._rows_in(self._pages_of[bucket][first:], used - first * size + len(subjects))[
+            used - first * size :
+        ]
         self._used[bucket] = used + len(subjects)
         self._row_of[bucket][subjects] = rows
         self.table.rows["bucket"][rows] = bucket + 1

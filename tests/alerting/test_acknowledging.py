@@ -25,8 +25,14 @@ REPEATING = AlertSettings(receivers=(PAGER,), repeat_interval_s=600)
 
 
 def test_acknowledgement_is_told_to_those_who_were_told() -> None:
-    """After the message that it is open, with the name of who did it; not to receivers that heard of nothing."""
-    desk = Desk(AlertSettings(receivers=(PAGER, ReceiverSettings(name="boss", min_severity=Severity.CRITICAL))))
+    """After the message that it is open, with the name of who did it; not to receivers that heard
+    of nothing.
+    """
+    desk = Desk(
+        AlertSettings(
+            receivers=(PAGER, ReceiverSettings(name="boss", min_severity=Severity.CRITICAL))
+        )
+    )
     [opened] = deliveries(desk.at(0, incident("i1", OPENED, 0)))
     made = desk.ask(1, acknowledge("i1"))
     assert reasons(made) == [Reason.WAITS_FOR_EARLIER, Reason.COMMANDED]
@@ -34,7 +40,10 @@ def test_acknowledgement_is_told_to_those_who_were_told() -> None:
     [told] = deliveries(desk.delivered(opened))
     assert (told.receiver, told.reason) == ("pager", Reason.ACKNOWLEDGED)
     body = orjson.loads(told.body)
-    assert (body["type"], body["data"]["incident"]["acknowledged_by"]) == ("incident.acknowledged", "ann")
+    assert (body["type"], body["data"]["incident"]["acknowledged_by"]) == (
+        "incident.acknowledged",
+        "ann",
+    )
 
 
 def test_acknowledgement_of_what_was_not_taken_is_not_told() -> None:
@@ -56,7 +65,9 @@ def test_acknowledged_incident_is_not_repeated_but_its_rise_and_end_are_told() -
     [risen] = deliveries(desk.at(7200, incident("i1", ESCALATED, 7200)))
     desk.delivered(risen)
     assert orjson.loads(risen.body)["data"]["incident"]["acknowledged_by"] == "ann"
-    assert [d.reason for d in deliveries(desk.at(7300, incident("i1", RESOLVED, 7300)))] == [Reason.RESOLVED]
+    assert [d.reason for d in deliveries(desk.at(7300, incident("i1", RESOLVED, 7300)))] == [
+        Reason.RESOLVED
+    ]
 
 
 def test_the_first_acknowledgement_counts() -> None:
@@ -67,14 +78,21 @@ def test_the_first_acknowledgement_counts() -> None:
     made = desk.ask(2, acknowledge("i1", author="bob"))
     assert deliveries(made) == []
     [answer] = audits(made)
-    assert (answer.outcome, answer.author, answer.detail) == (AuditOutcome.REPEATED, "bob", "ann was first")
+    assert (answer.outcome, answer.author, answer.detail) == (
+        AuditOutcome.REPEATED,
+        "bob",
+        "ann was first",
+    )
 
 
 def test_what_is_not_open_or_another_tenants_is_refused() -> None:
     """On record; a tenant cannot quieten another's incident, nor learn that it is there."""
     desk = Desk(REPEATING)
     desk.delivered(deliveries(desk.at(0, incident("i1", OPENED, 0)))[0])
-    theirs, nothing = (audits(desk.ask(1, command))[0] for command in (acknowledge("i1", tenant="b"), acknowledge("x")))
+    theirs, nothing = (
+        audits(desk.ask(1, command))[0]
+        for command in (acknowledge("i1", tenant="b"), acknowledge("x"))
+    )
     assert theirs.outcome is nothing.outcome is AuditOutcome.REFUSED
     assert theirs.detail == nothing.detail
     assert [d.reason for d in deliveries(desk.pass_to(600))] == [Reason.REPEATED]
@@ -106,7 +124,9 @@ def test_all_messages_after_it_say_who_has_it_since_when_and_why() -> None:
     desk.restart()
     [told] = desk.core.pending()
     desk.delivered(told)
-    [escalated] = deliveries(desk.at(6, incident("i1", IncidentChange.ESCALATED, 6, severity=Severity.CRITICAL)))
+    [escalated] = deliveries(
+        desk.at(6, incident("i1", IncidentChange.ESCALATED, 6, severity=Severity.CRITICAL))
+    )
     desk.delivered(escalated)
     [over] = deliveries(desk.at(7, incident("i1", IncidentChange.RESOLVED, 7)))
     for message in (told, escalated, over):
@@ -125,5 +145,7 @@ def test_where_the_receiver_put_the_first_message_is_known_to_the_later_ones() -
     desk.core.on_outcome(opened.notification_id, taken, status=200, attempt=1, now=micros(1))
     desk.flush()
     desk.restart()
-    [escalated] = deliveries(desk.at(6, incident("i1", IncidentChange.ESCALATED, 6, severity=Severity.CRITICAL)))
+    [escalated] = deliveries(
+        desk.at(6, incident("i1", IncidentChange.ESCALATED, 6, severity=Severity.CRITICAL))
+    )
     assert escalated.thread == "C1/1.5"

@@ -1,4 +1,6 @@
-"""Each record of an incident is told once: not again when correlate writes it again, and not never when somebody names a place beyond all."""
+"""Each record of an incident is told once: not again when correlate writes it again, and not never
+when somebody names a place beyond all.
+"""
 
 import struct
 from dataclasses import replace
@@ -31,7 +33,9 @@ def forge(desk: Desk, offset: int = FAR, name: str = "evil") -> None:
 
 def again(desk: Desk, offset: int, record: Incident) -> list[Reason]:
     """What is decided when correlate writes a record of this place again."""
-    return reasons(desk.core.on_incident(replace(record, offset=offset), offset=999, now=micros(desk.now)))
+    return reasons(
+        desk.core.on_incident(replace(record, offset=offset), offset=999, now=micros(desk.now))
+    )
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -60,7 +64,9 @@ def test_any_number_of_forged_places_blinds_nobody() -> None:
     """Neither many beyond all, nor such as are before what came already."""
     desk = Desk()
     for number in range(200):
-        assert Reason.DUPLICATE not in reasons(desk.at(number, incident(f"a{number}", OPENED, number)))
+        assert Reason.DUPLICATE not in reasons(
+            desk.at(number, incident(f"a{number}", OPENED, number))
+        )
         forge(desk, FAR - 1000 + number, f"evil{number}")
         forge(desk, 0, f"before{number}")
     for number in range(200):
@@ -68,7 +74,9 @@ def test_any_number_of_forged_places_blinds_nobody() -> None:
 
 
 def test_what_is_old_came_before() -> None:
-    """A lane of correlate that begins anew writes all that it ever wrote: what ended long ago is not remembered."""
+    """A lane of correlate that begins anew writes all that it ever wrote: what ended long ago is
+    not remembered.
+    """
     lanes = CorrelateLanes(DAY_US)
     first = replace(incident("a", RESOLVED, 0), offset=5)
     later = replace(incident("b", RESOLVED, 0), offset=6, updated_at=micros(0) + 3 * DAY_US)
@@ -91,7 +99,9 @@ def test_ends_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -
         for number in range(40):
             # Three at a time, and a clock that goes back once.
             now = micros(number // 3 if number != 20 else 0)
-            assert lanes.is_new(replace(incident(f"{97 * number % 40}", RESOLVED, 0), offset=number), None, now)
+            assert lanes.is_new(
+                replace(incident(f"{97 * number % 40}", RESOLVED, 0), offset=number), None, now
+            )
             if restarts:
                 rows |= lanes.changed()
                 lanes = CorrelateLanes(DAY_US)

@@ -19,7 +19,10 @@ from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, s
 FEW, MANY = 20, 20_000
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.integers(0, 9)), max_size=60), st.integers(0, 9))
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.none() | st.integers(0, 9)), max_size=60),
+    st.integers(0, 9),
+)
 def test_a_schedule_is_its_newest_times(puts: list[tuple[str, int | None]], now: int) -> None:
     """Whatever was put before; what is due is taken once."""
     schedule: Schedule[str] = Schedule()
@@ -50,7 +53,10 @@ def _busy(incidents: int) -> Desk:
     """A lane with so many open incidents, all told, a silence for each, and repeats to come."""
     desk = Desk(
         AlertSettings(
-            receivers=(replace(PAGER, pages_per_hour=None), ReceiverSettings(name="chat", pages_per_hour=None)),
+            receivers=(
+                replace(PAGER, pages_per_hour=None),
+                ReceiverSettings(name="chat", pages_per_hour=None),
+            ),
             repeat_interval_s=3600,
             max_waiting=10**6,
         )
@@ -70,7 +76,10 @@ def test_to_ask_for_the_next_wake_costs_the_same_with_many_conversations() -> No
     assert _fastest_s(many.core.next_wake) < 5 * _fastest_s(few.core.next_wake) + 5e-6
     for desk in (few, many):
         desk.core.on_wake(micros(1))
-    assert _fastest_s(lambda: many.core.on_wake(micros(1))) < 5 * _fastest_s(lambda: few.core.on_wake(micros(1))) + 5e-5
+    assert (
+        _fastest_s(lambda: many.core.on_wake(micros(1)))
+        < 5 * _fastest_s(lambda: few.core.on_wake(micros(1))) + 5e-5
+    )
 
 
 def test_repeats_come_when_they_are_due_after_a_restart_too() -> None:
@@ -94,7 +103,9 @@ class _Record:
 
 
 def test_a_lane_that_has_obeyed_every_command_asks_for_nothing() -> None:
-    """Twenty thousand that are kept cost no more than twenty; what is new is found from any offset, and the newest are kept."""
+    """Twenty thousand that are kept cost no more than twenty; what is new is found from any offset,
+    and the newest are kept.
+    """
     logs = []
     for count in (FEW, MANY):
         log = CommandLog({}, "commands", Secret("k"))
@@ -104,7 +115,8 @@ def test_a_lane_that_has_obeyed_every_command_asks_for_nothing() -> None:
         logs.append(log)
     few, many = logs
     assert (
-        _fastest_s(lambda: list(many.since(0, 2 * MANY))) < 10 * _fastest_s(lambda: list(few.since(0, 2 * FEW))) + 1e-5
+        _fastest_s(lambda: list(many.since(0, 2 * MANY)))
+        < 10 * _fastest_s(lambda: list(few.since(0, 2 * FEW))) + 1e-5
     )
     assert [one.offset for one in many.since(0, 2 * MANY - 5)] == [2 * MANY - 4, 2 * MANY - 2]
     assert [one.offset for one in few.since(0, 0)] == list(range(0, 2 * FEW, 2))

@@ -27,7 +27,10 @@ class _Lane(AlertLane):
 
     def __init__(self, partition: int, wake_at: int) -> None:
         begin: Any = None
-        super().__init__(partition, Surroundings(TopicNames(""), AlertSettings(), 2, _now_us, begin, _NoCommands()))
+        super().__init__(
+            partition,
+            Surroundings(TopicNames(""), AlertSettings(), 2, _now_us, begin, _NoCommands()),
+        )
         self.wake_at: int | None = wake_at
         self.woken_at: int | None = None
 
@@ -43,7 +46,9 @@ class _Lane(AlertLane):
 
 
 class _Lanes:
-    """A worker's lanes, of which lane 0 waits for an acknowledgement of the broker that does not come."""
+    """A worker's lanes, of which lane 0 waits for an acknowledgement of the broker that does not
+    come.
+    """
 
     def __init__(self, *lanes: _Lane) -> None:
         self.lanes = {lane.partition: type("Owned", (), {"program": lane})() for lane in lanes}
@@ -61,7 +66,9 @@ def _now_us() -> int:
 
 
 async def test_a_lane_that_waits_for_the_broker_holds_up_no_others_wake() -> None:
-    """Lane 1 is woken though lane 0's flush hangs, which is not begun again meanwhile; and not before its time."""
+    """Lane 1 is woken though lane 0's flush hangs, which is not begun again meanwhile; and not
+    before its time.
+    """
     due = _now_us() + 50_000
     held, other = _Lane(0, due - 50_000), _Lane(1, due)
     lanes = _Lanes(held, other)

@@ -15,7 +15,9 @@ from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, r
 OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange
 HOUR = 3600.0
 REPEATING = AlertSettings(receivers=(PAGER,), repeat_interval_s=600)
-CAPPED = AlertSettings(receivers=(replace(PAGER, pages_per_hour=3),), summary_wait_s=15, summary_max_wait_s=120)
+CAPPED = AlertSettings(
+    receivers=(replace(PAGER, pages_per_hour=3),), summary_wait_s=15, summary_max_wait_s=120
+)
 
 
 def test_open_incident_is_told_again_after_the_interval() -> None:
@@ -25,7 +27,10 @@ def test_open_incident_is_told_again_after_the_interval() -> None:
     desk.delivered(deliveries(desk.at(300, incident("i1", ESCALATED, 300)))[0])
     assert desk.pass_to(899.9) == []
     [first] = deliveries(desk.pass_to(900))
-    assert (first.reason, orjson.loads(first.body)["type"]) == (Reason.REPEATED, "incident.repeated")
+    assert (first.reason, orjson.loads(first.body)["type"]) == (
+        Reason.REPEATED,
+        "incident.repeated",
+    )
     desk.delivered(first)
     [second] = deliveries(desk.pass_to(1500))
     assert second.notification_id != first.notification_id
@@ -40,7 +45,9 @@ def test_repeat_waits_for_what_is_under_way_and_for_nobody_without_the_setting()
     [opened] = deliveries(desk.at(0, incident("i1", OPENED, 0)))
     assert desk.pass_to(5000) == []
     desk.failed(opened)
-    assert [d.reason for d in deliveries(desk.pass_to(5000))] == [Reason.REPEATED], "it is told after all"
+    assert [d.reason for d in deliveries(desk.pass_to(5000))] == [Reason.REPEATED], (
+        "it is told after all"
+    )
     quiet = Desk()
     quiet.delivered(deliveries(quiet.at(0, incident("i1", OPENED, 0)))[0])
     assert quiet.core.next_wake() is None
@@ -60,7 +67,9 @@ def test_more_of_it_is_told_to_those_who_want_it_if_something_joined() -> None:
     desk = Desk(AlertSettings(receivers=(PAGER, ReceiverSettings(name="chat", send_extended=True))))
     for delivery in deliveries(desk.at(0, incident("i1", OPENED, 0))):
         desk.delivered(delivery)
-    same = replace(incident("i1", UPDATED, 1, revision=2), anomaly_count=99, detectors=("deviation", "profile"))
+    same = replace(
+        incident("i1", UPDATED, 1, revision=2), anomaly_count=99, detectors=("deviation", "profile")
+    )
     wider = replace(incident("i1", UPDATED, 2, revision=3), metrics=("cost", "latency"))
     assert deliveries(desk.at(1, same)) == []
     [told] = deliveries(desk.at(2, wider))
@@ -70,7 +79,9 @@ def test_more_of_it_is_told_to_those_who_want_it_if_something_joined() -> None:
 
 
 def test_a_flood_is_so_many_pages_and_one_summary() -> None:
-    """The first ones singly, the rest of the hour in one message at once; the next summary an hour later."""
+    """The first ones singly, the rest of the hour in one message at once; the next summary an hour
+    later.
+    """
     desk = Desk(CAPPED)
     made = desk.at(0, *(incident(f"i{n}", OPENED, 0) for n in range(20)))
     assert reasons(made) == [Reason.OPENED] * 3 + [Reason.LISTED_CAP] * 17
@@ -102,12 +113,17 @@ def test_lanes_of_one_worker_count_together() -> None:
     count = PageCount()
     lanes = [Alerter(CAPPED, lane, count) for lane in (0, 1)]
     made = [
-        lanes[n % 2].on_incident(replace(incident(f"i{n}", OPENED, 0), offset=n), offset=n, now=micros(0))[0].reason
+        lanes[n % 2]
+        .on_incident(replace(incident(f"i{n}", OPENED, 0), offset=n), offset=n, now=micros(0))[0]
+        .reason
         for n in range(5)
     ]
     assert made == [Reason.OPENED] * 3 + [Reason.LISTED_CAP] * 2
     again = Alerter(CAPPED, 0, count)
-    assert again.on_incident(incident("j", OPENED, 0), offset=0, now=micros(0))[0].reason is Reason.OPENED
+    assert (
+        again.on_incident(incident("j", OPENED, 0), offset=0, now=micros(0))[0].reason
+        is Reason.OPENED
+    )
 
 
 def test_state_of_the_version_before_is_read() -> None:
@@ -126,4 +142,6 @@ def test_state_of_the_version_before_is_read() -> None:
     assert desk.core.pending() == [opened]
     desk.delivered(opened)
     assert desk.pass_to(500) == []
-    assert [d.reason for d in deliveries(desk.at(501, incident("i1", RESOLVED, 501)))] == [Reason.RESOLVED]
+    assert [d.reason for d in deliveries(desk.at(501, incident("i1", RESOLVED, 501)))] == [
+        Reason.RESOLVED
+    ]

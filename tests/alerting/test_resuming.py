@@ -1,4 +1,6 @@
-"""Alert may be stopped anywhere: what was decided is sent, nothing is decided twice, and no end comes before its beginning."""
+"""Alert may be stopped anywhere: what was decided is sent, nothing is decided twice, and no end
+comes before its beginning.
+"""
 
 import json
 from collections.abc import Set
@@ -16,7 +18,17 @@ from agents.alerting.settings import AlertSettings, ReceiverSettings
 from schemas.messages import parse
 from schemas.records import Command, Incident, IncidentChange, Severity
 from streams.state.chunks import NewerState
-from tests.alerting.timeline import PAGER, Desk, acknowledge, deliveries, expire, incident, micros, reasons, silence
+from tests.alerting.timeline import (
+    PAGER,
+    Desk,
+    acknowledge,
+    deliveries,
+    expire,
+    incident,
+    micros,
+    reasons,
+    silence,
+)
 
 BUSY = AlertSettings(
     receivers=(
@@ -69,14 +81,20 @@ def commands(draw: st.DrawFn, second: float, name: str, serial: int) -> Command:
         return acknowledge(name)
     if draw(st.booleans()):
         return expire(f"s{draw(st.integers(0, serial))}", at=second)
-    matchers = draw(st.sampled_from(((), (f"incident={name}",), ("severity<=medium",), ("model=a",))))
-    return silence(f"s{serial}", *matchers, ends=second + draw(st.sampled_from((1, 20, 90))), at=second)
+    matchers = draw(
+        st.sampled_from(((), (f"incident={name}",), ("severity<=medium",), ("model=a",)))
+    )
+    return silence(
+        f"s{serial}", *matchers, ends=second + draw(st.sampled_from((1, 20, 90))), at=second
+    )
 
 
 @st.composite
 def timelines(draw: st.DrawFn) -> list[Happening]:
     """Histories of a few incidents as correlate writes them, mingled with the fates of deliveries."""
-    known: dict[str, tuple[str, int, int]] = {}  # in each of four places: name, revision and severity of its incident
+    known: dict[
+        str, tuple[str, int, int]
+    ] = {}  # in each of four places: name, revision and severity of its incident
     second, made = 0.0, list[Happening]()
     for serial in range(draw(st.integers(1, 50))):
         wait = draw(st.sampled_from((0, 0.5, 4, 30)))
@@ -86,11 +104,15 @@ def timelines(draw: st.DrawFn) -> list[Happening]:
             continue
         place = draw(st.sampled_from("abcd"))
         if draw(st.integers(0, 3)) == 0:
-            made.append(Asks(wait, draw(commands(second, known.get(place, ("none", 0, 0))[0], serial))))
+            made.append(
+                Asks(wait, draw(commands(second, known.get(place, ("none", 0, 0))[0], serial)))
+            )
             continue
         is_new = place not in known
         name, revision, rank = known.get(place, (f"i{serial}", 0, draw(st.integers(0, 4))))
-        change = IncidentChange.OPENED if is_new else draw(st.sampled_from(list(IncidentChange)[1:]))
+        change = (
+            IncidentChange.OPENED if is_new else draw(st.sampled_from(list(IncidentChange)[1:]))
+        )
         if change is IncidentChange.ESCALATED and rank == 4:
             change = IncidentChange.UPDATED
         rank += change is IncidentChange.ESCALATED
@@ -105,7 +127,9 @@ def timelines(draw: st.DrawFn) -> list[Happening]:
 
 
 def played(timeline: list[Happening], flushes: Set[int] = NONE, restarts: Set[int] = NONE) -> Desk:
-    """The desk after the timeline; flushed before some happenings, and before others by a process that then dies."""
+    """The desk after the timeline; flushed before some happenings, and before others by a process
+    that then dies.
+    """
     desk = Desk(BUSY)
     for place, happening in enumerate(timeline):
         if place in flushes or place in restarts:
@@ -147,14 +171,18 @@ def test_records_that_come_twice_decide_nothing(timeline: list[Happening]) -> No
     desk = played(timeline)
     for offset, happening in enumerate(h for h in timeline if isinstance(h, Arrives)):
         again = replace(happening.record, offset=offset, ordinal=0)
-        assert reasons(desk.core.on_incident(again, offset=999, now=micros(desk.now))) == [Reason.DUPLICATE]
+        assert reasons(desk.core.on_incident(again, offset=999, now=micros(desk.now))) == [
+            Reason.DUPLICATE
+        ]
     assert desk.core.changed() == []
 
 
 @settings(deadline=None)
 @given(timelines())
 def test_resolved_never_comes_before_opened(timeline: list[Happening]) -> None:
-    """An end is begun only after a delivered message, or summary, that told the receiver of the incident; and never two at once."""
+    """An end is begun only after a delivered message, or summary, that told the receiver of the
+    incident; and never two at once.
+    """
     desk = played(timeline)
     told: set[tuple[str, str]] = set()
     under_way: dict[str, Delivery] = {}
@@ -167,7 +195,10 @@ def test_resolved_never_comes_before_opened(timeline: list[Happening]) -> None:
             if delivery.reason in (Reason.RESOLVED, Reason.ACKNOWLEDGED):
                 assert about in told
             under_way[delivery.notification_id] = delivery
-        elif decision.notification is not None and decision.notification.outcome in ("delivered", "failed"):
+        elif decision.notification is not None and decision.notification.outcome in (
+            "delivered",
+            "failed",
+        ):
             ended = under_way.pop(decision.notification.id)
             if decision.notification.outcome == "delivered":
                 told |= _told_by(ended)
@@ -196,10 +227,14 @@ def test_ids_of_messages_are_made_once_and_stay(timeline: list[Happening]) -> No
 @settings(deadline=None)
 @given(timelines())
 def test_everything_ends_when_receivers_answer(timeline: list[Happening]) -> None:
-    """When all deliveries get an outcome and time passes, nothing is pending and only open incidents are remembered."""
+    """When all deliveries get an outcome and time passes, nothing is pending and only open
+    incidents are remembered.
+    """
     desk = played(timeline)
     desk.flush()
-    desk.restart(replace(BUSY, repeat_interval_s=None))  # what is open is repeated as long as it is open
+    desk.restart(
+        replace(BUSY, repeat_interval_s=None)
+    )  # what is open is repeated as long as it is open
     for _ in range(500):
         desk.pass_to(desk.now + 30)
         for delivery in desk.core.pending():
@@ -215,7 +250,9 @@ def test_everything_ends_when_receivers_answer(timeline: list[Happening]) -> Non
 
 
 def test_message_that_was_decided_is_sent_again_under_its_id_after_a_kill() -> None:
-    """Its deadline counts on; its fate is not known, so the receiver may see it twice, and knows it by its id."""
+    """Its deadline counts on; its fate is not known, so the receiver may see it twice, and knows it
+    by its id.
+    """
     desk = Desk()
     [opened] = deliveries(desk.at(0, incident("i1", IncidentChange.OPENED, 0)))
     desk.flush()
@@ -227,11 +264,22 @@ def test_message_that_was_decided_is_sent_again_under_its_id_after_a_kill() -> N
 
 
 def test_newer_state_is_refused() -> None:
-    """A row of each kind that a newer program wrote ends the process, and so does a row of an unknown kind."""
+    """A row of each kind that a newer program wrote ends the process, and so does a row of an
+    unknown kind.
+    """
     desk = Desk()
-    desk.at(3600, incident("i1", IncidentChange.OPENED, 0), incident("i2", IncidentChange.OPENED, 3600))
+    desk.at(
+        3600, incident("i1", IncidentChange.OPENED, 0), incident("i2", IncidentChange.OPENED, 3600)
+    )
     desk.flush()
-    assert {key.split(b"/")[0] for key in desk.rows} == {b"ledger", b"source", b"told", b"summary", b"open", b"paged"}
+    assert {key.split(b"/")[0] for key in desk.rows} == {
+        b"ledger",
+        b"source",
+        b"told",
+        b"summary",
+        b"open",
+        b"paged",
+    }
     for key, value in desk.rows.items():
         with pytest.raises(NewerState):
             Desk().core.restore({key: b"\xff\xff\xff\xff" + value[4:]})
@@ -242,24 +290,40 @@ def test_newer_state_is_refused() -> None:
 @settings(deadline=None)
 @given(timelines())
 def test_what_a_silence_held_back_is_told_if_it_is_still_open(timeline: list[Happening]) -> None:
-    """A long time after all silences, nothing is held back any more: it was told, listed, acknowledged, or is over."""
+    """A long time after all silences, nothing is held back any more: it was told, listed,
+    acknowledged, or is over.
+    """
     desk = played(timeline)
     desk.pass_to(desk.now + 100)
     desk.flush()
-    held = [key for key, value in desk.rows.items() if key.startswith(b"told/") and b'"held":""' not in value]
+    held = [
+        key
+        for key, value in desk.rows.items()
+        if key.startswith(b"told/") and b'"held":""' not in value
+    ]
     assert held == []
 
 
 def test_state_of_an_earlier_release_goes_on() -> None:
-    """Its messages that were under way are begun again, as they were written, and every one is a message."""
+    """Its messages that were under way are begun again, as they were written, and every one is a
+    message.
+    """
     kept = json.loads((Path(__file__).parent / "golden" / "state-0.1.0.json").read_text())
-    both = AlertSettings(receivers=(ReceiverSettings(name="pager"), ReceiverSettings(name="chat", send_extended=True)))
+    both = AlertSettings(
+        receivers=(
+            ReceiverSettings(name="pager"),
+            ReceiverSettings(name="chat", send_extended=True),
+        )
+    )
     desk = Desk(both)
     desk.rows = {bytes.fromhex(key): bytes.fromhex(value) for key, value in kept.items()}
     desk.restart()
     desk.now = 2020.0
     pending = desk.core.pending()
-    assert [delivery.reason for delivery in pending] == [*[Reason.OPENED] * 4, *[Reason.SUMMARY] * 2]
+    assert [delivery.reason for delivery in pending] == [
+        *[Reason.OPENED] * 4,
+        *[Reason.SUMMARY] * 2,
+    ]
     for delivery in pending:
         parse(delivery.body)
         desk.delivered(delivery)

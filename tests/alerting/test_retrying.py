@@ -26,10 +26,17 @@ class Answered:
     unrenderable: bool = False
 
 
-def verdict(answer: Answered, *, attempt: int = 1, now_s: float = 0, retry: RetrySettings = RETRY) -> Verdict:
+def verdict(
+    answer: Answered, *, attempt: int = 1, now_s: float = 0, retry: RetrySettings = RETRY
+) -> Verdict:
     """After the attempt on message m, decided at second 0."""
     return after_attempt(
-        answer, notification_id="m", attempt=attempt, decided_at=0, now=round(now_s * 1e6), retry=retry
+        answer,
+        notification_id="m",
+        attempt=attempt,
+        decided_at=0,
+        now=round(now_s * 1e6),
+        retry=retry,
     )
 
 
@@ -57,8 +64,12 @@ def test_hopeless_is_given_up_at_once(answer: Answered, reason: Attempt) -> None
 
 
 def test_answer_that_names_an_error_is_no_delivery() -> None:
-    """Slack answers 200 and says in the body that it did not take the message; the record has its words."""
-    assert verdict(Answered(200, error="channel_not_found")) == GiveUp(Attempt.REJECTED, "HTTP 200: channel_not_found")
+    """Slack answers 200 and says in the body that it did not take the message; the record has its
+    words.
+    """
+    assert verdict(Answered(200, error="channel_not_found")) == GiveUp(
+        Attempt.REJECTED, "HTTP 200: channel_not_found"
+    )
     assert isinstance(verdict(Answered(429, error="ratelimited")), RetryAt)
 
 
@@ -85,7 +96,9 @@ def test_retry_after_is_honoured_up_to_the_cap() -> None:
     """On 429 and 503, if it is longer than our own wait; elsewhere it means nothing to us."""
     for status in (429, 503):
         assert verdict(Answered(status, retry_after_s=40)) == RetryAt(40_000_000, *_said(status))
-        assert verdict(Answered(status, retry_after_s=86_400)) == RetryAt(300_000_000, *_said(status))
+        assert verdict(Answered(status, retry_after_s=86_400)) == RetryAt(
+            300_000_000, *_said(status)
+        )
         impatient = verdict(Answered(status, retry_after_s=0), attempt=9)
         assert isinstance(impatient, RetryAt)
         assert impatient.at >= 128_000_000
@@ -99,10 +112,14 @@ def _said(status: int) -> tuple[Attempt, str]:
 
 
 def test_deadline_ends_it_and_names_the_last_answer() -> None:
-    """No attempt is put after `deadline_s`; it counts from the decision, whatever the attempt's number says."""
+    """No attempt is put after `deadline_s`; it counts from the decision, whatever the attempt's
+    number says.
+    """
     assert isinstance(verdict(Answered(500), now_s=3599), RetryAt)
     assert verdict(Answered(500), now_s=3600) == GiveUp(Attempt.DEADLINE, "last answer: HTTP 500")
-    assert verdict(Answered(429, retry_after_s=300), now_s=3400) == GiveUp(Attempt.DEADLINE, "last answer: HTTP 429")
+    assert verdict(Answered(429, retry_after_s=300), now_s=3400) == GiveUp(
+        Attempt.DEADLINE, "last answer: HTTP 429"
+    )
 
 
 @settings(deadline=None)

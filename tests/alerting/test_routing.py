@@ -1,4 +1,6 @@
-"""Which receivers an incident is for: `match`, written as a silence's conditions, and the reason when it is for nobody."""
+"""Which receivers an incident is for: `match`, written as a silence's conditions, and the reason
+when it is for nobody.
+"""
 
 from dataclasses import replace
 
@@ -32,14 +34,19 @@ def test_each_receiver_is_told_what_its_match_holds_for() -> None:
 
 
 def test_what_no_receiver_matches_is_on_record_once() -> None:
-    """Why was I not paged? Also where there is no receiver at all; an update is no news, and neither is an end."""
+    """Why was I not paged? Also where there is no receiver at all; an update is no news, and
+    neither is an end.
+    """
     for receivers in ((ACME, GPT), ()):
         lane = desk(*receivers)
         other = replace(incident("i1", OPENED, 0, tenant="other"), application="else")
         [decided] = lane.at(0, other)
         assert decided.reason is Reason.NOT_ROUTED
         assert decided.notification is not None
-        assert (decided.notification.receiver, decided.notification.reason) == ("", "not routed: matches no receiver")
+        assert (decided.notification.receiver, decided.notification.reason) == (
+            "",
+            "not routed: matches no receiver",
+        )
         assert outcomes(lane.at(1, replace(other, change=UPDATED, revision=2))) == []
         assert deliveries(lane.at(2, incident("i1", RESOLVED, 2, tenant="other"))) == []
 
@@ -78,7 +85,9 @@ def test_an_old_end_of_what_does_not_match_is_not_summed_up() -> None:
 def test_in_doubt_a_receiver_is_told_and_a_silence_hides_nothing(
     condition: str, models: tuple[str, ...], told: bool
 ) -> None:
-    """Of an incident that names several models, one is enough to tell and one is enough not to hide."""
+    """Of an incident that names several models, one is enough to tell and one is enough not to
+    hide.
+    """
     about = replace(incident("i1", OPENED, 0), models=models)
     matcher = Matcher.parse(condition)
     assert matcher.concerns(about) is told
@@ -88,12 +97,20 @@ def test_in_doubt_a_receiver_is_told_and_a_silence_hides_nothing(
 @pytest.mark.parametrize(
     ("condition", "fault"),
     [
-        ("colour=red", "receiver 'r': match: 'colour=red': there is no field 'colour'; known are tenant, application"),
+        (
+            "colour=red",
+            (
+                "receiver 'r': match: 'colour=red': there is no field 'colour'; known are tenant,"
+                " application"
+            ),
+        ),
         ("application", "receiver 'r': match: 'application' is no matcher"),
         ("severity=bad", "a severity is one of info"),
     ],
 )
-def test_conditions_that_cannot_be_read_are_refused_with_the_receiver(condition: str, fault: str) -> None:
+def test_conditions_that_cannot_be_read_are_refused_with_the_receiver(
+    condition: str, fault: str
+) -> None:
     """When settings are read, not when an incident comes."""
     with pytest.raises(ValueError, match=fault):
         ReceiverSettings(name="r", match=(condition,))

@@ -37,16 +37,23 @@ def test_silenced_incident_is_recorded_as_suppressed_with_the_silences_id() -> N
     [held] = desk.at(5, incident("i1", OPENED, 5))
     assert held.reason is Reason.SILENCED
     assert held.notification is not None
-    assert (held.notification.outcome, held.notification.detail) == (NotificationOutcome.SUPPRESSED, "s1")
+    assert (held.notification.outcome, held.notification.detail) == (
+        NotificationOutcome.SUPPRESSED,
+        "s1",
+    )
     assert desk.core.pending() == []
 
 
 def test_what_is_still_open_when_the_silence_ends_is_told_then() -> None:
-    """As it stands then, under the id that the record of the suppressed message has, however long the silence was."""
+    """As it stands then, under the id that the record of the suppressed message has, however long
+    the silence was.
+    """
     desk = Desk()
     desk.ask(0, silence("s1", "application=chat-api", ends=7200))
     [held] = desk.at(5, incident("i1", OPENED, 5))
-    assert reasons(desk.at(6, incident("i1", ESCALATED, 6, severity=Severity.CRITICAL))) == [Reason.SILENCED]
+    assert reasons(desk.at(6, incident("i1", ESCALATED, 6, severity=Severity.CRITICAL))) == [
+        Reason.SILENCED
+    ]
     assert desk.pass_to(7199.9) == []
     [opened] = deliveries(desk.pass_to(7200))
     assert opened.reason is Reason.OPENED
@@ -54,7 +61,9 @@ def test_what_is_still_open_when_the_silence_ends_is_told_then() -> None:
     assert held.notification is not None
     assert opened.notification_id == desk.notifications[1].id != held.notification.id
     desk.flush()
-    assert not [key for key in desk.rows if key.startswith(b"silence/")], "what has ended is forgotten"
+    assert not [key for key in desk.rows if key.startswith(b"silence/")], (
+        "what has ended is forgotten"
+    )
 
 
 def test_what_ended_meanwhile_is_told_to_nobody() -> None:
@@ -69,13 +78,17 @@ def test_what_ended_meanwhile_is_told_to_nobody() -> None:
 
 
 def test_resolve_follows_a_silenced_firing() -> None:
-    """What was told before the silence is told as over within it: the receiver still shows it as open. Its rise within is held back."""
+    """What was told before the silence is told as over within it: the receiver still shows it as
+    open. Its rise within is held back.
+    """
     desk = Desk()
     [opened] = deliveries(desk.at(0, incident("i1", OPENED, 0)))
     desk.delivered(opened)
     desk.ask(1, silence("s1", "application=chat-api", ends=100, at=1))
     assert reasons(desk.at(2, incident("i1", ESCALATED, 2))) == [Reason.SILENCED]
-    assert [d.reason for d in deliveries(desk.at(3, incident("i1", RESOLVED, 3)))] == [Reason.RESOLVED]
+    assert [d.reason for d in deliveries(desk.at(3, incident("i1", RESOLVED, 3)))] == [
+        Reason.RESOLVED
+    ]
     assert desk.pass_to(200) == []
 
 
@@ -105,7 +118,9 @@ def test_silence_that_is_expired_ends_at_once_and_does_not_come_back() -> None:
 
 @pytest.mark.parametrize("partition", [0, 1])
 def test_copies_of_signed_commands_bring_no_silence_back(partition: int) -> None:
-    """Appended again by whoever may write to the topic, to any partition: while the silence would last, after its end, and after a restart."""
+    """Appended again by whoever may write to the topic, to any partition: while the silence would
+    last, after its end, and after a restart.
+    """
     desk = Desk()
     made, ended = silence("s1", "application=chat-api", ends=1000), expire("s1")
     desk.ask(0, made)
@@ -113,7 +128,9 @@ def test_copies_of_signed_commands_bring_no_silence_back(partition: int) -> None
 
     def copied(second: float, command: Command, offset: int) -> list[AuditOutcome]:
         desk.pass_to(second)
-        told = desk.core.on_command(Asked(command, partition, offset, is_answered_here=True), micros(second))
+        told = desk.core.on_command(
+            Asked(command, partition, offset, is_answered_here=True), micros(second)
+        )
         return [audit.outcome for audit in audits(told)]
 
     assert copied(11, made, 10) == copied(12, ended, 11) == [AuditOutcome.REPEATED]
@@ -126,7 +143,9 @@ def test_copies_of_signed_commands_bring_no_silence_back(partition: int) -> None
 
 
 def test_a_copy_that_another_partition_has_first_changes_nothing() -> None:
-    """A lane that begins anew obeys partition after partition: the copy may come before what it copies."""
+    """A lane that begins anew obeys partition after partition: the copy may come before what it
+    copies.
+    """
     desk = Desk()
     made, ended = silence("s1", ends=1000), expire("s1")
     for partition, command in ((0, ended), (0, made), (1, made), (1, ended), (2, made)):
@@ -146,7 +165,9 @@ def test_incident_that_outgrows_its_silence_is_told() -> None:
 
 
 def test_silence_is_for_its_own_tenant_and_for_its_own_time() -> None:
-    """Another tenant's incidents, and those before its begin, are told; two silences hold until the later end."""
+    """Another tenant's incidents, and those before its begin, are told; two silences hold until the
+    later end.
+    """
     desk = Desk()
     desk.ask(0, silence("s1", starts=10, ends=20))
     desk.ask(0, silence("s2", starts=10, ends=30))
@@ -193,7 +214,9 @@ def test_silences_of_a_tenant_are_bounded() -> None:
 
 
 def test_record_that_comes_twice_is_obeyed_once() -> None:
-    """A worker reads the topic again from its first record: nothing happens, and nothing is put on record twice."""
+    """A worker reads the topic again from its first record: nothing happens, and nothing is put on
+    record twice.
+    """
     desk = Desk()
     desk.ask(0, silence("s1", ends=100))
     desk.flush()

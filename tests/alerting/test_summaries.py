@@ -12,8 +12,12 @@ from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, o
 
 OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange
 HOUR = 3600.0
-SUMMING = AlertSettings(receivers=(PAGER,), summary_wait_s=15, summary_max_wait_s=120, summary_listed=50)
-CAPPED = AlertSettings(receivers=(replace(PAGER, pages_per_hour=1),), summary_wait_s=15, summary_max_wait_s=120)
+SUMMING = AlertSettings(
+    receivers=(PAGER,), summary_wait_s=15, summary_max_wait_s=120, summary_listed=50
+)
+CAPPED = AlertSettings(
+    receivers=(replace(PAGER, pages_per_hour=1),), summary_wait_s=15, summary_max_wait_s=120
+)
 
 
 def test_backlog_of_an_outage_is_one_message() -> None:
@@ -66,20 +70,36 @@ def test_summary_waits_for_quiet_but_not_for_ever() -> None:
 
 def test_tenants_and_receivers_have_summaries_of_their_own() -> None:
     """Nobody reads of another tenant's incidents."""
-    desk = Desk(AlertSettings(receivers=(PAGER, ReceiverSettings(name="chat", min_severity=Severity.CRITICAL))))
-    desk.at(HOUR, incident("i1", OPENED, 0), incident("i2", OPENED, 0, tenant="other", severity=Severity.CRITICAL))
+    desk = Desk(
+        AlertSettings(
+            receivers=(PAGER, ReceiverSettings(name="chat", min_severity=Severity.CRITICAL))
+        )
+    )
+    desk.at(
+        HOUR,
+        incident("i1", OPENED, 0),
+        incident("i2", OPENED, 0, tenant="other", severity=Severity.CRITICAL),
+    )
     made = deliveries(desk.pass_to(HOUR + 60))
-    assert {(d.receiver, d.tenant) for d in made} == {("pager", "acme"), ("pager", "other"), ("chat", "other")}
+    assert {(d.receiver, d.tenant) for d in made} == {
+        ("pager", "acme"),
+        ("pager", "other"),
+        ("chat", "other"),
+    }
     assert all(orjson.loads(d.body)["data"]["count"] == 1 for d in made)
 
 
 def test_end_of_a_listed_incident_is_told_after_its_summary() -> None:
-    """The summary said that it is open; its end waits for the summary to arrive, and is dropped if that never does."""
+    """The summary said that it is open; its end waits for the summary to arrive, and is dropped if
+    that never does.
+    """
     for arrives in (True, False):
         desk = Desk(SUMMING)
         desk.at(HOUR, incident("i1", OPENED, 0))
         [summary] = deliveries(desk.pass_to(HOUR + 20))
-        assert reasons(desk.at(HOUR + 30, incident("i1", RESOLVED, HOUR + 30))) == [Reason.WAITS_FOR_EARLIER]
+        assert reasons(desk.at(HOUR + 30, incident("i1", RESOLVED, HOUR + 30))) == [
+            Reason.WAITS_FOR_EARLIER
+        ]
         made = desk.delivered(summary) if arrives else desk.failed(summary)
         ended, then = reasons(made)
         assert ended is (Reason.DELIVERED if arrives else Reason.FAILED)
@@ -88,7 +108,9 @@ def test_end_of_a_listed_incident_is_told_after_its_summary() -> None:
 
 
 def test_an_end_waits_for_no_summary_when_something_else_told_of_the_start() -> None:
-    """Of what was told singly, a rise that the cap put into a summary holds back nothing: nobody looks at what is over for an hour."""
+    """Of what was told singly, a rise that the cap put into a summary holds back nothing: nobody
+    looks at what is over for an hour.
+    """
     desk = Desk(CAPPED)
     desk.delivered(deliveries(desk.at(0, incident("i1", OPENED, 0)))[0])
     assert reasons(desk.at(60, incident("i1", ESCALATED, 60))) == [Reason.LISTED_CAP]
@@ -108,7 +130,9 @@ def test_an_end_is_told_when_an_earlier_summary_told_of_the_start() -> None:
 
 
 def test_each_summary_has_an_id_of_its_own() -> None:
-    """Also two that one revision of an incident began, as repeats do: a receiver folds together what has one id."""
+    """Also two that one revision of an incident began, as repeats do: a receiver folds together
+    what has one id.
+    """
     summaries = Summaries(SUMMING)
     opened = incident("i1", OPENED, 0)
     ids = []
@@ -141,7 +165,9 @@ def test_old_end_of_what_was_told_singly_is_told_singly() -> None:
 
 
 def test_old_end_of_what_was_never_seen_open_is_listed() -> None:
-    """Compaction leaves the last state only: the summary of an outage is the same with and without the first ones."""
+    """Compaction leaves the last state only: the summary of an outage is the same with and without
+    the first ones.
+    """
     desk = Desk(SUMMING)
     assert reasons(desk.at(HOUR, incident("i1", RESOLVED, 60))) == [Reason.LISTED_OLD]
     [summary] = deliveries(desk.pass_to(HOUR + 60))
@@ -149,7 +175,9 @@ def test_old_end_of_what_was_never_seen_open_is_listed() -> None:
 
 
 def test_next_summary_waits_for_the_one_before() -> None:
-    """While a summary is being delivered the next one collects, and is decided when the outcome is known."""
+    """While a summary is being delivered the next one collects, and is decided when the outcome is
+    known.
+    """
     desk = Desk(SUMMING)
     desk.at(HOUR, incident("i1", OPENED, 0))
     [first] = deliveries(desk.pass_to(HOUR + 20))
@@ -171,7 +199,9 @@ def test_flood_to_a_receiver_that_is_down_is_summed_up() -> None:
 
 
 def test_end_of_an_incident_that_a_summary_only_counted_is_not_told() -> None:
-    """Nobody was told of it by name, so nobody waits for its end; a fresh rise before that is paged."""
+    """Nobody was told of it by name, so nobody waits for its end; a fresh rise before that is
+    paged.
+    """
     desk = Desk(AlertSettings(receivers=(PAGER,), summary_listed=1))
     desk.at(HOUR, incident("i1", OPENED, 0), incident("i2", OPENED, 0), incident("i3", OPENED, 0))
     [summary] = deliveries(desk.pass_to(HOUR + 60))

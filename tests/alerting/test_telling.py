@@ -8,13 +8,24 @@ from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettin
 from schemas.ids import record_id
 from schemas.records import IncidentChange, Notification, NotificationOutcome, Severity
 from schemas.secrets import Secret
-from tests.alerting.timeline import ONE_RECEIVER, PAGER, Desk, deliveries, incident, micros, outcomes, reasons
+from tests.alerting.timeline import (
+    ONE_RECEIVER,
+    PAGER,
+    Desk,
+    deliveries,
+    incident,
+    micros,
+    outcomes,
+    reasons,
+)
 
 OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange
 
 
 def test_opened_incident_is_told_and_its_record_says_so() -> None:
-    """The record of the decision holds the message and its id; the same id and body are handed over."""
+    """The record of the decision holds the message and its id; the same id and body are handed
+    over.
+    """
     desk = Desk()
     [decision] = desk.at(5, incident("i1", OPENED, 4))
     message_id = record_id("acme", "i1", 1, "pager")
@@ -81,15 +92,27 @@ def test_message_is_what_the_documentation_says() -> None:
 
 
 def test_each_state_that_matters_is_told_when_the_one_before_has_arrived() -> None:
-    """Opened, escalated, resolved; plain updates are not told; each waits for the fate of the one before."""
+    """Opened, escalated, resolved; plain updates are not told; each waits for the fate of the one
+    before.
+    """
     desk = Desk()
     [opened] = deliveries(desk.at(0, incident("i1", OPENED, 0)))
-    made = desk.at(1, incident("i1", UPDATED, 1), incident("i1", ESCALATED, 1), incident("i1", RESOLVED, 1))
-    assert reasons(made) == [Reason.UPDATED_NOT_SENT, Reason.WAITS_FOR_EARLIER, Reason.WAITS_FOR_EARLIER]
+    made = desk.at(
+        1, incident("i1", UPDATED, 1), incident("i1", ESCALATED, 1), incident("i1", RESOLVED, 1)
+    )
+    assert reasons(made) == [
+        Reason.UPDATED_NOT_SENT,
+        Reason.WAITS_FOR_EARLIER,
+        Reason.WAITS_FOR_EARLIER,
+    ]
     assert outcomes(made) == []
     [escalated] = deliveries(desk.delivered(opened))
     [resolved] = deliveries(desk.delivered(escalated))
-    assert [d.reason for d in (opened, escalated, resolved)] == [Reason.OPENED, Reason.ESCALATED, Reason.RESOLVED]
+    assert [d.reason for d in (opened, escalated, resolved)] == [
+        Reason.OPENED,
+        Reason.ESCALATED,
+        Reason.RESOLVED,
+    ]
     assert orjson.loads(resolved.body)["type"] == "incident.resolved"
     assert outcomes(desk.delivered(resolved)) == [NotificationOutcome.DELIVERED]
     desk.flush()
@@ -97,18 +120,25 @@ def test_each_state_that_matters_is_told_when_the_one_before_has_arrived() -> No
 
 
 def test_end_that_nobody_waits_for_is_not_told() -> None:
-    """When the receiver took no message of the start, its end is suppressed, with the reason on record."""
+    """When the receiver took no message of the start, its end is suppressed, with the reason on
+    record.
+    """
     desk = Desk()
     [opened] = deliveries(desk.at(0, incident("i1", OPENED, 0)))
     desk.at(1, incident("i1", RESOLVED, 1))
     failed, suppressed = desk.failed(opened)
     assert failed.notification is not None
-    assert (failed.notification.outcome, failed.notification.status_code) == (NotificationOutcome.FAILED, 410)
+    assert (failed.notification.outcome, failed.notification.status_code) == (
+        NotificationOutcome.FAILED,
+        410,
+    )
     assert (failed.notification.reason, failed.notification.attempt) == (Attempt.GONE, 3)
     assert suppressed.reason is Reason.RESOLVED_NOT_SENT
     assert outcomes([suppressed]) == [NotificationOutcome.SUPPRESSED]
     assert desk.core.pending() == []
-    assert reasons(desk.at(2, incident("i2", RESOLVED, 2))) == [Reason.RESOLVED_NOT_SENT], "never seen open"
+    assert reasons(desk.at(2, incident("i2", RESOLVED, 2))) == [Reason.RESOLVED_NOT_SENT], (
+        "never seen open"
+    )
 
 
 def test_escalation_is_told_though_the_opening_failed_and_then_so_is_the_end() -> None:
@@ -132,8 +162,14 @@ def test_end_is_told_to_who_knows_of_the_opening_though_not_of_the_rise() -> Non
 
 
 def test_severity_decides_who_is_told() -> None:
-    """A receiver hears of an incident from its own severity on, and of its end only if it heard of it."""
-    desk = Desk(AlertSettings(receivers=(PAGER, ReceiverSettings(name="boss", min_severity=Severity.CRITICAL))))
+    """A receiver hears of an incident from its own severity on, and of its end only if it heard of
+    it.
+    """
+    desk = Desk(
+        AlertSettings(
+            receivers=(PAGER, ReceiverSettings(name="boss", min_severity=Severity.CRITICAL))
+        )
+    )
     opened, below = desk.at(0, incident("i1", OPENED, 0))
     assert (opened.receiver, opened.reason) == ("pager", Reason.OPENED)
     assert (below.receiver, below.reason) == ("boss", Reason.BELOW_SEVERITY)
@@ -170,14 +206,20 @@ def test_slow_receiver_holds_up_nobody_else() -> None:
     _, to_chat = deliveries(desk.at(0, incident("i1", OPENED, 0)))
     desk.delivered(to_chat)
     made = desk.at(1, incident("i1", RESOLVED, 1), incident("i2", OPENED, 1))
-    assert [(d.receiver, d.incident_id) for d in deliveries(made)] == [("chat", "i1"), ("pager", "i2"), ("chat", "i2")]
+    assert [(d.receiver, d.incident_id) for d in deliveries(made)] == [
+        ("chat", "i1"),
+        ("pager", "i2"),
+        ("chat", "i2"),
+    ]
 
 
 def test_record_that_came_before_does_nothing() -> None:
     """Correlate writes some records again after a fault: same lane, same place, no second message."""
     desk = Desk()
     desk.at(0, incident("i1", OPENED, 0))
-    assert reasons(desk.core.on_incident(incident("i1", OPENED, 0), offset=9, now=micros(1))) == [Reason.DUPLICATE]
+    assert reasons(desk.core.on_incident(incident("i1", OPENED, 0), offset=9, now=micros(1))) == [
+        Reason.DUPLICATE
+    ]
 
 
 def test_deadline_counts_from_when_the_turn_has_come() -> None:
@@ -211,7 +253,10 @@ def test_messages_to_a_receiver_that_is_gone_are_given_up() -> None:
     [
         (lambda: ReceiverSettings(name=""), "needs a name"),
         (lambda: ReceiverSettings(name="a", kind=ReceiverKind.WEBHOOK), "needs a url"),
-        (lambda: ReceiverSettings(name="a", kind=ReceiverKind.WEBHOOK, url="https://x"), "needs a secret"),
+        (
+            lambda: ReceiverSettings(name="a", kind=ReceiverKind.WEBHOOK, url="https://x"),
+            "needs a secret",
+        ),
         (lambda: AlertSettings(receivers=(PAGER, PAGER)), "'pager' is given more than once"),
         (lambda: RetrySettings(first_s=0), "above 0"),
         (lambda: AlertSettings(alert_max_age_s=-1), "alert_max_age_s"),

@@ -1,4 +1,6 @@
-"""Timelines of one lane of `incidents` on virtual time: what arrives and what becomes of deliveries, in seconds, and what is decided."""
+"""Timelines of one lane of `incidents` on virtual time: what arrives and what becomes of
+deliveries, in seconds, and what is decided.
+"""
 
 from dataclasses import replace
 
@@ -40,7 +42,9 @@ def incident(
     severity: Severity = Severity.HIGH,
     tenant: str = "acme",
 ) -> Incident:
-    """A record of incident `name` with news of this second. Its place in its correlate lane is set by the desk."""
+    """A record of incident `name` with news of this second. Its place in its correlate lane is set
+    by the desk.
+    """
     usual = {"opened": 1, "escalated": 2, "updated": 3, "resolved": 4}
     is_over = change is IncidentChange.RESOLVED
     return Incident(
@@ -69,7 +73,12 @@ def incident(
 
 
 def silence(
-    name: str, *matchers: str, ends: float, starts: float | None = None, tenant: str = "acme", at: float = 0
+    name: str,
+    *matchers: str,
+    ends: float,
+    starts: float | None = None,
+    tenant: str = "acme",
+    at: float = 0,
 ) -> Command:
     """A command that silences until this second."""
     start = None if starts is None else micros(starts)
@@ -125,7 +134,9 @@ class Desk:
         self.decided: list[tuple[float, Decision]] = []
 
     def at(self, second: float, *records: Incident) -> list[Decision]:
-        """The clock comes to this second, waking the alerter on its way as it asked for, and then these records arrive."""
+        """The clock comes to this second, waking the alerter on its way as it asked for, and then
+        these records arrive.
+        """
         self.pass_to(second)
         made: list[Decision] = []
         for record in records:
@@ -134,7 +145,9 @@ class Desk:
             self.offset += 1
         return self._kept(made)
 
-    def ask(self, second: float, command: Command, *, is_answered_here: bool = True) -> list[Decision]:
+    def ask(
+        self, second: float, command: Command, *, is_answered_here: bool = True
+    ) -> list[Decision]:
         """The clock comes to this second, and this command."""
         self.pass_to(second)
         place = Asked(command, 0, self.commands, is_answered_here)
@@ -154,14 +167,18 @@ class Desk:
         """The receiver takes it."""
         done = Delivered("HTTP 204")
         return self._kept(
-            self.core.on_outcome(delivery.notification_id, done, status=204, attempt=1, now=micros(self.now))
+            self.core.on_outcome(
+                delivery.notification_id, done, status=204, attempt=1, now=micros(self.now)
+            )
         )
 
     def failed(self, delivery: Delivery) -> list[Decision]:
         """The receiver does not, for good."""
         given_up = GiveUp(Attempt.GONE, "HTTP 410")
         return self._kept(
-            self.core.on_outcome(delivery.notification_id, given_up, status=410, attempt=3, now=micros(self.now))
+            self.core.on_outcome(
+                delivery.notification_id, given_up, status=410, attempt=3, now=micros(self.now)
+            )
         )
 
     def flush(self) -> None:
@@ -181,7 +198,11 @@ class Desk:
     @property
     def notifications(self) -> list[Notification]:
         """All records, in order."""
-        return [decision.notification for _, decision in self.decided if decision.notification is not None]
+        return [
+            decision.notification
+            for _, decision in self.decided
+            if decision.notification is not None
+        ]
 
     def _kept(self, made: list[Decision]) -> list[Decision]:
         self.decided += [(self.now, decision) for decision in made]
@@ -205,4 +226,6 @@ def deliveries(decisions: list[Decision]) -> list[Delivery]:
 
 def outcomes(decisions: list[Decision]) -> list[NotificationOutcome]:
     """What their records say."""
-    return [decision.notification.outcome for decision in decisions if decision.notification is not None]
+    return [
+        decision.notification.outcome for decision in decisions if decision.notification is not None
+    ]

@@ -38,7 +38,9 @@ def embedded() -> Iterator[str]:
 @pytest.fixture
 def broker(embedded: str) -> Broker:
     """Topics that no other test has."""
-    broker = Broker(bootstrap_servers=embedded, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", embedded=True)
+    broker = Broker(
+        bootstrap_servers=embedded, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", embedded=True
+    )
     make_topics(broker, Lanes(partitions=EMBEDDED_PARTITIONS))
     return broker
 
@@ -52,19 +54,25 @@ async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
         made = [anomaly(number, tenant, severity=list(Severity)[number % 5]) for number in range(5)]
         await store.write([of(Kind.ANOMALY, one) for one in made])
         named = tuple(one.id for one in made[:3])
-        await store.write([of(Kind.INCIDENT, incident(1, 1, tenant, anomaly_ids=named, title=MARKUP))])
+        await store.write(
+            [of(Kind.INCIDENT, incident(1, 1, tenant, anomaly_ids=named, title=MARKUP))]
+        )
     yield store
     await store.close()
 
 
 @pytest.fixture
-async def address(store: EmbeddedStore, broker: Broker) -> AsyncIterator[Callable[..., Coroutine[Any, Any, str]]]:
+async def address(
+    store: EmbeddedStore, broker: Broker
+) -> AsyncIterator[Callable[..., Coroutine[Any, Any, str]]]:
     """Starts the API with settings, and gives its address. `key` signs commands."""
     async with AsyncExitStack() as stack:
 
         async def start(key: Secret = KEY, **settings: Any) -> str:
             commands = Commands(broker, key)
-            port = await stack.enter_async_context(serving(store, ApiSettings(port=0, **settings), commands))
+            port = await stack.enter_async_context(
+                serving(store, ApiSettings(port=0, **settings), commands)
+            )
             return f"http://127.0.0.1:{port}"
 
         yield start
@@ -78,7 +86,9 @@ async def served(
     async with AsyncExitStack() as stack:
 
         async def start(**settings: Any) -> Ask:
-            client = await stack.enter_async_context(aiohttp.ClientSession(await address(**settings)))
+            client = await stack.enter_async_context(
+                aiohttp.ClientSession(await address(**settings))
+            )
 
             async def ask(
                 path: str, method: str = "GET", body: object = None, **headers: str
@@ -86,7 +96,9 @@ async def served(
                 async with client.request(method, path, json=body, headers=headers) as answer:
                     assert answer.headers["X-Content-Type-Options"] == "nosniff"
                     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-                    wanted = "application/json" if answer.status < 300 else "application/problem+json"
+                    wanted = (
+                        "application/json" if answer.status < 300 else "application/problem+json"
+                    )
                     assert answer.content_type == wanted
                     return answer.status, await answer.json(content_type=None)
 

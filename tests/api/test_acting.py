@@ -28,7 +28,12 @@ AS_OPERATOR = {"Authorization": f"Bearer {OPERATOR}"}
 AS_ACME = {"Authorization": f"Bearer {ACME}"}
 TOKENS = {"token": Secret(OPERATOR), "tenant_tokens": (TenantToken("acme", Secret(ACME)),)}
 INCIDENT = f"{1:032x}"
-SILENCE = {"tenant": "acme", "matchers": ["application=shop", "severity<=medium"], "for_s": 60, "author": "ann"}
+SILENCE = {
+    "tenant": "acme",
+    "matchers": ["application=shop", "severity<=medium"],
+    "for_s": 60,
+    "author": "ann",
+}
 
 
 def commands(broker: Broker) -> list[Any]:
@@ -40,7 +45,9 @@ def commands(broker: Broker) -> list[Any]:
 async def test_a_silence_is_made_listed_and_ended(served: Any, broker: Broker) -> None:
     """Each by a signed command with its author."""
     ask = await served(**TOKENS)
-    status, made = await ask("/api/v1/silences?times=us", "POST", {**SILENCE, "comment": "deploying"}, **AS_OPERATOR)
+    status, made = await ask(
+        "/api/v1/silences?times=us", "POST", {**SILENCE, "comment": "deploying"}, **AS_OPERATOR
+    )
     assert (status, made["matchers"], made["author"]) == (
         201,
         ["application=shop", "severity<=medium"],
@@ -54,7 +61,9 @@ async def test_a_silence_is_made_listed_and_ended(served: Any, broker: Broker) -
     ending = f"/api/v1/silences/{made['id']}"
     assert (await ask(f"{ending}?tenant=other", "DELETE", {}, **AS_OPERATOR))[0] == 404
     assert (await ask(ending, "DELETE", {"author": "bob"}, **AS_ACME))[0] == 202
-    assert [one["expired_by"] for one in (await ask("/api/v1/silences", **AS_ACME))[1]["items"]] == ["bob (api:acme)"]
+    assert [
+        one["expired_by"] for one in (await ask("/api/v1/silences", **AS_ACME))[1]["items"]
+    ] == ["bob (api:acme)"]
     assert (await ask(ending, "DELETE", {}, **AS_ACME))[0] == 404
 
 
@@ -67,9 +76,19 @@ async def test_an_incident_is_acknowledged_as_long_as_it_is_open(
     status, accepted = await ask(f"{path}?times=us", "POST", {"comment": "looking"}, **AS_ACME)
     (command,) = commands(broker)
     assert (status, accepted) == (202, {"command_id": command.id, "asked_at": command.at})
-    assert (command.kind, command.target, command.author) == (CommandKind.ACKNOWLEDGE, INCIDENT, "api:acme")
+    assert (command.kind, command.target, command.author) == (
+        CommandKind.ACKNOWLEDGE,
+        INCIDENT,
+        "api:acme",
+    )
     _, told = await ask("/api/v1/acknowledgements?times=us", **AS_ACME)
-    own = {"tenant": "acme", "incident_id": INCIDENT, "author": "api:acme", "comment": "looking", "at": command.at}
+    own = {
+        "tenant": "acme",
+        "incident_id": INCIDENT,
+        "author": "api:acme",
+        "comment": "looking",
+        "at": command.at,
+    }
     assert told["items"] == [own]
     assert (await ask("/api/v1/acknowledgements?tenant=other", **AS_OPERATOR))[1]["items"] == []
     assert (await ask("/api/v1/incidents/none/acknowledge", "POST", {}, **AS_ACME))[0] == 404
@@ -89,22 +108,39 @@ async def test_an_incident_is_closed_by_a_signed_record_in_its_lane(
     topic = TopicNames(broker.topic_prefix).anomalies
     found = [lane_command(topic, KEY, record) for record in whole(broker, [topic])]
     (command,) = [one for one in found if one is not None]
-    assert (command.kind, command.target, command.author) == (CommandKind.CLOSE, INCIDENT, "api:acme")
+    assert (command.kind, command.target, command.author) == (
+        CommandKind.CLOSE,
+        INCIDENT,
+        "api:acme",
+    )
     assert (status, accepted) == (202, {"command_id": command.id, "asked_at": command.at})
     await store.write([of(Kind.INCIDENT, incident(1, 2, state=IncidentState.RESOLVED))])
     assert (await ask(path, "POST", {}, **AS_ACME))[0] == 409
 
 
-async def test_what_came_of_a_command_is_told_to_who_may_see_it(served: Any, broker: Broker) -> None:
-    """By the ids that its answer has; the newest first, of one incident or of all, and of the own tenant."""
+async def test_what_came_of_a_command_is_told_to_who_may_see_it(
+    served: Any, broker: Broker
+) -> None:
+    """By the ids that its answer has; the newest first, of one incident or of all, and of the own
+    tenant.
+    """
     ask = await served(**TOKENS)
     path = f"/api/v1/incidents/{INCIDENT}/close"
     _, accepted = await ask(path, "POST", {"comment": "retired"}, **AS_ACME)
-    assert (await ask(f"/api/v1/audit?target={INCIDENT}", **AS_ACME))[1] == {"items": [], "next": None}
+    assert (await ask(f"/api/v1/audit?target={INCIDENT}", **AS_ACME))[1] == {
+        "items": [],
+        "next": None,
+    }
     topic = TopicNames(broker.topic_prefix).anomalies
-    (closing,) = [one for one in (lane_command(topic, KEY, record) for record in whole(broker, [topic])) if one]
+    (closing,) = [
+        one
+        for one in (lane_command(topic, KEY, record) for record in whole(broker, [topic]))
+        if one
+    ]
     producer = Producer(producer_config(broker))
-    for number, (tenant, outcome) in enumerate((("acme", AuditOutcome.REFUSED), ("other", AuditOutcome.APPLIED))):
+    for number, (tenant, outcome) in enumerate(
+        (("acme", AuditOutcome.REFUSED), ("other", AuditOutcome.APPLIED))
+    ):
         asked = Asked(replace(closing, tenant=tenant), 0, number, is_answered_here=True)
         record = audit(asked, outcome, f"because {number}", closing.at + number)
         producer.produce(TopicNames(broker.topic_prefix).audit, record.to_bytes(), tenant.encode())
@@ -141,7 +177,9 @@ async def test_what_came_of_a_command_is_told_to_who_may_see_it(served: Any, bro
         ([1], "object"),
     ],
 )
-async def test_a_silence_that_makes_no_sense_is_told_so(served: Any, broker: Broker, body: object, word: str) -> None:
+async def test_a_silence_that_makes_no_sense_is_told_so(
+    served: Any, broker: Broker, body: object, word: str
+) -> None:
     """With the field; nothing is written."""
     ask = await served(**TOKENS)
     status, problem = await ask("/api/v1/silences", "POST", body, **AS_OPERATOR)
@@ -171,16 +209,24 @@ async def test_a_parameter_that_is_not_known_is_refused_everywhere(
 
 
 async def test_who_may_only_read_changes_nothing(served: Any, broker: Broker) -> None:
-    """On loopback without a token, as another tenant, or with an API that cannot sign; `me` says it before."""
+    """On loopback without a token, as another tenant, or with an API that cannot sign; `me` says it
+    before.
+    """
     reader = await served()
     assert (await reader("/api/v1/silences", "POST", SILENCE))[0] == 401
-    assert (await reader(f"/api/v1/incidents/{INCIDENT}/acknowledge?tenant=acme", "POST", {}))[0] == 401
+    assert (await reader(f"/api/v1/incidents/{INCIDENT}/acknowledge?tenant=acme", "POST", {}))[
+        0
+    ] == 401
     _, me = await reader("/api/v1/me")
     assert (me["can_act"], "token" in me["why_not"]) == (False, True)
     ask = await served(**TOKENS)
-    assert (await ask("/api/v1/silences", "POST", {**SILENCE, "tenant": "other"}, **AS_ACME))[0] == 403
+    assert (await ask("/api/v1/silences", "POST", {**SILENCE, "tenant": "other"}, **AS_ACME))[
+        0
+    ] == 403
     assert (await ask("/api/v1/silences", "POST", SILENCE, Authorization="Bearer forged"))[0] == 401
-    assert (await ask("/api/v1/silences", "POST", SILENCE, Origin="https://evil.example", **AS_ACME))[0] == 403
+    assert (
+        await ask("/api/v1/silences", "POST", SILENCE, Origin="https://evil.example", **AS_ACME)
+    )[0] == 403
     allowed = {"tenant": "acme", "can_act": True, "why_not": "", "trace_url": None}
     assert await ask("/api/v1/me", **AS_ACME) == (200, allowed)
     mute = await served(key=Secret(""), **TOKENS)
@@ -189,7 +235,9 @@ async def test_who_may_only_read_changes_nothing(served: Any, broker: Broker) ->
     assert commands(broker) == []
 
 
-async def test_the_topic_is_read_once_for_all_who_ask_at_a_time(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_topic_is_read_once_for_all_who_ask_at_a_time(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each sees its own; what is said here is seen at once."""
     reads: list[object] = []
     read = commanding.said
@@ -201,7 +249,12 @@ async def test_the_topic_is_read_once_for_all_who_ask_at_a_time(served: Any, mon
     monkeypatch.setattr(commanding, "said", counted)
     monkeypatch.setattr(api_commands, "KEPT_S", 3600.0)
     ask = await served(**TOKENS)
-    await asyncio.gather(*[ask(f"/api/v1/silences?tenant={tenant}", **AS_OPERATOR) for tenant in ("acme", "other") * 9])
+    await asyncio.gather(
+        *[
+            ask(f"/api/v1/silences?tenant={tenant}", **AS_OPERATOR)
+            for tenant in ("acme", "other") * 9
+        ]
+    )
     assert len(reads) == 1
     _, made = await ask("/api/v1/silences", "POST", SILENCE, **AS_OPERATOR)
     assert (await ask("/api/v1/silences", **AS_ACME))[1]["items"] == [made]

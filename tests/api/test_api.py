@@ -71,7 +71,9 @@ async def test_an_incident_and_its_anomalies_are_found_from_its_id(served: Any) 
         (f"tenant=acme&since={10**30}", "since"),
     ],
 )
-async def test_a_wrong_question_is_told_what_is_wrong_with_it(served: Any, query: str, parameter: str) -> None:
+async def test_a_wrong_question_is_told_what_is_wrong_with_it(
+    served: Any, query: str, parameter: str
+) -> None:
     """With the parameter's name."""
     ask = await served()
     status, problem = await ask(f"/api/v1/anomalies?{query}")
@@ -107,7 +109,12 @@ async def test_a_cursor_that_no_page_gave_is_refused(served: Any, cursor: str) -
 
 
 @pytest.mark.parametrize(
-    "query", ["tenant=acme&cursor=forged", "tenant=acme&since=5&until=5", "tenant=acme&severity=high&until=1&since=2"]
+    "query",
+    [
+        "tenant=acme&cursor=forged",
+        "tenant=acme&since=5&until=5",
+        "tenant=acme&severity=high&until=1&since=2",
+    ],
 )
 async def test_a_question_that_cannot_be_answered_is_refused(served: Any, query: str) -> None:
     """A forged cursor; a span without time."""
@@ -134,17 +141,25 @@ async def test_a_series_is_asked_for_whole(served: Any) -> None:
     """Known metrics only, and a span of time."""
     ask = await served()
     subject = "tenant=acme&application=shop&model=heron"
-    assert (await ask(f"/api/v1/series?{subject}&metric=latency&since=0&until=1"))[1] == {"items": [], "next": None}
+    assert (await ask(f"/api/v1/series?{subject}&metric=latency&since=0&until=1"))[1] == {
+        "items": [],
+        "next": None,
+    }
     assert (await ask(f"/api/v1/series?{subject}&metric=mood&since=0&until=1"))[0] == 400
     assert (await ask(f"/api/v1/series?{subject}&metric=latency&since=1&until=1"))[0] == 400
 
 
-async def test_tenants_and_subjects_are_listed_to_choose_from(served: Any, store: EmbeddedStore) -> None:
+async def test_tenants_and_subjects_are_listed_to_choose_from(
+    served: Any, store: EmbeddedStore
+) -> None:
     """Operators see all tenants; with a tenant's token there is one."""
     await store.write([of(Kind.AGGREGATE, aggregate(1))])
     ask = await served(token=Secret(OPERATOR), tenant_tokens=(TenantToken("acme", Secret(ACME)),))
     operator, acme = ({"Authorization": f"Bearer {token}"} for token in (OPERATOR, ACME))
-    assert (await ask("/api/v1/tenants", **operator))[1]["items"] == [{"tenant": "acme"}, {"tenant": "other"}]
+    assert (await ask("/api/v1/tenants", **operator))[1]["items"] == [
+        {"tenant": "acme"},
+        {"tenant": "other"},
+    ]
     assert (await ask("/api/v1/tenants", **acme))[1]["items"] == [{"tenant": "acme"}]
     newest = START + 10 * SECOND
     known = [{"application": "shop", "model": "heron", "newest": rfc3339(newest)}]
@@ -160,7 +175,9 @@ async def test_a_tenants_token_opens_its_own_documents_and_no_others(served: Any
     _, page = await ask("/api/v1/anomalies", **bearer)
     assert {one["tenant"] for one in page["items"]} == {"acme"}
     assert (await ask("/api/v1/anomalies?tenant=other", **bearer))[0] == 403
-    assert (await ask("/api/v1/anomalies?tenant=other", Authorization=f"Bearer {OPERATOR}"))[0] == 200
+    assert (await ask("/api/v1/anomalies?tenant=other", Authorization=f"Bearer {OPERATOR}"))[
+        0
+    ] == 200
 
 
 @pytest.mark.parametrize(
@@ -187,7 +204,9 @@ TUNNEL = {"Origin": "http://localhost:9000", "Host": "localhost:9000"}
 
 
 async def test_pages_of_other_names_do_not_reach_it(served: Any) -> None:
-    """A foreign Host is how a page of the web asks by DNS rebinding, a foreign Origin how its script does."""
+    """A foreign Host is how a page of the web asks by DNS rebinding, a foreign Origin how its
+    script does.
+    """
     ask = await served(token=Secret(OPERATOR), allowed_hosts=("sentinel.example",))
     path, token = "/api/v1/anomalies?tenant=acme", {"Authorization": f"Bearer {OPERATOR}"}
     for headers in (
@@ -229,7 +248,9 @@ async def test_a_store_that_is_down_is_a_problem_that_passes(
     assert (await ask("/nowhere"))[0] == 404
 
 
-async def test_the_description_names_every_question_and_every_reference_resolves(served: Any) -> None:
+async def test_the_description_names_every_question_and_every_reference_resolves(
+    served: Any,
+) -> None:
     """OpenAPI 3.1, with units from the schemas; each question that it names is answered."""
     ask = await served()
     _, described = await ask("/api/v1/openapi.json")
@@ -242,7 +263,10 @@ async def test_the_description_names_every_question_and_every_reference_resolves
             assert status in ((200, 400, 404) if method == "get" else (401,)), path
     for reference in _references(described):
         assert reference.removeprefix("#/components/schemas/") in described["components"]["schemas"]
-    assert "microseconds" in described["components"]["schemas"]["Incident"]["properties"]["opened_at"]["description"]
+    assert (
+        "microseconds"
+        in described["components"]["schemas"]["Incident"]["properties"]["opened_at"]["description"]
+    )
 
 
 def _references(part: object) -> list[str]:
@@ -256,7 +280,10 @@ def test_an_address_that_others_reach_needs_a_token() -> None:
     """And no token is short."""
     with pytest.raises(ValueError, match="give token_file"):
         ApiSettings(host="0.0.0.0")
-    for others in ({"tenant_tokens": (TenantToken("acme", Secret(ACME)),)}, {"allowed_hosts": ("sentinel.example",)}):
+    for others in (
+        {"tenant_tokens": (TenantToken("acme", Secret(ACME)),)},
+        {"allowed_hosts": ("sentinel.example",)},
+    ):
         with pytest.raises(ValueError, match="taken for an operator"):
             ApiSettings(**others)
     with pytest.raises(ValueError, match="shorter than 16"):

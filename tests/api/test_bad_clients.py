@@ -1,4 +1,6 @@
-"""What a client does wrong is its own fault: 400 where somebody still listens, and never a bug in the log. Over raw sockets."""
+"""What a client does wrong is its own fault: 400 where somebody still listens, and never a bug in
+the log. Over raw sockets.
+"""
 
 import asyncio
 import gzip
@@ -17,16 +19,25 @@ from tests.api.test_connections import BODY, HEAD, OPERATOR, lasted, opened
 
 Start = Callable[..., Coroutine[Any, Any, str]]
 LIVE = (
-    b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + OPERATOR.encode() + b"\r\n"
+    b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+    + OPERATOR.encode()
+    + b"\r\n"
     b"Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
 )
 
 
 @pytest.mark.parametrize("encoding", [b"gzip", b"deflate"])
 @pytest.mark.parametrize(
-    "body", [b"hello", gzip.compress(b"{}")[:-6] + b"xxxxxx", zlib.compress(b'{"a":1}' * 99)[:20] + b"\xff" * 9]
+    "body",
+    [
+        b"hello",
+        gzip.compress(b"{}")[:-6] + b"xxxxxx",
+        zlib.compress(b'{"a":1}' * 99)[:20] + b"\xff" * 9,
+    ],
 )
-@pytest.mark.parametrize("path", [b"/api/v1/silences", b"/api/v1/incidents/a/acknowledge?tenant=acme"])
+@pytest.mark.parametrize(
+    "path", [b"/api/v1/silences", b"/api/v1/incidents/a/acknowledge?tenant=acme"]
+)
 async def test_a_body_that_is_not_compressed_as_it_says_is_a_400(
     address: Start, encoding: bytes, body: bytes, path: bytes
 ) -> None:
@@ -52,7 +63,8 @@ async def test_a_body_that_is_not_compressed_as_it_says_is_a_400(
         BODY + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
         BODY + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nzz\r\n",
         BODY + b"Content-Encoding: gzip\r\nContent-Length: 100\r\n\r\n" + gzip.compress(b"{}")[:9],
-        BODY.replace(b"/silences", b"/incidents/a/close?tenant=acme") + b"Content-Length: 100\r\n\r\n{}",
+        BODY.replace(b"/silences", b"/incidents/a/close?tenant=acme")
+        + b"Content-Length: 100\r\n\r\n{}",
         HEAD + b"Content-Length: 100\r\n\r\n{}",
         HEAD + b"\r\n",
         LIVE + b"AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",

@@ -46,7 +46,9 @@ def test_what_the_store_has_is_served_until_it_is_told_to_end(tmp_path: Path) ->
             assert process.stderr is not None
             found = SERVING.search(process.stderr.readline())
             assert found is not None
-            with urllib.request.urlopen(f"{found[1]}/api/v1/anomalies?tenant=acme", timeout=30) as answer:
+            with urllib.request.urlopen(
+                f"{found[1]}/api/v1/anomalies?tenant=acme", timeout=30
+            ) as answer:
                 assert [one["offset"] for one in json.load(answer)["items"]] == [1]
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
@@ -61,7 +63,9 @@ def test_what_the_store_has_is_served_until_it_is_told_to_end(tmp_path: Path) ->
         ({"api": {"host": "0.0.0.0"}}, "can be reached from other machines; give token_file"),
     ],
 )
-def test_what_keeps_it_from_serving_is_one_line(tmp_path: Path, sections: dict[str, object], line: str) -> None:
+def test_what_keeps_it_from_serving_is_one_line(
+    tmp_path: Path, sections: dict[str, object], line: str
+) -> None:
     """No store; an open address without a token."""
     with started(tmp_path, **sections) as process:
         _, said = process.communicate(timeout=60)
@@ -70,12 +74,16 @@ def test_what_keeps_it_from_serving_is_one_line(tmp_path: Path, sections: dict[s
 
 
 def test_a_damaged_store_is_a_problem_and_no_end(tmp_path: Path) -> None:
-    """It serves, says 503 to what is asked of the store, and serves again when a good file is in its place."""
+    """It serves, says 503 to what is asked of the store, and serves again when a good file is in
+    its place.
+    """
     path = tmp_path / "s.db"
     asyncio.run(_filled(str(path)))
     whole = path.read_bytes()
     path.write_bytes(bytes(8192) + whole[8192:])
-    with started(tmp_path, store={"kind": "embedded", "path": str(path)}, api={"port": 0}) as process:
+    with started(
+        tmp_path, store={"kind": "embedded", "path": str(path)}, api={"port": 0}
+    ) as process:
         try:
             assert process.stderr is not None
             found = None
@@ -88,7 +96,10 @@ def test_a_damaged_store_is_a_problem_and_no_end(tmp_path: Path) -> None:
                 with pytest.raises(urllib.error.HTTPError) as told:
                     urllib.request.urlopen(asked, timeout=30)
                 with told.value as answer:
-                    assert (answer.code, answer.headers.get_content_type()) == (503, "application/problem+json")
+                    assert (answer.code, answer.headers.get_content_type()) == (
+                        503,
+                        "application/problem+json",
+                    )
             assert process.poll() is None
             path.write_bytes(whole)
             with urllib.request.urlopen(asked, timeout=30) as answer:

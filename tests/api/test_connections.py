@@ -1,4 +1,6 @@
-"""Who sends nothing, half a request, or takes nothing, is disconnected, and keeps nobody else out. Over raw sockets."""
+"""Who sends nothing, half a request, or takes nothing, is disconnected, and keeps nobody else out.
+Over raw sockets.
+"""
 
 import asyncio
 import socket
@@ -41,7 +43,9 @@ async def lasted(reader: asyncio.StreamReader) -> tuple[float, bytes]:
 
 HEAD = b"GET /live HTTP/1.1\r\nHost: localhost\r\n"
 BODY = (
-    b"POST /api/v1/silences HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + OPERATOR.encode() + b"\r\n"
+    b"POST /api/v1/silences HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+    + OPERATOR.encode()
+    + b"\r\n"
     b"Content-Type: application/json\r\n"
 )
 
@@ -60,8 +64,12 @@ BODY = (
         HEAD + b"Content-Length: 40\r\n\r\n{",
     ],
 )
-async def test_half_a_request_is_given_up(address: Start, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
-    """Nothing, half a head, half a body: after request_s; half a head that came with a whole request as one that idles."""
+async def test_half_a_request_is_given_up(
+    address: Start, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """Nothing, half a head, half a body: after request_s; half a head that came with a whole
+    request as one that idles.
+    """
     monkeypatch.setattr(connections, "IDLE_S", 1.0)
     url = await address(token=Secret(OPERATOR), request_s=0.5)
     reader, writer = await opened(url, said)
@@ -110,7 +118,9 @@ async def test_an_answer_that_is_not_taken_is_given_up(address: Start) -> None:
     mean.close()
 
 
-async def test_requests_in_good_order_share_a_connection(address: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_in_good_order_share_a_connection(
+    address: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also when more time lies between them than one may take; then it is closed too."""
     monkeypatch.setattr(connections, "IDLE_S", 2.0)
     url = await address(request_s=0.5)
@@ -126,7 +136,9 @@ async def test_requests_in_good_order_share_a_connection(address: Start, monkeyp
 
 
 async def test_empty_connections_keep_nobody_out(address: Start) -> None:
-    """Those above the bound of an address are told so; when the others are given up, there is room again."""
+    """Those above the bound of an address are told so; when the others are given up, there is room
+    again.
+    """
     url = await address(connections_per_address=250, request_s=4.0)
     held = [await opened(url) for _ in range(250)]
     reader, refused = await opened(url)
@@ -144,7 +156,10 @@ async def test_empty_connections_keep_nobody_out(address: Start) -> None:
 async def test_a_page_that_listens_is_not_given_up(address: Start) -> None:
     """However long it says nothing: it has its own heartbeat."""
     url = await address(request_s=0.5)
-    async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/api/v1/live?tenant=acme") as page:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{url}/api/v1/live?tenant=acme") as page,
+    ):
         await asyncio.sleep(2.0)
         assert not page.closed
         await page.ping()

@@ -45,7 +45,9 @@ def test_the_link_of_an_alarm_leads_to_its_section(url: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_links_between_pages_arrive(path: str) -> None:
-    """Each leads to a page and a heading that there are, or away; none into the repository, which is not served."""
+    """Each leads to a page and a heading that there are, or away; none into the repository, which
+    is not served.
+    """
     for link in Seen(PAGES[path]).links:
         if link.startswith(("http://", "https://", "/static/")) or link == "/":
             continue
@@ -56,7 +58,9 @@ def test_links_between_pages_arrive(path: str) -> None:
 
 def test_every_page_of_the_folder_is_served() -> None:
     """With its title, its tables, and no Markdown left over."""
-    assert {path.removeprefix("/docs/") for path in PAGES} == {file.stem for file in (ROOT / "docs").glob("*.md")}
+    assert {path.removeprefix("/docs/") for path in PAGES} == {
+        file.stem for file in (ROOT / "docs").glob("*.md")
+    }
     operations = PAGES["/docs/operations"]
     assert "<table>" in operations
     assert re.search(r"<title>(.+) - Sentinel</title>", operations)
@@ -64,7 +68,9 @@ def test_every_page_of_the_folder_is_served() -> None:
 
 
 async def test_it_is_served_without_a_token(address: Start) -> None:
-    """Whoever is paged may read what an alarm means; it tells of no tenant, and a browser finds its style."""
+    """Whoever is paged may read what an alarm means; it tells of no tenant, and a browser finds its
+    style.
+    """
     base = await address()
     async with aiohttp.ClientSession() as client, client.get(f"{base}/docs/operations") as answer:
         assert (answer.status, answer.content_type) == (200, "text/html")

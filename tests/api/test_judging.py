@@ -19,8 +19,15 @@ def lane(name: str = "detect/0", lag: int = 0, age_s: float | None = 1.0) -> Lan
 
 def worker(stage: str, *lanes: Lane, **fields: Any) -> Worker:
     """A worker that answers and is ready, with one moving lane unless others are given."""
-    own: dict[str, Any] = {"up": True, "ready": True, "error": None, "lanes": lanes or (lane(f"{stage}/0"),)}
-    return Worker(**{"address": f"http://{stage}", "stage": stage, "totals": NOTHING, **own, **fields})
+    own: dict[str, Any] = {
+        "up": True,
+        "ready": True,
+        "error": None,
+        "lanes": lanes or (lane(f"{stage}/0"),),
+    }
+    return Worker(
+        **{"address": f"http://{stage}", "stage": stage, "totals": NOTHING, **own, **fields}
+    )
 
 
 def state(*workers: Worker) -> tuple[StageState, str]:
@@ -34,7 +41,9 @@ def others(stage: str) -> list[Worker]:
 
 
 def test_every_stage_moves_when_each_has_moving_lanes() -> None:
-    """A lane without work may stand still beside one that moves, but not in detect, whose lanes get ticks."""
+    """A lane without work may stand still beside one that moves, but not in detect, whose lanes get
+    ticks.
+    """
     assert state(*map(worker, judging.ORDER)) == MOVING
     idle = worker("correlate", lane("correlate/0"), lane("correlate/1", 0, 900.0))
     assert state(idle, *others("correlate")) == MOVING
@@ -44,7 +53,10 @@ def test_every_stage_moves_when_each_has_moving_lanes() -> None:
     ("broken", "word"),
     [
         (worker("detect", lane("detect/0", 0, 61.0)), "detect/0 has not for 61 s"),
-        (worker("detect", lane(), lane("detect/1", 0, 120.0)), "1 of 2 lanes do not move; detect/1 has not for 2 min"),
+        (
+            worker("detect", lane(), lane("detect/1", 0, 120.0)),
+            "1 of 2 lanes do not move; detect/1 has not for 2 min",
+        ),
         (worker("detect", lane("detect/0", 0, None)), "since its worker started"),
         (worker("correlate", lane("correlate/0", 0, 90.0)), "correlate/0 has not for 90 s"),
         (worker("alert", lane("alert/0"), lane("alert/1", 5, 90.0)), "alert/1"),
@@ -64,14 +76,18 @@ def test_lanes_without_ticks_may_rest_but_not_while_something_waits() -> None:
     """As after a recorded hour that was played: their age tells nothing then."""
     resting = [worker(one, lane(f"{one}/0", 0, 900.0)) for one in ("detect", "correlate", "alert")]
     sink = worker("sink")
-    assert [one.state for one in judging.stages_of([*resting, sink], STALE_S, ticks=False)] == [StageState.MOVING] * 4
+    assert [one.state for one in judging.stages_of([*resting, sink], STALE_S, ticks=False)] == [
+        StageState.MOVING
+    ] * 4
     resting[0] = worker("detect", lane("detect/0", 3, 900.0))
     assert judging.stages_of([*resting, sink], STALE_S, ticks=False)[0].state is StageState.STALLED
 
 
 def test_a_worker_that_does_not_answer_and_a_stage_that_nobody_named_are_said() -> None:
     """A frozen worker times out; one that is not in `api.workers` is not known."""
-    dead = worker("", up=False, ready=False, error="does not answer within 2 s", lanes=(), address="http://w")
+    dead = worker(
+        "", up=False, ready=False, error="does not answer within 2 s", lanes=(), address="http://w"
+    )
     assert state(*map(worker, judging.ORDER), dead) == (
         StageState.STALLED,
         "worker http://w does not answer within 2 s",
@@ -111,5 +127,7 @@ def test_data_are_live_only_when_they_are_fresh_and_everything_moves(
 
 def test_a_tenant_is_not_told_of_addresses() -> None:
     """Only whether a stage works."""
-    (told,) = judging.for_tenants([Stage("detect", StageState.STALLED, "http://10.0.0.7 is not ready")])
+    (told,) = judging.for_tenants(
+        [Stage("detect", StageState.STALLED, "http://10.0.0.7 is not ready")]
+    )
     assert (told.state, "10.0.0.7" in told.why) == (StageState.STALLED, False)

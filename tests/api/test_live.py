@@ -62,14 +62,20 @@ def publish(broker: Broker, *records: Anomaly | Incident) -> None:
 
 
 async def changes(socket: aiohttp.ClientWebSocketResponse, timeout: float | None = None) -> Any:
-    """The next message that names what changed: when the API begins to read, all are told once to look at everything."""
+    """The next message that names what changed: when the API begins to read, all are told once to
+    look at everything.
+    """
     while "changes" not in (message := await socket.receive_json(timeout=timeout)):
         pass
     return message
 
 
-async def told(socket: aiohttp.ClientWebSocketResponse, broker: Broker, *records: Anomaly | Incident) -> Any:
-    """The first message after these, which are published again until the API, which reads from when it started on, has seen them."""
+async def told(
+    socket: aiohttp.ClientWebSocketResponse, broker: Broker, *records: Anomaly | Incident
+) -> Any:
+    """The first message after these, which are published again until the API, which reads from when
+    it started on, has seen them.
+    """
     async with asyncio.timeout(PATIENCE_S):
         while True:
             await asyncio.to_thread(publish, broker, *records)
@@ -92,9 +98,15 @@ async def test_a_page_is_told_what_changed_of_its_tenant(
         assert named
 
 
-async def test_a_token_comes_as_a_subprotocol(address: Start, client: aiohttp.ClientSession, broker: Broker) -> None:
-    """A tenant's own names it; a forged one, a foreign page, and a client above the limit are refused."""
-    url = await address(token=Secret(OPERATOR), tenant_tokens=(TenantToken("acme", Secret(ACME)),), live_clients=1)
+async def test_a_token_comes_as_a_subprotocol(
+    address: Start, client: aiohttp.ClientSession, broker: Broker
+) -> None:
+    """A tenant's own names it; a forged one, a foreign page, and a client above the limit are
+    refused.
+    """
+    url = await address(
+        token=Secret(OPERATOR), tenant_tokens=(TenantToken("acme", Secret(ACME)),), live_clients=1
+    )
     path = f"{url}/api/v1/live"
 
     async def refused(address: str, *protocols: str, **headers: str) -> int:
@@ -111,7 +123,9 @@ async def test_a_token_comes_as_a_subprotocol(address: Start, client: aiohttp.Cl
         assert await refused(path, "sentinel", f"bearer.{ACME}") == 503
 
 
-async def test_one_tenant_cannot_take_all_live_connections(address: Start, client: aiohttp.ClientSession) -> None:
+async def test_one_tenant_cannot_take_all_live_connections(
+    address: Start, client: aiohttp.ClientSession
+) -> None:
     """What its token holds open leaves room for other tenants, and operators."""
     tokens = (TenantToken("acme", Secret(ACME)), TenantToken("other", Secret("b" * 32)))
     url = await address(token=Secret(OPERATOR), tenant_tokens=tokens, live_clients_per_tenant=2)
@@ -119,7 +133,9 @@ async def test_one_tenant_cannot_take_all_live_connections(address: Start, clien
     async with AsyncExitStack() as stack:
 
         async def follow(token: str, query: str = "") -> None:
-            await stack.enter_async_context(client.ws_connect(path + query, protocols=("sentinel", f"bearer.{token}")))
+            await stack.enter_async_context(
+                client.ws_connect(path + query, protocols=("sentinel", f"bearer.{token}"))
+            )
 
         await follow(ACME)
         await follow(ACME)
@@ -132,7 +148,9 @@ async def test_one_tenant_cannot_take_all_live_connections(address: Start, clien
         await follow(OPERATOR)
 
 
-async def test_a_thousand_pages_are_told_while_some_are_stuck(address: Start, broker: Broker, hubs: list[Live]) -> None:
+async def test_a_thousand_pages_are_told_while_some_are_stuck(
+    address: Start, broker: Broker, hubs: list[Live]
+) -> None:
     """Each of the others, of everything."""
     allow_files(3000)
     url = await address(live_clients=1000, connections_per_address=0)
@@ -140,7 +158,9 @@ async def test_a_thousand_pages_are_told_while_some_are_stuck(address: Start, br
     (hub,) = hubs
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(None))
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(None)
+            )
         )
         opening = [session.ws_connect(f"{url}/api/v1/live?tenant=acme") for _ in range(980)]
         sockets = await asyncio.gather(*opening)
@@ -187,15 +207,18 @@ async def _stuck(url: str) -> Any:
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1024)
     key = base64.b64encode(os.urandom(16)).decode()
     writer.write(
-        f"GET /api/v1/live?tenant=acme HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        f"GET /api/v1/live?tenant=acme HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade:"
+        f" websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version:"
+        " 13\r\n\r\n".encode()
     )
     assert b"101" in await reader.readline()
     return writer
 
 
 def test_each_page_is_told_of_its_own_tenant() -> None:
-    """Once of a document, with its newest revision; of others' nothing. Who follows all tenants is told of all."""
+    """Once of a document, with its newest revision; of others' nothing. Who follows all tenants is
+    told of all.
+    """
 
     async def told() -> list[list[str]]:
         hub = Live(10, 10)
@@ -208,11 +231,17 @@ def test_each_page_is_told_of_its_own_tenant() -> None:
 
     def message(**revisions: int) -> str:
         named = (
-            f'{{"kind":"incident","tenant":"{tenant}","id":"i","revision":{one}}}' for tenant, one in revisions.items()
+            f'{{"kind":"incident","tenant":"{tenant}","id":"i","revision":{one}}}'
+            for tenant, one in revisions.items()
         )
         return f'{{"changes":[{",".join(named)}]}}'
 
-    assert asyncio.run(told()) == [[message(acme=2)], [message(other=1)], [], [message(acme=2, other=1)]]
+    assert asyncio.run(told()) == [
+        [message(acme=2)],
+        [message(other=1)],
+        [],
+        [message(acme=2, other=1)],
+    ]
 
 
 def test_a_page_that_is_told_nothing_hears_that_it_is_still_told() -> None:

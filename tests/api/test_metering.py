@@ -21,7 +21,9 @@ async def scrape(base: str) -> dict[tuple[str, ...], float]:
         client.get(f"{base}/metrics", headers={"Authorization": f"Bearer {OPERATOR}"}) as answer,
     ):
         assert (answer.status, answer.content_type) == (200, "text/plain")
-        families = {family.name: family for family in text_string_to_metric_families(await answer.text())}
+        families = {
+            family.name: family for family in text_string_to_metric_families(await answer.text())
+        }
     return {
         (sample.labels["route"], sample.labels["status"]): sample.value
         for sample in families["sentinel_api_requests"].samples
@@ -30,7 +32,9 @@ async def scrape(base: str) -> dict[tuple[str, ...], float]:
 
 
 async def test_every_answer_is_counted_under_its_route(address: Start) -> None:
-    """Answers, refusals and paths that lead nowhere; a path that a stranger makes up is no series of its own."""
+    """Answers, refusals and paths that lead nowhere; a path that a stranger makes up is no series
+    of its own.
+    """
     base = await address(token=Secret(OPERATOR))
     before = await scrape(base)
     headers = {"Authorization": f"Bearer {OPERATOR}"}
@@ -44,9 +48,17 @@ async def test_every_answer_is_counted_under_its_route(address: Start) -> None:
             async with client.get(base + path, headers=given) as answer:
                 await answer.read()
     after = await scrape(base)
-    grown = {key: count - before.get(key, 0) for key, count in after.items() if count != before.get(key, 0)}
+    grown = {
+        key: count - before.get(key, 0)
+        for key, count in after.items()
+        if count != before.get(key, 0)
+    }
     grown.pop(("/metrics", "200"), None)
-    assert grown == {("/api/v1/incidents", "200"): 1, ("/api/v1/incidents", "401"): 1, ("other", "404"): 2}
+    assert grown == {
+        ("/api/v1/incidents", "200"): 1,
+        ("/api/v1/incidents", "401"): 1,
+        ("other", "404"): 2,
+    }
 
 
 async def test_metrics_are_for_operators(address: Start) -> None:

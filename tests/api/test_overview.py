@@ -1,4 +1,6 @@
-"""The overview says that all is clear only when it can know: over a real store, a broker that is frozen, and workers that say what they do."""
+"""The overview says that all is clear only when it can know: over a real store, a broker that is
+frozen, and workers that say what they do.
+"""
 
 import asyncio
 import os
@@ -82,7 +84,9 @@ async def test_all_is_clear_when_the_data_are_fresh_and_everything_moves(
 async def test_lanes_that_stand_still_are_seen_by_the_clock_of_their_own_worker(
     served: Any, store: EmbeddedStore, workers: Workers, change: dict[str, float], state: str
 ) -> None:
-    """A frozen broker: ready, without lag, and nothing moves. A worker's clock that is wrong neither hides nor invents that."""
+    """A frozen broker: ready, without lag, and nothing moves. A worker's clock that is wrong
+    neither hides nor invents that.
+    """
     await fresh(store)
     for name, value in change.items():
         setattr(workers, name, value)
@@ -92,7 +96,9 @@ async def test_lanes_that_stand_still_are_seen_by_the_clock_of_their_own_worker(
     assert told["state"] == ("moving" if state == "live" else "stalled")
 
 
-async def test_old_data_are_no_good_news(served: Any, store: EmbeddedStore, workers: Workers) -> None:
+async def test_old_data_are_no_good_news(
+    served: Any, store: EmbeddedStore, workers: Workers
+) -> None:
     """Of a source that went silent, of a recorded hour, and of a sink that is behind."""
     ask = await served(workers=workers.urls)
     await until(ask, state="empty", all_clear=False)
@@ -144,7 +150,9 @@ async def test_a_tenant_sees_its_own_applications_and_no_addresses(
 
 
 @pytest.fixture
-async def frozen(store: EmbeddedStore, workers: Workers) -> AsyncIterator[tuple[Callable[..., Awaitable[Any]], int]]:
+async def frozen(
+    store: EmbeddedStore, workers: Workers
+) -> AsyncIterator[tuple[Callable[..., Awaitable[Any]], int]]:
     """An API whose broker no other test uses, and that broker's process."""
     async with AsyncExitStack() as stack:
         embedded = stack.enter_context(EmbeddedBroker())
@@ -155,7 +163,9 @@ async def frozen(store: EmbeddedStore, workers: Workers) -> AsyncIterator[tuple[
         port = await stack.enter_async_context(serving(store, settings, Commands(broker, KEY, 2)))
         session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
 
-        async def ask(path: str, method: str = "GET", body: object = None, token: str = OPERATOR) -> tuple[int, Any]:
+        async def ask(
+            path: str, method: str = "GET", body: object = None, token: str = OPERATOR
+        ) -> tuple[int, Any]:
             headers = {"Authorization": f"Bearer {token}"}
             async with session.request(method, path, json=body, headers=headers) as answer:
                 return answer.status, await answer.json(content_type=None)
@@ -190,7 +200,9 @@ async def test_a_frozen_broker_ends_good_news_whatever_the_workers_say(
 async def test_commands_that_wait_for_kafka_hold_up_nobody_else(
     frozen: tuple[Callable[..., Awaitable[Any]], int], store: EmbeddedStore
 ) -> None:
-    """One tenant's are refused from the third on; others' get their answer in time, and everything that needs no Kafka goes on."""
+    """One tenant's are refused from the third on; others' get their answer in time, and everything
+    that needs no Kafka goes on.
+    """
     ask, pid = frozen
     await ask("/api/v1/overview")
     os.kill(pid, signal.SIGSTOP)

@@ -59,7 +59,9 @@ async def stranger() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def test_each_worker_tells_its_lanes_and_what_it_counted(served: Any, worker: str, stranger: str) -> None:
+async def test_each_worker_tells_its_lanes_and_what_it_counted(
+    served: Any, worker: str, stranger: str
+) -> None:
     """In the order of the lanes; one that does not answer, or with something else, is told so."""
     ask = await served(workers=(worker, "http://127.0.0.1:9", stranger))
     status, told = await ask("/api/v1/pipeline?times=us")
@@ -81,11 +83,15 @@ async def test_each_worker_tells_its_lanes_and_what_it_counted(served: Any, work
 LANES = ("at rest", "behind", "held")
 
 
-@pytest.mark.parametrize(("stage", "stalled"), [("detect", set(LANES)), ("correlate", {"behind", "held"})])
+@pytest.mark.parametrize(
+    ("stage", "stalled"), [("detect", set(LANES)), ("correlate", {"behind", "held"})]
+)
 async def test_a_lane_that_nothing_comes_for_is_at_rest_while_the_broker_says_so(
     served: Any, stage: str, stalled: set[str]
 ) -> None:
-    """But not in detect, whose lanes get ticks; nor with records before it, nor where a transaction holds them back."""
+    """But not in detect, whose lanes get ticks; nor with records before it, nor where a transaction
+    holds them back.
+    """
     now = time.time()
     metrics.READY.labels(stage).set(1)
     for lane in LANES:
@@ -103,7 +109,9 @@ async def test_a_lane_that_nothing_comes_for_is_at_rest_while_the_broker_says_so
         metrics.ENDS_ASKED.set(0)
         for metric in (metrics.READY, metrics.LAG, metrics.PROGRESS, metrics.HELD_SINCE):
             metric.clear()
-    assert {one["lane"] for one in told["lanes"] if one["age_s"] > 60} == {f"{stage}/{one}" for one in stalled}
+    assert {one["lane"] for one in told["lanes"] if one["age_s"] > 60} == {
+        f"{stage}/{one}" for one in stalled
+    }
 
 
 async def test_the_pipeline_is_for_operators(served: Any) -> None:
@@ -138,14 +146,19 @@ LANE = '{stage="detect",lane="0"}'
         f"sentinel_lane_lag{LANE} 1\nsentinel_lane_progress_timestamp_seconds{LANE} NaN\n",
         f"sentinel_lane_lag{LANE} 1\nsentinel_lane_progress_timestamp_seconds{LANE} -1e308\n",
         'sentinel_held_since_timestamp_seconds{topic="t",partition="0"} +Inf\n',
-        'sentinel_held_since_timestamp_seconds{topic="t",partition="0"} 1\nsentinel_held_records{topic="t",partition="0"} NaN\n',
+        (
+            'sentinel_held_since_timestamp_seconds{topic="t",partition="0"}'
+            ' 1\nsentinel_held_records{topic="t",partition="0"} NaN\n'
+        ),
         'sentinel_delivery_attempts_total{outcome="delivered"} NaN\n',
         "sentinel_sink_documents_total 1\n",
         "Date: Thu, 01 Jan 1970 00:01:00 +99999999999999",
         "Date: 1 Jan 99999999999 00:00:00",
     ],
 )
-async def test_a_worker_that_answers_nonsense_hides_no_other(served: Any, worker: str, nonsense: str) -> None:
+async def test_a_worker_that_answers_nonsense_hides_no_other(
+    served: Any, worker: str, nonsense: str
+) -> None:
     """It is told so by its address; the others, and the overview, are shown to everybody."""
     app = web.Application()
 

@@ -12,7 +12,9 @@ from topology.api.table import ROUTES
 OPERATOR, ACME = "o" * 32, "a" * 32
 TOKENS = {"token": Secret(OPERATOR), "tenant_tokens": (TenantToken("acme", Secret(ACME)),)}
 
-every_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+every_route = pytest.mark.parametrize(
+    "route", ROUTES, ids=lambda route: f"{route.method} {route.path}"
+)
 
 
 def path(route: Route) -> str:
@@ -35,10 +37,14 @@ async def test_no_route_answers_without_a_token(served: Any, route: Route) -> No
 
 @every_route
 async def test_no_route_shows_a_tenant_what_is_anothers(served: Any, route: Route) -> None:
-    """Neither by naming the other, nor what is about all; nothing changes without a key to sign with."""
+    """Neither by naming the other, nor what is about all; nothing changes without a key to sign
+    with.
+    """
     ask = await served(key=Secret(""), **TOKENS)
     body = None if route.body is None else {"tenant": "other"}
-    status, _ = await ask(f"{path(route)}?tenant=other", route.method, body, Authorization=f"Bearer {ACME}")
+    status, _ = await ask(
+        f"{path(route)}?tenant=other", route.method, body, Authorization=f"Bearer {ACME}"
+    )
     if route.access is Access.READ:
         assert status == (403 if "tenant" in route.query.model_fields else 400)
     else:
@@ -60,5 +66,7 @@ async def test_no_route_takes_what_it_does_not_know(served: Any, route: Route) -
     ask = await served(**TOKENS)
     body = None if route.body is None else {}
     given = {"Authorization": f"Bearer {OPERATOR}"}
-    status, problem = await ask(f"{path(route)}?tenant=acme&colour=red", route.method, body, **given)
+    status, problem = await ask(
+        f"{path(route)}?tenant=acme&colour=red", route.method, body, **given
+    )
     assert (status, "colour" in problem["detail"]) == (400, True)

@@ -1,4 +1,6 @@
-"""Producers without keys, and with other partitioners than ours: nothing is lost, and somebody is told."""
+"""Producers without keys, and with other partitioners than ours: nothing is lost, and somebody is
+told.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -28,7 +30,9 @@ PRODUCERS: Final = {
 
 APPLICATIONS: Final = [f"app{number}" for number in range(8)]
 BOTH: Final = "app0"
-"""Also sent by a producer of ours, so that it is on two lanes where the other's partitioner is not murmur2."""
+"""Also sent by a producer of ours, so that it is on two lanes where the other's partitioner is not
+murmur2.
+"""
 
 
 def sent(installation: Installation) -> Counter[tuple[str, str]]:
@@ -36,7 +40,11 @@ def sent(installation: Installation) -> Counter[tuple[str, str]]:
     ledger: Counter[tuple[str, str]] = Counter()
     made = {
         tenant: Producer(
-            {"bootstrap.servers": installation.address, "partitioner": partitioner, "sticky.partitioning.linger.ms": 0}
+            {
+                "bootstrap.servers": installation.address,
+                "partitioner": partitioner,
+                "sticky.partitioning.linger.ms": 0,
+            }
         )
         for tenant, (partitioner, _) in PRODUCERS.items()
     }
@@ -45,7 +53,9 @@ def sent(installation: Installation) -> Counter[tuple[str, str]]:
             for tenant, (_, keyed) in PRODUCERS.items():
                 for application in APPLICATIONS:
                     offset = sum(ledger.values())
-                    one = event(offset, 10 * bucket + number / EACH, tenant=tenant, application=application)
+                    one = event(
+                        offset, 10 * bucket + number / EACH, tenant=tenant, application=application
+                    )
                     by = "ours" if application == BOTH and number % 2 else tenant
                     key = f"{tenant}/{application}" if keyed or by == "ours" else None
                     made[by].produce(installation.names.telemetry, one.to_bytes(), key)
@@ -55,8 +65,12 @@ def sent(installation: Installation) -> Counter[tuple[str, str]]:
     return ledger
 
 
-def test_an_application_on_several_lanes_is_counted_whole(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
-    """Buckets of all lanes, in the store and by the API, sum up to what was sent; who sends otherwise than by murmur2 is named."""
+def test_an_application_on_several_lanes_is_counted_whole(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """Buckets of all lanes, in the store and by the API, sum up to what was sent; who sends
+    otherwise than by murmur2 is named.
+    """
     port = free_port()
     sections: dict[str, dict[str, object]] = {
         "store": {

@@ -22,9 +22,19 @@ def asked(port: int, path: str) -> list[dict[str, Any]]:
         return []
 
 
-def test_a_broken_rule_is_an_incident_that_the_api_tells_of(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
-    """The incident, the anomaly that made it, and that a message was decided; kill -9 of everything loses none of it."""
-    rule = {"name": "any", "metric": "latency_us", "comparison": ">", "threshold": -1, "severity": "high"}
+def test_a_broken_rule_is_an_incident_that_the_api_tells_of(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """The incident, the anomaly that made it, and that a message was decided; kill -9 of everything
+    loses none of it.
+    """
+    rule = {
+        "name": "any",
+        "metric": "latency_us",
+        "comparison": ">",
+        "threshold": -1,
+        "severity": "high",
+    }
     port = free_port()
     sections: dict[str, dict[str, object]] = {
         # For ever: the event is of times past.
@@ -41,7 +51,12 @@ def test_a_broken_rule_is_an_incident_that_the_api_tells_of(kafka: str, topic_pr
     event = good(0, 0).value
     with standalone(installation, **sections):
         installation.send(installation.names.telemetry, 0, [event])
-        until(lambda: asked(port, "incidents?tenant=acme") and asked(port, "notifications?tenant=acme"), "told of")
+        until(
+            lambda: (
+                asked(port, "incidents?tenant=acme") and asked(port, "notifications?tenant=acme")
+            ),
+            "told of",
+        )
         (incident,) = asked(port, "incidents?tenant=acme")
         (anomaly,) = asked(port, f"incidents/{incident['id']}/anomalies?tenant=acme")
     assert anomaly["id"] in incident["anomaly_ids"]

@@ -27,12 +27,16 @@ class Workers:
         ]
         for lane in ("0", "1"):
             if stage == "sink":
-                lines.append(f'sentinel_sink_lag{{topic="incidents",partition="{lane}"}} {self.lag}')
+                lines.append(
+                    f'sentinel_sink_lag{{topic="incidents",partition="{lane}"}} {self.lag}'
+                )
             else:
                 labels = f'{{stage="{stage}",lane="{lane}"}}'
                 moved = f"sentinel_lane_progress_timestamp_seconds{labels} {now - self.moved_ago_s}"
                 lines += [f"sentinel_lane_lag{labels} {self.lag}", moved]
-        return web.Response(text="\n".join(lines) + "\n", headers={"Date": formatdate(now, usegmt=True)})
+        return web.Response(
+            text="\n".join(lines) + "\n", headers={"Date": formatdate(now, usegmt=True)}
+        )
 
 
 @asynccontextmanager
@@ -46,7 +50,9 @@ async def answering() -> AsyncIterator[Workers]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         port = runner.addresses[0][1]
-        made.urls = tuple(f"http://127.0.0.1:{port}/{stage}" for stage in ("detect", "correlate", "alert", "sink"))
+        made.urls = tuple(
+            f"http://127.0.0.1:{port}/{stage}" for stage in ("detect", "correlate", "alert", "sink")
+        )
         yield made
     finally:
         await runner.cleanup()

@@ -19,6 +19,8 @@ def test_every_constant_names_what_measured_it(name: str) -> None:
         assert (ROOT / "benchmarks" / f"{module}.py").exists()
     for only in re.findall(r"--only (\w[\w:]*(?:,\w[\w:]*)*)", constant.command):
         assert {word.partition(":")[0] for word in only.split(",")} <= set(AXES)
-    assert "python -m" in constant.command or constant.command.startswith(("our choice", "Kafka's default"))
+    assert "python -m" in constant.command or constant.command.startswith(
+        ("our choice", "Kafka's default")
+    )
     if isinstance(constant, Constant):
         assert constant.value > 0

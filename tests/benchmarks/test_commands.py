@@ -9,7 +9,9 @@ from tests.harness.browser import missing
 
 @pytest.mark.usefixtures("kafka_jars")
 def test_throughput_tells_events_per_cpu_second_for_each_number_of_subjects() -> None:
-    """Every case counts events, in steps of some size, in a worker that ends in order; some are left when the first are seen."""
+    """Every case counts events, in steps of some size, in a worker that ends in order; some are
+    left when the first are seen.
+    """
     result = run("throughput", "--events", "1500000", "--subjects", "20")
     for rate in (result["subjects"]["20"], result["with_detectors"]):
         assert 0 < rate["events"] < 1_500_000
@@ -23,7 +25,14 @@ def test_the_page_is_timed_in_a_browser() -> None:
     if why := missing():
         without("a browser", why)
     result = run("page", "--anomalies", "2000", "--times", "2")
-    assert set(result["views"]) == {"now", "incident", "anomaly", "explore", "explore 24 h", "pipeline"}
+    assert set(result["views"]) == {
+        "now",
+        "incident",
+        "anomaly",
+        "explore",
+        "explore 24 h",
+        "pipeline",
+    }
     for times in (*result["views"].values(), result["filters"]):
         assert 0 < times["p50_ms"] <= times["p95_ms"]
     assert (result["axe_violations"], result["bytes"] <= 500_000) == (0, True)
@@ -42,9 +51,13 @@ def test_latency_counts_a_message_for_every_marked_event() -> None:
 
 
 @pytest.mark.usefixtures("kafka_jars")
-def test_latency_through_pagerduty_counts_what_its_shape_of_receiver_took_while_the_sink_stores() -> None:
+def test_latency_through_pagerduty_counts_what_its_shape_of_receiver_took_while_the_sink_stores() -> (
+    None
+):
     """A refused event would be missing; the store had something to do meanwhile."""
-    result = run("latency", "--through", "pagerduty", "--rate", "300", "--seconds", "5", "--warm-up", "1")
+    result = run(
+        "latency", "--through", "pagerduty", "--rate", "300", "--seconds", "5", "--warm-up", "1"
+    )
     assert result["through"] == "pagerduty"
     assert result["missing"] == 0
     assert result["count"] >= 5
@@ -55,7 +68,9 @@ def test_latency_through_pagerduty_counts_what_its_shape_of_receiver_took_while_
 
 @pytest.mark.usefixtures("kafka_jars")
 def test_recovery_comes_back_after_a_stop_and_after_a_kill() -> None:
-    """Both in less time than a person would wait; a verdict after a kill takes longer than no time at all."""
+    """Both in less time than a person would wait; a verdict after a kill takes longer than no time
+    at all.
+    """
     result = run("recovery", "--subjects", "400", "--kills", "1")
     assert result["subjects"] == 400
     assert 0 < result["restore_s"] < result["recovery_s"] < 60

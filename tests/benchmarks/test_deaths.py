@@ -10,7 +10,13 @@ def test_only_a_start_without_a_broker_is_forgiven() -> None:
     """Another reason for the same exit status, and another status, still count."""
     member = Member("detect", "detect", Path(), Path())
     ends = [
-        (1, "sentinel: no Kafka broker answers at 127.0.0.1:9092 within 8 s; check broker.bootstrap_servers"),
+        (
+            1,
+            (
+                "sentinel: no Kafka broker answers at 127.0.0.1:9092 within 8 s; check"
+                " broker.bootstrap_servers"
+            ),
+        ),
         (1, "sentinel: lanes.bucket_s is not a number"),
         (AGAIN, "the broker did not answer in time; ending, to be started again"),
     ]

@@ -1,4 +1,6 @@
-"""Producers of other people, in a quick form that needs nothing installed (`python -m benchmarks.foreign` is the long one)."""
+"""Producers of other people, in a quick form that needs nothing installed (`python -m
+benchmarks.foreign` is the long one).
+"""
 
 import uuid
 from copy import deepcopy
@@ -28,15 +30,21 @@ def done(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Done:
     said: list[str] = []
     store = tmp_path_factory.mktemp("store") / "sentinel.db"
     prefix = f"foreign{uuid.uuid4().hex[:8]}."
-    plan = replace(plan_of(kafka, store, events=20_000, kills=4, seed=5, prefix=prefix), freezes=False)
+    plan = replace(
+        plan_of(kafka, store, events=20_000, kills=4, seed=5, prefix=prefix), freezes=False
+    )
     ledger = Ledger()
     return Done(plan, ledger, measure(plan, ("librdkafka",), ledger, said.append), said)
 
 
 def test_topic_store_and_api_have_what_was_sent(done: Done) -> None:
-    """Every bucket of every series, though nearly every application comes to several lanes, each of which is told of."""
+    """Every bucket of every series, though nearly every application comes to several lanes, each of
+    which is told of.
+    """
     result = done.result
-    assert result.is_exact, "\n".join([str(result.numbers), *map(str, result.verdict.differing), *done.said])
+    assert result.is_exact, "\n".join(
+        [str(result.numbers), *map(str, result.verdict.differing), *done.said]
+    )
     assert done.ledger.events == 20_000
     assert result.verdict.ran.kills == {"detect": 1, "correlate": 1, "alert": 1, "sink": 1}
     compared = {tally.what: tally.compared for tally in result.by_ledger}
@@ -45,7 +53,9 @@ def test_topic_store_and_api_have_what_was_sent(done: Done) -> None:
 
 
 def test_what_differs_from_the_ledger_is_seen_everywhere(done: Done) -> None:
-    """One event, one failure, one token too many in a bucket each, and a bucket that nobody counted."""
+    """One event, one failure, one token too many in a bucket each, and a bucket that nobody
+    counted.
+    """
     damaged = deepcopy(done.ledger)
     first, second, third, *_ = sorted(damaged.buckets)
     for place, number in ((first, 0), (second, 1), (third, 2)):

@@ -1,4 +1,6 @@
-"""The demo with store and API under kill -9, in its quick form (`python -m benchmarks.killed_demo` is the long one)."""
+"""The demo with store and API under kill -9, in its quick form (`python -m benchmarks.killed_demo`
+is the long one).
+"""
 
 import json
 import subprocess
@@ -21,9 +23,22 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def told(kafka: str) -> dict[str, Any]:
-    """Every process killed once; in a process of its own, since the demo forgets the environment of the tests."""
+    """Every process killed once; in a process of its own, since the demo forgets the environment of
+    the tests.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.killed_demo", "--json", "--kafka", kafka, "--kills", "5", "--speed", "120"],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.killed_demo",
+            "--json",
+            "--kafka",
+            kafka,
+            "--kills",
+            "5",
+            "--speed",
+            "120",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -35,10 +50,20 @@ def told(kafka: str) -> dict[str, Any]:
     return result
 
 
-def test_nothing_is_missing_doubled_or_different_after_a_kill_of_everything(told: dict[str, Any]) -> None:
-    """Stored documents are the distinct ids on the topics; incidents and messages are the quiet run's; and there were some of each."""
+def test_nothing_is_missing_doubled_or_different_after_a_kill_of_everything(
+    told: dict[str, Any],
+) -> None:
+    """Stored documents are the distinct ids on the topics; incidents and messages are the quiet
+    run's; and there were some of each.
+    """
     assert is_exact(told)
-    assert told["kills_by_process"] == {"detect": 1, "correlate": 1, "alert": 1, "sink": 1, "api": 1}
+    assert told["kills_by_process"] == {
+        "detect": 1,
+        "correlate": 1,
+        "alert": 1,
+        "sink": 1,
+        "api": 1,
+    }
     assert told["documents"].keys() == {"anomaly", "incident", "notification", "aggregate"}
     assert told["messages"] >= 7
     assert told["died_by_themselves"] == []
@@ -49,7 +74,10 @@ def _left() -> Left:
     return Left(
         on_topics={(Kind.ANOMALY, "a"): b"1", (Kind.ANOMALY, "b"): b"2"},
         in_store={(Kind.ANOMALY, "a"): b"1", (Kind.ANOMALY, "b"): b"2"},
-        incidents={(one.id, 1): one, (one.id, 2): replace(one, revision=2, change=IncidentChange.RESOLVED)},
+        incidents={
+            (one.id, 1): one,
+            (one.id, 2): replace(one, revision=2, change=IncidentChange.RESOLVED),
+        },
         messages={"m": Message("m", "incident.opened", "high", "slow")},
         delivered_again=0,
         forged=0,
@@ -65,7 +93,9 @@ def test_every_kind_of_damage_is_seen() -> None:
         "missing": replace(quiet, in_store={(Kind.ANOMALY, "a"): b"1"}),
         "unexpected": replace(quiet, in_store={**quiet.in_store, (Kind.ANOMALY, "c"): b"3"}),
         "unequal": replace(quiet, in_store={**quiet.in_store, (Kind.ANOMALY, "b"): b"3"}),
-        "incidents_different": replace(quiet, incidents={**quiet.incidents, (name, 2): replace(last, title="other")}),
+        "incidents_different": replace(
+            quiet, incidents={**quiet.incidents, (name, 2): replace(last, title="other")}
+        ),
         "changes_different": replace(
             quiet, incidents={**quiet.incidents, (name, 1): replace(first, severity=Severity.INFO)}
         ),
@@ -77,8 +107,12 @@ def test_every_kind_of_damage_is_seen() -> None:
         told = numbers(quiet, killed)
         assert told[what], what
         assert not is_exact(told)
-    moved = replace(quiet, incidents={place: replace(one, offset=9) for place, one in quiet.incidents.items()})
+    moved = replace(
+        quiet, incidents={place: replace(one, offset=9) for place, one in quiet.incidents.items()}
+    )
     assert is_exact(numbers(quiet, moved))
-    between = replace(first, revision=2, change=IncidentChange.UPDATED, anomaly_count=first.anomaly_count + 1)
+    between = replace(
+        first, revision=2, change=IncidentChange.UPDATED, anomaly_count=first.anomaly_count + 1
+    )
     slower = {(name, 1): first, (name, 2): between, (name, 3): replace(last, revision=3)}
     assert is_exact(numbers(quiet, replace(quiet, incidents=slower)))

@@ -1,4 +1,6 @@
-"""The comparison with other engines: wrong values fail it, its options say what they take, and it runs where nothing else is installed."""
+"""The comparison with other engines: wrong values fail it, its options say what they take, and it
+runs where nothing else is installed.
+"""
 
 import json
 import subprocess
@@ -47,9 +49,13 @@ def closed(work: Work, right: Int64s, windows: int) -> Int64s:
 
 
 def test_the_reference_is_what_a_loop_over_the_records_counts() -> None:
-    """Record by record, decoded as any reader would: count, sum, sum of squares, maximum, errors and cost."""
+    """Record by record, decoded as any reader would: count, sum, sum of squares, maximum, errors
+    and cost.
+    """
     work = Work(KEYS, 3000, 1_790_000_000_000_000)
-    _, values = Templates(ordinary_events(work.population, 1)).records("r" * 20, 0, work.times(0, work.events))
+    _, values = Templates(ordinary_events(work.population, 1)).records(
+        "r" * 20, 0, work.times(0, work.events)
+    )
     counted = np.zeros((work.windows, work.keys, len(COLUMNS)), np.int64)
     for event in map(TelemetryEvent.from_bytes, values):
         window = (event.event_time - work.start) // (WINDOW_S * 1_000_000)
@@ -68,14 +74,18 @@ def test_no_event_is_ahead_of_its_arrival_and_the_first_opens_a_window() -> None
 
 
 def test_right_windows_are_counted(work: Work, right: Int64s) -> None:
-    """A window that comes twice counts once, and a number that an engine does not write is not compared."""
+    """A window that comes twice counts once, and a number that an engine does not write is not
+    compared.
+    """
     rows = closed(work, right, 2)
     rows[:, 2 + COLUMNS.index("sum of squares")] = UNTOLD
     assert checked(work, right, np.concatenate((rows, rows[:3])), due=2, least=KEYS) == 2 * KEYS
 
 
 @pytest.mark.parametrize("column", range(len(COLUMNS)), ids=COLUMNS)
-def test_one_changed_number_fails_the_engine_and_is_named(work: Work, right: Int64s, column: int) -> None:
+def test_one_changed_number_fails_the_engine_and_is_named(
+    work: Work, right: Int64s, column: int
+) -> None:
     """By one, in one window of one key, in any column."""
     rows = closed(work, right, 2)
     rows[KEYS + 3, 2 + column] += 1
@@ -97,8 +107,12 @@ def test_a_window_of_no_event_fails_the_engine(work: Work, right: Int64s) -> Non
         checked(work, right, rows, due=0, least=1)
 
 
-@pytest.mark.parametrize(("windows", "why"), [(0, "no closed window"), (1, "only 10 closed windows")])
-def test_an_engine_that_writes_too_little_fails(work: Work, right: Int64s, windows: int, why: str) -> None:
+@pytest.mark.parametrize(
+    ("windows", "why"), [(0, "no closed window"), (1, "only 10 closed windows")]
+)
+def test_an_engine_that_writes_too_little_fails(
+    work: Work, right: Int64s, windows: int, why: str
+) -> None:
     """Nothing at all, or less than must have closed somewhere."""
     with pytest.raises(BenchmarkFailed, match=why):
         checked(work, right, closed(work, right, windows), due=0, least=KEYS + 1)
@@ -120,7 +134,10 @@ def test_speed_leaves_out_the_warm_up_and_what_came_after_the_last_event() -> No
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("--engines", "flink"), "client, sentinel, kafka_streams, quix, bytewax, faust, not flink"),
+        (
+            ("--engines", "flink"),
+            "client, sentinel, kafka_streams, quix, bytewax, faust, not flink",
+        ),
         (("--engines", ""), "--engines takes some of"),
         (("--keys", "100,none"), "none is not a number"),
         (("--runs", "0"), "0 is not a number from 1"),
@@ -150,7 +167,9 @@ def test_sentinel_and_the_bare_client_are_measured_on_one_broker() -> None:
     """Neither needs `make peers`; Sentinel's closed windows are right."""
     command = (sys.executable, "-m", "benchmarks.peers", "--json")
     options = ("--keys", "20", "--runs", "1", "--events", "1500000", "--engines", "client,sentinel")
-    done = subprocess.run((*command, *options), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        (*command, *options), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout)
     assert min(result["client"], result["sentinel"]) > 1000

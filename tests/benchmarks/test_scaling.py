@@ -17,7 +17,9 @@ from topology.capacity.measured import USUAL_RECORD
 
 @pytest.mark.usefixtures("kafka_jars")
 def test_a_case_runs_on_a_real_kafka() -> None:
-    """The one that was asked for and no other; its late events are taken too, and what it leaves behind is told."""
+    """The one that was asked for and no other; its late events are taken too, and what it leaves
+    behind is told.
+    """
     result = run("scaling", "--events", "1000000", "--only", "late:10")
     (case,) = result["late"].values()
     assert set(result) == {"late", "backlog", "event_rate", "machine"}
@@ -75,7 +77,11 @@ def test_a_backlog_is_as_long_as_its_case_needs() -> None:
 def test_what_cannot_be_measured_is_refused(options: tuple[str, ...], says: str) -> None:
     """Status 2 and one line that says what there is, before any server is started."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scaling", *options], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "benchmarks.scaling", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert says in done.stderr.splitlines()[-1]
@@ -84,7 +90,11 @@ def test_what_cannot_be_measured_is_refused(options: tuple[str, ...], says: str)
 def test_help_has_an_example() -> None:
     """As of every command line."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scaling", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "benchmarks.scaling", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "Example: python -m benchmarks.scaling --only " in " ".join(done.stdout.split())
 

@@ -22,14 +22,20 @@ def _looks(
 ) -> list[Look]:
     """A look every ten seconds, each number a function of its moment."""
     moments = [number * 10.0 for number in range(count)]
-    return [Look(at, pss(at), pss(at) + 40, files(at), 15.0, queue(at), at * RATE) for at in moments]
+    return [
+        Look(at, pss(at), pss(at) + 40, files(at), 15.0, queue(at), at * RATE) for at in moments
+    ]
 
 
 def test_what_is_flat_is_bounded() -> None:
     """And its slope is none."""
     found = courses(_looks())
     assert unbounded(found, RATE) == []
-    assert (found["pss_mb"].start, found["pss_mb"].end, found["pss_mb"].per_hour) == (200.0, 200.0, 0.0)
+    assert (found["pss_mb"].start, found["pss_mb"].end, found["pss_mb"].per_hour) == (
+        200.0,
+        200.0,
+        0.0,
+    )
 
 
 def test_growth_within_the_first_third_is_warm_up() -> None:
@@ -51,7 +57,9 @@ def test_open_files_that_grow_are_not_bounded() -> None:
 
 
 def test_open_files_may_be_at_one_level_more_often_than_before() -> None:
-    """They are more while the worker has all lanes: that is for less than half of the looks at first, and for more than half in the end."""
+    """They are more while the worker has all lanes: that is for less than half of the looks at
+    first, and for more than half in the end.
+    """
     looks = _looks(files=lambda at: 33.0 if at / 10 % 10 < (4 if at < 600 else 6) else 29.0)
     assert unbounded(courses(looks), RATE) == []
 

@@ -1,4 +1,6 @@
-"""What a load takes: never less for more, enough and not one too many, and refused where nothing was measured."""
+"""What a load takes: never less for more, enough and not one too many, and refused where nothing
+was measured.
+"""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -27,7 +29,9 @@ MORE = st.floats(min_value=1.0, max_value=3.0)
 
 
 def _is_no_less(more: Plan, less: Plan) -> None:
-    """Of whatever more of the load must not shrink; memory is of one process, and more of them share the subjects."""
+    """Of whatever more of the load must not shrink; memory is of one process, and more of them
+    share the subjects.
+    """
     assert more.partitions >= less.partitions
     assert all(more.workers[stage] >= count for stage, count in less.workers.items())
     disk, before = more.of("disk"), less.of("disk")
@@ -43,7 +47,9 @@ def test_more_events_never_take_less(demand: Demand, times: float) -> None:
 @given(DEMANDS, MORE)
 def test_more_subjects_never_take_less(demand: Demand, times: float) -> None:
     """Workers, partitions and every line of disk."""
-    _is_no_less(planned(replace(demand, subjects=int(demand.subjects * min(times, 1.7)))), planned(demand))
+    _is_no_less(
+        planned(replace(demand, subjects=int(demand.subjects * min(times, 1.7)))), planned(demand)
+    )
 
 
 @given(DEMANDS, st.floats(min_value=50, max_value=2_000), MORE)
@@ -54,18 +60,30 @@ def test_larger_records_never_take_less(demand: Demand, size: float, times: floa
 
 
 @given(DEMANDS, st.sampled_from(sorted(DAYS)), st.floats(min_value=0.0, max_value=365.0))
-def test_longer_retention_takes_more_disk_and_nothing_else(demand: Demand, what: str, days: float) -> None:
+def test_longer_retention_takes_more_disk_and_nothing_else(
+    demand: Demand, what: str, days: float
+) -> None:
     """A day more of anything is seen on disk alone."""
-    demand = replace(demand, store="embedded", stored_share=0.0, events_per_s=min(demand.events_per_s, 1e5))
-    less = planned(replace(demand, subjects=min(demand.subjects, 10_000), days={**DAYS, what: days}))
+    demand = replace(
+        demand, store="embedded", stored_share=0.0, events_per_s=min(demand.events_per_s, 1e5)
+    )
+    less = planned(
+        replace(demand, subjects=min(demand.subjects, 10_000), days={**DAYS, what: days})
+    )
     more = planned(replace(less.demand, days={**DAYS, what: days + 1}))
     _is_no_less(more, less)
-    assert (more.workers, more.partitions, more.of("memory")) == (less.workers, less.partitions, less.of("memory"))
+    assert (more.workers, more.partitions, more.of("memory")) == (
+        less.workers,
+        less.partitions,
+        less.of("memory"),
+    )
 
 
 @given(DEMANDS)
 def test_workers_are_enough_and_not_one_too_many(demand: Demand) -> None:
-    """The busiest keeps within what is planned for; one worker fewer would not, or would have more subjects than were measured."""
+    """The busiest keeps within what is planned for; one worker fewer would not, or would have more
+    subjects than were measured.
+    """
     curve = measured.WITH_DETECTORS if demand.detectors else measured.WINDOWS_ONLY
     workers = planned(demand).workers["detect"]
     assert busy(demand, workers) <= measured.BUSY.value
@@ -80,7 +98,9 @@ def test_workers_are_enough_and_not_one_too_many(demand: Demand) -> None:
 def test_detectors_never_take_fewer_workers_than_windows_alone(demand: Demand) -> None:
     """Looking costs."""
     windows_only = planned(replace(demand, detectors=False))
-    assert planned(replace(demand, detectors=True)).workers["detect"] >= windows_only.workers["detect"]
+    assert (
+        planned(replace(demand, detectors=True)).workers["detect"] >= windows_only.workers["detect"]
+    )
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -89,7 +109,13 @@ def test_every_line_has_a_reason(store: str) -> None:
     plan = planned(Demand(100_000, 50_000, users=20_000, store=store, stored_share=0.01))
     assert all(line.why and line.unit for line in plan.lines)
     assert ("sink" in plan.workers) == ("stored-aggregates" in plan.of("disk")) == (store != "none")
-    assert {line.group for line in plan.lines} == {"workers", "partitions", "memory", "disk", "time"}
+    assert {line.group for line in plan.lines} == {
+        "workers",
+        "partitions",
+        "memory",
+        "disk",
+        "time",
+    }
 
 
 def test_the_whole_is_its_parts_with_headroom() -> None:
@@ -128,7 +154,9 @@ def test_nonsense_is_refused(demand: Demand, why: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", [name for name, constant in sorted(CONSTANTS.items()) if isinstance(constant, Curve)])
+@pytest.mark.parametrize(
+    "name", [name for name, constant in sorted(CONSTANTS.items()) if isinstance(constant, Curve)]
+)
 def test_curves_never_fall(name: str) -> None:
     """Which "more never takes less" rests on."""
     curve = CONSTANTS[name]

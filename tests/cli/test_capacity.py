@@ -1,4 +1,6 @@
-"""`sentinel capacity`: the plan for people and for programs, and one plain line where there is none."""
+"""`sentinel capacity`: the plan for people and for programs, and one plain line where there is
+none.
+"""
 
 import json
 import subprocess
@@ -9,7 +11,11 @@ import pytest
 
 def _capacity(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "topology", "capacity", *words], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "topology", "capacity", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -17,7 +23,9 @@ ASKED = ("--events-per-s", "100000", "--subjects", "50000")
 
 
 def test_json_has_workers_partitions_memory_disk_and_every_constant() -> None:
-    """Standard output is one object; each line has its reason, each constant the command that measured it."""
+    """Standard output is one object; each line has its reason, each constant the command that
+    measured it.
+    """
     done = _capacity(*ASKED, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     plan = json.loads(done.stdout)
@@ -35,7 +43,9 @@ def test_people_read_a_line_with_its_reason_for_each_number() -> None:
     """And below, what headroom is in it and on which machine was measured."""
     done = _capacity(*ASKED, "--windows-only", "--store", "none")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("100,000 events a second, 50,000 subjects, 0 users, windows only\n")
+    assert done.stdout.startswith(
+        "100,000 events a second, 50,000 subjects, 0 users, windows only\n"
+    )
     lines = done.stdout.splitlines()
     told = [line.split()[:2] for line in lines if "python -m benchmarks.scaling" in line]
     assert told == [["workers", "detect"], ["memory", "detect"]]
@@ -47,9 +57,9 @@ def test_people_read_a_line_with_its_reason_for_each_number() -> None:
 def test_retention_is_given_by_what_is_kept() -> None:
     """Half the days, and less than half the disk more than the segments that are open anyway."""
     disk = [
-        json.loads(_capacity(*ASKED, "--json", "--retention-days", f"telemetry={days}").stdout)["disk_gb"][
-            "topic telemetry"
-        ]
+        json.loads(_capacity(*ASKED, "--json", "--retention-days", f"telemetry={days}").stdout)[
+            "disk_gb"
+        ]["topic telemetry"]
         for days in (2, 4)
     ]
     assert disk[0] < disk[1] < 2 * disk[0]

@@ -1,4 +1,6 @@
-"""What a person at the keyboard gets: help at once, one plain line for a mistake, and exit statuses that scripts can use."""
+"""What a person at the keyboard gets: help at once, one plain line for a mistake, and exit statuses
+that scripts can use.
+"""
 
 import os
 import subprocess
@@ -97,14 +99,18 @@ def test_help_lists_every_command_in_a_group_in_one_line_each() -> None:
     said = CliRunner().invoke(app, ["--help"], prog_name="sentinel", env={"COLUMNS": "80"}).stdout
     assert "Others" not in said
     commands = said.partition("To begin:")[2].splitlines()
-    assert {line.split()[0] for line in commands if line.startswith("  ")} == set(get_command(app).commands)
+    assert {line.split()[0] for line in commands if line.startswith("  ")} == set(
+        get_command(app).commands
+    )
     assert all(line.startswith("  ") or line.endswith(":") or not line for line in commands)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_can_complete(shell: str) -> None:
     """Each shell is given a script that asks the command itself; the command names what can follow."""
-    script = _sentinel(_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1", _SENTINEL_COMPLETE=f"source_{shell}")
+    script = _sentinel(
+        _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1", _SENTINEL_COMPLETE=f"source_{shell}"
+    )
     assert script.returncode == 0, script.stderr
     assert "_SENTINEL_COMPLETE" in script.stdout
     words = {"bash": {"COMP_WORDS": "sentinel inc", "COMP_CWORD": "1"}}.get(
@@ -182,7 +188,12 @@ def test_unreachable_broker_is_one_line_and_debug_shows_where() -> None:
 def test_plain_text_credentials_are_refused_before_anything_is_sent() -> None:
     """A user name without TLS stops every command that would connect."""
     variables = {"SENTINEL_BROKER__USERNAME": "u", "SENTINEL_BROKER__PASSWORD": "geheim"}
-    for words in (("topics", "create"), ("produce",), ("worker", "detect"), ("lanes", "show", "detect")):
+    for words in (
+        ("topics", "create"),
+        ("produce",),
+        ("worker", "detect"),
+        ("lanes", "show", "detect"),
+    ):
         line = _line(_sentinel(*words, **variables))
         assert "plain text" in line
         assert "geheim" not in line
@@ -236,7 +247,9 @@ main({["settings", "show", *debug]!r})
 
 
 def test_topics_are_checked_created_and_refused(kafka: str, topic_prefix: str) -> None:
-    """The three answers of `topics`: missing is 1, after create all is well, another partition count is one line."""
+    """The three answers of `topics`: missing is 1, after create all is well, another partition
+    count is one line.
+    """
     variables = _on(kafka, topic_prefix)
     missing = _sentinel("topics", "check", **variables)
     assert missing.returncode == 1
@@ -251,10 +264,14 @@ def test_topics_are_checked_created_and_refused(kafka: str, topic_prefix: str) -
 
 
 def test_worker_that_cannot_work_ends_soon_with_one_line(kafka: str, topic_prefix: str) -> None:
-    """Broker away, topics missing, topics with other partitions: each is one line that names it, and none hangs."""
+    """Broker away, topics missing, topics with other partitions: each is one line that names it,
+    and none hangs.
+    """
     address = f"127.0.0.1:{free_port()}"
     began = time.monotonic()
-    assert f"no Kafka broker answers at {address}" in _line(_sentinel("worker", "detect", **_on(address)))
+    assert f"no Kafka broker answers at {address}" in _line(
+        _sentinel("worker", "detect", **_on(address))
+    )
     assert time.monotonic() - began < 120
     variables = _on(kafka, topic_prefix)
     assert "sentinel topics create" in _line(_sentinel("worker", "detect", **variables))
@@ -265,20 +282,33 @@ def test_worker_that_cannot_work_ends_soon_with_one_line(kafka: str, topic_prefi
 
 
 def test_lanes_are_shown_and_reset_is_a_dry_run_first(kafka: str, topic_prefix: str) -> None:
-    """Missing topics name the command that makes them; without state there is nothing to show; reset changes nothing unasked."""
+    """Missing topics name the command that makes them; without state there is nothing to show;
+    reset changes nothing unasked.
+    """
     variables = _on(kafka, topic_prefix)
     assert "sentinel topics create" in _line(_sentinel("lanes", "show", "detect", **variables))
     assert _sentinel("topics", "create", **variables).returncode == 0
     shown = _sentinel("lanes", "show", "detect", **variables)
-    assert (shown.returncode, shown.stdout) == (0, "no lane of detect has state yet\n"), shown.stderr
+    assert (shown.returncode, shown.stdout) == (
+        0,
+        "no lane of detect has state yet\n",
+    ), shown.stderr
     reset = _sentinel("lanes", "reset", "detect", **variables)
-    assert (reset.returncode, reset.stdout) == (0, "nothing was changed; run it again with --yes\n"), reset.stderr
+    assert (reset.returncode, reset.stdout) == (
+        0,
+        "nothing was changed; run it again with --yes\n",
+    ), reset.stderr
 
 
 def test_detection_settings_are_published_signed_or_not_at_all(tmp_path: Path) -> None:
-    """With a key: a version, and a control record in every lane. Without one: one line, and nothing is written."""
+    """With a key: a version, and a control record in every lane. Without one: one line, and nothing
+    is written.
+    """
     path = tmp_path / "s.yaml"
-    path.write_text("detection:\n  rules:\n    - {name: slow, metric: latency_us, comparison: '>', threshold: 1e6}\n")
+    path.write_text(
+        "detection:\n  rules:\n    - {name: slow, metric: latency_us, comparison: '>', threshold:"
+        " 1e6}\n"
+    )
     with EmbeddedBroker() as embedded:
         variables = {**embedded.environment, "SENTINEL_CONFIG": str(path)}
         assert "worker.control_key_file" in _line(_sentinel("settings", "publish", **variables))
@@ -296,7 +326,9 @@ def test_detection_settings_are_published_signed_or_not_at_all(tmp_path: Path) -
             for one in whole(Broker(bootstrap_servers=embedded.address), ["sentinel.telemetry"])
         ]
         assert len(numbers) == 8
-        assert len(set(numbers)) == 2, "every lane has both publications, under the same two numbers"
+        assert len(set(numbers)) == 2, (
+            "every lane has both publications, under the same two numbers"
+        )
 
 
 def test_produce_sends_what_it_says() -> None:
@@ -331,7 +363,9 @@ def test_explain_finds_one_anomaly_among_others(kafka: str, topic_prefix: str) -
     assert "breakdown\n  error_type rate_limit  41\n  http_status �[31m429   41\n" in done.stdout
     assert "events     e1\n" in done.stdout
     assert "traces     4bf92f3577b34da6a3ce929d0e0e4736\n" in done.stdout
-    assert "no anomaly nothing" in _line(_sentinel("explain", "nothing", **_on(kafka, topic_prefix)))
+    assert "no anomaly nothing" in _line(
+        _sentinel("explain", "nothing", **_on(kafka, topic_prefix))
+    )
 
 
 def _anomaly(name: str) -> Anomaly:
@@ -357,7 +391,10 @@ def _anomaly(name: str) -> Anomaly:
         evidence=(Evidence(name="median_us", value=310_000.0),),
         sample_event_ids=("e1",),
         sample_trace_ids=("4bf92f3577b34da6a3ce929d0e0e4736",),
-        breakdown=(Breakdown("error_type", "rate_limit", 41), Breakdown("http_status", "\x1b[31m429", 41)),
+        breakdown=(
+            Breakdown("error_type", "rate_limit", 41),
+            Breakdown("http_status", "\x1b[31m429", 41),
+        ),
         lane=3,
         offset=77,
         ordinal=0,
@@ -370,7 +407,10 @@ def _end_offsets(address: str, topic: str) -> int:
     consumer = Consumer({"bootstrap.servers": address, "group.id": "none"})
     try:
         parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        return sum(consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=10)[1] for part in parts)
+        return sum(
+            consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=10)[1]
+            for part in parts
+        )
     finally:
         consumer.close()
 
@@ -378,7 +418,8 @@ def _end_offsets(address: str, topic: str) -> int:
 def test_what_a_command_writes_is_for_its_own_user(tmp_path: Path) -> None:
     """Whatever the umask of who starts it; stricter ones stay."""
     code = (
-        "import os\nfrom topology.cli import main\ntry:\n    main(['--version'])\nfinally:\n    print(oct(os.umask(0)))"
+        "import os\nfrom topology.cli import main\ntry:\n    main(['--version'])\nfinally:\n   "
+        " print(oct(os.umask(0)))"
     )
     for mask, left in ((0o022, "0o77"), (0o177, "0o177")):
         done = subprocess.run(

@@ -1,4 +1,6 @@
-"""The parts of the demo that stand outside the stages: its receiver, its memory reading, its back pressure."""
+"""The parts of the demo that stand outside the stages: its receiver, its memory reading, its back
+pressure.
+"""
 
 import asyncio
 import json
@@ -21,7 +23,11 @@ from topology.supervision.embedded import EmbeddedBroker
 from topology.supervision.memory import shared_out_mb
 
 BODY = json.dumps(
-    {"type": "incident.opened", "timestamp": "", "data": {"incident": {"severity": "high", "title": "slow"}}}
+    {
+        "type": "incident.opened",
+        "timestamp": "",
+        "data": {"incident": {"severity": "high", "title": "slow"}},
+    }
 )
 
 
@@ -30,11 +36,17 @@ def _headers(inbox: WebhookInbox, name: str, body: str = BODY) -> dict[str, str]
 
     now = datetime.now(UTC)
     signature = Webhook(inbox.secret.reveal()).sign(name, now, body)
-    return {"webhook-id": name, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
+    return {
+        "webhook-id": name,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": signature,
+    }
 
 
 async def test_inbox_takes_signed_messages_once_and_refuses_forged_ones() -> None:
-    """What the reference library signs is taken, a repeated id is one message, and a body changed on the way is none."""
+    """What the reference library signs is taken, a repeated id is one message, and a body changed
+    on the way is none.
+    """
     told: list[Message] = []
     async with WebhookInbox(told.append) as inbox, aiohttp.ClientSession() as session:
         statuses = []
@@ -54,15 +66,21 @@ def test_memory_counts_each_process_and_forgets_the_dead() -> None:
     """Two processes weigh more than one; one that ended weighs nothing."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
         deadline = time.monotonic() + 10
-        while (both := shared_out_mb([os.getpid(), other.pid]) or 0) < (alone := shared_out_mb([os.getpid()]) or 0) + 1:
+        while (both := shared_out_mb([os.getpid(), other.pid]) or 0) < (
+            alone := shared_out_mb([os.getpid()]) or 0
+        ) + 1:
             assert time.monotonic() < deadline
         other.kill()
     assert both > alone > 5
     assert shared_out_mb([other.pid]) == 0
 
 
-async def test_pressure_rises_with_the_backlog_and_falls_with_commits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A producer is held while a group has more than the limit before it, and let go when the group has caught up."""
+async def test_pressure_rises_with_the_backlog_and_falls_with_commits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A producer is held while a group has more than the limit before it, and let go when the group
+    has caught up.
+    """
     monkeypatch.setattr(pressure, "MOST_BEHIND", 50)
     monkeypatch.setattr(pressure, "_LOOK_EVERY_S", 0.0)
     with EmbeddedBroker() as embedded:
@@ -75,6 +93,8 @@ async def test_pressure_rises_with_the_backlog_and_falls_with_commits(monkeypatc
             assert producer.flush(10) == 0
             assert held.too_high(100)
             reader = Consumer({"bootstrap.servers": embedded.address, "group.id": "g"})
-            reader.commit(offsets=[TopicPartition("t", part, 100) for part in range(4)], asynchronous=False)
+            reader.commit(
+                offsets=[TopicPartition("t", part, 100) for part in range(4)], asynchronous=False
+            )
             await asyncio.to_thread(reader.close)
             assert not held.too_high(100)

@@ -1,4 +1,6 @@
-"""`sentinel doctor`: each line says how it is and what to do, and the exit status says whether something has failed."""
+"""`sentinel doctor`: each line says how it is and what to do, and the exit status says whether
+something has failed.
+"""
 
 import asyncio
 import json
@@ -23,7 +25,9 @@ def _doctor(folder: Path, settings: object) -> tuple[int, dict[str, list[dict[st
     path.write_text(yaml.safe_dump(settings))
     ours = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
     command = [sys.executable, "-m", "topology", "doctor", "--json", "--config", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, env=ours, timeout=300, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=ours, timeout=300, check=False
+    )
     assert done.stderr == ""
     report = json.loads(done.stdout)
     assert report["ok"] == (done.returncode == 0)
@@ -48,7 +52,10 @@ def test_without_a_broker_it_says_so_and_looks_at_the_rest(tmp_path: Path) -> No
         },
     )
     assert status == 1
-    assert [checks[what][0]["health"] for what in ("broker", "topics", "receivers", "store", "page", "settings")] == [
+    assert [
+        checks[what][0]["health"]
+        for what in ("broker", "topics", "receivers", "store", "page", "settings")
+    ] == [
         "failed",
         "warning",
         "failed",
@@ -61,8 +68,12 @@ def test_without_a_broker_it_says_so_and_looks_at_the_rest(tmp_path: Path) -> No
     assert not (tmp_path / "none.db").exists()
 
 
-def test_with_a_broker_every_part_of_kafka_is_looked_at(tmp_path: Path, kafka: str, topic_prefix: str) -> None:
-    """Missing topics and workers fail; after `topics create` the topics are well, and an event shows the broker's clock."""
+def test_with_a_broker_every_part_of_kafka_is_looked_at(
+    tmp_path: Path, kafka: str, topic_prefix: str
+) -> None:
+    """Missing topics and workers fail; after `topics create` the topics are well, and an event
+    shows the broker's clock.
+    """
     given = {
         "broker": {"bootstrap_servers": kafka, "topic_prefix": topic_prefix},
         "lanes": {"partitions": 2},
@@ -71,17 +82,31 @@ def test_with_a_broker_every_part_of_kafka_is_looked_at(tmp_path: Path, kafka: s
     status, checks = _doctor(tmp_path, given)
     assert status == 1
     assert "sentinel topics create" in checks["topics"][0]["advice"]
-    create = [sys.executable, "-m", "topology", "topics", "create", "--config", str(tmp_path / "sentinel.yaml")]
+    create = [
+        sys.executable,
+        "-m",
+        "topology",
+        "topics",
+        "create",
+        "--config",
+        str(tmp_path / "sentinel.yaml"),
+    ]
     subprocess.run(create, check=True, capture_output=True)
     producer = Producer(producer_config(Broker(bootstrap_servers=kafka)))
     producer.produce(f"{topic_prefix}telemetry", b"x", b"y")
     assert producer.flush(10) == 0
     status, checks = _doctor(tmp_path, given)
-    assert [check["health"] for what in ("broker", "topics", "clocks") for check in checks[what]] == ["ok"] * 3
+    assert [
+        check["health"] for what in ("broker", "topics", "clocks") for check in checks[what]
+    ] == ["ok"] * 3
     assert [check["detail"] for check in checks["groups"]] == [
         f"{stage}: no worker" for stage in ("detect", "correlate", "alert")
     ]
-    assert {check["detail"].partition(":")[0] for check in checks["lanes"]} == {"detect", "correlate", "alert"}
+    assert {check["detail"].partition(":")[0] for check in checks["lanes"]} == {
+        "detect",
+        "correlate",
+        "alert",
+    }
 
 
 @pytest.mark.parametrize(
@@ -93,7 +118,9 @@ def test_with_a_broker_every_part_of_kafka_is_looked_at(tmp_path: Path, kafka: s
     ],
     ids=["open to others", "no database", "well"],
 )
-def test_a_store_that_is_not_well_is_told(tmp_path: Path, spoil: object, health: str, says: str) -> None:
+def test_a_store_that_is_not_well_is_told(
+    tmp_path: Path, spoil: object, health: str, says: str
+) -> None:
     """Modes and content; it is only read."""
     path = tmp_path / "sentinel.db"
 
@@ -106,5 +133,9 @@ def test_a_store_that_is_not_well_is_told(tmp_path: Path, spoil: object, health:
     assert callable(spoil)
     spoil(path)
     broker = {"bootstrap_servers": f"127.0.0.1:{free_port()}", "connect_timeout_s": 1}
-    _, checks = _doctor(tmp_path, {"broker": broker, "store": {"kind": "embedded", "path": str(path)}})
-    assert any(check["health"] == health and says in check["detail"] for check in checks["store"]), checks["store"]
+    _, checks = _doctor(
+        tmp_path, {"broker": broker, "store": {"kind": "embedded", "path": str(path)}}
+    )
+    assert any(
+        check["health"] == health and says in check["detail"] for check in checks["store"]
+    ), checks["store"]

@@ -15,7 +15,9 @@ from topology.supervision.embedded import EmbeddedBroker
 
 
 def test_other_processes_reach_it_and_read_what_was_written() -> None:
-    """Address, metadata, produce and fetch work from outside its process; what was written is read in order, once."""
+    """Address, metadata, produce and fetch work from outside its process; what was written is read
+    in order, once.
+    """
     with EmbeddedBroker() as embedded:
         broker = Broker(bootstrap_servers=embedded.address, embedded=True)
         reach(broker)
@@ -48,7 +50,9 @@ def test_its_variables_are_settings_that_load_takes() -> None:
 
 
 def test_command_prints_its_address_and_ends_when_told() -> None:
-    """`python -m topology.supervision.embedded` is usable by any supervisor: one line out, SIGTERM in."""
+    """`python -m topology.supervision.embedded` is usable by any supervisor: one line out, SIGTERM
+    in.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "topology.supervision.embedded"], stdout=subprocess.PIPE, text=True
     )

@@ -1,4 +1,6 @@
-"""`sentinel init`: what it writes is valid, secret to others, and never over anything that was there."""
+"""`sentinel init`: what it writes is valid, secret to others, and never over anything that was
+there.
+"""
 
 import os
 import stat
@@ -34,7 +36,14 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_it_writes_is_valid_and_only_its_owners(tmp_path: Path) -> None:
     """Whatever the umask is; `settings validate` has nothing to say about it."""
     folder = tmp_path / "new"
-    words = ("--bootstrap-servers", "k:9093", "--webhook", "https://x.example/hook", "--username", "sentinel")
+    words = (
+        "--bootstrap-servers",
+        "k:9093",
+        "--webhook",
+        "https://x.example/hook",
+        "--username",
+        "sentinel",
+    )
     done = _init(str(folder), *words, given="geheim\n", umask=0)
     assert done.returncode == 0, done.stderr
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -47,7 +56,14 @@ def test_what_it_writes_is_valid_and_only_its_owners(tmp_path: Path) -> None:
     assert "geheim" not in done.stdout
     (receiver,) = settings.alerting.receivers
     assert receiver.url == "https://x.example/hook"
-    validate = [sys.executable, "-m", "topology", "settings", "validate", str(folder / "sentinel.yaml")]
+    validate = [
+        sys.executable,
+        "-m",
+        "topology",
+        "settings",
+        "validate",
+        str(folder / "sentinel.yaml"),
+    ]
     said = subprocess.run(validate, capture_output=True, text=True, check=True)
     assert said.stdout == f"{folder}/sentinel.yaml: good\n"
 
@@ -56,7 +72,10 @@ def test_each_installation_has_secrets_of_its_own(tmp_path: Path) -> None:
     """No two are alike, and each is long enough."""
     for name in ("a", "b"):
         assert _init(str(tmp_path / name)).returncode == 0
-    keys = [load(tmp_path / name / "sentinel.yaml").settings.worker.control_key.reveal() for name in ("a", "b")]
+    keys = [
+        load(tmp_path / name / "sentinel.yaml").settings.worker.control_key.reveal()
+        for name in ("a", "b")
+    ]
     assert keys[0] != keys[1]
     assert len(keys[0]) == 64
 
@@ -69,7 +88,8 @@ def test_nothing_is_overwritten(name: str, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert (
         done.stderr
-        == f"sentinel: {tmp_path / name} exists already, and nothing is overwritten; choose another folder\n"
+        == f"sentinel: {tmp_path / name} exists already, and nothing is overwritten; choose another"
+        " folder\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == [name]
 

@@ -1,4 +1,5 @@
-"""Commands that only read settings or ask the API answer at once: they load no Kafka client, no framework and no data frames.
+"""Commands that only read settings or ask the API answer at once: they load no Kafka client, no
+framework and no data frames.
 
 Modules are counted, not time, which depends on the machine.
 """
@@ -12,7 +13,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-HEAVY = {"aiokafka", "confluent_kafka", "elasticsearch", "fastavro", "faust", "numpy", "polars", "rich", "structlog"}
+HEAVY = {
+    "aiokafka",
+    "confluent_kafka",
+    "elasticsearch",
+    "fastavro",
+    "faust",
+    "numpy",
+    "polars",
+    "rich",
+    "structlog",
+}
 
 CODE = """
 import json, sys
@@ -58,7 +69,9 @@ def config(tmp_path: Path) -> str:
 def modules(*words: str) -> tuple[int, set[str]]:
     """Exit status of a command, and the top-level modules that it has loaded."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
-    done = subprocess.run([sys.executable, "-c", CODE, *words], capture_output=True, text=True, check=True, env=ours)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *words], capture_output=True, text=True, check=True, env=ours
+    )
     status, loaded = json.loads(done.stderr.rpartition("@")[2])
     return status, set(loaded)
 

@@ -1,4 +1,6 @@
-"""`incidents`, `anomalies`, `messages` and `audit`: the same from the store and from an API, for people and for programs."""
+"""`incidents`, `anomalies`, `messages` and `audit`: the same from the store and from an API, for
+people and for programs.
+"""
 
 import asyncio
 import json
@@ -41,7 +43,9 @@ def _sentinel(*words: str, **variables: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Settings with a store of two tenants: each has three incidents, three anomalies and a message."""
+    """Settings with a store of two tenants: each has three incidents, three anomalies and a
+    message.
+    """
     folder = tmp_path_factory.mktemp("listing")
 
     async def fill() -> None:
@@ -60,7 +64,10 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     asyncio.run(fill())
     path = folder / "sentinel.yaml"
-    settings = {"store": {"kind": "embedded", "path": str(folder / "sentinel.db")}, "api": {"token": TOKEN}}
+    settings = {
+        "store": {"kind": "embedded", "path": str(folder / "sentinel.db")},
+        "api": {"token": TOKEN},
+    }
     path.write_text(yaml.safe_dump(settings))
     return str(path)
 
@@ -102,12 +109,21 @@ def _items(*words: str) -> list[dict[str, Any]]:
         (("anomalies", "--tenant", "zebra", "--metric", "cost"), [2, 1]),
     ],
 )
-def test_store_and_api_answer_alike(words: tuple[str, ...], ids: list[int], config: str, api: str) -> None:
+def test_store_and_api_answer_alike(
+    words: tuple[str, ...], ids: list[int], config: str, api: str
+) -> None:
     """The newest first, every tenant unless one is named; times are RFC 3339 in both."""
     stored = _items(*words, "--config", config)
     assert [int(one["id"], 16) for one in stored] == ids
-    assert sorted(_items(*words, "--config", config, "--api", api), key=str) == sorted(stored, key=str)
-    assert all(one[name].endswith("Z") for one in stored for name in ("opened_at", "event_time") if name in one)
+    assert sorted(_items(*words, "--config", config, "--api", api), key=str) == sorted(
+        stored, key=str
+    )
+    assert all(
+        one[name].endswith("Z")
+        for one in stored
+        for name in ("opened_at", "event_time")
+        if name in one
+    )
 
 
 def test_people_read_a_table_without_control_characters(config: str) -> None:
@@ -130,7 +146,10 @@ def test_people_read_a_table_without_control_characters(config: str) -> None:
         (("incidents", "--limit", "0"), "--limit is 0; it must be 1 to 1000"),
         (("messages", "--outcome", "lost"), "unknown outcome 'lost'"),
         (("incidents", "--api", "ftp://x"), "--api must begin with https:// or http://"),
-        (("incidents", "--api", "http://127.0.0.1:1"), "no Sentinel API answers at http://127.0.0.1:1"),
+        (
+            ("incidents", "--api", "http://127.0.0.1:1"),
+            "no Sentinel API answers at http://127.0.0.1:1",
+        ),
         (("incidents", "--token-file", "x"), "--token-file is for --api"),
     ],
 )
@@ -145,10 +164,14 @@ def test_a_mistake_is_one_line(words: tuple[str, ...], says: str, config: str) -
 def test_a_wrong_token_and_a_missing_store_are_told(tmp_path: Path, config: str, api: str) -> None:
     """And no store is made by looking for it."""
     (tmp_path / "token").write_text("w" * 32)
-    done = _sentinel("incidents", "--config", config, "--api", api, "--token-file", str(tmp_path / "token"))
+    done = _sentinel(
+        "incidents", "--config", config, "--api", api, "--token-file", str(tmp_path / "token")
+    )
     assert (done.returncode, "answers 401" in done.stderr) == (1, True)
     missing = tmp_path / "none.db"
-    done = _sentinel("incidents", SENTINEL_STORE__KIND="embedded", SENTINEL_STORE__PATH=str(missing))
+    done = _sentinel(
+        "incidents", SENTINEL_STORE__KIND="embedded", SENTINEL_STORE__PATH=str(missing)
+    )
     assert (done.returncode, "the stage `sink` makes it" in done.stderr) == (1, True)
     assert not missing.exists()
     assert "set store.kind" in _sentinel("incidents").stderr
@@ -157,7 +180,9 @@ def test_a_wrong_token_and_a_missing_store_are_told(tmp_path: Path, config: str,
 def test_audit_lists_what_people_asked_for() -> None:
     """The newest first; what is no record of ours is passed over."""
     with EmbeddedBroker() as embedded:
-        producer = Producer(producer_config(Broker(bootstrap_servers=embedded.address, embedded=True)))
+        producer = Producer(
+            producer_config(Broker(bootstrap_servers=embedded.address, embedded=True))
+        )
         for number in range(3):
             at = START + number * MINUTE
             one = Audit(
@@ -183,7 +208,9 @@ def test_audit_lists_what_people_asked_for() -> None:
     assert table[1].split()[:4] == ["2026-05-28T20:26:40Z", "silence", "applied", "acme"]
 
 
-@pytest.mark.parametrize("words", [("incidents",), ("anomalies", "--json"), ("messages",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("incidents",), ("anomalies", "--json"), ("messages",)], ids=" ".join
+)
 def test_listing_loads_nothing_heavy(words: tuple[str, ...], config: str) -> None:
     """They read one SQLite file, and need no client of Kafka or Elasticsearch for it."""
     status, loaded = modules(*words, "--config", config)

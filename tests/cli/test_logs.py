@@ -6,7 +6,9 @@ from topology.logs import MOST_BYTES, shortened
 def test_of_a_long_traceback_the_last_line_is_kept() -> None:
     """It is what the rest is about."""
     text = (
-        "Traceback (most recent call last):\n" + '  File "x.py", line 1, in y\n' * 500 + "ValueError: what is wrong\n"
+        "Traceback (most recent call last):\n"
+        + '  File "x.py", line 1, in y\n' * 500
+        + "ValueError: what is wrong\n"
     )
     short = shortened(text)
     assert short.startswith("Traceback")

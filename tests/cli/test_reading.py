@@ -1,4 +1,6 @@
-"""Reading topics from outside: everything that was committed, once, in order, and an end also where the log ends in something that is no record."""
+"""Reading topics from outside: everything that was committed, once, in order, and an end also where
+the log ends in something that is no record.
+"""
 
 from collections.abc import Iterable
 
@@ -36,10 +38,15 @@ def test_last_record_is_read_however_fetches_fall(kafka: str, topic: str) -> Non
 
 
 def test_aborted_records_are_left_out_and_markers_do_not_stop_it(kafka: str, topic: str) -> None:
-    """Committed, then aborted: only the committed ones come, and the read ends although the log ends in a marker."""
+    """Committed, then aborted: only the committed ones come, and the read ends although the log
+    ends in a marker.
+    """
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic})
     producer.init_transactions(10)
-    for value, end in ((b"kept", producer.commit_transaction), (b"lost", producer.abort_transaction)):
+    for value, end in (
+        (b"kept", producer.commit_transaction),
+        (b"lost", producer.abort_transaction),
+    ):
         producer.begin_transaction()
         producer.produce(topic, value)
         producer.flush(10)

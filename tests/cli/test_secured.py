@@ -54,13 +54,19 @@ def _ready(port: int) -> bool:
 
 
 @pytest.mark.parametrize("stage", ["detect", "correlate", "alert"])
-def test_worker_gets_ready_through_tls_and_scram(secured: SecuredKafka, tmp_path: Path, stage: str) -> None:
-    """All its clients (admin, consumer, producers, the settings reader) get in: it is ready, and ends with status 0 when told."""
+def test_worker_gets_ready_through_tls_and_scram(
+    secured: SecuredKafka, tmp_path: Path, stage: str
+) -> None:
+    """All its clients (admin, consumer, producers, the settings reader) get in: it is ready, and
+    ends with status 0 when told.
+    """
     port = free_port()
     path = _settings(tmp_path, secured, secured.password, port)
     subprocess.run(_sentinel("topics", "create", "-c", path), check=True, capture_output=True)
     with (tmp_path / "log").open("wb") as log:
-        worker = subprocess.Popen(_sentinel("worker", stage, "-c", path), stdout=log, stderr=log, env=os.environ)
+        worker = subprocess.Popen(
+            _sentinel("worker", stage, "-c", path), stdout=log, stderr=log, env=os.environ
+        )
     try:
         deadline = time.monotonic() + 60
         while not _ready(port):
@@ -74,11 +80,15 @@ def test_worker_gets_ready_through_tls_and_scram(secured: SecuredKafka, tmp_path
         worker.wait()
 
 
-def test_wrong_password_ends_the_worker_with_one_line(secured: SecuredKafka, tmp_path: Path) -> None:
+def test_wrong_password_ends_the_worker_with_one_line(
+    secured: SecuredKafka, tmp_path: Path
+) -> None:
     """The line names user and setting, not the password, and comes within ten seconds."""
     began = time.monotonic()
     path = _settings(tmp_path, secured, "falsch")
-    done = subprocess.run(_sentinel("worker", "detect", "-c", path), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        _sentinel("worker", "detect", "-c", path), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "refused the user 'sentinel': check broker.password" in line

@@ -1,4 +1,6 @@
-"""`sentinel standalone`: all stages on one machine, started again when they die, gone when it is told to end."""
+"""`sentinel standalone`: all stages on one machine, started again when they die, gone when it is
+told to end.
+"""
 
 import os
 import re
@@ -19,10 +21,15 @@ class Standalone:
 
     def __init__(self, folder: Path) -> None:
         self.log = folder / "log"
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
+        ours = {
+            name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")
+        }
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "topology", "standalone", "--embedded"], stdout=out, stderr=out, env=ours
+                [sys.executable, "-m", "topology", "standalone", "--embedded"],
+                stdout=out,
+                stderr=out,
+                env=ours,
             )
 
     def started(self) -> list[tuple[str, int]]:
@@ -64,7 +71,9 @@ def _alive(pid: int) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_killed_stage_works_again_and_all_end_when_told(standalone: Standalone) -> None:
-    """kill -9 of detect: another one is at work soon, and the line says so. SIGTERM then ends all, with status 0 and no process left."""
+    """kill -9 of detect: another one is at work soon, and the line says so. SIGTERM then ends all,
+    with status 0 and no process left.
+    """
     first = dict(standalone.started())
     os.kill(first["detect"], signal.SIGKILL)
     standalone.wait(lambda: standalone.said("worker.started") == 4)

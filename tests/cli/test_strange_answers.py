@@ -1,4 +1,6 @@
-"""What answers a command may be anything: one plain line of what a person can put right, never a bug, and never a token."""
+"""What answers a command may be anything: one plain line of what a person can put right, never a
+bug, and never a token.
+"""
 
 import socket
 import threading
@@ -69,7 +71,9 @@ STRANGE = [
 
 @pytest.mark.parametrize("answer", STRANGE)
 @pytest.mark.parametrize("tenant", ["acme", None])
-def test_what_is_no_api_is_told_in_a_line(answering: Answering, answer: bytes, tenant: str | None) -> None:
+def test_what_is_no_api_is_told_in_a_line(
+    answering: Answering, answer: bytes, tenant: str | None
+) -> None:
     """With its address."""
     url = answering(answer)
     with pytest.raises(UserError, match=url.removeprefix("http://")) as told:
@@ -99,18 +103,28 @@ def test_a_time_that_no_calendar_has_is_shown_as_it_is(at: int) -> None:
 
 
 @pytest.mark.parametrize("answer", STRANGE)
-def test_doctor_says_of_what_is_no_elasticsearch_that_it_is_none(answering: Answering, answer: bytes) -> None:
+def test_doctor_says_of_what_is_no_elasticsearch_that_it_is_none(
+    answering: Answering, answer: bytes
+) -> None:
     """And looks at the rest."""
     status, body, _ = doctor._get(answering(answer), {}, None)
     assert status is None or body
 
 
 @pytest.mark.parametrize(
-    "date", [b"Thu, 01 Jan 1970 00:01:00 +99999999999999", b"1 Jan 99999999999 00:00:00", b"x", b"1 Jan 2026 0:0:0"]
+    "date",
+    [
+        b"Thu, 01 Jan 1970 00:01:00 +99999999999999",
+        b"1 Jan 99999999999 00:00:00",
+        b"x",
+        b"1 Jan 2026 0:0:0",
+    ],
 )
 def test_doctor_believes_no_clock_that_cannot_be(answering: Answering, date: bytes) -> None:
     """It asks on without one."""
-    assert doctor._get(answering(OK + b"Date: " + date + b"\r\nContent-Length: 2\r\n\r\n{}"), {}, None) == (
+    assert doctor._get(
+        answering(OK + b"Date: " + date + b"\r\nContent-Length: 2\r\n\r\n{}"), {}, None
+    ) == (
         200,
         "{}",
         None,

@@ -14,7 +14,8 @@ from topology.supervision.supervisor import Child, RestartPolicy, Supervisor, ca
 
 SLEEPER = "import time; time.sleep(600)"
 STUBBORN = (
-    "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+    "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up',"
+    " flush=True); time.sleep(600)"
 )
 QUICK = RestartPolicy(first_s=0.01, cap_s=0.02)
 
@@ -38,7 +39,9 @@ def _alive(pid: int) -> bool:
 
 
 def test_waits_double_and_a_long_life_forgives() -> None:
-    """The first restart is at once, a process that dies at every start waits longer and longer up to the cap."""
+    """The first restart is at once, a process that dies at every start waits longer and longer up
+    to the cap.
+    """
     policy = RestartPolicy(first_s=1.0, cap_s=6.0, well_after_s=60.0)
     deaths, waits = 0, []
     for ran_s in (5.0, 0.1, 0.1, 0.1, 61.0, 0.1):
@@ -55,9 +58,13 @@ def test_cause_names_signals() -> None:
 
 
 async def test_killed_child_is_started_again_and_said() -> None:
-    """kill -9 of one child: another process takes its place, the others are left alone, and a line tells why."""
+    """kill -9 of one child: another process takes its place, the others are left alone, and a line
+    tells why.
+    """
     said: list[str] = []
-    supervisor = Supervisor([_child(SLEEPER, "detect"), _child(SLEEPER, "alert")], said.append, QUICK)
+    supervisor = Supervisor(
+        [_child(SLEEPER, "detect"), _child(SLEEPER, "alert")], said.append, QUICK
+    )
     running = asyncio.create_task(supervisor.run())
     await _until(lambda: len(supervisor.pids) == 2)
     killed, other = supervisor.pids["detect"], supervisor.pids["alert"]
@@ -106,7 +113,9 @@ async def test_after_death_runs_between_death_and_next_start() -> None:
 async def test_stop_while_waiting_ends_at_once() -> None:
     """Nobody waits half a minute for a process that is not even running."""
     said: list[str] = []
-    supervisor = Supervisor([_child("raise SystemExit(1)")], said.append, RestartPolicy(first_s=300, cap_s=300))
+    supervisor = Supervisor(
+        [_child("raise SystemExit(1)")], said.append, RestartPolicy(first_s=300, cap_s=300)
+    )
     running = asyncio.create_task(supervisor.run())
     await _until(lambda: any("died" in line for line in said))
     supervisor.stop()
@@ -114,7 +123,9 @@ async def test_stop_while_waiting_ends_at_once() -> None:
 
 
 async def test_second_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
-    """A child that ignores SIGTERM is killed when the person asks a second time, and nothing is left."""
+    """A child that ignores SIGTERM is killed when the person asks a second time, and nothing is
+    left.
+    """
     with (tmp_path / "log").open("w+b") as log:
         supervisor = Supervisor([_child(STUBBORN)], lambda line: None, output=log.fileno())
         running = asyncio.create_task(supervisor.run())
@@ -129,14 +140,18 @@ async def test_second_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
 
 async def test_child_that_cannot_start_ends_the_supervisor_and_the_others() -> None:
     """A command that does not exist is not retried for ever, and no process is left behind."""
-    supervisor = Supervisor([_child(SLEEPER, "good"), Child("bad", ["/no/such/program"])], lambda line: None)
+    supervisor = Supervisor(
+        [_child(SLEEPER, "good"), Child("bad", ["/no/such/program"])], lambda line: None
+    )
     with pytest.raises(ExceptionGroup) as failed:
         await supervisor.run()
     assert failed.group_contains(FileNotFoundError)
     assert not supervisor.pids
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a process of its parent's death"
+)
 async def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
     """kill -9 of the supervisor: its children end too, instead of writing on beside the next one's."""
     note = tmp_path / "pid"
@@ -152,7 +167,9 @@ import asyncio, sys
 from topology.supervision.supervisor import Child, Supervisor
 asyncio.run(Supervisor([Child("stage", [sys.executable, "-c", {child!r}])], print).run())
 """
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", parent, stdout=asyncio.subprocess.DEVNULL)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", parent, stdout=asyncio.subprocess.DEVNULL
+    )
     await _until(lambda: note.exists() and note.read_text() != "")
     pid = int(note.read_text())
     process.kill()
@@ -165,6 +182,8 @@ def test_orphan_of_a_dead_parent_ends_before_it_begins(monkeypatch: pytest.Monke
     from topology.supervision.orphans import end_with_parent
 
     monkeypatch.setenv(PARENT, "1" if os.getppid() != 1 else "2")
-    monkeypatch.setattr("ctypes.CDLL", lambda name: type("Libc", (), {"prctl": staticmethod(lambda *args: 0)}))
+    monkeypatch.setattr(
+        "ctypes.CDLL", lambda name: type("Libc", (), {"prctl": staticmethod(lambda *args: 0)})
+    )
     with pytest.raises(SystemExit):
         end_with_parent()

@@ -1,16 +1,29 @@
-"""Anomalies of one application that are close in event time are one incident, from its opening to its end."""
+"""Anomalies of one application that are close in event time are one incident, from its opening to
+its end.
+"""
 
 from agents.correlation.correlator import OTHER_APPLICATIONS
 from agents.correlation.settings import CorrelationSettings
 from schemas.ids import record_id
 from schemas.records import INTAKE, Breakdown, Incident, IncidentChange, IncidentState, Severity
-from tests.correlation.timeline import Lane, anomaly, arrives, changes, ends, micros, seconds, watermark
+from tests.correlation.timeline import (
+    Lane,
+    anomaly,
+    arrives,
+    changes,
+    ends,
+    micros,
+    seconds,
+    watermark,
+)
 
 OPENED, ESCALATED, UPDATED, RESOLVED, NO_DATA, NEW_LEVEL, GIVEN_UP, CLOSED = IncidentChange
 
 
 def test_first_anomaly_opens_an_incident_that_says_what_where_and_how_much() -> None:
-    """An incident is a whole record from its first anomaly on, and its id follows from what it is about."""
+    """An incident is a whole record from its first anomaly on, and its id follows from what it is
+    about.
+    """
     found = anomaly(0, source=(5, 70, 2), user="u-1")
     [incident] = Lane().at(1, arrives(found))
     assert incident == Incident(
@@ -45,10 +58,21 @@ def test_first_anomaly_opens_an_incident_that_says_what_where_and_how_much() -> 
 
 
 def test_evidence_is_the_newest_of_what_the_title_is_about() -> None:
-    """Since its first anomaly; other signals, less grave, do not replace it, and neither does a restart."""
+    """Since its first anomaly; other signals, less grave, do not replace it, and neither does a
+    restart.
+    """
     lane = Lane()
-    lane.at(0, arrives(anomaly(0, source=(0, 1, 0), metric="request_rate", observed=0.0, expected=1.4)))
-    lane.at(120, arrives(anomaly(120, source=(0, 2, 0), metric="request_rate", observed=0.0, expected=1.4, score=9.0)))
+    lane.at(
+        0, arrives(anomaly(0, source=(0, 1, 0), metric="request_rate", observed=0.0, expected=1.4))
+    )
+    lane.at(
+        120,
+        arrives(
+            anomaly(
+                120, source=(0, 2, 0), metric="request_rate", observed=0.0, expected=1.4, score=9.0
+            )
+        ),
+    )
     lane.flush()
     lane.restart()
     broken = (Breakdown("error_type", "rate_limited", 7),)
@@ -69,11 +93,23 @@ def test_evidence_is_the_newest_of_what_the_title_is_about() -> None:
             )
         ),
     )
-    [last] = lane.at(400, arrives(anomaly(400, source=(0, 5, 0), metric="latency", severity=Severity.LOW)))[-1:]
-    assert last.title.startswith("no calls of chat-api/gpt-4o since 22:13:10 UTC, 1.4/s expected; also ")
-    assert (last.evidence_metric, last.evidence_observed, last.evidence_score) == ("request_rate", 0.1, 3.0)
+    [last] = lane.at(
+        400, arrives(anomaly(400, source=(0, 5, 0), metric="latency", severity=Severity.LOW))
+    )[-1:]
+    assert last.title.startswith(
+        "no calls of chat-api/gpt-4o since 22:13:10 UTC, 1.4/s expected; also "
+    )
+    assert (last.evidence_metric, last.evidence_observed, last.evidence_score) == (
+        "request_rate",
+        0.1,
+        3.0,
+    )
     assert last.evidence_since == micros(-10)
-    assert (last.breakdown, last.sample_event_ids, last.sample_trace_ids) == (broken, ("e1",), ("t1",))
+    assert (last.breakdown, last.sample_event_ids, last.sample_trace_ids) == (
+        broken,
+        ("e1",),
+        ("t1",),
+    )
 
 
 def test_more_of_the_same_says_nothing_new() -> None:
@@ -91,45 +127,75 @@ def test_rise_of_severity_is_told_at_once_and_a_fall_never() -> None:
     """Severity is the greatest of the anomalies, and its rise does not wait for `update_every_s`."""
     lane = Lane()
     lane.at(0, arrives(anomaly(0, source=(0, 1, 0))))
-    [escalated] = lane.at(1, arrives(anomaly(1, source=(0, 2, 0), severity=Severity.CRITICAL, metric="cost")))
-    assert (escalated.change, escalated.severity, escalated.revision) == (ESCALATED, Severity.CRITICAL, 2)
-    assert escalated.title == "cost of chat-api/gpt-4o 3.1e-09 currency units, usual 1e-09 currency units; also latency"
+    [escalated] = lane.at(
+        1, arrives(anomaly(1, source=(0, 2, 0), severity=Severity.CRITICAL, metric="cost"))
+    )
+    assert (escalated.change, escalated.severity, escalated.revision) == (
+        ESCALATED,
+        Severity.CRITICAL,
+        2,
+    )
+    assert (
+        escalated.title
+        == "cost of chat-api/gpt-4o 3.1e-09 currency units, usual 1e-09 currency units; also"
+        " latency"
+    )
     assert lane.at(2, arrives(anomaly(2, source=(0, 3, 0), severity=Severity.LOW))) == []
-    lane.at(3, ends(3, anomaly(0), source=(0, 4, 0)), ends(3, anomaly(0, metric="cost"), source=(0, 4, 1)))
+    lane.at(
+        3,
+        ends(3, anomaly(0), source=(0, 4, 0)),
+        ends(3, anomaly(0, metric="cost"), source=(0, 4, 1)),
+    )
     [resolved] = lane.at(300, watermark(300, source_offset=9))
     assert resolved.severity is Severity.CRITICAL
 
 
 def test_new_metric_is_told_when_the_last_record_is_old_enough() -> None:
-    """What joins within `update_every_s` of event time is told together, once that time has passed, even if nothing more comes."""
+    """What joins within `update_every_s` of event time is told together, once that time has passed,
+    even if nothing more comes.
+    """
     lane = Lane(CorrelationSettings(update_every_s=30))
     lane.at(0, arrives(anomaly(0, source=(0, 1, 0))))
     assert lane.at(5, arrives(anomaly(5, source=(0, 2, 0), metric="cost"))) == []
     assert lane.at(6, arrives(anomaly(6, source=(0, 3, 0), model="o3"))) == []
     assert lane.at(35, watermark(29, source_offset=4)) == []
     [updated] = lane.at(36, watermark(30, source_offset=5))
-    assert (updated.change, updated.metrics, updated.models) == (UPDATED, ("latency", "cost"), ("gpt-4o", "o3"))
+    assert (updated.change, updated.metrics, updated.models) == (
+        UPDATED,
+        ("latency", "cost"),
+        ("gpt-4o", "o3"),
+    )
     [updated] = lane.at(45, arrives(anomaly(45, source=(0, 6, 0), user="u-9")))
     assert updated.users == ("u-9",)
 
 
 def test_incident_is_resolved_when_event_time_is_quiet_for_long_enough() -> None:
-    """Not a microsecond before `quiet_s` of event time after all was normal again, and `resolved_at` is that moment."""
+    """Not a microsecond before `quiet_s` of event time after all was normal again, and
+    `resolved_at` is that moment.
+    """
     lane = Lane(CorrelationSettings(quiet_s=180))
     lane.at(0, arrives(anomaly(0, source=(0, 1, 0))), arrives(anomaly(10, source=(0, 2, 0))))
     lane.at(20, ends(20, anomaly(0), source=(0, 3, 0)))
     assert lane.at(200, watermark(199.999999, source_offset=3)) == []
     [resolved] = lane.at(201, watermark(200, source_offset=4))
-    assert (resolved.change, resolved.state, resolved.revision) == (RESOLVED, IncidentState.RESOLVED, 2)
+    assert (resolved.change, resolved.state, resolved.revision) == (
+        RESOLVED,
+        IncidentState.RESOLVED,
+        2,
+    )
     assert resolved.resolved_at is not None
     assert seconds(resolved.resolved_at) == seconds(resolved.updated_at) == 200
     assert lane.at(500, watermark(500, source_offset=5)) == []
 
 
 def test_anomaly_after_the_quiet_ends_the_incident_and_opens_the_next() -> None:
-    """An at-once anomaly comes before the watermark that would have ended the incident: one record makes both states."""
+    """An at-once anomaly comes before the watermark that would have ended the incident: one record
+    makes both states.
+    """
     lane = Lane()
-    [first] = lane.at(0, arrives(anomaly(0, source=(0, 1, 0))), ends(10, anomaly(0), source=(0, 1, 1)))
+    [first] = lane.at(
+        0, arrives(anomaly(0, source=(0, 1, 0))), ends(10, anomaly(0), source=(0, 1, 1))
+    )
     resolved, second = lane.at(500, arrives(anomaly(500, source=(0, 2, 0))))
     assert (resolved.id, resolved.change, resolved.ordinal) == (first.id, RESOLVED, 0)
     assert (second.change, second.ordinal, second.revision) == (OPENED, 1, 1)
@@ -177,7 +243,9 @@ def test_lists_keep_the_first_and_the_count_goes_on() -> None:
 
 
 def test_applications_beyond_the_budget_share_one_incident() -> None:
-    """A tenant with a million applications has `max_open` incidents and one more; other tenants keep their own."""
+    """A tenant with a million applications has `max_open` incidents and one more; other tenants
+    keep their own.
+    """
     lane = Lane(CorrelationSettings(max_open=10))
     for i in range(500):
         lane.at(1, arrives(anomaly(1, source=(0, i + 1, 0), application=f"app-{i}")))
@@ -204,9 +272,13 @@ def test_append_time_resolves_nothing() -> None:
 
 
 def test_records_that_do_not_count_make_an_incident_of_their_own() -> None:
-    """An incident about records in the wrong lane may last for weeks: a fault of the same application's calls is a new one, and ends by itself."""
+    """An incident about records in the wrong lane may last for weeks: a fault of the same
+    application's calls is a new one, and ends by itself.
+    """
     lane = Lane()
-    misplaced = anomaly(0, source=(0, 1, 0), detector=INTAKE, metric="misplaced_events", model=None, first=True)
+    misplaced = anomaly(
+        0, source=(0, 1, 0), detector=INTAKE, metric="misplaced_events", model=None, first=True
+    )
     [intake] = lane.at(0, arrives(misplaced))
     fault = anomaly(1000, source=(0, 2, 0), first=True)
     [opened] = lane.at(1000, arrives(fault))

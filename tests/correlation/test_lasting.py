@@ -1,4 +1,6 @@
-"""What lasts stays open; what ends an incident without data, or against it, is never called resolved."""
+"""What lasts stays open; what ends an incident without data, or against it, is never called
+resolved.
+"""
 
 from dataclasses import replace
 
@@ -91,18 +93,33 @@ def test_recovery_after_a_day_ends_the_incident_and_opens_nothing() -> None:
 def test_one_signal_that_lasts_holds_the_incident_open() -> None:
     """Of two, one ends: nothing is over."""
     lane = opened()
-    lane.at(1, arrives(anomaly(1, source=(0, 2, 0), metric="cost")), ends(5, FOUND, source=(0, 3, 0)))
+    lane.at(
+        1, arrives(anomaly(1, source=(0, 2, 0), metric="cost")), ends(5, FOUND, source=(0, 3, 0))
+    )
     lane.at(2000, watermark(2000, source_offset=4))
     assert RESOLVED not in changes(lane.told)
-    lane.at(2001, ends(2001, anomaly(1, metric="cost"), source=(0, 5, 0)), watermark(2300, source_offset=6))
+    lane.at(
+        2001,
+        ends(2001, anomaly(1, metric="cost"), source=(0, 5, 0)),
+        watermark(2300, source_offset=6),
+    )
     assert changes(lane.told)[-1] is RESOLVED
 
 
-def test_a_lane_that_has_nothing_more_to_say_is_not_missed_while_another_lane_says_that_it_lasts() -> None:
-    """Detect tells its watermark only where it has a signal open: of two lanes, the one whose signal ended falls silent for good."""
+def test_a_lane_that_has_nothing_more_to_say_is_not_missed_while_another_lane_says_that_it_lasts() -> (
+    None
+):
+    """Detect tells its watermark only where it has a signal open: of two lanes, the one whose
+    signal ended falls silent for good.
+    """
     lane = opened()
     other = anomaly(1, source=(1, 1, 0), metric="cost")
-    lane.at(1, arrives(other), arrives(anomaly(2, source=(0, 2, 0), first=False)), watermark(2, source_offset=2))
+    lane.at(
+        1,
+        arrives(other),
+        arrives(anomaly(2, source=(0, 2, 0), first=False)),
+        watermark(2, source_offset=2),
+    )
     lane.at(3, ends(3, FOUND, source=(0, 3, 0)), watermark(3, source_offset=3))
     for second in range(10, 2 * DAY_S, 60):
         lane.at(second, watermark(second, lane=1, source_offset=second))
@@ -128,14 +145,22 @@ def test_a_lane_that_died_is_not_the_end_of_data_while_another_one_lives() -> No
 
 
 def test_incident_is_over_by_its_lanes_own_word_when_every_lane_has_fallen_silent() -> None:
-    """A lane that lags held the time, and says no more; the incident's own lane had passed the quiet time before it fell silent too."""
+    """A lane that lags held the time, and says no more; the incident's own lane had passed the
+    quiet time before it fell silent too.
+    """
     lane = opened()
     lane.at(
-        1, arrives(anomaly(-7200, source=(1, 1, 0), application="lagging")), watermark(-7200, lane=1, source_offset=1)
+        1,
+        arrives(anomaly(-7200, source=(1, 1, 0), application="lagging")),
+        watermark(-7200, lane=1, source_offset=1),
     )
     lane.at(2, ends(2, FOUND, source=(0, 2, 0)))
     for second in range(10, 3700, 10):
-        lane.at(second, watermark(second, source_offset=second), watermark(second - 7200, lane=1, source_offset=second))
+        lane.at(
+            second,
+            watermark(second, source_offset=second),
+            watermark(second - 7200, lane=1, source_offset=second),
+        )
     assert RESOLVED not in changes(lane.told)
     assert lane.at(3750, tick()) == []
     lane.flush()
@@ -170,7 +195,9 @@ def test_signal_that_was_given_up_or_retired_makes_no_resolved() -> None:
         (SignalStatus.RETIRED, IncidentState.CLOSED),
     ):
         lane = opened()
-        [ended] = lane.at(900, becomes(status, 10, FOUND, source=(0, 2, 0)), watermark(900, source_offset=3))
+        [ended] = lane.at(
+            900, becomes(status, 10, FOUND, source=(0, 2, 0)), watermark(900, source_offset=3)
+        )
         assert ended.state is state
         assert ended.note == f"latency is {status}"
 
@@ -179,11 +206,19 @@ def test_level_that_was_taken_is_told_once_and_stays_open_while_data_comes() -> 
     """Days of it: no data is missed, nothing given up."""
     lane = opened()
     [told] = lane.at(3600, becomes(SignalStatus.NEW_LEVEL, 3600, FOUND, source=(0, 2, 0)))
-    assert (told.change, told.state, told.new_level_since) == (NEW_LEVEL, IncidentState.OPEN, micros(3600))
+    assert (told.change, told.state, told.new_level_since) == (
+        NEW_LEVEL,
+        IncidentState.OPEN,
+        micros(3600),
+    )
     for second in range(3600, 6 * DAY_S, 120):
         lane.at(second, watermark(second, source_offset=second))
     assert changes(lane.told) == [OPENED, NEW_LEVEL]
-    lane.at(6 * DAY_S, ends(6 * DAY_S, FOUND, source=(0, 9**9, 0)), watermark(6 * DAY_S + 200, source_offset=9**9))
+    lane.at(
+        6 * DAY_S,
+        ends(6 * DAY_S, FOUND, source=(0, 9**9, 0)),
+        watermark(6 * DAY_S + 200, source_offset=9**9),
+    )
     assert changes(lane.told) == [OPENED, NEW_LEVEL, RESOLVED]
 
 
@@ -192,11 +227,15 @@ def test_silence_that_is_told_again_does_not_count_as_data() -> None:
     rate = {"metric": "request_rate", "expected": 2.0, "score": 9.0}
     silent = anomaly(0, source=(0, 1, 0), observed=0.0, **rate)  # type: ignore[arg-type]
     lane = Lane()
-    lane.at(0, arrives(silent), becomes(SignalStatus.NO_DATA, 180, silent, source=(0, 2, 0), since=-30))
+    lane.at(
+        0, arrives(silent), becomes(SignalStatus.NO_DATA, 180, silent, source=(0, 2, 0), since=-30)
+    )
     assert lane.told[-1].no_data_since == micros(-30)
     lane.at(240, arrives(anomaly(240, source=(0, 3, 0), observed=0.0, first=False, **rate)))  # type: ignore[arg-type]
     assert changes(lane.told) == [OPENED, NO_DATA]
-    [again] = lane.at(360, arrives(anomaly(360, source=(0, 4, 0), observed=0.1, first=False, **rate)))  # type: ignore[arg-type]
+    [again] = lane.at(
+        360, arrives(anomaly(360, source=(0, 4, 0), observed=0.1, first=False, **rate))
+    )  # type: ignore[arg-type]
     assert (again.change, again.no_data_since, again.note) == (UPDATED, None, "")
 
 
@@ -205,13 +244,20 @@ def test_signals_beyond_the_limit_are_counted_and_none_is_taken_for_over() -> No
     lane = Lane(CorrelationSettings(max_signals=2))
     found = [anomaly(0, source=(0, n + 1, 0), user=f"u-{n}") for n in range(5)]
     lane.at(0, *(arrives(one) for one in found))
-    lane.at(5, *(arrives(anomaly(5, source=(0, n + 10, 0), user=f"u-{n}", first=False)) for n in range(5)))
+    lane.at(
+        5,
+        *(arrives(anomaly(5, source=(0, n + 10, 0), user=f"u-{n}", first=False)) for n in range(5)),
+    )
     for n, one in enumerate(reversed(found)):
-        lane.at(10 + n, ends(10, one, source=(0, 20 + n, 0)), watermark(600 + n, source_offset=20 + n))
+        lane.at(
+            10 + n, ends(10, one, source=(0, 20 + n, 0)), watermark(600 + n, source_offset=20 + n)
+        )
         assert (RESOLVED in changes(lane.told)) is (n == 4)
 
 
-def test_the_end_of_a_signal_that_was_closed_by_hand_is_not_taken_for_one_of_another_incident() -> None:
+def test_the_end_of_a_signal_that_was_closed_by_hand_is_not_taken_for_one_of_another_incident() -> (
+    None
+):
     """That has signals which it only counts: it stays open while one of them lasts."""
     lane = Lane(CorrelationSettings(max_signals=2))
     closed = anomaly(0, source=(0, 1, 0), metric="m1")
@@ -242,15 +288,25 @@ def test_shared_incident_of_applications_beyond_the_budget_ends_with_all_of_them
 
 
 def test_closed_incident_stays_closed_until_what_was_wrong_was_normal_once() -> None:
-    """Repeats of the same signal open nothing, another signal does, and the same one does after its end."""
+    """Repeats of the same signal open nothing, another signal does, and the same one does after its
+    end.
+    """
     lane = opened()
     [closed] = lane.at(60, closes("ann", lane.told[0].id, comment="known"))
-    assert (closed.state, closed.change, closed.note) == (IncidentState.CLOSED, CLOSED, "closed by ann: known")
+    assert (closed.state, closed.change, closed.note) == (
+        IncidentState.CLOSED,
+        CLOSED,
+        "closed by ann: known",
+    )
     assert lane.at(120, arrives(anomaly(120, source=(0, 2, 0), first=False))) == []
     [other] = lane.at(121, arrives(anomaly(121, source=(0, 3, 0), metric="cost")))
     assert (other.change, other.metrics) == (OPENED, ("cost",))
     assert lane.at(200, ends(200, FOUND, source=(0, 4, 0))) == []
-    lane.at(201, ends(201, anomaly(121, metric="cost"), source=(0, 5, 0)), watermark(500, source_offset=5))
+    lane.at(
+        201,
+        ends(201, anomaly(121, metric="cost"), source=(0, 5, 0)),
+        watermark(500, source_offset=5),
+    )
     [again] = lane.at(600, arrives(anomaly(600, source=(0, 6, 0))))
     assert (again.change, again.metrics) == (OPENED, ("latency",))
 
@@ -263,8 +319,14 @@ def test_what_is_not_open_cannot_be_closed() -> None:
         made, outcome, detail = lane.core.on_close(asked, offset=9, append_time=micros(9))
         assert (made, outcome) == ([], AuditOutcome.REFUSED)
         assert detail == "no incident of this tenant with this id is open"
-    assert lane.core.on_close(closed_by("ann", name), offset=9, append_time=micros(9))[1] is AuditOutcome.APPLIED
-    assert lane.core.on_close(closed_by("ann", name), offset=10, append_time=micros(9))[1] is AuditOutcome.REFUSED
+    assert (
+        lane.core.on_close(closed_by("ann", name), offset=9, append_time=micros(9))[1]
+        is AuditOutcome.APPLIED
+    )
+    assert (
+        lane.core.on_close(closed_by("ann", name), offset=10, append_time=micros(9))[1]
+        is AuditOutcome.REFUSED
+    )
 
 
 def test_closed_signals_are_forgotten_when_nothing_is_heard_of_them() -> None:
@@ -319,7 +381,9 @@ def lane_takes(program: CorrelateLane, *records: Outgoing) -> list[Outgoing]:
 
 
 def test_signed_command_in_the_lane_closes_and_is_audited() -> None:
-    """A forged one, one of another tenant and one of another kind are dead letters, with their reasons."""
+    """A forged one, one of another tenant and one of another kind are dead letters, with their
+    reasons.
+    """
     program = CorrelateLane(3, CorrelationSettings(), NAMES, KEY)
     first = Outgoing(NAMES.anomalies, b"acme", FOUND.to_bytes())
     name = Incident.from_bytes(lane_takes(program, first)[0].value or b"").id
@@ -327,23 +391,35 @@ def test_signed_command_in_the_lane_closes_and_is_audited() -> None:
     forged = lane_command_record(NAMES.anomalies, closed_by("eve", name), Secret("another"))
     moved = lane_command_record("t.elsewhere", closed_by("eve", name), KEY)
     stolen = Outgoing(right.topic, b"other", None, right.headers)
-    out = lane_takes(CorrelateLane(3, CorrelationSettings(), NAMES, KEY), first, forged, moved, stolen, right)
+    out = lane_takes(
+        CorrelateLane(3, CorrelationSettings(), NAMES, KEY), first, forged, moved, stolen, right
+    )
     reasons = [dict(one.headers)[REASON].decode() for one in out if one.topic == NAMES.dead_letters]
     assert reasons == [UNSIGNED] * 3
     (answer,) = [Audit.from_bytes(one.value or b"") for one in out if one.topic == NAMES.audit]
-    assert (answer.action, answer.author, answer.outcome) == (CommandKind.CLOSE, "ann", AuditOutcome.APPLIED)
-    last = [Incident.from_bytes(one.value or b"") for one in out if one.topic == NAMES.incidents][-1]
+    assert (answer.action, answer.author, answer.outcome) == (
+        CommandKind.CLOSE,
+        "ann",
+        AuditOutcome.APPLIED,
+    )
+    last = [Incident.from_bytes(one.value or b"") for one in out if one.topic == NAMES.incidents][
+        -1
+    ]
     assert last.state is IncidentState.CLOSED
 
 
 def test_copies_of_a_signed_close_end_no_later_incident() -> None:
-    """Again in its own lane, or in another: the incident that it names is over, or was never there; that it was asked again is on record."""
+    """Again in its own lane, or in another: the incident that it names is over, or was never there;
+    that it was asked again is on record.
+    """
     program, other = (CorrelateLane(lane, CorrelationSettings(), NAMES, KEY) for lane in (3, 4))
     found = Outgoing(NAMES.anomalies, b"acme", FOUND.to_bytes())
     first = Incident.from_bytes(lane_takes(program, found)[0].value or b"")
     command = lane_command_record(NAMES.anomalies, closed_by("ann", first.id), KEY)
     lane_takes(program, command)
-    later = Outgoing(NAMES.anomalies, b"acme", anomaly(600, source=(0, 3, 0), metric="cost").to_bytes())
+    later = Outgoing(
+        NAMES.anomalies, b"acme", anomaly(600, source=(0, 3, 0), metric="cost").to_bytes()
+    )
     for lane in (program, other):
         opened_later, answer = lane_takes(lane, later, command)
         assert Incident.from_bytes(opened_later.value or b"").id != first.id
@@ -359,7 +435,9 @@ def test_a_signed_close_counts_on_its_own_topic_only() -> None:
     assert (arrived(NAMES.commands, KEY, 0, there).fault or BadRecord("")).reason == UNSIGNED
     asked = command_record(NAMES.commands, name, KEY)
     signature = dict(asked.headers)[SIGNATURE]
-    here = Outgoing(NAMES.anomalies, asked.key, None, ((COMMAND, asked.value or b""), (SIGNATURE, signature)))
+    here = Outgoing(
+        NAMES.anomalies, asked.key, None, ((COMMAND, asked.value or b""), (SIGNATURE, signature))
+    )
     (letter,) = lane_takes(CorrelateLane(3, CorrelationSettings(), NAMES, KEY), here)
     assert dict(letter.headers)[REASON].decode() == UNSIGNED
 
@@ -367,13 +445,17 @@ def test_a_signed_close_counts_on_its_own_topic_only() -> None:
 def test_unreadable_change_is_a_dead_letter() -> None:
     """Nothing else of the lane is lost by it."""
     program = CorrelateLane(3, CorrelationSettings(), NAMES)
-    bad = Outgoing(NAMES.anomalies, b"acme", None, (("sentinel-signal", b"\x00\x00\x00\x00\x0bnonsense"),))
+    bad = Outgoing(
+        NAMES.anomalies, b"acme", None, (("sentinel-signal", b"\x00\x00\x00\x00\x0bnonsense"),)
+    )
     out = lane_takes(program, bad, Outgoing(NAMES.anomalies, b"acme", FOUND.to_bytes()))
     assert [one.topic for one in out] == [NAMES.dead_letters, NAMES.incidents]
 
 
 def test_row_of_version_1_is_read_and_what_lasts_is_told_again() -> None:
-    """An incident that an older program opened: without signals it is over when time has passed, with them it is held open."""
+    """An incident that an older program opened: without signals it is over when time has passed,
+    with them it is held open.
+    """
     lane = opened()
     lane.flush()
     (key,) = [key for key in lane.rows if key.startswith(b"open/")]
@@ -414,7 +496,9 @@ def test_rows_of_version_2_take_the_incidents_lane_for_that_of_its_signals() -> 
     assert changes(lane.told)[-1] is RESOLVED
 
 
-@pytest.mark.parametrize("status", [SignalStatus.NORMAL, SignalStatus.NO_DATA, SignalStatus.NEW_LEVEL])
+@pytest.mark.parametrize(
+    "status", [SignalStatus.NORMAL, SignalStatus.NO_DATA, SignalStatus.NEW_LEVEL]
+)
 def test_change_of_a_signal_that_nobody_knows_changes_nothing(status: SignalStatus) -> None:
     """Its incident was given up, or it began before this lane's state was reset."""
     lane = opened()
@@ -427,9 +511,17 @@ HOSTILE = {
     "an anomaly after all time": (_SILENT.to_bytes(), (), "window_start"),
     "a metric without bound": (replace(FOUND, metric="x" * 70_000).to_bytes(), (), "metric"),
     "a change after all time": (None, ((SIGNAL, forged_change(since=2**63 - 1)),), "since"),
-    "a change before all time": (None, ((SIGNAL, forged_change(event_time=-(10**17))),), "event_time"),
+    "a change before all time": (
+        None,
+        ((SIGNAL, forged_change(event_time=-(10**17))),),
+        "event_time",
+    ),
     "a watermark after all time": (None, ((WATERMARK, b"0 5 999999999999999999"),), WATERMARK),
-    "a lane that cannot be": (None, ((WATERMARK, b"999999999999999999 5 1700000000000000"),), WATERMARK),
+    "a lane that cannot be": (
+        None,
+        ((WATERMARK, b"999999999999999999 5 1700000000000000"),),
+        WATERMARK,
+    ),
 }
 
 
@@ -442,6 +534,8 @@ def test_a_record_that_says_what_cannot_be_is_a_dead_letter(name: str) -> None:
     out = lane_takes(program, first, Outgoing(NAMES.anomalies, b"acme", value, headers))
     assert [one.topic for one in out] == [NAMES.incidents, NAMES.dead_letters]
     assert dict(out[1].headers)["sentinel-field"].decode() == field
-    (told,) = program._correlator.on_tick(offset=9, append_time=(START_S + 86_400) * 1_000_000, passed=86_400_000_000)
+    (told,) = program._correlator.on_tick(
+        offset=9, append_time=(START_S + 86_400) * 1_000_000, passed=86_400_000_000
+    )
     assert told.change is IncidentChange.NO_DATA
     assert list(program.changes())

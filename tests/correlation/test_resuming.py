@@ -10,7 +10,17 @@ from agents.correlation.settings import CorrelationSettings
 from schemas.ids import record_id
 from schemas.records import Anomaly, IncidentChange, IncidentState, Severity, SignalStatus
 from streams.state.chunks import NewerState
-from tests.correlation.timeline import Lane, Record, anomaly, arrives, becomes, closes, ends, tick, watermark
+from tests.correlation.timeline import (
+    Lane,
+    Record,
+    anomaly,
+    arrives,
+    becomes,
+    closes,
+    ends,
+    tick,
+    watermark,
+)
 
 BUSY = CorrelationSettings(
     quiet_s=30,
@@ -52,19 +62,30 @@ def timelines(draw: st.DrawFn) -> list[tuple[float, Record]]:
             last = found
         elif kind == "c" and last is not None:
             status = draw(st.sampled_from(SignalStatus))
-            made.append((append, becomes(status, append - behind, last, source=(last.lane, offsets[lane], 1))))
+            made.append(
+                (
+                    append,
+                    becomes(status, append - behind, last, source=(last.lane, offsets[lane], 1)),
+                )
+            )
         elif kind == "p" and last is not None:
             name = record_id(last.tenant, last.application, last.id)
             made.append((append, closes("ann", name, tenant=last.tenant)))
         elif kind == "w":
-            made.append((append, watermark(append - behind, lane=lane, source_offset=offsets[lane])))
+            made.append(
+                (append, watermark(append - behind, lane=lane, source_offset=offsets[lane]))
+            )
         else:
             made.append((append, tick()))
     return made
 
 
-def played(timeline: list[tuple[float, Record]], flushes: Set[int] = NONE, restarts: Set[int] = NONE) -> Lane:
-    """The lane after the timeline; flushed before some of its records, and before others by a process that then dies."""
+def played(
+    timeline: list[tuple[float, Record]], flushes: Set[int] = NONE, restarts: Set[int] = NONE
+) -> Lane:
+    """The lane after the timeline; flushed before some of its records, and before others by a
+    process that then dies.
+    """
     lane = Lane(BUSY)
     for place, (append, record) in enumerate(timeline):
         if place in flushes or place in restarts:
@@ -83,14 +104,18 @@ def test_stopping_anywhere_gives_the_same_incidents_and_rows(
 ) -> None:
     """Wherever the batches were cut and the worker died, to the byte."""
     whole, cut = played(timeline), played(timeline, flushes, restarts)
-    assert [incident.to_bytes() for incident in cut.told] == [incident.to_bytes() for incident in whole.told]
+    assert [incident.to_bytes() for incident in cut.told] == [
+        incident.to_bytes() for incident in whole.told
+    ]
     assert cut.rows == whole.rows
 
 
 @settings(deadline=None)
 @given(timelines())
 def test_records_that_come_twice_make_nothing_new(timeline: list[tuple[float, Record]]) -> None:
-    """Detect writes some of its records again after a fault: the same incidents come out, told once."""
+    """Detect writes some of its records again after a fault: the same incidents come out, told
+    once.
+    """
     once, twice = Lane(BUSY), Lane(BUSY)
     for append, record in timeline:
         first = once.at(append, record)
@@ -114,7 +139,9 @@ def test_a_whole_lane_written_again_is_skipped(timeline: list[tuple[float, Recor
 @settings(deadline=None)
 @given(timelines())
 def test_history_of_an_incident_is_whole(timeline: list[tuple[float, Record]]) -> None:
-    """Opened first, resolved last and once, revisions without a gap, places in the lane rising, severity never falling."""
+    """Opened first, resolved last and once, revisions without a gap, places in the lane rising,
+    severity never falling.
+    """
     told = played(timeline).told
     places = [(incident.offset, incident.ordinal) for incident in told]
     assert places == sorted(set(places))
@@ -122,7 +149,9 @@ def test_history_of_an_incident_is_whole(timeline: list[tuple[float, Record]]) -
     for name in {incident.id for incident in told}:
         history = [incident for incident in told if incident.id == name]
         assert [incident.revision for incident in history] == list(range(1, len(history) + 1))
-        assert [i.change is IncidentChange.OPENED for i in history] == [True] + [False] * (len(history) - 1)
+        assert [i.change is IncidentChange.OPENED for i in history] == [True] + [False] * (
+            len(history) - 1
+        )
         assert all(incident.state is IncidentState.OPEN for incident in history[:-1])
         severities = [ranks.index(incident.severity) for incident in history]
         assert severities == sorted(severities)
@@ -131,7 +160,11 @@ def test_history_of_an_incident_is_whole(timeline: list[tuple[float, Record]]) -
 def test_update_that_time_alone_made_is_kept() -> None:
     """A process that dies after it does not tell it again, and goes on with the next revision."""
     lane = Lane(BUSY)
-    lane.at(0, arrives(anomaly(0, source=(0, 1, 0))), arrives(anomaly(1, source=(0, 2, 0), metric="cost")))
+    lane.at(
+        0,
+        arrives(anomaly(0, source=(0, 1, 0))),
+        arrives(anomaly(1, source=(0, 2, 0), metric="cost")),
+    )
     lane.flush()
     [updated] = lane.at(12, watermark(12, source_offset=3))
     lane.flush()
@@ -144,9 +177,14 @@ def test_update_that_time_alone_made_is_kept() -> None:
 
 
 def test_record_that_closes_a_bucket_may_be_anomalous_itself() -> None:
-    """Detect writes the close's anomalies, the watermark, and then what it found in that very record: all under one offset."""
+    """Detect writes the close's anomalies, the watermark, and then what it found in that very
+    record: all under one offset.
+    """
     lane = Lane()
-    at_close, at_once = anomaly(0, source=(0, 5, 0)), anomaly(12, source=(0, 5, 1), application="other")
+    at_close, at_once = (
+        anomaly(0, source=(0, 5, 0)),
+        anomaly(12, source=(0, 5, 1), application="other"),
+    )
     lane.at(0, arrives(at_close), watermark(10, source_offset=5))
     assert len(lane.at(0, arrives(at_once))) == 1
     again = lane.at(1, arrives(at_close), watermark(10, source_offset=5), arrives(at_once))
@@ -167,7 +205,9 @@ def test_watermark_that_came_before_does_not_keep_a_lane_active() -> None:
 
 @pytest.mark.parametrize("place", range(3))
 def test_newer_state_is_refused(place: int) -> None:
-    """A row of each kind that a newer program wrote ends the process, and so does a row of an unknown kind."""
+    """A row of each kind that a newer program wrote ends the process, and so does a row of an
+    unknown kind.
+    """
     lane = Lane()
     lane.at(0, arrives(anomaly(0, source=(0, 1, 0))))
     lane.flush()

@@ -22,7 +22,13 @@ BELOW = {"direction": Direction.BELOW}
         ({"model": None}, "latency of chat-api 3.1 µs, usual 1 µs"),
         ({"user": "u-1"}, "latency of user u-1 in chat-api/gpt-4o 3.1 µs, usual 1 µs"),
         (
-            {"application": "checkout", "model": None, "rule": "slow", "observed": 12e6, "expected": 10e6},
+            {
+                "application": "checkout",
+                "model": None,
+                "rule": "slow",
+                "observed": 12e6,
+                "expected": 10e6,
+            },
             "latency of checkout 12 s, limit 10 s (rule slow)",
         ),
         ({"rule": "slow", "expected": None}, "latency of chat-api/gpt-4o 3.1 µs (rule slow)"),
@@ -49,15 +55,21 @@ BELOW = {"direction": Direction.BELOW}
     ],
 )
 def test_sentence(fields: dict[str, object], words: str) -> None:
-    """What a person would say: the value with its unit, and what it is to be compared with; a rule's limit is no expectation."""
+    """What a person would say: the value with its unit, and what it is to be compared with; a
+    rule's limit is no expectation.
+    """
     assert sentence(anomaly(0, **fields)) == words  # type: ignore[arg-type]
 
 
 @settings(deadline=None)
 @given(observed=st.floats(), expected=st.none() | st.floats(), direction=st.sampled_from(Direction))
-def test_every_number_has_a_sentence(observed: float, expected: float | None, direction: Direction) -> None:
+def test_every_number_has_a_sentence(
+    observed: float, expected: float | None, direction: Direction
+) -> None:
     """Whatever a detector says: no number ends the worker."""
-    assert "nan %" not in sentence(anomaly(0, observed=observed, expected=expected, direction=direction))
+    assert "nan %" not in sentence(
+        anomaly(0, observed=observed, expected=expected, direction=direction)
+    )
 
 
 def test_long_names_are_cut() -> None:
@@ -75,7 +87,10 @@ def test_long_names_are_cut() -> None:
                 "application": "(intake)",
                 "breakdown": (Breakdown("reason", "latency_us is negative", 9),),
             },
-            "half of the records of tenant acme are refused: latency_us is negative (e.g. telemetry/3@1234)",
+            (
+                "half of the records of tenant acme are refused: latency_us is negative (e.g."
+                " telemetry/3@1234)"
+            ),
         ),
         (
             {"metric": "bad_records", "observed": 0.813},
@@ -87,7 +102,10 @@ def test_long_names_are_cut() -> None:
                 "observed": 1.0,
                 "evidence": (Evidence("least_us", 3.6e9), Evidence("most_us", 3.7e9)),
             },
-            "all of the events of acme/chat-api come 60 min late and are in no bucket (e.g. telemetry/3@1234)",
+            (
+                "all of the events of acme/chat-api come 60 min late and are in no bucket (e.g."
+                " telemetry/3@1234)"
+            ),
         ),
         (
             {
@@ -95,22 +113,36 @@ def test_long_names_are_cut() -> None:
                 "observed": 1.0,
                 "evidence": (Evidence("least_us", 3.6e9), Evidence("most_us", 3.7e9)),
             },
-            "all of the events of acme/chat-api are 60 min ahead of the clock and are refused (e.g. telemetry/3@1234)",
+            (
+                "all of the events of acme/chat-api are 60 min ahead of the clock and are refused"
+                " (e.g. telemetry/3@1234)"
+            ),
         ),
         (
             {"metric": "misplaced_events", "breakdown": (Breakdown("key", "none", 3),)},
-            "events of acme/chat-api are on partition 3, which is not theirs: the producer sends no key",
+            (
+                "events of acme/chat-api are on partition 3, which is not theirs: the producer"
+                " sends no key"
+            ),
         ),
         (
             {
                 "metric": "misplaced_events",
-                "breakdown": (Breakdown("key", "tenant/application", 3), Breakdown("partitioner", "crc32", 3)),
+                "breakdown": (
+                    Breakdown("key", "tenant/application", 3),
+                    Breakdown("partitioner", "crc32", 3),
+                ),
             },
-            "events of acme/chat-api are on partition 3, which is not theirs: the producer places keys by crc32",
+            (
+                "events of acme/chat-api are on partition 3, which is not theirs: the producer"
+                " places keys by crc32"
+            ),
         ),
     ],
 )
-def test_what_a_title_says_of_records_that_do_not_count(fields: dict[str, object], words: str) -> None:
+def test_what_a_title_says_of_records_that_do_not_count(
+    fields: dict[str, object], words: str
+) -> None:
     """Whose, what is wrong, how much, and where one of them is."""
     base: dict[str, object] = {"detector": INTAKE, "model": None, "lane": 3, "offset": 1234}
     assert sentence(anomaly(0, **{**base, **fields})) == words

@@ -150,7 +150,9 @@ def watermark(second: float, *, lane: int = 0, source_offset: int) -> Record:
 def tick(passed: float | None = None) -> Record:
     """The record of an idle lane; seconds that its worker measured, if it says."""
     measured = None if passed is None else round(passed * 1e6)
-    return lambda core, offset, append: core.on_tick(offset=offset, append_time=append, passed=measured)
+    return lambda core, offset, append: core.on_tick(
+        offset=offset, append_time=append, passed=measured
+    )
 
 
 class Lane:
@@ -173,7 +175,9 @@ class Lane:
         return made
 
     def idles(self, since: int, until: int) -> None:
-        """Nothing but a tick in each second after `since`, up to `until`; none of them may make anything."""
+        """Nothing but a tick in each second after `since`, up to `until`; none of them may make
+        anything.
+        """
         for second in range(since + 1, until + 1):
             assert self.at(second, tick(passed=1.0)) == []
 

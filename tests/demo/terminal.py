@@ -59,7 +59,9 @@ class Terminal:
         os.write(self._screen, text.encode())
 
     def until(self, seen: Callable[[str], bool], within_s: float) -> str:
-        """What was written so far, once this is so. Fails when it is not so in time, or the program ends before."""
+        """What was written so far, once this is so. Fails when it is not so in time, or the program
+        ends before.
+        """
         deadline = time.monotonic() + within_s
         while not seen(self.written):
             left = deadline - time.monotonic()
@@ -73,7 +75,9 @@ class Terminal:
 
 
 @contextmanager
-def terminal(command: Sequence[str], environment: Mapping[str, str], cwd: str | None = None) -> Iterator[Terminal]:
+def terminal(
+    command: Sequence[str], environment: Mapping[str, str], cwd: str | None = None
+) -> Iterator[Terminal]:
     """The program, with all three streams on a terminal of its own, until the end of the block."""
     screen, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 50, WIDTH, 0, 0))

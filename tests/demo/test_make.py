@@ -1,4 +1,6 @@
-"""`make demo`: it stays in a terminal, so that the page can be looked at, and ends where nobody could press Ctrl-C."""
+"""`make demo`: it stays in a terminal, so that the page can be looked at, and ends where nobody
+could press Ctrl-C.
+"""
 
 import os
 import subprocess
@@ -14,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
-    """`make demo` with another `sentinel`, which only says how it was called; what is set up already is left alone."""
+    """`make demo` with another `sentinel`, which only says how it was called; what is set up
+    already is left alone.
+    """
     said = tmp_path / "sentinel"
     said.write_text('#!/bin/sh\necho "called: $*."\n')
     said.chmod(0o755)
@@ -23,8 +27,14 @@ def command(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """Without what a `make test` around this one hands down: a make inside another says which folder it enters."""
-    return {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+    """Without what a `make test` around this one hands down: a make inside another says which
+    folder it enters.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    }
 
 
 def test_in_a_terminal_it_stays(command: list[str], environment: dict[str, str]) -> None:
@@ -35,13 +45,17 @@ def test_in_a_terminal_it_stays(command: list[str], environment: dict[str, str])
 
 def test_in_a_pipe_it_ends(command: list[str], environment: dict[str, str]) -> None:
     """As in a script or in CI."""
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "called: demo --exit-when-done.\n"
 
 
 @pytest.mark.parametrize("more", [[], ["--json", "--exit-when-done"]])
 def test_the_first_line_comes_before_anything_is_loaded(more: list[str]) -> None:
-    """Whoever started it reads within a second that it runs, on a busy machine too; JSON has standard output to itself."""
+    """Whoever started it reads within a second that it runs, on a busy machine too; JSON has
+    standard output to itself.
+    """
     code = f"""
 import sys
 from topology.cli import main

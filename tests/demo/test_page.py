@@ -1,4 +1,6 @@
-"""The demo as a person meets it: an address first, then what is found, and everything stays until Ctrl-C."""
+"""The demo as a person meets it: an address first, then what is found, and everything stays until
+Ctrl-C.
+"""
 
 import json
 import os
@@ -39,7 +41,9 @@ class Shown:
 def demo() -> Iterator[Shown]:
     """Played, and staying."""
     command = [sys.executable, "-m", "topology", "demo", "--speed", "0"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")
+    }
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             shown = Shown(process)
@@ -70,7 +74,11 @@ def _link(demo: Shown) -> tuple[str, str]:
 
 def test_the_address_of_the_page_comes_before_anything_that_was_found(demo: Shown) -> None:
     """Then, as they happen, each fault with its delay and each message."""
-    what = [line.split()[0] for line in demo.lines if LINK.match(line) or line.startswith(("found ", "message "))]
+    what = [
+        line.split()[0]
+        for line in demo.lines
+        if LINK.match(line) or line.startswith(("found ", "message "))
+    ]
     assert what[0] == "the"
     assert what.count("found") == 7
     assert what.count("message") >= 7
@@ -87,7 +95,11 @@ def test_the_page_shows_what_was_found_to_whoever_has_the_link(demo: Shown) -> N
 def test_a_message_links_to_where_the_page_shows_its_incident(demo: Shown) -> None:
     """The workers are told the page's address, and what it answers there is the page."""
     page, _ = _link(demo)
-    pid = next(worker.pid for worker in psutil.Process(demo.process.pid).children() if "alert" in worker.cmdline())
+    pid = next(
+        worker.pid
+        for worker in psutil.Process(demo.process.pid).children()
+        if "alert" in worker.cmdline()
+    )
     told = psutil.Process(pid).environ()
     assert told["SENTINEL_ALERTING__PAGE_URL"] == page
     assert "SENTINEL_API__TOKEN_FILE" not in told

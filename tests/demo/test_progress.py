@@ -10,7 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from topology.demo.progress import MOST_DEATHS, STUCK_AFTER_S, Progress, Seen, cpu_seconds, last_lines
+from topology.demo.progress import (
+    MOST_DEATHS,
+    STUCK_AFTER_S,
+    Progress,
+    Seen,
+    cpu_seconds,
+    last_lines,
+)
 
 HOURS_S = 7_200
 
@@ -30,7 +37,10 @@ def _after(looks: list[Seen], every_s: float) -> str | None:
     [
         [Seen(1, cpu_s=0.6 * number) for number in range(HOURS_S // 30)],
         [Seen(1, cpu_s=None) for _ in range(HOURS_S // 30)],
-        [Seen(1, ready=True, positions={"0": number}, cpu_s=1.0) for number in range(HOURS_S // 30)],
+        [
+            Seen(1, ready=True, positions={"0": number}, cpu_s=1.0)
+            for number in range(HOURS_S // 30)
+        ],
         [Seen(1, ready=True, idle=True, cpu_s=1.0)] * (HOURS_S // 30),
     ],
     ids=["computes", "where nobody can say", "reads on", "has nothing to do"],
@@ -92,8 +102,12 @@ main(["demo", "--exit-when-done", "--speed", "0"])
 
 
 def test_a_frozen_stage_ends_the_demo_with_its_name_and_its_log() -> None:
-    """One line for people says which process it is and where its log is; the last lines of the log follow. Nothing is left running."""
-    with subprocess.Popen([sys.executable, "-c", FROZEN], stderr=subprocess.PIPE, text=True) as demo:
+    """One line for people says which process it is and where its log is; the last lines of the log
+    follow. Nothing is left running.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", FROZEN], stderr=subprocess.PIPE, text=True
+    ) as demo:
         try:
             assert demo.stderr is not None
             said = []
@@ -107,7 +121,10 @@ def test_a_frozen_stage_ends_the_demo_with_its_name_and_its_log() -> None:
         finally:
             demo.kill()
     (at,) = [number for number, line in enumerate(said) if "no progress" in line]
-    found = re.match(r"sentinel: correlate has made no progress for \d+ s \(.*\); its log, (\S+), ends:", said[at])
+    found = re.match(
+        r"sentinel: correlate has made no progress for \d+ s \(.*\); its log, (\S+), ends:",
+        said[at],
+    )
     assert found, said[at]
     assert said[-1].removeprefix("sentinel: ") in Path(found[1]).read_text().splitlines()
     assert not any(child.is_running() for child in children)

@@ -1,4 +1,6 @@
-"""docker-compose.yml: what it runs exists, what it opens is on this machine only, and nothing in it is secret."""
+"""docker-compose.yml: what it runs exists, what it opens is on this machine only, and nothing in it
+is secret.
+"""
 
 import json
 import os
@@ -19,15 +21,22 @@ from tests.harness.servers.elasticsearch import VERSION
 from topology.cli import app
 from topology.settings.loading import load
 
-RUNNING = {name: service for name, service in SERVICES.items() if service["restart"] == "unless-stopped"}
+RUNNING = {
+    name: service for name, service in SERVICES.items() if service["restart"] == "unless-stopped"
+}
 BUILT = ROOT / ".servers" / "compose" / "docker-compose"
 
 
 def _parser() -> list[str] | None:
-    """Compose itself: the one named by SENTINEL_TEST_COMPOSE, docker's, or the one that `make servers` builds."""
+    """Compose itself: the one named by SENTINEL_TEST_COMPOSE, docker's, or the one that `make
+    servers` builds.
+    """
     if given := os.environ.get("SENTINEL_TEST_COMPOSE"):
         return [given]
-    if shutil.which("docker") and not subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
+    if (
+        shutil.which("docker")
+        and not subprocess.run(["docker", "compose", "version"], capture_output=True).returncode
+    ):
         return ["docker", "compose"]
     return [str(BUILT)] if BUILT.exists() else None
 
@@ -46,7 +55,11 @@ def test_compose_reads_the_file() -> None:
 
 def test_there_is_a_worker_for_every_stage() -> None:
     """And Prometheus scrapes each where it serves its metrics."""
-    workers = {name: service["command"] for name, service in OURS.items() if service["command"][0] == "worker"}
+    workers = {
+        name: service["command"]
+        for name, service in OURS.items()
+        if service["command"][0] == "worker"
+    }
     stages = (*STAGES, "sink")
     assert workers == {stage: ["worker", stage] for stage in stages}
     scraped = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
@@ -81,9 +94,15 @@ def test_a_command_is_one_of_the_command_line(name: str) -> None:
 
 
 def test_the_settings_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings file and the variables of every service of ours are read without a fault, and the control key comes from its secret."""
+    """The settings file and the variables of every service of ours are read without a fault, and
+    the control key comes from its secret.
+    """
     for service in OURS.values():
-        (mount,) = (volume for volume in service["volumes"] if volume.startswith("./deploy/compose/sentinel.yaml"))
+        (mount,) = (
+            volume
+            for volume in service["volumes"]
+            if volume.startswith("./deploy/compose/sentinel.yaml")
+        )
         source, target, mode = mount.split(":")
         assert (service["environment"]["SENTINEL_CONFIG"], mode) == (target, "ro")
         for name in COMPOSE["secrets"]:
@@ -98,7 +117,10 @@ def test_the_settings_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert settings.worker.control_key.reveal() == "a key of 16 characters"
         assert settings.worker.health_host == "0.0.0.0"
         assert settings.broker.bootstrap_servers == "kafka:19092"
-        assert set(service["secrets"]) == {"control-key", *(["api-token"] if settings.api.token else [])}
+        assert set(service["secrets"]) == {
+            "control-key",
+            *(["api-token"] if settings.api.token else []),
+        }
         for name in service["environment"]:
             monkeypatch.delenv(name)
 
@@ -121,10 +143,15 @@ def test_only_those_who_need_it_reach_elasticsearch() -> None:
 
 
 def test_what_sink_and_kibana_ask_for_is_there() -> None:
-    """The same server, of the version that tests run, with a Kibana of that version; and the objects that are brought in."""
+    """The same server, of the version that tests run, with a Kibana of that version; and the
+    objects that are brought in.
+    """
     settings = (ROOT / "deploy/compose/sentinel.yaml").read_text()
     assert SERVICES["kibana"]["environment"]["ELASTICSEARCH_HOSTS"] in settings
-    versions = {SERVICES[name]["image"].rpartition(":")[2] for name in ("elasticsearch", "kibana", "kibana-objects")}
+    versions = {
+        SERVICES[name]["image"].rpartition(":")[2]
+        for name in ("elasticsearch", "kibana", "kibana-objects")
+    }
     assert versions == {VERSION}
     (brought,) = SERVICES["kibana-objects"]["command"]
     (folder,) = (volume.split(":")[:2] for volume in SERVICES["kibana-objects"]["volumes"])
@@ -172,7 +199,9 @@ def test_services_of_ours_cannot_write() -> None:
 
 
 def test_what_is_mounted_exists() -> None:
-    """A path of the repository that is not there would be made by Docker, as an empty folder of root's."""
+    """A path of the repository that is not there would be made by Docker, as an empty folder of
+    root's.
+    """
     named = set()
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
@@ -193,7 +222,9 @@ def test_nothing_in_the_file_is_secret() -> None:
                 assert name.endswith("_FILE")
                 assert value.removeprefix("/run/secrets/") in service["secrets"]
         assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"])
-    assert COMPOSE["secrets"] == {name: {"file": f"./secrets/{name}"} for name in COMPOSE["secrets"]}
+    assert COMPOSE["secrets"] == {
+        name: {"file": f"./secrets/{name}"} for name in COMPOSE["secrets"]
+    }
     assert "/secrets/" in (ROOT / ".gitignore").read_text().split()
     assert "secrets" not in (ROOT / ".dockerignore").read_text()
 
@@ -216,7 +247,9 @@ def test_the_script_makes_the_secrets_that_compose_reads(tmp_path: Path) -> None
 
 
 def test_the_page_names_services_and_ports_that_there_are() -> None:
-    """Commands of docs/compose.md: services of the file, commands of ours, addresses that are published."""
+    """Commands of docs/compose.md: services of the file, commands of ours, addresses that are
+    published.
+    """
     page = (ROOT / "docs" / "compose.md").read_text()
     for words in re.findall(r"docker compose exec (\w+) sentinel ([\w -]+?)(?:`|  |\n)", page):
         assert words[0] in OURS
@@ -227,7 +260,11 @@ def test_the_page_names_services_and_ports_that_there_are() -> None:
         command.make_context("sentinel", arguments)
     for named in re.findall(r"docker compose (?:restart|logs --follow) ([\w ]+)", page):
         assert set(named.split()) <= set(SERVICES)
-    published = {port.rpartition(":")[0] for service in SERVICES.values() for port in service.get("ports", [])}
+    published = {
+        port.rpartition(":")[0]
+        for service in SERVICES.values()
+        for port in service.get("ports", [])
+    }
     assert set(re.findall(r"127\.0\.0\.1:\d+", page)) == published
     readme = (ROOT / "README.md").read_text()
     assert "sh deploy/compose/make-secrets && docker compose up --detach" in readme

@@ -13,7 +13,9 @@ from tests.deploy.files import ROOT, SERVICES, series, unknown
 
 GRAFANA = ROOT / "deploy" / "grafana"
 BOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
-PANELS: list[dict[str, Any]] = [panel for board in BOARDS for panel in json.loads(board.read_text())["panels"]]
+PANELS: list[dict[str, Any]] = [
+    panel for board in BOARDS for panel in json.loads(board.read_text())["panels"]
+]
 ASKING = [panel for panel in PANELS if panel["type"] != "row"]
 
 
@@ -29,7 +31,9 @@ def test_a_panel_asks_for_what_a_worker_has(panel: dict[str, Any]) -> None:
 def test_every_metric_of_a_worker_is_on_the_board() -> None:
     """A new metric gets its place."""
     asked = " ".join(target["expr"] for panel in ASKING for target in panel["targets"])
-    families = {name.removesuffix("_bucket") for name in series() if not name.endswith(("_sum", "_count"))}
+    families = {
+        name.removesuffix("_bucket") for name in series() if not name.endswith(("_sum", "_count"))
+    }
     assert [name for name in sorted(families) if name not in asked] == []
 
 
@@ -47,15 +51,21 @@ def test_panels_lie_beside_each_other_in_24_columns(board: Path) -> None:
 
 def test_every_panel_asks_the_source_that_is_provisioned() -> None:
     """By its fixed id, since a name may be another's."""
-    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())[
+        "datasources"
+    ]
     asked = {each["uid"] for board in BOARDS for each in _sources(json.loads(board.read_text()))}
     assert asked == {source["uid"]}
     assert source["url"] == "http://prometheus:9090"
 
 
 def test_the_board_is_where_grafana_looks() -> None:
-    """The folder that is mounted is the one that provisioning names, and the first page is one of its boards."""
-    (provider,) = yaml.safe_load((GRAFANA / "provisioning/dashboards/sentinel.yml").read_text())["providers"]
+    """The folder that is mounted is the one that provisioning names, and the first page is one of
+    its boards.
+    """
+    (provider,) = yaml.safe_load((GRAFANA / "provisioning/dashboards/sentinel.yml").read_text())[
+        "providers"
+    ]
     folder = provider["options"]["path"]
     mounts = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"])
     assert mounts["./deploy/grafana/dashboards"] == folder

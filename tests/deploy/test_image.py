@@ -1,4 +1,6 @@
-"""The Dockerfile: it copies what there is, runs as nobody in particular, and is checked where it serves."""
+"""The Dockerfile: it copies what there is, runs as nobody in particular, and is checked where it
+serves.
+"""
 
 import re
 import tomllib
@@ -7,20 +9,32 @@ from fnmatch import fnmatch
 from tests.deploy.files import OURS, ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-INSTRUCTIONS = re.sub(r"\\\n", " ", re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE)).splitlines()
+INSTRUCTIONS = re.sub(
+    r"\\\n", " ", re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE)
+).splitlines()
 
 
 FROM_NPM = {"topology/page/package.json", "topology/page/package-lock.json"}
 
 
 def test_the_packages_of_the_wheel_are_copied() -> None:
-    """And nothing else but what the build reads, and what the page takes from npm; the context holds all of it."""
+    """And nothing else but what the build reads, and what the page takes from npm; the context
+    holds all of it.
+    """
     ours = [line for line in INSTRUCTIONS if line.startswith("COPY ") and "--from=" not in line]
     copied = {word for line in ours for word in line.split()[1:-1] if word not in FROM_NPM}
     sources = {word for word in copied if not word.startswith(("--", "/"))}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
-    assert sources == {"pyproject.toml", "hatch_build.py", "uv.lock", "README.md", "LICENSE", "docs", *packages}
+    assert sources == {
+        "pyproject.toml",
+        "hatch_build.py",
+        "uv.lock",
+        "README.md",
+        "LICENSE",
+        "docs",
+        *packages,
+    }
     ignoring = (ROOT / ".dockerignore").read_text().split("\n")
     admitted = {line.removeprefix("!") for line in ignoring if line.startswith("!")}
     assert admitted == sources
@@ -47,7 +61,9 @@ def test_the_page_has_its_charts() -> None:
 
 
 def test_it_does_not_run_as_root() -> None:
-    """By number, so that a cluster that refuses root can tell; it is the owner of what compose lets it write."""
+    """By number, so that a cluster that refuses root can tell; it is the owner of what compose lets
+    it write.
+    """
     last = [line for line in INSTRUCTIONS if line.startswith("USER ")][-1]
     assert last == "USER 10001:10001"
     assert INSTRUCTIONS.index(last) < INSTRUCTIONS.index('ENTRYPOINT ["sentinel"]')

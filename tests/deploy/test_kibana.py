@@ -1,4 +1,6 @@
-"""Kibana's objects: every reference resolves, every field exists, and each panel's search finds what it is about on a real Elasticsearch."""
+"""Kibana's objects: every reference resolves, every field exists, and each panel's search finds
+what it is about on a real Elasticsearch.
+"""
 
 import json
 import uuid
@@ -22,7 +24,9 @@ OBJECTS: list[dict[str, Any]] = [
 ]
 VIEWS = {each["id"]: each["attributes"] for each in OBJECTS if each["type"] == "index-pattern"}
 (BOARD,) = (each for each in OBJECTS if each["type"] == "dashboard")
-CONTROLS: dict[str, dict[str, Any]] = json.loads(BOARD["attributes"]["controlGroupInput"]["panelsJSON"])
+CONTROLS: dict[str, dict[str, Any]] = json.loads(
+    BOARD["attributes"]["controlGroupInput"]["panelsJSON"]
+)
 NUMBERS = {"integer", "long", "double"}
 TYPES = {
     "terms": {"keyword"},
@@ -62,7 +66,9 @@ class Panel:
         return next(kind for kind in Kind if self.pattern == f"sentinel-{kind}-*")
 
     def search(self) -> dict[str, Any]:
-        """What Lens asks: buckets within each other, metrics within the innermost; without metrics of its own, hits are counted."""
+        """What Lens asks: buckets within each other, metrics within the innermost; without metrics
+        of its own, hits are counted.
+        """
         aggregations: dict[str, Any] = {}
         for name, column in reversed(list(self.columns.items())):
             if column["operationType"] == "count":
@@ -80,15 +86,29 @@ class Panel:
         return {"size": 0, "track_total_hits": True, "query": query, "aggs": aggregations}
 
 
-def _aggregation(column: Mapping[str, Any], columns: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _aggregation(
+    column: Mapping[str, Any], columns: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     match column["operationType"]:
         case "terms":
             by = column["params"]["orderBy"]["columnId"]
-            order = {"_count" if columns[by]["operationType"] == "count" else "by": column["params"]["orderDirection"]}
-            asked: dict[str, Any] = {
-                "terms": {"field": column["sourceField"], "size": column["params"]["size"], "order": order}
+            order = {
+                "_count" if columns[by]["operationType"] == "count" else "by": column["params"][
+                    "orderDirection"
+                ]
             }
-            return asked if "_count" in order else {**asked, "aggs": {"by": _aggregation(columns[by], columns)}}
+            asked: dict[str, Any] = {
+                "terms": {
+                    "field": column["sourceField"],
+                    "size": column["params"]["size"],
+                    "order": order,
+                }
+            }
+            return (
+                asked
+                if "_count" in order
+                else {**asked, "aggs": {"by": _aggregation(columns[by], columns)}}
+            )
         case "date_histogram":
             return {"date_histogram": {"field": column["sourceField"], "fixed_interval": "1m"}}
         case "average":
@@ -102,10 +122,14 @@ each_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.ti
 
 
 def test_references_resolve() -> None:
-    """Every object that is referred to is in the file, once; the board shows each panel where the grid has place."""
+    """Every object that is referred to is in the file, once; the board shows each panel where the
+    grid has place.
+    """
     known = [(each["type"], each["id"]) for each in OBJECTS]
     assert len(set(known)) == len(known)
-    assert {(ref["type"], ref["id"]) for each in OBJECTS for ref in each["references"]} <= set(known)
+    assert {(ref["type"], ref["id"]) for each in OBJECTS for ref in each["references"]} <= set(
+        known
+    )
     panels = json.loads(BOARD["attributes"]["panelsJSON"])
     names = {f"{panel['panelIndex']}:{panel['panelRefName']}" for panel in panels}
     controls = {f"controlGroup_{name}:optionsListDataView" for name in CONTROLS}
@@ -125,19 +149,27 @@ def test_controls_choose_by_fields_that_there_are() -> None:
     """Tenant, application and model, in this order; of the aggregates, which have all three."""
     made: Any = template("sentinel-", Kind.AGGREGATE, 0)
     fields = made["template"]["mappings"]["properties"]
-    chosen = [each["explicitInput"]["fieldName"] for each in sorted(CONTROLS.values(), key=lambda one: one["order"])]
+    chosen = [
+        each["explicitInput"]["fieldName"]
+        for each in sorted(CONTROLS.values(), key=lambda one: one["order"])
+    ]
     assert chosen == ["tenant", "application", "model"]
     assert {fields[name]["type"] for name in chosen} == {"keyword"}
 
 
 def test_what_is_open_does_not_depend_on_the_time_range() -> None:
-    """Its view has no time field: an incident that opened before the range is open all the same, and the list links to the page."""
+    """Its view has no time field: an incident that opened before the range is open all the same,
+    and the list links to the page.
+    """
     about_open = [each for each in OBJECTS if each["type"] == "lens" and "open" in each["id"]]
     assert len(about_open) == 2
     for lens in about_open:
         view = VIEWS[lens["references"][0]["id"]]
         assert "timeFieldName" not in view
-        assert "/incidents/{{rawValue}}" in json.loads(view["fieldFormatMap"])["page_path"]["params"]["urlTemplate"]
+        assert (
+            "/incidents/{{rawValue}}"
+            in json.loads(view["fieldFormatMap"])["page_path"]["params"]["urlTemplate"]
+        )
     assert any("page_path" in str(lens["attributes"]["state"]) for lens in about_open)
 
 
@@ -166,7 +198,9 @@ def _accessors(value: object) -> Iterator[str]:
 
 @each_panel
 def test_fields_exist_and_fit_what_is_done_with_them(panel: Panel) -> None:
-    """By the index templates that the store makes: terms over keywords, times over dates, the highest of numbers."""
+    """By the index templates that the store makes: terms over keywords, times over dates, the
+    highest of numbers.
+    """
     made: Any = template("sentinel-", panel.kind(), 0)
     assert made["index_patterns"] == [panel.pattern]
     fields = made["template"]["mappings"]["properties"]
@@ -180,17 +214,28 @@ def test_fields_exist_and_fit_what_is_done_with_them(panel: Panel) -> None:
 
 @pytest.fixture
 async def stored(elastic_url: str) -> Any:
-    """An Elasticsearch with three anomalies and two incidents, one of them over, and the prefix of its indices."""
+    """An Elasticsearch with three anomalies and two incidents, one of them over, and the prefix of
+    its indices.
+    """
     prefix = f"t{uuid.uuid4().hex[:8]}-"
-    store = ElasticStore(StoreSettings(StoreKind.ELASTICSEARCH, urls=(elastic_url,), index_prefix=prefix, replicas=0))
+    store = ElasticStore(
+        StoreSettings(StoreKind.ELASTICSEARCH, urls=(elastic_url,), index_prefix=prefix, replicas=0)
+    )
     await store.start()
     resolved = incident(
-        2, 1, state=IncidentState.RESOLVED, resolved_at=START, severity=Severity.LOW, application="search"
+        2,
+        1,
+        state=IncidentState.RESOLVED,
+        resolved_at=START,
+        severity=Severity.LOW,
+        application="search",
     )
     buckets = [(Kind.AGGREGATE, aggregate(number)) for number in range(4)]
     records = [(Kind.ANOMALY, anomaly(number)) for number in (1, 2, 3)]
     incidents = [(Kind.INCIDENT, each) for each in (incident(1, 1), resolved)]
-    documents: list[Document] = [document(kind, record.to_bytes()) for kind, record in (*records, *incidents, *buckets)]
+    documents: list[Document] = [
+        document(kind, record.to_bytes()) for kind, record in (*records, *incidents, *buckets)
+    ]
     assert await store.write(documents) == []
     await store.close()
     with Elasticsearch(elastic_url, request_timeout=60) as client:
@@ -205,7 +250,9 @@ async def test_each_panels_search_finds_what_it_is_about(stored: tuple[Elasticse
     """Elasticsearch takes every search, counts what there is, and fills every bucket and metric."""
     client, prefix = stored
     for panel in PANELS:
-        answer = client.search(index=panel.pattern.replace("sentinel-", prefix, 1), body=panel.search())
+        answer = client.search(
+            index=panel.pattern.replace("sentinel-", prefix, 1), body=panel.search()
+        )
         expected = {Kind.ANOMALY: 3, Kind.AGGREGATE: 4}.get(panel.kind(), 1 if panel.query else 2)
         assert answer["hits"]["total"]["value"] == expected, panel.title
         assert answer["_shards"]["failed"] == 0

@@ -23,7 +23,9 @@ def test_a_rule_reads_what_a_worker_has(rule: dict[str, Any]) -> None:
     assert list(unknown(rule["expr"])) == []
 
 
-@pytest.mark.parametrize("expression", ["sentinel_laag > 0", 'sentinel_lane_lag{stag="x"}', "sum by (stge) (x)"])
+@pytest.mark.parametrize(
+    "expression", ["sentinel_laag > 0", 'sentinel_lane_lag{stag="x"}', "sum by (stge) (x)"]
+)
 def test_an_unknown_name_is_seen(expression: str) -> None:
     """The check above can fail."""
     assert list(unknown(expression))
@@ -39,7 +41,9 @@ def test_series_are_named_as_a_scrape_names_them() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_a_rule_leads_to_a_page_that_says_what_to_do(rule: dict[str, Any]) -> None:
-    """Its link is absolute where it is read, and names a heading of the operations page; it has a summary and a severity."""
+    """Its link is absolute where it is read, and names a heading of the operations page; it has a
+    summary and a severity.
+    """
     page, anchor = rule["annotations"]["runbook_url"].split("#")
     assert page == "{{ $externalLabels.sentinel_page }}/docs/operations"
     assert anchor in anchors(OPERATIONS)
@@ -51,12 +55,18 @@ def test_the_links_begin_where_the_page_is() -> None:
     """Prometheus adds the address that messages link to, too."""
     prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     settings = yaml.safe_load((ROOT / "deploy/compose/sentinel.yaml").read_text())
-    assert prometheus["global"]["external_labels"] == {"sentinel_page": settings["alerting"]["page_url"]}
+    assert prometheus["global"]["external_labels"] == {
+        "sentinel_page": settings["alerting"]["page_url"]
+    }
 
 
 def test_every_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
     """What promtool plays covers every alarm both ways."""
-    played = [case for test in yaml.safe_load(CASES.read_text())["tests"] for case in test["alert_rule_test"]]
+    played = [
+        case
+        for test in yaml.safe_load(CASES.read_text())["tests"]
+        for case in test["alert_rule_test"]
+    ]
     names = {rule["alert"] for rule in RULES}
     assert {case["alertname"] for case in played if case["exp_alerts"]} == names
     assert {case["alertname"] for case in played if not case["exp_alerts"]} == names
@@ -72,9 +82,13 @@ def test_every_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() 
     ids=" ".join,
 )
 def test_promtool_agrees(command: tuple[str, ...]) -> None:
-    """Prometheus's own tool reads the files, and each alarm fires and keeps silent as the cases say."""
+    """Prometheus's own tool reads the files, and each alarm fires and keeps silent as the cases
+    say.
+    """
     promtool = ROOT / ".servers" / "promtool"
     if not promtool.exists():
         without("promtool", "make servers fetches it; elsewhere it comes with Prometheus")
-    done = subprocess.run([promtool, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [promtool, *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

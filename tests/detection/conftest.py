@@ -1,4 +1,6 @@
-"""Hypothesis on a machine that does other things too; and no backtrace for every bad record that polars meets."""
+"""Hypothesis on a machine that does other things too; and no backtrace for every bad record that
+polars meets.
+"""
 
 import os
 

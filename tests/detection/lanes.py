@@ -1,4 +1,6 @@
-"""A detect lane beside an in-memory broker: what it sends, what it keeps, stopped and gone on with at will."""
+"""A detect lane beside an in-memory broker: what it sends, what it keeps, stopped and gone on with
+at will.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,9 +31,13 @@ assert NAMES.telemetry == TOPIC
 
 @dataclass
 class RunLane:
-    """One lane and all that came of it. `versions` are the settings that its control records may name."""
+    """One lane and all that came of it. `versions` are the settings that its control records may
+    name.
+    """
 
-    versions: Mapping[str, DetectionSettings] = field(default_factory=lambda: {"0": DetectionSettings()})
+    versions: Mapping[str, DetectionSettings] = field(
+        default_factory=lambda: {"0": DetectionSettings()}
+    )
     limits: Lanes = LIMITS
     skips: Collection[int] = NONE
     sent: dict[str, list[Outgoing]] = field(default_factory=lambda: defaultdict(list))
@@ -45,7 +51,9 @@ class RunLane:
     restarts: int = 0
 
     def __post_init__(self) -> None:
-        self._policies = {name: policy_of(name, settings) for name, settings in self.versions.items()}
+        self._policies = {
+            name: policy_of(name, settings) for name, settings in self.versions.items()
+        }
         self.lane = self._new()
 
     def takes(self, records: Sequence[Rec] | Block) -> None:
@@ -81,7 +89,11 @@ class RunLane:
     @property
     def anomalies(self) -> list[Anomaly]:
         """What was told, in order."""
-        return [Anomaly.from_bytes(sent.value) for sent in self.sent[NAMES.anomalies] if sent.value is not None]
+        return [
+            Anomaly.from_bytes(sent.value)
+            for sent in self.sent[NAMES.anomalies]
+            if sent.value is not None
+        ]
 
     def _new(self) -> DetectLane:
         intake = Intake(
@@ -92,7 +104,9 @@ class RunLane:
             KEY,
             lambda topic, lane: set(self.skips) if (topic, lane) == (TOPIC, LANE) else set(),
         )
-        return DetectLane(LANE, self.limits, NAMES, intake, self._policies.__getitem__, seed=self.restarts)
+        return DetectLane(
+            LANE, self.limits, NAMES, intake, self._policies.__getitem__, seed=self.restarts
+        )
 
 
 def run(
@@ -102,7 +116,9 @@ def run(
     restarts: Collection[int] = NONE,
     limits: Lanes = LIMITS,
 ) -> RunLane:
-    """The lane after these records, in blocks that begin at the indices `cuts`; at `restarts` it is stopped and gone on with. Flushed at the end."""
+    """The lane after these records, in blocks that begin at the indices `cuts`; at `restarts` it is
+    stopped and gone on with. Flushed at the end.
+    """
     running = RunLane(versions, limits)
     edges = sorted({0, len(records), *(cut for cut in cuts if 0 < cut < len(records))})
     for start, end in pairwise(edges):

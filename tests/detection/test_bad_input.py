@@ -1,4 +1,6 @@
-"""Whatever stands in a lane's log: its good neighbours count, each bad record is in dead-letters with its reason, nothing raises."""
+"""Whatever stands in a lane's log: its good neighbours count, each bad record is in dead-letters
+with its reason, nothing raises.
+"""
 
 import math
 import struct
@@ -11,7 +13,17 @@ from schemas.avro.framing import GUID_HEADER, prefix
 from schemas.errors import Reason
 from schemas.records import Feature, QualityScore, SecurityFinding, Settings
 from schemas.secrets import Secret
-from streams.control.records import NUMBER, PASSED, SETTINGS, SIGNATURE, TICK, Publication, settings_control, sign, tick
+from streams.control.records import (
+    NUMBER,
+    PASSED,
+    SETTINGS,
+    SIGNATURE,
+    TICK,
+    Publication,
+    settings_control,
+    sign,
+    tick,
+)
 from streams.control.settings_log import skip_record, version_record
 from streams.lane.outgoing import REASON
 from streams.settings import Lanes
@@ -36,8 +48,12 @@ def forged(
     number: bytes = b"",
     said: bytes = b"",
 ) -> tuple[tuple[str, bytes], ...]:
-    """Headers of a control record that is not ours, or not for this lane. `number` is signed, `said` is what stands in its header."""
-    signature = sign(Secret(key), SETTINGS, topic.encode(), b"%d" % lane, version, *([number] if number else []))
+    """Headers of a control record that is not ours, or not for this lane. `number` is signed,
+    `said` is what stands in its header.
+    """
+    signature = sign(
+        Secret(key), SETTINGS, topic.encode(), b"%d" % lane, version, *([number] if number else [])
+    )
     return (SETTINGS, b"1"), *([(NUMBER, said)] if said else []), (SIGNATURE, signature)
 
 
@@ -59,11 +75,19 @@ BAD: dict[str, tuple[bytes | None, tuple[tuple[str, bytes], ...], str]] = {
     "wrong magic byte": (b"\1" + GOOD[1:], (), Reason.NO_MAGIC),
     "unknown schema id": (prefix(99) + GOOD[5:], (), Reason.UNKNOWN_SCHEMA),
     "schema of another topic": (prefix(2) + GOOD[5:], (), Reason.UNKNOWN_SCHEMA),
-    "unknown schema by header": (GOOD[5:], ((GUID_HEADER, b"\1" + b"x" * 16),), Reason.UNKNOWN_SCHEMA),
+    "unknown schema by header": (
+        GOOD[5:],
+        ((GUID_HEADER, b"\1" + b"x" * 16),),
+        Reason.UNKNOWN_SCHEMA,
+    ),
     "too large": (GOOD + b"x" * 300_000, (), Reason.TOO_LARGE),
     "NaN in a feature": (altered(features=(Feature("f", math.nan),)), (), Reason.NOT_FINITE),
     "an infinite score": (altered(quality=(QualityScore("q", math.inf),)), (), Reason.NOT_FINITE),
-    "a negative infinite finding": (altered(security=(SecurityFinding("s", -math.inf),)), (), Reason.NOT_FINITE),
+    "a negative infinite finding": (
+        altered(security=(SecurityFinding("s", -math.inf),)),
+        (),
+        Reason.NOT_FINITE,
+    ),
     "a negative latency": (altered(latency_us=-1), (), Reason.OUT_OF_RANGE),
     "a negative first token": (altered(time_to_first_token_us=-1), (), Reason.OUT_OF_RANGE),
     "2^62 tokens": (altered(prompt_tokens=2**62), (), Reason.OUT_OF_RANGE),
@@ -76,12 +100,32 @@ BAD: dict[str, tuple[bytes | None, tuple[tuple[str, bytes], ...], str]] = {
     "an unsigned control record": (b"v1", ((SETTINGS, b"1"),), UNSIGNED),
     "a control record without a value": (None, ((SETTINGS, b"1"),), UNSIGNED),
     "a control record with another key": (b"v1", forged(b"v1"), UNSIGNED),
-    "a control record of another lane": (b"v1", forged(b"v1", KEY.reveal(), lane=LANE + 1), UNSIGNED),
-    "a control record of another topic": (b"v1", forged(b"v1", KEY.reveal(), topic="t.other"), UNSIGNED),
+    "a control record of another lane": (
+        b"v1",
+        forged(b"v1", KEY.reveal(), lane=LANE + 1),
+        UNSIGNED,
+    ),
+    "a control record of another topic": (
+        b"v1",
+        forged(b"v1", KEY.reveal(), topic="t.other"),
+        UNSIGNED,
+    ),
     "a control record for another version": (b"v2", forged(b"v1", KEY.reveal()), UNSIGNED),
-    "a control record with another number": (b"v1", forged(b"v1", KEY.reveal(), number=b"5", said=b"6"), UNSIGNED),
-    "a control record without its number": (b"v1", forged(b"v1", KEY.reveal(), number=b"5"), UNSIGNED),
-    "an old control record with a number": (b"v1", forged(b"v1", KEY.reveal(), said=b"5"), UNSIGNED),
+    "a control record with another number": (
+        b"v1",
+        forged(b"v1", KEY.reveal(), number=b"5", said=b"6"),
+        UNSIGNED,
+    ),
+    "a control record without its number": (
+        b"v1",
+        forged(b"v1", KEY.reveal(), number=b"5"),
+        UNSIGNED,
+    ),
+    "an old control record with a number": (
+        b"v1",
+        forged(b"v1", KEY.reveal(), said=b"5"),
+        UNSIGNED,
+    ),
     "a control record that is no text": (b"\xff\xfe", forged(b"v1"), UNSIGNED),
     "a settings version in a lane": (A_VERSION.value, A_VERSION.headers, UNSIGNED),
     "a signed skip in a lane": (A_SKIP.value, A_SKIP.headers, Reason.NO_MAGIC),
@@ -93,7 +137,9 @@ BAD: dict[str, tuple[bytes | None, tuple[tuple[str, bytes], ...], str]] = {
 @pytest.mark.parametrize("size", [3, 200])
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_record_is_a_dead_letter_and_its_neighbours_count(name: str, size: int) -> None:
-    """Alone among a few and among many: one dead letter with its reason and its bytes; all others are counted; nothing else comes of it."""
+    """Alone among a few and among many: one dead letter with its reason and its bytes; all others
+    are counted; nothing else comes of it.
+    """
     value, headers, reason = BAD[name]
     records = [good(number, AT_S) for number in range(size)]
     records[size // 2] = raw(size // 2, AT_S, value, *headers, key=b"its key")
@@ -125,7 +171,11 @@ def test_all_kinds_at_once_each_with_its_reason() -> None:
 
 def test_five_hundred_bad_records_in_a_row() -> None:
     """Nothing stops, and the good ones before and behind them count."""
-    records = [good(0, 0), *(raw(number, 1, b"garbage %d" % number) for number in range(1, 501)), good(501, 2)]
+    records = [
+        good(0, 0),
+        *(raw(number, 1, b"garbage %d" % number) for number in range(1, 501)),
+        good(501, 2),
+    ]
     lane = RunLane()
     lane.takes(records)
     assert [offset for offset, _ in lane.dead] == list(range(1, 501))
@@ -133,10 +183,14 @@ def test_five_hundred_bad_records_in_a_row() -> None:
 
 
 def test_a_short_and_a_long_record_that_read_as_two_valid_ones_are_both_bad() -> None:
-    """Without record boundaries the pair would shift the values of its neighbours; here it is found, and nobody else is hurt."""
+    """Without record boundaries the pair would shift the values of its neighbours; here it is
+    found, and nobody else is hurt.
+    """
     neighbour = good(0, AT_S, latency_us=3_000_000).value or b""
     short, long = neighbour[:-1], neighbour + neighbour[-1:]
-    lane = RunLane({"0": DetectionSettings(rules=(Rule("slow", "latency_us", Comparison.ABOVE, 2_000_000),))})
+    lane = RunLane(
+        {"0": DetectionSettings(rules=(Rule("slow", "latency_us", Comparison.ABOVE, 2_000_000),))}
+    )
     lane.takes([good(0, AT_S), raw(1, AT_S, short), raw(2, AT_S, long), good(3, AT_S)])
     assert [offset for offset, _ in lane.dead] == [1, 2]
     assert (lane.events, lane.anomalies) == (2, [])
@@ -175,7 +229,9 @@ def test_a_late_event_is_counted_as_late_and_stays_out_of_windows() -> None:
     lane.takes([good(0, 0), good(1, 100), good(2, 101.0 - 86_400, 101.0), good(3, 9, 102)])
     assert (lane.events, lane.late, lane.bad) == (2, 2, 0)
     lane.takes([good(4, 200)])
-    requests = [struct.unpack_from("<d", value, len(value) - 37 * 8)[0] for _, value in lane.aggregates]
+    requests = [
+        struct.unpack_from("<d", value, len(value) - 37 * 8)[0] for _, value in lane.aggregates
+    ]
     assert requests == [1.0, 1.0]
 
 
@@ -190,7 +246,9 @@ FORGED = ((TICK, b"99999999999999"), (PASSED, b"99999999999999"))
 
 
 def test_a_forged_tick_moves_time_by_no_more_than_what_passed() -> None:
-    """Whoever may write to the topic may tick; it says no more than that time passes, and that the broker's clock says."""
+    """Whoever may write to the topic may tick; it says no more than that time passes, and that the
+    broker's clock says.
+    """
     forged_tick = Rec(1, good(1, 14.9).append_ms, None, FORGED)
     lane = RunLane()
     lane.takes([good(0, 0), forged_tick, good(2, 9.9, 14.9)])
@@ -208,7 +266,9 @@ def test_a_batch_of_control_records_alone_changes_nothing() -> None:
 
 
 def test_a_control_record_takes_effect_where_it_stands() -> None:
-    """Events before it are judged by the old version, those behind it by the new one, also where that needs other columns and in one batch."""
+    """Events before it are judged by the old version, those behind it by the new one, also where
+    that needs other columns and in one batch.
+    """
     versions = {
         "0": DetectionSettings(rules=(Rule("slow", "latency_us", Comparison.ABOVE, 2_000_000),)),
         "1": DetectionSettings(rules=(Rule("queued", "queue_time_us", Comparison.ABOVE, 1),)),
@@ -227,7 +287,9 @@ def test_a_control_record_takes_effect_where_it_stands() -> None:
 
 
 def test_a_broker_whose_clock_is_ahead_for_a_while_makes_no_good_event_late() -> None:
-    """It stamps a tick half an hour ahead; the events that follow, and those after a restart, are counted."""
+    """It stamps a tick half an hour ahead; the events that follow, and those after a restart, are
+    counted.
+    """
     lane = RunLane()
     lane.takes([good(0, 0)])
     wrong = tick(TOPIC, LANE, 1_000_000)
@@ -239,7 +301,9 @@ def test_a_broker_whose_clock_is_ahead_for_a_while_makes_no_good_event_late() ->
 
 
 def test_a_broker_whose_clock_is_behind_is_named_and_not_its_producers() -> None:
-    """Good events become dead letters, since their append time bounds what they may move; the reason names the append time."""
+    """Good events become dead letters, since their append time bounds what they may move; the
+    reason names the append time.
+    """
     lane = RunLane()
     lane.takes([good(0, 3600), good(1, 3601, 1.0), good(2, 7300, 3601)])
     assert [dict(letter.headers)[REASON] for letter in lane.sent[NAMES.dead_letters]] == [

@@ -43,7 +43,9 @@ def event(number: int) -> Outgoing:
 
 def block_of(*records: Outgoing) -> Block:
     """The records as one fetch brings them, from offset 0 on."""
-    read = [Record(at, NOON // 1000, one.key, one.value, one.headers) for at, one in enumerate(records)]
+    read = [
+        Record(at, NOON // 1000, one.key, one.value, one.headers) for at, one in enumerate(records)
+    ]
     part = Part(len(read), list(range(len(read))), NOON // 1000, [], read)
     headed = {at: record for at, record in enumerate(read) if record.headers}
     content = Content([one.value for one in records], headed, {}, [part])
@@ -55,7 +57,11 @@ def log_of(*versions: DetectionSettings) -> SettingsLog:
     log = SettingsLog({}, NAMES.settings, KEY, {"0": to_json(QUIET)})
     for settings in versions:
         described = Settings(
-            version=version_of(settings), tenant=None, author="ann", created_at=NOON, body=to_json(settings)
+            version=version_of(settings),
+            tenant=None,
+            author="ann",
+            created_at=NOON,
+            body=to_json(settings),
         )
         record = version_record(NAMES.settings, described, KEY)
         log._take(record.key or b"", record.value, record.headers)
@@ -63,7 +69,9 @@ def log_of(*versions: DetectionSettings) -> SettingsLog:
 
 
 def test_settings_that_need_other_columns_may_take_effect_within_a_block() -> None:
-    """A rule on a column that no earlier settings looked at judges the events behind its control record, and only those."""
+    """A rule on a column that no earlier settings looked at judges the events behind its control
+    record, and only those.
+    """
     lane = detect_stage(NAMES, Lanes(partitions=1), log_of(OVERLOADED), KEY, None).new_lane(0)
     control = settings_control(NAMES.telemetry, 0, Publication(1, version_of(OVERLOADED)), KEY)
     step = lane.step(block_of(event(0), control, event(2)))

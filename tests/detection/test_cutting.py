@@ -1,4 +1,6 @@
-"""A lane is a pure function of its records in offset order: however they were batched, wherever it was stopped."""
+"""A lane is a pure function of its records in offset order: however they were batched, wherever it
+was stopped.
+"""
 
 import math
 from random import Random
@@ -20,7 +22,8 @@ SLOW = Rule("slow", "latency_us", Comparison.ABOVE, 2_000_000)
 QUEUED = Rule("queued", "queue_time_us", Comparison.AT_LEAST, 500_000, application="shop")
 TOXIC = Rule("toxic", "quality.toxicity", Comparison.ABOVE, 0.5)
 
-# Versions that need other columns and other detectors than the one before; detectors that judge early.
+# Versions that need other columns and other detectors than the one before; detectors that judge
+# early.
 EARLY = Deviation(least_buckets=10)
 PEOPLE = Profile(least_buckets=5)
 VERSIONS = {
@@ -35,7 +38,9 @@ SMALL = Lanes(partitions=2, subjects_per_tenant=3, users_per_tenant=2, subject_e
 
 def control(offset: int, at_s: float, version: str, number: int | None = None) -> Rec:
     """A signed control record; its number is the offset where no other is given."""
-    made = settings_control(TOPIC, LANE, Publication(offset if number is None else number, version), KEY)
+    made = settings_control(
+        TOPIC, LANE, Publication(offset if number is None else number, version), KEY
+    )
     return raw(offset, at_s, made.value, *made.headers)
 
 
@@ -58,9 +63,11 @@ BAD = (
 
 
 def log(seed: int, size: int) -> list[Rec]:
-    """A few minutes of a lane's log: good, late and early events, bad records, ticks, control records, gaps, silence.
+    """A few minutes of a lane's log: good, late and early events, bad records, ticks, control
+    records, gaps, silence.
 
-    By a generator of our own, since a log has more choices than Hypothesis makes in reasonable time; a shorter log is the begin of a longer one.
+    By a generator of our own, since a log has more choices than Hypothesis makes in reasonable
+    time; a shorter log is the begin of a longer one.
     """
     choose = Random(seed)
     records: list[Rec] = []
@@ -84,7 +91,9 @@ def log(seed: int, size: int) -> list[Rec]:
                     latency_us=choose.choice((0, 300_000, 2_500_000)),
                     time_to_first_token_us=choose.choice((None, 0, 70_000)),
                     queue_time_us=choose.choice((None, 400_000, 900_000)),
-                    quality=choose.choice(((), (QualityScore("toxicity", 0.9),), (QualityScore("fun", 0.9),))),
+                    quality=choose.choice(
+                        ((), (QualityScore("toxicity", 0.9),), (QualityScore("fun", 0.9),))
+                    ),
                     prompt_tokens=choose.choice((10, 4000)),
                     cost_nano=choose.choice((0, 10**9)),
                 )
@@ -97,7 +106,9 @@ def log(seed: int, size: int) -> list[Rec]:
             number = choose.choice((None, None, 0, offset // 2, offset - 1 if offset else 0))
             records.append(control(offset, now, choose.choice(sorted(VERSIONS)), number))
         else:
-            records.append(raw(offset, now, b"a", (SETTINGS, b"1"), (SIGNATURE, sign(KEY, SETTINGS, b"x"))))
+            records.append(
+                raw(offset, now, b"a", (SETTINGS, b"1"), (SIGNATURE, sign(KEY, SETTINGS, b"x")))
+            )
     return records
 
 
@@ -115,17 +126,28 @@ def agree(one: RunLane, other: RunLane) -> None:
 
 @settings(max_examples=60)
 @given(LOGS, CUTS, st.sampled_from((LIMITS, SMALL)))
-def test_any_cut_of_the_same_records_gives_the_same(records: list[Rec], cuts: set[int], limits: Lanes) -> None:
-    """Verdicts, dead letters, watermarks, aggregates and state rows do not depend on where batches were cut."""
+def test_any_cut_of_the_same_records_gives_the_same(
+    records: list[Rec], cuts: set[int], limits: Lanes
+) -> None:
+    """Verdicts, dead letters, watermarks, aggregates and state rows do not depend on where batches
+    were cut.
+    """
     agree(run(records, VERSIONS, limits=limits), run(records, VERSIONS, cuts, limits=limits))
 
 
 @settings(max_examples=60)
-@given(LOGS, CUTS, st.sets(st.integers(0, 70), min_size=1, max_size=8), st.sampled_from((LIMITS, SMALL)))
+@given(
+    LOGS,
+    CUTS,
+    st.sets(st.integers(0, 70), min_size=1, max_size=8),
+    st.sampled_from((LIMITS, SMALL)),
+)
 def test_stopped_anywhere_and_gone_on_with_gives_the_same(
     records: list[Rec], cuts: set[int], restarts: set[int], limits: Lanes
 ) -> None:
-    """A successor that knows only the state topic says and keeps exactly what the old process would have."""
+    """A successor that knows only the state topic says and keeps exactly what the old process would
+    have.
+    """
     stopped = run(records, VERSIONS, cuts | restarts, restarts, limits)
     agree(run(records, VERSIONS, cuts | restarts, limits=limits), stopped)
 
@@ -143,14 +165,20 @@ def test_a_worker_with_the_compiled_kernel_and_one_without_it_give_the_same(
 
 
 @pytest.mark.parametrize("cuts", [{}, {1}, {2}, {1, 2}])
-def test_ticks_and_control_records_take_effect_in_the_order_of_their_offsets(cuts: set[int]) -> None:
-    """Between the same two events too: the tick behind the control record closes its bucket under the new version."""
+def test_ticks_and_control_records_take_effect_in_the_order_of_their_offsets(
+    cuts: set[int],
+) -> None:
+    """Between the same two events too: the tick behind the control record closes its bucket under
+    the new version.
+    """
     lane = run([good(0, 0), control(1, 1, "a"), ticked(2, 20), good(3, 21)], VERSIONS, cuts)
     assert [Aggregate.from_bytes(value).settings_version for _, value in lane.aggregates] == ["a"]
 
 
 def hour_with_faults() -> list[Rec]:
-    """Ten minutes of two series and five users with a latency step, an error burst and a heavy user: what closes is judged, and told."""
+    """Ten minutes of two series and five users with a latency step, an error burst and a heavy
+    user: what closes is judged, and told.
+    """
     records = []
     for number in range(2400):
         at = number * 0.25
@@ -173,13 +201,23 @@ def hour_with_faults() -> list[Rec]:
 
 @pytest.mark.parametrize("every", [7, 64, 1000])
 def test_verdicts_at_close_are_the_same_however_the_hour_was_cut(every: int) -> None:
-    """The detectors' own state and findings too, over a fault that they find, in small blocks and large, stopped twice."""
+    """The detectors' own state and findings too, over a fault that they find, in small blocks and
+    large, stopped twice.
+    """
     versions = {"0": DetectionSettings(deviation=EARLY, profile=PEOPLE)}
     records = hour_with_faults()
     whole = run(records, versions)
     assert {anomaly.detector for anomaly in whole.anomalies} >= {"deviation"}
     cuts = set(range(0, len(records), every))
-    agree(whole, run(records, versions, cuts, {cut for cut in sorted(cuts) if 600 < cut < 900 or 1700 < cut < 1800}))
+    agree(
+        whole,
+        run(
+            records,
+            versions,
+            cuts,
+            {cut for cut in sorted(cuts) if 600 < cut < 900 or 1700 < cut < 1800},
+        ),
+    )
 
 
 def test_verdicts_at_close_are_the_same_without_the_kernel() -> None:

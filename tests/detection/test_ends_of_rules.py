@@ -1,4 +1,6 @@
-"""What ends the signal of a rule: events that have the rule's metric and keep it, over long enough; and nothing else."""
+"""What ends the signal of a rule: events that have the rule's metric and keep it, over long enough;
+and nothing else.
+"""
 
 import random
 from dataclasses import replace
@@ -19,7 +21,9 @@ SLOW_START = Rule("slow-start", "time_to_first_token_us", Comparison.ABOVE, 5e6)
 
 def of(*rules: Rule) -> DetectionSettings:
     """Rules alone."""
-    return DetectionSettings(rules=rules, deviation=Deviation(enabled=False), profile=Profile(enabled=False))
+    return DetectionSettings(
+        rules=rules, deviation=Deviation(enabled=False), profile=Profile(enabled=False)
+    )
 
 
 def said(lane: RunLane) -> list[SignalChange]:
@@ -35,7 +39,9 @@ def outage(until: int, **after: object) -> list[Rec]:
 
 
 def test_events_without_the_metric_do_not_keep_a_rule() -> None:
-    """Every call fails before its first token: no word of normal, and that there is no data is told once, from when on."""
+    """Every call fails before its first token: no word of normal, and that there is no data is told
+    once, from when on.
+    """
     (change,) = said(run(outage(600, status=Status.ERROR), {"0": of(SLOW_START)}))
     assert change.status is NO_DATA
     assert change.since == good(0, 0).append_ms * 1000 + 30_000_000
@@ -43,15 +49,24 @@ def test_events_without_the_metric_do_not_keep_a_rule() -> None:
 
 @pytest.mark.parametrize("metric", ["cost_nano", "tokens", "completion_tokens"])
 def test_nothing_where_much_was_too_much_may_be_unknown(metric: str) -> None:
-    """A producer that does not know the cost says 0, and so do calls that fail: that keeps no rule on too much of it."""
+    """A producer that does not know the cost says 0, and so do calls that fail: that keeps no rule
+    on too much of it.
+    """
     much: dict[str, object] = {"cost_nano": 9_000, "completion_tokens": 9_000}
     records = [good(at, at, **much) for at in range(30)] + [good(at, at) for at in range(30, 300)]
-    assert [one.status for one in said(run(records, {"0": of(Rule("much", metric, Comparison.ABOVE, 5e3))}))] == [
-        NO_DATA
-    ]
-    assert [one.status for one in said(run(records, {"0": of(Rule("any", metric, Comparison.ABOVE, 0.0))}))] == [NORMAL]
+    assert [
+        one.status
+        for one in said(run(records, {"0": of(Rule("much", metric, Comparison.ABOVE, 5e3))}))
+    ] == [NO_DATA]
+    assert [
+        one.status
+        for one in said(run(records, {"0": of(Rule("any", metric, Comparison.ABOVE, 0.0))}))
+    ] == [NORMAL]
     none = [good(at, at) for at in range(100)] + [good(at, at, **much) for at in range(100, 400)]
-    assert [one.status for one in said(run(none, {"0": of(Rule("none", metric, Comparison.EQUAL, 0.0))}))] == [NORMAL]
+    assert [
+        one.status
+        for one in said(run(none, {"0": of(Rule("none", metric, Comparison.EQUAL, 0.0))}))
+    ] == [NORMAL]
 
 
 def test_the_metric_that_comes_again_ends_it() -> None:
@@ -66,25 +81,38 @@ def test_the_metric_that_comes_again_ends_it() -> None:
 def test_another_rule_on_a_metric_that_still_comes_ends_meanwhile() -> None:
     """Each rule has its own metric."""
     slow = Rule("slow", "latency_us", Comparison.ABOVE, 5e6)
-    records = [good(at, at, latency_us=10_000_000, time_to_first_token_us=9_000_000) for at in range(30)]
+    records = [
+        good(at, at, latency_us=10_000_000, time_to_first_token_us=9_000_000) for at in range(30)
+    ]
     records += [good(at, at) for at in range(30, 300)]
-    ended = {(change.rule, change.status) for change in said(run(records, {"0": of(SLOW_START, slow)}))}
+    ended = {
+        (change.rule, change.status) for change in said(run(records, {"0": of(SLOW_START, slow)}))
+    }
     assert ended == {("slow", NORMAL), ("slow-start", NO_DATA)}
 
 
 def test_a_rule_that_is_for_others_now_is_retired() -> None:
-    """The same name and metric, another tenant: of what is still as slow as before nobody says that it is normal."""
+    """The same name and metric, another tenant: of what is still as slow as before nobody says that
+    it is normal.
+    """
     slow = Rule("slow", "latency_us", Comparison.ABOVE, 5e6)
     records = [good(at, at, latency_us=12_000_000) for at in range(30)]
-    records += [_published(30, 30), *(good(at + 1, at, latency_us=12_000_000) for at in range(30, 400))]
+    records += [
+        _published(30, 30),
+        *(good(at + 1, at, latency_us=12_000_000) for at in range(30, 400)),
+    ]
     lane = run(records, {"0": of(slow), "v1": of(replace(slow, tenant="globex"))})
     assert [change.status for change in said(lane)] == [RETIRED]
     lane = run(records, {"0": of(slow), "v1": of(replace(slow, tenant="acme"))})
     assert said(lane) == []
 
 
-def test_a_series_whose_signal_is_open_is_remembered_for_longer_than_others_and_then_given_up() -> None:
-    """Half an hour is enough to forget a series of which nothing is wrong; the lane goes on by another one."""
+def test_a_series_whose_signal_is_open_is_remembered_for_longer_than_others_and_then_given_up() -> (
+    None
+):
+    """Half an hour is enough to forget a series of which nothing is wrong; the lane goes on by
+    another one.
+    """
     slow = replace(of(Rule("slow", "latency_us", Comparison.ABOVE, 5e6)), give_up_buckets=540)
     lane = RunLane({"0": slow}, limits=replace(LIMITS, subject_expiry_s=1_800))
     lane.takes([good(at, at, latency_us=12_000_000) for at in range(30)])
@@ -98,7 +126,9 @@ def test_a_series_whose_signal_is_open_is_remembered_for_longer_than_others_and_
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_slow_lane_ends_rules_at_the_same_records(seed: int) -> None:
-    """Metrics that come and go, out of order, cut anywhere and gone on with elsewhere, with other settings on the way."""
+    """Metrics that come and go, out of order, cut anywhere and gone on with elsewhere, with other
+    settings on the way.
+    """
     rng = random.Random(seed)
     versions = {
         "0": of(
@@ -117,10 +147,14 @@ def test_the_slow_lane_ends_rules_at_the_same_records(seed: int) -> None:
     cuts = sorted(rng.sample(range(1, len(records)), 60))
     lane = run(records, versions, cuts, restarts=set(cuts[::9]))
     rules = {name: settings.rules for name, settings in versions.items()}
-    times = Times(LIMITS.bucket_s * 1_000_000, int(LIMITS.lateness_s * 1e6), int(LIMITS.max_ahead_s * 1e6))
+    times = Times(
+        LIMITS.bucket_s * 1_000_000, int(LIMITS.lateness_s * 1e6), int(LIMITS.max_ahead_s * 1e6)
+    )
     slow = SlowLane(NAMES.telemetry, LANE, times, KEY.reveal(), rules)
     for record in records:
-        slow.take(Stored(LANE, record.offset, record.append_ms, record.key, record.value, record.headers))
+        slow.take(
+            Stored(LANE, record.offset, record.append_ms, record.key, record.value, record.headers)
+        )
     ends = [
         (each.offset, (each.tenant, each.application, each.model), each.rule, each.status.value)
         for each in said(lane)

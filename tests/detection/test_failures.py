@@ -10,11 +10,15 @@ from tests.harness.telemetry_log import Rec, good
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 
-EARLY = {"0": DetectionSettings(deviation=Deviation(least_buckets=10), profile=Profile(enabled=False))}
+EARLY = {
+    "0": DetectionSettings(deviation=Deviation(least_buckets=10), profile=Profile(enabled=False))
+}
 
 
 def log(fault_from: float = 200.0, until: float = 300.0) -> list[Rec]:
-    """Ten calls a second; from then on two of three fail, of those three of four for the rate limit."""
+    """Ten calls a second; from then on two of three fail, of those three of four for the rate
+    limit.
+    """
     records = []
     for number in range(int(until * 10)):
         at = number / 10
@@ -44,7 +48,10 @@ def test_error_types_statuses_and_samples_are_those_of_the_bucket() -> None:
         lane.takes(records[start : start + 700])
         lane.stops_and_goes_on()
     first = errors(lane)[0]
-    begin, end = (round((time - records[0].append_ms * 1000) / 1e5) for time in (first.window_start, first.window_end))
+    begin, end = (
+        round((time - records[0].append_ms * 1000) / 1e5)
+        for time in (first.window_start, first.window_end)
+    )
     failed = [number for number in range(begin, end) if number >= 2000 and number % 3]
     failed = failed[: module.MOST_LOOKED]
     limited = [number for number in failed if number % 4]
@@ -91,13 +98,17 @@ def test_when_everything_fails_in_different_ways_memory_is_bounded() -> None:
             ]
         )
     lane.flushes()
-    rows = [value for key, value in lane.state.rows.items() if key.startswith(module.TABLE.encode())]
+    rows = [
+        value for key, value in lane.state.rows.items() if key.startswith(module.TABLE.encode())
+    ]
     assert 0 < sum(map(len, rows)) < 2_000_000
     assert lane.events == 24_000
 
 
 def test_when_their_records_are_looked_at_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each at once, or those of a bucket together when somebody asks: the same state and the same anomalies."""
+    """Each at once, or those of a bucket together when somebody asks: the same state and the same
+    anomalies.
+    """
     records, lanes = log(), [RunLane(EARLY), RunLane(EARLY)]
     for lane, most in zip(lanes, (module._MOST_WAITING_BYTES, 0), strict=True):
         monkeypatch.setattr(module, "_MOST_WAITING_BYTES", most)
@@ -117,7 +128,9 @@ def test_nobody_reads_failed_calls_of_a_bucket_that_is_closed_without_a_finding(
 ) -> None:
     """A backlog's buckets mostly are, before their state is written."""
     read: list[int] = []
-    monkeypatch.setattr(module.FailedCalls, "_sample", lambda self, rows, events: read.append(len(rows)))
+    monkeypatch.setattr(
+        module.FailedCalls, "_sample", lambda self, rows, events: read.append(len(rows))
+    )
     lane = RunLane(EARLY)
     lane.takes([good(number, number, status=Status.ERROR) for number in range(60)])
     assert not read

@@ -1,4 +1,6 @@
-"""Whose records are refused or late is told at the record where it is sure, once, and ended; wherever blocks are cut."""
+"""Whose records are refused or late is told at the record where it is sure, once, and ended;
+wherever blocks are cut.
+"""
 
 from itertools import pairwise
 
@@ -21,13 +23,21 @@ NAMES = {"g": ("one", "shop"), "o": ("one", "bot"), "t": ("two", "shop")}
 KINDS = st.lists(st.tuples(st.sampled_from("gGoOtT"), st.integers(1, 30)), max_size=40)
 
 
-def take(faults: Faults, kinds: str, first: int, names: dict[str, tuple[str, str]] = NAMES) -> list[Fault]:
+def take(
+    faults: Faults, kinds: str, first: int, names: dict[str, tuple[str, str]] = NAMES
+) -> list[Fault]:
     """A block of these records, from this offset on."""
     wrong = FaultyRecords()
     right = []
     for index, kind in enumerate(kinds, first):
         if kind.isupper():
-            wrong.add(index, names[kind.lower()], f"fault {index % 3}", 1_000 * index, NO_TIME if index % 2 else 900)
+            wrong.add(
+                index,
+                names[kind.lower()],
+                f"fault {index % 3}",
+                1_000 * index,
+                NO_TIME if index % 2 else 900,
+            )
         else:
             right.append((index, names[kind]))
     frame = pl.DataFrame(
@@ -36,7 +46,9 @@ def take(faults: Faults, kinds: str, first: int, names: dict[str, tuple[str, str
             "application": pl.Series([name[1] for _, name in right], dtype=pl.String),
         }
     )
-    return faults.take(wrong.all(), np.array([offset for offset, _ in right], np.int64), FrameEvents(frame))
+    return faults.take(
+        wrong.all(), np.array([offset for offset, _ in right], np.int64), FrameEvents(frame)
+    )
 
 
 def told(found: list[Fault]) -> list[tuple[int, str, str, bool]]:
@@ -48,7 +60,9 @@ def told(found: list[Fault]) -> list[tuple[int, str, str, bool]]:
 def test_where_blocks_are_cut_changes_nothing(
     runs: list[tuple[str, int]], cuts: list[int], sweep: int, closing: bool
 ) -> None:
-    """Verdicts with all that they say, and state, are those of the records in order; a restart between blocks changes nothing either."""
+    """Verdicts with all that they say, and state, are those of the records in order; a restart
+    between blocks changes nothing either.
+    """
     kinds = "".join(kind * count for kind, count in runs)
     with pytest.MonkeyPatch.context() as patching:
         patching.setattr(module, "SWEEP_OFFSETS", sweep)
@@ -58,7 +72,9 @@ def test_where_blocks_are_cut_changes_nothing(
         # Buckets close at these records.
         closes = set(range(0, len(kinds), 25)) if closing else set()
         found = []
-        for start, end in pairwise(sorted({0, len(kinds), *closes, *(cut for cut in cuts if cut < len(kinds))})):
+        for start, end in pairwise(
+            sorted({0, len(kinds), *closes, *(cut for cut in cuts if cut < len(kinds))})
+        ):
             if start in closes:
                 found += list(pieces.passed(start // 25, start, 2, 5))
             found += take(pieces, kinds[start:end], start)
@@ -75,7 +91,9 @@ def test_where_blocks_are_cut_changes_nothing(
 
 
 def test_a_tenant_that_sends_only_bad_records_is_told_at_the_twentieth_and_not_again() -> None:
-    """However little it sends, and however much its neighbour does; nine hundred more are the same fault."""
+    """However little it sends, and however much its neighbour does; nine hundred more are the same
+    fault.
+    """
     faults = Faults(LEAST, seed=7)
     found = take(faults, "T" + "".join("gggT" for _ in range(19)) + "T" * 900, 0)
     assert told(found) == [(76, "two", "shop", True)]
@@ -86,7 +104,11 @@ def test_it_is_over_when_good_records_come() -> None:
     """At as many as it took to be told, and what begins after that is another."""
     faults = Faults(LEAST, seed=7)
     found = take(faults, "T" * 30 + "t" * 30 + "T" * 20, 0)
-    assert told(found) == [(19, "two", "shop", True), (49, "two", "shop", False), (79, "two", "shop", True)]
+    assert told(found) == [
+        (19, "two", "shop", True),
+        (49, "two", "shop", False),
+        (79, "two", "shop", True),
+    ]
 
 
 def test_half_of_an_applications_records_are_told_and_one_in_ten_are_not() -> None:
@@ -103,7 +125,9 @@ def test_many_applications_of_one_tenant_share_a_level() -> None:
     assert {(fault.tenant, fault.application) for fault in found} == {("one", OTHER)}
 
 
-def test_names_without_end_cost_bounded_memory_and_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_without_end_cost_bounded_memory_and_are_told_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Over when there is room again."""
     monkeypatch.setattr(module, "SWEEP_OFFSETS", 128)
     monkeypatch.setattr(module, "MOST", 4)
@@ -113,11 +137,15 @@ def test_names_without_end_cost_bounded_memory_and_are_told_together(monkeypatch
     assert [(fault.tenant, fault.application, fault.begins) for fault in found] == [(*CROWD, True)]
     assert len(faults.state()[1]) <= 5  # type: ignore[index]
     found = take(faults, "abcd" * 100, 104, names)
-    assert [(fault.tenant, fault.begins, fault.status) for fault in found] == [(CROWD[0], False, SignalStatus.GIVEN_UP)]
+    assert [(fault.tenant, fault.begins, fault.status) for fault in found] == [
+        (CROWD[0], False, SignalStatus.GIVEN_UP)
+    ]
 
 
 def test_what_has_no_records_is_without_data_and_given_up_later_and_then_begins_anew() -> None:
-    """Buckets are counted from the last one in which a record came; another application's records are no sign of it."""
+    """Buckets are counted from the last one in which a record came; another application's records
+    are no sign of it.
+    """
     faults = Faults(LEAST, seed=7)
     take(faults, "T" * 20, 0)
     became = []
@@ -133,9 +161,9 @@ def test_faulty_records_after_a_time_without_any_are_told_once_and_good_ones_are
     for before, expected in (("", [True]), ("t" * 19, [True]), ("t" * 20, [])):
         faults = Faults(LEAST, seed=7)
         take(faults, "T" * 20, 0)
-        assert [each.status for bucket in range(9) for each in faults.passed(bucket, 30, 3, 12)] == [
-            SignalStatus.NO_DATA
-        ]
+        assert [
+            each.status for bucket in range(9) for each in faults.passed(bucket, 30, 3, 12)
+        ] == [SignalStatus.NO_DATA]
         found = take(faults, before + "TTT", 40)
         assert [each.begins for each in found if each.again] == expected
         assert len(found) == 1

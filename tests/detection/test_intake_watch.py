@@ -1,4 +1,6 @@
-"""A lane tells whose records are refused, late or ahead of the clock, with what is wrong and what to do, and that it is over."""
+"""A lane tells whose records are refused, late or ahead of the clock, with what is wrong and what
+to do, and that it is over.
+"""
 
 from dataclasses import replace
 
@@ -26,7 +28,9 @@ def told(lane: RunLane) -> list[Anomaly]:
 
 def ended(lane: RunLane) -> list[SignalChange]:
     """What is over of it."""
-    signals = [dict(sent.headers)[SIGNAL] for sent in lane.sent[NAMES.anomalies] if _is_signal(sent)]
+    signals = [
+        dict(sent.headers)[SIGNAL] for sent in lane.sent[NAMES.anomalies] if _is_signal(sent)
+    ]
     return [one for one in map(SignalChange.from_bytes, signals) if one.detector == INTAKE]
 
 
@@ -35,7 +39,9 @@ def _is_signal(sent: Outgoing) -> bool:
 
 
 def two_tenants(count: int, behind_s: float, first: int = 0, other: str = "small") -> list[Rec]:
-    """A large tenant on time, and every tenth record of a small one whose clock is that much behind."""
+    """A large tenant on time, and every tenth record of a small one whose clock is that much
+    behind.
+    """
     records = []
     for number in range(first, first + count):
         at = number * 0.1
@@ -47,13 +53,20 @@ def two_tenants(count: int, behind_s: float, first: int = 0, other: str = "small
 
 
 def test_a_tenant_whose_clock_is_an_hour_off_is_told_with_what_to_do() -> None:
-    """Though its neighbour sends nine times as much; once, over restarts too; and that it is over when on-time events come."""
+    """Though its neighbour sends nine times as much; once, over restarts too; and that it is over
+    when on-time events come.
+    """
     lane = RunLane(QUIET)
     for first in range(0, 3_000, 500):
         lane.takes(two_tenants(500, HOUR_S, first))
         lane.stops_and_goes_on()
     (found,) = told(lane)
-    assert (found.tenant, found.application, found.metric, found.first) == ("small", "shop", "late_events", True)
+    assert (found.tenant, found.application, found.metric, found.first) == (
+        "small",
+        "shop",
+        "late_events",
+        True,
+    )
     assert found.severity is Severity.HIGH
     assert "20 of the last 20 records of small/shop came 60 min late" in found.reason
     assert "off by 1 h, which is a time zone" in found.reason
@@ -75,7 +88,8 @@ def test_a_producer_that_buffers_is_told_apart_from_a_time_zone() -> None:
     lane = RunLane(QUIET)
     records = [good(number, number * 0.1, tenant="large") for number in range(1_000)]
     records += [
-        good(1_000 + number, 100 - 12 - number, 100 + number * 0.1, application="batch") for number in range(60)
+        good(1_000 + number, 100 - 12 - number, 100 + number * 0.1, application="batch")
+        for number in range(60)
     ]
     lane.takes(records)
     (found,) = told(lane)
@@ -92,19 +106,32 @@ def test_events_ahead_of_the_clock_are_told_apart_from_other_refusals() -> None:
     assert "time zone" in found.reason
 
 
-def test_nine_hundred_refused_records_of_a_tenant_are_told_with_reason_field_and_application() -> None:
-    """The names are those in the record where it can be read, whatever its key; a sample says where it is."""
+def test_nine_hundred_refused_records_of_a_tenant_are_told_with_reason_field_and_application() -> (
+    None
+):
+    """The names are those in the record where it can be read, whatever its key; a sample says where
+    it is.
+    """
     lane = RunLane(QUIET)
     refused = [
-        replace(good(number, number * 0.1, tenant="small", application="shop", latency_us=-5), key=None)
+        replace(
+            good(number, number * 0.1, tenant="small", application="shop", latency_us=-5), key=None
+        )
         for number in range(900)
     ]
     lane.takes(refused)
     (found,) = told(lane)
     assert (found.tenant, found.application, found.metric) == ("small", "shop", "bad_records")
-    assert [(each.value, each.count) for each in found.breakdown] == [("latency_us is negative", 20)]
+    assert [(each.value, each.count) for each in found.breakdown] == [
+        ("latency_us is negative", 20)
+    ]
     assert f"latency_us is negative (20); the last one is telemetry/{LANE}@19" in found.reason
-    lane.takes([good(900 + number, 100 + number, tenant="small", application="shop") for number in range(30)])
+    lane.takes(
+        [
+            good(900 + number, 100 + number, tenant="small", application="shop")
+            for number in range(30)
+        ]
+    )
     assert [each.metric for each in ended(lane)] == ["bad_records"]
 
 
@@ -113,7 +140,10 @@ def test_records_that_cannot_be_read_count_for_their_key() -> None:
     lane = RunLane(QUIET)
     lane.takes([raw(number, 0, b"garbage", key=b"acme/shop") for number in range(30)])
     lane.takes([raw(30 + number, 0, b"garbage", key=None) for number in range(30)])
-    assert [(one.tenant, one.application) for one in told(lane)] == [("acme", "shop"), ("(unknown)", "(intake)")]
+    assert [(one.tenant, one.application) for one in told(lane)] == [
+        ("acme", "shop"),
+        ("(unknown)", "(intake)"),
+    ]
 
 
 def test_a_time_in_another_unit_is_told_so() -> None:
@@ -123,7 +153,10 @@ def test_a_time_in_another_unit_is_told_so() -> None:
     lane.takes([event])
     at = 1_760_000_000
     lane.takes(
-        [good(1 + number, 0, tenant="small", event_time=at * unit) for number, unit in enumerate([1, 1_000] * 20)]
+        [
+            good(1 + number, 0, tenant="small", event_time=at * unit)
+            for number, unit in enumerate([1, 1_000] * 20)
+        ]
     )
     (found,) = told(lane)
     assert "seconds or milliseconds where microseconds belong?" in found.reason
@@ -155,8 +188,12 @@ def test_a_lane_without_a_good_event_tells_bad_records_with_the_time_at_which_th
 
 @pytest.mark.parametrize("behind_s", [0.0, 2 * HOUR_S])
 @pytest.mark.parametrize("kind", ["bad_records", "ahead_events", "late_events"])
-def test_what_comes_after_a_quiet_night_is_told_with_the_time_of_the_morning(kind: str, behind_s: float) -> None:
-    """The lane's clock stands still since it was idle; a lane whose events lie behind the wall clock is not overtaken."""
+def test_what_comes_after_a_quiet_night_is_told_with_the_time_of_the_morning(
+    kind: str, behind_s: float
+) -> None:
+    """The lane's clock stands still since it was idle; a lane whose events lie behind the wall
+    clock is not overtaken.
+    """
     lane = RunLane(QUIET)
     lane.takes([good(number, number - behind_s, number) for number in range(60)])
     idle(lane, 60, 60)
@@ -173,7 +210,10 @@ def test_what_comes_after_a_quiet_night_is_told_with_the_time_of_the_morning(kin
     (found,) = told(lane)
     assert (found.metric, since_start(found.event_time)) == (kind, morning + 19 - behind_s)
     lane.takes(
-        [good(first + 100 + number, morning + 100 + number - behind_s, morning + 100 + number) for number in range(60)]
+        [
+            good(first + 100 + number, morning + 100 + number - behind_s, morning + 100 + number)
+            for number in range(60)
+        ]
     )
     (over,) = ended(lane)
     assert (over.metric, over.status) == (kind, SignalStatus.NORMAL)
@@ -184,28 +224,48 @@ def test_a_broker_whose_clock_is_ahead_moves_no_report() -> None:
     """Good events beside the bad ones say the time."""
     lane, year = RunLane(QUIET), 365 * 24 * HOUR_S
     for number in range(0, 60, 2):
-        lane.takes([good(number, number, number + year), raw(number + 1, number + year, b"x", key=b"small/shop")])
+        lane.takes(
+            [
+                good(number, number, number + year),
+                raw(number + 1, number + year, b"x", key=b"small/shop"),
+            ]
+        )
     (found,) = told(lane)
     assert 38 <= since_start(found.event_time) <= 40
 
 
 def test_a_tenant_that_sends_nothing_more_is_without_data_and_then_given_up() -> None:
-    """Its lane goes on by others; a worker that takes over knows it, and what comes again is told as the same and then as another."""
+    """Its lane goes on by others; a worker that takes over knows it, and what comes again is told
+    as the same and then as another.
+    """
     lane = RunLane({"0": DetectionSettings(profile=Profile(enabled=False), give_up_buckets=60)})
-    lane.takes([good(0, 0), *(raw(1 + number, number, b"x", key=b"small/shop") for number in range(20))])
+    lane.takes(
+        [good(0, 0), *(raw(1 + number, number, b"x", key=b"small/shop") for number in range(20))]
+    )
     lane.takes([good(100 + number, 20 + 10 * number) for number in range(30)])
     lane.stops_and_goes_on()
     (silent,) = ended(lane)
-    assert (silent.tenant, silent.metric, silent.status) == ("small", "bad_records", SignalStatus.NO_DATA)
+    assert (silent.tenant, silent.metric, silent.status) == (
+        "small",
+        "bad_records",
+        SignalStatus.NO_DATA,
+    )
     assert silent.since is not None
     assert 10 <= since_start(silent.since) <= 30
     assert since_start(silent.event_time) - since_start(silent.since) == 180
     assert silent.reason.startswith("no record of small/shop since 2025-10-09 08:5")
     lane.takes([raw(200 + number, 330 + number, b"x", key=b"small/shop") for number in range(5)])
     first, again = told(lane)
-    assert (first.first, again.first, again.reason[:33]) == (True, False, "after a time without records 1 of")
+    assert (first.first, again.first, again.reason[:33]) == (
+        True,
+        False,
+        "after a time without records 1 of",
+    )
     lane.takes([good(300 + number, 340 + 10 * number) for number in range(80)])
-    assert [each.status for each in ended(lane)[1:]] == [SignalStatus.NO_DATA, SignalStatus.GIVEN_UP]
+    assert [each.status for each in ended(lane)[1:]] == [
+        SignalStatus.NO_DATA,
+        SignalStatus.GIVEN_UP,
+    ]
     lane.takes([raw(400 + number, 1_200 + number, b"x", key=b"small/shop") for number in range(20)])
     assert [one.first for one in told(lane)] == [True, False, True]
 
@@ -213,7 +273,9 @@ def test_a_tenant_that_sends_nothing_more_is_without_data_and_then_given_up() ->
 def test_state_of_before_levels_knew_when_they_were_heard_of_is_read() -> None:
     """They count from there."""
     lane = RunLane(QUIET)
-    lane.takes([good(0, 0), *(raw(1 + number, number, b"x", key=b"small/shop") for number in range(20))])
+    lane.takes(
+        [good(0, 0), *(raw(1 + number, number, b"x", key=b"small/shop") for number in range(20))]
+    )
     lane.flushes()
     _, body = unseal(lane.state.rows[b"meta"], 6, "meta")
     row = bytes(body)

@@ -1,4 +1,6 @@
-"""A lane tells its watermark where something waits for it, for as long as something does, and nowhere else."""
+"""A lane tells its watermark where something waits for it, for as long as something does, and
+nowhere else.
+"""
 
 import itertools
 import struct
@@ -40,11 +42,19 @@ def place(tenant: str) -> int:
     return int(murmur2_partitions([tenant.encode()], MANY.partitions)[0])
 
 
-def calls(seconds: Sequence[int], *, slow_at: Sequence[int] = (), tenant: str = "acme", first: int = 0) -> list[Rec]:
+def calls(
+    seconds: Sequence[int], *, slow_at: Sequence[int] = (), tenant: str = "acme", first: int = 0
+) -> list[Rec]:
     """One call at each of these seconds."""
     took = dict.fromkeys(slow_at, 3_000_000)
     return [
-        good(first + n, second, tenant=tenant, application=HOME[tenant], latency_us=took.get(second, 1000))
+        good(
+            first + n,
+            second,
+            tenant=tenant,
+            application=HOME[tenant],
+            latency_us=took.get(second, 1000),
+        )
         for n, second in enumerate(seconds)
     ]
 
@@ -52,7 +62,11 @@ def calls(seconds: Sequence[int], *, slow_at: Sequence[int] = (), tenant: str = 
 def marks(sent: Sequence[Outgoing]) -> list[tuple[int | None, int]]:
     """Partition, and watermark in seconds since the log began, in order."""
     found = [(one.partition, header(one.headers, WATERMARK)) for one in sent]
-    return [(to, int(mark.split()[2]) // SECOND - START_MS // 1000) for to, mark in found if mark is not None]
+    return [
+        (to, int(mark.split()[2]) // SECOND - START_MS // 1000)
+        for to, mark in found
+        if mark is not None
+    ]
 
 
 def last_end(lane: RunLane) -> int:
@@ -70,7 +84,9 @@ def test_a_lane_that_has_nothing_to_say_writes_nothing() -> None:
 
 
 def test_an_anomaly_of_one_tenant_makes_one_partition_listen() -> None:
-    """From the watermark before it on, at each close, though another tenant's events close buckets as well."""
+    """From the watermark before it on, at each close, though another tenant's events close buckets
+    as well.
+    """
     others = calls(range(0, 600, 10), tenant="other")
     one = calls([105], slow_at=[105])[0]
     records = [*others[:11], one, *others[11:]]
@@ -78,11 +94,17 @@ def test_an_anomaly_of_one_tenant_makes_one_partition_listen() -> None:
     told = marks(lane.sent[NAMES.anomalies])
     assert {to for to, _ in told} == {place("acme")}
     assert [at for _, at in told] == [*range(100, 590, 10)]
-    assert [each.value is not None for each in lane.sent[NAMES.anomalies][:3]] == [False, True, False]
+    assert [each.value is not None for each in lane.sent[NAMES.anomalies][:3]] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_a_partition_listens_until_its_incident_can_be_over() -> None:
-    """An hour past the end of its last signal, then no more; and what is written to it then begins with the watermark again."""
+    """An hour past the end of its last signal, then no more; and what is written to it then begins
+    with the watermark again.
+    """
     lane = run(calls(range(0, 6000, 10), slow_at=[100]), RULES, limits=MANY)
     told = [at for _, at in marks(lane.sent[NAMES.anomalies])]
     end = last_end(lane)
@@ -93,7 +115,9 @@ def test_a_partition_listens_until_its_incident_can_be_over() -> None:
 
 
 def test_a_partition_listens_while_a_signal_is_open_however_long() -> None:
-    """A rule that fired once and is not kept since: its series has no events, others of the lane have."""
+    """A rule that fired once and is not kept since: its series has no events, others of the lane
+    have.
+    """
     hours = calls(range(0, 20_000, 30), tenant="other", first=10)
     lane = run([*calls([0], slow_at=[0]), *hours[1:]], RULES, limits=MANY)
     told = [at for to, at in marks(lane.sent[NAMES.anomalies]) if to == place("acme")]
@@ -103,13 +127,17 @@ def test_a_partition_listens_while_a_signal_is_open_however_long() -> None:
 
 def test_a_leap_of_time_is_told_to_a_partition_that_listens_no_more_after_it() -> None:
     """The incident waits for just that watermark."""
-    lane = run(calls([*range(0, 600, 10), 90_000, 90_020, 90_040], slow_at=[100]), RULES, limits=MANY)
+    lane = run(
+        calls([*range(0, 600, 10), 90_000, 90_020, 90_040], slow_at=[100]), RULES, limits=MANY
+    )
     assert last_end(lane) < 600
     assert [at for _, at in marks(lane.sent[NAMES.anomalies])][-2:] == [580, 89_990]
 
 
 def test_an_idle_lane_ticks_on_until_its_incident_can_be_over() -> None:
-    """Settings retire a rule long after the last event: without ticks the watermark would never pass the quiet time."""
+    """Settings retire a rule long after the last event: without ticks the watermark would never
+    pass the quiet time.
+    """
     lane = RunLane(RULES, MANY)
     lane.takes(calls([0, 10], slow_at=[10]))
     number, now = 2, 10.0
@@ -131,7 +159,7 @@ def test_reports_of_intake_make_a_partition_listen_while_they_last() -> None:
     """Bad records, before there was any event and so any watermark; then hours without news."""
     bad = [raw(n, n, b"garbage", key=b"acme/shop") for n in range(40)]
     lane = run([*bad, *calls(range(50, 20_000, 50), tenant="other", first=40)], RULES, limits=MANY)
-    (report, *_) = lane.anomalies
+    report, *_ = lane.anomalies
     told = marks(lane.sent[NAMES.anomalies])
     assert {to for to, _ in told} == {place(report.tenant)}
     assert told[-1][1] > 19_000
@@ -180,7 +208,10 @@ def correlated(*lanes: RunLane) -> list[Incident]:
     """What correlate makes of all that these wrote, one after the other, to its partition for acme."""
     program = CorrelateLane(place("acme"), CorrelationSettings(), NAMES)
     sent = [one for lane in lanes for one in lane.sent[NAMES.anomalies]]
-    stored = [Stored(place("acme"), n, START_MS + n, one.key, one.value, one.headers) for n, one in enumerate(sent)]
+    stored = [
+        Stored(place("acme"), n, START_MS + n, one.key, one.value, one.headers)
+        for n, one in enumerate(sent)
+    ]
     made = program.step(block_of(NAMES.anomalies, 0, stored)).now
     return [Incident.from_bytes(one.value) for one in made if one.value is not None]
 
@@ -198,5 +229,9 @@ def test_the_first_anomaly_of_a_log_that_begins_anew_is_not_lost() -> None:
     before = run(calls(range(0, 1500, 10), slow_at=[100], first=1_000_000), RULES, limits=MANY)
     anew = run(calls(range(9000, 9100, 10), slow_at=[9040]), RULES, limits=MANY)
     told = correlated(before, anew)
-    assert [one.change for one in told] == [IncidentChange.OPENED, IncidentChange.RESOLVED, IncidentChange.OPENED]
+    assert [one.change for one in told] == [
+        IncidentChange.OPENED,
+        IncidentChange.RESOLVED,
+        IncidentChange.OPENED,
+    ]
     assert told[-1].opened_at // SECOND - START_MS // 1000 == 9040

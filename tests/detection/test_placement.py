@@ -1,4 +1,6 @@
-"""An application whose events come to a lane that is not its own is told once, with what its producers do, and ended."""
+"""An application whose events come to a lane that is not its own is told once, with what its
+producers do, and ended.
+"""
 
 import struct
 from dataclasses import replace
@@ -49,7 +51,11 @@ def one(offset: int, at_s: float, application: str, key: bytes | None) -> Rec:
 
 def misplaced(lane: RunLane) -> list[Anomaly]:
     """What was told of placement."""
-    return [each for each in lane.anomalies if (each.detector, each.metric) == (INTAKE, "misplaced_events")]
+    return [
+        each
+        for each in lane.anomalies
+        if (each.detector, each.metric) == (INTAKE, "misplaced_events")
+    ]
 
 
 def test_events_on_their_own_lane_are_not_told() -> None:
@@ -68,7 +74,9 @@ def test_events_on_their_own_lane_are_not_told() -> None:
         (Partitioner.FNV1A, "Sarama's default", Severity.LOW),
     ],
 )
-def test_the_partitioner_of_the_producers_is_named(by: Partitioner, words: str, severity: Severity) -> None:
+def test_the_partitioner_of_the_producers_is_named(
+    by: Partitioner, words: str, severity: Severity
+) -> None:
     """By all applications that are seen with the right key."""
     lane = RunLane(QUIET, TWELVE)
     names = placed(by, count=6)
@@ -79,9 +87,13 @@ def test_the_partitioner_of_the_producers_is_named(by: Partitioner, words: str, 
     assert all(words in each.reason and each.severity is severity for each in found)
 
 
-@pytest.mark.parametrize(("key", "words"), [(None, "sends no key"), (b"session-17", "is not tenant/application")])
+@pytest.mark.parametrize(
+    ("key", "words"), [(None, "sends no key"), (b"session-17", "is not tenant/application")]
+)
 def test_a_key_that_is_none_or_another_is_told_so(key: bytes | None, words: str) -> None:
-    """Once, whatever number of events and models follow; a worker that takes over does not tell it again."""
+    """Once, whatever number of events and models follow; a worker that takes over does not tell it
+    again.
+    """
     (name,) = placed(Partitioner.CRC32, count=1)
     lane = RunLane(QUIET, TWELVE)
     lane.takes([one(offset, offset, name, key) for offset in range(30)])
@@ -90,12 +102,18 @@ def test_a_key_that_is_none_or_another_is_told_so(key: bytes | None, words: str)
     (found,) = misplaced(lane)
     assert words in found.reason
     assert (found.severity, found.lane, found.application) == (Severity.MEDIUM, LANE, name)
-    assert {(each.name, each.value) for each in found.breakdown} >= {("key", "none" if key is None else "another")}
+    assert {(each.name, each.value) for each in found.breakdown} >= {
+        ("key", "none" if key is None else "another")
+    }
 
 
 @pytest.mark.parametrize("others_go_on", [True, False])
-def test_it_is_over_when_none_come_for_ten_minutes_and_told_again_when_they_come_again(others_go_on: bool) -> None:
-    """While others go on, or in a night in which nobody sends anything; a worker that takes over knows it."""
+def test_it_is_over_when_none_come_for_ten_minutes_and_told_again_when_they_come_again(
+    others_go_on: bool,
+) -> None:
+    """While others go on, or in a night in which nobody sends anything; a worker that takes over
+    knows it.
+    """
     stranger, *_ = placed(Partitioner.CRC32, count=1)
     own, *_ = placed(Partitioner.MURMUR2, count=1, elsewhere=False)
     lane = RunLane(QUIET, TWELVE)
@@ -112,12 +130,14 @@ def test_it_is_over_when_none_come_for_ten_minutes_and_told_again_when_they_come
     (over,) = ended(lane)
     assert "should any come again" in over.reason
     lane.takes([one(10_000 + turn, 9_000 + turn, stranger, None) for turn in range(60)])
-    (_, again) = misplaced(lane)
+    _, again = misplaced(lane)
     assert (again.application, again.first) == (stranger, True)
     assert "sends no key; send tenant/application" in again.reason
 
 
-def test_the_events_of_those_beyond_the_first_ones_are_counted_and_one_that_is_over_makes_room() -> None:
+def test_the_events_of_those_beyond_the_first_ones_are_counted_and_one_that_is_over_makes_room() -> (
+    None
+):
     """Of a hundred, sixty-four are told; when they send no more, others that still do are told."""
     own = murmur2_partitions([key_of(name) for name in NAMES], 12).tolist()
     strangers = [name for name, lane in zip(NAMES, own, strict=True) if lane != LANE][:100]
@@ -129,7 +149,9 @@ def test_the_events_of_those_beyond_the_first_ones_are_counted_and_one_that_is_o
     assert counter._value.get() - before == 1_000
     assert {each.application for each in misplaced(lane)} == set(strangers[:MOST_APPLICATIONS])
     lane.stops_and_goes_on()
-    lane.takes([one(3_000 + turn, 1_030 + turn, strangers[90 + turn % 10], None) for turn in range(900)])
+    lane.takes(
+        [one(3_000 + turn, 1_030 + turn, strangers[90 + turn % 10], None) for turn in range(900)]
+    )
     assert {each.application for each in misplaced(lane)[MOST_APPLICATIONS:]} == set(strangers[90:])
     assert len(lane.lane._watch._placement) <= MOST_APPLICATIONS
 
@@ -140,7 +162,9 @@ def test_an_application_that_was_forgotten_and_is_over_is_looked_at_anew() -> No
     own, *_ = placed(Partitioner.MURMUR2, count=1, elsewhere=False)
     lane = RunLane(QUIET, replace(TWELVE, subject_expiry_s=600))
     lane.takes([one(0, 0, stranger, None), one(1, 20, own, key_of(own))])
-    lane.takes([one(10 + turn, 30 + 10 * turn, own, key_of(own)) for turn in range(3 * QUIET_BUCKETS)])
+    lane.takes(
+        [one(10 + turn, 30 + 10 * turn, own, key_of(own)) for turn in range(3 * QUIET_BUCKETS)]
+    )
     assert len(lane.lane._watch._placement) == 0
     lane.takes([one(1_000 + turn, 2_000 + turn, stranger, b"session-17") for turn in range(60)])
     assert "is not tenant/application" in misplaced(lane)[-1].reason
@@ -155,8 +179,26 @@ def test_a_lane_beyond_the_partitions_that_are_configured_checks_nothing() -> No
 
 def test_two_lanes_give_their_anomalies_ids_of_their_own() -> None:
     """The same verdict about the same subject and window on another lane is another anomaly."""
-    finding = Finding(Kind.SERIES, 0, "latency", 0, 10, 10, 2.0, 1.0, 3.0, Severity.HIGH, 1.0, Direction.ABOVE, "", ())
-    made = {anomaly(finding, ("acme", "shop", "m"), ("deviation", 1), "0", (lane, 5, 0), str).id for lane in range(4)}
+    finding = Finding(
+        Kind.SERIES,
+        0,
+        "latency",
+        0,
+        10,
+        10,
+        2.0,
+        1.0,
+        3.0,
+        Severity.HIGH,
+        1.0,
+        Direction.ABOVE,
+        "",
+        (),
+    )
+    made = {
+        anomaly(finding, ("acme", "shop", "m"), ("deviation", 1), "0", (lane, 5, 0), str).id
+        for lane in range(4)
+    }
     assert len(made) == 4
 
 
@@ -164,7 +206,12 @@ def test_partitions_are_those_of_the_clients() -> None:
     """Known answers: of Java's client (UtilsTest.testMurmur2), and of FNV-1a's reference."""
     known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536}
     many = [*known] * 10
-    assert murmur2_partitions(many, 1 << 31).tolist() == [value & 0x7FFFFFFF for value in known.values()] * 10
-    assert Partitioner.FNV1A_UNSIGNED in partitioners_of(b"foobar", 0xBF9CF968 & 0x7FFFFFFF, 1 << 31)
+    assert (
+        murmur2_partitions(many, 1 << 31).tolist()
+        == [value & 0x7FFFFFFF for value in known.values()] * 10
+    )
+    assert Partitioner.FNV1A_UNSIGNED in partitioners_of(
+        b"foobar", 0xBF9CF968 & 0x7FFFFFFF, 1 << 31
+    )
     (signed,) = struct.unpack(">i", struct.pack(">I", 0xBF9CF968))
     assert Partitioner.FNV1A in partitioners_of(b"foobar", abs(signed) % 12, 12)

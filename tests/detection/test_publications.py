@@ -1,4 +1,6 @@
-"""Published settings go forward only: a copy of a signed control record, appended again by whoever may write telemetry, brings none back."""
+"""Published settings go forward only: a copy of a signed control record, appended again by whoever
+may write telemetry, brings none back.
+"""
 
 import struct
 
@@ -12,7 +14,9 @@ from tests.detection.lanes import KEY, NAMES, RunLane
 from tests.harness.telemetry_log import LANE, TOPIC, Rec, block, good, raw
 
 VERSIONS = {
-    name: DetectionSettings(rules=(Rule(f"rule-{name}", "latency_us", Comparison.ABOVE, 2_000_000),))
+    name: DetectionSettings(
+        rules=(Rule(f"rule-{name}", "latency_us", Comparison.ABOVE, 2_000_000),)
+    )
     for name in ("0", "a", "b", "c")
 }
 FIELD = "sentinel-field"
@@ -42,8 +46,17 @@ def judged_by(lane: RunLane) -> list[str]:
 
 @pytest.mark.parametrize("is_cut", [False, True])
 def test_a_copy_of_an_old_control_record_changes_nothing(is_cut: bool) -> None:
-    """It is a dead letter with a reason of its own, in one block with what it copies as well as days later; its neighbours count."""
-    records = [control(1, 5, "a"), slow(2), control(3, 6, "b"), slow(4), control(5, 5, "a"), slow(6)]
+    """It is a dead letter with a reason of its own, in one block with what it copies as well as
+    days later; its neighbours count.
+    """
+    records = [
+        control(1, 5, "a"),
+        slow(2),
+        control(3, 6, "b"),
+        slow(4),
+        control(5, 5, "a"),
+        slow(6),
+    ]
     lane = RunLane(VERSIONS)
     for some in [[one] for one in records] if is_cut else [records]:
         lane.takes(some)
@@ -80,22 +93,34 @@ def test_an_earlier_version_may_be_published_again() -> None:
 
 @pytest.mark.parametrize("one", [Publication(7, "a"), Publication(8, "a")])
 @pytest.mark.parametrize("other", [Publication(8, "b"), Publication(7, "c")])
-def test_of_two_who_publish_at_once_the_same_one_wins_in_every_lane(one: Publication, other: Publication) -> None:
+def test_of_two_who_publish_at_once_the_same_one_wins_in_every_lane(
+    one: Publication, other: Publication
+) -> None:
     """In whatever order their records came, and also if both took the same number."""
     ends = set()
     for first, second in ((one, other), (other, one)):
         lane = RunLane(VERSIONS)
-        lane.takes([control(1, first.number, first.version), control(2, second.number, second.version), slow(3)])
+        lane.takes(
+            [
+                control(1, first.number, first.version),
+                control(2, second.number, second.version),
+                slow(3),
+            ]
+        )
         ends.add(lane.lane.settings_version)
     assert ends == {max(one, other).version}
 
 
 def test_records_without_a_number_count_until_the_first_with_one() -> None:
-    """What an older program published stays as it was, also back and forth; a copy of it later takes nothing back."""
+    """What an older program published stays as it was, also back and forth; a copy of it later
+    takes nothing back.
+    """
     lane = RunLane(VERSIONS)
     lane.takes([old_control(1, "b"), slow(2), old_control(3, "a"), slow(4)])
     lane.stops_and_goes_on()
-    lane.takes([old_control(5, "b"), slow(6), control(7, 1, "c"), slow(8), old_control(9, "b"), slow(10)])
+    lane.takes(
+        [old_control(5, "b"), slow(6), control(7, 1, "c"), slow(8), old_control(9, "b"), slow(10)]
+    )
     assert judged_by(lane) == ["b", "a", "b", "c", "c"]
     assert lane.dead == [(9, SUPERSEDED)]
 

@@ -1,4 +1,6 @@
-"""A detector that a lane cannot serve is refused when settings are read, with its name and the reason."""
+"""A detector that a lane cannot serve is refused when settings are read, with its name and the
+reason.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,10 +22,16 @@ class Asking:
     version = 1
 
     def __init__(
-        self, name: str, kind: Kind = Kind.SERIES, bands: tuple[str, ...] = (), tables: Sequence[str] = ()
+        self,
+        name: str,
+        kind: Kind = Kind.SERIES,
+        bands: tuple[str, ...] = (),
+        tables: Sequence[str] = (),
     ) -> None:
         self.name, self.kind, self.bands = name, kind, bands
-        self.tables: Sequence[tuple[Kind, TableSpec]] = [(kind, TableSpec(table, ROW)) for table in tables]
+        self.tables: Sequence[tuple[Kind, TableSpec]] = [
+            (kind, TableSpec(table, ROW)) for table in tables
+        ]
 
     def at_close(self, tables: Tables, closed: Closed) -> Verdicts:
         """Nothing."""
@@ -37,17 +45,29 @@ class Asking:
 @pytest.mark.parametrize(
     ("asking", "reason"),
     [
-        ([Asking("wide", Kind.APPLICATION)], "detector wide: a lane has closed buckets of series and user subjects"),
+        (
+            [Asking("wide", Kind.APPLICATION)],
+            "detector wide: a lane has closed buckets of series and user subjects",
+        ),
         (
             [Asking("one", bands=BAND_METRICS), Asking("two", bands=BAND_METRICS)],
             "detectors one and two both give bands",
         ),
-        ([Asking("odd", bands=("latency", "retries"))], "detector odd: an aggregate has bands of series, for exactly"),
+        (
+            [Asking("odd", bands=("latency", "retries"))],
+            "detector odd: an aggregate has bands of series, for exactly",
+        ),
         ([Asking("few", bands=("latency",))], "detector few: an aggregate has bands"),
-        ([Asking("users", Kind.USER, bands=BAND_METRICS)], "detector users: an aggregate has bands of series"),
+        (
+            [Asking("users", Kind.USER, bands=BAND_METRICS)],
+            "detector users: an aggregate has bands of series",
+        ),
         ([Asking("same"), Asking("same")], "two detectors are named same"),
         ([Asking("one", tables=["t"]), Asking("two", tables=["t"])], "two tables are named t"),
-        ([Asking("thief", tables=["series-window"])], "detector thief: table series-window is the lane's own"),
+        (
+            [Asking("thief", tables=["series-window"])],
+            "detector thief: table series-window is the lane's own",
+        ),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
 )
@@ -59,7 +79,10 @@ def test_what_a_lane_cannot_serve_is_refused(asking: list[Asking], reason: str) 
 
 def test_what_the_settings_switch_on_can_be_served() -> None:
     """All detectors of the package together."""
-    assert [one.name for one in detectors_of(DetectionSettings()).at_close] == ["deviation", "profile"]
+    assert [one.name for one in detectors_of(DetectionSettings()).at_close] == [
+        "deviation",
+        "profile",
+    ]
 
 
 def test_a_second_detector_may_stand_beside_the_one_with_bands() -> None:

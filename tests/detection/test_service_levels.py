@@ -20,7 +20,11 @@ START_S = START_MS / 1000
 def of(samples: object, gauge: str) -> dict[tuple[str, ...], float]:
     """The values of one gauge by their labels."""
     assert isinstance(samples, list)
-    return {each.labels: each.value for each in samples if isinstance(each, Sample) and each.gauge == gauge}
+    return {
+        each.labels: each.value
+        for each in samples
+        if isinstance(each, Sample) and each.gauge == gauge
+    }
 
 
 def said(lane: RunLane, most: int = 100) -> list[Sample]:
@@ -30,10 +34,13 @@ def said(lane: RunLane, most: int = 100) -> list[Sample]:
 
 
 def test_levels_are_those_of_the_last_closed_bucket() -> None:
-    """Rates, share of errors and latency by application and model; of a bucket without events, nothing."""
+    """Rates, share of errors and latency by application and model; of a bucket without events,
+    nothing.
+    """
     lane = RunLane()
     events = [
-        good(number, number / 10, status=Status.ERROR if number % 4 == 0 else Status.SUCCESS) for number in range(40)
+        good(number, number / 10, status=Status.ERROR if number % 4 == 0 else Status.SUCCESS)
+        for number in range(40)
     ]
     lane.takes([*events, good(40, 16.0)])
     name = ("acme", "shop", "gpt-4o-mini")
@@ -49,7 +56,12 @@ def test_levels_are_those_of_the_last_closed_bucket() -> None:
 def test_only_the_busiest_series_and_the_applications_seen_last_are_told_of() -> None:
     """As many as the setting says, so that no producer fills a Prometheus."""
     lane = RunLane(limits=replace(LIMITS, measured_series=2))
-    lane.takes([good(number, number % 9, application=f"a{number % (1 + number // 10)}") for number in range(60)])
+    lane.takes(
+        [
+            good(number, number % 9, application=f"a{number % (1 + number // 10)}")
+            for number in range(60)
+        ]
+    )
     lane.takes([good(60, 31.0, application="late")])
     lane.takes([good(61, 99.0)])
     # What was closed last is the bucket of one event.
@@ -74,7 +86,9 @@ def test_open_incidents_are_counted_by_whose_they_are() -> None:
     """The largest groups singly, the others together: the sum is right whatever the bound."""
     lane = CorrelateLane(0, CorrelationSettings(), TopicNames("t."))
     for number in range(12):
-        found = anomaly(0, application=f"a{number % 6}", source=(0, number, 0), severity=Severity.HIGH)
+        found = anomaly(
+            0, application=f"a{number % 6}", source=(0, number, 0), severity=Severity.HIGH
+        )
         lane._correlator.on_anomaly(found, offset=number, append_time=micros(1))
     assert isinstance(lane, Observed)
     samples = list(lane.samples(100))
@@ -88,7 +102,9 @@ def test_what_a_lane_said_goes_with_it() -> None:
     """A worker that lost the lane says nothing of it any more."""
     sample = Sample("sentinel_open_incidents", ("acme", "shop", "high"), 2.0)
     metrics.show_samples({3: [sample], 4: [sample]})
-    line = b'sentinel_open_incidents{application="shop",lane="%d",severity="high",tenant="acme"} 2.0'
+    line = (
+        b'sentinel_open_incidents{application="shop",lane="%d",severity="high",tenant="acme"} 2.0'
+    )
     assert all(line % lane in generate_latest(metrics.REGISTRY) for lane in (3, 4))
     metrics.show_samples({4: [sample]})
     assert line % 3 not in generate_latest(metrics.REGISTRY)

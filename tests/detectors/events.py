@@ -48,10 +48,14 @@ class Segment:
         """The events from `start` to before `end`."""
         part = slice(start, end)
         metrics = {name: values[part] for name, values in self.metrics.items()}
-        return Segment(self.offsets[part], self.times[part], self.series[part], metrics, self.bucket_us)
+        return Segment(
+            self.offsets[part], self.times[part], self.series[part], metrics, self.bucket_us
+        )
 
 
-def events(values: npt.ArrayLike, series: npt.ArrayLike | None = None, seconds: npt.ArrayLike | None = None) -> Segment:
+def events(
+    values: npt.ArrayLike, series: npt.ArrayLike | None = None, seconds: npt.ArrayLike | None = None
+) -> Segment:
     """Events with these latencies in µs, of series 0 and a second apart unless told otherwise."""
     latency = np.asarray(values, np.float64)
     count = len(latency)

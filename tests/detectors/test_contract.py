@@ -12,7 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.detectors.contract import AtCloseDetector, AtOnceDetector, Closed, Detector, Finding, Kind, significant
+from agents.detectors.contract import (
+    AtCloseDetector,
+    AtOnceDetector,
+    Closed,
+    Detector,
+    Finding,
+    Kind,
+    significant,
+)
 from agents.detectors.deviation.detector import DeviationDetector
 from agents.detectors.profile.detector import ProfileDetector
 from agents.detectors.settings import Comparison, Deviation, LeastChange, Profile, Rule
@@ -48,7 +56,14 @@ def threshold_case() -> Case:
         (
             Rule("slow", "latency_us", Comparison.ABOVE, 800_000.0),
             Rule("false", "quality.truth", Comparison.AT_MOST, 0.5, application="application1"),
-            Rule("other", "quality.truth", Comparison.NOT_EQUAL, 0.5, tenant="tenant0", model="model2"),
+            Rule(
+                "other",
+                "quality.truth",
+                Comparison.NOT_EQUAL,
+                0.5,
+                tenant="tenant0",
+                model="model2",
+            ),
         )
     )
     checked: AtOnceDetector = detector
@@ -90,7 +105,9 @@ def profile_case() -> Case:
         )
     )
     crowd = Crowd(users=60, applications=3, rate=1.0, session_buckets=20, newcomers=0.3)
-    return Case(detector, at_close(detector), list(closes_of_users(crowd, 70, 4, Attack(40, 7, 2.0, 20))))
+    return Case(
+        detector, at_close(detector), list(closes_of_users(crowd, 70, 4, Attack(40, 7, 2.0, 20)))
+    )
 
 
 def at_close(detector: AtCloseDetector) -> Told:
@@ -173,9 +190,13 @@ def test_a_second_run_says_the_same_to_the_byte(case: Case) -> None:
     assert contents(first) == contents(second)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
-def test_stopping_anywhere_and_resuming_from_what_was_stored_changes_nothing(case: Case, data: st.DataObject) -> None:
+def test_stopping_anywhere_and_resuming_from_what_was_stored_changes_nothing(
+    case: Case, data: st.DataObject
+) -> None:
     """Flushes and restarts at arbitrary places: same findings, same bytes."""
     stops = data.draw(st.sets(st.integers(1, len(case.steps) - 1), min_size=1, max_size=5))
     whole = fresh(case.detector)
@@ -192,7 +213,9 @@ def test_stopping_anywhere_and_resuming_from_what_was_stored_changes_nothing(cas
 
 
 def test_a_detector_keeps_nothing_of_its_own(case: Case) -> None:
-    """All that is learnt is in the tables; the detector is a frozen policy, and one of it serves any number of lanes."""
+    """All that is learnt is in the tables; the detector is a frozen policy, and one of it serves
+    any number of lanes.
+    """
     before = pickle.dumps(vars(case.detector))
     driven(case, fresh(case.detector), case.steps)
     assert pickle.dumps(vars(case.detector)) == before
@@ -208,7 +231,9 @@ def test_memory_is_bounded_by_subjects_not_by_events(case: Case) -> None:
 
 
 def test_what_is_told_is_finite_and_can_be_computed_again(case: Case) -> None:
-    """Scores are equal to those computed from the evidence, and rounded; nothing told is NaN or infinite."""
+    """Scores are equal to those computed from the evidence, and rounded; nothing told is NaN or
+    infinite.
+    """
     for finding in driven(case, fresh(case.detector), case.steps):
         evidence = dict(finding.evidence)
         numbers = [finding.observed, finding.score, finding.confidence, *evidence.values()]
@@ -244,7 +269,9 @@ def test_what_is_given_is_not_written_to(case: Case) -> None:
 
 
 def test_a_forgotten_subject_is_a_new_one(case: Case) -> None:
-    """After its rows are zero bytes, a detector says what it would of a lane that never met anybody."""
+    """After its rows are zero bytes, a detector says what it would of a lane that never met
+    anybody.
+    """
     half = len(case.steps) // 2
     tables = fresh(case.detector)
     driven(case, tables, case.steps[:half])
@@ -261,12 +288,16 @@ def test_a_batch_equals_its_events_however_it_is_cut(cuts: set[int]) -> None:
     """At once: findings and state do not depend on where batches end."""
     case, whole = threshold_case(), random_events(400, seed=5)
     expected, tables = fresh(case.detector), fresh(case.detector)
-    at_once = [replace(f, position=int(whole.offsets[f.position or 0])) for f in case.step(expected, whole)]
+    at_once = [
+        replace(f, position=int(whole.offsets[f.position or 0])) for f in case.step(expected, whole)
+    ]
     found = []
     edges = [0, *sorted(cuts), 400]
     for start, end in itertools.pairwise(edges):
         part = whole.cut(start, end)
-        found += [replace(f, position=int(part.offsets[f.position or 0])) for f in case.step(tables, part)]
+        found += [
+            replace(f, position=int(part.offsets[f.position or 0])) for f in case.step(tables, part)
+        ]
     assert found == at_once
     assert contents(tables) == contents(expected)
 
@@ -276,7 +307,9 @@ def test_one_event_at_a_time_says_the_same_as_all_at_once() -> None:
     case, whole = threshold_case(), random_events(400, seed=5)
     expected, tables = fresh(case.detector), fresh(case.detector)
     at_once = [f.event_time for f in case.step(expected, whole)]
-    assert [f.event_time for i in range(400) for f in case.step(tables, whole.cut(i, i + 1))] == at_once
+    assert [
+        f.event_time for i in range(400) for f in case.step(tables, whole.cut(i, i + 1))
+    ] == at_once
     assert contents(tables) == contents(expected)
 
 
@@ -294,7 +327,11 @@ def test_a_series_is_judged_by_its_own_buckets_alone() -> None:
     together = fresh(case.detector)
     found = driven(case, together, case.steps)
     alone = fresh(case.detector)
-    parts = [finding for row in range(40) for finding in driven(case, alone, [one(s, row) for s in case.steps])]
+    parts = [
+        finding
+        for row in range(40)
+        for finding in driven(case, alone, [one(s, row) for s in case.steps])
+    ]
     assert contents(alone) == contents(together)
     assert sorted(parts, key=lambda f: (f.event_time, f.row)) == found
 
@@ -304,7 +341,11 @@ def test_a_user_is_judged_by_the_application_s_users_alone() -> None:
     case = profile_case()
     together, alone = fresh(case.detector), fresh(case.detector)
     found = driven(case, together, case.steps)
-    parts = [finding for number in range(3) for finding in driven(case, alone, [only(s, number) for s in case.steps])]
+    parts = [
+        finding
+        for number in range(3)
+        for finding in driven(case, alone, [only(s, number) for s in case.steps])
+    ]
     assert contents(alone) == contents(together)
     assert sorted(parts, key=lambda f: (f.event_time, f.row)) == found
 
@@ -312,7 +353,9 @@ def test_a_user_is_judged_by_the_application_s_users_alone() -> None:
 def only(step: Step, application: int) -> Closed:
     """The bucket with the requests of one application's users."""
     assert isinstance(step, Closed)
-    numbers = {name: np.where(step.applications == application, v, 0) for name, v in step.numbers.items()}
+    numbers = {
+        name: np.where(step.applications == application, v, 0) for name, v in step.numbers.items()
+    }
     return replace(step, numbers=numbers)
 
 

@@ -1,4 +1,6 @@
-"""The deviation detector's anomalies: when they begin, are told again, end, and are taken for normal."""
+"""The deviation detector's anomalies: when they begin, are told again, end, and are taken for
+normal.
+"""
 
 from dataclasses import replace
 
@@ -38,21 +40,37 @@ class Run:
 
     def buckets(self, metric: str, row: int = 0) -> list[int]:
         """In which buckets the metric of one series was told."""
-        return [bucket for bucket, finding in self.found if (finding.metric, finding.row) == (metric, row)]
+        return [
+            bucket
+            for bucket, finding in self.found
+            if (finding.metric, finding.row) == (metric, row)
+        ]
 
     def of(self, metric: str, row: int = 0) -> list[tuple[int, SignalStatus]]:
         """What became of the metric of one series, and in which buckets."""
-        changes = [(at, one) for at, one in self.changes if (one.signal.metric, one.signal.row) == (metric, row)]
+        changes = [
+            (at, one)
+            for at, one in self.changes
+            if (one.signal.metric, one.signal.row) == (metric, row)
+        ]
         return [(at, one.status) for at, one in changes]
 
 
-def run(fault: Fault, buckets: int, settings: Deviation | None = None, world: World = STEADY, series: int = 3) -> Run:
+def run(
+    fault: Fault,
+    buckets: int,
+    settings: Deviation | None = None,
+    world: World = STEADY,
+    series: int = 3,
+) -> Run:
     """The run over a world with a fault."""
     return Run(settings).over(*closes(world, series, buckets, 2, fault))
 
 
 def test_a_lasting_anomaly_is_told_at_its_start_and_then_every_repeat() -> None:
-    """A limited number of findings: one every twelve buckets, and none once it is over and the charts have come back."""
+    """A limited number of findings: one every twelve buckets, and none once it is over and the
+    charts have come back.
+    """
     told = run(STEP, 300).buckets("latency")
     assert told[0] in (101, 102)
     assert np.diff(told).tolist() == [12] * (len(told) - 1)
@@ -68,7 +86,9 @@ def test_the_same_fault_is_found_again_after_it_ended() -> None:
 
 
 def test_a_level_that_stays_is_taken_as_the_new_one_and_the_old_one_ends_it() -> None:
-    """After `give_in_buckets` it is told once that the level is the new one; the return to the old level is the end of the signal, no finding."""
+    """After `give_in_buckets` it is told once that the level is the new one; the return to the old
+    level is the end of the signal, no finding.
+    """
     settings = Deviation(give_in_buckets=100)
     told = run(Fault(at=100, until=400, latency=3), 460, settings)
     assert max(told.buckets("latency")) < 202
@@ -114,7 +134,7 @@ def test_silence_is_an_anomaly_of_the_request_rate_and_of_nothing_else() -> None
     """Zero requests are a number; what nobody asked has no latency, and keeps what it had learnt."""
     silent = run(Fault(at=100, rate=0), 120)
     assert {finding.metric for _, finding in silent.found} == {"request_rate"}
-    (_, found) = next(pair for pair in silent.found if pair[1].row == 0)
+    _, found = next(pair for pair in silent.found if pair[1].row == 0)
     assert (found.observed, found.direction) == (0.0, Direction.BELOW)
     assert found.expected == pytest.approx(5.0, rel=0.1)
     assert found.severity in (Severity.HIGH, Severity.CRITICAL)
@@ -143,18 +163,24 @@ def test_fewer_errors_are_no_anomaly() -> None:
 def test_a_drift_is_told_with_its_mean_as_observed() -> None:
     """The slow chart speaks of what the last buckets had on average, not of one of them."""
     found = run(Fault(at=120, first_token=2, ramp=60), 180, world=World(rate=1)).found
-    drift = next(f for _, f in found if f.metric == "time_to_first_token" and dict(f.evidence)["drifting"])
+    drift = next(
+        f for _, f in found if f.metric == "time_to_first_token" and dict(f.evidence)["drifting"]
+    )
     evidence = dict(drift.evidence)
     assert drift.observed == pytest.approx(np.exp(evidence["centre"] + evidence["effect"]))
     assert "drift" in drift.reason
 
 
 def test_bands_hold_what_is_normal_and_not_what_is_not() -> None:
-    """Observed lies within low and high before the fault, and outside in it; in the units of the aggregates."""
+    """Observed lies within low and high before the fault, and outside in it; in the units of the
+    aggregates.
+    """
     bands = run(Fault(at=100, latency=4), 110).bands
     latency = METRICS.index("latency")
     for metric in range(len(METRICS)):
-        normal = np.array([(b.low[0, metric], b.observed[0, metric], b.high[0, metric]) for b in bands[40:100]])
+        normal = np.array(
+            [(b.low[0, metric], b.observed[0, metric], b.high[0, metric]) for b in bands[40:100]]
+        )
         assert np.isfinite(normal).all()
         assert np.mean((normal[:, 0] <= normal[:, 1]) & (normal[:, 1] <= normal[:, 2])) > 0.97
     assert bands[105].observed[0, latency] > bands[105].high[0, latency]
@@ -163,7 +189,9 @@ def test_bands_hold_what_is_normal_and_not_what_is_not() -> None:
 
 
 def test_there_is_no_band_before_there_is_enough_data() -> None:
-    """Observed is told from the first bucket; what is expected is NaN until there is something to expect."""
+    """Observed is told from the first bucket; what is expected is NaN until there is something to
+    expect.
+    """
     bands = run(Fault(at=999), 31).bands
     assert np.isnan(bands[29].expected).all()
     assert np.isfinite(bands[30].expected).all()
@@ -178,14 +206,24 @@ def test_a_step_before_there_is_enough_data_is_not_told() -> None:
 
 
 def test_what_is_not_measured_is_not_zero() -> None:
-    """A model without a price or without a first token has no cost and no time to first token, and is never judged by them."""
+    """A model without a price or without a first token has no cost and no time to first token, and
+    is never judged by them.
+    """
     closed = list(closes(STEADY, 2, 120, 5))
     nothing = np.zeros(2, np.int64)
     without = [
         replace(
             c,
-            numbers={**c.numbers, "cost_nano": nothing, "first_tokens": nothing, "time_to_first_token_us": nothing},
-            sketches={**c.sketches, "time_to_first_token_us": np.zeros_like(c.sketches["latency_us"])},
+            numbers={
+                **c.numbers,
+                "cost_nano": nothing,
+                "first_tokens": nothing,
+                "time_to_first_token_us": nothing,
+            },
+            sketches={
+                **c.sketches,
+                "time_to_first_token_us": np.zeros_like(c.sketches["latency_us"]),
+            },
         )
         for c in closed[:60]
     ]

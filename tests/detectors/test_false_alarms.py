@@ -1,7 +1,9 @@
-"""How often detectors cry wolf and how fast they find faults, on synthetic traffic with fixed seeds.
+"""How often detectors cry wolf and how fast they find faults, on synthetic traffic with fixed
+seeds.
 
-Bounds are generous: they catch a detector that got worse, not one that is unlucky. `python -m tests.detectors.test_false_alarms` prints
-the table that the bounds were set from, over more series and hours.
+Bounds are generous: they catch a detector that got worse, not one that is unlucky. `python -m
+tests.detectors.test_false_alarms` prints the table that the bounds were set from, over more series
+and hours.
 """
 
 import numpy as np
@@ -44,7 +46,10 @@ FAULTS = {
     "cost x3": (Fault(200, cost=3), "cost"),
     "cost x5": (Fault(200, cost=5), "cost"),
     "retry storm x5": (Fault(200, rate=5, error_rate=0.3), "request_rate"),
-    "first token drifts to x2 in 10 min": (Fault(200, first_token=2, ramp=60), "time_to_first_token"),
+    "first token drifts to x2 in 10 min": (
+        Fault(200, first_token=2, ramp=60),
+        "time_to_first_token",
+    ),
 }
 
 CROWDS = {
@@ -84,12 +89,19 @@ def found_in_users(
     found: list[tuple[int, Finding]] = []
     for closed in closes_of_users(crowd, buckets, seed, attack):
         verdicts += 3 * int(np.count_nonzero(closed.numbers["requests"]))
-        found += [(closed.bucket - START, finding) for finding in detector.at_close(tables, closed).findings]
+        found += [
+            (closed.bucket - START, finding)
+            for finding in detector.at_close(tables, closed).findings
+        ]
     return found, verdicts
 
 
-def delays(world: World, fault: Fault, metric: str, series: int, seed: int, patience: int) -> list[int]:
-    """Per series, ascending: buckets from the fault's beginning to the end of the bucket that told it; 999 for never."""
+def delays(
+    world: World, fault: Fault, metric: str, series: int, seed: int, patience: int
+) -> list[int]:
+    """Per series, ascending: buckets from the fault's beginning to the end of the bucket that told
+    it; 999 for never.
+    """
     first = dict.fromkeys(range(series), 999)
     for bucket, finding in found_in_series(world, series, fault.at + patience, seed, fault):
         if bucket >= fault.at and finding.metric == metric:
@@ -142,7 +154,9 @@ def test_faults_are_found_in_time(world: str, fault: str, median: int, most: int
 
 @pytest.mark.parametrize("crowd", CROWDS.values(), ids=CROWDS.keys())
 def test_heavy_users_are_no_anomaly(crowd: Crowd) -> None:
-    """Who takes much as always, or a session that begins: at most two users an hour are told, most of them new."""
+    """Who takes much as always, or a session that begins: at most two users an hour are told, most
+    of them new.
+    """
     found, _ = found_in_users(crowd, HOUR, 5)
     assert len({finding.row for _, finding in found}) <= 2
 
@@ -153,7 +167,9 @@ def test_heavy_users_are_no_anomaly(crowd: Crowd) -> None:
     ids=["x15, 1/s", "x15, 0.3/s", "x1, 2/s"],
 )
 def test_an_attack_by_one_user_is_found_within_three_buckets(attack: str, share: float) -> None:
-    """In that share of attacks at least, whoever of the application's users it is, of whom some have hardly a past."""
+    """In that share of attacks at least, whoever of the application's users it is, of whom some
+    have hardly a past.
+    """
     rate, size = ATTACKS[attack]
     in_time = 0
     for number in range(10):
@@ -170,13 +186,16 @@ def main() -> None:
         series = 20 if world.rate >= 20 else 60
         found = len(found_in_series(world, series, 2 * HOUR, 7))
         total, verdicts = total + found, verdicts + series * 2 * HOUR * 6
-        print(f"{name:32s} {found / (series * 2 * HOUR * 6) * 1e6:7.1f} findings a million verdicts")
+        print(
+            f"{name:32s} {found / (series * 2 * HOUR * 6) * 1e6:7.1f} findings a million verdicts"
+        )
     print(f"{'all':32s} {total / verdicts * 1e6:7.1f}")
     for name, crowd in CROWDS.items():
         found_users, of = found_in_users(crowd, 2 * HOUR, 3)
         users = len({finding.row for _, finding in found_users})
         print(
-            f"users, {name:25s} {len(found_users) / of * 1e6:7.1f} findings a million verdicts, {users} users in two hours"
+            f"users, {name:25s} {len(found_users) / of * 1e6:7.1f} findings a million verdicts,"
+            f" {users} users in two hours"
         )
     for name in (
         "0.2/s",
@@ -191,15 +210,22 @@ def main() -> None:
             found_at = delays(WORLDS[name], what, metric, 30, 11, 90)
             quick = sum(at <= 3 for at in found_at)
             print(
-                f"{name:28s} {fault:36s} median {found_at[15]:3d}  nine in ten {found_at[27]:3d}  within three {quick}/30"
+                f"{name:28s} {fault:36s} median {found_at[15]:3d}  nine in ten {found_at[27]:3d} "
+                f" within three {quick}/30"
             )
     for name in ("Zipf", "sessions of 10 min", "heavy tails"):
         for attack, (rate, size) in ATTACKS.items():
             first = []
             for number in range(12):
                 user = 10 + 20 * number
-                found_users, _ = found_in_users(CROWDS[name], 280, 20 + number, Attack(260, user, rate, size))
-                first.append(min((b - 259 for b, f in found_users if b >= 260 and f.row == user), default=999))
+                found_users, _ = found_in_users(
+                    CROWDS[name], 280, 20 + number, Attack(260, user, rate, size)
+                )
+                first.append(
+                    min(
+                        (b - 259 for b, f in found_users if b >= 260 and f.row == user), default=999
+                    )
+                )
             print(f"users, {name:25s} attack {attack:12s} found after {sorted(first)} buckets")
 
 

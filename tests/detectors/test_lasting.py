@@ -30,7 +30,9 @@ def seen(buckets: Iterable[Closed]) -> Iterator[Closed]:
 
 
 def parts(*faults: tuple[int, Fault]) -> list[Closed]:
-    """A series whose traffic is ordinary for 100 buckets, and then as each fault says up to its bucket."""
+    """A series whose traffic is ordinary for 100 buckets, and then as each fault says up to its
+    bucket.
+    """
     made: list[Closed] = list(closes(STEADY, 1, 100, 2))
     for until, fault in faults:
         made += list(closes(STEADY, 1, until, 2, replace(fault, at=0)))[len(made) :]
@@ -50,7 +52,9 @@ ORDINARY, SLOW, SILENT = Fault(at=0), Fault(at=0, latency=3), Fault(at=0, rate=1
     ids=["errors", "silence", "next to silence"],
 )
 def test_errors_and_silence_are_never_taken_as_the_new_level(metric: str, fault: Fault) -> None:
-    """However long they last: the signal ends within a minute of the return to what was normal, and not before."""
+    """However long they last: the signal ends within a minute of the return to what was normal, and
+    not before.
+    """
     run = Run(QUICK).over(*parts((900, fault), (960, ORDINARY)))
     ends = [(at, status) for at, status in run.of(metric) if status is not NO_DATA]
     assert [status for _, status in ends] == [NORMAL]
@@ -59,7 +63,9 @@ def test_errors_and_silence_are_never_taken_as_the_new_level(metric: str, fault:
 
 
 def test_silence_ends_nothing_that_was_wrong_before_it() -> None:
-    """Latency x3, then nothing for longer than any setting says, then ordinary traffic: only that ends it, and no level is taken unseen."""
+    """Latency x3, then nothing for longer than any setting says, then ordinary traffic: only that
+    ends it, and no level is taken unseen.
+    """
     run = Run(QUICK).over(*parts((130, SLOW), (800, SILENT), (830, ORDINARY)))
     (lost, no_data), (end, normal) = run.of("latency")
     assert (no_data, normal) == (NO_DATA, NORMAL)
@@ -70,9 +76,13 @@ def test_silence_ends_nothing_that_was_wrong_before_it() -> None:
 
 
 def test_a_gap_does_not_make_an_anomaly_older() -> None:
-    """Half of `give_in_buckets` before a gap and a few buckets after it are not enough, also where the gap's buckets were never closed."""
+    """Half of `give_in_buckets` before a gap and a few buckets after it are not enough, also where
+    the gap's buckets were never closed.
+    """
     before, after = parts((130, SLOW)), parts((800, SLOW))[700:]
-    run = Run(QUICK).over(*before, *(replace(one, seen_before=np.array([before[-1].bucket + 1])) for one in after[:1]))
+    run = Run(QUICK).over(
+        *before, *(replace(one, seen_before=np.array([before[-1].bucket + 1])) for one in after[:1])
+    )
     run.over(*after[1:20])
     assert run.of("latency") == []
     run.over(*after[20:60])
@@ -86,7 +96,10 @@ def without_first_tokens(buckets: list[Closed]) -> list[Closed]:
         replace(
             one,
             numbers={**one.numbers, "first_tokens": nothing, "time_to_first_token_us": nothing},
-            sketches={**one.sketches, "time_to_first_token_us": np.zeros_like(one.sketches["latency_us"])},
+            sketches={
+                **one.sketches,
+                "time_to_first_token_us": np.zeros_like(one.sketches["latency_us"]),
+            },
         )
         for one in buckets
     ]
@@ -97,7 +110,9 @@ SLOW_TOKENS = Fault(at=0, first_token=6)
 
 @pytest.mark.parametrize("taken", [False, True], ids=["anomaly", "level"])
 def test_metric_that_comes_no_more_is_told_once_to_be_without_data(taken: bool) -> None:
-    """Streaming is switched off while the time to the first token is wrong, or at its new level: requests go on, and end nothing."""
+    """Streaming is switched off while the time to the first token is wrong, or at its new level:
+    requests go on, and end nothing.
+    """
     slow = 250 if taken else 130
     world = parts((slow, SLOW_TOKENS), (slow + 500, ORDINARY), (slow + 540, ORDINARY))
     run = Run(QUICK).over(*world[:slow], *without_first_tokens(world[slow : slow + 40]))
@@ -108,11 +123,17 @@ def test_metric_that_comes_no_more_is_told_once_to_be_without_data(taken: bool) 
     told = run.of("time_to_first_token")
     assert [status for _, status in told] == [*[NEW_LEVEL] * taken, NO_DATA, NORMAL]
     assert told[-1][0] >= slow + 500
-    assert not [one for _, one in run.changes if one.status is NO_DATA and one.signal.metric != "time_to_first_token"]
+    assert not [
+        one
+        for _, one in run.changes
+        if one.status is NO_DATA and one.signal.metric != "time_to_first_token"
+    ]
 
 
 def test_metric_is_as_long_without_data_as_nothing_came_of_it() -> None:
-    """Ten buckets of requests without it, and then none at all: it is told after eighteen, and not again for the silence alone."""
+    """Ten buckets of requests without it, and then none at all: it is told after eighteen, and not
+    again for the silence alone.
+    """
     world = parts((130, SLOW_TOKENS), (140, ORDINARY), (190, SILENT), (260, SLOW_TOKENS))
     run = Run(QUICK).over(*world[:130], *without_first_tokens(world[130:140]), *world[140:190])
     assert [at for at, status in run.of("time_to_first_token") if status is NO_DATA] == [130 + 17]
@@ -130,7 +151,9 @@ def test_anomaly_does_not_grow_older_while_its_metric_does_not_come() -> None:
 
 
 def test_partial_return_is_told_and_does_not_end_the_signal() -> None:
-    """From x4 taken as the new level to x2: that is a finding of the same signal, and the old level is the end."""
+    """From x4 taken as the new level to x2: that is a finding of the same signal, and the old level
+    is the end.
+    """
     high, half = Fault(at=0, latency=4), Fault(at=0, latency=2)
     run = Run(QUICK).over(*parts((220, high), (260, half), (300, ORDINARY)))
     assert [status for _, status in run.of("latency")] == [NEW_LEVEL, NORMAL]
@@ -148,7 +171,9 @@ def test_third_level_may_be_taken_too_and_the_first_is_still_the_old_one() -> No
 
 def test_return_to_the_level_that_was_taken_is_told_as_that() -> None:
     """x3 taken, a burst of x9, x3 again: the signal is where it was, not over."""
-    run = Run(QUICK).over(*parts((250, SLOW), (270, Fault(at=0, latency=9)), (330, SLOW), (370, ORDINARY)))
+    run = Run(QUICK).over(
+        *parts((250, SLOW), (270, Fault(at=0, latency=9)), (330, SLOW), (370, ORDINARY))
+    )
     assert [status for _, status in run.of("latency")] == [NEW_LEVEL, NEW_LEVEL, NORMAL]
     assert run.of("latency")[-1][0] >= 330
 
@@ -161,18 +186,28 @@ def test_return_right_after_a_level_was_taken_ends_the_signal() -> None:
 
 def test_slow_return_ends_the_signal_too() -> None:
     """Creeping back, with nothing that a chart would speak of."""
-    creeping = [(220 + 8 * step, Fault(at=0, latency=3 * 3 ** (-step / 100))) for step in range(1, 101)]
-    run = Run(replace(QUICK, level_memory_buckets=5000)).over(*parts((220, SLOW), *creeping, (1300, ORDINARY)))
+    creeping = [
+        (220 + 8 * step, Fault(at=0, latency=3 * 3 ** (-step / 100))) for step in range(1, 101)
+    ]
+    run = Run(replace(QUICK, level_memory_buckets=5000)).over(
+        *parts((220, SLOW), *creeping, (1300, ORDINARY))
+    )
     assert [status for _, status in run.of("latency")][-1] is NORMAL
 
 
 def test_level_is_what_is_usual_after_the_memory() -> None:
-    """`level_memory_buckets` later the signal ends at the new level; from then on the old one would be the anomaly."""
+    """`level_memory_buckets` later the signal ends at the new level; from then on the old one would
+    be the anomaly.
+    """
     run = Run(QUICK).over(*parts((600, SLOW), (640, ORDINARY)))
     changes = run.of("latency")
     assert [status for _, status in changes[:2]] == [NEW_LEVEL, NORMAL]
     assert changes[1][0] - changes[0][0] == 300
-    assert [finding for at, finding in run.found if at >= 600 and finding.metric == "latency" and finding.first]
+    assert [
+        finding
+        for at, finding in run.found
+        if at >= 600 and finding.metric == "latency" and finding.first
+    ]
 
 
 def test_request_rate_up_is_taken_and_silence_after_it_is_an_anomaly() -> None:
@@ -188,7 +223,9 @@ def test_metric_that_is_judged_no_more_is_not_said_to_be_normal() -> None:
     tables = {"deviation": run.table}
     (signal,) = [one for one in run.detector.open_signals(tables) if one.metric == "latency"]
     assert run.detector.judges(signal, ())
-    assert not DeviationDetector(Deviation(least_change=LeastChange(latency=None))).judges(signal, ())
+    assert not DeviationDetector(Deviation(least_change=LeastChange(latency=None))).judges(
+        signal, ()
+    )
     run.detector.forget(tables, run.detector.open_signals(tables))
     assert run.detector.open_signals(tables) == []
 

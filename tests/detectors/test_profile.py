@@ -17,7 +17,9 @@ USERS = 40
 
 
 def ordinary(bucket: int, rng: np.random.Generator, **more: int) -> Closed:
-    """Forty users about once a minute with about a thousand tokens; `more` is for user 0: requests, and tokens for each."""
+    """Forty users about once a minute with about a thousand tokens; `more` is for user 0: requests,
+    and tokens for each.
+    """
     requests = rng.poisson(1 / 6, USERS).astype(np.int64)
     tokens = requests * (1000 * np.exp(rng.normal(0, 0.4, USERS))).astype(np.int64)
     if more:
@@ -43,7 +45,9 @@ class Run:
         for _ in range(buckets):
             closed = ordinary(self.bucket, self.rng, **more)
             if not self.tells_cost:
-                closed = replace(closed, numbers={**closed.numbers, "cost_nano": np.zeros(USERS, np.int64)})
+                closed = replace(
+                    closed, numbers={**closed.numbers, "cost_nano": np.zeros(USERS, np.int64)}
+                )
             said = self.detector.at_close(self.tables, closed)
             self.found += [(self.bucket, finding) for finding in said.findings]
             self.changes += [(self.bucket, change) for change in said.changes]
@@ -52,11 +56,19 @@ class Run:
 
     def told(self, metric: str) -> list[int]:
         """Buckets in which user 0 was told for the metric."""
-        return [bucket for bucket, finding in self.found if finding.row == 0 and finding.metric == metric]
+        return [
+            bucket
+            for bucket, finding in self.found
+            if finding.row == 0 and finding.metric == metric
+        ]
 
     def ended(self, metric: str) -> list[int]:
         """Buckets in which a signal of user 0 about the metric ended."""
-        changes = [(at, one) for at, one in self.changes if (one.signal.row, one.signal.metric) == (0, metric)]
+        changes = [
+            (at, one)
+            for at, one in self.changes
+            if (one.signal.row, one.signal.metric) == (0, metric)
+        ]
         return [at for at, one in changes if one.status.is_end]
 
 
@@ -112,7 +124,9 @@ def test_what_is_anomalous_is_not_learnt() -> None:
 
 @pytest.mark.parametrize("give_in", [2000, 20], ids=["anomaly", "level"])
 def test_cost_that_nobody_is_told_of_any_more_ends_nothing(give_in: int) -> None:
-    """The producer stops sending it: the user's signal stays as it was, and ends when the cost comes again and is normal."""
+    """The producer stops sending it: the user's signal stays as it was, and ends when the cost
+    comes again and is normal.
+    """
     run = Run(Profile(give_in_buckets=give_in)).over(300).over(40, requests=2, tokens=40_000)
     usual = run.tables["profile"].rows[["volume", "since", "told"]][0].copy()
     run.tells_cost = False
@@ -126,7 +140,9 @@ def test_cost_that_nobody_is_told_of_any_more_ends_nothing(give_in: int) -> None
 
 
 def test_the_crowd_lightens_what_is_expected_of_newcomers_only() -> None:
-    """Who has a past and is heavier than the crowd is expected to be as heavy as ever; a lighter one is given the benefit."""
+    """Who has a past and is heavier than the crowd is expected to be as heavy as ever; a lighter
+    one is given the benefit.
+    """
 
     def mean(centre: float, newcomer: bool) -> float:
         given = (np.array([value]) for value in (centre, 0.4, 6.0, 5.0, 1.5))
@@ -139,7 +155,12 @@ def test_the_crowd_lightens_what_is_expected_of_newcomers_only() -> None:
 
 def test_a_user_who_stays_so_is_taken_as_they_are() -> None:
     """After `give_in_buckets` there is no more to tell."""
-    told = Run(Profile(give_in_buckets=50)).over(300).over(250, requests=30, tokens=1000).told("requests")
+    told = (
+        Run(Profile(give_in_buckets=50))
+        .over(300)
+        .over(250, requests=30, tokens=1000)
+        .told("requests")
+    )
     assert told
     assert max(told) < 300 + 60
 
@@ -167,7 +188,9 @@ def test_a_crowd_is_its_own_application() -> None:
     for bucket in range(300):
         requests = rng.poisson(0.5, USERS).astype(np.int64)
         tokens = requests * np.where(np.arange(USERS) % 2, 100_000, 100)
-        found += detector.at_close(tables, closed_users(bucket, requests, tokens, tokens, applications=2)).findings
+        found += detector.at_close(
+            tables, closed_users(bucket, requests, tokens, tokens, applications=2)
+        ).findings
     assert found == []
     assert tables["crowd"].rows["centre"][1, 1] - tables["crowd"].rows["centre"][0, 1] > 5
 

@@ -22,7 +22,13 @@ HUGE = 2**62
 
 
 @settings(deadline=None)
-@given(st.lists(st.floats(allow_nan=False) | st.floats(1e-7, 1e7) | st.integers(-(10**7), 10**7).map(lambda n: n / 10)))
+@given(
+    st.lists(
+        st.floats(allow_nan=False)
+        | st.floats(1e-7, 1e7)
+        | st.integers(-(10**7), 10**7).map(lambda n: n / 10)
+    )
+)
 def test_rounding_is_that_of_the_decimal_text(values: list[float]) -> None:
     """Six significant digits to the bit, ties and infinities included."""
     rounded = significant(np.array(values, np.float64))
@@ -33,34 +39,70 @@ def test_rounding_is_that_of_the_decimal_text(values: list[float]) -> None:
 
 def test_rounding_is_right_at_ties_and_at_the_edges_of_a_decade() -> None:
     """Where a quick way goes wrong first."""
-    values = [123456.5, 1234565.0, 0.1234565, 999999.5, 99999.95, 9.999995, 1e22, 1e23, 1e-17, 5e-324, 1.7e308]
+    values = [
+        123456.5,
+        1234565.0,
+        0.1234565,
+        999999.5,
+        99999.95,
+        9.999995,
+        1e22,
+        1e23,
+        1e-17,
+        5e-324,
+        1.7e308,
+    ]
     assert significant(np.array(values)).tolist() == [float(f"{value:.6g}") for value in values]
 
 
 def wild_counts(count: int) -> st.SearchStrategy[list[int]]:
     """Counts of `count` subjects: mostly small, some enormous."""
-    return st.lists(st.sampled_from([0, 1, 2, 50, 10**6, 2**31, HUGE]), min_size=count, max_size=count)
+    return st.lists(
+        st.sampled_from([0, 1, 2, 50, 10**6, 2**31, HUGE]), min_size=count, max_size=count
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_series_of_any_numbers_give_finite_verdicts_or_none(data: st.DataObject) -> None:
-    """Nothing warns, no state becomes NaN or infinite, bands are finite or NaN, whatever a bucket holds."""
+    """Nothing warns, no state becomes NaN or infinite, bands are finite or NaN, whatever a bucket
+    holds.
+    """
     detector = DeviationDetector(Deviation(least_buckets=10, memory_buckets=10, give_in_buckets=10))
     tables = {"deviation": Table(detector.tables[0][1])}
     for bucket in range(25):
         requests = np.array(data.draw(wild_counts(3)))
         sketch = np.zeros((3, BINS), np.uint32)
         sketch[:, data.draw(st.integers(0, BINS - 1))] = np.minimum(requests, 2**32 - 1)
-        numbers = {"requests": requests, "errors": np.minimum(requests, data.draw(st.integers(0, HUGE)))}
-        for name in ("latency_us", "latency_max_us", "time_to_first_token_us", "prompt_tokens", "completion_tokens"):
+        numbers = {
+            "requests": requests,
+            "errors": np.minimum(requests, data.draw(st.integers(0, HUGE))),
+        }
+        for name in (
+            "latency_us",
+            "latency_max_us",
+            "time_to_first_token_us",
+            "prompt_tokens",
+            "completion_tokens",
+        ):
             numbers[name] = np.where(requests > 0, data.draw(st.sampled_from([0, 1, HUGE])), 0)
         numbers["cost_nano"], numbers["first_tokens"] = numbers["prompt_tokens"], requests
         start = (START + bucket) * BUCKET_US
         sketches = {"latency_us": sketch, "time_to_first_token_us": sketch}
         zero = np.zeros(3, np.int64)
         rows = np.arange(3)
-        closed = Closed(Kind.SERIES, START + bucket, start, start + BUCKET_US, rows, numbers, sketches, zero, 1, zero)
+        closed = Closed(
+            Kind.SERIES,
+            START + bucket,
+            start,
+            start + BUCKET_US,
+            rows,
+            numbers,
+            sketches,
+            zero,
+            1,
+            zero,
+        )
         verdicts = detector.at_close(tables, closed)
         state = tables["deviation"].rows
         assert all(np.isfinite(state[name]).all() for name in state.dtype.names or ())
@@ -77,24 +119,36 @@ def test_users_of_any_numbers_give_finite_verdicts_or_none(data: st.DataObject) 
     tables = {spec.name: Table(spec) for _, spec in detector.tables}
     for bucket in range(25):
         requests, tokens, cost = (np.array(data.draw(wild_counts(4))) for _ in range(3))
-        verdicts = detector.at_close(tables, closed_users(bucket, requests, tokens, cost, applications=2))
+        verdicts = detector.at_close(
+            tables, closed_users(bucket, requests, tokens, cost, applications=2)
+        )
         for table in tables.values():
             assert all(np.isfinite(table.rows[name]).all() for name in table.rows.dtype.names or ())
         assert all(math.isfinite(finding.score) for finding in verdicts.findings)
 
 
 def test_a_chart_is_never_measured_against_less_than_theory() -> None:
-    """A series that never varied does not make every change a miracle: four standard deviations once are under four."""
+    """A series that never varied does not make every change a miracle: four standard deviations
+    once are under four.
+    """
     zero = np.zeros(1)
-    fast, slow = Charts(zero, zero, zero, zero).moved(np.array([1e9]), np.array([1e9])).scores(np.array([1e9]))
+    fast, slow = (
+        Charts(zero, zero, zero, zero)
+        .moved(np.array([1e9]), np.array([1e9]))
+        .scores(np.array([1e9]))
+    )
     assert float(fast[0]) == pytest.approx(3.2)
     assert float(slow[0]) < 2
 
 
 @pytest.mark.parametrize("learnt", [30.0, 44.0, 180.0])
 @pytest.mark.parametrize("wander", [0.0, 1.0])
-def test_two_buckets_far_out_alarm_at_any_age_and_one_does_not(learnt: float, wander: float) -> None:
-    """A chart that is young, or known to wander, is measured against a wider scale; its end is as many buckets away all the same."""
+def test_two_buckets_far_out_alarm_at_any_age_and_one_does_not(
+    learnt: float, wander: float
+) -> None:
+    """A chart that is young, or known to wander, is measured against a wider scale; its end is as
+    many buckets away all the same.
+    """
     zero, far, age = np.zeros(1), np.array([1e9]), np.array([learnt])
     once = Charts(zero, zero, np.array([wander]), zero).moved(far, age)
     for charts, score in ((once, 3.2), (once.moved(far, age), 5.12)):
@@ -102,7 +156,11 @@ def test_two_buckets_far_out_alarm_at_any_age_and_one_does_not(learnt: float, wa
 
 
 def test_fewer_errors_than_one_percent_do_not_make_a_usual_bucket_look_good() -> None:
-    """Between the usual share and the floor of one percent lies nothing: a bucket as usual has no residual, for either side."""
+    """Between the usual share and the floor of one percent lies nothing: a bucket as usual has no
+    residual, for either side.
+    """
     usual, requests = np.full(3, 0.005), np.full(3, 500.0)
-    below, same, above = share_residual(np.array([0.0, 0.005, 0.05]), requests, usual, np.ones(3)).tolist()
+    below, same, above = share_residual(
+        np.array([0.0, 0.005, 0.05]), requests, usual, np.ones(3)
+    ).tolist()
     assert (below < 0, same, above > 5) == (True, 0.0, True)

@@ -37,7 +37,9 @@ RULES = st.builds(
 SETTINGS = st.builds(
     DetectionSettings,
     rules=st.lists(RULES, max_size=4, unique_by=lambda rule: rule.name).map(tuple),
-    deviation=st.builds(Deviation, threshold=st.floats(3, 8), give_in_buckets=st.none() | st.integers(10, 99)),
+    deviation=st.builds(
+        Deviation, threshold=st.floats(3, 8), give_in_buckets=st.none() | st.integers(10, 99)
+    ),
 )
 
 
@@ -56,7 +58,9 @@ def test_the_packaged_defaults_are_version_0() -> None:
     assert version_of(DetectionSettings()) == version_of(from_json("{}")) == "0"
     one = from_json('{"deviation": {"threshold": 4.5, "enabled": true}}')
     assert version_of(one) != "0"
-    assert version_of(one) == version_of(from_json('{"deviation":{"enabled":true,"threshold":4.5}}'))
+    assert version_of(one) == version_of(
+        from_json('{"deviation":{"enabled":true,"threshold":4.5}}')
+    )
     whole, real = (Rule("r", "tokens", Comparison.ABOVE, number) for number in (3, 3.0))
     assert version_of(DetectionSettings((whole,))) == version_of(DetectionSettings((real,)))
 
@@ -72,14 +76,38 @@ def test_the_packaged_defaults_are_version_0() -> None:
         ('{"rules":[],"rules":[]}', "rules"),
         ('{"rules":{}}', "rules"),
         ('{"rules":[{"name":"a","metric":"tokens","comparison":">"}]}', "rules[0].threshold"),
-        ('{"rules":[{"name":"a","metric":"tokens","comparison":">","threshold":"9"}]}', "rules[0].threshold"),
-        ('{"rules":[{"name":"a","metric":"tokens","comparison":">","threshold":true}]}', "rules[0].threshold"),
-        ('{"rules":[{"name":"a","metric":"tokens","comparison":">","threshold":1e999}]}', "rules[0].threshold"),
-        ('{"rules":[{"name":"a","metric":"tokens","comparison":">","threshold":NaN}]}', "rules[0].threshold"),
-        ('{"rules":[{"name":"a","metric":"tokens","comparison":"~","threshold":1}]}', "rules[0].comparison"),
-        ('{"rules":[{"name":"a","metric":"wisdom","comparison":">","threshold":1}]}', "rules[0].metric"),
-        ('{"rules":[{"name":"a","metric":"quality.","comparison":">","threshold":1}]}', "rules[0].metric"),
-        ('{"rules":[{"name":"a b","metric":"tokens","comparison":">","threshold":1}]}', "rules[0].name"),
+        (
+            '{"rules":[{"name":"a","metric":"tokens","comparison":">","threshold":"9"}]}',
+            "rules[0].threshold",
+        ),
+        (
+            '{"rules":[{"name":"a","metric":"tokens","comparison":">","threshold":true}]}',
+            "rules[0].threshold",
+        ),
+        (
+            '{"rules":[{"name":"a","metric":"tokens","comparison":">","threshold":1e999}]}',
+            "rules[0].threshold",
+        ),
+        (
+            '{"rules":[{"name":"a","metric":"tokens","comparison":">","threshold":NaN}]}',
+            "rules[0].threshold",
+        ),
+        (
+            '{"rules":[{"name":"a","metric":"tokens","comparison":"~","threshold":1}]}',
+            "rules[0].comparison",
+        ),
+        (
+            '{"rules":[{"name":"a","metric":"wisdom","comparison":">","threshold":1}]}',
+            "rules[0].metric",
+        ),
+        (
+            '{"rules":[{"name":"a","metric":"quality.","comparison":">","threshold":1}]}',
+            "rules[0].metric",
+        ),
+        (
+            '{"rules":[{"name":"a b","metric":"tokens","comparison":">","threshold":1}]}',
+            "rules[0].name",
+        ),
         ('{"deviation":{"enabled":1}}', "deviation.enabled"),
         ('{"deviation":{"threshold":2}}', "deviation.threshold"),
         ('{"deviation":{"least_buckets":30.5}}', "deviation.least_buckets"),
@@ -113,15 +141,21 @@ def test_more_rules_than_a_row_has_room_for_are_refused() -> None:
 
 
 def test_every_numeric_column_of_an_event_can_be_named_by_a_rule() -> None:
-    """Rules and schema hold together: times and identifiers aside, what is a whole number in an event is a metric."""
-    numeric = {f.name for f in fields(TelemetryEvent) if f.type in (int, int | None, "int", "int | None")}
+    """Rules and schema hold together: times and identifiers aside, what is a whole number in an
+    event is a metric.
+    """
+    numeric = {
+        f.name for f in fields(TelemetryEvent) if f.type in (int, int | None, "int", "int | None")
+    }
     assert numeric - {"event_time"} <= set(RULE_METRICS)
 
 
 def test_every_setting_has_a_word_on_what_it_means() -> None:
     """Docs are made of these; a bare field is a defect."""
     tree = ast.parse(inspect.getsource(module))
-    for kind in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name != "Comparison"):
+    for kind in (
+        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name != "Comparison"
+    ):
         for node, after in zip(kind.body, [*kind.body[1:], None], strict=True):
             if isinstance(node, ast.AnnAssign):
                 assert isinstance(after, ast.Expr), f"{kind.name}.{ast.unparse(node.target)}"
@@ -129,6 +163,8 @@ def test_every_setting_has_a_word_on_what_it_means() -> None:
 
 def test_null_switches_a_metric_off_and_stays_null() -> None:
     """None is a value of its own in the text."""
-    settings = DetectionSettings(deviation=replace(Deviation(), least_change=LeastChange(cost=None)), profile=Profile())
+    settings = DetectionSettings(
+        deviation=replace(Deviation(), least_change=LeastChange(cost=None)), profile=Profile()
+    )
     assert json.loads(to_json(settings))["deviation"]["least_change"]["cost"] is None
     assert from_json(to_json(settings)) == settings

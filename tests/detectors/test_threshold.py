@@ -13,7 +13,9 @@ from tests.detectors.events import Segment, events
 from tests.detectors.traffic import BUCKET_US, START
 
 
-def told(rules: list[Rule], *segments: Segment, tables: dict[str, Table] | None = None) -> list[Finding]:
+def told(
+    rules: list[Rule], *segments: Segment, tables: dict[str, Table] | None = None
+) -> list[Finding]:
     """What the rules say about the segments, in order."""
     detector = ThresholdDetector(rules)
     state = {"threshold": Table(detector.tables[0][1])} if tables is None else tables
@@ -36,7 +38,9 @@ def positions(found: list[Finding]) -> list[int | None]:
         (Comparison.NOT_EQUAL, [0, 2]),
     ],
 )
-def test_a_comparison_reads_value_comparison_threshold(comparison: Comparison, broken: list[int]) -> None:
+def test_a_comparison_reads_value_comparison_threshold(
+    comparison: Comparison, broken: list[int]
+) -> None:
     """And an event without the metric (NaN, the last) breaks no rule, `!=` included."""
     segment = events([1.0, 2.0, 3.0, np.nan], series=[0, 1, 2, 3])
     assert positions(told([Rule("r", "latency_us", comparison, 2.0)], segment)) == broken
@@ -45,11 +49,18 @@ def test_a_comparison_reads_value_comparison_threshold(comparison: Comparison, b
 def test_a_rule_is_told_once_for_a_series_and_bucket() -> None:
     """The first event in offset order is told; other series and the next bucket are told anew."""
     segment = events([9.0] * 6, series=[0, 0, 1, 0, 0, 1], seconds=[0, 1, 2, 10, 11, 12])
-    assert positions(told([Rule("r", "latency_us", Comparison.ABOVE, 1.0)], segment)) == [0, 2, 3, 5]
+    assert positions(told([Rule("r", "latency_us", Comparison.ABOVE, 1.0)], segment)) == [
+        0,
+        2,
+        3,
+        5,
+    ]
 
 
 def test_an_older_bucket_is_not_told_after_a_newer_one() -> None:
-    """An event out of order into an open bucket before the newest that fired is silent, within a batch and across batches."""
+    """An event out of order into an open bucket before the newest that fired is silent, within a
+    batch and across batches.
+    """
     rule = Rule("r", "latency_us", Comparison.ABOVE, 1.0)
     segment = events([9.0, 9.0, 9.0], seconds=[12, 5, 13])
     assert positions(told([rule], segment)) == [0]
@@ -61,7 +72,9 @@ def test_a_rule_is_for_the_names_that_it_names() -> None:
     everyone = events([9.0] * 12, series=range(12))
 
     def rows(**names: str) -> list[int]:
-        return [f.row for f in told([Rule("r", "latency_us", Comparison.ABOVE, 1.0, **names)], everyone)]
+        return [
+            f.row for f in told([Rule("r", "latency_us", Comparison.ABOVE, 1.0, **names)], everyone)
+        ]
 
     assert rows() == list(range(12))
     assert rows(tenant="tenant1") == [1, 3, 5, 7, 9, 11]
@@ -71,7 +84,9 @@ def test_a_rule_is_for_the_names_that_it_names() -> None:
 
 
 def test_other_rules_forget_what_the_old_ones_told() -> None:
-    """A new settings version starts with a clean slate on the same tables; the same rules go on where they were."""
+    """A new settings version starts with a clean slate on the same tables; the same rules go on
+    where they were.
+    """
     old = [Rule("r", "latency_us", Comparison.ABOVE, 1.0)]
     new = [Rule("s", "latency_us", Comparison.ABOVE, 2.0), *old]
     segment = events([9.0])
@@ -84,7 +99,11 @@ def test_other_rules_forget_what_the_old_ones_told() -> None:
 def test_rows_that_no_rule_was_broken_in_are_never_written() -> None:
     """Rules cost no state where nothing happens."""
     tables = {"threshold": Table(ThresholdDetector([]).tables[0][1])}
-    told([Rule("r", "latency_us", Comparison.ABOVE, 100.0)], events([9.0] * 50, series=range(50)), tables=tables)
+    told(
+        [Rule("r", "latency_us", Comparison.ABOVE, 100.0)],
+        events([9.0] * 50, series=range(50)),
+        tables=tables,
+    )
     assert list(tables["threshold"].changes()) == []
 
 
@@ -93,7 +112,11 @@ def test_a_finding_says_value_threshold_and_time_of_its_event() -> None:
     rule = Rule("slow", "latency_us", Comparison.ABOVE, 4.0, severity=Severity.HIGH)
     (found,) = told([rule], events([1.0, 8.0], seconds=[0, 13]))
     start = (START + 1) * BUCKET_US
-    assert (found.window_start, found.window_end, found.event_time) == (start, start + BUCKET_US, start + 3_000_000)
+    assert (found.window_start, found.window_end, found.event_time) == (
+        start,
+        start + BUCKET_US,
+        start + 3_000_000,
+    )
     assert (found.observed, found.expected, found.score, found.confidence) == (8.0, 4.0, 2.0, 1.0)
     assert (found.rule, found.severity, found.direction) == ("slow", Severity.HIGH, Direction.ABOVE)
 

@@ -1,4 +1,6 @@
-"""Synthetic traffic of series with a stated model, and its closed buckets; seeded, and unlike the demo's data on purpose."""
+"""Synthetic traffic of series with a stated model, and its closed buckets; seeded, and unlike the
+demo's data on purpose.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +26,9 @@ class World:
     burstiness: float = 0.0
     """d of the counts: variance is m + d·m²."""
     rate_wander: float = 0.0
-    """Standard deviation of a slow wander (correlation time 15 buckets) of the logarithm of the rate."""
+    """Standard deviation of a slow wander (correlation time 15 buckets) of the logarithm of the
+    rate.
+    """
     rate_slope: float = 0.0
     """Change of the logarithm of the rate per hour."""
     latency_s: float = 1.0
@@ -45,7 +49,9 @@ class World:
 
 @dataclass(frozen=True)
 class Fault:
-    """Multiplies, or for errors sets, from bucket `at` to before `until`; `ramp` buckets until it is there in full."""
+    """Multiplies, or for errors sets, from bucket `at` to before `until`; `ramp` buckets until it
+    is there in full.
+    """
 
     at: int
     until: int = 10**9
@@ -64,7 +70,9 @@ class Fault:
         return 1.0 if self.ramp == 0 else min((bucket - self.at + 1) / self.ramp, 1.0)
 
 
-def wander(rng: np.random.Generator, buckets: int, series: int, deviation: float, buckets_correlated: float) -> Floats:
+def wander(
+    rng: np.random.Generator, buckets: int, series: int, deviation: float, buckets_correlated: float
+) -> Floats:
     """Autoregressive noise of shape (buckets, series)."""
     keep = np.exp(-1 / buckets_correlated)
     noise = rng.normal(0, np.sqrt(1 - keep * keep), (buckets, series))
@@ -76,7 +84,9 @@ def wander(rng: np.random.Generator, buckets: int, series: int, deviation: float
     return out * deviation
 
 
-def closes(world: World, series: int, buckets: int, seed: int, fault: Fault | None = None) -> Iterator[Closed]:
+def closes(
+    world: World, series: int, buckets: int, seed: int, fault: Fault | None = None
+) -> Iterator[Closed]:
     """The closed buckets of so many independent series that behave alike."""
     rng = np.random.default_rng(seed)
     busy = wander(rng, buckets, series, world.rate_wander, 15)
@@ -92,13 +102,19 @@ def closes(world: World, series: int, buckets: int, seed: int, fault: Fault | No
         owner = np.repeat(np.arange(series), count)
         size = np.exp(rng.normal(0, world.tokens_sigma, len(owner)))
         tokens = np.maximum((600 * size * fault.tokens**share).astype(np.int64), 1)
-        latency = world.latency_s * np.exp(rng.normal(0, world.latency_sigma, len(owner)) + slow[bucket][owner])
-        latency *= size**world.tokens_couple * np.exp(world.latency_slope * hours) * fault.latency**share
+        latency = world.latency_s * np.exp(
+            rng.normal(0, world.latency_sigma, len(owner)) + slow[bucket][owner]
+        )
+        latency *= (
+            size**world.tokens_couple * np.exp(world.latency_slope * hours) * fault.latency**share
+        )
         stuck = rng.random(len(owner)) < world.pareto
         latency[stuck] *= 1 + rng.pareto(1.2, int(stuck.sum()))
         first = 0.3 * latency * fault.first_token**share
         likely = world.error_rate * (5.0 if rng.random() < world.error_bursts else 1.0)
-        failed = rng.random(len(owner)) < (likely if fault.error_rate is None or not share else fault.error_rate)
+        failed = rng.random(len(owner)) < (
+            likely if fault.error_rate is None or not share else fault.error_rate
+        )
         cost = (tokens * 2_000 * fault.cost**share).astype(np.int64)
         yield closed_of(series, bucket, owner, tokens, latency, first, failed, cost)
 

@@ -1,4 +1,6 @@
-"""Synthetic traffic of an application's users with a stated model; seeded, and unlike the demo's data on purpose."""
+"""Synthetic traffic of an application's users with a stated model; seeded, and unlike the demo's
+data on purpose.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +34,9 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Attack:
-    """One user sends so many more requests per second, each `size` times as large, from bucket `at` on."""
+    """One user sends so many more requests per second, each `size` times as large, from bucket `at`
+    on.
+    """
 
     at: int
     user: int
@@ -40,14 +44,18 @@ class Attack:
     size: float
 
 
-def closes_of_users(crowd: Crowd, buckets: int, seed: int, attack: Attack | None = None) -> Iterator[Closed]:
+def closes_of_users(
+    crowd: Crowd, buckets: int, seed: int, attack: Attack | None = None
+) -> Iterator[Closed]:
     """The closed buckets of the users."""
     rng = np.random.default_rng(seed)
     share = 1 / np.arange(1, crowd.users + 1) ** crowd.zipf
     share = rng.permutation(share / share.sum())
     usual = np.exp(rng.normal(0, crowd.user_sigma, crowd.users)) * 600
     present = rng.random(crowd.users) < 0.3
-    comes = np.where(rng.random(crowd.users) < crowd.newcomers, rng.integers(0, buckets, crowd.users), 0)
+    comes = np.where(
+        rng.random(crowd.users) < crowd.newcomers, rng.integers(0, buckets, crowd.users), 0
+    )
     for bucket in range(buckets):
         mean = share * crowd.rate * 10 * crowd.applications
         if crowd.session_buckets:
@@ -65,7 +73,9 @@ def closes_of_users(crowd: Crowd, buckets: int, seed: int, attack: Attack | None
             size[owner == attack.user] *= attack.size
         tokens = np.zeros(crowd.users, np.int64)
         np.add.at(tokens, owner, size.astype(np.int64) + 1)
-        yield closed_users(bucket, count.astype(np.int64), tokens, tokens * 2_000, crowd.applications)
+        yield closed_users(
+            bucket, count.astype(np.int64), tokens, tokens * 2_000, crowd.applications
+        )
 
 
 def closed_users(

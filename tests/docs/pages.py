@@ -7,11 +7,26 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-PAGES: Final = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+PAGES: Final = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+)
 
 _FENCE: Final = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED: Final = re.compile(r"(?:^|(?<=\n))\n((?: {4}\S.*(?:\n|$)|\n(?= {4}\S))+)")
-_STARTS: Final = ("sentinel ", "make ", "docker ", "sh ", "python", "pytest", ".venv/bin/", ".ci/run", "curl ", "helm ")
+_STARTS: Final = (
+    "sentinel ",
+    "make ",
+    "docker ",
+    "sh ",
+    "python",
+    "pytest",
+    ".venv/bin/",
+    ".ci/run",
+    "curl ",
+    "helm ",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +60,12 @@ def blocks(page: str) -> Iterator[Block]:
     outside = _FENCE.sub(lambda found: re.sub(r"[^\n]", "x", found[0]), whole)
     for found in _INDENTED.finditer(outside):
         if found[1].strip().startswith(_STARTS):
-            yield Block(page, _line(whole, found.start(1)), "sh", re.sub(r"^ {4}", "", found[1], flags=re.MULTILINE))
+            yield Block(
+                page,
+                _line(whole, found.start(1)),
+                "sh",
+                re.sub(r"^ {4}", "", found[1], flags=re.MULTILINE),
+            )
 
 
 def _line(whole: str, place: int) -> int:

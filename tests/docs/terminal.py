@@ -21,7 +21,9 @@ class Terminal:
     """bash with a folder, and `sentinel` and this Python on its path."""
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")}
+        ours = {
+            name: value for name, value in os.environ.items() if not name.startswith("SENTINEL_")
+        }
         path = f"{Path(sys.executable).parent}:{ours['PATH']}"
         self._process = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
@@ -53,17 +55,23 @@ class Terminal:
             said += line
 
     def until(self, typed: str, shows: str, within_s: float = 300.0) -> str:
-        """What was printed once it is that (a regular expression) and no line fails; typed again until then, as a reader would."""
+        """What was printed once it is that (a regular expression) and no line fails; typed again
+        until then, as a reader would.
+        """
         deadline = time.monotonic() + within_s
         while True:
             status, said = self.run(typed)
             if status == 0 and re.search(shows, said):
                 return said
-            assert time.monotonic() < deadline, f"status {status}, and no {shows!r} after\n{typed}\n{said}"
+            assert time.monotonic() < deadline, (
+                f"status {status}, and no {shows!r} after\n{typed}\n{said}"
+            )
             time.sleep(0.3)
 
     def hang_up(self) -> None:
-        """What becomes of it when whoever types dies: there is nothing more to read. Returns when it has ended."""
+        """What becomes of it when whoever types dies: there is nothing more to read. Returns when
+        it has ended.
+        """
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()

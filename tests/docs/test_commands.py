@@ -1,7 +1,8 @@
-"""Every command on every page: it is known here how it is checked, and a command that nobody classified fails.
+"""Every command on every page: it is known here how it is checked, and a command that nobody
+classified fails.
 
-The quick start is typed whole (test_quick_start). What stands elsewhere is typed too where it can run on any machine; what cannot is checked
-otherwise, each with its reason.
+The quick start is typed whole (test_quick_start). What stands elsewhere is typed too where it can
+run on any machine; what cannot is checked otherwise, each with its reason.
 """
 
 import re
@@ -43,20 +44,31 @@ class Command:
 
 def _commands() -> Iterator[Command]:
     for page in PAGES:
-        in_blocks = (line for block in blocks(page) if block.language == "sh" for line in block.commands)
-        lines = _INLINE.findall(text(page)) if page == TYPED_WHOLE else [*in_blocks, *_INLINE.findall(text(page))]
+        in_blocks = (
+            line for block in blocks(page) if block.language == "sh" for line in block.commands
+        )
+        lines = (
+            _INLINE.findall(text(page))
+            if page == TYPED_WHOLE
+            else [*in_blocks, *_INLINE.findall(text(page))]
+        )
         for line in dict.fromkeys(part.strip() for each in lines for part in each.split("&&")):
             yield Command(page, line)
 
 
 def _parses(line: str) -> None:
     """Command, options and arguments are those of `sentinel`."""
-    command, words = get_command(app), [PLACEHOLDERS.get(word, word) for word in shlex.split(line)[1:]]
+    command, words = (
+        get_command(app),
+        [PLACEHOLDERS.get(word, word) for word in shlex.split(line)[1:]],
+    )
     while hasattr(command, "commands"):
         assert words, f"{line}: which of {', '.join(command.commands)}?"
         if words[0].startswith("--"):
             # Not parsed: some of these act at once.
-            assert any(words == [option] for each in command.params for option in each.opts), f"{line}: no such option"
+            assert any(words == [option] for each in command.params for option in each.opts), (
+                f"{line}: no such option"
+            )
             return
         command = command.commands[words.pop(0)]
     command.make_context("sentinel", words)
@@ -82,7 +94,9 @@ def _has_help(line: str) -> None:
 
 
 def _composed(line: str) -> None:
-    """Compose has the command with these options; services are ours; and what is run in one of them is a command of `sentinel`."""
+    """Compose has the command with these options; services are ours; and what is run in one of them
+    is a command of `sentinel`.
+    """
     subcommand, *words = shlex.split(line)[2:]
     if not COMPOSE.exists():
         without("compose", f"{COMPOSE} was not built: make servers, with Go installed")
@@ -116,15 +130,26 @@ def _runs(*words: str) -> str:
 
 
 CHECKED: Final[tuple[tuple[str, Callable[[str], None], str], ...]] = (
-    (r"sentinel( .*)?", _parses, "in blocks typed here or in the quick start; in a sentence the words are checked"),
+    (
+        r"sentinel( .*)?",
+        _parses,
+        "in blocks typed here or in the quick start; in a sentence the words are checked",
+    ),
     (
         r"make [a-z]+",
         _made,
-        "these set up, test or play everything: too long to run within a test, and the demo has its own",
+        (
+            "these set up, test or play everything: too long to run within a test, and the demo has"
+            " its own"
+        ),
     ),
     (r"pytest .*", _is_there, "they are tests of this same run"),
     (r"lint-imports|python -m topology\.settings.reference", _runs_here, "short"),
-    (r"python -m (benchmarks|tests)\.\w+.*", _has_help, "minutes of a whole machine; tests run them small"),
+    (
+        r"python -m (benchmarks|tests)\.\w+.*",
+        _has_help,
+        "minutes of a whole machine; tests run them small",
+    ),
     (r"docker compose .*", _composed, "there may be no Docker; compose's own parser reads it"),
     (
         r"sh deploy/compose/make-secrets|\.ci/run",
@@ -135,7 +160,9 @@ CHECKED: Final[tuple[tuple[str, Callable[[str], None], str], ...]] = (
 """A pattern for whole command lines, how they are checked, and why so."""
 
 
-@pytest.mark.parametrize("command", list(_commands()), ids=lambda command: f"{command.where}:{command.line}"[:80])
+@pytest.mark.parametrize(
+    "command", list(_commands()), ids=lambda command: f"{command.where}:{command.line}"[:80]
+)
 def test_a_command_is_one(command: Command) -> None:
     """Somebody who copies it does not get a usage error."""
     for pattern, check, _ in CHECKED:
@@ -168,11 +195,17 @@ def test_a_command_that_nobody_classified_is_seen() -> None:
         test_a_command_is_one(Command("here", "kubectl get pods"))
 
 
-def test_the_commands_of_readme_and_operations_run(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
-    """Typed on a real Kafka, in their order, with the README's own settings file; a worker runs until it has started, and ends well."""
+def test_the_commands_of_readme_and_operations_run(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """Typed on a real Kafka, in their order, with the README's own settings file; a worker runs
+    until it has started, and ends well.
+    """
     shown = next(block.text for block in blocks("README.md") if block.language == "yaml")
     # The broker of the tests speaks plain text, and asks nobody who they are.
-    _write_settings(tmp_path, re.sub(r"^  (tls|username|password_file): .*\n", "", shown, flags=re.MULTILINE))
+    _write_settings(
+        tmp_path, re.sub(r"^  (tls|username|password_file): .*\n", "", shown, flags=re.MULTILINE)
+    )
     variables = {
         "SENTINEL_CONFIG": "sentinel.yaml",
         "SENTINEL_BROKER__BOOTSTRAP_SERVERS": kafka,
@@ -184,7 +217,9 @@ def test_the_commands_of_readme_and_operations_run(kafka: str, topic_prefix: str
     typed, silence = 0, ""
     with terminal(tmp_path, variables) as shell:
         for page in TYPED_HERE:
-            for line in (one for block in blocks(page) if block.language == "sh" for one in block.commands):
+            for line in (
+                one for block in blocks(page) if block.language == "sh" for one in block.commands
+            ):
                 if not line.startswith("sentinel "):
                     continue
                 typed += 1
@@ -203,8 +238,12 @@ def test_the_commands_of_readme_and_operations_run(kafka: str, topic_prefix: str
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/operations.md", "docs/settings.md"])
-def test_the_settings_that_a_page_shows_are_good(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `sentinel settings validate` says to each block of YAML, with the secrets' files in place."""
+def test_the_settings_that_a_page_shows_are_good(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `sentinel settings validate` says to each block of YAML, with the secrets' files in
+    place.
+    """
     monkeypatch.delenv("SENTINEL_CONFIG", raising=False)
     shown = [block.text for block in blocks(page) if block.language == "yaml"]
     assert shown
@@ -213,9 +252,15 @@ def test_the_settings_that_a_page_shows_are_good(page: str, tmp_path: Path, monk
 
 
 def _write_settings(folder: Path, shown: str) -> Path:
-    """The file, and beside it those that it names, each with a secret of the form that its name asks for."""
+    """The file, and beside it those that it names, each with a secret of the form that its name
+    asks for.
+    """
     shown = shown.replace("/run/secrets", str(folder))
-    contents = {"hook": "whsec_" + "c2VjcmV0" * 4, "pagerduty": "0" * 32, "slack-webhook": "https://hooks.slack.com/x"}
+    contents = {
+        "hook": "whsec_" + "c2VjcmV0" * 4,
+        "pagerduty": "0" * 32,
+        "slack-webhook": "https://hooks.slack.com/x",
+    }
     for name in re.findall(r"\w+_file: ([^,}\s]+)", shown):
         kind = next((kind for kind in contents if Path(name).name.startswith(kind)), "")
         default = "https://example.org/beat" if "heartbeat" in name else "xoxb-a-secret-of-its-own"
@@ -236,7 +281,9 @@ def test_links_lead_somewhere(page: str) -> None:
         assert path.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
-            assert anchor in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}, target
+            assert anchor in {
+                re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings
+            }, target
 
 
 def test_the_readme_leads_to_every_page() -> None:

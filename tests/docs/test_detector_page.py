@@ -1,4 +1,6 @@
-"""The detector that docs/detectors.md shows is one: it passes what every detector passes, and does what its text says."""
+"""The detector that docs/detectors.md shows is one: it passes what every detector passes, and does
+what its text says.
+"""
 
 import ast
 import types
@@ -29,8 +31,12 @@ def _detector() -> AtCloseDetector:
     return made
 
 
-def _buckets(silent_from: int, silent_to: int, series: int = 12, silent: int = 8) -> Iterator[Closed]:
-    """Forty buckets of busy series; the first `silent` ones get no tokens in a span, and the last one never does."""
+def _buckets(
+    silent_from: int, silent_to: int, series: int = 12, silent: int = 8
+) -> Iterator[Closed]:
+    """Forty buckets of busy series; the first `silent` ones get no tokens in a span, and the last
+    one never does.
+    """
     for number, closed in enumerate(closes(World(rate=2.0), series, 40, 5)):
         tokens = closed.numbers["completion_tokens"].copy()
         if silent_from <= number < silent_to:
@@ -62,20 +68,32 @@ def case() -> contract.Case:
     ],
     ids=lambda promise: promise.__name__,
 )
-def test_the_shown_detector_keeps_the_contract(promise: Callable[..., Any], case: contract.Case) -> None:
+def test_the_shown_detector_keeps_the_contract(
+    promise: Callable[..., Any], case: contract.Case
+) -> None:
     """Each promise of the suite holds for the code as it stands on the page."""
     promise(case=case)
 
 
-def test_it_tells_of_the_third_empty_bucket_and_of_every_twelfth_after_it(case: contract.Case) -> None:
-    """Empty from bucket 10 on: told at 12, 24 and 36, of each silent series, and never of the one that has no answers at all."""
+def test_it_tells_of_the_third_empty_bucket_and_of_every_twelfth_after_it(
+    case: contract.Case,
+) -> None:
+    """Empty from bucket 10 on: told at 12, 24 and 36, of each silent series, and never of the one
+    that has no answers at all.
+    """
     tables = contract.fresh(case.detector)
-    told = [(number, finding.row) for number, step in enumerate(case.steps) for finding in case.step(tables, step)]
+    told = [
+        (number, finding.row)
+        for number, step in enumerate(case.steps)
+        for finding in case.step(tables, step)
+    ]
     assert told == [(number, row) for number in (12, 24, 36) for row in range(8)]
 
 
 def test_two_empty_buckets_are_nothing_and_failed_calls_say_nothing() -> None:
-    """What is shorter than three buckets is not told; a bucket of failures alone neither ends nor continues anything."""
+    """What is shorter than three buckets is not told; a bucket of failures alone neither ends nor
+    continues anything.
+    """
     detector = _detector()
     tell = contract.at_close(detector)
     tables = contract.fresh(detector)
@@ -84,7 +102,9 @@ def test_two_empty_buckets_are_nothing_and_failed_calls_say_nothing() -> None:
     told = []
     for number, step in enumerate(_buckets(10, 40)):
         errors = step.numbers["requests"] if number == 11 else np.zeros(len(step.rows), np.int64)
-        told += [number for _ in tell(tables, replace(step, numbers={**step.numbers, "errors": errors}))]
+        told += [
+            number for _ in tell(tables, replace(step, numbers={**step.numbers, "errors": errors}))
+        ]
     assert min(told) == 13
 
 

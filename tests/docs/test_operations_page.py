@@ -1,4 +1,6 @@
-"""docs/operations.md knows every metric, every line of the log and every exit status, and no others."""
+"""docs/operations.md knows every metric, every line of the log and every exit status, and no
+others.
+"""
 
 import ast
 import re
@@ -34,7 +36,9 @@ def _lines() -> Iterator[tuple[str, str]]:
 def _logged(tree: ast.AST) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         match node:
-            case ast.Call(func=ast.Attribute(attr=level), args=[ast.Constant(value=str(name)), *_]) if level in LEVELS:
+            case ast.Call(
+                func=ast.Attribute(attr=level), args=[ast.Constant(value=str(name)), *_]
+            ) if level in LEVELS:
                 # The line with which a process ends is in words.
                 if name != "%s":
                     yield ("error" if level == "exception" else level), name
@@ -51,37 +55,52 @@ def _rows(section: str, begin: str = "`") -> list[list[str]]:
 
 def test_every_metric_is_described_and_every_described_metric_is_there() -> None:
     """A new metric, or one that is gone, changes the page."""
-    named = {name for row in _rows(_section("Metrics")) for name in re.findall(r"sentinel_\w+", row[0])}
+    named = {
+        name for row in _rows(_section("Metrics")) for name in re.findall(r"sentinel_\w+", row[0])
+    }
     assert named == {re.sub(r"_(bucket|sum|count)$", "", name) for name in series()}
 
 
 def test_every_line_of_the_log_is_described_with_its_level() -> None:
     """No line without a row, no row without a line."""
-    described = {(row[1], row[0].strip("`")) for row in _rows(_section("Log lines")) if len(row) == 4}
+    described = {
+        (row[1], row[0].strip("`")) for row in _rows(_section("Log lines")) if len(row) == 4
+    }
     assert described == set(_lines())
 
 
 def test_lines_are_seen_whatever_the_logger_is_called() -> None:
     """The check above can fail."""
-    code = "log.warning('a.b', x=1)\nself._log.info('c')\nstructlog.get_logger('n').exception('d.e')"
+    code = (
+        "log.warning('a.b', x=1)\nself._log.info('c')\nstructlog.get_logger('n').exception('d.e')"
+    )
     assert set(_logged(ast.parse(code))) == {("warning", "a.b"), ("info", "c"), ("error", "d.e")}
 
 
 def test_every_exit_status_is_described() -> None:
     """Those with which a worker ends by itself, and those of the command line."""
-    described = {int(status) for status in re.findall(r"^\| (\d+) \|", _section("Exit statuses"), re.MULTILINE)}
+    described = {
+        int(status)
+        for status in re.findall(r"^\| (\d+) \|", _section("Exit statuses"), re.MULTILINE)
+    }
     assert described == {0, 1, 2, exit_status.BUG, exit_status.REFUSED, exit_status.AGAIN}
 
 
 def test_every_topic_is_described() -> None:
     """What `sentinel topics create` makes, and no others."""
-    described = {name for row in _rows(_section("First start")) for name in re.findall(r"`([\w-]+)`", row[0])}
+    described = {
+        name for row in _rows(_section("First start")) for name in re.findall(r"`([\w-]+)`", row[0])
+    }
     assert described == {spec.name for spec in specs(TopicNames(""), Lanes())}
 
 
-@pytest.mark.parametrize("heading", ["Why a record is in dead letters", "How an attempt to deliver ends", "Messages"])
+@pytest.mark.parametrize(
+    "heading", ["Why a record is in dead letters", "How an attempt to deliver ends", "Messages"]
+)
 def test_every_reason_is_described(heading: str) -> None:
-    """Why a record is bad, how an attempt ends, and why it was decided so: all of the words, and none that is not one."""
+    """Why a record is bad, how an attempt ends, and why it was decided so: all of the words, and
+    none that is not one.
+    """
     words = {
         "Why a record is in dead letters": {
             *BadReason,
@@ -95,7 +114,12 @@ def test_every_reason_is_described(heading: str) -> None:
     section = PAGE.split(f" {heading}\n")[1].split("\n##")[0]
     column = 1 if heading == "Messages" else 0
     rows = [row for row in _rows(section) if row[0].startswith("`")] + _rows(section, "none")
-    described = {word for row in rows for cell in row[: column + 1] for word in re.findall(r"`([^`]+)`", cell)}
+    described = {
+        word
+        for row in rows
+        for cell in row[: column + 1]
+        for word in re.findall(r"`([^`]+)`", cell)
+    }
     assert described == {str(word) for word in words}
 
 
@@ -109,7 +133,10 @@ def test_what_a_worker_says_last_stands_in_the_source() -> None:
         if isinstance(part, ast.Constant) and isinstance(part.value, str)
     )
     quoted = [
-        quote for row in _rows(_section("Log lines")) if len(row) == 3 for quote in re.findall(r"`([^`]+)`", row[0])
+        quote
+        for row in _rows(_section("Log lines"))
+        if len(row) == 3
+        for quote in re.findall(r"`([^`]+)`", row[0])
     ]
     assert len(quoted) > 10
     assert [quote for quote in quoted if quote not in written] == []

@@ -34,12 +34,16 @@ SHOWS = {
     "sentinel messages": r"opened(.*\n)*.*acknowledge",
     "sentinel settings": r"worker\.control_key +\*\*\*(.*\n)*lane",
 }
-"""What the block that begins so must print; typed again until it does, since the stages take a moment."""
+"""What the block that begins so must print; typed again until it does, since the stages take a
+moment.
+"""
 
 
 @dataclass
 class Reader:
-    """Somebody at a terminal, with other ports and another prefix than the page has, since this machine has other tests, and in a hurry."""
+    """Somebody at a terminal, with other ports and another prefix than the page has, since this
+    machine has other tests, and in a hurry.
+    """
 
     shell: Terminal
     replaced: dict[str, str]
@@ -89,7 +93,9 @@ def test_every_block_works_in_turn(reader: Reader) -> None:
 
 
 def test_the_recorded_hour_becomes_incidents_and_messages(reader: Reader) -> None:
-    """More than one of the seven faults is found, and the receiver is told; the test message came too."""
+    """More than one of the seven faults is found, and the receiver is told; the test message came
+    too.
+    """
     found = json.loads(reader.said["curl"].split("\nincident.")[0])
     assert len(found["items"]) >= 2
     assert {one["tenant"] for one in found["items"]} == {"demo"}
@@ -116,7 +122,9 @@ def test_what_the_shell_says_of_a_failure_is_seen(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_when_the_test_is_killed(tmp_path: Path) -> None:
-    """As when pytest dies: its end of the pipe is closed, and what runs behind the shell ends with it."""
+    """As when pytest dies: its end of the pipe is closed, and what runs behind the shell ends with
+    it.
+    """
     with terminal(tmp_path, {}) as shell:
         started = [psutil.Process(int(shell.run("sleep 600 & echo $!")[1]))]
         while started[0].name() != "sleep":
@@ -125,4 +133,6 @@ def test_nothing_is_left_when_the_test_is_killed(tmp_path: Path) -> None:
         shell.hang_up()
         psutil.wait_procs(started, timeout=60)
         # One that nobody has buried yet runs no more.
-        assert all(not each.is_running() or each.status() == psutil.STATUS_ZOMBIE for each in started)
+        assert all(
+            not each.is_running() or each.status() == psutil.STATUS_ZOMBIE for each in started
+        )

@@ -16,7 +16,9 @@ def test_every_field_is_described_in_order() -> None:
     """Those of the newest schema, no more and no fewer; with its own words for each."""
     fields = packaged.schema_json(packaged.newest("TelemetryEvent"))["fields"]
     assert isinstance(fields, list)
-    described = {str(field["name"]): str(field["doc"]) for field in fields if isinstance(field, dict)}
+    described = {
+        str(field["name"]): str(field["doc"]) for field in fields if isinstance(field, dict)
+    }
     assert list(ROWS) == list(described)
     assert [name for name, text in described.items() if text not in ROWS[name]] == []
 

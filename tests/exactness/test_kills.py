@@ -1,4 +1,6 @@
-"""The promise of the whole core, in its quick form: kill -9 changes nothing of what is said (`python -m benchmarks.exactness` is the long one)."""
+"""The promise of the whole core, in its quick form: kill -9 changes nothing of what is said
+(`python -m benchmarks.exactness` is the long one).
+"""
 
 import asyncio
 import uuid
@@ -43,7 +45,9 @@ def done(kafka: str) -> Done:
 
 
 def test_nothing_differs_after_a_kill_of_every_stage(done: Done) -> None:
-    """Every bucket, anomaly, incident, message and row of state is what it would have been; and there were some of each."""
+    """Every bucket, anomaly, incident, message and row of state is what it would have been; and
+    there were some of each.
+    """
     verdict = judged(done.plan, done.ran, done.references)
     numbers = verdict.numbers
     assert verdict.is_exact, "\n".join([str(numbers), *map(str, verdict.differing), *done.said])
@@ -56,10 +60,14 @@ def test_nothing_differs_after_a_kill_of_every_stage(done: Done) -> None:
 
 
 def test_every_kind_of_damage_is_seen(done: Done) -> None:
-    """The comparison is no rubber stamp: whatever is lost, doubled or changed, in any topic, state or inbox, is counted under its name."""
+    """The comparison is no rubber stamp: whatever is lost, doubled or changed, in any topic, state
+    or inbox, is counted under its name.
+    """
     plan, ran = done.plan, done.ran
     damaged = deepcopy(done.references)
-    broken = next(each for each in damaged if each.slow.closed and each.outputs.anomalies and each.slow.open)
+    broken = next(
+        each for each in damaged if each.slow.closed and each.outputs.anomalies and each.slow.open
+    )
     closed = broken.slow.closed
     closed[-1] = replace(closed[-1], requests=closed[-1].requests + 3)
     place, value = next(iter(broken.outputs.anomalies.items()))
@@ -103,7 +111,9 @@ def _damage_topics(plan: Plan, reader: Reader) -> None:
     producer = Producer({**producer_config(plan.broker), "log_level": 0})
 
     def write(topic: str, like: Stored, value: bytes | None, mark: bytes | None = None) -> None:
-        headers: list[tuple[str, str | bytes | None]] = [] if mark is None else [("sentinel-watermark", mark)]
+        headers: list[tuple[str, str | bytes | None]] = (
+            [] if mark is None else [("sentinel-watermark", mark)]
+        )
         producer.produce(topic, value, like.key, partition=like.partition, headers=headers)
 
     aggregate = _first(reader, names.aggregates)

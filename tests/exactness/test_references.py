@@ -1,4 +1,6 @@
-"""The references of the exactness benchmark: they agree with each other, and how blocks are cut changes nothing."""
+"""The references of the exactness benchmark: they agree with each other, and how blocks are cut
+changes nothing.
+"""
 
 import doctest
 import random
@@ -26,7 +28,9 @@ APPEND_STEP_US = 3_000
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """A small run, without detectors that learn: those the slow lane does not know."""
-    return Plan("nowhere", events=6_000, subjects=24, seed=3, learning=False, start=1_790_000_000_000_000)
+    return Plan(
+        "nowhere", events=6_000, subjects=24, seed=3, learning=False, start=1_790_000_000_000_000
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,23 +39,30 @@ def records(plan: Plan) -> list[Stored]:
     return list(_lane(plan))
 
 
-def test_the_slow_lane_and_the_undisturbed_lane_say_the_same(plan: Plan, records: list[Stored]) -> None:
-    """Two programs with one rule book: buckets, verdicts of rules, watermarks, dead letters, open buckets and clock are equal."""
+def test_the_slow_lane_and_the_undisturbed_lane_say_the_same(
+    plan: Plan, records: list[Stored]
+) -> None:
+    """Two programs with one rule book: buckets, verdicts of rules, watermarks, dead letters, open
+    buckets and clock are equal.
+    """
     reference = slow(0, plan.lanes, plan.names, plan.control_key.reveal(), plan.versions)
     for record in records:
         reference.take(record)
     lane = _fed(plan, records, lambda: 100)
     closed = [Aggregate.from_bytes(value) for _, value in lane.outputs.aggregates]
-    assert [without_bands(each).to_bytes() for each in closed] == [each.to_bytes() for each in reference.closed]
-    told = [Anomaly.from_bytes(value) for value in lane.outputs.anomalies.values()]
-    assert [(each.offset, each.rule, each.score, each.first) for each in told if each.rule is not None] == [
-        (each.offset, each.rule, each.score, each.first) for each in reference.told.anomalies
+    assert [without_bands(each).to_bytes() for each in closed] == [
+        each.to_bytes() for each in reference.closed
     ]
+    told = [Anomaly.from_bytes(value) for value in lane.outputs.anomalies.values()]
+    assert [
+        (each.offset, each.rule, each.score, each.first) for each in told if each.rule is not None
+    ] == [(each.offset, each.rule, each.score, each.first) for each in reference.told.anomalies]
     changes = [SignalChange.from_bytes(value) for value in lane.outputs.changes.values()]
     ends = [each for each in changes if each.rule is not None and each.status.is_end]
-    assert {(each.offset, (each.tenant, each.application, each.model), each.rule, each.status) for each in ends} == {
-        *reference.told.ends
-    }
+    assert {
+        (each.offset, (each.tenant, each.application, each.model), each.rule, each.status)
+        for each in ends
+    } == {*reference.told.ends}
     assert {each.status for each in ends} >= {SignalStatus.NORMAL}
     assert lane.outputs.watermarks.keys() == lane.outputs.heard.keys()
     assert list(wrong_marks(reference.told.watermarks, lane.outputs)) == []
@@ -63,7 +74,9 @@ def test_the_slow_lane_and_the_undisturbed_lane_say_the_same(plan: Plan, records
     assert reference.late > 0
 
 
-def test_a_watermark_that_is_missing_and_one_too_many_are_seen(plan: Plan, records: list[Stored]) -> None:
+def test_a_watermark_that_is_missing_and_one_too_many_are_seen(
+    plan: Plan, records: list[Stored]
+) -> None:
     """Of a partition that listens, and of one that nothing was said to."""
     reference = slow(0, plan.lanes, plan.names, plan.control_key.reveal(), plan.versions)
     for record in records:
@@ -79,10 +92,15 @@ def test_a_watermark_that_is_missing_and_one_too_many_are_seen(plan: Plan, recor
 
 
 def test_single_records_and_blocks_make_the_same_lane(plan: Plan, records: list[Stored]) -> None:
-    """The undisturbed lane may be fed in blocks, since one fed record by record is the same to the byte."""
+    """The undisturbed lane may be fed in blocks, since one fed record by record is the same to the
+    byte.
+    """
     some = records[:1_500]
     sizes = random.Random(5)
-    one_by_one, in_blocks = _fed(plan, some, lambda: 1), _fed(plan, some, lambda: sizes.choice((2, 9, 70, 400)))
+    one_by_one, in_blocks = (
+        _fed(plan, some, lambda: 1),
+        _fed(plan, some, lambda: sizes.choice((2, 9, 70, 400))),
+    )
     assert one_by_one.outputs == in_blocks.outputs
     assert lane_state.compared(one_by_one.rows(), in_blocks.rows()).errors == 0
 
@@ -96,7 +114,9 @@ def test_the_examples_of_a_module_hold(module: ModuleType) -> None:
 
 
 def test_a_tally_tells_repeated_from_contradicted() -> None:
-    """The same name with the same bytes again is no error where it may come again; with other bytes it always is."""
+    """The same name with the same bytes again is no error where it may come again; with other bytes
+    it always is.
+    """
     once = tallied("x", {1: b"a"}, [(1, b"a"), (1, b"a")], once=True)
     again = tallied("x", {1: b"a"}, [(1, b"a"), (1, b"a"), (1, b"b")], once=False)
     assert (once.duplicates, once.errors) == (1, 1)
@@ -124,7 +144,11 @@ def _lane(plan: Plan) -> Iterator[Stored]:
         return at(None, record.value, record.headers)
 
     def settings(version: str, number: int) -> Stored:
-        return control(settings_control(plan.names.telemetry, 0, Publication(number, version), plan.control_key))
+        return control(
+            settings_control(
+                plan.names.telemetry, 0, Publication(number, version), plan.control_key
+            )
+        )
 
     yield settings(version_of(plan.first), 1)
     changed = False

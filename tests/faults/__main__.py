@@ -1,11 +1,14 @@
-"""Everything that can go wrong, one after the other, on a real Kafka: is anything lost, wrong, told twice or hung?
+"""Everything that can go wrong, one after the other, on a real Kafka: is anything lost, wrong, told
+twice or hung?
 
     python -m tests.faults [--json] [--only NAME,NAME] [--long] [--events 20000] [--seed 1] [--list]
 
-Each fault happens while all stages work on a stream whose right outcome a slow, separate reference computes afterwards from the log as re-read.
-Compared are buckets, anomalies, incidents, dead letters, state to the byte, what the receivers got, and, where the fault is one of a store, its
-documents. Exit status 0 only if every invariant holds: no event lost, state equal, each page once after its id, every document stored once, no lane
-that has records stands still for longer than 30 s once the harm is over, memory and open files bounded.
+Each fault happens while all stages work on a stream whose right outcome a slow, separate reference
+computes afterwards from the log as re-read. Compared are buckets, anomalies, incidents, dead
+letters, state to the byte, what the receivers got, and, where the fault is one of a store, its
+documents. Exit status 0 only if every invariant holds: no event lost, state equal, each page once
+after its id, every document stored once, no lane that has records stands still for longer than 30 s
+once the harm is over, memory and open files bounded.
 """
 
 import argparse
@@ -63,14 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CannotStartKafka, CannotStartElasticsearch) as why:
         sys.stderr.write(f"faults: {why}\n")
         return 2
-    broken = [name for name, numbers in told.items() if isinstance(numbers, dict) and numbers["broken"]]
+    broken = [
+        name for name, numbers in told.items() if isinstance(numbers, dict) and numbers["broken"]
+    ]
     screen.results(described, [_sheet(told)], {"faults": told, "broken": [*broken]})
     return 1 if broken else 0
 
 
 def _place(wanted: Sequence[Fault | Alone]) -> contextlib.AbstractContextManager[Place | None]:
     """A real broker, if there is a fault that needs one."""
-    return place() if any(isinstance(fault, Fault) for fault in wanted) else contextlib.nullcontext()
+    return (
+        place() if any(isinstance(fault, Fault) for fault in wanted) else contextlib.nullcontext()
+    )
 
 
 def _suffered(
@@ -81,9 +88,17 @@ def _suffered(
         found = fault.suffers(long=options.long, say=say)
         return found.numbers, _state(found.broken)
     assert at is not None
-    figures = suffer(fault, at, events=options.events, seed=options.seed, long=options.long, say=say)
-    wrong = [f"{tally.what}: {example}" for tally in figures.verdict.differing for example in tally.examples]
-    return figures.numbers, "\n           ".join([_state(figures.broken), *wrong, *figures.verdict.ran.last_words])
+    figures = suffer(
+        fault, at, events=options.events, seed=options.seed, long=options.long, say=say
+    )
+    wrong = [
+        f"{tally.what}: {example}"
+        for tally in figures.verdict.differing
+        for example in tally.examples
+    ]
+    return figures.numbers, "\n           ".join(
+        [_state(figures.broken), *wrong, *figures.verdict.ran.last_words]
+    )
 
 
 def _state(broken: Sequence[str]) -> str:
@@ -110,7 +125,9 @@ def _list(found: Json) -> list[Json]:
 def _faults(names: str) -> list[Fault | Alone]:
     unknown = [name for name in names.split(",") if name not in _KNOWN]
     if unknown:
-        raise argparse.ArgumentTypeError(f"no such fault: {', '.join(unknown)}; --list names them all")
+        raise argparse.ArgumentTypeError(
+            f"no such fault: {', '.join(unknown)}; --list names them all"
+        )
     return [_KNOWN[name] for name in names.split(",")]
 
 
@@ -121,9 +138,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="example: python -m tests.faults --only zombie,broker-killed",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print one object, with one for each fault, instead of a table"
+        "--json",
+        action="store_true",
+        help="print one object, with one for each fault, instead of a table",
     )
-    parser.add_argument("--only", type=_faults, default=list(_KNOWN.values()), metavar="NAMES", help="(all)")
+    parser.add_argument(
+        "--only", type=_faults, default=list(_KNOWN.values()), metavar="NAMES", help="(all)"
+    )
     parser.add_argument("--long", action="store_true", help="the long form: minutes for each fault")
     parser.add_argument("--events", type=int, default=20_000, help="events for each fault (20,000)")
     parser.add_argument("--seed", type=int, default=1, help="of traffic and faults (1)")

@@ -1,4 +1,6 @@
-"""`python -m tests.faults.astray WHAT worker STAGE ...`: a worker of ours on whose machine something is wrong."""
+"""`python -m tests.faults.astray WHAT worker STAGE ...`: a worker of ours on whose machine
+something is wrong.
+"""
 
 import itertools
 import os
@@ -18,8 +20,9 @@ from topology.supervision.decoding_trial import decode_all
 CLOCK_S: Final = 600.0
 """How far a clock is off, seconds."""
 BUG: Final = (20, 180)
-"""Which step after a process's first flush a bug breaks off: one between these, so one of a hundred on the average. A bug that comes before it each
-time lets nobody go on, and the fault is to end."""
+"""Which step after a process's first flush a bug breaks off: one between these, so one of a hundred
+on the average. A bug that comes before it each time lets nobody go on, and the fault is to end.
+"""
 DEADLY: Final = "of which the decoder dies"
 """Text of a record."""
 
@@ -37,7 +40,9 @@ def _off(seconds: float) -> None:
 
 
 def _buggy() -> None:
-    """A step raises in the middle of what it does, when windows have counted and anomalies are told."""
+    """A step raises in the middle of what it does, when windows have counted and anomalies are
+    told.
+    """
     stock, stock_changes = DetectLane._segment, DetectLane.changes
     steps, last, flushed = itertools.count(1), random.randint(*BUG), False
 

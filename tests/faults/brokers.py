@@ -47,7 +47,9 @@ async def bounced(scene: Scene) -> None:
 
 
 async def filled(scene: Scene) -> None:
-    """No file of the broker may grow any more, as if its disk were full: it gives up. Then there is room, and it is started again."""
+    """No file of the broker may grow any more, as if its disk were full: it gives up. Then there is
+    room, and it is started again.
+    """
 
     async def fills() -> None:
         pid = scene.kafka.pid
@@ -60,7 +62,9 @@ async def filled(scene: Scene) -> None:
 
 
 async def one_died(scene: Scene) -> None:
-    """SIGKILL of one of three nodes: the other two do its work; it comes back, and the next is killed."""
+    """SIGKILL of one of three nodes: the other two do its work; it comes back, and the next is
+    killed.
+    """
     for node in _some_nodes(scene):
         await scene.flow()
         async with scene.harm("a node is killed"):
@@ -72,7 +76,9 @@ async def one_died(scene: Scene) -> None:
 
 
 async def one_paused(scene: Scene) -> None:
-    """One of three nodes stands still with its connections open; the others take its place, and it comes back as one that leads nothing any more."""
+    """One of three nodes stands still with its connections open; the others take its place, and it
+    comes back as one that leads nothing any more.
+    """
     for node in _some_nodes(scene):
         await scene.flow()
         async with scene.harm("a node is paused"):
@@ -100,7 +106,8 @@ async def _started_again(scene: Scene, what: str, end: Callable[[], Awaitable[No
         await scene.flow()
         async with scene.harm(what):
             await end()
-            # Not in another thread: the server is bound to the one that starts it, and ends with that.
+            # Not in another thread: the server is bound to the one that starts it, and ends with
+            # that.
             scene.kafka.start()
         await scene.all_work_again()
 

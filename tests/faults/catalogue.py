@@ -87,4 +87,6 @@ _ALL: Final = (
 
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({fault.name: fault for fault in _ALL})
 
-ALONE: Final[Mapping[str, Alone]] = MappingProxyType({"protocol-errors": Alone("protocol-errors", protocol.answered)})
+ALONE: Final[Mapping[str, Alone]] = MappingProxyType(
+    {"protocol-errors": Alone("protocol-errors", protocol.answered)}
+)

@@ -26,7 +26,12 @@ def holds(at: Place) -> Holds:
     def check(name: str) -> None:
         said: list[str] = []
         figures = suffer(FAULTS[name], at, events=_EVENTS, seed=3, long=False, say=said.append)
-        words = [*said, str(figures.numbers), *map(str, figures.verdict.differing), *figures.verdict.ran.last_words]
+        words = [
+            *said,
+            str(figures.numbers),
+            *map(str, figures.verdict.differing),
+            *figures.verdict.ran.last_words,
+        ]
         assert figures.broken == [], "\n".join(words)
         assert figures.verdict.numbers["anomalies"]
         assert figures.verdict.numbers["messages"]

@@ -11,7 +11,9 @@ T = TypeVar("T")
 
 
 class Elastic:
-    """Starts, kills and ends it in a thread of its own: a server ends with the thread that started it, and starting takes long."""
+    """Starts, kills and ends it in a thread of its own: a server ends with the thread that started
+    it, and starting takes long.
+    """
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="elasticsearch")

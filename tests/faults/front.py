@@ -1,4 +1,6 @@
-"""An HTTP proxy before Elasticsearch, that does to requests what overloaded clusters, load balancers and networks do."""
+"""An HTTP proxy before Elasticsearch, that does to requests what overloaded clusters, load
+balancers and networks do.
+"""
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,7 +14,9 @@ from schemas.documents import Kind
 from tests.harness.exactness.storing import Refusal
 
 _MOST_BYTES: Final = 16_000_000
-_OF_ONE_CONNECTION: Final = frozenset({"host", "connection", "keep-alive", "transfer-encoding", "content-length"})
+_OF_ONE_CONNECTION: Final = frozenset(
+    {"host", "connection", "keep-alive", "transfer-encoding", "content-length"}
+)
 """Headers that are not passed on."""
 
 
@@ -51,14 +55,28 @@ class Trip:
         return [Item(*pair) for pair in zip(lines[::2], lines[1::2], strict=True)]
 
     async def forward(self, items: list[Item] | None = None) -> web.Response:
-        """What the server answers, to the request as it is or to these items alone. Raises ClientError."""
-        body = self.body if items is None else b"".join(b"%s\n%s\n" % (one.action, one.source) for one in items)
+        """What the server answers, to the request as it is or to these items alone. Raises
+        ClientError.
+        """
+        body = (
+            self.body
+            if items is None
+            else b"".join(b"%s\n%s\n" % (one.action, one.source) for one in items)
+        )
         headers = {
-            name: value for name, value in self.request.headers.items() if name.lower() not in _OF_ONE_CONNECTION
+            name: value
+            for name, value in self.request.headers.items()
+            if name.lower() not in _OF_ONE_CONNECTION
         }
         url = self.server + self.request.raw_path
-        async with self.session.request(self.request.method, url, data=body, headers=headers) as answer:
-            told = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_ONE_CONNECTION}
+        async with self.session.request(
+            self.request.method, url, data=body, headers=headers
+        ) as answer:
+            told = {
+                name: value
+                for name, value in answer.headers.items()
+                if name.lower() not in _OF_ONE_CONNECTION
+            }
             return web.Response(status=answer.status, headers=told, body=await answer.read())
 
     async def cut(self, answer: web.Response) -> web.StreamResponse:
@@ -121,16 +139,23 @@ class Front:
             return trip.gone()
 
     def spoiled(self, prefix: str, items: list[Item], kinds: dict[Kind, int]) -> Iterator[Item]:
-        """The items, of which as many as are said of each kind have a time that is none, from now on and whenever they come again."""
+        """The items, of which as many as are said of each kind have a time that is none, from now
+        on and whenever they come again.
+        """
         for one in items:
             _, place = one.what
             index, key, revision = str(place["_index"]), str(place["_id"]), place.get("version", 0)
             assert isinstance(revision, int)
             kind = Kind(index.removeprefix(prefix).split("-")[0])
             this = kind, key, revision
-            if this not in self.refused and sum(each == kind for each, *_ in self.refused) < kinds.get(kind, 0):
+            if this not in self.refused and sum(
+                each == kind for each, *_ in self.refused
+            ) < kinds.get(kind, 0):
                 self.refused.add(this)
             if this in self.refused:
-                yield Item(one.action, json.dumps({**json.loads(one.source), "@timestamp": "at no time"}).encode())
+                yield Item(
+                    one.action,
+                    json.dumps({**json.loads(one.source), "@timestamp": "at no time"}).encode(),
+                )
             else:
                 yield one

@@ -1,9 +1,11 @@
 """librdkafka's mock of Kafka, in a process of its own, that answers with errors when it is told to.
 
-    python -m tests.faults.mock_cluster       # prints host:port; then one order a line on standard input, one answer a line
+    python -m tests.faults.mock_cluster       # prints host:port; then one order a line on standard
+    input, one answer a line
 
-The package `confluent_kafka` brings the library, mock included, and says nothing of it in Python: it is called by ctypes, found through the extension
-that is linked to it, so wherever a wheel put it. All requests of an API meet the errors loaded for it, whoever makes them, in order, one each.
+The package `confluent_kafka` brings the library, mock included, and says nothing of it in Python:
+it is called by ctypes, found through the extension that is linked to it, so wherever a wheel put
+it. All requests of an API meet the errors loaded for it, whoever makes them, in order, one each.
 """
 
 import contextlib
@@ -32,7 +34,9 @@ class MockCluster:
         self.address = ""
 
     def load(self, api: int, code: int, times: int, after: int = 0) -> None:
-        """Requests of an API, of any but Metadata, are answered with this code: so many, once so many others were answered as usual."""
+        """Requests of an API, of any but Metadata, are answered with this code: so many, once so
+        many others were answered as usual.
+        """
         self._order("load", api, code, times, after)
 
     def spoil(self, topics: Iterable[str], code: int) -> None:
@@ -75,11 +79,17 @@ class MockCluster:
         if not self.address:
             self.__exit__(None, None, None)
             raise BenchmarkFailed(
-                "the mock cluster did not start: run `python -m tests.faults.mock_cluster` to see why"
+                "the mock cluster did not start: run `python -m tests.faults.mock_cluster` to"
+                " see why"
             )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -88,7 +98,9 @@ class MockCluster:
 
 
 class _Library:
-    """What librdkafka exports for tests (rdkafka_mock.h), as far as it is needed here. What is missing is said at the start."""
+    """What librdkafka exports for tests (rdkafka_mock.h), as far as it is needed here. What is
+    missing is said at the start.
+    """
 
     def __init__(self) -> None:
         # A handle on the extension finds the symbols of what it is linked to as well.
@@ -99,20 +111,28 @@ class _Library:
         call("rd_kafka_conf_set", code, pointer, *[ctypes.c_char_p] * 2, pointer, size)(
             configured, b"log_level", b"0", why, len(why)
         )
-        self._client = call("rd_kafka_new", pointer, code, pointer, pointer, size)(_PRODUCER, configured, why, len(why))
+        self._client = call("rd_kafka_new", pointer, code, pointer, pointer, size)(
+            _PRODUCER, configured, why, len(why)
+        )
         if not self._client:
             raise BenchmarkFailed(why.value.decode())
         self.cluster = call("rd_kafka_mock_cluster_new", pointer, pointer, code)(self._client, 1)
         self.bootstraps = call("rd_kafka_mock_cluster_bootstraps", ctypes.c_char_p, pointer)
-        self.no_delay = call("rd_kafka_mock_group_initial_rebalance_delay_ms", None, pointer, ctypes.c_int32)
+        self.no_delay = call(
+            "rd_kafka_mock_group_initial_rebalance_delay_ms", None, pointer, ctypes.c_int32
+        )
         codes = (pointer, ctypes.c_int16, size, ctypes.POINTER(code))
         self.push = call("rd_kafka_mock_push_request_errors_array", None, *codes)
         self.clear = call("rd_kafka_mock_clear_request_errors", None, pointer, ctypes.c_int16)
         self.set_topic = call("rd_kafka_mock_topic_set_error", None, pointer, ctypes.c_char_p, code)
         self.track = call("rd_kafka_mock_start_request_tracking", None, pointer)
-        self.requests = call("rd_kafka_mock_get_requests", ctypes.POINTER(pointer), pointer, ctypes.POINTER(size))
+        self.requests = call(
+            "rd_kafka_mock_get_requests", ctypes.POINTER(pointer), pointer, ctypes.POINTER(size)
+        )
         self.api_of = call("rd_kafka_mock_request_api_key", ctypes.c_int16, pointer)
-        self.destroy = call("rd_kafka_mock_request_destroy_array", None, ctypes.POINTER(pointer), size)
+        self.destroy = call(
+            "rd_kafka_mock_request_destroy_array", None, ctypes.POINTER(pointer), size
+        )
         self.clear_requests = call("rd_kafka_mock_clear_requests", None, pointer)
 
     def _function(self, name: str, answer: Any, *arguments: Any) -> Any:
@@ -158,7 +178,9 @@ class _Orders:
 
 
 def serve() -> None:
-    """Starts the cluster, prints its address, and does as it is told until nobody is there to tell it."""
+    """Starts the cluster, prints its address, and does as it is told until nobody is there to tell
+    it.
+    """
     end_with_parent()
     library = _Library()
     library.no_delay(library.cluster, 0)

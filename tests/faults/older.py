@@ -1,4 +1,6 @@
-"""Telemetry of an older schema: without some fields that came later, under an id of its own. No such version was ever released."""
+"""Telemetry of an older schema: without some fields that came later, under an id of its own. No
+such version was ever released.
+"""
 
 import io
 import json
@@ -31,5 +33,7 @@ def rewritten(value: bytes) -> bytes:
     event = fastavro.schemaless_reader(io.BytesIO(value[PREFIX_BYTES:]), newer, None)
     body = io.BytesIO(prefix(ID))
     body.seek(0, io.SEEK_END)
-    fastavro.schemaless_writer(body, fastavro.parse_schema(json.loads(source())), cast(dict[str, object], event))
+    fastavro.schemaless_writer(
+        body, fastavro.parse_schema(json.loads(source())), cast(dict[str, object], event)
+    )
     return body.getvalue()

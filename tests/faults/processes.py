@@ -22,19 +22,29 @@ _WRONG: Final = (
     ("detect", {"SENTINEL_LANES__BUCKET_S": "20"}),
     ("detect", {"SENTINEL_WORKER__CONTROL_KEY": "not-the-one-that-signed-the-settings"}),
     ("detect", {"SENTINEL_LANES__PARTITIONS": "16"}),
-    ("correlate", {"SENTINEL_BROKER__BOOTSTRAP_SERVERS": "127.0.0.1:1", "SENTINEL_BROKER__CONNECT_TIMEOUT_S": "2"}),
+    (
+        "correlate",
+        {
+            "SENTINEL_BROKER__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+            "SENTINEL_BROKER__CONNECT_TIMEOUT_S": "2",
+        },
+    ),
     ("alert", {"SENTINEL_ALERTING__RETRY__FIRST_S": "soon"}),
 )
 _STAYS_S: Final = (0.0, 0.5, 2.0, 6.0)
 
 
 async def killed(scene: Scene) -> None:
-    """SIGKILL of any stage at random, some before the one before is back; a second worker of detect joins and leaves."""
+    """SIGKILL of any stage at random, some before the one before is back; a second worker of detect
+    joins and leaves.
+    """
     await dies(scene.plan, scene.group, scene.sender, scene.inbox, scene.say)
 
 
 async def frozen(scene: Scene) -> None:
-    """SIGSTOP of one of two workers for longer than the group waits: it wakes as one whose lanes are another's, and must neither write nor page."""
+    """SIGSTOP of one of two workers for longer than the group waits: it wakes as one whose lanes
+    are another's, and must neither write nor page.
+    """
     disturber = replace(scene.disturber, plan=replace(scene.plan, freezes=True))
     await disturber.join()
     await disturber.leave()
@@ -82,7 +92,9 @@ async def scaled(scene: Scene) -> None:
 
 
 async def misled(scene: Scene) -> None:
-    """Workers of every stage whose clocks are ten minutes ahead, then ten minutes behind, take over from those before."""
+    """Workers of every stage whose clocks are ten minutes ahead, then ten minutes behind, take over
+    from those before.
+    """
     for way in ("clock-ahead", "clock-behind"):
         for stage in ("detect", "correlate", "alert"):
             before = scene.group.of_stage(stage)
@@ -95,11 +107,14 @@ async def misled(scene: Scene) -> None:
 
 
 async def buggy(scene: Scene) -> None:
-    """A bug breaks off one step of a hundred of a worker of detect, which ends and is started again; then it is repaired."""
+    """A bug breaks off one step of a hundred of a worker of detect, which ends and is started
+    again; then it is repaired.
+    """
     worker = scene.group.add("detect-bug", "detect", astray("bug"))
 
     async def has_worked() -> bool:
-        # A life may be over before anybody looks at it, several times over where the machine is busy.
+        # A life may be over before anybody looks at it, several times over where the machine is
+        # busy.
         worker.forgive(BUG)
         return await worker.has_flushed()
 
@@ -121,7 +136,9 @@ async def buggy(scene: Scene) -> None:
 
 
 async def misconfigured(scene: Scene) -> None:
-    """Workers join that were given other settings than those that work: each ends, says why, and has changed nothing."""
+    """Workers join that were given other settings than those that work: each ends, says why, and
+    has changed nothing.
+    """
     for number, (stage, wrong) in enumerate(_WRONG):
         worker = scene.group.add(f"{stage}-wrong-{number}", stage, environment=wrong)
         await scene.flow(0.03, 0.0)
@@ -133,7 +150,9 @@ async def misconfigured(scene: Scene) -> None:
             await until(ended, _DEATH_S, f"a {stage} with {wrong} goes on")
             await worker.drop()
         if not set(worker.deaths) <= {_TOLD, REFUSED}:
-            raise BenchmarkFailed(f"with {wrong} it ended so: {dict(worker.deaths)}; {worker.last_words}")
+            raise BenchmarkFailed(
+                f"with {wrong} it ended so: {dict(worker.deaths)}; {worker.last_words}"
+            )
         scene.say(f"ended with {dict(worker.deaths)}")
         worker.gone()
         worker.forgive()

@@ -1,8 +1,11 @@
-"""Every error that a broker may answer with, on every request of a worker: it goes on, or ends with a reason and goes on when it is started again.
+"""Every error that a broker may answer with, on every request of a worker: it goes on, or ends with
+a reason and goes on when it is started again.
 
-One worker of detect meets them one after the other, at librdkafka's mock of Kafka, while events wait. Afterwards each event must be counted once, and
-what a rule said of it told. What can be judged here is how the worker takes an answer, not what a real broker does beside it: what the mock answers
-with an error it has not done, what it wrote is never aborted, nobody is fenced, and a client's second try is never a duplicate.
+One worker of detect meets them one after the other, at librdkafka's mock of Kafka, while events
+wait. Afterwards each event must be counted once, and what a rule said of it told. What can be
+judged here is how the worker takes an answer, not what a real broker does beside it: what the mock
+answers with an error it has not done, what it wrote is never aborted, nobody is fenced, and a
+client's second try is never a duplicate.
 """
 
 import asyncio
@@ -109,19 +112,23 @@ class Exchange:
     names: TopicNames
 
     async def meet(self, case: Case) -> str:
-        """Lets the worker meet the errors, and tells the line in which it said why it ended; empty when it went on. Raises BenchmarkFailed when it
-        neither went on nor ended with a reason."""
+        """Lets the worker meet the errors, and tells the line in which it said why it ended; empty
+        when it went on. Raises BenchmarkFailed when it neither went on nor ended with a reason.
+        """
         member = self.member
         await self._comes(member.is_ready, "it is not ready")
         self._statuses("after the case before")
-        # The mock keeps nothing that it answers so, and the client takes it for kept: no verdict may hang on it.
+        # The mock keeps nothing that it answers so, and the client takes it for kept: no verdict
+        # may hang on it.
         slow = case.name != "DUPLICATE_SEQUENCE_NUMBER"
         starts = case.moment in (Moment.STARTING, Moment.RESTORING)
         if starts:
-            # Between its end and the moment at which it asks for anything lies the time in which Python starts.
+            # Between its end and the moment at which it asks for anything lies the time in which
+            # Python starts.
             await self._ended()
         else:
-            # Frozen for a moment, so that nobody else meets the errors, and nobody asks for anything before they are there.
+            # Frozen for a moment, so that nobody else meets the errors, and nobody asks for
+            # anything before they are there.
             member.freeze()
         self.events.send(slow=slow)
         self._load(case)
@@ -134,7 +141,8 @@ class Exchange:
             await self._comes(self._is_through, "it does not come to the end of what was sent")
         finally:
             self._heal(case)
-        # It goes on; and whatever the mock did not keep of state is written again with the rest of its page.
+        # It goes on; and whatever the mock did not keep of state is written again with the rest of
+        # its page.
         self.events.send(slow=False)
         await self._comes(self._is_through, "it does not go on")
         statuses = self._statuses("in this case")
@@ -143,7 +151,9 @@ class Exchange:
         return _reason(member) if statuses else ""
 
     def _statuses(self, when: str) -> list[int]:
-        """With which it ended since it was forgiven. Raises BenchmarkFailed when it was none that a supervisor is to see."""
+        """With which it ended since it was forgiven. Raises BenchmarkFailed when it was none that a
+        supervisor is to see.
+        """
         member = self.member
         statuses, words = list(member.deaths.elements()), "".join(member.last_words[-1:])
         # Told once: the next case has deaths of its own.
@@ -163,7 +173,9 @@ class Exchange:
             self.mock.load(case.api, case.code, case.times, case.after)
 
     def _spoilt(self, case: Case) -> tuple[str, ...]:
-        """What the state's topic is said to be, the mock says in transactions as well, where other cases say it."""
+        """What the state's topic is said to be, the mock says in transactions as well, where other
+        cases say it.
+        """
         names = self.names
         return (names.telemetry, *((names.settings,) if case.moment is Moment.STARTING else ()))
 
@@ -194,7 +206,9 @@ class Exchange:
         await until(gone, _READY_S, "it does not end")
 
     async def _comes(self, done: Callable[[], Awaitable[bool]], what: str) -> None:
-        """Raises Hung when it does not come to that, and BenchmarkFailed when it dies again and again."""
+        """Raises Hung when it does not come to that, and BenchmarkFailed when it dies again and
+        again.
+        """
         deadline = time.monotonic() + _HUNG_S
         while not await done():
             if time.monotonic() > deadline:
@@ -208,16 +222,22 @@ class Exchange:
         return all(durable.get(lane, 0.0) >= end for lane, end in self.events.ends.items())
 
     def check(self, reader: Reader) -> None:
-        """Raises Wrong when not every event is counted once, or an anomaly of a rule is missing; the next check goes on from there."""
+        """Raises Wrong when not every event is counted once, or an anomaly of a rule is missing;
+        the next check goes on from there.
+        """
         self._statuses("after the last case")
         events = self.events
         counted = {lane: self._counted(reader, lane) for lane in range(EMBEDDED_PARTITIONS)}
-        told = set[Place]().union(*[_told(reader, self.names, lane) for lane in range(EMBEDDED_PARTITIONS)])
+        told = set[Place]().union(
+            *[_told(reader, self.names, lane) for lane in range(EMBEDDED_PARTITIONS)]
+        )
         (sent, events.sent), (slow, events.slow) = (events.sent, counted), (events.slow, told)
         if counted != sent:
             raise Wrong(f"counted by lane {counted}, sent {sent}")
         if told != slow:
-            raise Wrong(f"missing anomalies {sorted(slow - told)}, unexpected {sorted(told - slow)}")
+            raise Wrong(
+                f"missing anomalies {sorted(slow - told)}, unexpected {sorted(told - slow)}"
+            )
 
     def _counted(self, reader: Reader, lane: Lane) -> int:
         """In closed buckets and in open ones."""
@@ -225,9 +245,18 @@ class Exchange:
         rows.pop(KEY, None)
         dtype = SERIES_WINDOW.table_spec().dtype
         windows = LaneState.of(rows).windows.items()
-        open_ones = (np.frombuffer(row, dtype)[0] for (table, _, _), row in windows if table == SERIES_WINDOW.table)
-        closed = (Aggregate.from_bytes(each.value or b"") for each in reader.stored(self.names.aggregates, lane))
-        return sum(int(row["numbers"][0]) for row in open_ones) + sum(int(each.requests) for each in closed)
+        open_ones = (
+            np.frombuffer(row, dtype)[0]
+            for (table, _, _), row in windows
+            if table == SERIES_WINDOW.table
+        )
+        closed = (
+            Aggregate.from_bytes(each.value or b"")
+            for each in reader.stored(self.names.aggregates, lane)
+        )
+        return sum(int(row["numbers"][0]) for row in open_ones) + sum(
+            int(each.requests) for each in closed
+        )
 
 
 def _reason(member: Member) -> str:
@@ -266,7 +295,9 @@ async def exchange() -> AsyncIterator[Exchange]:
         lanes = Lanes(partitions=EMBEDDED_PARTITIONS)
         await asyncio.to_thread(make_topics, broker, lanes)
         rule = Rule("slow-call", "latency_us", Comparison.ABOVE, float(SLOW_US))
-        settings = DetectionSettings(rules=(rule,), deviation=Deviation(enabled=False), profile=Profile(enabled=False))
+        settings = DetectionSettings(
+            rules=(rule,), deviation=Deviation(enabled=False), profile=Profile(enabled=False)
+        )
         await asyncio.to_thread(publish, broker, lanes, settings, key, "protocol")
         member = Member("detect", "detect", _config(broker, key, Path(folder)), Path(folder))
         member.start()
@@ -286,8 +317,14 @@ def _config(broker: Broker, key: Secret, folder: Path) -> Path:
             "session_timeout_s": 1.5,
             "heartbeat_interval_s": 0.3,
         },
-        # Buckets that stay open: a transaction is one batch, which the mock has or has not. Broken off between two, one would be half there.
-        "lanes": {"partitions": EMBEDDED_PARTITIONS, "bucket_s": 86_400, "flush_min_s": 0.1, "flush_max_s": 1.0},
+        # Buckets that stay open: a transaction is one batch, which the mock has or has not. Broken
+        # off between two, one would be half there.
+        "lanes": {
+            "partitions": EMBEDDED_PARTITIONS,
+            "bucket_s": 86_400,
+            "flush_min_s": 0.1,
+            "flush_max_s": 1.0,
+        },
         "worker": {"control_key": key.reveal(), "log_level": "warning"},
     }
     config = folder / "sentinel.yaml"
@@ -297,13 +334,16 @@ def _config(broker: Broker, key: Secret, folder: Path) -> Path:
 
 
 def suffer(wanted: Iterable[Case], say: Say, *, checks_each: bool) -> Found:
-    """Meets every case, and counts after each, or after all of them. Raises BenchmarkFailed when there is no going on."""
+    """Meets every case, and counts after each, or after all of them. Raises BenchmarkFailed when
+    there is no going on.
+    """
     return asyncio.run(_suffered(wanted, say, checks_each))
 
 
 async def _suffered(wanted: Iterable[Case], say: Say, checks_each: bool) -> Found:
     found, began = Found(), time.monotonic()
-    # Most of the time is waiting: several workers, each with a cluster of its own, take the next case in turn.
+    # Most of the time is waiting: several workers, each with a cluster of its own, take the next
+    # case in turn.
     left = iter(wanted)
     await asyncio.gather(*[_one_by_one(left, found, say, checks_each) for _ in range(_AT_ONCE)])
     found.wall_s = time.monotonic() - began

@@ -29,24 +29,34 @@ class Events:
     """What was sent, and where it lies."""
 
     broker: Broker
-    sent: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(range(EMBEDDED_PARTITIONS), 0))
+    sent: dict[Lane, int] = field(
+        default_factory=lambda: dict.fromkeys(range(EMBEDDED_PARTITIONS), 0)
+    )
     ends: dict[Lane, int] = field(default_factory=dict)
     slow: set[Place] = field(default_factory=set)
     """Events that break a rule."""
     _producer: Producer = field(init=False)
 
     def __post_init__(self) -> None:
-        # It asks for metadata once, and not again in the middle of a case: that would be answered with errors that are the worker's.
+        # It asks for metadata once, and not again in the middle of a case: that would be answered
+        # with errors that are the worker's.
         quiet = {"linger.ms": 0, "log_level": 0, "topic.metadata.refresh.interval.ms": -1}
         self._producer = Producer({**producer_config(self.broker), **quiet})
 
     def send(self, *, slow: bool) -> None:
-        """A few to each lane; returns when the broker has them all. Raises BenchmarkFailed when it does not take them."""
+        """A few to each lane; returns when the broker has them all. Raises BenchmarkFailed when it
+        does not take them.
+        """
         for lane in range(EMBEDDED_PARTITIONS):
             for number in range(_EACH):
                 breaks = slow and number == 0
 
-                def done(error: KafkaError | None, message: Message, lane: int = lane, breaks: bool = breaks) -> None:
+                def done(
+                    error: KafkaError | None,
+                    message: Message,
+                    lane: int = lane,
+                    breaks: bool = breaks,
+                ) -> None:
                     self._done(error, message, lane, breaks)
 
                 value = _event(self.sent[lane] + number, breaks).to_bytes()

@@ -48,19 +48,25 @@ async def redirecting(scene: Scene) -> None:
     """Somebody else is named, who must not be told; it is temporary, so that nothing is given up."""
 
     async def answer(request: web.Request) -> web.Response | None:
-        return web.Response(status=503, headers={"Location": "http://127.0.0.1:1/", "Retry-After": "1"})
+        return web.Response(
+            status=503, headers={"Location": "http://127.0.0.1:1/", "Retry-After": "1"}
+        )
 
     await _behaves(scene, answer)
 
 
 async def of_another_name(scene: Scene) -> None:
-    """The receiver shows a certificate of an unknown authority, then one of another name: nobody is told who may be somebody else."""
+    """The receiver shows a certificate of an unknown authority, then one of another name: nobody is
+    told who may be somebody else.
+    """
     known, unknown = trustme.CA(), trustme.CA()
     inbox, folder, port = scene.inbox, scene.group.folder, free_port()
     known.cert_pem.write_to_path(str(folder / "authority.pem"))
     await inbox.secure(port, _context(known, "127.0.0.1"))
     trusting = {"SSL_CERT_FILE": str(folder / "authority.pem")}
-    heir = scene.group.add("alert-tls", "alert", environment=trusting, config=_over_tls(scene.group.config, port))
+    heir = scene.group.add(
+        "alert-tls", "alert", environment=trusting, config=_over_tls(scene.group.config, port)
+    )
     await works(heir)
     await scene.group.members["alert"].leave()
     for wrong in (_context(unknown, "127.0.0.1"), _context(known, "receiver.example")):

@@ -1,4 +1,6 @@
-"""What producers send: records that cannot be taken, that kill the decoder, that are large, of two schemas, twice and out of order."""
+"""What producers send: records that cannot be taken, that kill the decoder, that are large, of two
+schemas, twice and out of order.
+"""
 
 import signal
 from collections.abc import Sequence
@@ -19,9 +21,13 @@ from topology.supervision.supervisor import Child
 
 _IN_A_ROW: Final = (1, 5, 500)
 _LARGE: Final = (64_000, 300_000, 900_000)
-"""Characters of text: some that a record may have, more than it may, and almost more than a producer sends."""
+"""Characters of text: some that a record may have, more than it may, and almost more than a
+producer sends.
+"""
 _DEATHS_S: Final = 180.0
-"""Three records of a chunk, each with a death, a few tries of single records, and a start: 25 s on a machine that does nothing else."""
+"""Three records of a chunk, each with a death, a few tries of single records, and a start: 25 s on
+a machine that does nothing else.
+"""
 _MINUTE_US: Final = 60_000_000
 
 
@@ -29,30 +35,42 @@ async def bad(scene: Scene) -> None:
     """1, 5 and 500 records in a row that cannot be taken."""
     for count in _IN_A_ROW * (3 if scene.long else 1):
         for chunk in _samples(scene):
-            key, value = next((key, value) for key, value in zip(chunk.keys, chunk.values, strict=True) if value)
+            key, value = next(
+                (key, value) for key, value in zip(chunk.keys, chunk.values, strict=True) if value
+            )
             scene.sender.send_too(_chunk([(key, value[:-11])] * count))
         await scene.flow(0.05, 1.0)
 
 
 async def deadly(scene: Scene) -> None:
-    """Records of which native code dies: its supervisor finds each, and it is skipped; its neighbours count."""
+    """Records of which native code dies: its supervisor finds each, and it is skipped; its
+    neighbours count.
+    """
     plan, note = scene.plan, scene.group.folder / "decoding"
     condemned: set[str] = set()
-    condemner = Condemner(plan.broker, plan.control_key, note, condemned.add, astray("deadly", "try"))
+    condemner = Condemner(
+        plan.broker, plan.control_key, note, condemned.add, astray("deadly", "try")
+    )
 
     async def looks(status: int) -> None:
         await condemner.after_death(Child("detect", []), status)
 
     program, noted = astray("deadly"), {CRASH_NOTE: str(note)}
-    worker = scene.group.add("detect-deadly", "detect", program, environment=noted, after_death=looks)
+    worker = scene.group.add(
+        "detect-deadly", "detect", program, environment=noted, after_death=looks
+    )
     await works(worker)
     await scene.group.members["detect"].leave()
     async with scene.harm("records kill the decoder"):
         sent = deaths = 0
         for chunk in _samples(scene)[: 4 if scene.long else 2]:
             events = _events(chunk)
-            deadly = [(key, replace(event, prompt_text=DEADLY).to_bytes()) for key, event in events[:3]]
-            scene.sender.send_too(_chunk([*deadly, *((key, event.to_bytes()) for key, event in events[3:6])]))
+            deadly = [
+                (key, replace(event, prompt_text=DEADLY).to_bytes()) for key, event in events[:3]
+            ]
+            scene.sender.send_too(
+                _chunk([*deadly, *((key, event.to_bytes()) for key, event in events[3:6])])
+            )
             sent += len(deadly)
 
             async def are_known(sent: int = sent) -> bool:
@@ -67,14 +85,21 @@ async def deadly(scene: Scene) -> None:
 
 
 async def of_two_schemas(scene: Scene) -> None:
-    """Half of the producers still write an older schema: records of both stand side by side in every partition."""
+    """Half of the producers still write an older schema: records of both stand side by side in
+    every partition.
+    """
     worker = scene.group.add("detect-both", "detect", astray("older-schema"))
     await works(worker)
     await scene.group.members["detect"].leave()
     for _ in range(10 if scene.long else 3):
         for chunk in _samples(scene):
             both = [
-                (key, older.rewritten(event.to_bytes()) if scene.rng.random() < 0.5 else event.to_bytes())
+                (
+                    key,
+                    older.rewritten(event.to_bytes())
+                    if scene.rng.random() < 0.5
+                    else event.to_bytes(),
+                )
                 for key, event in _events(chunk)
             ]
             scene.sender.send_too(_chunk(both))
@@ -85,7 +110,10 @@ async def large(scene: Scene) -> None:
     """Records of up to almost as much as a producer sends, which make dead letters as large."""
     for chunk in _samples(scene):
         for size in _LARGE:
-            longer = [(key, replace(event, prompt_text="x" * size).to_bytes()) for key, event in _events(chunk)[:2]]
+            longer = [
+                (key, replace(event, prompt_text="x" * size).to_bytes())
+                for key, event in _events(chunk)[:2]
+            ]
             scene.sender.send_too(_chunk(longer))
     await scene.flow(0.1, 2.0)
 
@@ -96,20 +124,28 @@ async def disordered(scene: Scene) -> None:
         for chunk in _samples(scene):
             pairs = list(zip(chunk.keys, chunk.values, strict=True))
             scene.rng.shuffle(pairs)
-            moved = [(key, _moved(value, scene.rng.choice((0, 0, -10, 10)))) for key, value in pairs]
+            moved = [
+                (key, _moved(value, scene.rng.choice((0, 0, -10, 10)))) for key, value in pairs
+            ]
             scene.sender.send_too(_chunk(moved))
         await scene.flow(0.03, 1.0 + number % 2)
 
 
 def _samples(scene: Scene) -> list[Chunk]:
-    """A few chunks of the plan's own traffic, from its first third: its lanes have been there already."""
+    """A few chunks of the plan's own traffic, from its first third: its lanes have been there
+    already.
+    """
     chunks = scene.plan.traffic.chunks()
     return [chunk for _, chunk in zip(range(4), chunks, strict=False)]
 
 
 def _events(chunk: Chunk) -> list[tuple[bytes, TelemetryEvent]]:
     """The good ones, each with its key."""
-    return [(key, event) for key, value in zip(chunk.keys, chunk.values, strict=True) if (event := _event(value))]
+    return [
+        (key, event)
+        for key, value in zip(chunk.keys, chunk.values, strict=True)
+        if (event := _event(value))
+    ]
 
 
 def _moved(value: bytes | None, minutes: int) -> bytes | None:
@@ -128,4 +164,6 @@ def _event(value: bytes | None) -> TelemetryEvent | None:
 
 
 def _chunk(records: Sequence[tuple[bytes, bytes | None]]) -> Chunk:
-    return Chunk([key for key, _ in records], [value for _, value in records], [[] for _ in records])
+    return Chunk(
+        [key for key, _ in records], [value for _, value in records], [[] for _ in records]
+    )

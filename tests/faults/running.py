@@ -41,7 +41,9 @@ _BEFORE_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A broker that workers reach directly or through a wire, one of three nodes, and a store for those who want them."""
+    """A broker that workers reach directly or through a wire, one of three nodes, and a store for
+    those who want them.
+    """
 
     kafka: KafkaServer
     cluster: KafkaCluster
@@ -57,14 +59,20 @@ def place() -> Iterator[Place]:
     wire_port, behind = free_port(), free_port()
     server = KafkaServer(
         {
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,WIRE:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": (
+                "PLAINTEXT:PLAINTEXT,WIRE:PLAINTEXT,CONTROLLER:PLAINTEXT"
+            ),
             "inter.broker.listener.name": "PLAINTEXT",
             "log.cleaner.backoff.ms": "500",
         },
         extra_listeners=(f"WIRE://127.0.0.1:{behind}",),
         advertised={"WIRE": f"127.0.0.1:{wire_port}"},
     )
-    with server, contextlib.closing(KafkaCluster()) as cluster, contextlib.closing(Elastic()) as elastic:
+    with (
+        server,
+        contextlib.closing(KafkaCluster()) as cluster,
+        contextlib.closing(Elastic()) as elastic,
+    ):
         yield Place(server, cluster, wire_port, ("127.0.0.1", behind), elastic)
 
 
@@ -96,13 +104,35 @@ class Figures:
     def numbers(self) -> dict[str, Json]:
         """As `--json` prints it."""
         numbers, watch = self.verdict.numbers, self.watch
-        kept = ("events", "lost", "wrong_state", "missing", "duplicates", "unequal", "unexpected", "crashes")
-        more = ("ended_by_themselves", "dead_letters", "anomalies", "incidents", "messages", "delivered_again")
+        kept = (
+            "events",
+            "lost",
+            "wrong_state",
+            "missing",
+            "duplicates",
+            "unequal",
+            "unexpected",
+            "crashes",
+        )
+        more = (
+            "ended_by_themselves",
+            "dead_letters",
+            "anomalies",
+            "incidents",
+            "messages",
+            "delivered_again",
+        )
         pages = next(tally for tally in self.verdict.tallies if tally.what == "messages received")
         return {
             **{name: numbers[name] for name in (*kept, *more)},
-            "stored": sum(tally.compared for tally in self.verdict.tallies if tally.what == "stored documents"),
-            "refused": sum(tally.compared for tally in self.verdict.tallies if tally.what == "documents refused"),
+            "stored": sum(
+                tally.compared for tally in self.verdict.tallies if tally.what == "stored documents"
+            ),
+            "refused": sum(
+                tally.compared
+                for tally in self.verdict.tallies
+                if tally.what == "documents refused"
+            ),
             "duplicate_pages": pages.duplicates,
             "stuck_lanes": int(watch.longest_gap_s > MOST_GAP_S),
             "longest_gap_s": round(watch.longest_gap_s, 1),
@@ -116,8 +146,9 @@ class Figures:
 
 
 def suffer(fault: Fault, at: Place, *, events: int, seed: int, long: bool, say: Say) -> Figures:
-    """Runs one fault, and compares what is left. Raises BenchmarkFailed when a stage does not come back, CannotStartKafka and
-    CannotStartElasticsearch."""
+    """Runs one fault, and compares what is left. Raises BenchmarkFailed when a stage does not come
+    back, CannotStartKafka and CannotStartElasticsearch.
+    """
     plan = Plan(
         at.cluster.start() if fault.on_three else at.kafka.address,
         f"fault{uuid.uuid4().hex[:8]}.",
@@ -180,7 +211,18 @@ class _Run:
             await asyncio.sleep(_BEFORE_S)
             elastic, watch = self.at.elastic, self.watch
             scene = Scene(
-                plan, group, sender, inbox, say, self.at.kafka, self.at.cluster, wire, elastic, front, watch, self.long
+                plan,
+                group,
+                sender,
+                inbox,
+                say,
+                self.at.kafka,
+                self.at.cluster,
+                wire,
+                elastic,
+                front,
+                watch,
+                self.long,
             )
             await self.fault.does(scene)
             await scene.all_work()

@@ -68,13 +68,17 @@ class Scene:
             self.watch.healed()
 
     async def all_work(self) -> None:
-        """Returns when every worker that has not left is ready. Raises BenchmarkFailed when that takes too long."""
+        """Returns when every worker that has not left is ready. Raises BenchmarkFailed when that
+        takes too long.
+        """
         for stage in (*STAGES, SINK):
             for member in self.group.of_stage(stage):
                 await works(member)
 
     async def all_work_again(self) -> None:
-        """The same after the broker was away: who started meanwhile said so and ended, as it should."""
+        """The same after the broker was away: who started meanwhile said so and ended, as it
+        should.
+        """
         await self.all_work()
         for member in self.group.members.values():
             member.forgive_starts()

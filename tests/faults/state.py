@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)  # type: ignore[attr-defined]
 
 from streams.exit_status import AGAIN, REFUSED
 from tests.faults.scene import Scene
@@ -20,13 +26,17 @@ _EAGER: Final = {
     "min.compaction.lag.ms": "0",
 }
 _LEAST: Final = "100"
-"""Bytes: room for the marks that end transactions, without which their coordinator stands still for good, and for nothing else."""
+"""Bytes: room for the marks that end transactions, without which their coordinator stands still for
+good, and for nothing else.
+"""
 _COMPACTED_S: Final = 60.0
 _TIMEOUT_S: Final = 20.0
 
 
 async def compacted(scene: Scene) -> None:
-    """The broker compacts the state of every stage while it is written; then workers die, and what is left is all they have."""
+    """The broker compacts the state of every stage while it is written; then workers die, and what
+    is left is all they have.
+    """
     names = scene.plan.names
     for stage in ("detect", "correlate", "alert"):
         _alter(scene, names.state(stage), _EAGER)
@@ -41,12 +51,16 @@ async def compacted(scene: Scene) -> None:
 
 
 async def _until_compacted(scene: Scene) -> None:
-    """Until rows are gone that detect had written, since it wrote others after them: at least those of its lanes' positions."""
+    """Until rows are gone that detect had written, since it wrote others after them: at least those
+    of its lanes' positions.
+    """
     topic = scene.plan.names.state("detect")
     with Reader(scene.plan.broker) as reader:
 
         def rows() -> list[set[int]]:
-            return [{row.offset for row in reader.stored(topic, lane)} for lane in range(PARTITIONS)]
+            return [
+                {row.offset for row in reader.stored(topic, lane)} for lane in range(PARTITIONS)
+            ]
 
         before = rows()
 
@@ -76,7 +90,10 @@ async def refused(scene: Scene) -> None:
 
 
 def _alter(scene: Scene, topic: str, config: Mapping[str, str]) -> None:
-    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in config.items()]
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in config.items()
+    ]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     admin = AdminClient({"bootstrap.servers": scene.plan.bootstrap})
     admin.incremental_alter_configs([resource], request_timeout=_TIMEOUT_S)[resource].result()

@@ -1,4 +1,6 @@
-"""What stores do: they are slow, full or away, break off, refuse a document, and die in the middle of a write."""
+"""What stores do: they are slow, full or away, break off, refuse a document, and die in the middle
+of a write.
+"""
 
 import asyncio
 import json
@@ -20,7 +22,9 @@ from tests.harness.showing import BenchmarkFailed
 TIMEOUT_S: Final = 2.0
 """How long the sink waits for one answer."""
 DEADLINE_S: Final = 5.0
-"""After so long the sink gives up and is started again, in the quick form; in the long one as usual."""
+"""After so long the sink gives up and is started again, in the quick form; in the long one as
+usual.
+"""
 
 _LASTS_S: Final = 8.0
 _LONG_LASTS_S: Final = 90.0
@@ -31,11 +35,16 @@ _BULK_S: Final = 0.01
 """About as long as a small bulk takes: it is stopped at any moment of it."""
 _ARRIVES_S: Final = 0.1
 _REFUSED: Final = {Kind.ANOMALY: 2, Kind.INCIDENT: 2, Kind.AGGREGATE: 1}
-_PUSHED_BACK: Final = {"type": "es_rejected_execution_exception", "reason": "rejected execution of a bulk"}
+_PUSHED_BACK: Final = {
+    "type": "es_rejected_execution_exception",
+    "reason": "rejected execution of a bulk",
+}
 
 
 async def slow(scene: Scene) -> None:
-    """Answers take seconds, some longer than is waited for, so that what is written is written again."""
+    """Answers take seconds, some longer than is waited for, so that what is written is written
+    again.
+    """
     rng = scene.rng
 
     async def answer(trip: Trip) -> web.StreamResponse:
@@ -47,7 +56,9 @@ async def slow(scene: Scene) -> None:
 
 
 async def throttled(scene: Scene) -> None:
-    """429 for whole requests, with and without a time to come back, and for some documents of a request."""
+    """429 for whole requests, with and without a time to come back, and for some documents of a
+    request.
+    """
     rng = scene.rng
 
     async def answer(trip: Trip) -> web.StreamResponse:
@@ -73,7 +84,10 @@ async def _some_pushed_back(trip: Trip, not_now: list[bool]) -> web.StreamRespon
         for one, later in zip(trip.items, not_now, strict=True)
     ]
     return web.Response(
-        headers={"X-Elastic-Product": "Elasticsearch", "Content-Type": trip.request.headers["Accept"]},
+        headers={
+            "X-Elastic-Product": "Elasticsearch",
+            "Content-Type": trip.request.headers["Accept"],
+        },
         body=json.dumps({"items": items}).encode(),
     )
 
@@ -83,7 +97,9 @@ async def unavailable(scene: Scene) -> None:
 
     async def answer(trip: Trip) -> web.StreamResponse:
         # A load balancer's, not Elasticsearch's.
-        return web.Response(status=503, text="<html>No server is available</html>", content_type="text/html")
+        return web.Response(
+            status=503, text="<html>No server is available</html>", content_type="text/html"
+        )
 
     # So that a write which it meets holds more than one document.
     await scene.flow(0.1, 0.5)
@@ -92,7 +108,9 @@ async def unavailable(scene: Scene) -> None:
 
 
 async def breaking_off(scene: Scene) -> None:
-    """Connections break off in the middle of a bulk: before it is passed on, after it is written, and within the answer."""
+    """Connections break off in the middle of a bulk: before it is passed on, after it is written,
+    and within the answer.
+    """
     rng = scene.rng
 
     async def answer(trip: Trip) -> web.StreamResponse:
@@ -108,11 +126,15 @@ async def breaking_off(scene: Scene) -> None:
 
 
 async def refusing(scene: Scene) -> None:
-    """A few documents are such that the server refuses them for ever; those around them are stored, and they are dead letters."""
+    """A few documents are such that the server refuses them for ever; those around them are stored,
+    and they are dead letters.
+    """
     front, prefix = scene.front, scene.index_prefix
 
     async def answer(trip: Trip) -> web.StreamResponse:
-        return await trip.forward(list(front.spoiled(prefix, trip.items, _REFUSED)) if trip.is_bulk else None)
+        return await trip.forward(
+            list(front.spoiled(prefix, trip.items, _REFUSED)) if trip.is_bulk else None
+        )
 
     front.mood = answer
     await scene.flow(0.1, 2.0)
@@ -124,7 +146,9 @@ async def refusing(scene: Scene) -> None:
     async def seen() -> bool:
         return len(front.refused) == sum(_REFUSED.values())
 
-    await until(seen, _SEEN_S, f"the store has refused {len(front.refused)} documents, and no more,")
+    await until(
+        seen, _SEEN_S, f"the store has refused {len(front.refused)} documents, and no more,"
+    )
 
 
 async def died(scene: Scene) -> None:
@@ -139,7 +163,9 @@ async def died(scene: Scene) -> None:
 
 
 async def _stopped_in_a_bulk(scene: Scene) -> None:
-    """Returns when the server has a bulk that it has not answered, and does nothing more. Raises BenchmarkFailed when none comes."""
+    """Returns when the server has a bulk that it has not answered, and does nothing more. Raises
+    BenchmarkFailed when none comes.
+    """
     stopped = asyncio.Event()
 
     async def answer(trip: Trip) -> web.StreamResponse:
@@ -168,7 +194,9 @@ async def _stopped_in_a_bulk(scene: Scene) -> None:
 
 
 async def filled(scene: Scene) -> None:
-    """No file of the sink may grow any more, as if the disk under the embedded store were full; then there is room again."""
+    """No file of the sink may grow any more, as if the disk under the embedded store were full;
+    then there is room again.
+    """
     sink = scene.group.members[SINK]
     for _ in range(3 if scene.long else 1):
         await scene.flow(0.05, 1.0)
@@ -200,7 +228,9 @@ async def _documents(sink: Member) -> float:
 
 
 async def _behaves(scene: Scene, answer: Mood, lasts_s: float | None = None) -> None:
-    """So for a while, and then as ever. Raises BenchmarkFailed when nothing was asked of the store meanwhile: nothing would have been tested."""
+    """So for a while, and then as ever. Raises BenchmarkFailed when nothing was asked of the store
+    meanwhile: nothing would have been tested.
+    """
     asked = 0
 
     async def counted(trip: Trip) -> web.StreamResponse:

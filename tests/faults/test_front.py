@@ -1,4 +1,6 @@
-"""The front spoils what it is said to, and whoever compares a store with the topics sees what differs."""
+"""The front spoils what it is said to, and whoever compares a store with the topics sees what
+differs.
+"""
 
 from dataclasses import replace
 
@@ -24,7 +26,12 @@ def test_a_document_that_was_spoiled_once_is_spoiled_whenever_it_comes() -> None
     items = [item(each) for each in (first, second, opened, ended)]
     for _ in range(2):
         passed = list(front.spoiled(PREFIX, items, bound))
-        assert [one == other for one, other in zip(passed, items, strict=True)] == [False, True, False, True]
+        assert [one == other for one, other in zip(passed, items, strict=True)] == [
+            False,
+            True,
+            False,
+            True,
+        ]
         assert [one.action for one in passed] == [one.action for one in items]
     assert front.refused == {(Kind.ANOMALY, first.key, 0), (Kind.INCIDENT, opened.key, 1)}
 

@@ -4,7 +4,13 @@ import pytest
 
 from tests.faults.conftest import Holds
 
-NAMES = ["network-delay", "network-throttled", "network-black-hole", "network-reset", "network-half-closed"]
+NAMES = [
+    "network-delay",
+    "network-throttled",
+    "network-black-hole",
+    "network-reset",
+    "network-half-closed",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,7 +4,16 @@ import pytest
 
 from tests.faults.conftest import Holds
 
-NAMES = ["kills", "zombie", "rebalance-storm", "scale", "relief", "clocks-off", "detector-bug", "settings-wrong"]
+NAMES = [
+    "kills",
+    "zombie",
+    "rebalance-storm",
+    "scale",
+    "relief",
+    "clocks-off",
+    "detector-bug",
+    "settings-wrong",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,6 @@
-"""What a broker answers with, in the quick form: one retriable and one fatal error for each request; `make faults` has them all."""
+"""What a broker answers with, in the quick form: one retriable and one fatal error for each
+request; `make faults` has them all.
+"""
 
 from collections import Counter
 
@@ -14,7 +16,9 @@ NAMES = ["protocol-errors"]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_worker_goes_on_or_ends_with_a_reason_and_counts_each_event_once(name: str) -> None:
-    """And goes on when it is started again. None hangs, none calls a bug what a broker may well answer."""
+    """And goes on when it is started again. None hangs, none calls a bug what a broker may well
+    answer.
+    """
     said: list[str] = []
     found = ALONE[name].suffers(long=False, say=said.append)
     assert found.broken == [], "\n".join(said)
@@ -26,7 +30,9 @@ def test_the_mock_answers_so_as_often_as_it_is_told() -> None:
     """Then all is well again; and what is forgotten was never said."""
     with MockCluster() as mock:
         said: list[KafkaError | None] = []
-        producer = Producer({"bootstrap.servers": mock.address, "retry.backoff.ms": 10, "log_level": 0})
+        producer = Producer(
+            {"bootstrap.servers": mock.address, "retry.backoff.ms": 10, "log_level": 0}
+        )
         for times, forgotten in ((2, False), (2, True)):
             mock.load(Api.PRODUCE, CODES["NOT_ENOUGH_REPLICAS"], times)
             if forgotten:

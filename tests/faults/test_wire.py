@@ -79,7 +79,9 @@ async def test_it_delays_resets_and_half_closes() -> None:
         await close(streams)
 
 
-def test_a_lane_that_stands_is_seen_and_one_without_records_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lane_that_stands_is_seen_and_one_without_records_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Counted from the end of a harm at the earliest."""
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)

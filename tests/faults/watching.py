@@ -1,4 +1,6 @@
-"""Looking at a run while it lasts: how long lanes stand still, how much memory and how many files workers take."""
+"""Looking at a run while it lasts: how long lanes stand still, how much memory and how many files
+workers take.
+"""
 
 import asyncio
 import contextlib
@@ -19,11 +21,15 @@ _LOOK_S: Final = 0.5
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at the durable positions of every lane, as the state topics tell them, against the ends of what it reads."""
+    """Looks at the durable positions of every lane, as the state topics tell them, against the ends
+    of what it reads.
+    """
 
     plan: Plan
     longest_gap_s: float = 0.0
-    """Longest time for which a lane had records before it and did not move, while nothing harmed it."""
+    """Longest time for which a lane had records before it and did not move, while nothing harmed
+    it.
+    """
     gap_of: str = ""
     recovery_s: float = 0.0
     """Longest time from the end of a harm until detect moved again."""
@@ -58,7 +64,11 @@ class Watch:
 
     def _look(self, reader: Reader) -> None:
         names = self.plan.names
-        for stage, topic in (("detect", names.telemetry), ("correlate", names.anomalies), ("alert", names.incidents)):
+        for stage, topic in (
+            ("detect", names.telemetry),
+            ("correlate", names.anomalies),
+            ("alert", names.incidents),
+        ):
             ends = reader.ends(topic, PARTITIONS)
             at = positions(self.plan, reader, stage)
             for lane, (here, end) in enumerate(zip(at, ends, strict=True)):

@@ -12,7 +12,8 @@ _CHUNK: Final = 65_536
 class Wire:
     """Listens on `port` of loopback, and connects each client with the server behind it.
 
-    `delay_s` is added in each direction to whatever is sent; `bytes_per_s` limits each direction of each connection; None is as fast as it goes.
+    `delay_s` is added in each direction to whatever is sent; `bytes_per_s` limits each direction of
+    each connection; None is as fast as it goes.
     """
 
     def __init__(self, port: int, server: tuple[str, int]) -> None:
@@ -45,17 +46,23 @@ class Wire:
         await asyncio.gather(*self._joins, return_exceptions=True)
 
     def reset(self) -> None:
-        """Breaks every connection off at once, in both directions, as a machine does that forgot them."""
+        """Breaks every connection off at once, in both directions, as a machine does that forgot
+        them.
+        """
         for end in list(self._ends):
             connected = end.get_extra_info("socket")
             if connected is not None:
                 # Linger 0: the other side is told by RST, not by an orderly end.
                 with contextlib.suppress(OSError):
-                    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    connected.setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                    )
             end.transport.abort()
 
     def half_close(self) -> None:
-        """Ends one direction of every connection: what clients say still arrives, and nobody answers."""
+        """Ends one direction of every connection: what clients say still arrives, and nobody
+        answers.
+        """
         for end in list(self._ends):
             if end.can_write_eof() and not end.is_closing():
                 with contextlib.suppress(OSError):
@@ -74,7 +81,10 @@ class Wire:
             return
         ends = (writer, back)
         self._ends.update(ends)
-        pumps = [asyncio.create_task(self._pump(reader, back)), asyncio.create_task(self._pump(there, writer))]
+        pumps = [
+            asyncio.create_task(self._pump(reader, back)),
+            asyncio.create_task(self._pump(there, writer)),
+        ]
         self._pumps.update(pumps)
         try:
             await asyncio.wait(pumps)

@@ -1,4 +1,6 @@
-"""`python -m tests.faust.hanging WHERE worker STAGE ...`: a worker of ours that stands still in one place, watched with less patience than usual."""
+"""`python -m tests.faust.hanging WHERE worker STAGE ...`: a worker of ours that stands still in one
+place, watched with less patience than usual.
+"""
 
 import asyncio
 import sys

@@ -1,4 +1,6 @@
-"""`python -m tests.faust.raising WHERE worker STAGE ...`: a worker of ours in which one callback that Faust calls raises."""
+"""`python -m tests.faust.raising WHERE worker STAGE ...`: a worker of ours in which one callback
+that Faust calls raises.
+"""
 
 import sys
 from collections.abc import Callable
@@ -30,8 +32,9 @@ WHERE: dict[str, tuple[type, str]] = {
     "fetch-settings": (Fetcher, "_get_actions_per_node"),
     "fetch-state": (Fetcher, "_get_actions_per_node"),
 }
-"""Whose method raises instead of what it does. `group` and those that fetch are no callbacks of ours: bugs in the client's own tasks, which nobody
-awaits."""
+"""Whose method raises instead of what it does. `group` and those that fetch are no callbacks of
+ours: bugs in the client's own tasks, which nobody awaits.
+"""
 
 _FETCHED = {"fetch": "telemetry", "fetch-settings": "settings", "fetch-state": "detect-state"}
 """Which topic's fetching raises."""
@@ -62,8 +65,12 @@ def break_it(where: str) -> None:
 
 
 def _fetches(topic: str, fetcher: Any, assignment: Any) -> bool:
-    """Whether it is the consumer that reads the topic; another one only asks for the committed offset."""
-    return fetcher._isolation_level == READ_COMMITTED and any(tp.topic.endswith(topic) for tp in assignment.tps)
+    """Whether it is the consumer that reads the topic; another one only asks for the committed
+    offset.
+    """
+    return fetcher._isolation_level == READ_COMMITTED and any(
+        tp.topic.endswith(topic) for tp in assignment.tps
+    )
 
 
 if __name__ == "__main__":

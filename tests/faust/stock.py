@@ -1,4 +1,5 @@
-"""`python -m tests.faust.stock BROKER PREFIX FOLDER`: a worker as Faust's guide shows it, whose agent raises, and one that reads JSON.
+"""`python -m tests.faust.stock BROKER PREFIX FOLDER`: a worker as Faust's guide shows it, whose
+agent raises, and one that reads JSON.
 
 Prints one line for what it sees.
 """
@@ -32,10 +33,14 @@ def build(broker: str, prefix: str, folder: str) -> faust.App:
         async for value in stream:
             print(f"read {value!r}", flush=True)
 
-    app.agent(app.topic(f"{prefix}raising", value_type=bytes, value_serializer="raw"), name="raising")(raising)
+    app.agent(
+        app.topic(f"{prefix}raising", value_type=bytes, value_serializer="raw"), name="raising"
+    )(raising)
     app.agent(app.topic(f"{prefix}reading", value_serializer="json"), name="reading")(reading)
     return app
 
 
 if __name__ == "__main__":
-    faust.Worker(build(*sys.argv[1:4]), loglevel="ERROR", quiet=True, redirect_stdouts=False).execute_from_commandline()
+    faust.Worker(
+        build(*sys.argv[1:4]), loglevel="ERROR", quiet=True, redirect_stdouts=False
+    ).execute_from_commandline()

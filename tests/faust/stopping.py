@@ -1,4 +1,6 @@
-"""`python -m tests.faust.stopping worker STAGE ...`: a worker of ours that often looks at its client, and ends slowly after its client has."""
+"""`python -m tests.faust.stopping worker STAGE ...`: a worker of ours that often looks at its
+client, and ends slowly after its client has.
+"""
 
 import asyncio
 import sys

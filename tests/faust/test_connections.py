@@ -23,9 +23,13 @@ Write = Callable[[AIOKafkaConnection], Awaitable[Any]]
 
 
 async def _ended(kind: type[AIOKafkaConnection], write: Write) -> None:
-    """Writes to a connection in the turn of the loop in which it ended, before its reader has heard of that."""
+    """Writes to a connection in the turn of the loop in which it ended, before its reader has heard
+    of that.
+    """
     accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
-    server = await asyncio.start_server(lambda _, writer: accepted.set_result(writer), "127.0.0.1", 0)
+    server = await asyncio.start_server(
+        lambda _, writer: accepted.set_result(writer), "127.0.0.1", 0
+    )
     async with server:
         host, port = server.sockets[0].getsockname()
         connection = kind(host, port)
@@ -34,7 +38,9 @@ async def _ended(kind: type[AIOKafkaConnection], write: Write) -> None:
         connection._read_task = asyncio.get_running_loop().create_future()
         connection._versions = {3: (0, 5)}
         other = (await accepted).transport
-        other.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        other.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
         other.abort()
         with contextlib.suppress(ConnectionResetError):
             await connection._writer.wait_closed()
@@ -52,7 +58,9 @@ WRITES: dict[str, Write] = {
 
 
 @pytest.mark.parametrize("what", WRITES)
-@pytest.mark.parametrize(("kind", "raised"), [(AIOKafkaConnection, RuntimeError), (Connection, KafkaConnectionError)])
+@pytest.mark.parametrize(
+    ("kind", "raised"), [(AIOKafkaConnection, RuntimeError), (Connection, KafkaConnectionError)]
+)
 def test_a_write_to_a_connection_that_has_ended_is_a_broken_connection(
     kind: type[AIOKafkaConnection], raised: type[Exception], what: str
 ) -> None:
@@ -61,7 +69,9 @@ def test_a_write_to_a_connection_that_has_ended_is_a_broken_connection(
         runner.run(_ended(kind, WRITES[what]))
 
 
-def test_every_client_of_a_process_that_hands_over_blocks_connects_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_client_of_a_process_that_hands_over_blocks_connects_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The class is looked up where connections are made."""
     made: list[type] = []
 
@@ -89,7 +99,9 @@ class Asking:
 
 
 @given(
-    st.lists(st.sampled_from((0, 1, 5, 300, _SMALL - 5, _SMALL - 4, _SMALL - 3, 3 * _SMALL)), max_size=6),
+    st.lists(
+        st.sampled_from((0, 1, 5, 300, _SMALL - 5, _SMALL - 4, _SMALL - 3, 3 * _SMALL)), max_size=6
+    ),
     st.lists(st.integers(1, 2 * _SMALL), max_size=12),
 )
 def test_answers_come_whole_however_they_are_cut(sizes: list[int], reads: list[int]) -> None:

@@ -1,4 +1,6 @@
-"""Everything of ours that Faust calls ends the process on an exception that nobody foresaw: a test raises in each, in real workers."""
+"""Everything of ours that Faust calls ends the process on an exception that nobody foresaw: a test
+raises in each, in real workers.
+"""
 
 import signal
 import sys
@@ -17,14 +19,19 @@ from tests.harness.worker import Installation, Worker
 
 
 class Workers:
-    """A worker for each place, with topics of its own and one event in them; started one ahead of the test that looks at it."""
+    """A worker for each place, with topics of its own and one event in them; started one ahead of
+    the test that looks at it.
+    """
 
     def __init__(self, kafka: str, folders: pytest.TempPathFactory, stack: ExitStack) -> None:
         token = uuid.uuid4().hex[:8]
         self._installations = {
-            where: Installation(kafka, f"{where}{token}.", folders.mktemp(where), partitions=1) for where in WHERE
+            where: Installation(kafka, f"{where}{token}.", folders.mktemp(where), partitions=1)
+            for where in WHERE
         }
-        wanted = [spec for each in self._installations.values() for spec in specs(each.names, each.lanes)]
+        wanted = [
+            spec for each in self._installations.values() for spec in specs(each.names, each.lanes)
+        ]
         create(self._installations["agent"].admin, wanted, timeout_s=60)
         for installation in self._installations.values():
             installation.send(installation.names.telemetry, 0, [good(0, 0).value])
@@ -37,7 +44,9 @@ class Workers:
             if place not in self._started:
                 stage = "alert" if place == "companion" else "detect"
                 command = (sys.executable, "-m", "tests.faust.raising", place)
-                self._started[place] = self._stack.enter_context(self._installations[place].worker(stage, *command))
+                self._started[place] = self._stack.enter_context(
+                    self._installations[place].worker(stage, *command)
+                )
         return self._started[where]
 
 
@@ -59,8 +68,12 @@ def test_an_exception_ends_the_process_with_status_70(workers: Workers, where: s
     assert "Traceback" in worker.said()
 
 
-def test_a_worker_that_is_told_to_stop_ends_in_order_whatever_it_looks_at(kafka: str, tmp_path: Path) -> None:
-    """Its looks at the client end before the client does: its thread and loop are gone while the rest is let go."""
+def test_a_worker_that_is_told_to_stop_ends_in_order_whatever_it_looks_at(
+    kafka: str, tmp_path: Path
+) -> None:
+    """Its looks at the client end before the client does: its thread and loop are gone while the
+    rest is let go.
+    """
     installation = Installation(kafka, f"stop{uuid.uuid4().hex[:8]}.", tmp_path, partitions=1)
     create(installation.admin, list(specs(installation.names, installation.lanes)), timeout_s=60)
     with installation.worker("detect", sys.executable, "-m", "tests.faust.stopping") as worker:

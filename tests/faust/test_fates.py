@@ -1,4 +1,6 @@
-"""With which status an error ends the process: what a broker may well answer is no bug, and a bug is none of the broker's answers."""
+"""With which status an error ends the process: what a broker may well answer is no bug, and a bug
+is none of the broker's answers.
+"""
 
 import asyncio
 
@@ -19,17 +21,28 @@ def wrapped(outer: BaseException, cause: BaseException) -> BaseException:
         return error
 
 
-DELIVERY, COORDINATION = "Unexpected error during batch delivery", "Unexpected error during coordination"
+DELIVERY, COORDINATION = (
+    "Unexpected error during batch delivery",
+    "Unexpected error during coordination",
+)
 
 FATES = [
     (errors.TopicAuthorizationFailedError("t"), REFUSED, "refuses this user"),
-    (wrapped(KafkaError(DELIVERY), errors.ClusterAuthorizationFailedError()), REFUSED, "refuses this user"),
+    (
+        wrapped(KafkaError(DELIVERY), errors.ClusterAuthorizationFailedError()),
+        REFUSED,
+        "refuses this user",
+    ),
     (errors.MessageSizeTooLargeError(), REFUSED, "does not take"),
     (errors.IncompatibleBrokerVersion("too old"), REFUSED, "does not take"),
     (errors.OutOfOrderSequenceNumber(), AGAIN, "OutOfOrderSequenceNumber"),
     (errors.UnknownError(), AGAIN, "answered with an error"),
     (wrapped(KafkaError(DELIVERY), errors.InvalidTxnState()), AGAIN, "InvalidTxnState"),
-    (wrapped(errors.CommitFailedError(), errors.IllegalGenerationError()), AGAIN, "IllegalGenerationError"),
+    (
+        wrapped(errors.CommitFailedError(), errors.IllegalGenerationError()),
+        AGAIN,
+        "IllegalGenerationError",
+    ),
     (KafkaError("Unexpected exception in heartbeat task: UnknownError()"), AGAIN, "UnknownError"),
     (errors.KafkaConnectionError("gone"), AGAIN, "did not answer in time"),
     (wrapped(errors.KafkaTimeoutError(), TimeoutError()), AGAIN, "did not answer in time"),
@@ -46,7 +59,9 @@ FATES = [
 ]
 
 
-@pytest.mark.parametrize(("error", "status", "said"), FATES, ids=[str(error)[:60] for error, _, _ in FATES])
+@pytest.mark.parametrize(
+    ("error", "status", "said"), FATES, ids=[str(error)[:60] for error, _, _ in FATES]
+)
 def test_an_error_ends_the_process_with_what_its_supervisor_and_a_person_need(
     error: BaseException, status: int, said: str
 ) -> None:

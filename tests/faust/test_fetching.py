@@ -1,4 +1,6 @@
-"""How a lane's client fetches, on a real Kafka: a rest after each few records, none when there is more, and none before a record that comes alone."""
+"""How a lane's client fetches, on a real Kafka: a rest after each few records, none when there is
+more, and none before a record that comes alone.
+"""
 
 import asyncio
 import os
@@ -18,7 +20,9 @@ TIME_S = 20.0
 
 
 class Fetching:
-    """A client with one partition, and when it asked for records and got some; times are the loop's."""
+    """A client with one partition, and when it asked for records and got some; times are the
+    loop's.
+    """
 
     def __init__(self, client: LaneClient, producer: AIOKafkaProducer, topic: str) -> None:
         self.client, self.producer, self.topic = client, producer, topic
@@ -64,7 +68,10 @@ async def fetching(kafka: str, linger_s: float) -> AsyncIterator[Fetching]:
     async with (
         AIOKafkaProducer(bootstrap_servers=kafka) as producer,
         LaneClient(
-            linger_s=linger_s, bootstrap_servers=kafka, fetch_max_wait_ms=60_000, auto_offset_reset="earliest"
+            linger_s=linger_s,
+            bootstrap_servers=kafka,
+            fetch_max_wait_ms=60_000,
+            auto_offset_reset="earliest",
         ) as client,
     ):
         client.assign([TopicPartition(topic, 0)])

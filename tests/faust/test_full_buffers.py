@@ -25,7 +25,9 @@ async def consumer_of(app: LaneApp) -> LaneConsumer:
 
 
 async def test_a_full_buffer_takes_no_lane_out_of_the_next_fetch() -> None:
-    """With stock, four full lanes leave nothing to fetch, and then the consumer sleeps a whole second, whoever has room again."""
+    """With stock, four full lanes leave nothing to fetch, and then the consumer sleeps a whole
+    second, whoever has room again.
+    """
     consumer = await consumer_of(build(worker_of("detect", Settings())))
     for lane in LANES:
         consumer.on_buffer_full(lane)
@@ -35,7 +37,9 @@ async def test_a_full_buffer_takes_no_lane_out_of_the_next_fetch() -> None:
     assert consumer._get_active_partitions() == set()
 
 
-def test_a_worker_leaves_no_folders_where_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_leaves_no_folders_where_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stock makes some for tables, which we do not have."""
     monkeypatch.chdir(tmp_path)
     app = build(worker_of("detect", Settings()))

@@ -60,7 +60,9 @@ async def look(app: LaneApp) -> None:
 
 
 async def test_an_end_that_a_fetch_told_is_asked_for_again() -> None:
-    """It may be a little older than the records that came with it: what was appended between is read, and not told."""
+    """It may be a little older than the records that came with it: what was appended between is
+    read, and not told.
+    """
     app = Told.made(fetched_end=99, answer={0: 100})
     await look(app)
     assert app.ends_doubted.is_set()
@@ -78,7 +80,9 @@ async def test_a_log_that_ends_before_the_lane_ends_the_worker() -> None:
 async def test_a_lane_that_was_never_fetched_has_what_the_broker_tells_before_it(
     fetched_end: int | None, lag: int
 ) -> None:
-    """After a rebalance the client knows no end until its first fetch, and one that never comes is nobody's standstill."""
+    """After a rebalance the client knows no end until its first fetch, and one that never comes is
+    nobody's standstill.
+    """
     app = Told.made(fetched_end=fetched_end, answer={0: 150})
     await app.look_at_ends()
     await look(app)
@@ -111,7 +115,9 @@ async def test_an_end_is_compared_with_where_the_lane_stood_before() -> None:
 
 
 async def test_a_client_that_has_not_started_yet_is_not_asked() -> None:
-    """Beside a broker that stands still a start takes longer than it takes until somebody asks: that is no bug."""
+    """Beside a broker that stands still a start takes longer than it takes until somebody asks:
+    that is no bug.
+    """
     client = AIOKafkaConsumer()
     assert await _ends("t", [0], client) == {}
     await client.stop()

@@ -1,4 +1,6 @@
-"""What stock Faust does, and what we do instead: the same question to both, with the answer of each written down."""
+"""What stock Faust does, and what we do instead: the same question to both, with the answer of each
+written down.
+"""
 
 import subprocess
 import sys
@@ -58,7 +60,9 @@ async def ours(monkeypatch: pytest.MonkeyPatch) -> Any:
 async def test_a_commit_does_not_pass_an_event_in_flight(
     which: str, offset: int, stock: Any, ours: LaneConsumer
 ) -> None:
-    """Stock commits up to what was acknowledged behind it (upstream #606); we commit what the lane's state covers."""
+    """Stock commits up to what was acknowledged behind it (upstream #606); we commit what the
+    lane's state covers.
+    """
     consumer = {"stock": stock, "ours": ours}[which]
     consumer._committed_offset[PLACE] = _IN_FLIGHT
     consumer._acked[PLACE] = list(range(_IN_FLIGHT + 1, 10))
@@ -69,10 +73,16 @@ async def test_a_commit_does_not_pass_an_event_in_flight(
 
 @pytest.mark.parametrize(("which", "sought"), [("stock", (5, False)), ("ours", (9, True))])
 async def test_after_a_rebalance_reading_goes_on_where_the_state_is(
-    which: str, sought: tuple[int, bool], stock: Any, ours: LaneConsumer, monkeypatch: pytest.MonkeyPatch
+    which: str,
+    sought: tuple[int, bool],
+    stock: Any,
+    ours: LaneConsumer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Stock seeks to the committed offset, which lags behind or runs ahead; we seek to the lane's position. And we do so in the consumer's own
-    thread: stock's `seek` reaches from another into the fetch that is being handed over, which then fails with a KeyError."""
+    """Stock seeks to the committed offset, which lags behind or runs ahead; we seek to the lane's
+    position. And we do so in the consumer's own thread: stock's `seek` reaches from another into
+    the fetch that is being handed over, which then fails with a KeyError.
+    """
     consumer = {"stock": stock, "ours": ours}[which]
     client = _Seeking()
     monkeypatch.setattr(consumer._thread, "_ensure_consumer", lambda: client)
@@ -110,8 +120,12 @@ class _Seeking:
         self.sought[TP(place.topic, place.partition)] = offset, self._inside
 
 
-@pytest.mark.parametrize(("which", "isolation"), [("stock", "read_uncommitted"), ("ours", "read_committed")])
-async def test_aborted_records_are_not_read(which: str, isolation: str, stock: Any, ours: LaneConsumer) -> None:
+@pytest.mark.parametrize(
+    ("which", "isolation"), [("stock", "read_uncommitted"), ("ours", "read_committed")]
+)
+async def test_aborted_records_are_not_read(
+    which: str, isolation: str, stock: Any, ours: LaneConsumer
+) -> None:
     """Stock reads them, and has no setting for it."""
     consumer = {"stock": stock, "ours": ours}[which]
     made = consumer._thread._create_worker_consumer(consumer.transport)
@@ -124,7 +138,9 @@ async def test_aborted_records_are_not_read(which: str, isolation: str, stock: A
 
 @pytest.mark.parametrize(("kind", "waits"), [(TableManager, [1.0]), (LaneTables, [])])
 async def test_recovery_begins_at_once(kind: type[TableManager], waits: list[float]) -> None:
-    """Stock waits a second for tables that we do not have; that is part of the time to the next verdict."""
+    """Stock waits a second for tables that we do not have; that is part of the time to the next
+    verdict.
+    """
     waited: list[float] = []
     started: list[bool] = []
 
@@ -138,7 +154,10 @@ async def test_recovery_begins_at_once(kind: type[TableManager], waits: list[flo
         started.append(True)
 
     tables = SimpleNamespace(
-        sleep=sleep, should_stop=False, _update_channels=nothing, recovery=SimpleNamespace(start=start)
+        sleep=sleep,
+        should_stop=False,
+        _update_channels=nothing,
+        recovery=SimpleNamespace(start=start),
     )
     await kind.on_start(tables)  # type: ignore[arg-type]
     assert (waited, started) == (waits, [True])
@@ -147,9 +166,9 @@ async def test_recovery_begins_at_once(kind: type[TableManager], waits: list[flo
 def test_every_override_stands_on_the_code_it_was_written_for() -> None:
     """Faust and aiokafka as they are pinned."""
     source_hashes.check_sources()
-    assert {f"{patched.__module__}.{patched.__qualname__}" for patched in source_hashes.PATCHED} == set(
-        source_hashes.HASHES
-    )
+    assert {
+        f"{patched.__module__}.{patched.__qualname__}" for patched in source_hashes.PATCHED
+    } == set(source_hashes.HASHES)
 
 
 @pytest.mark.parametrize("number", range(len(source_hashes.PATCHED)))
@@ -173,7 +192,9 @@ class StockWorker:
         self._log = folder / "stock.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faust.stock", address, prefix, str(folder)], stdout=log, stderr=log
+                [sys.executable, "-m", "tests.faust.stock", address, prefix, str(folder)],
+                stdout=log,
+                stderr=log,
             )
 
     def said(self) -> str:
@@ -183,8 +204,13 @@ class StockWorker:
 
 @pytest.fixture
 def stock_worker(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[StockWorker]:
-    """On topics with a record that makes an agent raise, and one that is no JSON, each before a good one."""
-    admin, producer = AdminClient({"bootstrap.servers": kafka}), Producer({"bootstrap.servers": kafka})
+    """On topics with a record that makes an agent raise, and one that is no JSON, each before a
+    good one.
+    """
+    admin, producer = (
+        AdminClient({"bootstrap.servers": kafka}),
+        Producer({"bootstrap.servers": kafka}),
+    )
     topics = [f"{topic_prefix}{name}" for name in ("raising", "reading")]
     for made in admin.create_topics([NewTopic(topic, 1) for topic in topics]).values():
         made.result(30)
@@ -202,13 +228,17 @@ def stock_worker(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Stoc
 
 
 def test_stock_commits_what_its_agents_crashed_on(stock_worker: StockWorker) -> None:
-    """Why an exception ends our process (test_endings), and why decoding is ours (tests.stages.test_input).
+    """Why an exception ends our process (test_endings), and why decoding is ours
+    (tests.stages.test_input).
 
-    Stock logs, starts the agent again, and goes on as if nothing were: events that raised, and records that do not decode, are acknowledged and lost.
+    Stock logs, starts the agent again, and goes on as if nothing were: events that raised, and
+    records that do not decode, are acknowledged and lost.
     """
     raising, reading = (f"{stock_worker.prefix}{name}" for name in ("raising", "reading"))
     # It joins no group by asking what one has committed.
-    asking = Consumer({"bootstrap.servers": stock_worker.address, "group.id": f"{stock_worker.prefix}stock"})
+    asking = Consumer(
+        {"bootstrap.servers": stock_worker.address, "group.id": f"{stock_worker.prefix}stock"}
+    )
 
     def committed(topic: str) -> int:
         try:

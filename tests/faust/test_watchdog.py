@@ -24,14 +24,19 @@ SAID = {
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_a_worker_that_stands_still_ends_to_be_started_again(kafka: str, tmp_path: Path, where: str) -> None:
-    """Whether one coroutine waits for ever, no lane is restored, the whole loop is blocked, or the client has never fetched; without anybody who asks
-    for `/live`."""
+def test_a_worker_that_stands_still_ends_to_be_started_again(
+    kafka: str, tmp_path: Path, where: str
+) -> None:
+    """Whether one coroutine waits for ever, no lane is restored, the whole loop is blocked, or the
+    client has never fetched; without anybody who asks for `/live`.
+    """
     installation = Installation(kafka, f"hang{uuid.uuid4().hex[:8]}.", tmp_path, partitions=1)
     create(installation.admin, list(specs(installation.names, installation.lanes)), timeout_s=60)
     for _ in range(3):
         installation.send(installation.names.telemetry, 0, [good(0, 0).value])
-    with installation.worker("detect", sys.executable, "-m", "tests.faust.hanging", where) as worker:
+    with installation.worker(
+        "detect", sys.executable, "-m", "tests.faust.hanging", where
+    ) as worker:
         assert worker.ends() == AGAIN, worker.said()
         assert SAID[where] in worker.said()
         assert "hanging.py" in worker.said()

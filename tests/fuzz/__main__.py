@@ -1,10 +1,12 @@
 """Looks for inputs that the kernel, the reading of batches or the API cannot take.
 
     python -m tests.fuzz                 the short form, which `make test` has: some seconds
-    python -m tests.fuzz --long          ten minutes, with a seed of its own, and as many for the API
+    python -m tests.fuzz --long          ten minutes, with a seed of its own, and as many for the
+    API
     python -m tests.fuzz --seconds 60 --seed 7
 
-Ends with status 1 and the input at the first one that does harm. The seed that it prints finds it again.
+Ends with status 1 and the input at the first one that does harm. The seed that it prints finds it
+again.
 """
 
 import argparse
@@ -23,7 +25,9 @@ _KERNEL_RUNS, _BATCHES = 20_000, 50
 
 
 def fuzz(seconds: float, seed: int) -> dict[str, object]:
-    """Half of the time for each; the answer says how much was tried. Raises AssertionError with what was found."""
+    """Half of the time for each; the answer says how much was tried. Raises AssertionError with
+    what was found.
+    """
     tried: dict[str, object] = {"seed": seed, "programs": 0, "batches": 0}
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -47,11 +51,17 @@ def fuzz(seconds: float, seed: int) -> dict[str, object]:
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.fuzz",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--long", action="store_true", help=f"for {LONG_S:g} s, with a new seed")
     parser.add_argument("--seconds", type=float, help=f"how long; by default {SHORT_S:g}")
-    parser.add_argument("--seed", type=int, help="of the random numbers; by default 1, and the time in the long form")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        help="of the random numbers; by default 1, and the time in the long form",
+    )
     asked = parser.parse_args()
     seconds = asked.seconds if asked.seconds is not None else LONG_S if asked.long else SHORT_S
     seed = asked.seed if asked.seed is not None else int(time.time()) if asked.long else 1

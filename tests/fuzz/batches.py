@@ -1,4 +1,6 @@
-"""Record batches by hand, with headers and records that say what is not so; and how they come to a real broker."""
+"""Record batches by hand, with headers and records that say what is not so; and how they come to a
+real broker.
+"""
 
 import asyncio
 import gzip
@@ -57,18 +59,34 @@ class Rec:
     def to_bytes(self, row: int) -> bytes:
         """As it stands in a batch, the row-th."""
         count = len(self.headers) if self.headers_count is None else self.headers_count
-        body = bytes([self.attributes]) + long_bytes(self.time) + long_bytes(row if self.delta is None else self.delta)
+        body = (
+            bytes([self.attributes])
+            + long_bytes(self.time)
+            + long_bytes(row if self.delta is None else self.delta)
+        )
         body += counted(self.key) + counted(self.value) + long_bytes(count)
-        body += b"".join(counted(name) + counted(content) for name, content in self.headers) + self.tail
+        body += (
+            b"".join(counted(name) + counted(content) for name, content in self.headers) + self.tail
+        )
         return long_bytes(len(body) if self.length is None else self.length) + body
 
 
 def batch(
-    records: Sequence[Rec], base: int = 0, codec: str = "none", packed: bytes | None = None, **said: int
+    records: Sequence[Rec],
+    base: int = 0,
+    codec: str = "none",
+    packed: bytes | None = None,
+    **said: int,
 ) -> bytes:
-    """A batch; `said` are fields of its header that are other than they should be, `packed` its records if these are not to be compressed here."""
+    """A batch; `said` are fields of its header that are other than they should be, `packed` its
+    records if these are not to be compressed here.
+    """
     number, compress = CODECS[codec]
-    content = compress(b"".join(one.to_bytes(row) for row, one in enumerate(records))) if packed is None else packed
+    content = (
+        compress(b"".join(one.to_bytes(row) for row, one in enumerate(records)))
+        if packed is None
+        else packed
+    )
     fields = {
         "base": base,
         "length": len(content) + _HEADER.size - 12,
@@ -90,9 +108,15 @@ def batch(
     return bytes(whole)
 
 
-def fetched(data: bytes, ask: int = 0, reading: Reading | None = None, aborted: Any = None) -> list[Block]:
+def fetched(
+    data: bytes, ask: int = 0, reading: Reading | None = None, aborted: Any = None
+) -> list[Block]:
     """The blocks that a fetch from that offset gives."""
-    kind = ColumnRecords if reading is None else type("Read", (ColumnRecords,), {"reading": reading, "unsound": {}})
+    kind = (
+        ColumnRecords
+        if reading is None
+        else type("Read", (ColumnRecords,), {"reading": reading, "unsound": {}})
+    )
     return list(kind(PLACE, FetchedBytes(data), aborted, ask, None, None, True, READ_COMMITTED))
 
 
@@ -106,7 +130,10 @@ def produce(address: str, topic: str, partition: int, data: bytes) -> int:
             await client._wait_on_metadata(topic)
             leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
             request = ProduceRequest(
-                transactional_id=None, required_acks=-1, timeout=30_000, topics=[(topic, [(partition, data)])]
+                transactional_id=None,
+                required_acks=-1,
+                timeout=30_000,
+                topics=[(topic, [(partition, data)])],
             )
             connection = await client._get_conn(leader)
             answer = await connection.send(request)

@@ -1,4 +1,6 @@
-"""Batches with lying headers and mangled records, through the kernel and through the slow way: both must say the same of each."""
+"""Batches with lying headers and mangled records, through the kernel and through the slow way: both
+must say the same of each.
+"""
 
 import random
 import struct
@@ -16,8 +18,31 @@ from tests.conftest import take_kernel_away
 from tests.fuzz.batches import CODECS, Rec, batch, fetched
 from tests.fuzz.corpus import CORPUS, EVENT
 
-_COLUMNS: Final = ("event_time", "tenant", "application", "model", "status", "latency_us", "user", "region")
-_EDGES: Final = (0, 1, -1, 2, 127, 128, 2**31 - 1, -(2**31), 2**40, 2**62, -(2**62), 2**63 - 1, -(2**63))
+_COLUMNS: Final = (
+    "event_time",
+    "tenant",
+    "application",
+    "model",
+    "status",
+    "latency_us",
+    "user",
+    "region",
+)
+_EDGES: Final = (
+    0,
+    1,
+    -1,
+    2,
+    127,
+    128,
+    2**31 - 1,
+    -(2**31),
+    2**40,
+    2**62,
+    -(2**62),
+    2**63 - 1,
+    -(2**63),
+)
 _BYTES: Final = (0, 1, 2, 0x7F, 0x80, 0xFF)
 _FIELDS: Final = {
     "last": 31,
@@ -34,7 +59,9 @@ _CHECKED_FROM, _CHECKSUM_AT = 21, 17
 
 
 def check(data: bytes) -> None:
-    """Raises AssertionError when the two ways differ, a way raises, or something of the batch has no fate."""
+    """Raises AssertionError when the two ways differ, a way raises, or something of the batch has
+    no fate.
+    """
     with pytest.MonkeyPatch.context() as patching:
         fast = _shown(data)
         take_kernel_away(patching)
@@ -65,7 +92,10 @@ def _record(rng: random.Random) -> Rec:
     made = Rec(rng.choice((value, value, value, None)), rng.choice((b"acme/shop", None)))
     names = (b"traceparent", b"\xff\xfe", b"sentinel-tick", b"__value_schema_id", b"")
     made = replace(
-        made, headers=[(rng.choice(names), rng.choice((b"1", None))) for _ in range(rng.choice((0, 0, 1, 2)))]
+        made,
+        headers=[
+            (rng.choice(names), rng.choice((b"1", None))) for _ in range(rng.choice((0, 0, 1, 2)))
+        ],
     )
     changes: Sequence[dict[str, Any]] = (
         {},
@@ -84,8 +114,12 @@ def _mangled(data: bytes, rng: random.Random) -> bytes:
     """Some bytes of its records are others; its checksum is right."""
     mangled = bytearray(data)
     for _ in range(rng.choice((1, 1, 4))):
-        mangled[rng.randrange(_CHECKED_FROM, len(mangled))] = rng.choice((*_BYTES, rng.randrange(256)))
-    mangled[_CHECKSUM_AT:_CHECKED_FROM] = struct.pack(">I", calc_crc32c(bytes(mangled[_CHECKED_FROM:])))
+        mangled[rng.randrange(_CHECKED_FROM, len(mangled))] = rng.choice(
+            (*_BYTES, rng.randrange(256))
+        )
+    mangled[_CHECKSUM_AT:_CHECKED_FROM] = struct.pack(
+        ">I", calc_crc32c(bytes(mangled[_CHECKED_FROM:]))
+    )
     return bytes(mangled)
 
 
@@ -110,7 +144,15 @@ def _place(piece: Block) -> tuple[int, int, list[int]]:
 
 def _told(record: Any) -> tuple[object, ...]:
     fault = None if record.fault is None else str(record.fault)
-    return record.offset, record.last_offset, record.timestamp, record.key, record.value, record.headers, fault
+    return (
+        record.offset,
+        record.last_offset,
+        record.timestamp,
+        record.key,
+        record.value,
+        record.headers,
+        fault,
+    )
 
 
 def _decoded(decoded: Decoded) -> object:

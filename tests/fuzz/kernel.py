@@ -38,13 +38,18 @@ def compiled(folder: Path) -> Path:
         check=False,
     )
     if done.returncode:
-        raise NoSanitizers(f"{compiler[0]} does not compile with sanitizers: {done.stderr.strip().splitlines()[-1:]}")
+        raise NoSanitizers(
+            f"{compiler[0]} does not compile with sanitizers:"
+            f" {done.stderr.strip().splitlines()[-1:]}"
+        )
     return program
 
 
 def run(program: Path, seed: int, runs: int) -> Ran:
     """So many programs and batches. Raises AssertionError with what the sanitizers say."""
-    done = subprocess.run([str(program), str(seed), str(runs)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(program), str(seed), str(runs)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"seed {seed}, {runs} runs: {done.stderr or done.returncode}"
     good, plain = map(int, done.stdout.split())
     return Ran(good, plain)

@@ -1,4 +1,5 @@
-"""The API is asked what its own description allows and what it does not: no answer is a defect's, each is as described.
+"""The API is asked what its own description allows and what it does not: no answer is a defect's,
+each is as described.
 
 The long form, `python -m tests.fuzz --long`, asks thirty times as much.
 """
@@ -82,7 +83,10 @@ class Served:
                 await store.write([of(Kind.INCIDENT, incident(1, 1, tenant, anomaly_ids=ids))])
                 await store.write([of(Kind.NOTIFICATION, notification(1, tenant))])
                 await store.write([of(Kind.AGGREGATE, aggregate(1, tenant))])
-            tokens = {"token": Secret(OPERATOR), "tenant_tokens": (TenantToken("acme", Secret(ACME)),)}
+            tokens = {
+                "token": Secret(OPERATOR),
+                "tenant_tokens": (TenantToken("acme", Secret(ACME)),),
+            }
             commands = Commands(self._broker, Secret("k" * 32))
             # A connection for each request.
             bounds = {"connections_per_address": 0}
@@ -96,7 +100,11 @@ class Served:
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Its address."""
     with EmbeddedBroker() as embedded:
-        broker = Broker(bootstrap_servers=embedded.address, topic_prefix=f"z{uuid.uuid4().hex[:8]}.", embedded=True)
+        broker = Broker(
+            bootstrap_servers=embedded.address,
+            topic_prefix=f"z{uuid.uuid4().hex[:8]}.",
+            embedded=True,
+        )
         make_topics(broker, Lanes(partitions=EMBEDDED_PARTITIONS))
         with Served(tmp_path_factory.mktemp("api"), broker) as address:
             yield address
@@ -119,7 +127,15 @@ PIECES: Final = st.sampled_from(
             "tenant=%F0%9F%92%A9",
             "tenant=a&tenant=b",
         ),
-        *("limit=1", "limit=0", "limit=-1", "limit=1e3", "limit=%D9%A3", "limit=99999999999999999999", "limit=NaN"),
+        *(
+            "limit=1",
+            "limit=0",
+            "limit=-1",
+            "limit=1e3",
+            "limit=%D9%A3",
+            "limit=99999999999999999999",
+            "limit=NaN",
+        ),
         *(
             "since=0",
             "since=9223372036854775808",
@@ -178,16 +194,29 @@ BODIES: Final = st.one_of(
                 b'{"everything":1}',
                 b'{"":1}',
             ),
-            *(b'{"tenant":"acme","for_s":9e15}', b'{"tenant":{},"for_s":[]}', b'{"matchers":[["application=a"]]}'),
+            *(
+                b'{"tenant":"acme","for_s":9e15}',
+                b'{"tenant":{},"for_s":[]}',
+                b'{"matchers":[["application=a"]]}',
+            ),
         ]
     ),
 )
-SEGMENTS: Final = st.sampled_from([f"{1:032x}", "x" * 300, "%00", "%FF", "..", "%2F", "%E2%80%AE", "a%0d%0ab"])
+SEGMENTS: Final = st.sampled_from(
+    [f"{1:032x}", "x" * 300, "%00", "%FF", "..", "%2F", "%E2%80%AE", "a%0d%0ab"]
+)
 
 
 @settings(max_examples=30 * EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
-@given(operation=st.sampled_from(OPERATIONS), id=SEGMENTS, pieces=st.lists(PIECES, max_size=4), body=BODIES)
-def test_no_bytes_meet_a_defect(api: str, operation: tuple[str, str], id: str, pieces: list[str], body: bytes) -> None:
+@given(
+    operation=st.sampled_from(OPERATIONS),
+    id=SEGMENTS,
+    pieces=st.lists(PIECES, max_size=4),
+    body=BODIES,
+)
+def test_no_bytes_meet_a_defect(
+    api: str, operation: tuple[str, str], id: str, pieces: list[str], body: bytes
+) -> None:
     """Neither in the path nor in the query nor in the body; a refusal is JSON with its reason."""
     method, path = operation
     connection = http.client.HTTPConnection(api.removeprefix("http://"), timeout=60)
@@ -200,20 +229,41 @@ def test_no_bytes_meet_a_defect(api: str, operation: tuple[str, str], id: str, p
     assert answer.status < 300 or json.loads(said)["detail"]
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "not allowed"])
+@pytest.mark.parametrize(
+    "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "not allowed"]
+)
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_no_question_meets_a_defect(api: str, described: Any, method: str, path: str, mode: GenerationMode) -> None:
-    """What the description allows is answered as it says; what it does not allow is refused, with 4xx and a reason."""
+def test_no_question_meets_a_defect(
+    api: str, described: Any, method: str, path: str, mode: GenerationMode
+) -> None:
+    """What the description allows is answered as it says; what it does not allow is refused, with
+    4xx and a reason.
+    """
     operation = described[path][method]
-    checks = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
+    checks = [
+        not_a_server_error,
+        content_type_conformance,
+        response_schema_conformance,
+        status_code_conformance,
+    ]
     if mode is GenerationMode.NEGATIVE:
         checks.append(negative_data_rejection)
 
-    @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None)
-    @given(case=operation.as_strategy(generation_mode=mode), token=st.sampled_from([OPERATOR, ACME]))
+    @settings(
+        max_examples=EXAMPLES,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    @given(
+        case=operation.as_strategy(generation_mode=mode), token=st.sampled_from([OPERATOR, ACME])
+    )
     def ask(case: Any, token: str) -> None:
-        # Which token it is decides only what is seen; the description cannot say that acme's must not name another tenant.
-        case.call_and_validate(base_url=api, headers={"Authorization": f"Bearer {token}"}, checks=checks)
+        # Which token it is decides only what is seen; the description cannot say that acme's must
+        # not name another tenant.
+        case.call_and_validate(
+            base_url=api, headers={"Authorization": f"Bearer {token}"}, checks=checks
+        )
 
     began = time.monotonic()
     ask()

@@ -1,4 +1,6 @@
-"""The short form of the fuzzer, with seeds that stay; `python -m tests.fuzz --long` goes on with others."""
+"""The short form of the fuzzer, with seeds that stay; `python -m tests.fuzz --long` goes on with
+others.
+"""
 
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from tests.fuzz.corpus import CORPUS
 
 
 def test_the_kernel_reads_nothing_that_is_not_its_own(tmp_path: Path) -> None:
-    """Under address and undefined-behaviour sanitizers; enough of what it is given is right that it gets to all of its code."""
+    """Under address and undefined-behaviour sanitizers; enough of what it is given is right that it
+    gets to all of its code.
+    """
     try:
         program = kernel.compiled(tmp_path)
     except kernel.NoSanitizers as missing:

@@ -24,7 +24,10 @@ READY_MS: Final = 20_000
 def missing() -> str | None:
     """What the machine lacks for these tests; None when it has all."""
     if _program() is None:
-        return "no Chromium is on the PATH (SENTINEL_TEST_BROWSER may name it); make servers gets it, or apt install chromium"
+        return (
+            "no Chromium is on the PATH (SENTINEL_TEST_BROWSER may name it); make servers gets it,"
+            " or apt install chromium"
+        )
     if not AXE.exists():
         return "axe-core is not there; make servers gets it, with npm"
     if not UPLOT.exists():
@@ -62,7 +65,8 @@ async def ready(page: Page) -> None:
 
 
 class Scale:
-    """Weighs what a page fetches from now on besides the API's answers: bytes by address, uncompressed.
+    """Weighs what a page fetches from now on besides the API's answers: bytes by address,
+    uncompressed.
 
     To be read before the page is left: afterwards the browser has the bodies no longer.
     """
@@ -70,7 +74,10 @@ class Scale:
     def __init__(self, page: Page) -> None:
         self._sizes: dict[str, int] = {}
         self._weighing: list[asyncio.Task[None]] = []
-        page.on("response", lambda response: self._weighing.append(asyncio.create_task(self._weigh(response))))
+        page.on(
+            "response",
+            lambda response: self._weighing.append(asyncio.create_task(self._weigh(response))),
+        )
 
     async def read(self) -> dict[str, int]:
         """Everything that came so far."""

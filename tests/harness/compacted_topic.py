@@ -1,10 +1,14 @@
-"""A compacted topic in memory: the latest value of each key, as a lane finds it when it is restored."""
+"""A compacted topic in memory: the latest value of each key, as a lane finds it when it is
+restored.
+"""
 
 from collections.abc import Iterable, Mapping
 
 
 class CompactedTopic:
-    """What `changes` gave, by key; a tombstone removes its key. `written` counts the rows that came, tombstones too."""
+    """What `changes` gave, by key; a tombstone removes its key. `written` counts the rows that
+    came, tombstones too.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}

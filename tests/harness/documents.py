@@ -26,7 +26,9 @@ Documents = dict[tuple[Kind, str], bytes]
 
 
 def told(broker: Broker) -> Iterator[tuple[Kind, bytes, Read]]:
-    """Every record that is kept in a store: its kind, its value, and where it stands. Raises KafkaException."""
+    """Every record that is kept in a store: its kind, its value, and where it stands. Raises
+    KafkaException.
+    """
     kinds = kinds_of(TopicNames(broker.topic_prefix), SinkSettings())
     for record in whole(broker, list(kinds)):
         if record.value is not None:
@@ -34,7 +36,9 @@ def told(broker: Broker) -> Iterator[tuple[Kind, bytes, Read]]:
 
 
 def newest(documents: Iterable[Document]) -> Documents:
-    """Each once; of an incident its last revision. The first of one revision stays, as in the store: what was written again says the same."""
+    """Each once; of an incident its last revision. The first of one revision stays, as in the
+    store: what was written again says the same.
+    """
     found: dict[tuple[Kind, str], Document] = {}
     for one in documents:
         place = one.kind, one.key
@@ -49,9 +53,14 @@ def body(one: Document) -> bytes:
 
 
 async def held(
-    settings: StoreSettings, tenants: Collection[str], are_all: Callable[[Documents], Awaitable[bool]], within_s: float
+    settings: StoreSettings,
+    tenants: Collection[str],
+    are_all: Callable[[Documents], Awaitable[bool]],
+    within_s: float,
 ) -> Documents:
-    """The store's documents, of these tenants and of those that it names, when they are all, or no more time is given."""
+    """The store's documents, of these tenants and of those that it names, when they are all, or no
+    more time is given.
+    """
     store = store_of(settings)
     assert store is not None
     await store.start()

@@ -1,4 +1,6 @@
-"""A receiver of webhooks for tests that are not asynchronous: it runs beside them, in a thread of its own."""
+"""A receiver of webhooks for tests that are not asynchronous: it runs beside them, in a thread of
+its own.
+"""
 
 import asyncio
 import threading

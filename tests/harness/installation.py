@@ -1,4 +1,6 @@
-"""A whole installation for one measurement: a real Kafka of its own, topics, settings, and workers as real processes."""
+"""A whole installation for one measurement: a real Kafka of its own, topics, settings, and workers
+as real processes.
+"""
 
 import contextlib
 import os
@@ -67,14 +69,18 @@ class Usage:
 
 
 def usage(pid: int) -> Usage:
-    """CPU time of a process with all its threads, user and system, and the time of the look. Raises psutil.NoSuchProcess."""
+    """CPU time of a process with all its threads, user and system, and the time of the look. Raises
+    psutil.NoSuchProcess.
+    """
     times = psutil.Process(pid).cpu_times()
     return Usage(times.user + times.system, time.monotonic())
 
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """`sentinel worker STAGE` as a process of its own. Leaving the context ends it, however it is left."""
+    """`sentinel worker STAGE` as a process of its own. Leaving the context ends it, however it is
+    left.
+    """
 
     stage: str
     config: Path
@@ -99,7 +105,11 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self.program, "worker", self.stage, "--config", str(self.config)],
-                env={**os.environ, "SENTINEL_WORKER__HEALTH_PORT": str(self.port), PARENT: str(os.getpid())},
+                env={
+                    **os.environ,
+                    "SENTINEL_WORKER__HEALTH_PORT": str(self.port),
+                    PARENT: str(os.getpid()),
+                },
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -122,17 +132,27 @@ class WorkerProcess:
 
     def wait_ready(self, timeout_s: float = _READY_S, every_s: float = 0.05) -> None:
         """Until it is recovered and assigned. Raises BenchmarkFailed."""
-        wait_until(lambda: is_ready(self.port), timeout_s, f"{self.stage} is not ready", self._check, every_s)
+        wait_until(
+            lambda: is_ready(self.port),
+            timeout_s,
+            f"{self.stage} is not ready",
+            self._check,
+            every_s,
+        )
 
     def stop(self, timeout_s: float = 120.0) -> None:
-        """SIGTERM, and wait until it flushed and ended. Raises BenchmarkFailed when it ended otherwise."""
+        """SIGTERM, and wait until it flushed and ended. Raises BenchmarkFailed when it ended
+        otherwise.
+        """
         process = self._running()
         self._check()
         process.send_signal(signal.SIGTERM)
         try:
             status = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            raise BenchmarkFailed(f"{self.stage} does not end within {timeout_s:g} s: {self.last_words()}") from None
+            raise BenchmarkFailed(
+                f"{self.stage} does not end within {timeout_s:g} s: {self.last_words()}"
+            ) from None
         self._process = None
         if status != 0:
             raise BenchmarkFailed(f"{self.stage} ended with status {status}: {self.last_words()}")
@@ -154,7 +174,12 @@ class WorkerProcess:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -163,7 +188,9 @@ class WorkerProcess:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A running Kafka with our topics, and a settings file for workers on it. `folder` goes with it."""
+    """A running Kafka with our topics, and a settings file for workers on it. `folder` goes with
+    it.
+    """
 
     server: KafkaServer
     folder: Path
@@ -179,16 +206,23 @@ class Installation:
 
     def worker(self, stage: str, program: Sequence[str] | None = None) -> WorkerProcess:
         """A worker of the stage, not yet started; `program` stands in the place of `sentinel`."""
-        return WorkerProcess(stage, self.config, self.folder, sentinel() if program is None else program)
+        return WorkerProcess(
+            stage, self.config, self.folder, sentinel() if program is None else program
+        )
 
     def publish(self, detection: DetectionSettings) -> str:
         """Lets detection settings take effect in every lane from here on; the version's id."""
         return publish(self.broker, self.lanes, detection, self.control_key, "benchmark")
 
     def load_producer(
-        self, linger_ms: int | None = None, compression: str = "lz4", batch_records: int | None = None
+        self,
+        linger_ms: int | None = None,
+        compression: str = "lz4",
+        batch_records: int | None = None,
     ) -> Producer:
-        """A producer that makes load, compressing as our own producers do; `batch_records` None means as many as they batch."""
+        """A producer that makes load, compressing as our own producers do; `batch_records` None
+        means as many as they batch.
+        """
         few = {} if batch_records is None else {"batch.num.messages": batch_records}
         return Producer({**load_config(self.broker, linger_ms, compression), **few, "log_level": 0})
 
@@ -209,17 +243,26 @@ def kept(installation: Installation, topic: str) -> Kept:
     admin, _ = reach(installation.broker)
     partitions = [TopicPartition(name, number) for number in range(installation.lanes.partitions)]
     ends = admin.list_offsets(dict.fromkeys(partitions, latest)).values()
-    return Kept(sum(end.result(_READY_S).offset for end in ends), installation.server.log_bytes(name))
+    return Kept(
+        sum(end.result(_READY_S).offset for end in ends), installation.server.log_bytes(name)
+    )
 
 
 @contextlib.contextmanager
 def installed(
-    sections: Sections | None = None, partitions: int = PARTITIONS, broker_overrides: Mapping[str, str] | None = None
+    sections: Sections | None = None,
+    partitions: int = PARTITIONS,
+    broker_overrides: Mapping[str, str] | None = None,
 ) -> Iterator[Installation]:
-    """Starts everything but workers, and removes it afterwards. Raises BenchmarkFailed where Kafka cannot be started."""
+    """Starts everything but workers, and removes it afterwards. Raises BenchmarkFailed where Kafka
+    cannot be started.
+    """
     # Workers start as they do in service, with their modules compiled once and not at every start.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    with tempfile.TemporaryDirectory(prefix="sentinel-benchmark-") as name, _kafka(broker_overrides) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="sentinel-benchmark-") as name,
+        _kafka(broker_overrides) as server,
+    ):
         folder = Path(name)
         broker, lanes = Broker(bootstrap_servers=server.address), Lanes(partitions=partitions)
         key = secrets.token_hex(32)
@@ -253,8 +296,9 @@ def wait_until(
     check: Callable[[], None] = lambda: None,
     every_s: float = 0.05,
 ) -> T:
-    """Looks until there is something or it is done, and answers with that; `check` raises when it never will be. Raises BenchmarkFailed, saying
-    `what`, when time is up."""
+    """Looks until there is something or it is done, and answers with that; `check` raises when it
+    never will be. Raises BenchmarkFailed, saying `what`, when time is up.
+    """
     deadline = time.monotonic() + timeout_s
     while not (found := done()):
         check()

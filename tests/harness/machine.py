@@ -8,13 +8,15 @@ import psutil
 
 
 def machine() -> str:
-    """Processor, cores that this process may use, memory, kernel, Python, and how busy the machine was with other things."""
+    """Processor, cores that this process may use, memory, kernel, Python, and how busy the machine
+    was with other things.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory_gb = psutil.virtual_memory().total / 1e9
     load = os.getloadavg()[0]
     return (
-        f"{_processor()}, {cores} cores, {memory_gb:.0f} GB, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, load {load:.1f} at the start"
+        f"{_processor()}, {cores} cores, {memory_gb:.0f} GB, {platform.system()}"
+        f" {platform.release()}, Python {platform.python_version()}, load {load:.1f} at the start"
     )
 
 

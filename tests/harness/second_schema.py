@@ -1,7 +1,8 @@
-"""`python -m tests.harness.second_schema worker STAGE ...`: a worker of ours that knows telemetry under a second id too.
+"""`python -m tests.harness.second_schema worker STAGE ...`: a worker of ours that knows telemetry
+under a second id too.
 
-The package has one version of the schema. A second one that says the same, under another id, costs a decoder what an older one would: a block in
-which both stand cannot be read at once.
+The package has one version of the schema. A second one that says the same, under another id, costs
+a decoder what an older one would: a block in which both stand cannot be read at once.
 """
 
 import sys
@@ -20,7 +21,9 @@ packaged_source: Final[Callable[[str, int], str]] = packaged.source
 
 
 def learn(text: str) -> None:
-    """This process knows telemetry under the second id from now on, by a schema of this text: a version before the first."""
+    """This process knows telemetry under the second id from now on, by a schema of this text: a
+    version before the first.
+    """
     packaged.IDS = MappingProxyType({**packaged.IDS, ID: packaged.Known("TelemetryEvent", 0)})  # type: ignore[misc]
     packaged.source = lambda name, version: (
         text if (name, version) == ("TelemetryEvent", 0) else packaged_source(name, version)
@@ -40,7 +43,9 @@ class Mixed(Templates):
         keys, values = self._templates.records(run, first, times)
         other, share = prefix(ID), self._share
         return keys, [
-            other + value[PREFIX_BYTES:] if int((number + 1) * share) > int(number * share) else value
+            other + value[PREFIX_BYTES:]
+            if int((number + 1) * share) > int(number * share)
+            else value
             for number, value in enumerate(values, first)
         ]
 

@@ -1,4 +1,6 @@
-"""PagerDuty's and Slack's intake as their documentation describes them: shapes and limits are checked, and refused with their words."""
+"""PagerDuty's and Slack's intake as their documentation describes them: shapes and limits are
+checked, and refused with their words.
+"""
 
 import re
 from typing import Any, Final
@@ -25,7 +27,16 @@ async def pagerduty(request: web.Request) -> web.StreamResponse:
 
 def _event_faults(event: dict[str, Any]) -> list[str]:
     faults = []
-    known = {"routing_key", "event_action", "dedup_key", "payload", "client", "client_url", "links", "images"}
+    known = {
+        "routing_key",
+        "event_action",
+        "dedup_key",
+        "payload",
+        "client",
+        "client_url",
+        "links",
+        "images",
+    }
     if set(event) - known:
         faults.append(f"unknown {set(event) - known}")
     if event.get("routing_key") != ROUTING_KEY:
@@ -44,7 +55,9 @@ def _event_faults(event: dict[str, Any]) -> list[str]:
             faults.append("'severity' is bad")
         if not _TIME.fullmatch(payload.get("timestamp", "")):
             faults.append("'timestamp' is bad")
-        faults += [f"link {link}" for link in event.get("links", ()) if set(link) != {"href", "text"}]
+        faults += [
+            f"link {link}" for link in event.get("links", ()) if set(link) != {"href", "text"}
+        ]
     return faults
 
 
@@ -93,6 +106,10 @@ def _blocks_fault(message: dict[str, Any]) -> str:
         most = 150 if block["type"] == "header" else 2000 if "fields" in block else 3000
         if len(texts) > 10 or any(not 0 < len(text["text"]) <= most for text in texts):
             return "invalid_blocks"
-        if any("<" in text["text"] or ">" in text["text"] for text in texts if text["type"] == "plain_text"):
+        if any(
+            "<" in text["text"] or ">" in text["text"]
+            for text in texts
+            if text["type"] == "plain_text"
+        ):
             return "unescaped"
     return ""

@@ -1,4 +1,6 @@
-"""What every benchmark prints: tables on standard output, or with `--json` one object there; progress on standard error."""
+"""What every benchmark prints: tables on standard output, or with `--json` one object there;
+progress on standard error.
+"""
 
 import json
 import signal
@@ -56,7 +58,12 @@ class Screen:
         if not console.is_terminal:
             console = Console(highlight=False, width=WIDTH)
         for sheet in sheets:
-            table = Table(title=sheet.title, caption=sheet.note or None, title_justify="left", caption_justify="left")
+            table = Table(
+                title=sheet.title,
+                caption=sheet.note or None,
+                title_justify="left",
+                caption_justify="left",
+            )
             for index, column in enumerate(sheet.columns):
                 table.add_column(column, justify="right" if index else "left")
             for row in sheet.rows:
@@ -71,7 +78,8 @@ def end_in_order() -> None:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value at rank ceil(share * n) of n values: one that was seen, never one between two. Raises ValueError without values.
+    """The value at rank ceil(share * n) of n values: one that was seen, never one between two.
+    Raises ValueError without values.
 
     >>> percentile([3.0, 1.0, 2.0], 0.5), percentile([1.0, 2.0], 0.99)
     (2.0, 2.0)

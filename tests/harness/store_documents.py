@@ -99,7 +99,9 @@ def notification(number: int, tenant: str = "acme", **fields: object) -> Notific
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-def aggregate(bucket: int, tenant: str = "acme", model: str = "heron", **fields: object) -> Aggregate:
+def aggregate(
+    bucket: int, tenant: str = "acme", model: str = "heron", **fields: object
+) -> Aggregate:
     """One bucket of 10 s."""
     named: dict[str, object] = {
         "tenant": tenant,

@@ -1,4 +1,6 @@
-"""A lane's log by hand: records with their offsets and append times, fetched as the blocks that aiokafka's bytes become."""
+"""A lane's log by hand: records with their offsets and append times, fetched as the blocks that
+aiokafka's bytes become.
+"""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -43,7 +45,9 @@ class Rec:
 
 def event(offset: int, at_s: float, **changes: object) -> TelemetryEvent:
     """An ordinary event of that many seconds after the start, with some fields changed."""
-    happened = replace(ORDINARY, event_id=f"e{offset}", event_time=(START_MS + int(at_s * 1000)) * 1000)
+    happened = replace(
+        ORDINARY, event_id=f"e{offset}", event_time=(START_MS + int(at_s * 1000)) * 1000
+    )
     return replace(happened, **changes)  # type: ignore[arg-type]
 
 
@@ -53,7 +57,13 @@ def good(offset: int, at_s: float, appended_s: float | None = None, **changes: o
     return Rec(offset, START_MS + int(appended * 1000), event(offset, at_s, **changes).to_bytes())
 
 
-def raw(offset: int, at_s: float, value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = b"k") -> Rec:
+def raw(
+    offset: int,
+    at_s: float,
+    value: bytes | None,
+    *headers: tuple[str, bytes],
+    key: bytes | None = b"k",
+) -> Rec:
     """Any record, appended so many seconds after the start."""
     return Rec(offset, START_MS + int(at_s * 1000), value, headers, key)
 
@@ -71,18 +81,24 @@ def batch(records: Sequence[Rec]) -> bytes:
     )
     base = records[0].offset
     for record in records:
-        builder.append(record.offset - base, record.append_ms, record.key, record.value, list(record.headers))
+        builder.append(
+            record.offset - base, record.append_ms, record.key, record.value, list(record.headers)
+        )
     built = bytes(builder.build())
     # The checksum does not cover the base offset.
     return struct.pack(">q", base) + built[8:]
 
 
 def fetched(batches: Iterable[Sequence[Rec]], ask: int | None = None) -> list[Block]:
-    """What a fetch that asked for the offset `ask` (by default the first record's) gives: a block for each record batch."""
+    """What a fetch that asked for the offset `ask` (by default the first record's) gives: a block
+    for each record batch.
+    """
     kept = [records for records in batches if records]
     asked = kept[0][0].offset if ask is None else ask
     data = FetchedBytes(b"".join(map(batch, kept)))
-    records = ColumnRecords(TopicPartition(TOPIC, LANE), data, [], asked, None, None, True, READ_COMMITTED)
+    records = ColumnRecords(
+        TopicPartition(TOPIC, LANE), data, [], asked, None, None, True, READ_COMMITTED
+    )
     return list(records)
 
 

@@ -28,7 +28,9 @@ class BadReceiver:
     received: list[ReceivedPost] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.received.append(ReceivedPost(dict(request.headers), await request.read(), request.path))
+        self.received.append(
+            ReceivedPost(dict(request.headers), await request.read(), request.path)
+        )
         return await self.behaviours[min(len(self.received), len(self.behaviours)) - 1](request)
 
 
@@ -54,7 +56,10 @@ def answers(status: int, **headers: str) -> Behaviour:
     """This status, with headers whose names have _ for -."""
 
     async def behave(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=status, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        return web.Response(
+            status=status,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
 
     return behave
 

@@ -31,13 +31,20 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 def until(
-    holds: Callable[[], object], what: str, patience_s: float = PATIENCE_S, worker: "Worker | None" = None
+    holds: Callable[[], object],
+    what: str,
+    patience_s: float = PATIENCE_S,
+    worker: "Worker | None" = None,
 ) -> None:
-    """Returns as soon as it holds; fails when it does not in time, or when the worker that it is about has ended."""
+    """Returns as soon as it holds; fails when it does not in time, or when the worker that it is
+    about has ended.
+    """
     deadline = time.monotonic() + patience_s
     while not holds():
         told = "" if worker is None else worker.said()
-        assert worker is None or worker.status is None, f"{what}: it ended with {worker.status}: {told}"
+        assert worker is None or worker.status is None, (
+            f"{what}: it ended with {worker.status}: {told}"
+        )
         assert time.monotonic() < deadline, f"not within {patience_s:g} s: {what}; {told}"
         time.sleep(0.02)
 
@@ -80,9 +87,16 @@ class Installation:
         return path
 
     @contextmanager
-    def worker(self, stage: str, *command: str, **sections: Mapping[str, object]) -> "Iterator[Worker]":
+    def worker(
+        self, stage: str, *command: str, **sections: Mapping[str, object]
+    ) -> "Iterator[Worker]":
         """A running worker; `command` stands in for `python -m topology`."""
-        worker = Worker(stage, self.config(**sections), self.folder, command or (sys.executable, "-m", "topology"))
+        worker = Worker(
+            stage,
+            self.config(**sections),
+            self.folder,
+            command or (sys.executable, "-m", "topology"),
+        )
         try:
             yield worker
         finally:
@@ -116,16 +130,25 @@ class Installation:
         try:
             ends = {}
             for partition in range(self.partitions) if lane is None else [lane]:
-                begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+                begin, end = consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), timeout=10
+                )
                 if begin < end:
                     ends[partition] = end
-            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in ends])
+            consumer.assign(
+                [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in ends]
+            )
             while ends:
                 for message in consumer.consume(1000, 0.05):
                     assert message.error() is None
-                    place, headers = (message.partition() or 0, message.offset() or 0), dict(message.headers() or [])
+                    place, headers = (
+                        (message.partition() or 0, message.offset() or 0),
+                        dict(message.headers() or []),
+                    )
                     found.append(Kept(*place, message.key(), message.value(), headers))
-                for at in consumer.position([TopicPartition(topic, partition) for partition in ends]):
+                for at in consumer.position(
+                    [TopicPartition(topic, partition) for partition in ends]
+                ):
                     if at.offset >= ends[at.partition]:
                         del ends[at.partition]
         finally:
@@ -217,7 +240,9 @@ class Worker:
         try:
             return self._process.wait(within_s)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.stage} does not end within {within_s:g} s: {self.said()}") from None
+            raise AssertionError(
+                f"{self.stage} does not end within {within_s:g} s: {self.said()}"
+            ) from None
 
     def kill(self) -> None:
         """kill -9; fine when it has ended."""

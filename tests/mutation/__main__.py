@@ -2,8 +2,8 @@
 
     python -m tests.mutation [--only TEXT] [--list] [--json]
 
-Works on a copy of the project in a temporary folder. Exit status 0 only if each protection, taken away, turns at least one test red; survivors are
-listed. Takes about a quarter of an hour.
+Works on a copy of the project in a temporary folder. Exit status 0 only if each protection, taken
+away, turns at least one test red; survivors are listed. Takes about a quarter of an hour.
 """
 
 import argparse
@@ -100,11 +100,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 continue
             survivors += [mutation.name] if lives else []
             sys.stderr.write(
-                f"{'SURVIVES' if lives else 'noticed '} {time.monotonic() - began:5.1f} s  {mutation.name}\n"
+                f"{'SURVIVES' if lives else 'noticed '} {time.monotonic() - began:5.1f} s "
+                f" {mutation.name}\n"
             )
     told = {"mutations": len(chosen), "survivors": survivors, "stale": stale}
     sys.stdout.write(
-        json.dumps(told) + "\n" if options.json else f"{len(chosen)} mutations, {len(survivors)} survivors\n"
+        json.dumps(told) + "\n"
+        if options.json
+        else f"{len(chosen)} mutations, {len(survivors)} survivors\n"
     )
     return 1 if survivors or stale else 0
 
@@ -115,7 +118,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=(__doc__ or "").split("\n")[0],
         epilog='example: python -m tests.mutation --only "stale"',
     )
-    parser.add_argument("--only", default="", metavar="TEXT", help="those whose name has this text (all)")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="those whose name has this text (all)"
+    )
     parser.add_argument("--list", action="store_true", help="name them, and end")
     parser.add_argument("--json", action="store_true", help="print one object")
     return parser.parse_args(arguments)

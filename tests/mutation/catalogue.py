@@ -27,9 +27,7 @@ _ENDINGS: Final = "tests/faust/test_endings.py"
 _KERNEL: Final = ("tests/schemas/test_kernel.py",)
 _CORRELATE_LANES: Final = ("tests/alerting/test_correlate_lanes.py",)
 _BROKEN_BATCHES: Final = ("tests/streams/test_broken_batches.py",)
-_FLUSH: Final = (
-    "        count = await lane.changelog.commit(rows, others)\n        lane.durable = lane.position.offset\n"
-)
+_FLUSH: Final = "        count = await lane.changelog.commit(rows, others)\n        lane.durable = lane.position.offset\n"
 
 MUTATIONS: Final = (
     Mutation(
@@ -49,8 +47,8 @@ MUTATIONS: Final = (
     Mutation(
         "of what is no command little is kept",
         "streams/control/command_log.py",
-        "value and value[:_MOST_VALUE], None, fault, marks\n",
-        "value, None, fault, marks\n",
+        "            value and value[:_MOST_VALUE],\n",
+        "            value,\n",
         ("tests/streams/test_command_log.py",),
     ),
     Mutation(
@@ -147,8 +145,8 @@ MUTATIONS: Final = (
     Mutation(
         "records that move no time do not stand in for ticks",
         "streams/lane/lane_set.py",
-        " or moved_us >= _TIME_SHARE * (now - lane.timed_at) * 1e6:\n",
-        " or moved_us >= 0:\n",
+        "            or moved_us >= _TIME_SHARE * (now - lane.timed_at) * 1e6\n",
+        "            or moved_us >= 0\n",
         _LANE_SET,
     ),
     Mutation(
@@ -701,8 +699,8 @@ MUTATIONS: Final = (
     Mutation(
         "a rule that is for other subjects now judges a signal no more",
         "agents/detectors/threshold/detector.py",
-        " and _is_for(rule, name) for rule in self._rules",
-        " for rule in self._rules",
+        " and _is_for(rule, name)\n            for rule in self._rules",
+        "\n            for rule in self._rules",
         ("tests/detection/test_ends_of_rules.py",),
     ),
     Mutation(
@@ -743,8 +741,8 @@ MUTATIONS: Final = (
     Mutation(
         "what comes after a pause is told with its own time",
         "streams/state/watermark.py",
-        "        return append_time if self.time == 0 else self.time + elapsed(self.append, append_time, None)\n",
-        "        return self.time\n",
+        "            append_time if self.time == 0 else self.time + elapsed(self.append, append_time, None)\n",
+        "            self.time\n",
         ("tests/detection/test_intake_watch.py",),
     ),
     Mutation(
@@ -764,8 +762,8 @@ MUTATIONS: Final = (
     Mutation(
         "an application on another lane than its own is found",
         "agents/detection/intake/placement.py",
-        "if place != self._partition]\n",
-        "if False]\n",
+        "            if place != self._partition\n        ]\n\n    def room(",
+        "            if False\n        ]\n\n    def room(",
         _PLACEMENT,
     ),
     Mutation(
@@ -778,8 +776,8 @@ MUTATIONS: Final = (
     Mutation(
         "a misplaced application that is over keeps what was seen of its key",
         "agents/detection/intake/placement.py",
-        "            if row is None and not self._found[name].told and ",
-        "            if not self._found[name].told and ",
+        "                row is None\n                and not self._found[name].told\n",
+        "                not self._found[name].told\n",
         _PLACEMENT,
     ),
     Mutation(

@@ -8,7 +8,9 @@ from tests.mutation.catalogue import MUTATIONS, Mutation
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_it_can_be_taken_away(mutation: Mutation) -> None:
-    """Exactly once, and what is left of Python is Python; `python -m tests.mutation` does it, and sees the tests go red."""
+    """Exactly once, and what is left of Python is Python; `python -m tests.mutation` does it, and
+    sees the tests go red.
+    """
     sound = (ROOT / mutation.file).read_text()
     assert sound.count(mutation.old) == 1
     if mutation.file.endswith(".py"):

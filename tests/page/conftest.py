@@ -1,6 +1,7 @@
 """A real browser on the real API, over an embedded store that holds an hour of a small company.
 
-All tests of the page share one event loop, since they share the browser; run them alone with `pytest tests/page`.
+All tests of the page share one event loop, since they share the browser; run them alone with
+`pytest tests/page`.
 """
 
 import time
@@ -63,7 +64,9 @@ class Watched:
         return self.page
 
     def forgive(self, word: str) -> None:
-        """Drops complaints with this word, which the test provoked: a browser says of each answer that is an error."""
+        """Drops complaints with this word, which the test provoked: a browser says of each answer
+        that is an error.
+        """
         self.complaints[:] = [one for one in self.complaints if word not in one]
 
 
@@ -83,7 +86,11 @@ async def chromium() -> AsyncIterator[Browser]:
 def broker() -> Iterator[Broker]:
     """Topics on an embedded broker."""
     with EmbeddedBroker() as embedded:
-        broker = Broker(bootstrap_servers=embedded.address, topic_prefix=f"p{uuid.uuid4().hex[:8]}.", embedded=True)
+        broker = Broker(
+            bootstrap_servers=embedded.address,
+            topic_prefix=f"p{uuid.uuid4().hex[:8]}.",
+            embedded=True,
+        )
         make_topics(broker, Lanes(partitions=EMBEDDED_PARTITIONS))
         yield broker
 
@@ -117,14 +124,20 @@ async def served(
 async def site(filled_store: EmbeddedStore, broker: Broker) -> AsyncIterator[Site]:
     """The page over the hour and four workers, without tokens."""
     # The hour is a moment old when the first test begins, and all tests share it.
-    async with workers.answering() as urls, served(filled_store, broker, workers=urls, stale_after_s=3600.0) as site:
+    async with (
+        workers.answering() as urls,
+        served(filled_store, broker, workers=urls, stale_after_s=3600.0) as site,
+    ):
         yield site
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def guarded(filled_store: EmbeddedStore, broker: Broker) -> AsyncIterator[Site]:
     """The same without workers, for those who have the operators' token or the tenant's."""
-    tokens = {"token": Secret(OPERATOR), "tenant_tokens": (TenantToken(filled.TENANT, Secret(ACME)),)}
+    tokens = {
+        "token": Secret(OPERATOR),
+        "tenant_tokens": (TenantToken(filled.TENANT, Secret(ACME)),),
+    }
     async with served(filled_store, broker, **tokens) as site:
         yield site
 
@@ -141,11 +154,15 @@ async def own(tmp_path: Path, broker: Broker) -> AsyncIterator[Site]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def opened(chromium: Browser) -> AsyncIterator[Open]:
-    """Opens a window on a site. What it complains of fails the test: errors, and breaches of the policy."""
+    """Opens a window on a site. What it complains of fails the test: errors, and breaches of the
+    policy.
+    """
     async with AsyncExitStack() as stack:
         windows: list[Watched] = []
 
-        async def open_window(site: Site, size: tuple[int, int] = browsers.WIDE, scheme: Any = "light") -> Watched:
+        async def open_window(
+            site: Site, size: tuple[int, int] = browsers.WIDE, scheme: Any = "light"
+        ) -> Watched:
             context = await chromium.new_context(
                 base_url=site.address,
                 viewport={"width": size[0], "height": size[1]},
@@ -158,7 +175,10 @@ async def opened(chromium: Browser) -> AsyncIterator[Open]:
             page.set_default_timeout(browsers.READY_MS)
             window = Watched(page)
             page.on("pageerror", lambda error: window.complaints.append(str(error)))
-            page.on("console", lambda said: window.complaints.append(said.text) if said.type == "error" else None)
+            page.on(
+                "console",
+                lambda said: window.complaints.append(said.text) if said.type == "error" else None,
+            )
             windows.append(window)
             return window
 

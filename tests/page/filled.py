@@ -1,4 +1,6 @@
-"""An hour of a small company, for the page: what a store holds after two faults, one of which goes on."""
+"""An hour of a small company, for the page: what a store holds after two faults, one of which goes
+on.
+"""
 
 import math
 import random
@@ -86,14 +88,35 @@ def _series(start: int) -> Iterator[Aggregate]:
             numbers: dict[str, float] = {}
             for metric, usual in _USUAL.items():
                 expected = usual * size * (1 + 0.12 * math.sin(bucket / 60))
-                seen = expected * math.exp(chance.gauss(0, 0.09)) * _fault(application, model, metric, bucket)
-                known = bucket >= 30
-                values = (seen, expected, expected * 0.72, expected * 1.34) if known else (seen, *[math.nan] * 3)
-                numbers |= dict(
-                    zip((f"{metric}_{what}" for what in ("observed", "expected", "low", "high")), values, strict=True)
+                seen = (
+                    expected
+                    * math.exp(chance.gauss(0, 0.09))
+                    * _fault(application, model, metric, bucket)
                 )
-            rest = {name: 30.0 for name in Aggregate.__dataclass_fields__ if name not in numbers and name[-1] != "t"}
-            texts = {"tenant": TENANT, "application": application, "model": model, "settings_version": "0"}
+                known = bucket >= 30
+                values = (
+                    (seen, expected, expected * 0.72, expected * 1.34)
+                    if known
+                    else (seen, *[math.nan] * 3)
+                )
+                numbers |= dict(
+                    zip(
+                        (f"{metric}_{what}" for what in ("observed", "expected", "low", "high")),
+                        values,
+                        strict=True,
+                    )
+                )
+            rest = {
+                name: 30.0
+                for name in Aggregate.__dataclass_fields__
+                if name not in numbers and name[-1] != "t"
+            }
+            texts = {
+                "tenant": TENANT,
+                "application": application,
+                "model": model,
+                "settings_version": "0",
+            }
             times = {"window_start": begin, "window_end": begin + BUCKET, "lane": 0}
             whole: dict[str, object] = {
                 **dict.fromkeys(Aggregate.__dataclass_fields__, 30.0),
@@ -121,7 +144,9 @@ def _found(number: int, start: int, bucket: int, **fields: object) -> Anomaly:
         window_start=end - BUCKET,
         window_end=end,
         event_time=end,
-        evidence=tuple(Evidence(name, round(1.37 * (index + 1) / 3, 4)) for index, name in enumerate(_EVIDENCE)),
+        evidence=tuple(
+            Evidence(name, round(1.37 * (index + 1) / 3, 4)) for index, name in enumerate(_EVIDENCE)
+        ),
         sample_event_ids=tuple(f"evt-{number:04d}-{each}" for each in range(4)),
         offset=81_000 + number,
         **fields,
@@ -145,7 +170,10 @@ def _slow(start: int) -> Iterator[Anomaly]:
             score=9.41,
             severity=Severity.HIGH if number else Severity.CRITICAL,
             confidence=0.995,
-            reason=f"{metric} is above what is usual: {usual * 2.91:.6g} against {usual:.6g}, score 9.41",
+            reason=(
+                f"{metric} is above what is usual: {usual * 2.91:.6g} against {usual:.6g}, score"
+                " 9.41"
+            ),
         )
 
 
@@ -183,7 +211,9 @@ def _small(start: int) -> Iterator[Anomaly]:
         )
 
 
-def _incidents(start: int, slow: Sequence[Anomaly], errors: Sequence[Anomaly]) -> Iterator[Incident]:
+def _incidents(
+    start: int, slow: Sequence[Anomaly], errors: Sequence[Anomaly]
+) -> Iterator[Incident]:
     yield incident(
         1,
         3,
@@ -255,27 +285,47 @@ def _incidents(start: int, slow: Sequence[Anomaly], errors: Sequence[Anomaly]) -
 _MORE: Final = ("3,650, usual 1,380", "0.021, usual 0.014", "0.032, usual 0.02")
 
 
-def _messages(start: int, slow: Sequence[Anomaly], errors: Sequence[Anomaly]) -> Iterator[Notification]:
+def _messages(
+    start: int, slow: Sequence[Anomaly], errors: Sequence[Anomaly]
+) -> Iterator[Notification]:
     titles = {
         _OPEN: "time to first token of chat-assistant/heron-large 1.1 s, usual 377 ms",
         _OVER: "38 % of calls of code-completion/kestrel-code fail, usual 0.668 %",
     }
     told: list[tuple[str, int, NotificationOutcome, str, str]] = [
         (_OVER, errors[0].event_time + SECOND, NotificationOutcome.DELIVERED, "opened", "on-call"),
-        (_OVER, errors[-1].event_time + 301 * SECOND, NotificationOutcome.DELIVERED, "resolved", "on-call"),
+        (
+            _OVER,
+            errors[-1].event_time + 301 * SECOND,
+            NotificationOutcome.DELIVERED,
+            "resolved",
+            "on-call",
+        ),
         (_OPEN, slow[0].event_time + SECOND, NotificationOutcome.DELIVERED, "opened", "on-call"),
         (_OPEN, slow[2].event_time + SECOND, NotificationOutcome.FAILED, "extended", "team-chat"),
-        (_OPEN, slow[3].event_time + 2 * SECOND, NotificationOutcome.DELIVERED, "escalated", "on-call"),
+        (
+            _OPEN,
+            slow[3].event_time + 2 * SECOND,
+            NotificationOutcome.DELIVERED,
+            "escalated",
+            "on-call",
+        ),
         (_OPEN, slow[4].event_time + SECOND, NotificationOutcome.SUPPRESSED, "updated", "on-call"),
     ]
     for number, (incident_id, at, outcome, reason, receiver) in enumerate(told):
         asked = {"incident_id": incident_id, "receiver": receiver, "id": f"{number:032x}"}
-        body = orjson.dumps({"type": "incident", "data": {"incident": {"title": titles[incident_id]}}}).decode()
+        body = orjson.dumps(
+            {"type": "incident", "data": {"incident": {"title": titles[incident_id]}}}
+        ).decode()
         if outcome is NotificationOutcome.SUPPRESSED:
-            yield notification(number, TENANT, **asked, at=at, outcome=outcome, reason=reason, body="")
+            yield notification(
+                number, TENANT, **asked, at=at, outcome=outcome, reason=reason, body=""
+            )
             continue
         failed = outcome is NotificationOutcome.FAILED
-        yield notification(number, TENANT, **asked, at=at, reason=reason, body=body, offset=2 * number)
+        yield notification(
+            number, TENANT, **asked, at=at, reason=reason, body=body, offset=2 * number
+        )
         yield notification(
             number,
             TENANT,

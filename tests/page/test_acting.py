@@ -1,4 +1,6 @@
-"""What a person asks for on the page: silences, acknowledgements, closing an incident; and what the page says came of it."""
+"""What a person asks for on the page: silences, acknowledgements, closing an incident; and what the
+page says came of it.
+"""
 
 import asyncio
 import re
@@ -41,7 +43,9 @@ async def writable(tmp_path: Path, broker: Broker) -> AsyncIterator[Site]:
     await store.close()
 
 
-async def _signed_in(guarded: Site, opened: Open, path: str, scheme: str = "light") -> tuple[Watched, Page]:
+async def _signed_in(
+    guarded: Site, opened: Open, path: str, scheme: str = "light"
+) -> tuple[Watched, Page]:
     window = await opened(guarded, scheme=scheme)
     return window, await window.show(f"{path}#token={OPERATOR}")
 
@@ -58,15 +62,23 @@ def _closings(site: Site) -> list[Command]:
 
 
 async def _answered(site: Site, since: int, outcome: AuditOutcome, detail: str = "") -> Command:
-    """Waits for a command asked for since then, µs, tells what came of it as its stage does, and gives it."""
+    """Waits for a command asked for since then, µs, tells what came of it as its stage does, and
+    gives it.
+    """
     deadline = time.monotonic() + ANSWERED_S
     while time.monotonic() < deadline:
         known = await asyncio.to_thread(lambda: [*_commands(site), *_closings(site)])
         for number, command in enumerate(known):
             if command is not None and command.at >= since:
-                answer = audit(Asked(command, 0, number, is_answered_here=True), outcome, detail, _now())
+                answer = audit(
+                    Asked(command, 0, number, is_answered_here=True), outcome, detail, _now()
+                )
                 producer = Producer(producer_config(site.broker))
-                producer.produce(TopicNames(site.broker.topic_prefix).audit, answer.to_bytes(), answer.tenant.encode())
+                producer.produce(
+                    TopicNames(site.broker.topic_prefix).audit,
+                    answer.to_bytes(),
+                    answer.tenant.encode(),
+                )
                 assert await asyncio.to_thread(producer.flush, ANSWERED_S) == 0
                 return command
         await asyncio.sleep(0.1)
@@ -82,7 +94,9 @@ async def test_an_incident_is_silenced_and_the_silence_ended(guarded: Site, open
     window, page = await _signed_in(guarded, opened, filled.OPEN_PATH)
     await page.get_by_role("button", name="Silence…").click()
     dialog = page.get_by_role("dialog")
-    await expect(dialog.get_by_label("What")).to_have_value("application=chat-assistant\nmodel=heron-large")
+    await expect(dialog.get_by_label("What")).to_have_value(
+        "application=chat-assistant\nmodel=heron-large"
+    )
     assert await browser.violations(page) == []
     await dialog.get_by_label("What").fill("application=chat-assistant\ncolour=red")
     await dialog.get_by_label("Comment").fill("deploying")
@@ -109,7 +123,11 @@ async def test_an_incident_is_silenced_and_the_silence_ended(guarded: Site, open
     await page.get_by_role("dialog").get_by_role("button", name="End it").click()
     await expect(page.get_by_text("severity<=high")).to_have_count(0)
     last = (await asyncio.to_thread(_commands, guarded))[-1]
-    assert (last.kind, last.target, last.author) == (CommandKind.EXPIRE, command.id, "ann (api:operator)")
+    assert (last.kind, last.target, last.author) == (
+        CommandKind.EXPIRE,
+        command.id,
+        "ann (api:operator)",
+    )
 
 
 async def test_an_incident_is_acknowledged(guarded: Site, opened: Open) -> None:
@@ -124,7 +142,11 @@ async def test_an_incident_is_acknowledged(guarded: Site, opened: Open) -> None:
     await expect(dialog.get_by_role("status")).to_contain_text("Waiting for alert to answer")
     last = await _answered(guarded, since, AuditOutcome.APPLIED)
     await expect(page.locator("#said")).to_have_text("Acknowledged.")
-    assert (last.kind, last.author, last.comment) == (CommandKind.ACKNOWLEDGE, "bob (api:operator)", "on it")
+    assert (last.kind, last.author, last.comment) == (
+        CommandKind.ACKNOWLEDGE,
+        "bob (api:operator)",
+        "on it",
+    )
     assert filled.OPEN_PATH.endswith(last.target)
 
 
@@ -149,8 +171,12 @@ async def _closing(page: Page) -> Any:
     return dialog
 
 
-async def test_an_incident_is_closed_after_the_page_has_said_what_that_means(writable: Site, opened: Open) -> None:
-    """With the keyboard alone; then its state and who closed it are shown, there is nothing more to do, and focus is in the content."""
+async def test_an_incident_is_closed_after_the_page_has_said_what_that_means(
+    writable: Site, opened: Open
+) -> None:
+    """With the keyboard alone; then its state and who closed it are shown, there is nothing more to
+    do, and focus is in the content.
+    """
     own = incident(1, 1, title="stays open")
     await writable.store.write([of(Kind.INCIDENT, own)])
     _, page = await _signed_in(writable, opened, f"/incidents/acme/{own.id}")
@@ -163,8 +189,14 @@ async def test_an_incident_is_closed_after_the_page_has_said_what_that_means(wri
     await page.keyboard.press("Enter")
     await expect(dialog.get_by_role("status")).to_contain_text("Waiting for correlate to answer")
     assert await browser.violations(page) == []
-    end: dict[str, Any] = {"state": IncidentState.CLOSED, "change": IncidentChange.CLOSED, "resolved_at": since}
-    await writable.store.write([of(Kind.INCIDENT, incident(1, 2, note="closed by ann", title="stays open", **end))])
+    end: dict[str, Any] = {
+        "state": IncidentState.CLOSED,
+        "change": IncidentChange.CLOSED,
+        "resolved_at": since,
+    }
+    await writable.store.write(
+        [of(Kind.INCIDENT, incident(1, 2, note="closed by ann", title="stays open", **end))]
+    )
     command = await _answered(writable, since, AuditOutcome.APPLIED)
     assert (command.kind, command.tenant, command.target) == (CommandKind.CLOSE, "acme", own.id)
     assert (command.author, command.comment) == ("ann (api:operator)", "the customer has left")
@@ -176,8 +208,12 @@ async def test_an_incident_is_closed_after_the_page_has_said_what_that_means(wri
     await expect(page.locator("main")).to_be_focused()
 
 
-async def test_a_refusal_is_shown_with_its_reason_and_what_was_written_stays(guarded: Site, opened: Open) -> None:
-    """As correlate gives it; one that came to an earlier command about the same incident is not taken for it."""
+async def test_a_refusal_is_shown_with_its_reason_and_what_was_written_stays(
+    guarded: Site, opened: Open
+) -> None:
+    """As correlate gives it; one that came to an earlier command about the same incident is not
+    taken for it.
+    """
     _, page = await _signed_in(guarded, opened, filled.OPEN_PATH, "dark")
     dialog = await _closing(page)
     for reason in ("no incident of this tenant with this id is open", "another reason"):
@@ -197,18 +233,25 @@ async def test_a_refusal_is_shown_with_its_reason_and_what_was_written_stays(gua
 
 
 async def test_a_stage_that_does_not_answer_is_named(guarded: Site, opened: Open) -> None:
-    """Nothing is said to be done; the same when what came of it cannot be read, for the command is on its topic."""
+    """Nothing is said to be done; the same when what came of it cannot be read, for the command is
+    on its topic.
+    """
     window = await opened(guarded)
     await window.page.add_init_script(
-        "const real = AbortSignal.timeout; AbortSignal.timeout = (ms) => real.call(AbortSignal, ms === 10000 ? 1500 : ms);"
+        "const real = AbortSignal.timeout; AbortSignal.timeout = (ms) => real.call(AbortSignal, ms"
+        " === 10000 ? 1500 : ms);"
     )
     page = await window.show(f"{filled.OPEN_PATH}#token={OPERATOR}")
     for status in (None, 503):
         if status:
-            await page.route("**/api/v1/audit?*", lambda route: route.fulfill(status=503, json={"title": "away"}))
+            await page.route(
+                "**/api/v1/audit?*", lambda route: route.fulfill(status=503, json={"title": "away"})
+            )
         await _closing(page)
         await page.keyboard.press("Enter")
-        await expect(page.locator("#said")).to_contain_text("Sent, but correlate has not answered yet")
+        await expect(page.locator("#said")).to_contain_text(
+            "Sent, but correlate has not answered yet"
+        )
         await page.locator("#said").evaluate("(said) => said.replaceChildren()")
     window.forgive("503")
 
@@ -229,7 +272,9 @@ async def test_what_is_over_cannot_be_closed(guarded: Site, opened: Open) -> Non
 
 
 async def test_focus_is_not_lost_with_the_button_that_had_it(writable: Site, opened: Open) -> None:
-    """An incident that ends meanwhile has no buttons any more: focus is in the content, and the keys work on."""
+    """An incident that ends meanwhile has no buttons any more: focus is in the content, and the
+    keys work on.
+    """
     own = incident(1, 1, title="ends by itself")
     await writable.store.write([of(Kind.INCIDENT, own)])
     _, page = await _signed_in(writable, opened, f"/incidents/acme/{own.id}")

@@ -1,4 +1,6 @@
-"""What an incident's page says of it comes from the incident itself; and a chart says when its series is split over lanes."""
+"""What an incident's page says of it comes from the incident itself; and a chart says when its
+series is split over lanes.
+"""
 
 import time
 from typing import Any
@@ -35,7 +37,9 @@ def now() -> int:
 async def bucket(site: Site, start: int, *lanes: int, **fields: Any) -> None:
     """One bucket, of which each of these lanes counted a part."""
     times = {"window_start": start, "window_end": start + 10 * SECOND}
-    await site.store.write([of(Kind.AGGREGATE, aggregate(1, lane=lane, **times, **fields)) for lane in lanes])
+    await site.store.write(
+        [of(Kind.AGGREGATE, aggregate(1, lane=lane, **times, **fields)) for lane in lanes]
+    )
 
 
 async def _tiles(page: Page) -> list[str]:
@@ -43,7 +47,9 @@ async def _tiles(page: Page) -> list[str]:
 
 
 async def test_an_incident_shows_its_own_evidence(own: Site, opened: Open) -> None:
-    """Where its anomalies are not in the store too, and not that of a more severe one of another signal."""
+    """Where its anomalies are not in the store too, and not that of a more severe one of another
+    signal.
+    """
     start = now() // SECOND * SECOND - 9 * MINUTE
     await bucket(own, start, 0)
     at: dict[str, Any] = {"opened_at": start, "updated_at": now(), "evidence_since": start - MINUTE}
@@ -62,7 +68,13 @@ async def test_an_incident_shows_its_own_evidence(own: Site, opened: Open) -> No
     await expect(page.locator("figcaption")).to_contain_text("error rate of shop/heron")
     assert await browser.violations(page) == []
     severe = anomaly(1, metric="latency", severity=Severity.CRITICAL, event_time=now())
-    same = {"metric": "error_rate", "observed": 0.41, "expected": 0.01, "window_end": start, "confidence": 0.97}
+    same = {
+        "metric": "error_rate",
+        "observed": 0.41,
+        "expected": 0.01,
+        "window_end": start,
+        "confidence": 0.97,
+    }
     await own.store.write([of(Kind.ANOMALY, severe), of(Kind.ANOMALY, anomaly(2, **same))])
     newer = incident(1, 2, title="errors", anomaly_ids=(severe.id, f"{2:032x}"), **at, **EVIDENCE)
     await own.store.write([of(Kind.INCIDENT, newer)])
@@ -72,18 +84,32 @@ async def test_an_incident_shows_its_own_evidence(own: Site, opened: Open) -> No
     await expect(page.locator(".tiles time").first).to_have_attribute("datetime", _utc(start))
 
 
-async def test_an_incident_without_evidence_shows_that_of_its_anomalies(own: Site, opened: Open) -> None:
+async def test_an_incident_without_evidence_shows_that_of_its_anomalies(
+    own: Site, opened: Open
+) -> None:
     """As records of before have it: the newest of the most severe, with its errors and events."""
     start = now() - 9 * MINUTE
-    known = {"breakdown": EVIDENCE["breakdown"], "sample_trace_ids": (TRACE,), "sample_event_ids": ("evt-9",)}
-    found = anomaly(1, metric="error_rate", observed=0.3, expected=0.01, severity=Severity.CRITICAL, **known)
-    told = incident(1, 1, title="errors", anomaly_ids=(found.id,), opened_at=start, updated_at=start)
+    known = {
+        "breakdown": EVIDENCE["breakdown"],
+        "sample_trace_ids": (TRACE,),
+        "sample_event_ids": ("evt-9",),
+    }
+    found = anomaly(
+        1, metric="error_rate", observed=0.3, expected=0.01, severity=Severity.CRITICAL, **known
+    )
+    told = incident(
+        1, 1, title="errors", anomaly_ids=(found.id,), opened_at=start, updated_at=start
+    )
     await own.store.write([of(Kind.ANOMALY, found), of(Kind.INCIDENT, told)])
     page = await (await opened(own)).show(f"/incidents/acme/{told.id}")
     tiles = await _tiles(page)
     assert (tiles[0], tiles[4], tiles[7]) == ("30 %", "30 times", "for 9 min")
-    await expect(page.locator("section").filter(has_text="Which errors")).to_contain_text("RateLimitError")
-    await expect(page.locator("section").filter(has_text="Some of the events")).to_contain_text("evt-9")
+    await expect(page.locator("section").filter(has_text="Which errors")).to_contain_text(
+        "RateLimitError"
+    )
+    await expect(page.locator("section").filter(has_text="Some of the events")).to_contain_text(
+        "evt-9"
+    )
 
 
 async def test_a_chart_says_that_its_series_is_split_over_lanes(own: Site, opened: Open) -> None:

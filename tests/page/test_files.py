@@ -28,9 +28,15 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
     await runner.cleanup()
 
 
-@pytest.mark.parametrize("path", ["/", "/explore?tenant=acme", "/pipeline", "/incidents/a%2Fb/1", "/anomalies/acme/1"])
-async def test_every_view_is_the_one_page_under_its_own_policy(client: aiohttp.ClientSession, path: str) -> None:
-    """HTML that may run our scripts and nothing else, also where the app has another policy for its answers."""
+@pytest.mark.parametrize(
+    "path", ["/", "/explore?tenant=acme", "/pipeline", "/incidents/a%2Fb/1", "/anomalies/acme/1"]
+)
+async def test_every_view_is_the_one_page_under_its_own_policy(
+    client: aiohttp.ClientSession, path: str
+) -> None:
+    """HTML that may run our scripts and nothing else, also where the app has another policy for its
+    answers.
+    """
     async with client.get(path) as answer:
         assert (answer.status, answer.content_type, answer.charset) == (200, "text/html", "utf-8")
         assert answer.headers["Content-Security-Policy"] == static.CONTENT_SECURITY_POLICY
@@ -64,13 +70,27 @@ async def test_nothing_but_the_files_is_served(client: aiohttp.ClientSession) ->
 
 def test_only_the_page_is_public() -> None:
     """Whatever has data asks for the token."""
-    assert all(static.is_public(path) for path in ("/", "/explore", "/pipeline", "/static/x.js", "/incidents/a/b"))
-    assert not any(static.is_public(path) for path in ("/api/v1/incidents", "/api/v1/live", "/live", "", "/static"))
+    assert all(
+        static.is_public(path)
+        for path in ("/", "/explore", "/pipeline", "/static/x.js", "/incidents/a/b")
+    )
+    assert not any(
+        static.is_public(path)
+        for path in ("/api/v1/incidents", "/api/v1/live", "/live", "", "/static")
+    )
 
 
 def test_pages_have_no_script_or_style_in_their_text() -> None:
     """The policy would stop them; nothing of ours makes HTML from text either."""
     for file in Path(static.FILES).glob("*"):
         text = file.read_text() if file.is_file() else ""
-        for never in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", " style=", "onclick="):
+        for never in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            " style=",
+            "onclick=",
+        ):
             assert never not in text, f"{file.name}: {never}"

@@ -11,7 +11,9 @@ pytestmark = shared
 PICTURE = ROOT / "docs" / "images" / "now.png"
 
 
-async def test_the_picture_of_the_page_is_small_enough_for_a_readme(site: Site, opened: Open, tmp_path: Path) -> None:
+async def test_the_picture_of_the_page_is_small_enough_for_a_readme(
+    site: Site, opened: Open, tmp_path: Path
+) -> None:
     """Under 200 kB; with SENTINEL_PICTURE=1 it becomes the README's."""
     page = await (await opened(site, size=(1120, 920))).show("/")
     await page.locator("canvas").first.wait_for()

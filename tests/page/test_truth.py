@@ -1,4 +1,6 @@
-"""What the page says is so: good news only when it can be known, and nothing that is over or missing looks otherwise."""
+"""What the page says is so: good news only when it can be known, and nothing that is over or
+missing looks otherwise.
+"""
 
 import asyncio
 import re
@@ -65,11 +67,17 @@ async def ask_again(page: Page) -> None:
     await page.keyboard.press("r")
 
 
-async def test_good_news_ends_when_nothing_moves_any_more(watched: tuple[Site, Workers], opened: Open) -> None:
-    """A frozen broker: every stage ready, no lag, and no lane moves. The last incidents are shown meanwhile."""
+async def test_good_news_ends_when_nothing_moves_any_more(
+    watched: tuple[Site, Workers], opened: Open
+) -> None:
+    """A frozen broker: every stage ready, no lag, and no lane moves. The last incidents are shown
+    meanwhile.
+    """
     site, workers = watched
     await fresh(site)
-    over = incident(1, 2, title="the last one", state=IncidentState.RESOLVED, resolved_at=now() - 5 * MINUTE)
+    over = incident(
+        1, 2, title="the last one", state=IncidentState.RESOLVED, resolved_at=now() - 5 * MINUTE
+    )
     await site.store.write([of(Kind.INCIDENT, over)])
     _, page = await shown(opened, site)
     await expect(page.get_by_text(GOOD)).to_be_visible()
@@ -90,12 +98,16 @@ async def test_good_news_ends_when_nothing_moves_any_more(watched: tuple[Site, W
 
 
 async def test_good_news_needs_new_data(watched: tuple[Site, Workers], opened: Open) -> None:
-    """Of a source that went silent, and of a recorded hour, everything is old; with records waiting it is behind."""
+    """Of a source that went silent, and of a recorded hour, everything is old; with records waiting
+    it is behind.
+    """
     site, workers = watched
     await fresh(site, begin=now() - 20 * MINUTE)
     _, page = await shown(opened, site)
     await expect(page.locator("#live")).to_have_text("no new data for 20 min")
-    await expect(page.locator(".incidents .empty")).to_contain_text("The newest data are 20 min old")
+    await expect(page.locator(".incidents .empty")).to_contain_text(
+        "The newest data are 20 min old"
+    )
     workers.lag = 10
     await ask_again(page)
     await expect(page.locator("#live")).to_have_text("20 min behind")
@@ -130,7 +142,9 @@ async def test_good_news_ends_when_nobody_answers(
     window.forgive("ERR_INTERNET_DISCONNECTED")
 
 
-async def test_a_machine_that_slept_does_not_wake_to_old_good_news(watched: tuple[Site, Workers], opened: Open) -> None:
+async def test_a_machine_that_slept_does_not_wake_to_old_good_news(
+    watched: tuple[Site, Workers], opened: Open
+) -> None:
     """Before anything is asked again, what is shown is called as old as it is."""
     site, _ = watched
     await fresh(site)
@@ -146,14 +160,22 @@ async def test_a_machine_that_slept_does_not_wake_to_old_good_news(watched: tupl
     await expect(page.get_by_text(GOOD)).to_have_count(0)
 
 
-async def test_an_operator_sees_all_tenants_at_once(watched: tuple[Site, Workers], opened: Open) -> None:
-    """The gravest first, however old, each with its tenant; one tenant can be chosen, and stays chosen."""
+async def test_an_operator_sees_all_tenants_at_once(
+    watched: tuple[Site, Workers], opened: Open
+) -> None:
+    """The gravest first, however old, each with its tenant; one tenant can be chosen, and stays
+    chosen.
+    """
     site, _ = watched
     for tenant in ("acme", "zeta"):
         await fresh(site, tenant)
     old, new = (now() - ago * MINUTE for ago in (50, 1))
-    burning = incident(1, 1, "zeta", title="zeta burns", severity=Severity.CRITICAL, opened_at=old, updated_at=old)
-    note = incident(2, 1, "acme", title="acme notes", severity=Severity.INFO, opened_at=new, updated_at=new)
+    burning = incident(
+        1, 1, "zeta", title="zeta burns", severity=Severity.CRITICAL, opened_at=old, updated_at=old
+    )
+    note = incident(
+        2, 1, "acme", title="acme notes", severity=Severity.INFO, opened_at=new, updated_at=new
+    )
     await site.store.write([of(Kind.INCIDENT, burning), of(Kind.INCIDENT, note)])
     _, page = await shown(opened, site)
     assert await page.locator("#tenant").input_value() == ""
@@ -172,7 +194,9 @@ async def test_an_operator_sees_all_tenants_at_once(watched: tuple[Site, Workers
     await expect(lines).to_have_count(2)
 
 
-async def test_who_has_an_incident_is_on_the_list_and_on_it(watched: tuple[Site, Workers], opened: Open) -> None:
+async def test_who_has_an_incident_is_on_the_list_and_on_it(
+    watched: tuple[Site, Workers], opened: Open
+) -> None:
     """Acknowledged by whom, since when, with what they wrote."""
     site, _ = watched
     await fresh(site)
@@ -190,7 +214,9 @@ async def test_who_has_an_incident_is_on_the_list_and_on_it(watched: tuple[Site,
 
 
 async def test_the_chart_of_a_silence_shows_it(watched: tuple[Site, Workers], opened: Open) -> None:
-    """Closed buckets without requests are zeros up to now, the window that was told is marked, and nothing burns when it is over."""
+    """Closed buckets without requests are zeros up to now, the window that was told is marked, and
+    nothing burns when it is over.
+    """
     site, _ = watched
     start = (now() // MINUTE - 40) * MINUTE
     for bucket in range(120):
@@ -198,8 +224,14 @@ async def test_the_chart_of_a_silence_shows_it(watched: tuple[Site, Workers], op
         await fresh(site, begin=at, request_rate_observed=1.4, request_rate_expected=1.4)
     await fresh(site, application="other", model="m")
     quiet = start + 20 * MINUTE
-    span = {"window_start": quiet, "window_end": quiet + 60 * SECOND, "event_time": quiet + 60 * SECOND}
-    found = anomaly(1, metric="request_rate", observed=0.0, expected=1.4, severity=Severity.HIGH, **span)
+    span = {
+        "window_start": quiet,
+        "window_end": quiet + 60 * SECOND,
+        "event_time": quiet + 60 * SECOND,
+    }
+    found = anomaly(
+        1, metric="request_rate", observed=0.0, expected=1.4, severity=Severity.HIGH, **span
+    )
     opened_at = {"opened_at": quiet + MINUTE, "updated_at": quiet + MINUTE}
     silent = incident(1, 1, title="no calls", anomaly_ids=(found.id,), **opened_at)
     await site.store.write([of(Kind.ANOMALY, found), of(Kind.INCIDENT, silent)])
@@ -214,7 +246,9 @@ async def test_the_chart_of_a_silence_shows_it(watched: tuple[Site, Workers], op
     assert (now() - quiet) // (10 * SECOND) - 15 <= zeros <= (now() - quiet) // (10 * SECOND)
     page = await window.show("/")
     await expect(page.locator(".burning li")).to_have_count(1)
-    done = incident(1, 2, state=IncidentState.RESOLVED, resolved_at=now(), anomaly_ids=(found.id,), **opened_at)
+    done = incident(
+        1, 2, state=IncidentState.RESOLVED, resolved_at=now(), anomaly_ids=(found.id,), **opened_at
+    )
     await site.store.write([of(Kind.INCIDENT, done)])
     await ask_again(page)
     await expect(page.get_by_text("Nothing burns.")).to_be_visible()
@@ -227,11 +261,16 @@ async def test_which_errors_stand_on_the_incident_and_on_its_anomaly(
     site, _ = watched
     await fresh(site)
     known: dict[str, Any] = {
-        "breakdown": (Breakdown("error_type", "RateLimitError", 41), Breakdown("http_status", "429", 41)),
+        "breakdown": (
+            Breakdown("error_type", "RateLimitError", 41),
+            Breakdown("http_status", "429", 41),
+        ),
         "sample_trace_ids": ("4bf92f3577b34da6a3ce929d0e0e4736",),
     }
     found = anomaly(1, metric="error_rate", observed=0.4, expected=0.01, **known)
-    told = incident(1, 1, title="errors", anomaly_ids=(found.id,), no_data_since=now() - 3 * MINUTE, **known)
+    told = incident(
+        1, 1, title="errors", anomaly_ids=(found.id,), no_data_since=now() - 3 * MINUTE, **known
+    )
     await site.store.write([of(Kind.ANOMALY, found), of(Kind.INCIDENT, told)])
     window, page = await shown(opened, site)
     await expect(page.locator(".incidents .line")).to_contain_text("no data since")
@@ -240,15 +279,23 @@ async def test_which_errors_stand_on_the_incident_and_on_its_anomaly(
         errors = page.locator("section").filter(has_text="Which errors")
         await expect(errors).to_contain_text("RateLimitError")
         link = errors.get_by_role("link", name="4bf92f3577b34da6a3ce929d0e0e4736")
-        await expect(link).to_have_attribute("href", "https://traces.example/4bf92f3577b34da6a3ce929d0e0e4736")
+        await expect(link).to_have_attribute(
+            "href", "https://traces.example/4bf92f3577b34da6a3ce929d0e0e4736"
+        )
         assert await browser.violations(page) == []
 
 
-async def test_a_series_that_is_not_there_is_said_to_be_missing(watched: tuple[Site, Workers], opened: Open) -> None:
+async def test_a_series_that_is_not_there_is_said_to_be_missing(
+    watched: tuple[Site, Workers], opened: Open
+) -> None:
     """And no other is shown in its place; choosing one that is there shows it."""
     site, _ = watched
     await fresh(site)
-    for query in ("application=gone", "application=shop&model=gone", "application=shop&model=heron&metric=mood"):
+    for query in (
+        "application=gone",
+        "application=shop&model=gone",
+        "application=shop&model=heron&metric=mood",
+    ):
         _, page = await shown(opened, site, f"/explore?tenant=acme&{query}")
         await expect(page.locator(".empty").first).to_contain_text("is stored for acme")
         await expect(page.locator("figure")).to_be_hidden()

@@ -19,7 +19,9 @@ from topology.api.live import Change
 pytestmark = shared
 
 
-async def test_filters_show_what_they_say_and_stand_in_the_address(site: Site, opened: Open) -> None:
+async def test_filters_show_what_they_say_and_stand_in_the_address(
+    site: Site, opened: Open
+) -> None:
     """Severity, state and application; back undoes one."""
     window = await opened(site)
     page = await window.show("/")
@@ -43,7 +45,9 @@ async def test_filters_show_what_they_say_and_stand_in_the_address(site: Site, o
 
 async def test_older_incidents_come_page_by_page(own: Site, opened: Open) -> None:
     """None twice, none left out."""
-    await own.store.write([of(Kind.INCIDENT, incident(number, 1, title=f"number {number}")) for number in range(240)])
+    await own.store.write(
+        [of(Kind.INCIDENT, incident(number, 1, title=f"number {number}")) for number in range(240)]
+    )
     page = await (await opened(own)).show("/")
     seen: list[str] = []
     for _ in range(3):
@@ -152,7 +156,9 @@ async def test_a_token_that_is_given_to_an_open_page_is_taken(guarded: Site, ope
     window.forgive("401")
 
 
-async def test_a_token_that_comes_while_one_is_asked_for_is_kept(guarded: Site, opened: Open) -> None:
+async def test_a_token_that_comes_while_one_is_asked_for_is_kept(
+    guarded: Site, opened: Open
+) -> None:
     """Who then leaves the question has answered it already."""
     window = await opened(guarded)
     await window.page.goto("/")
@@ -166,7 +172,9 @@ async def test_a_token_that_comes_while_one_is_asked_for_is_kept(guarded: Site, 
     window.forgive("401")
 
 
-async def test_a_wrong_token_does_not_shut_out_where_none_is_needed(site: Site, opened: Open) -> None:
+async def test_a_wrong_token_does_not_shut_out_where_none_is_needed(
+    site: Site, opened: Open
+) -> None:
     """Who gives up on it goes on as before."""
     window = await opened(site)
     await window.page.goto("/#token=mistyped-mistyped")
@@ -195,27 +203,38 @@ async def test_what_changes_shows_by_itself(own: Site, opened: Open) -> None:
     page = await (await opened(own)).show("/")
     await expect(page.locator("#live")).to_have_attribute("data-link", "live")
     await page.get_by_role("link", name="the first").focus()
-    await own.store.write([of(Kind.INCIDENT, incident(2, 1, title="the second", severity=Severity.LOW))])
+    await own.store.write(
+        [of(Kind.INCIDENT, incident(2, 1, title="the second", severity=Severity.LOW))]
+    )
     await _told(own, Kind.INCIDENT, 2)
     second = page.locator(".line").filter(has_text="the second")
     await expect(second).to_contain_text("low")
     await expect(page.get_by_role("link", name="the first")).to_be_focused()
-    await own.store.write([of(Kind.INCIDENT, incident(2, 2, title="the second", severity=Severity.CRITICAL))])
+    await own.store.write(
+        [of(Kind.INCIDENT, incident(2, 2, title="the second", severity=Severity.CRITICAL))]
+    )
     await _told(own, Kind.INCIDENT, 2)
     await expect(second).to_contain_text("critical")
-    over = incident(2, 3, title="the second", state=IncidentState.RESOLVED, resolved_at=1_780_000_900_000_000)
+    over = incident(
+        2, 3, title="the second", state=IncidentState.RESOLVED, resolved_at=1_780_000_900_000_000
+    )
     await own.store.write([of(Kind.INCIDENT, over)])
     await _told(own, Kind.INCIDENT, 2)
     await expect(second).to_have_count(0)
 
 
 async def test_a_burst_of_changes_is_asked_for_once_a_second(own: Site, opened: Open) -> None:
-    """Whatever comes, the page looks no more often; and what came last is shown. The list and what burns ask each for itself at a look."""
+    """Whatever comes, the page looks no more often; and what came last is shown. The list and what
+    burns ask each for itself at a look.
+    """
     await own.store.write([of(Kind.INCIDENT, incident(1, 1, title="grows"))])
     page = await (await opened(own)).show("/")
     await expect(page.locator("#live")).to_have_attribute("data-link", "live")
     asked: list[float] = []
-    page.on("request", lambda request: asked.append(time.monotonic()) if "/v1/incidents" in request.url else None)
+    page.on(
+        "request",
+        lambda request: asked.append(time.monotonic()) if "/v1/incidents" in request.url else None,
+    )
     for revision in range(2, 22):
         await own.store.write([of(Kind.INCIDENT, incident(1, revision, title=f"grows {revision}"))])
         await _told(own, Kind.INCIDENT, 1)
@@ -252,7 +271,8 @@ async def test_a_page_that_lost_the_server_says_so_and_comes_back(own: Site, ope
 async def test_a_page_open_for_long_does_not_grow(own: Site, opened: Open) -> None:
     """Turns through the views leave elements and listeners of a few views, and not of all."""
     await own.store.write(
-        [of(Kind.AGGREGATE, aggregate(number)) for number in range(50)] + [of(Kind.INCIDENT, incident(1, 1))]
+        [of(Kind.AGGREGATE, aggregate(number)) for number in range(50)]
+        + [of(Kind.INCIDENT, incident(1, 1))]
     )
     page = await (await opened(own)).show("/")
     counting = await page.context.new_cdp_session(page)
@@ -280,13 +300,22 @@ async def test_a_page_open_for_long_does_not_grow(own: Site, opened: Open) -> No
 
 
 @pytest.mark.parametrize("status", [503, 500])
-async def test_what_fails_is_told_and_what_works_is_shown(site: Site, opened: Open, status: int) -> None:
+async def test_what_fails_is_told_and_what_works_is_shown(
+    site: Site, opened: Open, status: int
+) -> None:
     """Stages that cannot be asked hide no incident."""
     window = await opened(site)
-    problem = {"type": "about:blank", "title": "Trouble", "status": status, "detail": "the workers are away"}
+    problem = {
+        "type": "about:blank",
+        "title": "Trouble",
+        "status": status,
+        "detail": "the workers are away",
+    }
 
     async def fail(route: Route) -> None:
-        await route.fulfill(status=status, content_type="application/problem+json", body=json.dumps(problem))
+        await route.fulfill(
+            status=status, content_type="application/problem+json", body=json.dumps(problem)
+        )
 
     await window.page.route("**/api/v1/pipeline?*", fail)
     page = await window.show("/")
@@ -295,7 +324,9 @@ async def test_what_fails_is_told_and_what_works_is_shown(site: Site, opened: Op
     window.forgive(str(status))
 
 
-async def test_without_the_library_of_charts_the_numbers_are_a_table(site: Site, opened: Open) -> None:
+async def test_without_the_library_of_charts_the_numbers_are_a_table(
+    site: Site, opened: Open
+) -> None:
     """And a line says how to get charts."""
     window = await opened(site)
     await window.page.route("**/static/vendor/**", lambda route: route.fulfill(status=404))

@@ -1,4 +1,6 @@
-"""Each view in a real browser: it shows what is stored, to everybody, and says so when there is nothing."""
+"""Each view in a real browser: it shows what is stored, to everybody, and says so when there is
+nothing.
+"""
 
 import pytest
 from playwright.async_api import expect
@@ -23,11 +25,17 @@ HOSTILE = "<img src=x onerror=alert(1)><b>\u202e\x07\u200b{{7*7}}</b>"
 SHOWN = r"<img src=x onerror=alert(1)><b>\u{202e}\u{7}\u{200b}{{7*7}}</b>"
 
 
-async def test_now_shows_what_is_open_what_burns_and_what_was_told(site: Site, opened: Open) -> None:
-    """The newest incident first, each with its severity in words; applications with the gravest first."""
+async def test_now_shows_what_is_open_what_burns_and_what_was_told(
+    site: Site, opened: Open
+) -> None:
+    """The newest incident first, each with its severity in words; applications with the gravest
+    first.
+    """
     page = await (await opened(site)).show("/")
     first = page.locator(".incidents .line").first
-    await expect(first).to_contain_text("time to first token of chat-assistant/heron-large 1.1 s, usual 377 ms")
+    await expect(first).to_contain_text(
+        "time to first token of chat-assistant/heron-large 1.1 s, usual 377 ms"
+    )
     await expect(first).to_contain_text("critical")
     await expect(first).to_contain_text("7 anomalies")
     await expect(page.locator(".incidents .line")).to_have_count(4)
@@ -46,16 +54,29 @@ async def test_now_shows_what_is_open_what_burns_and_what_was_told(site: Site, o
     await expect(page.locator("#live")).to_have_text("live")
 
 
-async def test_an_incident_shows_its_anomalies_its_messages_and_why_each_was_sent(site: Site, opened: Open) -> None:
+async def test_an_incident_shows_its_anomalies_its_messages_and_why_each_was_sent(
+    site: Site, opened: Open
+) -> None:
     """Under the address that messages link to."""
     page = await (await opened(site)).show(filled.OPEN_PATH)
     await expect(page.locator("h1")).to_contain_text("1.1 s, usual 377 ms; also latency")
     await expect(
-        page.get_by_role("region").or_(page.locator("section")).filter(has_text="Anomalies").locator(".line").first
+        page.get_by_role("region")
+        .or_(page.locator("section"))
+        .filter(has_text="Anomalies")
+        .locator(".line")
+        .first
     ).to_be_visible()
-    await expect(page.locator("figcaption")).to_contain_text("time to first token of chat-assistant/heron-large")
+    await expect(page.locator("figcaption")).to_contain_text(
+        "time to first token of chat-assistant/heron-large"
+    )
     line = page.locator(".timeline")
-    for what in ("Opened", "on-call delivered escalated", "team-chat failed server fault", "suppressed updated"):
+    for what in (
+        "Opened",
+        "on-call delivered escalated",
+        "team-chat failed server fault",
+        "suppressed updated",
+    ):
         await expect(line).to_contain_text(what)
     await expect(page.locator("canvas")).to_have_count(1)
     await expect(page.get_by_role("button", name="Acknowledge…")).to_be_visible()
@@ -64,7 +85,9 @@ async def test_an_incident_shows_its_anomalies_its_messages_and_why_each_was_sen
 async def test_an_anomaly_shows_its_series_its_evidence_and_why(site: Site, opened: Open) -> None:
     """Numbers with units; the chart's numbers are a table too, with the window marked."""
     page = await (await opened(site)).show(filled.ANOMALY_PATH)
-    await expect(page.locator("h1")).to_have_text("time to first token of chat-assistant/heron-large")
+    await expect(page.locator("h1")).to_have_text(
+        "time to first token of chat-assistant/heron-large"
+    )
     await expect(page.locator(".marks")).to_contain_text("1.22 s, 420 ms expected")
     await expect(page.locator("canvas")).to_have_count(1)
     await expect(page.get_by_text("2.91 times what was expected")).to_be_visible()
@@ -81,7 +104,9 @@ async def test_any_metric_of_any_subject_can_be_looked_at(site: Site, opened: Op
     page = await (await opened(site)).show("/explore")
     await page.get_by_label("Application").select_option("code-completion")
     await page.get_by_label("Metric").select_option("error_rate")
-    await expect(page.locator("figcaption")).to_contain_text("error rate of code-completion/kestrel-code")
+    await expect(page.locator("figcaption")).to_contain_text(
+        "error rate of code-completion/kestrel-code"
+    )
     await expect(page.locator(".line")).to_have_count(4)
     await page.get_by_role("button", name="15 min").click()
     await expect(page.get_by_text("No anomaly of this metric in this time.")).to_be_visible()
@@ -106,7 +131,12 @@ async def test_the_pipeline_shows_each_stage_with_its_lanes(site: Site, opened: 
     await expect(detect.get_by_role("row", name="detect/3")).to_contain_text("360")
     assert await browser.violations(page) == []
     page = await (await opened(site)).show("/")
-    assert await page.locator(".stages b").all_inner_texts() == ["detect", "correlate", "alert", "sink"]
+    assert await page.locator(".stages b").all_inner_texts() == [
+        "detect",
+        "correlate",
+        "alert",
+        "sink",
+    ]
 
 
 async def test_nothing_stored_is_said_in_words(own: Site, opened: Open) -> None:
@@ -125,19 +155,43 @@ async def test_what_is_not_there_is_told_with_what_to_do(site: Site, opened: Ope
     """The API's own words, and a way on."""
     window = await opened(site)
     page = await window.show(f"/incidents/{filled.TENANT}/{'0' * 32}")
-    await expect(page.get_by_role("alert")).to_contain_text(f"tenant acme has no incident {'0' * 32}")
+    await expect(page.get_by_role("alert")).to_contain_text(
+        f"tenant acme has no incident {'0' * 32}"
+    )
     await expect(page.get_by_role("alert")).to_contain_text("retention")
     window.forgive("404")
 
 
 @pytest.mark.parametrize("view", ["/", "incident", "anomaly", "explore"])
-async def test_markup_and_unseen_signs_in_any_text_stay_text(own: Site, opened: Open, view: str) -> None:
+async def test_markup_and_unseen_signs_in_any_text_stay_text(
+    own: Site, opened: Open, view: str
+) -> None:
     """What turns the direction of text, or is not to be seen, is shown as an escape."""
-    texts = {"application": HOSTILE, "title": HOSTILE, "models": (HOSTILE,), "users": (HOSTILE,), "metrics": (HOSTILE,)}
-    found = {"application": HOSTILE, "model": HOSTILE, "user": HOSTILE, "rule": HOSTILE, "reason": HOSTILE}
+    texts = {
+        "application": HOSTILE,
+        "title": HOSTILE,
+        "models": (HOSTILE,),
+        "users": (HOSTILE,),
+        "metrics": (HOSTILE,),
+    }
+    found = {
+        "application": HOSTILE,
+        "model": HOSTILE,
+        "user": HOSTILE,
+        "rule": HOSTILE,
+        "reason": HOSTILE,
+    }
     shop = aggregate(0, HOSTILE, HOSTILE, application=HOSTILE)
-    one = anomaly(1, HOSTILE, **found, detector=HOSTILE, sample_event_ids=(HOSTILE,), settings_version=HOSTILE)
-    told = {"receiver": HOSTILE, "reason": HOSTILE, "detail": HOSTILE, "body": HOSTILE, "incident_id": f"{1:032x}"}
+    one = anomaly(
+        1, HOSTILE, **found, detector=HOSTILE, sample_event_ids=(HOSTILE,), settings_version=HOSTILE
+    )
+    told = {
+        "receiver": HOSTILE,
+        "reason": HOSTILE,
+        "detail": HOSTILE,
+        "body": HOSTILE,
+        "incident_id": f"{1:032x}",
+    }
     await own.store.write(
         [
             of(Kind.ANOMALY, one),
@@ -154,7 +208,9 @@ async def test_markup_and_unseen_signs_in_any_text_stay_text(own: Site, opened: 
         await page.locator(".lines .line a").first.click()
         await expect(page.locator("blockquote")).to_have_text(SHOWN)
     if view in ("/", "explore"):
-        await page.get_by_role("link", name="Explore" if view == "explore" else "Now", exact=True).first.click()
+        await page.get_by_role(
+            "link", name="Explore" if view == "explore" else "Now", exact=True
+        ).first.click()
     await browser.ready(page)
     text = await page.locator("body").inner_text()
     assert SHOWN in text

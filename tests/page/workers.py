@@ -1,4 +1,6 @@
-"""What the workers of a small installation would say of themselves, for the views of stages and lanes."""
+"""What the workers of a small installation would say of themselves, for the views of stages and
+lanes.
+"""
 
 import time
 from collections.abc import AsyncIterator
@@ -13,7 +15,9 @@ STAGES: Final = ("detect", "correlate", "alert", "sink")
 
 @asynccontextmanager
 async def answering() -> AsyncIterator[tuple[str, ...]]:
-    """URLs of workers that answer, each of another stage, and of one that does not: what `api.workers` names."""
+    """URLs of workers that answer, each of another stage, and of one that does not: what
+    `api.workers` names.
+    """
 
     async def metrics(request: web.Request) -> web.Response:
         return web.Response(body=_told(request.match_info["stage"]), content_type="text/plain")
@@ -33,7 +37,9 @@ def _told(stage: str) -> bytes:
     registry = CollectorRegistry()
     Gauge("sentinel_ready", "", ["stage"], registry=registry).labels(stage).set(1)
     lag = Gauge("sentinel_lane_lag", "", ["stage", "lane"], registry=registry)
-    moved = Gauge("sentinel_lane_progress_timestamp_seconds", "", ["stage", "lane"], registry=registry)
+    moved = Gauge(
+        "sentinel_lane_progress_timestamp_seconds", "", ["stage", "lane"], registry=registry
+    )
     for lane in range(4):
         lag.labels(stage, str(lane)).set({"detect": 120, "sink": 3}.get(stage, 0) * lane)
         moved.labels(stage, str(lane)).set(time.time() - 2 - lane)

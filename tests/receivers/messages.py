@@ -19,11 +19,15 @@ NASTY = replace(
 )
 
 
-def body(about: Incident = OPENED, reason: Reason = Reason.OPENED, page_url: str | None = PAGE) -> bytes:
+def body(
+    about: Incident = OPENED, reason: Reason = Reason.OPENED, page_url: str | None = PAGE
+) -> bytes:
     """A message about one incident."""
     return incident_message(about, reason, page_url).encode()
 
 
 def summary(count: int = 60, about: Incident = NASTY) -> bytes:
     """A summary that lists so many."""
-    return summary_message(about.tenant, [Listing.of(replace(about, id=str(n))) for n in range(count)], 5).encode()
+    return summary_message(
+        about.tenant, [Listing.of(replace(about, id=str(n))) for n in range(count)], 5
+    ).encode()

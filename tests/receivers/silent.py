@@ -20,7 +20,9 @@ _SYSTEM: Final = socket.getaddrinfo
 
 @asynccontextmanager
 async def no_name(patch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    """Its name is asked of a server on this machine that never answers: a look-up takes its thread for as long as the system's own would."""
+    """Its name is asked of a server on this machine that never answers: a look-up takes its thread
+    for as long as the system's own would.
+    """
     end = threading.Event()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))

@@ -4,7 +4,12 @@ from typing import Any
 
 import pytest
 
-from agents.alerting.settings import AlertSettings, HeartbeatSettings, ReceiverKind, ReceiverSettings
+from agents.alerting.settings import (
+    AlertSettings,
+    HeartbeatSettings,
+    ReceiverKind,
+    ReceiverSettings,
+)
 from schemas.secrets import Secret
 from streams.state.position import Refused
 from tests.harness.services import ROUTING_KEY
@@ -20,28 +25,65 @@ GOOD: list[dict[str, Any]] = [
     {"kind": ReceiverKind.SLACK, "secret": Secret("xoxb-1234-abcd"), "channel": "C1"},
 ]
 FAULTS: list[tuple[dict[str, Any], str]] = [
-    ({"kind": ReceiverKind.WEBHOOK, "url": "http://x.example", "secret": Secret(SECRET)}, "must begin with https://"),
-    ({"kind": ReceiverKind.WEBHOOK, "url": "https://127.0.0.1", "secret": Secret(SECRET)}, "loopback address"),
-    ({"kind": ReceiverKind.WEBHOOK, "url": "https://u:pass@x.example", "secret": Secret(SECRET)}, "user or a password"),
-    ({"kind": ReceiverKind.WEBHOOK, "url": "https://x.example", "secret": Secret("foo")}, "whsec_ and the base64"),
-    ({"kind": ReceiverKind.WEBHOOK, "url": "https://x.example", "secret": Secret("whsec_Zm9v")}, "24 to 64"),
+    (
+        {"kind": ReceiverKind.WEBHOOK, "url": "http://x.example", "secret": Secret(SECRET)},
+        "must begin with https://",
+    ),
+    (
+        {"kind": ReceiverKind.WEBHOOK, "url": "https://127.0.0.1", "secret": Secret(SECRET)},
+        "loopback address",
+    ),
+    (
+        {"kind": ReceiverKind.WEBHOOK, "url": "https://u:pass@x.example", "secret": Secret(SECRET)},
+        "user or a password",
+    ),
+    (
+        {"kind": ReceiverKind.WEBHOOK, "url": "https://x.example", "secret": Secret("foo")},
+        "whsec_ and the base64",
+    ),
+    (
+        {"kind": ReceiverKind.WEBHOOK, "url": "https://x.example", "secret": Secret("whsec_Zm9v")},
+        "24 to 64",
+    ),
     ({"kind": ReceiverKind.PAGERDUTY, "secret": Secret("foo")}, "32 letters and digits"),
-    ({"kind": ReceiverKind.PAGERDUTY, "secret": Secret(ROUTING_KEY), "url": "ftp://x"}, "must begin with https://"),
+    (
+        {"kind": ReceiverKind.PAGERDUTY, "secret": Secret(ROUTING_KEY), "url": "ftp://x"},
+        "must begin with https://",
+    ),
     ({"kind": ReceiverKind.SLACK, "secret": Secret("foo")}, "begins with https://"),
-    ({"kind": ReceiverKind.SLACK, "secret": Secret("http://hooks.slack.com/services/T/B/x")}, "must begin with https:"),
+    (
+        {"kind": ReceiverKind.SLACK, "secret": Secret("http://hooks.slack.com/services/T/B/x")},
+        "must begin with https:",
+    ),
     ({"kind": ReceiverKind.SLACK, "secret": Secret("foo"), "channel": "C1"}, "begins with xoxb-"),
     ({"kind": ReceiverKind.SLACK, "secret": Secret("xox"), "channel": "C1"}, "begins with xoxb-"),
     ({"kind": ReceiverKind.SLACK, "secret": Secret(HOOK), "channel": "C1"}, "begins with xoxb-"),
 ]
 HINTS: list[tuple[dict[str, Any], str]] = [
-    ({"kind": ReceiverKind.SLACK, "secret": Secret("https://chat.example/hooks/1")}, "an address at chat.example"),
-    ({"kind": ReceiverKind.SLACK, "secret": Secret("https://hooks.slack.com/")}, "not a whole address"),
-    ({"kind": ReceiverKind.SLACK, "secret": Secret("xoxp-1234-abcd"), "channel": "C1"}, "not the token of a bot"),
     (
-        {"kind": ReceiverKind.PAGERDUTY, "secret": Secret(ROUTING_KEY), "url": "https://x.example/v2"},
+        {"kind": ReceiverKind.SLACK, "secret": Secret("https://chat.example/hooks/1")},
+        "an address at chat.example",
+    ),
+    (
+        {"kind": ReceiverKind.SLACK, "secret": Secret("https://hooks.slack.com/")},
+        "not a whole address",
+    ),
+    (
+        {"kind": ReceiverKind.SLACK, "secret": Secret("xoxp-1234-abcd"), "channel": "C1"},
+        "not the token of a bot",
+    ),
+    (
+        {
+            "kind": ReceiverKind.PAGERDUTY,
+            "secret": Secret(ROUTING_KEY),
+            "url": "https://x.example/v2",
+        },
         "the url is at x.example",
     ),
-    ({"kind": ReceiverKind.LOG, "match": ("tenant=acme",)}, "an incident that matches none is told to nobody"),
+    (
+        {"kind": ReceiverKind.LOG, "match": ("tenant=acme",)},
+        "an incident that matches none is told to nobody",
+    ),
 ]
 
 
@@ -57,7 +99,9 @@ def test_what_is_right_is_passed_over_in_silence(named: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("named", "fault"), FAULTS)
-def test_what_alert_refuses_is_a_fault_with_the_receivers_name(named: dict[str, Any], fault: str) -> None:
+def test_what_alert_refuses_is_a_fault_with_the_receivers_name(
+    named: dict[str, Any], fault: str
+) -> None:
     """The same as alert says at its start, and it does not show the secret."""
     [line], hints = checked(**named)
     assert line.startswith("alerting.receivers: r: ")
@@ -79,7 +123,9 @@ def test_what_looks_wrong_is_a_hint(named: dict[str, Any], hint: str) -> None:
 
 def test_all_faults_are_told_at_once_the_heartbeats_too() -> None:
     """Nobody wants to mend one to read the next."""
-    receivers = tuple(ReceiverSettings(name=f"r{n}", **named) for n, (named, _) in enumerate(FAULTS))
+    receivers = tuple(
+        ReceiverSettings(name=f"r{n}", **named) for n, (named, _) in enumerate(FAULTS)
+    )
     heartbeat = HeartbeatSettings(url=Secret("http://x.example"))
     faults, _ = check_receivers(AlertSettings(receivers=receivers, heartbeat=heartbeat))
     assert len(faults) == len(FAULTS) + 1

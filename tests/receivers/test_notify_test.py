@@ -12,13 +12,23 @@ from topology.cli import main
 
 
 def config(folder: Path, url: str) -> str:
-    """A settings file with a PagerDuty receiver at this address, and a Slack one that is not called."""
+    """A settings file with a PagerDuty receiver at this address, and a Slack one that is not
+    called.
+    """
     receivers = [
-        {"name": "on-call", "kind": "pagerduty", "secret": ROUTING_KEY, "url": url, "allow_private": True},
+        {
+            "name": "on-call",
+            "kind": "pagerduty",
+            "secret": ROUTING_KEY,
+            "url": url,
+            "allow_private": True,
+        },
         {"name": "chat", "kind": "slack", "secret": "xoxb-secret", "channel": "C1"},
     ]
     path = folder / "sentinel.yaml"
-    path.write_text(yaml.safe_dump({"alerting": {"receivers": receivers, "page_url": "https://s.example"}}))
+    path.write_text(
+        yaml.safe_dump({"alerting": {"receivers": receivers, "page_url": "https://s.example"}})
+    )
     return str(path)
 
 
@@ -30,7 +40,9 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
     return int(end.value.code or 0), printed.out + printed.err
 
 
-def test_start_and_end_are_sent_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_start_and_end_are_sent_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nothing stays open at the receiver; the person reads how it answered."""
     with inbox() as box:
         box.next(answers(202), answers(202))
@@ -45,7 +57,9 @@ def test_start_and_end_are_sent_and_told(tmp_path: Path, capsys: pytest.CaptureF
     assert b"This is a test" in posts[0][1]
 
 
-def test_refusal_is_one_plain_line_and_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refusal_is_one_plain_line_and_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With the receiver's answer; a name that is not there is told with those that are."""
     with inbox() as box:
         box.next(answers(500))
@@ -55,13 +69,20 @@ def test_refusal_is_one_plain_line_and_status_1(tmp_path: Path, capsys: pytest.C
         "sentinel: on-call did not take the test message (opened): server fault, HTTP 500\n",
     )
     status, said = told(capsys, "nobody", "--config", config(tmp_path, "https://x.example"))
-    assert (status, said) == (1, "sentinel: no receiver is called 'nobody'; alerting.receivers has on-call, chat\n")
+    assert (status, said) == (
+        1,
+        "sentinel: no receiver is called 'nobody'; alerting.receivers has on-call, chat\n",
+    )
 
 
 @pytest.mark.parametrize("name", ["on-call", "chat"])
-def test_dry_run_shows_the_message_and_no_secret(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_shows_the_message_and_no_secret(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nothing is sent: there is nobody at this address."""
-    status, said = told(capsys, name, "--dry-run", "--config", config(tmp_path, "http://127.0.0.1:1/"))
+    status, said = told(
+        capsys, name, "--dry-run", "--config", config(tmp_path, "http://127.0.0.1:1/")
+    )
     assert status == 0
     assert "This is a test" in said
     assert "https://s.example/incidents/notify-test/" in said
@@ -84,7 +105,14 @@ def test_reaches_says_who_would_be_told_of_an_incident_and_why_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is sent."""
-    asked = ["--reaches", "application=search", "--reaches", "severity=high", "--config", routed(tmp_path)]
+    asked = [
+        "--reaches",
+        "application=search",
+        "--reaches",
+        "severity=high",
+        "--config",
+        routed(tmp_path),
+    ]
     status, said = told(capsys, *asked)
     assert status == 0
     lines = [line.split(maxsplit=1) for line in said.splitlines()[1:]]
@@ -98,7 +126,10 @@ def test_reaches_says_who_would_be_told_of_an_incident_and_why_not(
 
 @pytest.mark.parametrize(
     ("condition", "fault"),
-    [("colour=red", "there is no field 'colour'"), ("model!=a", "describes no incident; write model=VALUE")],
+    [
+        ("colour=red", "there is no field 'colour'"),
+        ("model!=a", "describes no incident; write model=VALUE"),
+    ],
 )
 def test_what_describes_no_incident_is_one_plain_line(
     condition: str, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -35,7 +35,9 @@ GOOD_MESSAGES = 200
 NOISE_S = 0.05
 """What a run of two hundred messages on a shared machine may vary by."""
 TRIES = 3
-"""Other programs take the machine for longer at times; a receiver that is held up is so each time, for seconds."""
+"""Other programs take the machine for longer at times; a receiver that is held up is so each time,
+for seconds.
+"""
 
 
 class _NoCommands:
@@ -52,7 +54,15 @@ class _Lane(AlertLane):
     def __init__(self) -> None:
         begin: Any = None
         super().__init__(
-            0, Surroundings(TopicNames(""), AlertSettings(), 1, lambda: time.time_ns() // 1000, begin, _NoCommands())
+            0,
+            Surroundings(
+                TopicNames(""),
+                AlertSettings(),
+                1,
+                lambda: time.time_ns() // 1000,
+                begin,
+                _NoCommands(),
+            ),
         )
         self.ended_at: dict[str, float] = {}
         self.all_good = asyncio.Event()
@@ -60,7 +70,9 @@ class _Lane(AlertLane):
     def is_pending(self, notification_id: str) -> bool:
         return notification_id not in self.ended_at
 
-    def ended(self, notification_id: str, outcome: Outcome, status: int | None, attempt: int) -> Step:
+    def ended(
+        self, notification_id: str, outcome: Outcome, status: int | None, attempt: int
+    ) -> Step:
         self.ended_at[notification_id] = time.monotonic()
         if sum(name.startswith("good-") for name in self.ended_at) == GOOD_MESSAGES:
             self.all_good.set()
@@ -83,11 +95,15 @@ def _delivery(receiver: str, number: int) -> Delivery:
 
 
 async def _p99_s(silent_url: str | None) -> float:
-    """Of the good receiver's messages, from the decision to the outcome; with 64 that wait for the silent one, if there is one."""
+    """Of the good receiver's messages, from the decision to the outcome; with 64 that wait for the
+    silent one, if there is one.
+    """
     async with receiving(answers(204)) as good:
         # By name: its look-ups are what others' may hold up.
         named = good.url.replace("127.0.0.1", "localhost")
-        receivers: dict[str, Receiver] = {"good": WebhookReceiver(named, Secret(SECRET), allow_private=True)}
+        receivers: dict[str, Receiver] = {
+            "good": WebhookReceiver(named, Secret(SECRET), allow_private=True)
+        }
         if silent_url is not None:
             receivers["silent"] = WebhookReceiver(silent_url, Secret(SECRET), allow_private=True)
         courier, lane = Courier(receivers, RetrySettings(), lambda: time.time_ns() // 1000), _Lane()
@@ -113,8 +129,12 @@ async def _p99_s(silent_url: str | None) -> float:
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("silence", SILENCES)
-def test_a_silent_receiver_holds_up_no_other(silence: str, loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """64 messages wait for it; the 99th percentile of another receiver's is at most twice what it is alone."""
+def test_a_silent_receiver_holds_up_no_other(
+    silence: str, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 messages wait for it; the 99th percentile of another receiver's is at most twice what it
+    is alone.
+    """
 
     async def measured() -> tuple[float, float]:
         usual = max([await _p99_s(None) for _ in range(2)])
@@ -125,31 +145,45 @@ def test_a_silent_receiver_holds_up_no_other(silence: str, loop: str, monkeypatc
     for _ in range(TRIES):
         with asyncio.Runner(loop_factory=make) as runner:
             usual, beside = runner.run(measured())
-        print(f"{silence} under {loop}: p99 alone {usual * 1e3:.1f} ms, beside the silent one {beside * 1e3:.1f} ms")
+        print(
+            f"{silence} under {loop}: p99 alone {usual * 1e3:.1f} ms, beside the silent one"
+            f" {beside * 1e3:.1f} ms"
+        )
         if beside <= 2 * usual + NOISE_S:
             return
-    pytest.fail(f"p99 is {beside * 1e3:.1f} ms beside the silent receiver, {usual * 1e3:.1f} ms without")
+    pytest.fail(
+        f"p99 is {beside * 1e3:.1f} ms beside the silent receiver, {usual * 1e3:.1f} ms without"
+    )
 
 
-async def test_a_name_that_is_never_answered_takes_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_is_never_answered_takes_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """However many ask for it, and whoever gives up; other names are answered meanwhile."""
     names = NameLookups()
     async with no_name(monkeypatch):
-        silent = [asyncio.create_task(names.addresses(SILENT_NAME, 443)) for _ in range(SILENT_MESSAGES)]
+        silent = [
+            asyncio.create_task(names.addresses(SILENT_NAME, 443)) for _ in range(SILENT_MESSAGES)
+        ]
         await asyncio.sleep(0)
         silent.pop().cancel()
-        assert [thread.name for thread in threading.enumerate()].count(f"look-up {SILENT_NAME}") == 1
+        assert [thread.name for thread in threading.enumerate()].count(
+            f"look-up {SILENT_NAME}"
+        ) == 1
         found = await asyncio.wait_for(names.addresses("localhost", 443), 5.0)
         assert ("127.0.0.1", 443) in [info[4] for info in found]
     for failed in await asyncio.gather(*silent, return_exceptions=True):
         assert isinstance(failed, socket.gaierror)
 
 
-async def test_a_broker_whose_name_is_never_answered_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_whose_name_is_never_answered_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Its connection fails in time, and the loop's own threads are free."""
     async with no_name(monkeypatch):
         silent = [
-            asyncio.create_task(Connection(SILENT_NAME, 9092, request_timeout_ms=1_000).connect()) for _ in range(16)
+            asyncio.create_task(Connection(SILENT_NAME, 9092, request_timeout_ms=1_000).connect())
+            for _ in range(16)
         ]
         await asyncio.sleep(0.1)
         loop = asyncio.get_running_loop()

@@ -17,7 +17,9 @@ from tests.harness.webhook_server import BadReceiver, Behaviour, answers, receiv
 from tests.receivers.messages import NASTY, OPENED, body, summary
 
 
-def receiver(server: BadReceiver, pace: Pace | None = None, key: str = ROUTING_KEY) -> PagerDutyReceiver:
+def receiver(
+    server: BadReceiver, pace: Pace | None = None, key: str = ROUTING_KEY
+) -> PagerDutyReceiver:
     """The receiver on loopback."""
     return PagerDutyReceiver(Secret(key), pace or Pace(120, 60), url=server.url, allow_private=True)
 
@@ -26,7 +28,9 @@ async def attempted(to: Receiver, message: bytes = b"") -> Verdict:
     """One attempt, and what alert makes of it."""
     answer = await to.deliver("m1", message or body(), 0)
     await to.close()
-    return after_attempt(answer, notification_id="m1", attempt=1, decided_at=0, now=0, retry=RetrySettings())
+    return after_attempt(
+        answer, notification_id="m1", attempt=1, decided_at=0, now=0, retry=RetrySettings()
+    )
 
 
 @pytest.mark.parametrize(
@@ -37,7 +41,9 @@ async def attempted(to: Receiver, message: bytes = b"") -> Verdict:
         (Reason.RESOLVED, "resolve"),
     ],
 )
-async def test_one_incident_is_one_alert_from_trigger_to_resolve(reason: Reason, action: str) -> None:
+async def test_one_incident_is_one_alert_from_trigger_to_resolve(
+    reason: Reason, action: str
+) -> None:
     """All its messages carry the same dedup_key; the action says what the message says."""
     async with receiving(pagerduty) as server:
         assert await attempted(receiver(server), body(reason=reason)) == Delivered("HTTP 202")
@@ -60,11 +66,16 @@ def test_severities_are_pagerdutys() -> None:
     """Each of ours has one of theirs, in the same order."""
     from dataclasses import replace
 
-    told = [pagerduty_event("m", parse(body(replace(OPENED, severity=s))))["payload"]["severity"] for s in Severity]
+    told = [
+        pagerduty_event("m", parse(body(replace(OPENED, severity=s))))["payload"]["severity"]
+        for s in Severity
+    ]
     assert told == ["info", "info", "warning", "error", "critical"]
 
 
-@pytest.mark.parametrize("message", [body(NASTY), body(NASTY, Reason.RESOLVED), summary(), body(page_url=None)])
+@pytest.mark.parametrize(
+    "message", [body(NASTY), body(NASTY, Reason.RESOLVED), summary(), body(page_url=None)]
+)
 async def test_any_text_of_telemetry_fits_its_limits(message: bytes) -> None:
     """Endless titles and tenants, markup and control characters; without a page there is no link."""
     async with receiving(pagerduty) as server:
@@ -76,7 +87,9 @@ async def test_any_text_of_telemetry_fits_its_limits(message: bytes) -> None:
 
 def test_two_incidents_never_share_a_key() -> None:
     """Also where the tenant's name is too long to stand in it."""
-    keys = {dedup_key(tenant, name) for tenant in ("a" * 300, "a" * 301, "a") for name in ("1", "2")}
+    keys = {
+        dedup_key(tenant, name) for tenant in ("a" * 300, "a" * 301, "a") for name in ("1", "2")
+    }
     assert len(keys) == 6
     assert max(map(len, keys)) <= 255
 
@@ -85,7 +98,10 @@ def test_two_incidents_never_share_a_key() -> None:
     ("behaviour", "reason"),
     [
         (answers(429), Attempt.TOO_MANY_REQUESTS),
-        (says(429, {"status": "throttle exceeded", "message": "Requests too fast"}), Attempt.TOO_MANY_REQUESTS),
+        (
+            says(429, {"status": "throttle exceeded", "message": "Requests too fast"}),
+            Attempt.TOO_MANY_REQUESTS,
+        ),
         (answers(500), Attempt.SERVER_FAULT),
         (answers(503), Attempt.SERVER_FAULT),
         (resets, Attempt.NO_ANSWER),
@@ -103,7 +119,9 @@ async def test_wrong_key_is_given_up_with_pagerdutys_words() -> None:
     """And the key itself is nowhere in them."""
     async with receiving(pagerduty) as server:
         verdict = await attempted(receiver(server, key="f" * 32))
-    assert verdict == GiveUp(Attempt.REJECTED, "HTTP 400: Event object is invalid; Invalid routing key")
+    assert verdict == GiveUp(
+        Attempt.REJECTED, "HTTP 400: Event object is invalid; Invalid routing key"
+    )
 
 
 async def test_success_of_something_in_between_is_no_delivery() -> None:

@@ -39,12 +39,16 @@ CONNECTORS = (*RENDERING, "webhook", "ping")
 @asynccontextmanager
 async def connector(name: str) -> AsyncIterator[Receiver]:
     """The connector of this name, with a service that checks what it gets."""
-    service = {"pagerduty": pagerduty, "slack bot": slack_bot, "slack webhook": slack_webhook}.get(name, answers(204))
+    service = {"pagerduty": pagerduty, "slack bot": slack_bot, "slack webhook": slack_webhook}.get(
+        name, answers(204)
+    )
     async with receiving(service) as server:
         made: Receiver
         match name:
             case "pagerduty":
-                made = PagerDutyReceiver(Secret(ROUTING_KEY), Pace(120, 60), url=server.url, allow_private=True)
+                made = PagerDutyReceiver(
+                    Secret(ROUTING_KEY), Pace(120, 60), url=server.url, allow_private=True
+                )
             case "slack bot":
                 made = SlackReceiver(Secret(BOT_TOKEN), "C123", url=server.url, allow_private=True)
             case "slack webhook":
@@ -66,14 +70,18 @@ async def attempted(name: str, body: bytes) -> Verdict:
     async with connector(name) as to:
         now = time.time_ns() // 1000
         answer = await to.deliver("m1", body, now)
-    return after_attempt(answer, notification_id="m1", attempt=1, decided_at=now, now=now, retry=RetrySettings())
+    return after_attempt(
+        answer, notification_id="m1", attempt=1, decided_at=now, now=now, retry=RetrySettings()
+    )
 
 
 def changed(**fields: Any) -> bytes:
     """A message whose incident has these fields; None for one that is absent."""
     body = opened()
     incident = body["data"]["incident"]
-    body["data"]["incident"] = {n: v for n, v in (incident | fields).items() if n not in fields or v is not None}
+    body["data"]["incident"] = {
+        n: v for n, v in (incident | fields).items() if n not in fields or v is not None
+    }
     return orjson.dumps(body)
 
 
@@ -91,7 +99,14 @@ async def test_bodies_of_every_release_are_delivered(body: str, name: str) -> No
         changed(detectors=None),
         changed(severity="catastrophic"),
         changed(state="given_up"),
-        changed(revision=None, anomaly_count=None, updated_at=None, metrics=None, models=None, users=None),
+        changed(
+            revision=None,
+            anomaly_count=None,
+            updated_at=None,
+            metrics=None,
+            models=None,
+            users=None,
+        ),
         orjson.dumps(opened() | {"type": "incident.moved"}),
     ],
 )
@@ -119,7 +134,9 @@ def test_unknown_words_are_shown_as_they_are() -> None:
         (b"{", "not JSON"),
     ],
 )
-async def test_what_cannot_be_rendered_is_given_up_by_field_and_reason(name: str, body: bytes, detail: str) -> None:
+async def test_what_cannot_be_rendered_is_given_up_by_field_and_reason(
+    name: str, body: bytes, detail: str
+) -> None:
     """At the first attempt, since another would not help."""
     verdict = await attempted(name, body)
     assert isinstance(verdict, GiveUp)
@@ -152,6 +169,10 @@ def test_no_value_in_any_field_makes_rendering_raise(field: str, value: Any) -> 
 @pytest.mark.parametrize("kind", ReceiverKind)
 def test_notify_test_shows_what_each_kind_would_be_sent(kind: ReceiverKind) -> None:
     """Also a message of an older form."""
-    named = {"url": "https://x.example", "secret": Secret(SECRET)} if kind is not ReceiverKind.LOG else {}
+    named = (
+        {"url": "https://x.example", "secret": Secret(SECRET)}
+        if kind is not ReceiverKind.LOG
+        else {}
+    )
     receiver = ReceiverSettings(name="r", kind=kind, **named)  # type: ignore[arg-type]
     assert "4f" in shown(receiver, Sample(Reason.OPENED, "m1", BODIES["0.1.0 0"]))

@@ -37,11 +37,15 @@ async def attempted(to: Receiver, message: bytes = b"") -> Verdict:
     """One attempt, and what alert makes of it."""
     answer = await to.deliver("m1", message or body(), 0)
     await to.close()
-    return after_attempt(answer, notification_id="m1", attempt=1, decided_at=0, now=0, retry=RetrySettings())
+    return after_attempt(
+        answer, notification_id="m1", attempt=1, decided_at=0, now=0, retry=RetrySettings()
+    )
 
 
 @pytest.mark.parametrize(("behaviour", "make"), [(slack_webhook, webhook), (slack_bot, bot)])
-@pytest.mark.parametrize("message", [body(), body(NASTY), body(reason=Reason.RESOLVED), summary(), body(page_url=None)])
+@pytest.mark.parametrize(
+    "message", [body(), body(NASTY), body(reason=Reason.RESOLVED), summary(), body(page_url=None)]
+)
 async def test_messages_are_taken_whatever_telemetry_wrote_into_them(
     behaviour: Behaviour, make: object, message: bytes
 ) -> None:
@@ -55,25 +59,38 @@ async def test_messages_are_taken_whatever_telemetry_wrote_into_them(
 
 
 def test_nothing_of_telemetry_is_read_as_markup() -> None:
-    """No call of everybody, no forged link: the only mrkdwn is our own link, and the fallback text is told not to be read as markup."""
+    """No call of everybody, no forged link: the only mrkdwn is our own link, and the fallback text
+    is told not to be read as markup.
+    """
     message = slack_message(parse(body(NASTY)))
     blocks = message["blocks"] + message["attachments"][0]["blocks"]
-    texts = [text for block in blocks for text in [block.get("text"), *block.get("fields", [])] if text]
+    texts = [
+        text for block in blocks for text in [block.get("text"), *block.get("fields", [])] if text
+    ]
     [ours] = [text["text"] for text in texts if text["type"] == "mrkdwn"]
-    assert ours.startswith("Opened <!date^1700000000^{date_short_pretty} {time_secs}|2023-11-14 22:13:20 UTC>")
+    assert ours.startswith(
+        "Opened <!date^1700000000^{date_short_pretty} {time_secs}|2023-11-14 22:13:20 UTC>"
+    )
     assert "<https://sentinel.example.org/incidents/a%26b%20%3C%21channel%3E" in ours
     assert ours.endswith("|Open the incident>")
     assert message["mrkdwn"] is False
-    whole = orjson.dumps([text["text"] for text in texts if text["type"] != "mrkdwn"] + [message["text"]]).decode()
+    whole = orjson.dumps(
+        [text["text"] for text in texts if text["type"] != "mrkdwn"] + [message["text"]]
+    ).decode()
     assert not {"<", ">", "\\u001b", "\u202e"} & set(whole)
     assert "&lt;!here&gt; &amp;" in whole
 
 
 def test_message_says_how_the_incident_stands() -> None:
     """In its first line, which is what a phone shows."""
-    assert slack_message(parse(body()))["text"] == "Open: high, chat-api: latency of chat-api/gpt-4o 3.1x expected"
+    assert (
+        slack_message(parse(body()))["text"]
+        == "Open: high, chat-api: latency of chat-api/gpt-4o 3.1x expected"
+    )
     assert slack_message(parse(body(reason=Reason.RESOLVED)))["text"].startswith("Resolved: high")
-    assert slack_message(parse(summary(3)))["text"].startswith("8 incidents of a&amp;b &lt;!channel&gt;")
+    assert slack_message(parse(summary(3)))["text"].startswith(
+        "8 incidents of a&amp;b &lt;!channel&gt;"
+    )
 
 
 @pytest.mark.parametrize("make", [webhook, bot])
@@ -90,12 +107,17 @@ async def test_wait_that_slack_asks_for_is_kept(make: object) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        (says(200, {"ok": False, "error": "ratelimited"}, Retry_After="3"), Attempt.TOO_MANY_REQUESTS),
+        (
+            says(200, {"ok": False, "error": "ratelimited"}, Retry_After="3"),
+            Attempt.TOO_MANY_REQUESTS,
+        ),
         (says(200, {"ok": False, "error": "internal_error"}), Attempt.NO_ANSWER),
         (answers(502), Attempt.SERVER_FAULT),
     ],
 )
-async def test_trouble_of_the_bots_api_that_passes_is_tried_again(behaviour: Behaviour, reason: Attempt) -> None:
+async def test_trouble_of_the_bots_api_that_passes_is_tried_again(
+    behaviour: Behaviour, reason: Attempt
+) -> None:
     """Also where it comes with status 200."""
     async with receiving(behaviour) as server:
         verdict = await attempted(bot(server))
@@ -104,18 +126,30 @@ async def test_trouble_of_the_bots_api_that_passes_is_tried_again(behaviour: Beh
 
 
 async def test_what_slack_does_not_take_is_given_up_with_its_words() -> None:
-    """A channel that is not there, a token that is not valid, a webhook that was revoked, an answer that is not Slack's."""
+    """A channel that is not there, a token that is not valid, a webhook that was revoked, an answer
+    that is not Slack's.
+    """
     async with receiving(slack_bot) as server:
-        assert await attempted(bot(server, "C9")) == GiveUp(Attempt.REJECTED, "HTTP 200: channel_not_found")
-        assert await attempted(bot(server, token="xoxb-no")) == GiveUp(Attempt.REJECTED, "HTTP 200: invalid_auth")
+        assert await attempted(bot(server, "C9")) == GiveUp(
+            Attempt.REJECTED, "HTTP 200: channel_not_found"
+        )
+        assert await attempted(bot(server, token="xoxb-no")) == GiveUp(
+            Attempt.REJECTED, "HTTP 200: invalid_auth"
+        )
     async with receiving(says(404, "no_service")) as server:
-        assert await attempted(webhook(server)) == GiveUp(Attempt.REJECTED, 'HTTP 404: "no_service"')
+        assert await attempted(webhook(server)) == GiveUp(
+            Attempt.REJECTED, 'HTTP 404: "no_service"'
+        )
     async with receiving(says(200, ["hello"])) as server:
         assert isinstance(await attempted(bot(server)), GiveUp)
 
 
-@pytest.mark.parametrize(("secret", "channel"), [("xoxb-1", None), ("https://hooks.example/T0/B0/x", "C1"), ("", "C1")])
-def test_secret_that_does_not_fit_is_refused_and_not_shown(secret: str, channel: str | None) -> None:
+@pytest.mark.parametrize(
+    ("secret", "channel"), [("xoxb-1", None), ("https://hooks.example/T0/B0/x", "C1"), ("", "C1")]
+)
+def test_secret_that_does_not_fit_is_refused_and_not_shown(
+    secret: str, channel: str | None
+) -> None:
     """A token without a channel, an address with one."""
     with pytest.raises(ValueError, match="the secret is") as refused:
         SlackReceiver(Secret(secret), channel)
@@ -155,7 +189,9 @@ def test_message_shows_the_four_numbers_first_and_who_has_it() -> None:
         sample_trace_ids=("t/1",),
     )
     care = Acknowledgement("ann", micros(5), "rolling <back>")
-    sent = incident_message(about, Reason.ESCALATED, PAGE, "https://traces.example/{trace_id}", care)
+    sent = incident_message(
+        about, Reason.ESCALATED, PAGE, "https://traces.example/{trace_id}", care
+    )
     attachment = slack_message(parse(sent))["attachments"][0]
     fields = [field["text"] for field in attachment["blocks"][1]["fields"]]
     assert fields[:6] == [
@@ -180,7 +216,9 @@ def test_message_shows_the_four_numbers_first_and_who_has_it() -> None:
 
 
 async def test_a_bot_changes_its_one_message_and_tells_the_news_in_its_thread() -> None:
-    """A rise of severity is shown in the channel too; a message that is gone is followed by a new one."""
+    """A rise of severity is shown in the channel too; a message that is gone is followed by a new
+    one.
+    """
     async with receiving(slack_bot) as server:
         to = bot(server)
         first = await to.deliver("m1", body(), 0)
@@ -192,10 +230,20 @@ async def test_a_bot_changes_its_one_message_and_tells_the_news_in_its_thread() 
         assert again.thread == first.thread
         await to.close()
     calls = [(post.path.rpartition("/")[2], orjson.loads(post.body)) for post in server.received]
-    assert [path for path, _ in calls] == ["hook", "chat.update", "hook", "chat.update", "hook", "chat.update", "hook"]
+    assert [path for path, _ in calls] == [
+        "hook",
+        "chat.update",
+        "hook",
+        "chat.update",
+        "hook",
+        "chat.update",
+        "hook",
+    ]
     for _, changed in (calls[1], calls[3]):
         assert (changed["channel"], changed["ts"]) == ("C123", "1503435956.000247")
-    assert [(reply["thread_ts"], reply["reply_broadcast"]) for _, reply in (calls[2], calls[4])] == [
+    assert [
+        (reply["thread_ts"], reply["reply_broadcast"]) for _, reply in (calls[2], calls[4])
+    ] == [
         ("1503435956.000247", True),
         ("1503435956.000247", False),
     ]
@@ -204,7 +252,9 @@ async def test_a_bot_changes_its_one_message_and_tells_the_news_in_its_thread() 
 
 @pytest.mark.parametrize("failing", [0, 1])
 async def test_news_that_was_half_told_is_tried_again(failing: int) -> None:
-    """The change or the reply in the thread may fail for now: to change a message twice changes nothing."""
+    """The change or the reply in the thread may fail for now: to change a message twice changes
+    nothing.
+    """
     async with receiving(*[slack_bot] * failing, answers(502), slack_bot) as server:
         to = bot(server)
         answers_of = [await to.deliver("m2", body(), 0, "C123/1503435956.000247") for _ in range(2)]

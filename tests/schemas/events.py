@@ -5,8 +5,23 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.bounds import MAX_COST_NANO, MAX_DURATION_US, MAX_EVENT_TIME, MAX_RETRIES, MAX_TOKENS, MIN_EVENT_TIME
-from schemas.records import Feature, Label, Operation, QualityScore, SecurityFinding, Status, TelemetryEvent
+from schemas.bounds import (
+    MAX_COST_NANO,
+    MAX_DURATION_US,
+    MAX_EVENT_TIME,
+    MAX_RETRIES,
+    MAX_TOKENS,
+    MIN_EVENT_TIME,
+)
+from schemas.records import (
+    Feature,
+    Label,
+    Operation,
+    QualityScore,
+    SecurityFinding,
+    Status,
+    TelemetryEvent,
+)
 
 ORDINARY = TelemetryEvent(
     event_id="e-1",

@@ -17,9 +17,21 @@ _subjects = st.lists(st.tuples(st.text(), st.text(), st.text()), max_size=4)
 
 
 @settings(deadline=None)
-@given(_subjects, _longs, _longs, st.text(), st.integers(-(2**31), 2**31 - 1), st.randoms(use_true_random=False))
+@given(
+    _subjects,
+    _longs,
+    _longs,
+    st.text(),
+    st.integers(-(2**31), 2**31 - 1),
+    st.randoms(use_true_random=False),
+)
 def test_a_bulk_of_aggregates_is_what_fastavro_writes_one_by_one(
-    subjects: list[tuple[str, str, str]], start: int, end: int, version: str, lane: int, random: "np.random.Generator"
+    subjects: list[tuple[str, str, str]],
+    start: int,
+    end: int,
+    version: str,
+    lane: int,
+    random: "np.random.Generator",
 ) -> None:
     """To the byte, whatever the names and times, NaN among the numbers."""
     doubles = np.array([[random.uniform(-1e9, 1e9) for _ in double_names()] for _ in subjects])
@@ -47,7 +59,9 @@ def test_a_bulk_of_aggregates_is_what_fastavro_writes_one_by_one(
 
 
 def test_the_doubles_are_all_that_follows_the_lane() -> None:
-    """A row of doubles has a place for each, in the record's order; the encoder relies on nothing else between."""
+    """A row of doubles has a place for each, in the record's order; the encoder relies on nothing
+    else between.
+    """
     names = [field.name for field in dataclasses.fields(Aggregate)]
     assert tuple(names[names.index("lane") + 1 :]) == double_names()
     assert len(double_names()) == 13 + 6 * 4
@@ -62,7 +76,9 @@ def test_rows_of_another_width_are_refused() -> None:
 
 
 def test_any_layout_of_the_array_gives_the_same_bytes() -> None:
-    """Columns of a larger array, other byte orders and narrower floats are written as doubles all the same."""
+    """Columns of a larger array, other byte orders and narrower floats are written as doubles all
+    the same.
+    """
     doubles = np.arange(2.0 * len(double_names())).reshape(2, -1)
     expected = aggregate_bodies([b"a", b"b"], b"", doubles)
     assert aggregate_bodies([b"a", b"b"], b"", np.asfortranarray(doubles)) == expected

@@ -9,7 +9,11 @@ from schemas.avro.schema import Array, Json, Primitive, RefusedSchema, Union, mi
 
 
 def record(name: str, *types: Json) -> dict[str, Json]:
-    return {"type": "record", "name": name, "fields": [{"name": f"f{i}", "type": t} for i, t in enumerate(types)]}
+    return {
+        "type": "record",
+        "name": name,
+        "fields": [{"name": f"f{i}", "type": t} for i, t in enumerate(types)],
+    }
 
 
 def nested(levels: int) -> Json:
@@ -39,7 +43,13 @@ LIST: Json = record("List", ["null", "List"])
         (record("A", {"type": "array", "items": "null"}), "no bytes"),
         (record("A", {"type": "array", "items": record("E")}), "no bytes"),
         (
-            record("A", {"type": "array", "items": record("E", "null", {"type": "fixed", "name": "F", "size": 0})}),
+            record(
+                "A",
+                {
+                    "type": "array",
+                    "items": record("E", "null", {"type": "fixed", "name": "F", "size": 0}),
+                },
+            ),
             "no b",
         ),
         (record("A", *["int"] * 501), "500 fields"),
@@ -53,8 +63,14 @@ LIST: Json = record("List", ["null", "List"])
         (record("A", {"type": "fixed", "name": "F", "size": -1}), "no size"),
         (record("A", {"type": "fixed", "name": "F", "size": True}), "no size"),
         (record("A", {"type": "fixed", "name": "F", "size": 1 << 70}), "no size"),
-        ({"type": "record", "name": "A", "fields": [{"name": "x", "type": "int"}] * 2}, "two fields of one name"),
-        ({"type": "record", "name": "A", "fields": [{"name": "-lead", "type": "int"}]}, "not a field's name"),
+        (
+            {"type": "record", "name": "A", "fields": [{"name": "x", "type": "int"}] * 2},
+            "two fields of one name",
+        ),
+        (
+            {"type": "record", "name": "A", "fields": [{"name": "-lead", "type": "int"}]},
+            "not a field's name",
+        ),
         ({"type": "record", "name": "A"}, "not a list"),
         ({"type": "record", "fields": []}, "not a name"),
         ({"type": "enum", "name": "E", "symbols": [1]}, "not a name"),
@@ -95,8 +111,8 @@ def test_packaged_schemas_are_allowed(schema_id: int) -> None:
 def test_names_are_found_in_the_namespace_of_their_record() -> None:
     """A name without dots is first one of the enclosing record's namespace."""
     schema = json.loads(
-        '{"type": "record", "name": "a.A", "fields": [{"name": "x", "type": {"type": "fixed", "name": "F", "size": 2}},'
-        '{"name": "y", "type": "F"}, {"name": "z", "type": "a.F"}]}'
+        '{"type": "record", "name": "a.A", "fields": [{"name": "x", "type": {"type": "fixed",'
+        ' "name": "F", "size": 2}},{"name": "y", "type": "F"}, {"name": "z", "type": "a.F"}]}'
     )
     parsed = parse(schema)
     assert min_bytes(parsed) == 6
@@ -104,6 +120,6 @@ def test_names_are_found_in_the_namespace_of_their_record() -> None:
 
 def test_a_schema_is_read_as_what_it_says() -> None:
     """Primitive types may be written in either form; unions and lists keep their order."""
-    assert parse({"type": "array", "items": ["null", {"type": "long", "logicalType": "timestamp-micros"}]}) == Array(
-        Union((Primitive("null"), Primitive("long", "timestamp-micros")))
-    )
+    assert parse(
+        {"type": "array", "items": ["null", {"type": "long", "logicalType": "timestamp-micros"}]}
+    ) == Array(Union((Primitive("null"), Primitive("long", "timestamp-micros"))))

@@ -26,7 +26,9 @@ from tests.schemas.events import ALL_COLUMNS, event, events
 pytestmark = pytest.mark.usefixtures("either_kernel")
 
 OTHER = 91
-"""Schema id of records that have a map beside the packaged fields: polars cannot read these in blocks."""
+"""Schema id of records that have a map beside the packaged fields: polars cannot read these in
+blocks.
+"""
 
 
 def with_field(field: dict[str, Json]) -> dict[str, Json]:
@@ -42,12 +44,16 @@ BOTH = Decoder({1: packaged.schema_json(1), OTHER: WITH_MAP})
 
 
 def one_by_one(value: bytes) -> bytes:
-    """The same record as one that must be decoded one by one: other prefix, an empty map at its end."""
+    """The same record as one that must be decoded one by one: other prefix, an empty map at its
+    end.
+    """
     return prefix(OTHER) + value[PREFIX_BYTES:] + b"\0"
 
 
 SECOND = 92
-"""Schema id of records that can be read in blocks too, with a field that the newest schema does not have."""
+"""Schema id of records that can be read in blocks too, with a field that the newest schema does not
+have.
+"""
 
 THREE = Decoder(
     {
@@ -66,9 +72,15 @@ def second(value: bytes) -> bytes:
 def cells(telemetry: TelemetryEvent) -> dict[str, object]:
     """What a row of all columns must hold, said without the code that is tested."""
     row: dict[str, object] = {name: getattr(telemetry, name) for name in ALL_COLUMNS}
-    row |= {"operation": list(Operation).index(telemetry.operation), "status": list(Status).index(telemetry.status)}
+    row |= {
+        "operation": list(Operation).index(telemetry.operation),
+        "status": list(Status).index(telemetry.status),
+    }
     for name in ("quality", "security", "labels", "features"):
-        row[name] = [{part: getattr(item, part) for part in item.__slots__} for item in getattr(telemetry, name)]
+        row[name] = [
+            {part: getattr(item, part) for part in item.__slots__}
+            for item in getattr(telemetry, name)
+        ]
     return row
 
 
@@ -108,9 +120,17 @@ def test_schemas_may_be_mixed_in_a_batch(batch: list[tuple[TelemetryEvent, bool]
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(events, st.sampled_from(["plain", "second", "map", "cut", "none"])), max_size=10))
-def test_what_stands_beside_a_record_does_not_matter(batch: list[tuple[TelemetryEvent, str]]) -> None:
-    """Whatever is mixed, each value is what it is alone; and so it is after a batch of one schema, and after one of several."""
+@given(
+    st.lists(
+        st.tuples(events, st.sampled_from(["plain", "second", "map", "cut", "none"])), max_size=10
+    )
+)
+def test_what_stands_beside_a_record_does_not_matter(
+    batch: list[tuple[TelemetryEvent, str]],
+) -> None:
+    """Whatever is mixed, each value is what it is alone; and so it is after a batch of one schema,
+    and after one of several.
+    """
     written: dict[str, Callable[[bytes], bytes | None]] = {
         "plain": lambda value: value,
         "second": second,
@@ -120,7 +140,9 @@ def test_what_stands_beside_a_record_does_not_matter(batch: list[tuple[Telemetry
     }
     values = [written[how](one.to_bytes()) for one, how in batch]
     decoded = THREE.decode(values, ALL_COLUMNS)
-    good = [(place, cells(one)) for place, (one, how) in enumerate(batch) if how not in ("cut", "none")]
+    good = [
+        (place, cells(one)) for place, (one, how) in enumerate(batch) if how not in ("cut", "none")
+    ]
     assert list(zip(decoded.index.tolist(), decoded.frame.to_dicts(), strict=True)) == good
     assert [place for place, _ in decoded.bad] == [
         place for place, (_, how) in enumerate(batch) if how in ("cut", "none")
@@ -143,30 +165,43 @@ def spoilt(value: bytes, how: str, at: int, what: int) -> bytes:
 
 
 _spoilt = st.tuples(
-    events, st.sampled_from(["", "", "cut", "longer", "byte", "insert"]), st.integers(0, 2000), st.integers(0, 255)
+    events,
+    st.sampled_from(["", "", "cut", "longer", "byte", "insert"]),
+    st.integers(0, 2000),
+    st.integers(0, 255),
 )
 
 
 @settings(deadline=None)
 @given(st.lists(_spoilt, max_size=10))
-def test_what_is_good_does_not_depend_on_the_neighbours(batch: list[tuple[TelemetryEvent, str, int, int]]) -> None:
+def test_what_is_good_does_not_depend_on_the_neighbours(
+    batch: list[tuple[TelemetryEvent, str, int, int]],
+) -> None:
     """A batch gives the same good rows and the same bad records as its values one by one."""
     values = [spoilt(one.to_bytes(), how, at, what) for one, how, at, what in batch]
     together = decode(values, ALL_COLUMNS)
     alone = [decode([value], ALL_COLUMNS) for value in values]
     good = [position for position, one in enumerate(alone) if not one.bad]
     assert together.index.tolist() == good
-    assert reasons(together) == [(i, e.reason, e.field) for i, one in enumerate(alone) for _, e in one.bad]
+    assert reasons(together) == [
+        (i, e.reason, e.field) for i, one in enumerate(alone) for _, e in one.bad
+    ]
     assert together.frame.to_dicts() == [alone[position].frame.to_dicts()[0] for position in good]
 
 
 @settings(deadline=None)
 @given(st.lists(events, min_size=3, max_size=3), st.data())
-def test_a_short_and_a_long_record_do_not_pass_as_two(batch: list[TelemetryEvent], data: st.DataObject) -> None:
-    """Bytes moved over the boundary of two messages leave the whole readable, and both are bad all the same."""
+def test_a_short_and_a_long_record_do_not_pass_as_two(
+    batch: list[TelemetryEvent], data: st.DataObject
+) -> None:
+    """Bytes moved over the boundary of two messages leave the whole readable, and both are bad all
+    the same.
+    """
     first, second, third = (one.to_bytes() for one in batch)
     joined = first + second
-    cut = data.draw(st.integers(PREFIX_BYTES, len(joined) - PREFIX_BYTES).filter(lambda at: at != len(first)))
+    cut = data.draw(
+        st.integers(PREFIX_BYTES, len(joined) - PREFIX_BYTES).filter(lambda at: at != len(first))
+    )
     decoded = decode([joined[:cut], joined[cut:], third], ALL_COLUMNS)
     assert 2 in decoded.index
     assert 0 not in decoded.index or 1 not in decoded.index
@@ -181,7 +216,9 @@ def test_two_bodies_in_one_message_and_none_in_the_next_are_both_bad() -> None:
 
 
 def test_framing_within_a_forged_block_does_not_help() -> None:
-    """A message that holds another whole message, framing and all, is one bad record, not two good ones."""
+    """A message that holds another whole message, framing and all, is one bad record, not two good
+    ones.
+    """
     a, b = (event(application=name).to_bytes() for name in "ab")
     decoded = decode([a + b, b], ["application"])
     assert reasons(decoded) == [(0, Reason.TRAILING, None)]
@@ -210,10 +247,15 @@ def test_a_record_of_another_schema_id_with_the_same_body_is_refused() -> None:
         (event(prompt_text="x" * 300_000).to_bytes(), Reason.TOO_LARGE),
         (prefix(1) + b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f", Reason.UNDECODABLE),
         (prefix(1) + b"\x06\xff\xfe\xfd" + event().to_bytes()[9:], Reason.UNDECODABLE),
-        (event().to_bytes()[:-4] + b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f\0\0\0", Reason.UNDECODABLE),
+        (
+            event().to_bytes()[:-4] + b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f\0\0\0",
+            Reason.UNDECODABLE,
+        ),
     ],
 )
-def test_each_fault_has_its_reason_and_leaves_the_neighbours_alone(value: bytes | None, reason: Reason) -> None:
+def test_each_fault_has_its_reason_and_leaves_the_neighbours_alone(
+    value: bytes | None, reason: Reason
+) -> None:
     """Good neighbours before and after are decoded; the bad one says why."""
     good = event().to_bytes()
     decoded = decode([good, value, good], ALL_COLUMNS)
@@ -245,7 +287,13 @@ def test_dtypes_are_the_same_for_good_bad_and_empty_batches() -> None:
     """Who takes the columns never meets a Null column or another width."""
     usual = decode([event().to_bytes()], ALL_COLUMNS).frame.schema
     assert usual["event_time"] == usual["status"] == usual["http_status"] == pl.Int64()
-    for values in ([], [b""], [None], [event().to_bytes(), b""], [event(quality=(QualityScore("q", 1.0),)).to_bytes()]):
+    for values in (
+        [],
+        [b""],
+        [None],
+        [event().to_bytes(), b""],
+        [event(quality=(QualityScore("q", 1.0),)).to_bytes()],
+    ):
         assert decode(values, ALL_COLUMNS).frame.schema == usual
 
 
@@ -266,7 +314,12 @@ def without(names: Sequence[str]) -> dict[str, Json]:
     schema = packaged.schema_json(1)
     fields = schema["fields"]
     assert isinstance(fields, list)
-    return {**schema, "fields": [field for field in fields if isinstance(field, dict) and field["name"] not in names]}
+    return {
+        **schema,
+        "fields": [
+            field for field in fields if isinstance(field, dict) and field["name"] not in names
+        ],
+    }
 
 
 def test_an_older_schema_is_read_as_the_newest() -> None:
@@ -277,7 +330,11 @@ def test_an_older_schema_is_read_as_the_newest() -> None:
     decoder = Decoder({1: packaged.schema_json(1), 50: older, 51: slow_older})
     assert decoder.refused == {}
     row = {name: getattr(event(), name) for name in ALL_COLUMNS if name not in lacking}
-    values = [written(older, 50, row), written(slow_older, 51, {**row, "extra": {"a": "b"}}), event().to_bytes()]
+    values = [
+        written(older, 50, row),
+        written(slow_older, 51, {**row, "extra": {"a": "b"}}),
+        event().to_bytes(),
+    ]
     decoded = decoder.decode(values, ALL_COLUMNS)
     assert decoded.bad == []
     assert decoded.frame.to_dicts() == [cells(event())] * 3
@@ -293,21 +350,29 @@ def test_a_schema_that_cannot_be_read_as_the_newest_is_refused_with_its_records(
 
 
 def test_letters_cut_in_two_do_not_heal_across_records() -> None:
-    """Half a letter at the end of one text and the other half at the start of the next are two bad texts."""
+    """Half a letter at the end of one text and the other half at the start of the next are two bad
+    texts.
+    """
     rest = event().to_bytes()[9:]
     for padding in (b"", b"a" * 40):
         texts = (padding + b"\xc3", b"\xa9" + padding)
         values = [prefix(1) + long_bytes(len(text)) + text + rest for text in texts]
-        assert [reason for _, reason, _ in reasons(decode(values, ["event_id"]))] == [Reason.UNDECODABLE] * 2
+        assert [reason for _, reason, _ in reasons(decode(values, ["event_id"]))] == [
+            Reason.UNDECODABLE
+        ] * 2
 
 
 def test_blocks_of_items_may_tell_their_size() -> None:
-    """Avro's other form of lists, as some Go clients write it, is read; a wrong size changes nothing."""
+    """Avro's other form of lists, as some Go clients write it, is read; a wrong size changes
+    nothing.
+    """
     value, item = event().to_bytes(), b"\2k\2v"
     for size in (2 * len(item), 77):
         labels = long_bytes(-2) + long_bytes(size) + item * 2 + b"\2" + item + b"\0"
         sized = value[:-2] + labels + value[-1:]
-        assert decode([sized], ["labels"]).frame["labels"].to_list() == [[{"key": "k", "value": "v"}] * 3]
+        assert decode([sized], ["labels"]).frame["labels"].to_list() == [
+            [{"key": "k", "value": "v"}] * 3
+        ]
         assert decode([sized], ["tenant"]).bad == []
 
 
@@ -316,12 +381,17 @@ def test_blocks_of_items_may_tell_their_size() -> None:
     [
         b"\7" + b"\0" * 30,  # a branch that the union does not have
         b"\x0a\0" + b"\0" * 30,  # the same, with a value
-        b"\0" * 29 + long_bytes(-1) + long_bytes(77) + b"\2k\2v\0\0",  # a label, with a wrong size before it
+        b"\0" * 29
+        + long_bytes(-1)
+        + long_bytes(77)
+        + b"\2k\2v\0\0",  # a label, with a wrong size before it
         b"\0" * 29 + b"\x80\0\0",  # a number that is longer than it must be
     ],
 )
 def test_records_written_peculiarly_are_read_alike_in_large_batches_and_alone(tail: bytes) -> None:
-    """What no decoder should meet neither stops the one that looks for what a batch shares nor changes a column."""
+    """What no decoder should meet neither stops the one that looks for what a batch shares nor
+    changes a column.
+    """
     plain = event(currency="EUR").to_bytes()
     body = plain[: plain.index(b"\x80\xbe\x92\x01") + 4]
     value = body + tail
@@ -347,7 +417,9 @@ def test_a_default_symbol_is_a_column_of_its_index() -> None:
 def test_only_telemetry_is_telemetry() -> None:
     """A verdict or settings that stray onto the topic are bad, though their schema is packaged."""
     settings_record = records.Settings(version="v", author="me", created_at=1, body="{}")
-    assert reasons(decode([settings_record.to_bytes()], ["tenant"])) == [(0, Reason.UNKNOWN_SCHEMA, None)]
+    assert reasons(decode([settings_record.to_bytes()], ["tenant"])) == [
+        (0, Reason.UNKNOWN_SCHEMA, None)
+    ]
 
 
 def test_numbers_may_be_read_without_a_copy() -> None:

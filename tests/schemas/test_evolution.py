@@ -23,7 +23,11 @@ NAMES = sorted({known.name for known in packaged.IDS.values()})
 def versions(name: str) -> list[int]:
     """All versions that the package has a file for, oldest first."""
     folder = files("schemas").joinpath("avsc", name)
-    return sorted(int(file.name.removesuffix(".avsc")) for file in folder.iterdir() if file.name.endswith(".avsc"))
+    return sorted(
+        int(file.name.removesuffix(".avsc"))
+        for file in folder.iterdir()
+        if file.name.endswith(".avsc")
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,7 +46,9 @@ def test_every_earlier_version_is_read_with_the_newest(name: str) -> None:
 
 
 def changed(path: str, **changes: Any) -> dict[str, Json]:
-    """The schema of telemetry with one field changed; None removes a part of it, `drop=True` the field."""
+    """The schema of telemetry with one field changed; None removes a part of it, `drop=True` the
+    field.
+    """
     schema: dict[str, Any] = copy.deepcopy(packaged.schema_json(1))
     field = next(field for field in schema["fields"] if field["name"] == path)
     if changes.pop("drop", False):
@@ -78,15 +84,27 @@ V1 = packaged.schema_json(1)
             "field status: symbol timeout was removed",
         ),
         (changed("status", type="string"), "field status: enum cannot be read as string"),
-        (changed("event_time", type={"type": "long", "logicalType": "timestamp-millis"}), "field event_time: logical"),
-        (changed("http_status", type=["null", "string"]), "field http_status: int fits no branch"),
-        (changed("labels", type={"type": "map", "values": "string"}), "field labels: array cannot be read as map"),
         (
-            changed("features", type={"type": "array", "items": {**STATUS, "name": "Word", "symbols": ["a"]}}),
+            changed("event_time", type={"type": "long", "logicalType": "timestamp-millis"}),
+            "field event_time: logical",
+        ),
+        (changed("http_status", type=["null", "string"]), "field http_status: int fits no branch"),
+        (
+            changed("labels", type={"type": "map", "values": "string"}),
+            "field labels: array cannot be read as map",
+        ),
+        (
+            changed(
+                "features",
+                type={"type": "array", "items": {**STATUS, "name": "Word", "symbols": ["a"]}},
+            ),
             "field features[]: record cannot be read as enum",
         ),
         ({**V1, "name": "Event"}, "schema: record sentinel.TelemetryEvent is not sentinel.Event"),
-        ({"type": "fixed", "name": "TelemetryEvent", "size": 3}, "schema: record cannot be read as fixed"),
+        (
+            {"type": "fixed", "name": "TelemetryEvent", "size": 3},
+            "schema: record cannot be read as fixed",
+        ),
     ],
 )
 def test_an_incompatible_change_is_refused_and_named(newer: dict[str, Json], says: str) -> None:
@@ -114,34 +132,51 @@ def test_an_incompatible_change_is_refused_and_named(newer: dict[str, Json], say
     ],
 )
 def test_a_compatible_change_is_allowed(newer: dict[str, Json]) -> None:
-    """What a new version may do: add with a default, drop, widen, rename with an alias, reorder symbols."""
+    """What a new version may do: add with a default, drop, widen, rename with an alias, reorder
+    symbols.
+    """
     assert problems(parse(V1), parse(newer)) == []
 
 
 def test_a_fixed_may_not_change_its_size() -> None:
     """Its bytes would run into the next field."""
-    assert problems(parse({"type": "fixed", "name": "F", "size": 4}), parse({"type": "fixed", "name": "F", "size": 5}))
+    assert problems(
+        parse({"type": "fixed", "name": "F", "size": 4}),
+        parse({"type": "fixed", "name": "F", "size": 5}),
+    )
 
 
 def test_map_values_are_judged_too() -> None:
     """A map is as compatible as what it holds."""
-    assert problems(parse({"type": "map", "values": "long"}), parse({"type": "map", "values": "int"}))
-    assert not problems(parse({"type": "map", "values": "int"}), parse({"type": "map", "values": "long"}))
+    assert problems(
+        parse({"type": "map", "values": "long"}), parse({"type": "map", "values": "int"})
+    )
+    assert not problems(
+        parse({"type": "map", "values": "int"}), parse({"type": "map", "values": "long"})
+    )
 
 
-def test_a_second_version_would_be_read_and_the_first_resolved_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole path of an upgrade: old records get the new field's default, new ones are written with the new id."""
+def test_a_second_version_would_be_read_and_the_first_resolved_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The whole path of an upgrade: old records get the new field's default, new ones are written
+    with the new id.
+    """
     newer = added(name="tier", type="string", default="none")
     everything = {**packaged.IDS, 99: packaged.Known("TelemetryEvent", 2)}
     older = event().to_bytes()
     original = packaged.schema_json
     caches = (packaged.newest, packaged.ids_of, packaged.schema, packaged.for_fastavro)
     monkeypatch.setattr(packaged, "IDS", everything)
-    monkeypatch.setattr(packaged, "schema_json", lambda schema_id: newer if schema_id == 99 else original(schema_id))
+    monkeypatch.setattr(
+        packaged, "schema_json", lambda schema_id: newer if schema_id == 99 else original(schema_id)
+    )
     for cached in caches:
         cached.cache_clear()
     try:
-        written = framed("TelemetryEvent", {**{n: getattr(event(), n) for n in _scalars()}, "tier": "gold"})
+        written = framed(
+            "TelemetryEvent", {**{n: getattr(event(), n) for n in _scalars()}, "tier": "gold"}
+        )
         decoder = Decoder({schema_id: packaged.schema_json(schema_id) for schema_id in (1, 99)})
         decoded = decoder.decode([older, written, older], ["tier", "tenant"])
         assert written[:5] == b"\0\0\0\0c"
@@ -153,7 +188,16 @@ def test_a_second_version_would_be_read_and_the_first_resolved_to_it(monkeypatch
 
 
 def _scalars() -> list[str]:
-    return ["event_id", "event_time", "tenant", "application", "model", "operation", "status", "latency_us"]
+    return [
+        "event_id",
+        "event_time",
+        "tenant",
+        "application",
+        "model",
+        "operation",
+        "status",
+        "latency_us",
+    ]
 
 
 def test_the_wire_form_of_version_1_stays() -> None:

@@ -17,7 +17,8 @@ def test_a_prefix_is_a_zero_and_the_id_with_its_highest_byte_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"), [(b"", Reason.EMPTY), (b"\1\0\0\0\1", Reason.NO_MAGIC), (b"\0\0\0\1", Reason.UNDECODABLE)]
+    ("value", "reason"),
+    [(b"", Reason.EMPTY), (b"\1\0\0\0\1", Reason.NO_MAGIC), (b"\0\0\0\1", Reason.UNDECODABLE)],
 )
 def test_what_is_not_framed_is_refused(value: bytes, reason: Reason) -> None:
     """Empty, another magic byte, cut within the id: three different faults of a producer."""
@@ -28,7 +29,10 @@ def test_what_is_not_framed_is_refused(value: bytes, reason: Reason) -> None:
 
 def test_a_guid_in_the_header_becomes_a_prefix() -> None:
     """Both framings lead to the same bytes; other headers and no headers change nothing."""
-    assert with_prefix(b"body", [("x", b"y"), (GUID_HEADER, b"\1" + GUID.bytes)], {GUID: 7}) == prefix(7) + b"body"
+    assert (
+        with_prefix(b"body", [("x", b"y"), (GUID_HEADER, b"\1" + GUID.bytes)], {GUID: 7})
+        == prefix(7) + b"body"
+    )
     assert with_prefix(b"\0\0\0\0\1body", [("x", None)], {GUID: 7}) == b"\0\0\0\0\1body"
 
 
@@ -41,7 +45,9 @@ def test_a_guid_in_the_header_becomes_a_prefix() -> None:
         (b"\1" + bytes(16), Reason.UNKNOWN_SCHEMA),
     ],
 )
-def test_a_header_that_names_no_known_schema_is_refused(content: bytes | None, reason: Reason) -> None:
+def test_a_header_that_names_no_known_schema_is_refused(
+    content: bytes | None, reason: Reason
+) -> None:
     """The fault is in the header, and the error's field says so."""
     with pytest.raises(BadRecord) as caught:
         with_prefix(b"body", [(GUID_HEADER, content)], {GUID: 7})

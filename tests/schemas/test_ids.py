@@ -23,4 +23,15 @@ def test_ids_are_equal_only_for_equal_parts(one: list[str | int], other: list[st
 
 def test_parts_do_not_flow_into_each_other() -> None:
     """("ab", "c") is not ("a", "bc"), and 1 is not "1"."""
-    assert len({record_id("ab", "c"), record_id("a", "bc"), record_id("abc"), record_id(1), record_id("1")}) == 5
+    assert (
+        len(
+            {
+                record_id("ab", "c"),
+                record_id("a", "bc"),
+                record_id("abc"),
+                record_id(1),
+                record_id("1"),
+            }
+        )
+        == 5
+    )

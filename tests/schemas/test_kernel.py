@@ -1,4 +1,6 @@
-"""The kernel takes what the slow way takes and gives the same, and reads nothing but what it was given."""
+"""The kernel takes what the slow way takes and gives the same, and reads nothing but what it was
+given.
+"""
 
 import struct
 import subprocess
@@ -109,11 +111,16 @@ def test_a_byte_that_is_another_is_seen_by_both_or_by_none(data: st.DataObject) 
         labels=(Label("k", "v"),),
         features=(Feature("x", -0.0),),
     ).to_bytes()
-    same(THREE, [mangled(rich, data.draw(st.integers(5, len(rich) - 1)), data.draw(st.integers(0, 255)))])
+    same(
+        THREE,
+        [mangled(rich, data.draw(st.integers(5, len(rich) - 1)), data.draw(st.integers(0, 255)))],
+    )
 
 
 def _list_with_its_size(value: bytes) -> bytes:
-    """The (empty) last list as a block of a negative count, with the size of its items before them: one feature."""
+    """The (empty) last list as a block of a negative count, with the size of its items before them:
+    one feature.
+    """
     item = b"\2x" + struct.pack("<d", 0.5)
     return value[:-1] + bytes([1, 2 * len(item)]) + item + b"\0"
 
@@ -189,7 +196,10 @@ def test_a_column_that_a_record_lacks_has_its_default() -> None:
     """The newest schema may have columns that older records do not have; both are read at once."""
     fields = packaged.schema_json(1)["fields"]
     assert isinstance(fields, list)
-    older = {**packaged.schema_json(1), "fields": [one for one in fields if one["name"] not in ("retries", "region")]}  # type: ignore[index,call-overload]
+    older = {
+        **packaged.schema_json(1),
+        "fields": [one for one in fields if one["name"] not in ("retries", "region")],
+    }  # type: ignore[index,call-overload]
     decoder = Decoder({1: packaged.schema_json(1), ADDED: older})
     value = event(retries=3, region="eu").to_bytes()
     # Without the two fields: one byte of zigzag 3, and the branch, size and text of the region.
@@ -209,8 +219,18 @@ def _lying(length: int = 7, attributes: int = 0, delta: int = 0, headers: bytes 
 
 @pytest.mark.parametrize(
     "record",
-    [_lying(attributes=0x80), _lying(attributes=0xFF), _lying(headers=b"\2\4\xff\xfe\2x"), _lying(delta=2**31 - 1)],
-    ids=["attributes 128", "attributes 255", "a header's name that is not UTF-8", "an offset of its own"],
+    [
+        _lying(attributes=0x80),
+        _lying(attributes=0xFF),
+        _lying(headers=b"\2\4\xff\xfe\2x"),
+        _lying(delta=2**31 - 1),
+    ],
+    ids=[
+        "attributes 128",
+        "attributes 255",
+        "a header's name that is not UTF-8",
+        "an offset of its own",
+    ],
 )
 def test_what_it_need_not_understand_keeps_no_batch_from_being_plain(record: bytes) -> None:
     """Attributes mean nothing, names of foreign headers are theirs, and offsets are the batch's."""
@@ -231,7 +251,9 @@ def test_offsets_that_are_not_the_batchs_are_left_to_the_slow_way() -> None:
 
 def test_columns_outlive_what_they_were_read_from() -> None:
     """Nobody else need hold the records."""
-    decoded = THREE.decode([event(tenant=f"tenant-{number}").to_bytes() for number in range(2_000)], ("tenant",))
+    decoded = THREE.decode(
+        [event(tenant=f"tenant-{number}").to_bytes() for number in range(2_000)], ("tenant",)
+    )
     rest = decoded.events[np.array([7, 1_999])]
     del decoded
     junk = [bytes(1_000) for _ in range(5_000)]
@@ -239,8 +261,14 @@ def test_columns_outlive_what_they_were_read_from() -> None:
     assert len(junk) == 5_000
 
 
-@given(st.lists(st.binary(max_size=30) | st.none(), max_size=30), st.integers(0, 30), st.integers(0, 30))
-def test_packed_values_are_a_sequence_of_them(values: list[bytes | None], start: int, end: int) -> None:
+@given(
+    st.lists(st.binary(max_size=30) | st.none(), max_size=30),
+    st.integers(0, 30),
+    st.integers(0, 30),
+)
+def test_packed_values_are_a_sequence_of_them(
+    values: list[bytes | None], start: int, end: int
+) -> None:
     """In order, by place, in stretches, and joined."""
     packed = Packed.of(values)
     assert list(packed) == values
@@ -255,29 +283,55 @@ def test_names_have_the_same_hashes_only_if_they_are_the_same(names: list[tuple[
     """However their parts are cut: ("a", "bc") is not ("ab", "c"). Another seed gives others."""
     assert KERNEL is not None
     parts = [Packed.of([name[place].encode() for name in names]) for place in range(2)]
-    texts, sizes = np.array([part.addresses for part in parts]), np.array([part.sizes for part in parts])
+    texts, sizes = (
+        np.array([part.addresses for part in parts]),
+        np.array([part.sizes for part in parts]),
+    )
     first, second = KERNEL.hashes(texts, sizes, np.arange(2), 1)
     pairs = list(zip(first.tolist(), second.tolist(), strict=True))
     assert len(set(pairs)) == len(set(names))
     assert len(
-        {*pairs, *zip(*(half.tolist() for half in KERNEL.hashes(texts, sizes, np.arange(2), 2)), strict=True)}
+        {
+            *pairs,
+            *zip(
+                *(half.tolist() for half in KERNEL.hashes(texts, sizes, np.arange(2), 2)),
+                strict=True,
+            ),
+        }
     ) == 2 * len(set(names))
 
 
 def test_events_may_be_taken_in_any_order() -> None:
-    """In stretches, with steps, backwards and by their places, and what the kernel makes of them then is theirs."""
-    decoded = THREE.decode([event(tenant=f"t{number}", latency_us=number).to_bytes() for number in range(9)], COLUMNS)
+    """In stretches, with steps, backwards and by their places, and what the kernel makes of them
+    then is theirs.
+    """
+    decoded = THREE.decode(
+        [event(tenant=f"t{number}", latency_us=number).to_bytes() for number in range(9)], COLUMNS
+    )
     everything = decoded.events.hashes(("tenant",), 3)
-    for at in (slice(2, 7), slice(None, None, 3), slice(None, None, -2), slice(5, 5), np.array([8, 0, 3])):
+    for at in (
+        slice(2, 7),
+        slice(None, None, 3),
+        slice(None, None, -2),
+        slice(5, 5),
+        np.array([8, 0, 3]),
+    ):
         taken = decoded.events[at]
         assert taken.integers("latency_us").tolist() == np.arange(9)[at].tolist()
-        assert [half.tolist() for half in taken.hashes(("tenant",), 3)] == [half[at].tolist() for half in everything]
+        assert [half.tolist() for half in taken.hashes(("tenant",), 3)] == [
+            half[at].tolist() for half in everything
+        ]
 
 
 def test_records_that_lie_with_steps_between_are_read_where_they_are() -> None:
     """Every second of some values."""
     values = Packed.of([event(latency_us=number).to_bytes() for number in range(8)])
-    assert THREE.decode(values[::2], ("latency_us",)).events.integers("latency_us").tolist() == [0, 2, 4, 6]
+    assert THREE.decode(values[::2], ("latency_us",)).events.integers("latency_us").tolist() == [
+        0,
+        2,
+        4,
+        6,
+    ]
 
 
 _AT_THE_EDGE = """
@@ -327,16 +381,24 @@ print(taken)
 
 
 def test_nothing_behind_what_it_was_given_is_read() -> None:
-    """Records and batches, whole and mangled, lie at the very end of memory that may be read: a byte more, and the process dies."""
+    """Records and batches, whole and mangled, lie at the very end of memory that may be read: a
+    byte more, and the process dies.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", _AT_THE_EDGE, "1"], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", _AT_THE_EDGE, "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 1_000
 
 
 def test_the_source_and_what_asks_it_are_of_one_version() -> None:
-    """A library that was compiled from an older source answers with another number, and is not used."""
+    """A library that was compiled from an older source answers with another number, and is not
+    used.
+    """
     assert f"#define ABI {ABI}\n" in SOURCE.read_text()
 
 

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.messages import VERSION, BadMessage, IncidentMessage, IncidentPart, SummaryMessage, encode, parse
+from schemas.messages import (
+    VERSION,
+    BadMessage,
+    IncidentMessage,
+    IncidentPart,
+    SummaryMessage,
+    encode,
+    parse,
+)
 
 GOLDEN = Path(__file__).parents[1] / "alerting" / "golden"
 BODIES = {
@@ -27,13 +35,17 @@ def opened() -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", BODIES)
 def test_bodies_of_every_release_are_read(name: str) -> None:
-    """A message may wait in a lane's state while the program is exchanged: nothing that it says is lost."""
+    """A message may wait in a lane's state while the program is exchanged: nothing that it says is
+    lost.
+    """
     before = orjson.loads(BODIES[name])
     message = parse(BODIES[name])
     after = orjson.loads(encode(message))
     assert after.pop("version") == VERSION
     before.pop("version", None)
-    assert isinstance(message, SummaryMessage if before["type"] == "incidents.summary" else IncidentMessage)
+    assert isinstance(
+        message, SummaryMessage if before["type"] == "incidents.summary" else IncidentMessage
+    )
     assert {**after["data"], **before["data"]} == after["data"] | before["data"]
     for name_of, value in before["data"].items():
         if name_of == "incident":
@@ -85,8 +97,14 @@ def test_what_is_no_message_is_refused_by_its_field(body: bytes, fault: str) -> 
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 

@@ -1,4 +1,6 @@
-"""Our own records with values that we never write: one field is named, and nothing computes with it."""
+"""Our own records with values that we never write: one field is named, and nothing computes with
+it.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -38,7 +40,14 @@ FORGED: list[tuple[Record, str, Any, Reason]] = [
     *[(CHANGE, name, far, Reason.OUT_OF_RANGE) for name in ("event_time", "since") for far in FAR],
     *[
         (INCIDENT, name, far, Reason.OUT_OF_RANGE)
-        for name in ("opened_at", "updated_at", "resolved_at", "no_data_since", "new_level_since", "evidence_since")
+        for name in (
+            "opened_at",
+            "updated_at",
+            "resolved_at",
+            "no_data_since",
+            "new_level_since",
+            "evidence_since",
+        )
         for far in FAR
     ],
     *[
@@ -48,7 +57,10 @@ FORGED: list[tuple[Record, str, Any, Reason]] = [
     ],
     (INCIDENT, "revision", -1, Reason.OUT_OF_RANGE),
     *[(one, "tenant", "", Reason.BLANK) for one in (ANOMALY, CHANGE, INCIDENT)],
-    *[(one, "tenant", "x" * (MAX_NAME_BYTES + 1), Reason.TOO_LONG) for one in (ANOMALY, CHANGE, INCIDENT)],
+    *[
+        (one, "tenant", "x" * (MAX_NAME_BYTES + 1), Reason.TOO_LONG)
+        for one in (ANOMALY, CHANGE, INCIDENT)
+    ],
     (ANOMALY, "id", "", Reason.BLANK),
     (ANOMALY, "metric", "x" * 70_000, Reason.TOO_LONG),
     (CHANGE, "reason", "\u2026" * MAX_TEXT_BYTES, Reason.TOO_LONG),
@@ -57,7 +69,9 @@ FORGED: list[tuple[Record, str, Any, Reason]] = [
 
 
 @pytest.mark.parametrize(("record", "name", "value", "reason"), FORGED)
-def test_what_we_never_write_is_refused_by_its_field(record: Record, name: str, value: Any, reason: Reason) -> None:
+def test_what_we_never_write_is_refused_by_its_field(
+    record: Record, name: str, value: Any, reason: Reason
+) -> None:
     """Times before 1970 or after 2099, places below 0, texts without a bound."""
     with pytest.raises(BadRecord) as caught:
         plausible(type(record), replace(record, **{name: value}).to_bytes())  # type: ignore[type-var]
@@ -66,8 +80,15 @@ def test_what_we_never_write_is_refused_by_its_field(record: Record, name: str, 
 
 @pytest.mark.parametrize("record", [ANOMALY, CHANGE, INCIDENT])
 def test_what_we_write_is_taken(record: Record) -> None:
-    """Also of a lane that has not seen an event, whose time is 0, and up to the last bucket of 2099."""
-    times = {name: at for name in ("event_time", "window_start", "opened_at") for at in (0,) if hasattr(record, name)}
+    """Also of a lane that has not seen an event, whose time is 0, and up to the last bucket of
+    2099.
+    """
+    times = {
+        name: at
+        for name in ("event_time", "window_start", "opened_at")
+        for at in (0,)
+        if hasattr(record, name)
+    }
     late = {name: LATEST for name in ("window_end", "since", "updated_at") if hasattr(record, name)}
     for made in (record, replace(record, **times), replace(record, **late)):  # type: ignore[type-var]
         assert plausible(type(made), made.to_bytes()) == made

@@ -25,7 +25,9 @@ os.write(2, b"heard again")
 
 @pytest.mark.parametrize("without", [True, False])
 def test_records_that_do_not_decode_print_nothing(without: bool) -> None:
-    """With the compiled kernel and without it, whatever RUST_BACKTRACE says; afterwards standard error is there again."""
+    """With the compiled kernel and without it, whatever RUST_BACKTRACE says; afterwards standard
+    error is there again.
+    """
     ran = subprocess.run(
         [sys.executable, "-c", _DECODES.format(without=without)],
         env={**os.environ, "RUST_BACKTRACE": "1"},
@@ -53,7 +55,13 @@ logs.log_for("sentinel.test").info("after")
 def test_what_we_log_meanwhile_is_there() -> None:
     """Log lines and the watchdog's dump of threads, in the midst of it."""
     ran = subprocess.run(
-        [sys.executable, "-c", _TELLS], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+        [sys.executable, "-c", _TELLS],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "a library" not in ran.stderr
-    assert [word in ran.stderr for word in ('"said"', "most recent call first", '"after"')] == [True] * 3
+    assert [word in ran.stderr for word in ('"said"', "most recent call first", '"after"')] == [
+        True
+    ] * 3

@@ -72,7 +72,10 @@ def agrees(hint: object, kind: Type) -> bool:
             assert isinstance(hint, type)
             return hint.__name__ == kind.name.split(".")[1] and all_fields_agree(hint, kind)
         case Primitive(name):
-            return hint is {"string": str, "int": int, "long": int, "double": float, "boolean": bool}[name]
+            return (
+                hint
+                is {"string": str, "int": int, "long": int, "double": float, "boolean": bool}[name]
+            )
     return False
 
 
@@ -82,7 +85,8 @@ def all_fields_agree(record: type, schema: Record) -> bool:
     assert list(hints) == [field.name for field in schema.fields]
     declared = {field.name: field for field in dataclasses.fields(record)}
     return all(
-        agrees(hints[field.name], field.type) and default_of(declared[field.name]) == schema_default(field)
+        agrees(hints[field.name], field.type)
+        and default_of(declared[field.name]) == schema_default(field)
         for field in schema.fields
     )
 
@@ -98,14 +102,18 @@ def schema_default(field: Field) -> object:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_typed_record_has_the_names_order_types_and_defaults_of_its_schema(kind: type[TypedRecord]) -> None:
+def test_a_typed_record_has_the_names_order_types_and_defaults_of_its_schema(
+    kind: type[TypedRecord],
+) -> None:
     """What Python code may rely on is what is on the wire."""
     assert all_fields_agree(kind, packaged.schema(packaged.newest(kind.__name__)))
 
 
 @pytest.mark.parametrize("schema_id", packaged.IDS)
 def test_every_field_has_a_doc_that_names_its_unit(schema_id: int) -> None:
-    """A reader of the schema alone knows what each number counts; texts say `no unit` or their form."""
+    """A reader of the schema alone knows what each number counts; texts say `no unit` or their
+    form.
+    """
     fields = packaged.schema_json(schema_id)["fields"]
     assert isinstance(fields, list)
     for field in fields:
@@ -113,7 +121,14 @@ def test_every_field_has_a_doc_that_names_its_unit(schema_id: int) -> None:
         doc = field["doc"]
         assert isinstance(doc, str)
         assert len(doc) > 10
-        if field["type"] in ("int", "long", "double", ["null", "long"], ["null", "int"], ["null", "double"]):
+        if field["type"] in (
+            "int",
+            "long",
+            "double",
+            ["null", "long"],
+            ["null", "int"],
+            ["null", "double"],
+        ):
             assert any(word in doc for word in UNITS), (field["name"], doc)
 
 
@@ -140,7 +155,10 @@ def test_nested_records_enums_and_lists_come_back_as_their_types() -> None:
 
 def test_fields_that_are_left_out_of_a_mapping_take_their_defaults() -> None:
     """`framed` writes what the typed record with the same values writes."""
-    needed = {name: getattr(event(), name) for name in ("event_id", "event_time", "tenant", "application", "model")}
+    needed = {
+        name: getattr(event(), name)
+        for name in ("event_id", "event_time", "tenant", "application", "model")
+    }
     values = {**needed, "operation": "chat", "status": "success", "latency_us": 1_200_000}
     assert framed("TelemetryEvent", values) == event().to_bytes()
 

@@ -39,8 +39,12 @@ RANGES = [
 
 
 def wrong(**changes: Any) -> tuple[Reason | str, str | None]:
-    """What is said of the ordinary event with these changes, among good neighbours and without asking for the column."""
-    decoded = decode([event().to_bytes(), event(**changes).to_bytes(), event().to_bytes()], ["model"])
+    """What is said of the ordinary event with these changes, among good neighbours and without
+    asking for the column.
+    """
+    decoded = decode(
+        [event().to_bytes(), event(**changes).to_bytes(), event().to_bytes()], ["model"]
+    )
     assert decoded.index.tolist() == [0, 2]
     assert decoded.frame.height == 2
     [(position, error)] = decoded.bad
@@ -75,14 +79,24 @@ def test_ids_are_at_most_256_bytes(name: str) -> None:
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_numbers_in_lists_must_be_finite(number: float) -> None:
     """One NaN makes every mean that it enters NaN; at any place in the list."""
-    assert wrong(quality=(QualityScore("a", 0.5), QualityScore("b", number))) == (Reason.NOT_FINITE, "quality.value")
+    assert wrong(quality=(QualityScore("a", 0.5), QualityScore("b", number))) == (
+        Reason.NOT_FINITE,
+        "quality.value",
+    )
     assert wrong(security=(SecurityFinding("a", number),)) == (Reason.NOT_FINITE, "security.score")
-    assert wrong(features=(Feature("a", number), Feature("b", 0.5))) == (Reason.NOT_FINITE, "features.value")
+    assert wrong(features=(Feature("a", number), Feature("b", 0.5))) == (
+        Reason.NOT_FINITE,
+        "features.value",
+    )
 
 
 def test_finite_numbers_in_lists_are_good() -> None:
     """Also beside events without any, and negative ones."""
-    good = event(quality=(QualityScore("a", -5.0, "bad"),), features=(Feature("x", 1e300),), labels=(Label("k", "v"),))
+    good = event(
+        quality=(QualityScore("a", -5.0, "bad"),),
+        features=(Feature("x", 1e300),),
+        labels=(Label("k", "v"),),
+    )
     decoded = decode([event().to_bytes(), good.to_bytes()], ALL_COLUMNS)
     assert decoded.bad == []
     assert decoded.frame["features"].to_list() == [[], [{"name": "x", "value": 1e300}]]
@@ -90,7 +104,9 @@ def test_finite_numbers_in_lists_are_good() -> None:
 
 def test_unknown_numbers_are_good_and_empty_users_too() -> None:
     """Null is not 0 and not wrong; an empty pseudonym is a pseudonym."""
-    decoded = decode([event().to_bytes(), event(user="", time_to_first_token_us=0).to_bytes()], ["user"])
+    decoded = decode(
+        [event().to_bytes(), event(user="", time_to_first_token_us=0).to_bytes()], ["user"]
+    )
     assert decoded.bad == []
     assert decoded.frame["user"].to_list() == [None, ""]
 
@@ -107,7 +123,9 @@ def test_a_symbol_that_the_schema_does_not_have_is_bad() -> None:
 
 
 def test_numbers_of_any_width_are_judged_by_their_range() -> None:
-    """Avro's int and long look the same on the wire: an int too large for 32 bits is out of range, not wrapped."""
+    """Avro's int and long look the same on the wire: an int too large for 32 bits is out of range,
+    not wrapped.
+    """
     values = {name: getattr(event(), name) for name in ALL_COLUMNS[:8]}
     value = framed("TelemetryEvent", {**values, "retries": 0})
     head, tail = value[: -len(b"\0" * 15)], value[-len(b"\0" * 15) + 1 :]

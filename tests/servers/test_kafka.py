@@ -20,7 +20,9 @@ def _end_offset(address: str, topic: str) -> int:
 
 
 def test_session_broker_takes_and_keeps_a_record(kafka: str, topic_prefix: str) -> None:
-    """A started server is ready at once: the first topic and the first record need no retry of ours."""
+    """A started server is ready at once: the first topic and the first record need no retry of
+    ours.
+    """
     topic = f"{topic_prefix}first"
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(timeout=10)

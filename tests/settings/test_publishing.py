@@ -51,14 +51,18 @@ def test_the_time_is_the_number() -> None:
 
 
 def test_a_clock_that_is_behind_gives_a_number_above_all_the_same() -> None:
-    """Also where the last that was published is what Sentinel brings along, which needs no record to be known."""
+    """Also where the last that was published is what Sentinel brings along, which needs no record
+    to be known.
+    """
     for settings in (RULES, DetectionSettings()):
         known = list(read([*published(settings, NOON), *published(RULES, NOON - 9)]))
         assert next_number(known, KEY, NOON - 3_600_000_000) == NOON + 1
 
 
 def test_records_that_are_not_signed_raise_no_number() -> None:
-    """Whoever may write to the topic could use all numbers up; skips have none, and a deleted version has no record."""
+    """Whoever may write to the topic could use all numbers up; skips have none, and a deleted
+    version has no record.
+    """
     forged = published(RULES, 2**63 - 1, Secret("another key"))
     skip = skip_record(NAMES.settings, NAMES.telemetry, 0, 4711, "kills the decoder", KEY)
     gone = Outgoing(NAMES.settings, b"*/x", None)
@@ -71,7 +75,9 @@ class Broken:
     def __init__(self, topic: str, *, answers: bool) -> None:
         self.topic, self.answers, self.taken, self.waiting = topic, answers, list[str](), 0
 
-    def produce(self, topic: str, on_delivery: Callable[[KafkaError | None, None], None], **_: object) -> None:
+    def produce(
+        self, topic: str, on_delivery: Callable[[KafkaError | None, None], None], **_: object
+    ) -> None:
         if topic != self.topic:
             self.taken.append(topic)
         elif self.answers:

@@ -9,7 +9,9 @@ from topology.settings.reference import Undocumented, field_texts, reference
 
 
 def test_page_is_current() -> None:
-    """A changed default or text without the page made again is found; make it with the command the page names."""
+    """A changed default or text without the page made again is found; make it with the command the
+    page names.
+    """
     page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     assert page == reference(), "run: python -m topology.settings.reference > docs/settings.md"
 

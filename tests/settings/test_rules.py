@@ -1,4 +1,6 @@
-"""What contradicts itself is refused by `settings validate`, and what is hardly meant gets a line with what will happen."""
+"""What contradicts itself is refused by `settings validate`, and what is hardly meant gets a line
+with what will happen.
+"""
 
 from pathlib import Path
 
@@ -18,14 +20,19 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def _validated(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+def _validated(
+    folder: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, list[str]]:
     """Exit status, and the lines of `settings validate` without the file's name."""
     path = folder / "s.yaml"
     path.write_text(text)
     with pytest.raises(SystemExit) as end:
         main(["settings", "validate", str(path)])
     printed = capsys.readouterr()
-    return int(end.value.code or 0), (printed.out + printed.err).replace(str(path), "s.yaml").splitlines()
+    return (
+        int(end.value.code or 0),
+        (printed.out + printed.err).replace(str(path), "s.yaml").splitlines(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,7 +55,9 @@ def _validated(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> t
         ("lanes: {linger_s: -1}", "lanes.linger_s: is -1.0; it must be 0 or more"),
     ],
 )
-def test_what_cannot_work_is_refused(tmp_path: Path, text: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_work_is_refused(
+    tmp_path: Path, text: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With status 1, and the place."""
     status, lines = _validated(tmp_path, text, capsys)
     assert status == 1
@@ -58,15 +67,30 @@ def test_what_cannot_work_is_refused(tmp_path: Path, text: str, says: str, capsy
 @pytest.mark.parametrize(
     ("receiver", "says"),
     [
-        ("{name: a, kind: pagerduty, secret: foo}", "a: a PagerDuty routing key has 32 letters and digits"),
+        (
+            "{name: a, kind: pagerduty, secret: foo}",
+            "a: a PagerDuty routing key has 32 letters and digits",
+        ),
         (
             "{name: a, kind: slack, secret: foo}",
             "a: without a channel the secret is the address of an incoming webhook",
         ),
-        ("{name: a, kind: slack, channel: C1, secret: foo}", "a: with a channel the secret is a bot's token"),
-        ("{name: a, kind: webhook, url: 'https://x.example', secret: foo}", "a: a webhook's secret is whsec_"),
-        (f"{{name: a, kind: webhook, url: 'http://x.example', secret: {WEBHOOK}}}", "must begin with https://"),
-        (f"{{name: a, kind: webhook, url: 'https://u:p@x.example', secret: {WEBHOOK}}}", "must not hold a user"),
+        (
+            "{name: a, kind: slack, channel: C1, secret: foo}",
+            "a: with a channel the secret is a bot's token",
+        ),
+        (
+            "{name: a, kind: webhook, url: 'https://x.example', secret: foo}",
+            "a: a webhook's secret is whsec_",
+        ),
+        (
+            f"{{name: a, kind: webhook, url: 'http://x.example', secret: {WEBHOOK}}}",
+            "must begin with https://",
+        ),
+        (
+            f"{{name: a, kind: webhook, url: 'https://u:p@x.example', secret: {WEBHOOK}}}",
+            "must not hold a user",
+        ),
         (f"{{name: a, kind: webhook, url: 'https://127.0.0.1/', secret: {WEBHOOK}}}", "127.0.0.1"),
     ],
 )
@@ -75,7 +99,10 @@ def test_receivers_that_alert_refuses_are_refused_here(
 ) -> None:
     """All of them at once, each with its place, and none with its secret."""
     good = f"{{name: good, kind: webhook, url: 'https://x.example', secret: {WEBHOOK}}}"
-    text = f"alerting:\n  receivers:\n    - {good}\n    - {receiver}\n  heartbeat: {{url: 'http://x.example'}}\n"
+    text = (
+        f"alerting:\n  receivers:\n    - {good}\n    - {receiver}\n  heartbeat: {{url:"
+        " 'http://x.example'}\n"
+    )
     status, lines = _validated(tmp_path, text, capsys)
     assert status == 1
     first, second = lines
@@ -95,13 +122,25 @@ def test_receivers_that_alert_refuses_are_refused_here(
         ("lanes: {bucket_s: 60}", "correlation.quiet_s: is not above the 720 s"),
         ("detection: {profile: {repeat_buckets: 20}}", "(detection.profile.repeat_buckets)"),
         ("correlation: {give_up_s: 100}", "correlation.give_up_s: is not above quiet_s (180)"),
-        ("detection: {deviation: {level_memory_buckets: 100}}", "detection.deviation.level_memory_buckets: is below"),
+        (
+            "detection: {deviation: {level_memory_buckets: 100}}",
+            "detection.deviation.level_memory_buckets: is below",
+        ),
         ("lanes: {lateness_s: 11}", "lanes.lateness_s: is above lanes.bucket_s (10)"),
         ("lanes: {max_ahead_s: 5}", "lanes.max_ahead_s: is below lanes.bucket_s"),
         ("lanes: {tick_after_s: 30}", "lanes.tick_after_s: is above lanes.bucket_s"),
-        ("lanes: {subject_expiry_s: 60}", "lanes.subject_expiry_s: is shorter than it takes to learn a series"),
-        ("detection: {deviation: {memory_buckets: 20}}", "detection.deviation.memory_buckets: is below least_buckets"),
-        ("correlation: {active_lane_s: 0.5}", "correlation.active_lane_s: is below lanes.tick_after_s"),
+        (
+            "lanes: {subject_expiry_s: 60}",
+            "lanes.subject_expiry_s: is shorter than it takes to learn a series",
+        ),
+        (
+            "detection: {deviation: {memory_buckets: 20}}",
+            "detection.deviation.memory_buckets: is below least_buckets",
+        ),
+        (
+            "correlation: {active_lane_s: 0.5}",
+            "correlation.active_lane_s: is below lanes.tick_after_s",
+        ),
         ("alerting: {receivers: []}", "alerting.receivers: is empty: nobody is told"),
         ("alerting: {alert_max_age_s: 10}", "alerting.alert_max_age_s: is below the 15 s"),
         ("alerting: {summary_wait_s: 300}", "alerting.summary_wait_s: is above summary_max_wait_s"),
@@ -111,15 +150,24 @@ def test_receivers_that_alert_refuses_are_refused_here(
             "store.retention.incident_days: is shorter than alerting.repeat_interval_s",
         ),
         (
-            f"alerting: {{receivers: [{{name: a, kind: pagerduty, secret: {'k' * 32}, send_resolved: false}}]}}",
+            (
+                f"alerting: {{receivers: [{{name: a, kind: pagerduty, secret: {'k' * 32},"
+                " send_resolved: false}]}"
+            ),
             "alerting.receivers[0].send_resolved: is false",
         ),
         ("broker: {session_timeout_s: 5}", "broker.session_timeout_s: is below 6 s"),
         ("broker: {group_instance_id: a}", "broker.group_instance_id: is given in the file"),
-        ("detection: {deviation: {threshold: 5}}", "worker.control_key: is not given: the section detection"),
+        (
+            "detection: {deviation: {threshold: 5}}",
+            "worker.control_key: is not given: the section detection",
+        ),
         ("sink: {events: all}", "sink.events: is without effect"),
         ("store: {kind: embedded, timeout_s: 90}", "store.timeout_s: is above store.deadline_s"),
-        ("{store: {kind: embedded}, api: {token: tttttttttttttttt}}", "worker.control_key: is not given: nobody can"),
+        (
+            "{store: {kind: embedded}, api: {token: tttttttttttttttt}}",
+            "worker.control_key: is not given: nobody can",
+        ),
     ],
 )
 def test_what_is_hardly_meant_is_told_and_not_refused(
@@ -132,7 +180,9 @@ def test_what_is_hardly_meant_is_told_and_not_refused(
     assert any(line.startswith("hint: ") and says in line for line in lines), lines
 
 
-def test_what_may_be_none_at_all_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_may_be_none_at_all_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Zero is a value where the setting's text says so."""
     text = "lanes: {lateness_s: 0, linger_s: 0, measured_series: 0}"
     assert _validated(tmp_path, text, capsys) == (0, ["s.yaml: good"])

@@ -1,4 +1,6 @@
-"""Settings come from one file and the environment above it; every value says where it came from, every mistake where it is."""
+"""Settings come from one file and the environment above it; every value says where it came from,
+every mistake where it is.
+"""
 
 import os
 from pathlib import Path
@@ -43,8 +45,12 @@ def test_without_a_file_everything_has_its_default() -> None:
     assert loaded.settings.lanes.bucket_s == 10
 
 
-def test_environment_stands_above_file_and_file_above_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same key from three places: the nearest to the process wins, and show names the file's line or the variable."""
+def test_environment_stands_above_file_and_file_above_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same key from three places: the nearest to the process wins, and show names the file's
+    line or the variable.
+    """
     path = _file(tmp_path, "lanes:\n  bucket_s: 20\n  lateness_s: 3\n")
     monkeypatch.setenv("SENTINEL_LANES__LATENESS_S", "7")
     loaded = load(path)
@@ -54,8 +60,12 @@ def test_environment_stands_above_file_and_file_above_default(tmp_path: Path, mo
     assert _row(loaded, "lanes.partitions") == ("12", "", "default")
 
 
-def test_unknown_keys_name_line_and_nearest_known_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A typing error is found wherever it is made, with all others, and the key that was meant is offered."""
+def test_unknown_keys_name_line_and_nearest_known_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A typing error is found wherever it is made, with all others, and the key that was meant is
+    offered.
+    """
     monkeypatch.setenv("SENTINEL_LANES__BUKET_S", "1")
     monkeypatch.setenv("SENTINEL_BROKR__TLS", "true")
     path = _file(tmp_path, "lane:\n  bucket_s: 1\nbroker:\n  bootstrap_servrs: a\n")
@@ -68,7 +78,9 @@ def test_unknown_keys_name_line_and_nearest_known_key(tmp_path: Path, monkeypatc
 
 
 def test_wrong_values_name_line_and_what_is_expected(tmp_path: Path) -> None:
-    """Every wrong value is told at once, each with its place, also inside lists and from the types' own checks."""
+    """Every wrong value is told at once, each with its place, also inside lists and from the types'
+    own checks.
+    """
     text = """
 lanes:
   bucket_s: ten
@@ -84,7 +96,9 @@ alerting:
     assert first.startswith(f"{path}:3: lanes.bucket_s: ")
     assert second.startswith(f"{path}:6: alerting.receivers[0].kind: ")
     assert "'slack' or 'log'" in second
-    assert third.startswith(f"{path}:7: alerting.receivers[1]: receiver 'hook': a webhook needs a secret")
+    assert third.startswith(
+        f"{path}:7: alerting.receivers[1]: receiver 'hook': a webhook needs a secret"
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,7 +106,10 @@ alerting:
     [
         ("broker:\n  tls: [", "sentinel.yaml:2: is not YAML"),
         ("- broker", "must hold sections"),
-        ("lanes:\n  bucket_s: 1\n  bucket_s: 2\n", "sentinel.yaml:3: lanes.bucket_s: is given twice"),
+        (
+            "lanes:\n  bucket_s: 1\n  bucket_s: 2\n",
+            "sentinel.yaml:3: lanes.bucket_s: is given twice",
+        ),
         ("lanes:\n  bucket_s: 0\n", "sentinel.yaml:2: lanes.bucket_s: is 0; it must be above 0"),
         ("lanes:\n  flush_min_s: 20\n", "flush_min_s: is above lanes.flush_max_s"),
         ("broker:\n  heartbeat_interval_s: 3\n", "heartbeat_interval_s: is above a third"),
@@ -108,7 +125,9 @@ def test_contradictions_are_refused(tmp_path: Path, text: str, says: str) -> Non
 
 def test_missing_file_is_one_line(tmp_path: Path) -> None:
     """A wrong path is no traceback."""
-    assert _faults(tmp_path / "none.yaml") == [f"{tmp_path}/none.yaml: cannot be read: No such file or directory"]
+    assert _faults(tmp_path / "none.yaml") == [
+        f"{tmp_path}/none.yaml: cannot be read: No such file or directory"
+    ]
 
 
 def test_empty_file_and_empty_section_are_the_defaults(tmp_path: Path) -> None:
@@ -118,7 +137,9 @@ def test_empty_file_and_empty_section_are_the_defaults(tmp_path: Path) -> None:
 
 
 def test_secrets_come_from_files_beside_the_settings(tmp_path: Path) -> None:
-    """`<key>_file` is read, relative to the settings file, without its last newline; show says the file, never the secret."""
+    """`<key>_file` is read, relative to the settings file, without its last newline; show says the
+    file, never the secret.
+    """
     (tmp_path / "kafka").write_text("geheim\n")
     (tmp_path / "hook").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     text = """
@@ -149,17 +170,23 @@ def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unreadable_secret_file_is_named(tmp_path: Path) -> None:
     """A secret that is not there is a refusal, not an empty password."""
     path = _file(tmp_path, "broker: {tls: true, username: u, password_file: none}")
-    assert f"{path}:1: broker.password_file: cannot read none: No such file or directory" in _faults(path)
+    assert (
+        f"{path}:1: broker.password_file: cannot read none: No such file or directory"
+        in _faults(path)
+    )
 
 
 def test_lists_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     """Receivers can be set without a file; a mistake in the JSON names the variable."""
-    monkeypatch.setenv("SENTINEL_ALERTING__RECEIVERS", '[{"name": "quiet", "min_severity": "high"}]')
+    monkeypatch.setenv(
+        "SENTINEL_ALERTING__RECEIVERS", '[{"name": "quiet", "min_severity": "high"}]'
+    )
     (receiver,) = load().settings.alerting.receivers
     assert (receiver.name, receiver.min_severity) == ("quiet", "high")
     monkeypatch.setenv("SENTINEL_ALERTING__RECEIVERS", '[{"name": "quiet", "min_severty": "high"}]')
     assert _faults() == [
-        "env SENTINEL_ALERTING__RECEIVERS: alerting.receivers[0]: unknown key 'min_severty'; did you mean 'min_severity'?"
+        "env SENTINEL_ALERTING__RECEIVERS: alerting.receivers[0]: unknown key 'min_severty'; did"
+        " you mean 'min_severity'?"
     ]
     monkeypatch.setenv("SENTINEL_ALERTING__RECEIVERS", "[{")
     assert "is not a list in JSON" in _faults()[0]
@@ -172,20 +199,31 @@ def test_other_variables_of_ours_are_no_settings(monkeypatch: pytest.MonkeyPatch
     assert load().origins == {}
 
 
-def test_a_section_comes_from_one_variable_and_its_keys_from_others_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A section as JSON, `null` for none, names in any case; what contradicts itself or is no JSON is told by its variable."""
+def test_a_section_comes_from_one_variable_and_its_keys_from_others_above_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A section as JSON, `null` for none, names in any case; what contradicts itself or is no JSON
+    is told by its variable.
+    """
     monkeypatch.setenv("SENTINEL_LANES", '{"bucket_s": 20, "lateness_s": 3}')
     monkeypatch.setenv("sentinel_lanes__lateness_s", "7")
     monkeypatch.setenv("SENTINEL_ALERTING__RETRY", '{"first_s": 2}')
     monkeypatch.setenv("SENTINEL_BROKER__USERNAME", "null")
     settings = load().settings
-    assert (settings.lanes.bucket_s, settings.lanes.lateness_s, settings.alerting.retry.first_s) == (20, 7.0, 2.0)
+    assert (
+        settings.lanes.bucket_s,
+        settings.lanes.lateness_s,
+        settings.alerting.retry.first_s,
+    ) == (20, 7.0, 2.0)
     assert settings.broker.username is None
     monkeypatch.setenv("SENTINEL_ALERTING__RETRY", "2")
     monkeypatch.setenv("SENTINEL_LANES__BUCKET_S__MORE", "2")
     assert _faults() == [
         "env SENTINEL_ALERTING__RETRY: alerting.retry: is not an object in JSON",
-        "env SENTINEL_LANES__BUCKET_S__MORE: lanes.bucket_s.more: stands below 'bucket_s', which another variable gives a value of its own",
+        (
+            "env SENTINEL_LANES__BUCKET_S__MORE: lanes.bucket_s.more: stands below 'bucket_s',"
+            " which another variable gives a value of its own"
+        ),
     ]
 
 
@@ -207,7 +245,10 @@ def test_no_address_shows_its_password_or_token(tmp_path: Path) -> None:
     """In user info, query, fragment and path, of every setting; what is no secret is shown."""
     shown = {row.path: row.value for row in load(_file(tmp_path, ADDRESSES)).rows()}
     assert not [path for path, value in shown.items() if "geheim" in value]
-    assert shown["alerting.receivers[0].url"] == "https://***@hooks.example/T0AB/***?key=***&x=***#token=***"
+    assert (
+        shown["alerting.receivers[0].url"]
+        == "https://***@hooks.example/T0AB/***?key=***&x=***#token=***"
+    )
     assert shown["broker.bootstrap_servers"] == "***@kafka-1:9093,SASL://***@kafka-2:9093"
     assert shown["api.workers"] == "http://***@detect:8080"
 

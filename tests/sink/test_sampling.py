@@ -15,7 +15,9 @@ from tests.harness.telemetry_log import event
 
 
 def test_a_share_of_the_log_is_chosen_by_place_alone() -> None:
-    """The same however the log is cut, others in each partition, and about as many as were asked for."""
+    """The same however the log is cut, others in each partition, and about as many as were asked
+    for.
+    """
     offsets = np.arange(200_000)
     whole = sampled(3, offsets, 0.01)
     parts = [sampled(3, offsets[at : at + 777], 0.01) for at in range(0, len(offsets), 777)]
@@ -36,7 +38,10 @@ class Log:
     async def read(self, partition: int, start: int, end: int) -> Sequence[LoggedEvent]:
         """As the log has it."""
         self.reads.append((start, end))
-        return [LoggedEvent(partition, offset, None, self.values[offset]) for offset in range(start, end)]
+        return [
+            LoggedEvent(partition, offset, None, self.values[offset])
+            for offset in range(start, end)
+        ]
 
 
 def test_cited_events_are_found_from_the_anomaly_back() -> None:
@@ -46,7 +51,10 @@ def test_cited_events_are_found_from_the_anomaly_back() -> None:
 
     def looked_for(*ids: str, within: int = 4000) -> list[str]:
         log.reads.clear()
-        documents = [of(Kind.ANOMALY, anomaly(number, offset=4899, sample_event_ids=ids)) for number in (1, 2)]
+        documents = [
+            of(Kind.ANOMALY, anomaly(number, offset=4899, sample_event_ids=ids))
+            for number in (1, 2)
+        ]
         return sorted(one.document.id for one in asyncio.run(looked_back(log, documents, within)))
 
     assert looked_for(near) == [near]
@@ -60,10 +68,14 @@ def test_cited_events_are_found_from_the_anomaly_back() -> None:
 
 
 def test_anomalies_of_near_records_are_looked_back_from_together() -> None:
-    """An outage makes thousands at once: the log is read once for them all, and not at all for places that no log has."""
+    """An outage makes thousands at once: the log is read once for them all, and not at all for
+    places that no log has.
+    """
     log = Log([event(number, 0, tenant="acme").to_bytes() for number in range(5000)])
     cites = [(at, event(at - 5, 0, tenant="acme").event_id) for at in range(3000, 3600, 3)]
-    documents = [of(Kind.ANOMALY, anomaly(at, offset=at, sample_event_ids=(id,))) for at, id in cites]
+    documents = [
+        of(Kind.ANOMALY, anomaly(at, offset=at, sample_event_ids=(id,))) for at, id in cites
+    ]
     documents += [of(Kind.ANOMALY, anomaly(9000, lane=-1, offset=5, sample_event_ids=("x",)))]
     documents += [of(Kind.ANOMALY, anomaly(9001, offset=-5, sample_event_ids=("x",)))]
     found = asyncio.run(looked_back(log, documents, 4000))

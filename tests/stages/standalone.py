@@ -19,7 +19,9 @@ class Standalone:
         self._log = log
         command = [sys.executable, "-m", "topology", "standalone", "--config", str(config)]
         with log.open("wb") as out:
-            self._process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **environment})
+            self._process = subprocess.Popen(
+                command, stdout=out, stderr=out, env={**os.environ, **environment}
+            )
 
     @property
     def said(self) -> str:
@@ -44,10 +46,14 @@ class Standalone:
 
 @contextmanager
 def standalone(
-    installation: Installation, environment: Mapping[str, str] | None = None, **sections: Mapping[str, object]
+    installation: Installation,
+    environment: Mapping[str, str] | None = None,
+    **sections: Mapping[str, object],
 ) -> Iterator[Standalone]:
     """Started, with the three stages that always run at work."""
-    running = Standalone(installation.config(**sections), installation.folder / "standalone.log", environment or {})
+    running = Standalone(
+        installation.config(**sections), installation.folder / "standalone.log", environment or {}
+    )
     try:
         running.wait("worker.started", 3)
         yield running

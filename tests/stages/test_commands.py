@@ -1,4 +1,6 @@
-"""People speak to the real alert worker: silences, acknowledgements and forgeries, with PagerDuty on the other side."""
+"""People speak to the real alert worker: silences, acknowledgements and forgeries, with PagerDuty
+on the other side.
+"""
 
 import json
 import time
@@ -11,7 +13,15 @@ from dataclasses import dataclass, replace
 import pytest
 from aiokafka.partitioner import murmur2
 
-from schemas.records import Audit, AuditOutcome, Command, CommandKind, Incident, IncidentChange, Notification
+from schemas.records import (
+    Audit,
+    AuditOutcome,
+    Command,
+    CommandKind,
+    Incident,
+    IncidentChange,
+    Notification,
+)
 from schemas.secrets import Secret
 from streams.control.command_log import command_record
 from tests.alerting.timeline import incident
@@ -36,17 +46,23 @@ class Office:
     sent: int = 0
 
     def happens(self, name: str, change: IncidentChange, application: str) -> str:
-        """A record of an incident of this moment, in the lane of its key; returns the incident's id."""
+        """A record of an incident of this moment, in the lane of its key; returns the incident's
+        id.
+        """
         record = self._record(name, change, application)
         key = f"{record.tenant}/{record.id}".encode()
         lane = (murmur2(key) & 0x7FFFFFFF) % LANES
-        self.installation.send(self.installation.names.incidents, lane, [record.to_bytes()], key=key)
+        self.installation.send(
+            self.installation.names.incidents, lane, [record.to_bytes()], key=key
+        )
         return record.id
 
     def _record(self, name: str, change: IncidentChange, application: str) -> Incident:
         now, self.sent = time.time_ns() // 1000, self.sent + 1
         made = incident(name, change, 0)
-        return replace(made, application=application, opened_at=now, updated_at=now, offset=self.sent)
+        return replace(
+            made, application=application, opened_at=now, updated_at=now, offset=self.sent
+        )
 
     def pages(self) -> list[tuple[str, str]]:
         """Action and incident of all events so far."""
@@ -55,12 +71,18 @@ class Office:
 
     def is_paged(self, action: str, incident_id: str) -> None:
         """Returns when this event has come."""
-        until(lambda: (action, incident_id) in self.pages(), f"{action} of {incident_id}", worker=self.worker)
+        until(
+            lambda: (action, incident_id) in self.pages(),
+            f"{action} of {incident_id}",
+            worker=self.worker,
+        )
 
     def notes(self, incident_id: str) -> list[Notification]:
         """What is on record about an incident."""
         kept = self.installation.read(self.installation.names.notifications)
-        notes = [Notification.from_bytes(record.value) for record in kept if record.value is not None]
+        notes = [
+            Notification.from_bytes(record.value) for record in kept if record.value is not None
+        ]
         return [note for note in notes if note.incident_id == incident_id]
 
     def answers(self, target: str) -> list[Audit]:
@@ -76,7 +98,13 @@ def office(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Off
     with ExitStack() as stack:
         pager = stack.enter_context(inbox())
         pager.next(*[answers(202)] * 100)
-        receiver = {"name": "pd", "kind": "pagerduty", "url": pager.url, "secret": ROUTING_KEY, "allow_private": True}
+        receiver = {
+            "name": "pd",
+            "kind": "pagerduty",
+            "url": pager.url,
+            "secret": ROUTING_KEY,
+            "allow_private": True,
+        }
         installation = Installation(
             kafka,
             f"p{uuid.uuid4().hex[:8]}.",
@@ -107,23 +135,43 @@ def test_acknowledgement_reaches_pagerduty_under_the_incidents_key(
     office.is_paged("acknowledge", name)
     office.happens(name, IncidentChange.RESOLVED, "checkout")
     office.is_paged("resolve", name)
-    assert [action for action, about in office.pages() if about == name] == ["trigger", "acknowledge", "resolve"]
+    assert [action for action, about in office.pages() if about == name] == [
+        "trigger",
+        "acknowledge",
+        "resolve",
+    ]
     [answer] = office.answers(name)
-    assert (answer.author, answer.action, answer.outcome) == ("ann", "acknowledge", AuditOutcome.APPLIED)
+    assert (answer.author, answer.action, answer.outcome) == (
+        "ann",
+        "acknowledge",
+        AuditOutcome.APPLIED,
+    )
 
 
 def test_silence_holds_back_in_every_lane_until_it_is_expired(
     office: Office, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Suppressed on record with the silence's id, listed, and told as soon as the silence is gone."""
-    line = said(capsys, office, "silence", "tenant=acme", "application=search", "--for", "1h", "--comment", "deploy")
+    line = said(
+        capsys,
+        office,
+        "silence",
+        "tenant=acme",
+        "application=search",
+        "--for",
+        "1h",
+        "--comment",
+        "deploy",
+    )
     silence_id = line.split()[1]
     until(lambda: office.answers(silence_id), "the silence is on record", worker=office.worker)
     names = [office.happens(digit * 32, IncidentChange.OPENED, "search") for digit in "bcdef"]
     told = office.happens("9" * 32, IncidentChange.OPENED, "billing")
     office.is_paged("trigger", told)
     for name in names:
-        until(lambda name=name: office.notes(name), "the decision is on record", worker=office.worker)
+        until(
+            lambda name=name: office.notes(name), "the decision is on record", worker=office.worker
+        )
         [note] = office.notes(name)
         assert (note.outcome, note.reason, note.detail) == ("suppressed", "silenced", silence_id)
     listed = said(capsys, office, "silence", "--list")
@@ -137,7 +185,9 @@ def test_silence_holds_back_in_every_lane_until_it_is_expired(
 
 
 def test_forged_commands_go_to_dead_letters_once_and_silence_nobody(office: Office) -> None:
-    """Without our signature, with another key's, copied to another tenant, and bytes that are no command."""
+    """Without our signature, with another key's, copied to another tenant, and bytes that are no
+    command.
+    """
     now, names = time.time_ns() // 1000, office.installation.names
     forged = Command(
         id="forged",
@@ -175,10 +225,15 @@ def test_forged_commands_go_to_dead_letters_once_and_silence_nobody(office: Offi
     assert office.answers("forged") == []
 
 
-def test_what_cannot_be_meant_is_one_plain_line(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_meant_is_one_plain_line(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Before anything is sent."""
     for words, line in (
-        (["tenant=acme", "--for", "2h"], "this would silence every incident of acme; add conditions, or --all"),
+        (
+            ["tenant=acme", "--for", "2h"],
+            "this would silence every incident of acme; add conditions, or --all",
+        ),
         (["application=a", "--for", "2h"], "a silence is for one tenant; add tenant=NAME"),
         (["tenant=acme", "application=a"], "say for how long, such as --for 2h"),
         (["tenant=acme", "application=a", "--for", "-2h"], "is no span above 0"),
@@ -191,21 +246,40 @@ def test_what_cannot_be_meant_is_one_plain_line(office: Office, capsys: pytest.C
         assert line in capsys.readouterr().err
 
 
-def test_the_list_shows_what_alert_made_of_each_silence(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
-    """1,003 were asked for, 1,000 are applied, 3 are refused with the reason: one implementation of the rule, and the list asks it."""
-    broker, key, producer = office.installation.broker, Secret(CONTROL_KEY), office.installation.producer
+def test_the_list_shows_what_alert_made_of_each_silence(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1,003 were asked for, 1,000 are applied, 3 are refused with the reason: one implementation of
+    the rule, and the list asks it.
+    """
+    broker, key, producer = (
+        office.installation.broker,
+        Secret(CONTROL_KEY),
+        office.installation.producer,
+    )
     now = time.time_ns() // 1000
     for number in range(1003):
-        command = silence("many", (f"user=u{number}",), author="loop", comment="", now=now, ends_at=now + 3_600_000_000)
+        command = silence(
+            "many",
+            (f"user=u{number}",),
+            author="loop",
+            comment="",
+            now=now,
+            ends_at=now + 3_600_000_000,
+        )
         record = command_record(office.installation.names.commands, command, key)
-        producer.produce(record.topic, value=record.value, key=record.key, headers=list(record.headers))
+        producer.produce(
+            record.topic, value=record.value, key=record.key, headers=list(record.headers)
+        )
         producer.poll(0)
     assert producer.flush(30) == 0
 
     def states() -> Counter[str]:
         return Counter(one.state for one in silences(broker, key, now, "many"))
 
-    until(lambda: states()[SilenceState.WAITING] == 0, "alert has answered each", worker=office.worker)
+    until(
+        lambda: states()[SilenceState.WAITING] == 0, "alert has answered each", worker=office.worker
+    )
     assert states() == {SilenceState.APPLIED: 1000, SilenceState.REFUSED: 3}
     listed = said(capsys, office, "silence", "--list", "--tenant", "many")
     assert listed.count("refused: the tenant has 1000 silences already") == 3
@@ -225,8 +299,12 @@ def test_an_acknowledgement_of_what_is_not_open_is_said_to_be_refused(
     assert "is refused: no incident of this tenant with this id is open" in capsys.readouterr().err
 
 
-def test_a_killed_worker_still_knows_the_silence(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is in the lanes' state, or read again before the first record is taken. (The last test of this module.)"""
+def test_a_killed_worker_still_knows_the_silence(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is in the lanes' state, or read again before the first record is taken. (The last test of
+    this module.)
+    """
     line = said(capsys, office, "silence", "tenant=acme", "severity<=high", "--for", "1h")
     silence_id = line.split()[1]
     assert line.rstrip().endswith(": applied")
@@ -240,4 +318,8 @@ def test_a_killed_worker_still_knows_the_silence(office: Office, capsys: pytest.
         until(lambda: all(map(office.notes, names)), "all are decided", worker=heir)
         assert {note.detail for name in names for note in office.notes(name)} == {silence_id}
         assert not {about for _, about in office.pages()} & set(names)
-        until(lambda: "applied" in said(capsys, office, "silence", "--list", "--tenant", "idle"), "obeyed", worker=heir)
+        until(
+            lambda: "applied" in said(capsys, office, "silence", "--list", "--tenant", "idle"),
+            "obeyed",
+            worker=heir,
+        )

@@ -1,4 +1,6 @@
-"""A record of which native code dies, under `sentinel standalone` on a real Kafka; and what `sentinel lanes` then says and does."""
+"""A record of which native code dies, under `sentinel standalone` on a real Kafka; and what
+`sentinel lanes` then says and does.
+"""
 
 import subprocess
 import sys
@@ -28,7 +30,9 @@ def decode(self, values, columns):
 
 Decoder.decode = decode
 """
-"""A defect in native code, for every Python process that finds this module on its path as `sitecustomize`."""
+"""A defect in native code, for every Python process that finds this module on its path as
+`sitecustomize`.
+"""
 
 
 @pytest.fixture
@@ -58,7 +62,8 @@ def position(running: Standalone) -> int:
 def test_a_record_that_kills_the_decoder_is_skipped_and_its_neighbours_count(
     installation: Installation, running: Standalone
 ) -> None:
-    """The worker dies of it, is started again, and goes on behind it; the record is among the dead letters, whole, with the reason.
+    """The worker dies of it, is started again, and goes on behind it; the record is among the dead
+    letters, whole, with the reason.
 
     Then the lane is looked at, cannot be reset under its worker, and is reset when that has ended.
     """
@@ -75,10 +80,16 @@ def test_a_record_that_kills_the_decoder_is_skipped_and_its_neighbours_count(
     offset = letter.headers["sentinel-offset"].decode()
     assert f"record {topic}/{LANE} offset {offset} kills the decoder" in running.said
     assert running.said.count("detect died") == 1
-    assert "workers of detect are running; stop them first" in lanes(running, "reset", "detect", "--yes")
+    assert "workers of detect are running; stop them first" in lanes(
+        running, "reset", "detect", "--yes"
+    )
 
     assert running.end() == 0
-    assert f"lane detect/{LANE}: would forget" in lanes(running, "reset", "detect", "--lane", str(LANE))
+    assert f"lane detect/{LANE}: would forget" in lanes(
+        running, "reset", "detect", "--lane", str(LANE)
+    )
     assert position(running) >= 3
-    assert f"lane detect/{LANE}: forgot" in lanes(running, "reset", "detect", "--lane", str(LANE), "--yes")
+    assert f"lane detect/{LANE}: forgot" in lanes(
+        running, "reset", "detect", "--lane", str(LANE), "--yes"
+    )
     assert position(running) == 0

@@ -1,4 +1,6 @@
-"""Batches as only somebody who means harm sends them, given to a real broker as they are: the lane goes on, and what is broken is a dead letter."""
+"""Batches as only somebody who means harm sends them, given to a real broker as they are: the lane
+goes on, and what is broken is a dead letter.
+"""
 
 import time
 from collections.abc import Iterator
@@ -69,8 +71,12 @@ def goes_to(worker: Worker, offset: int) -> bool:
     return worker.metric("sentinel_lane_position", lane=0) >= offset
 
 
-def test_an_offset_of_its_own_moves_no_position(hostile: Installation, worker: Worker, lane: int) -> None:
-    """One record that says it is two billion offsets on: a position there would make the lane blind for all before."""
+def test_an_offset_of_its_own_moves_no_position(
+    hostile: Installation, worker: Worker, lane: int
+) -> None:
+    """One record that says it is two billion offsets on: a position there would make the lane blind
+    for all before.
+    """
     goes_on(hostile, worker, lane, batch([replace(good(), delta=2**31 - 1)]), 1)
     assert worker.metric("sentinel_lane_position", lane=lane) == 2
     assert dead(hostile, lane) == []
@@ -95,8 +101,12 @@ def test_names_and_attributes_end_no_worker(
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-def test_a_bomb_is_one_dead_letter(hostile: Installation, worker: Worker, lane: int, codec: str) -> None:
-    """Of 64 MB where the bound is 1 MB; with its place, its bytes as they came, and how large it is."""
+def test_a_bomb_is_one_dead_letter(
+    hostile: Installation, worker: Worker, lane: int, codec: str
+) -> None:
+    """Of 64 MB where the bound is 1 MB; with its place, its bytes as they came, and how large it
+    is.
+    """
     data = batch([Rec(bytes(12 << 20) if codec == "snappy" else bytes(64 << 20))], codec=codec)
     goes_on(hostile, worker, lane, data)
     (letter,) = dead(hostile, lane)
@@ -106,19 +116,27 @@ def test_a_bomb_is_one_dead_letter(hostile: Installation, worker: Worker, lane: 
     assert (letter.value or b"")[61:] == data[61:]
 
 
-def test_counts_without_end_hold_up_nobody(hostile: Installation, worker: Worker, lane: int) -> None:
-    """Records that are good up to a list, which says that it has 2^40 items, and goes on with zeros: 8 kB that took minutes."""
+def test_counts_without_end_hold_up_nobody(
+    hostile: Installation, worker: Worker, lane: int
+) -> None:
+    """Records that are good up to a list, which says that it has 2^40 items, and goes on with
+    zeros: 8 kB that took minutes.
+    """
     value = good().value or b""
     lying = value[:-2] + b"\x80\x80\x80\x80\x80\x40" + bytes(2_000)
     began = time.monotonic()
     goes_on(hostile, worker, lane, batch([Rec(lying)] * 400, codec="zstd"))
     assert time.monotonic() - began < 20
-    assert {letter.headers[REASON] for letter in dead(hostile, lane)} == {b"does not decode with its schema"}
+    assert {letter.headers[REASON] for letter in dead(hostile, lane)} == {
+        b"does not decode with its schema"
+    }
     assert len(dead(hostile, lane)) == 400
 
 
 def test_other_stages_and_topics_go_on(installation: Installation) -> None:
-    """What correlate, alert and the logs that are followed read may be written by others too, where nobody forbids it."""
+    """What correlate, alert and the logs that are followed read may be written by others too, where
+    nobody forbids it.
+    """
     names = installation.names
     bomb = batch([Rec(bytes(40 << 20))], codec="zstd")
     named = batch([Rec(b"x", headers=[(b"\xff\xfe", b"1"), (WATERMARK.encode(), b"?")])])
@@ -130,15 +148,24 @@ def test_other_stages_and_topics_go_on(installation: Installation) -> None:
             running.ready()
             until(partial(goes_to, running, 2), f"{stage} goes on", worker=running)
         letters = [
-            kept for kept in installation.read(names.dead_letters) if kept.headers["sentinel-topic"] == topic.encode()
+            kept
+            for kept in installation.read(names.dead_letters)
+            if kept.headers["sentinel-topic"] == topic.encode()
         ]
-        assert {letter.headers["sentinel-offset"]: letter.headers[REASON] for letter in letters}[b"0"] == (
-            Broken.TOO_LARGE.encode()
-        )
+        assert {letter.headers["sentinel-offset"]: letter.headers[REASON] for letter in letters}[
+            b"0"
+        ] == (Broken.TOO_LARGE.encode())
 
 
 def test_the_codecs_here_are_the_brokers(hostile: Installation, worker: Worker, lane: int) -> None:
     """What these batches are made with is what producers make."""
     for codec in CODECS:
-        assert produce(hostile.address, hostile.names.telemetry, lane, batch([good()], codec=codec)) == 0
-    until(lambda: worker.metric("sentinel_events_total", lane=lane) == len(CODECS), "all arrive", worker=worker)
+        assert (
+            produce(hostile.address, hostile.names.telemetry, lane, batch([good()], codec=codec))
+            == 0
+        )
+    until(
+        lambda: worker.metric("sentinel_events_total", lane=lane) == len(CODECS),
+        "all arrive",
+        worker=worker,
+    )

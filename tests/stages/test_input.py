@@ -1,4 +1,6 @@
-"""One detect worker on a real broker, and everything that may stand in its input: each test has a lane of its own."""
+"""One detect worker on a real broker, and everything that may stand in its input: each test has a
+lane of its own.
+"""
 
 import time
 from collections.abc import Iterator
@@ -23,13 +25,19 @@ _free_lanes = iter(range(LANES))
 
 @pytest.fixture(scope="module")
 def big(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """An installation with a lane for each test, whose telemetry takes records of several megabytes."""
-    installation = Installation(kafka, f"in{time.time_ns()}.", tmp_path_factory.mktemp("input"), LANES).with_topics()
+    """An installation with a lane for each test, whose telemetry takes records of several
+    megabytes.
+    """
+    installation = Installation(
+        kafka, f"in{time.time_ns()}.", tmp_path_factory.mktemp("input"), LANES
+    ).with_topics()
     resource = ConfigResource(
         ResourceType.TOPIC,
         installation.names.telemetry,
         incremental_configs=[
-            ConfigEntry("max.message.bytes", str(16 << 20), incremental_operation=AlterConfigOpType.SET),
+            ConfigEntry(
+                "max.message.bytes", str(16 << 20), incremental_operation=AlterConfigOpType.SET
+            ),
         ],
     )
     installation.admin.incremental_alter_configs([resource])[resource].result(10)
@@ -62,7 +70,11 @@ def counted(worker: Worker, lane: int) -> int:
 
 def dead(big: Installation, lane: int) -> list[Kept]:
     """Dead letters of the lane."""
-    return [kept for kept in big.read(big.names.dead_letters) if kept.headers["sentinel-partition"] == b"%d" % lane]
+    return [
+        kept
+        for kept in big.read(big.names.dead_letters)
+        if kept.headers["sentinel-partition"] == b"%d" % lane
+    ]
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
@@ -71,15 +83,21 @@ def test_every_codec_arrives(big: Installation, worker: Worker, codec: str) -> N
     # All codecs share a lane: what follows one of them arrives too.
     lane = LANES - 1
     before = counted(worker, lane)
-    producer = Producer({"bootstrap.servers": big.address, "compression.type": codec, "linger.ms": 50})
+    producer = Producer(
+        {"bootstrap.servers": big.address, "compression.type": codec, "linger.ms": 50}
+    )
     for number in range(200):
         producer.produce(big.names.telemetry, now_event(number), b"k", partition=lane)
     assert producer.flush(30) == 0
     until(lambda: counted(worker, lane) == before + 200, f"{codec} arrives", worker=worker)
 
 
-def test_five_hundred_bad_records_hold_up_nobody(big: Installation, worker: Worker, lane: int) -> None:
-    """The good event behind them is counted within a second; each bad one is in dead-letters with its bytes and reason, and counted."""
+def test_five_hundred_bad_records_hold_up_nobody(
+    big: Installation, worker: Worker, lane: int
+) -> None:
+    """The good event behind them is counted within a second; each bad one is in dead-letters with
+    its bytes and reason, and counted.
+    """
     values = [b"garbage %d" % number for number in range(500)]
     big.send(big.names.telemetry, lane, [now_event(0), *values])
     began = time.monotonic()
@@ -90,11 +108,15 @@ def test_five_hundred_bad_records_hold_up_nobody(big: Installation, worker: Work
     letters = dead(big, lane)
     assert [letter.value for letter in letters] == values
     assert {letter.headers[REASON] for letter in letters} == {Reason.NO_MAGIC.encode()}
-    assert [letter.headers["sentinel-offset"] for letter in letters] == [b"%d" % offset for offset in range(1, 501)]
+    assert [letter.headers["sentinel-offset"] for letter in letters] == [
+        b"%d" % offset for offset in range(1, 501)
+    ]
     assert worker.metric("sentinel_bad_records_total", reason=Reason.NO_MAGIC) >= 500
 
 
-def test_a_record_of_megabytes_is_a_dead_letter(big: Installation, worker: Worker, lane: int) -> None:
+def test_a_record_of_megabytes_is_a_dead_letter(
+    big: Installation, worker: Worker, lane: int
+) -> None:
     """Where the topic allows it: not decoded, not in the way."""
     large = now_event(0) + b"x" * (2 << 20)
     producer = Producer({"bootstrap.servers": big.address, "message.max.bytes": 10_000_000})
@@ -110,9 +132,15 @@ def test_a_record_of_megabytes_is_a_dead_letter(big: Installation, worker: Worke
 def test_a_record_that_is_larger_than_what_we_can_send_is_a_cut_dead_letter(
     big: Installation, worker: Worker, lane: int
 ) -> None:
-    """Compressed it is small, unpacked it is not: its begin is kept, and its size. It does not end the worker, now or at each start."""
+    """Compressed it is small, unpacked it is not: its begin is kept, and its size. It does not end
+    the worker, now or at each start.
+    """
     producer = Producer(
-        {"bootstrap.servers": big.address, "message.max.bytes": 100_000_000, "compression.type": "zstd"}
+        {
+            "bootstrap.servers": big.address,
+            "message.max.bytes": 100_000_000,
+            "compression.type": "zstd",
+        }
     )
     producer.produce(big.names.telemetry, b"x" * (24 << 20), b"key" * 1_000_000, partition=lane)
     assert producer.flush(30) == 0
@@ -136,7 +164,9 @@ def test_forged_control_records_are_dead_letters_and_forged_ticks_do_nothing(
     big.send(topic, lane, [now_event(0)], [("Faust-Ag-ReplyTo", big.names.dead_letters.encode())])
     until(lambda: counted(worker, lane) == 1, "the good neighbour is counted", worker=worker)
     letters = dead(big, lane)
-    assert [letter.headers[REASON] for letter in letters] == [b"control record without a valid signature"] * 2
+    assert [letter.headers[REASON] for letter in letters] == [
+        b"control record without a valid signature"
+    ] * 2
 
 
 def test_a_signed_control_record_counts_once(big: Installation, worker: Worker, lane: int) -> None:
@@ -152,13 +182,19 @@ def test_a_signed_control_record_counts_once(big: Installation, worker: Worker, 
 
 def transactional(big: Installation, name: str) -> Producer:
     """A producer of somebody else's, with transactions."""
-    producer = Producer({"bootstrap.servers": big.address, "transactional.id": f"{big.prefix}{name}"})
+    producer = Producer(
+        {"bootstrap.servers": big.address, "transactional.id": f"{big.prefix}{name}"}
+    )
     producer.init_transactions(20)
     return producer
 
 
-def test_aborted_records_never_count_and_markers_are_passed(big: Installation, worker: Worker, lane: int) -> None:
-    """Committed ones do; a lane whose log ends in markers alone still moves to its end, and so does its committed offset."""
+def test_aborted_records_never_count_and_markers_are_passed(
+    big: Installation, worker: Worker, lane: int
+) -> None:
+    """Committed ones do; a lane whose log ends in markers alone still moves to its end, and so does
+    its committed offset.
+    """
     producer = transactional(big, "aborting")
     for number, commit in enumerate((True, False, True, False, False)):
         producer.begin_transaction()
@@ -166,10 +202,18 @@ def test_aborted_records_never_count_and_markers_are_passed(big: Installation, w
         producer.flush(20)
         (producer.commit_transaction if commit else producer.abort_transaction)(20)
     # Five records and their five markers.
-    until(lambda: worker.metric("sentinel_lane_position", lane=lane) == 10, "markers are passed", worker=worker)
+    until(
+        lambda: worker.metric("sentinel_lane_position", lane=lane) == 10,
+        "markers are passed",
+        worker=worker,
+    )
     assert counted(worker, lane) == 2
     assert dead(big, lane) == []
-    until(lambda: worker.metric("sentinel_lane_durable_position", lane=lane) >= 10, "it is durable", worker=worker)
+    until(
+        lambda: worker.metric("sentinel_lane_durable_position", lane=lane) >= 10,
+        "it is durable",
+        worker=worker,
+    )
     until(lambda: committed(big, lane) >= 10, "the committed offset follows", worker=worker)
 
 
@@ -190,7 +234,9 @@ def test_an_open_transaction_holds_back_what_stands_behind_it_and_then_goes_on(
     until(lambda: counted(worker, lane) == 3, "the lane goes on", worker=worker)
 
 
-def test_an_idle_lane_closes_its_bucket_by_ticks(big: Installation, worker: Worker, lane: int) -> None:
+def test_an_idle_lane_closes_its_bucket_by_ticks(
+    big: Installation, worker: Worker, lane: int
+) -> None:
     """A single event is in an aggregate within its bucket and the lateness, though nothing follows."""
     big.send(big.names.telemetry, lane, [now_event(0)])
     until(lambda: big.read(big.names.aggregates, lane), "the bucket is closed", worker=worker)
@@ -206,7 +252,9 @@ def committed(big: Installation, lane: int) -> int:
 
 
 def test_pages_of_a_worker_mean_something(worker: Worker) -> None:
-    """It moves, it is ready, and its metrics name lane health; any other page is none, as Faust's `/table` would be."""
+    """It moves, it is ready, and its metrics name lane health; any other page is none, as Faust's
+    `/table` would be.
+    """
     assert worker.get("/live") == (200, "moving\n")
     assert worker.get("/ready") == (200, "ready\n")
     for name in (
@@ -219,23 +267,38 @@ def test_pages_of_a_worker_mean_something(worker: Worker) -> None:
     assert worker.get("/table")[0] == 404
 
 
-def test_a_producers_open_transaction_is_told_and_ends_nothing(big: Installation, worker: Worker, lane: int) -> None:
-    """The lane has no lag and sees nothing: metric, log and the text of `/live` say since when and whose it is, until it is committed."""
-    foreign = Producer({**producer_config(big.broker), "transactional.id": f"{big.prefix}orders", "log_level": 0})
+def test_a_producers_open_transaction_is_told_and_ends_nothing(
+    big: Installation, worker: Worker, lane: int
+) -> None:
+    """The lane has no lag and sees nothing: metric, log and the text of `/live` say since when and
+    whose it is, until it is committed.
+    """
+    foreign = Producer(
+        {**producer_config(big.broker), "transactional.id": f"{big.prefix}orders", "log_level": 0}
+    )
     foreign.init_transactions(30)
     foreign.begin_transaction()
     foreign.produce(big.names.telemetry, now_event(1), partition=lane)
     assert foreign.flush(30) == 0
     big.send(big.names.telemetry, lane, [now_event(2), now_event(3)])
     at = {"topic": big.names.telemetry, "partition": lane}
-    until(lambda: worker.metric("sentinel_held_records", **at) >= 3, "the hold is told", worker=worker)
+    until(
+        lambda: worker.metric("sentinel_held_records", **at) >= 3, "the hold is told", worker=worker
+    )
     since = worker.metric("sentinel_held_since_timestamp_seconds", **at)
     assert 9 < time.time() - since < 60
     status, text = worker.get("/live")
-    assert (status, f"{big.names.telemetry}/{lane} is held by an open transaction since" in text) == (200, True)
+    assert (
+        status,
+        f"{big.names.telemetry}/{lane} is held by an open transaction since" in text,
+    ) == (200, True)
     assert worker.metric("sentinel_lane_lag", lane=lane) == 0
     assert f"{big.prefix}orders" in worker.said()
     assert counted(worker, lane) == 0
     foreign.commit_transaction(30)
     until(lambda: counted(worker, lane) == 3, "the events are counted", worker=worker)
-    until(lambda: not worker.metric("sentinel_held_since_timestamp_seconds", **at), "the end is told", worker=worker)
+    until(
+        lambda: not worker.metric("sentinel_held_since_timestamp_seconds", **at),
+        "the end is told",
+        worker=worker,
+    )

@@ -7,7 +7,9 @@ from tests.harness.worker import Installation, until
 
 
 def test_a_worker_says_how_its_applications_do(installation: Installation) -> None:
-    """Levels of service and the time of the last event, by tenant, application and model; none when the setting says so."""
+    """Levels of service and the time of the last event, by tenant, application and model; none when
+    the setting says so.
+    """
     now_s = time.time()
     topic = installation.names.telemetry
 
@@ -25,9 +27,17 @@ def test_a_worker_says_how_its_applications_do(installation: Installation) -> No
             nonlocal number
             number += 1
             send(number)
-            return worker.metric("sentinel_service_request_rate", tenant="acme", application="shop") > 0
+            return (
+                worker.metric("sentinel_service_request_rate", tenant="acme", application="shop")
+                > 0
+            )
 
         until(seen, "the levels of a closed bucket are told", worker=worker)
-        last = worker.metric("sentinel_last_event_timestamp_seconds", tenant="acme", application="shop")
+        last = worker.metric(
+            "sentinel_last_event_timestamp_seconds", tenant="acme", application="shop"
+        )
         assert now_s < last < time.time() + 2
-        assert worker.metric("sentinel_service_latency_seconds", application="shop", quantile="0.95") > 1
+        assert (
+            worker.metric("sentinel_service_latency_seconds", application="shop", quantile="0.95")
+            > 1
+        )

@@ -100,7 +100,10 @@ class ElasticPlace:
     def __init__(self, url: str, wire: "Wire") -> None:
         self._wire = wire
         self.settings = StoreSettings(
-            StoreKind.ELASTICSEARCH, urls=(wire.url,), index_prefix=f"t{uuid.uuid4().hex[:8]}-", replicas=0
+            StoreKind.ELASTICSEARCH,
+            urls=(wire.url,),
+            index_prefix=f"t{uuid.uuid4().hex[:8]}-",
+            replicas=0,
         )
         self.client = Elasticsearch(url, request_timeout=60)
 
@@ -116,7 +119,11 @@ class ElasticPlace:
         return ElasticStore(replace(self.settings, deadline_s=deadline_s))
 
     def refused(self) -> Store:
-        return ElasticStore(replace(self.settings, username="nobody", password=Secret("wrong"), deadline_s=IMPATIENT_S))
+        return ElasticStore(
+            replace(
+                self.settings, username="nobody", password=Secret("wrong"), deadline_s=IMPATIENT_S
+            )
+        )
 
     def visible(self) -> None:
         self.client.indices.refresh(index=f"{self.settings.index_prefix}*")
@@ -124,7 +131,9 @@ class ElasticPlace:
     def of_another_version(self) -> None:
         made: dict[str, Any] = template(self.settings.index_prefix, Kind.INCIDENT, 0)
         made["_meta"]["version"] = 9
-        self.client.indices.put_index_template(name=template_name(self.settings.index_prefix, Kind.INCIDENT), body=made)
+        self.client.indices.put_index_template(
+            name=template_name(self.settings.index_prefix, Kind.INCIDENT), body=made
+        )
 
     @asynccontextmanager
     async def down(self) -> AsyncIterator[None]:

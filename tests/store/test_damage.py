@@ -57,7 +57,9 @@ async def _all_that_is_asked(path: Path) -> None:
 
 
 async def _outcome(path: Path) -> str:
-    (told,) = await asyncio.gather(asyncio.wait_for(_all_that_is_asked(path), 20), return_exceptions=True)
+    (told,) = await asyncio.gather(
+        asyncio.wait_for(_all_that_is_asked(path), 20), return_exceptions=True
+    )
     if told is None:
         return "served"
     assert isinstance(told, StoreRefused), repr(told)
@@ -66,8 +68,12 @@ async def _outcome(path: Path) -> str:
     return "refused"
 
 
-async def test_a_zeroed_page_wherever_it_is_is_told_with_the_file_and_what_to_do(sound: bytes, tmp_path: Path) -> None:
-    """Either nothing that was asked lay there, or it is refused in a line; never another error, and never an endless chain of causes."""
+async def test_a_zeroed_page_wherever_it_is_is_told_with_the_file_and_what_to_do(
+    sound: bytes, tmp_path: Path
+) -> None:
+    """Either nothing that was asked lay there, or it is refused in a line; never another error, and
+    never an endless chain of causes.
+    """
     outcomes = []
     for page in range(len(sound) // PAGE):
         path = tmp_path / f"{page}.db"
@@ -163,7 +169,9 @@ def _as_nobody(*owned: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("locked", ["file", "folder"])
-async def test_a_file_that_may_not_be_written_is_for_a_person(sound: bytes, open_folder: Path, locked: str) -> None:
+async def test_a_file_that_may_not_be_written_is_for_a_person(
+    sound: bytes, open_folder: Path, locked: str
+) -> None:
     """The line names what may not be written, and nothing is waited for."""
     folder, path = open_folder, open_folder / "store.db"
     if locked == "file":
@@ -172,7 +180,10 @@ async def test_a_file_that_may_not_be_written_is_for_a_person(sound: bytes, open
     else:
         folder.chmod(0o555)
     try:
-        with _as_nobody(*([folder] if locked == "file" else [])), pytest.raises(StoreRefused) as told:
+        with (
+            _as_nobody(*([folder] if locked == "file" else [])),
+            pytest.raises(StoreRefused) as told,
+        ):
             await asyncio.wait_for(_all_that_is_asked(path), 20)
     finally:
         folder.chmod(0o755)
@@ -186,7 +197,9 @@ def _mode(path: Path) -> int:
 
 @pytest.mark.parametrize("before", [None, 0o644])
 async def test_only_its_owner_reads_a_store(tmp_path: Path, before: int | None) -> None:
-    """The file and those beside it, whatever the umask; one that was open to others is closed to them."""
+    """The file and those beside it, whatever the umask; one that was open to others is closed to
+    them.
+    """
     path = tmp_path / "store.db"
     mask = os.umask(0o022)
     try:
@@ -201,9 +214,13 @@ async def test_only_its_owner_reads_a_store(tmp_path: Path, before: int | None) 
 
 
 async def test_a_long_reader_does_not_leave_a_large_log_behind(tmp_path: Path) -> None:
-    """While it reads, the log grows and says so; when it has ended, the log is emptied; no question of ours lasts longer than one may."""
+    """While it reads, the log grows and says so; when it has ended, the log is emptied; no question
+    of ours lasts longer than one may.
+    """
     path = tmp_path / "store.db"
-    large = [of(Kind.NOTIFICATION, notification(number, body="x" * 20_000)) for number in range(400)]
+    large = [
+        of(Kind.NOTIFICATION, notification(number, body="x" * 20_000)) for number in range(400)
+    ]
     async with started(EmbeddedStore(str(path), IMPATIENT_S)) as store:
         await store.write(_FEW)
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
@@ -216,8 +233,12 @@ async def test_a_long_reader_does_not_leave_a_large_log_behind(tmp_path: Path) -
         assert await store.tend() == 0
         assert (tmp_path / "store.db-wal").stat().st_size == 0
     async with started(EmbeddedStore(str(path), 30.0, timeout_s=0.0)) as hurried:
-        await hurried.write([of(Kind.NOTIFICATION, notification(number)) for number in range(400, 4_000)])
+        await hurried.write(
+            [of(Kind.NOTIFICATION, notification(number)) for number in range(400, 4_000)]
+        )
         with pytest.raises(StoreUnavailable, match=r"within store\.timeout_s"):
-            await asyncio.wait_for(hurried.search(Search(Kind.NOTIFICATION, "acme", equal={"reason": "none"})), 5)
+            await asyncio.wait_for(
+                hurried.search(Search(Kind.NOTIFICATION, "acme", equal={"reason": "none"})), 5
+            )
         # What is written has no such limit.
         assert await hurried.write(_FEW) == []

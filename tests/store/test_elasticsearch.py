@@ -42,7 +42,9 @@ async def foreign(place: ElasticPlace) -> AsyncIterator[Callable[..., str]]:
 
 
 async def test_a_fault_of_the_cluster_is_no_fault_of_the_document(place: ElasticPlace) -> None:
-    """A closed index answers 400 for each item, as a cluster without room for another shard does: waited for, and nothing is refused."""
+    """A closed index answers 400 for each item, as a cluster without room for another shard does:
+    waited for, and nothing is refused.
+    """
     index = index_of(place.settings.index_prefix, Kind.ANOMALY, ONE.time)
     async with started(place.store(IMPATIENT_S)) as store:
         assert await store.write([ONE]) == []
@@ -55,7 +57,11 @@ async def test_a_fault_of_the_cluster_is_no_fault_of_the_document(place: Elastic
 
 def _patterns(place: ElasticPlace, everything: bool) -> list[str]:
     # Everything of this test only: other tests use the same server.
-    return [f"{place.settings.index_prefix}*"] if everything else [f"{place.settings.index_prefix}anomaly-2*"]
+    return (
+        [f"{place.settings.index_prefix}*"]
+        if everything
+        else [f"{place.settings.index_prefix}anomaly-2*"]
+    )
 
 
 @pytest.mark.parametrize("everything", [True, False])
@@ -64,7 +70,9 @@ async def test_a_foreign_template_that_wins_is_named_before_a_document_is_writte
 ) -> None:
     """Also one that has mappings of its own, or that fits one kind only."""
     name = foreign(index_patterns=_patterns(place, everything), priority=500)
-    with pytest.raises(StoreRefused, match=f"index template {name} would make .*priority below {PRIORITY}") as told:
+    with pytest.raises(
+        StoreRefused, match=f"index template {name} would make .*priority below {PRIORITY}"
+    ) as told:
         async with started(place.store(IMPATIENT_S)):
             pass
     assert "\n" not in str(told.value)
@@ -89,7 +97,9 @@ async def test_a_foreign_template_that_comes_later_is_named_before_an_index_is_m
         later = of(Kind.ANOMALY, anomaly(3, event_time=ONE.time + 62 * 86_400_000_000))
         with pytest.raises(StoreRefused, match=name):
             await store.write([later])
-        assert not place.client.indices.exists(index=index_of(place.settings.index_prefix, Kind.ANOMALY, later.time))
+        assert not place.client.indices.exists(
+            index=index_of(place.settings.index_prefix, Kind.ANOMALY, later.time)
+        )
 
 
 async def test_a_foreign_template_that_makes_indices_as_they_must_be_is_fine(
@@ -106,24 +116,33 @@ async def test_a_foreign_template_that_makes_indices_as_they_must_be_is_fine(
 
 
 @pytest.mark.parametrize("at_start", [True, False])
-async def test_an_index_that_was_made_by_dynamic_mapping_is_named(place: ElasticPlace, at_start: bool) -> None:
+async def test_an_index_that_was_made_by_dynamic_mapping_is_named(
+    place: ElasticPlace, at_start: bool
+) -> None:
     """Somebody wrote there before there was a template, or a person has changed what an index has."""
     index = index_of(place.settings.index_prefix, Kind.ANOMALY, ONE.time)
     unfit: dict[str, Any] = {"properties": {"tenant": {"type": "text"}}}
     if at_start:
         place.client.index(index=index, document={"tenant": "acme"})
-        with pytest.raises(StoreRefused, match=f"the index {index} is not as Sentinel makes it: field tenant is text"):
+        with pytest.raises(
+            StoreRefused,
+            match=f"the index {index} is not as Sentinel makes it: field tenant is text",
+        ):
             async with started(place.store(IMPATIENT_S)):
                 pass
         return
     async with started(place.store(IMPATIENT_S)) as store:
-        place.client.indices.delete_index_template(name=template_name(place.settings.index_prefix, Kind.ANOMALY))
+        place.client.indices.delete_index_template(
+            name=template_name(place.settings.index_prefix, Kind.ANOMALY)
+        )
         place.client.indices.create(index=index, mappings=unfit)
         with pytest.raises(StoreRefused, match=index):
             await store.write([ONE])
 
 
-async def test_fields_that_records_have_grown_by_are_added_to_what_an_older_program_made(place: ElasticPlace) -> None:
+async def test_fields_that_records_have_grown_by_are_added_to_what_an_older_program_made(
+    place: ElasticPlace,
+) -> None:
     """To its template and its indices; what is stored then is taken and found."""
     older: dict[str, Any] = template(place.settings.index_prefix, Kind.ANOMALY, 0)
     del older["template"]["mappings"]["properties"]["confidence"]
@@ -156,13 +175,33 @@ async def test_an_index_that_is_deleted_under_a_write_is_made_again(place: Elast
         (400, "mapper_parsing_exception", "failed to parse field", "poison"),
         (400, "document_parsing_exception", "failed to parse field", "poison"),
         (400, "strict_dynamic_mapping_exception", "introduction of [x]", "poison"),
-        (400, "illegal_argument_exception", "Document contains at least one immense term", "poison"),
-        (400, "validation_exception", "this action would add [2] shards, but this cluster has [1000]/[1000]", "passes"),
+        (
+            400,
+            "illegal_argument_exception",
+            "Document contains at least one immense term",
+            "poison",
+        ),
+        (
+            400,
+            "validation_exception",
+            "this action would add [2] shards, but this cluster has [1000]/[1000]",
+            "passes",
+        ),
         (400, "index_closed_exception", "closed", "passes"),
-        (400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded", "passes"),
+        (
+            400,
+            "illegal_argument_exception",
+            "Limit of total fields [1000] has been exceeded",
+            "passes",
+        ),
         (403, "cluster_block_exception", "disk usage exceeded flood-stage watermark", "passes"),
         (404, "index_not_found_exception", "no such index [sentinel-anomaly-2026.05]", "passes"),
-        (404, "index_not_found_exception", "no such index [x] and [action.auto_create_index] is [false]", "person"),
+        (
+            404,
+            "index_not_found_exception",
+            "no such index [x] and [action.auto_create_index] is [false]",
+            "person",
+        ),
         (429, "es_rejected_execution_exception", "rejected execution of a bulk", "passes"),
         (429, "circuit_breaking_exception", "Data too large", "passes"),
         (503, "unavailable_shards_exception", "primary shard is not active", "passes"),
@@ -170,9 +209,17 @@ async def test_an_index_that_is_deleted_under_a_write_is_made_again(place: Elast
         (400, "invalid_index_name_exception", "must be lowercase", "person"),
     ],
 )
-def test_an_answer_is_taken_for_what_it_says(status: int, kind: str, reason: str, means: str) -> None:
+def test_an_answer_is_taken_for_what_it_says(
+    status: int, kind: str, reason: str, means: str
+) -> None:
     """Not for its status alone: each of these is the document's fault, passes, or is for a person."""
-    told = "poison" if is_poison(kind, reason) else "person" if is_for_a_person(status, kind, reason) else "passes"
+    told = (
+        "poison"
+        if is_poison(kind, reason)
+        else "person"
+        if is_for_a_person(status, kind, reason)
+        else "passes"
+    )
     assert told == means
 
 
@@ -188,7 +235,9 @@ async def test_a_request_that_is_too_large_for_a_proxy_goes_in_halves() -> None:
                 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
                 from elasticsearch import ApiError
 
-                meta = ApiResponseMeta(413, "1.1", HttpHeaders(), 0.0, NodeConfig("http", "localhost", 1))
+                meta = ApiResponseMeta(
+                    413, "1.1", HttpHeaders(), 0.0, NodeConfig("http", "localhost", 1)
+                )
                 raise ApiError("too large", meta, "<html>")
             stored.append(operations)
             return {"items": [{"create": {"status": 201}} for _ in operations.split()]}

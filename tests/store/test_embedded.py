@@ -24,7 +24,9 @@ async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
 
 
 async def test_a_full_disk_is_waited_for_and_loses_nothing(store: EmbeddedStore) -> None:
-    """What was acknowledged stays; of the call that found it full nothing is left; when there is room again, all is written."""
+    """What was acknowledged stays; of the call that found it full nothing is left; when there is
+    room again, all is written.
+    """
     await store.write([of(Kind.ANOMALY, anomaly(1))])
     await store._do(lambda connection: connection.execute("PRAGMA max_page_count = 40"))
     large = [of(Kind.NOTIFICATION, notification(number, body="x" * 20_000)) for number in range(50)]
@@ -38,7 +40,9 @@ async def test_a_full_disk_is_waited_for_and_loses_nothing(store: EmbeddedStore)
 
 
 async def test_another_program_s_file_is_not_touched(tmp_path: Path) -> None:
-    """A database that is none of ours, and a file that is no database: refused in a line, and left as they are."""
+    """A database that is none of ours, and a file that is no database: refused in a line, and left
+    as they are.
+    """
     foreign, text = tmp_path / "foreign.db", tmp_path / "text.db"
     with contextlib.closing(sqlite3.connect(foreign)) as connection:
         connection.execute("CREATE TABLE theirs (x)")
@@ -52,7 +56,9 @@ async def test_another_program_s_file_is_not_touched(tmp_path: Path) -> None:
 
 
 async def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
-    """As sink and API do when an installation starts for the first time: one makes it, nobody refuses it."""
+    """As sink and API do when an installation starts for the first time: one makes it, nobody
+    refuses it.
+    """
     for number in range(20):
         stores = [EmbeddedStore(str(tmp_path / f"{number}.db"), 5.0) for _ in range(8)]
         await asyncio.gather(*[each.start() for each in stores])

@@ -1,4 +1,6 @@
-"""Lanes without a broker: a state topic that fences, a sender that can fail, a clock that is set by hand."""
+"""Lanes without a broker: a state topic that fences, a sender that can fail, a clock that is set by
+hand.
+"""
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
@@ -21,7 +23,9 @@ TOPIC = "t.telemetry"
 
 @dataclass
 class StateTopics:
-    """What is committed of every lane's state, and who owns it. `fails` raises in the next commit, before anything of it is there."""
+    """What is committed of every lane's state, and who owns it. `fails` raises in the next commit,
+    before anything of it is there.
+    """
 
     rows: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
     others: list[tuple[str, bytes, list[bytes]]] = field(default_factory=list)
@@ -41,7 +45,9 @@ class FakeChangelog:
 
     topics: ClassVar[StateTopics]
 
-    def __init__(self, client: Mapping[str, Any], transactional_id: str, topic: str, partition: int) -> None:
+    def __init__(
+        self, client: Mapping[str, Any], transactional_id: str, topic: str, partition: int
+    ) -> None:
         self._id, self._partition = transactional_id, partition
 
     async def open(self) -> None:
@@ -50,7 +56,9 @@ class FakeChangelog:
     async def close(self) -> None:
         pass
 
-    async def commit(self, rows: Rows, others: Sequence[tuple[str, bytes, list[bytes]]] = ()) -> int:
+    async def commit(
+        self, rows: Rows, others: Sequence[tuple[str, bytes, list[bytes]]] = ()
+    ) -> int:
         if self.topics.owner[self._id] is not self:
             raise ProducerFenced
         if self.topics.fails is not None:
@@ -78,7 +86,9 @@ class Counting:
     wants_ticks: bool = True
     last_append: int | None = None
     passes_us: int = 3_600_000_000
-    """By how much each block moves its time: of a log that is read later, by more than passes meanwhile."""
+    """By how much each block moves its time: of a log that is read later, by more than passes
+    meanwhile.
+    """
     needs: frozenset[str] = frozenset()
     flush: bool = False
     """Whether each step must be durable at once."""
@@ -103,12 +113,16 @@ class Counting:
             self.last_append = (self.last_append or 0) + self.passes_us
         sent = [Outgoing("t.out", b"k", b"%d" % offset) for offset in offsets]
         kept = [("t.aggregates", b"k", [b"%d" % offset]) for offset in offsets]
-        return Step(now=sent, with_state=kept, flush=self.flush, then=[lambda: self.after.append("then")])
+        return Step(
+            now=sent, with_state=kept, flush=self.flush, then=[lambda: self.after.append("then")]
+        )
 
 
 @dataclass
 class FakeSender:
-    """Remembers what was sent; `fails` is raised instead, when it is set, and `waits` is waited for."""
+    """Remembers what was sent; `fails` is raised instead, when it is set, and `waits` is waited
+    for.
+    """
 
     sent: list[int] = field(default_factory=list)
     fails: Exception | None = None
@@ -168,7 +182,13 @@ class Machine:
 
     def worker(self, limits: Lanes | None = None) -> LaneSet:
         """A worker without lanes yet."""
-        stage = Stage("detect", TOPIC, "t.detect-state", "t.detect", lambda partition: self.new_lane(partition))
+        stage = Stage(
+            "detect",
+            TOPIC,
+            "t.detect-state",
+            "t.detect",
+            lambda partition: self.new_lane(partition),
+        )
         return LaneSet(
             stage,
             limits or Lanes(),

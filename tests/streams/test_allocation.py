@@ -23,7 +23,9 @@ print(taken, kept, mb() - before)
 
 
 def test_what_is_free_between_what_stays_is_kept_until_it_is_given_back() -> None:
-    ran = subprocess.run([sys.executable, "-c", _FREED_BETWEEN], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", _FREED_BETWEEN], capture_output=True, text=True, check=True
+    )
     taken, kept, left = map(float, ran.stdout.split())
 
     assert taken > 180

@@ -1,4 +1,6 @@
-"""Fetched bytes become blocks that hold what aiokafka's own reading would have given, wherever they are cut."""
+"""Fetched bytes become blocks that hold what aiokafka's own reading would have given, wherever they
+are cut.
+"""
 
 import struct
 from collections.abc import Sequence
@@ -27,9 +29,15 @@ CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
 def batch(
-    base: int, deltas: Sequence[int], codec: int = 0, headed: frozenset[int] = frozenset(), nulls: bool = True
+    base: int,
+    deltas: Sequence[int],
+    codec: int = 0,
+    headed: frozenset[int] = frozenset(),
+    nulls: bool = True,
 ) -> bytes:
-    """A record batch; every record says its offset, those in `headed` have a header too. Some values are null, if `nulls`."""
+    """A record batch; every record says its offset, those in `headed` have a header too. Some
+    values are null, if `nulls`.
+    """
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=codec,
@@ -41,14 +49,24 @@ def batch(
     )
     for delta in deltas:
         said = b"%d" % (base + delta)
-        headers = [(NAMES[delta % len(NAMES)], said if delta % 4 else None)] if delta in headed else []
-        builder.append(delta, 1_000 + delta, b"k" + said, None if nulls and delta % 7 == 3 else said * 9, headers)
+        headers = (
+            [(NAMES[delta % len(NAMES)], said if delta % 4 else None)] if delta in headed else []
+        )
+        builder.append(
+            delta,
+            1_000 + delta,
+            b"k" + said,
+            None if nulls and delta % 7 == 3 else said * 9,
+            headers,
+        )
     return struct.pack(">q", base) + bytes(builder.build())[8:]
 
 
 def blocks(data: bytes, ask: int, check_crcs: bool = True) -> list[Block]:
     """What a fetch that asked for that offset gives."""
-    return list(ColumnRecords(PLACE, FetchedBytes(data), [], ask, None, None, check_crcs, READ_COMMITTED))
+    return list(
+        ColumnRecords(PLACE, FetchedBytes(data), [], ask, None, None, check_crcs, READ_COMMITTED)
+    )
 
 
 def stock(data: bytes) -> list[tuple[int, int, bytes | None, bytes | None, tuple[object, ...]]]:
@@ -80,8 +98,12 @@ def fetches(draw: st.DrawFn) -> bytes:
 
 
 @given(fetches(), st.integers(0, 1000))
-def test_a_block_holds_what_aiokafka_would_have_read_from_an_offset_on(data: bytes, ask: int) -> None:
-    """Every codec, small batches and large, from any offset, joined: records, offsets, times, values and headers."""
+def test_a_block_holds_what_aiokafka_would_have_read_from_an_offset_on(
+    data: bytes, ask: int
+) -> None:
+    """Every codec, small batches and large, from any offset, joined: records, offsets, times,
+    values and headers.
+    """
     everything = stock(data)
     ask = min(ask, everything[-1][0])
     kept = [record for record in everything if record[0] >= ask]
@@ -91,7 +113,9 @@ def test_a_block_holds_what_aiokafka_would_have_read_from_an_offset_on(data: byt
     assert block.append_times().tolist() == [record[1] * 1000 for record in kept]
     assert list(block.values) == [record[3] for record in kept]
     assert {index: shown(record) for index, record in block.headed.items()} == {
-        index: record for index, record in enumerate(kept) if record[4] and record[4][0][0] in (NAMES[0], NAMES[2])
+        index: record
+        for index, record in enumerate(kept)
+        if record[4] and record[4][0][0] in (NAMES[0], NAMES[2])
     }
     assert (block.start, block.partition, len(block)) == (ask, 3, len(kept))
     assert block.next_offset == block.offset + 1 > kept[-1][0]
@@ -99,7 +123,9 @@ def test_a_block_holds_what_aiokafka_would_have_read_from_an_offset_on(data: byt
 
 @given(fetches(), st.integers(0, 1000))
 def test_blocks_of_a_fetch_follow_each_other_without_a_gap(data: bytes, ask: int) -> None:
-    """Each begins where the one before ends, whatever gaps the log has; the next fetch asks for what follows the last."""
+    """Each begins where the one before ends, whatever gaps the log has; the next fetch asks for
+    what follows the last.
+    """
     ask = min(ask, stock(data)[-1][0])
     records = ColumnRecords(PLACE, FetchedBytes(data), [], ask, None, None, True, READ_COMMITTED)
     asked = ask
@@ -115,7 +141,9 @@ def test_single_records_are_found_again_whole(data: bytes, choose: st.DataObject
     everything = stock(data)
     block = Block.joined(blocks(data, everything[0][0]))
     wanted = sorted(choose.draw(st.sets(st.integers(0, len(everything) - 1), max_size=12)))
-    assert [shown(record) for record in block.records_at(wanted)] == [everything[index] for index in wanted]
+    assert [shown(record) for record in block.records_at(wanted)] == [
+        everything[index] for index in wanted
+    ]
 
 
 def test_a_batch_is_read_again_once_however_many_of_its_records_are_wanted() -> None:
@@ -138,13 +166,17 @@ def test_a_batch_is_read_again_once_however_many_of_its_records_are_wanted() -> 
 
 
 def test_a_corrupt_batch_is_refused() -> None:
-    """A flipped byte on the way does not become a value; without the check (the embedded broker's transactions) it would."""
+    """A flipped byte on the way does not become a value; without the check (the embedded broker's
+    transactions) it would.
+    """
     data = bytearray(batch(0, range(3)))
     data[-3] ^= 1
     # What broke on the way comes right when it is fetched again.
     assert blocks(bytes(data), 0) == blocks(bytes(data), 0) == []
     (block,) = blocks(bytes(data), 0)
-    assert [str(record.fault) for record in block.broken.values()] == ["record batch fails its checksum"]
+    assert [str(record.fault) for record in block.broken.values()] == [
+        "record batch fails its checksum"
+    ]
     assert (block.next_offset, list(block.values)) == (3, [None])
     assert len(blocks(bytes(data), 0, check_crcs=False)[0].broken) == 0
 
@@ -157,7 +189,9 @@ def test_faust_finds_the_block_where_it_looks_for_a_value() -> None:
 
 
 def test_what_waits_is_not_read_and_what_was_read_is_kept_by_nobody_else() -> None:
-    """A fetch of megabytes of compressed records would be ten times as large, all of it, until its last record is taken."""
+    """A fetch of megabytes of compressed records would be ten times as large, all of it, until its
+    last record is taken.
+    """
     data = b"".join(batch(base, range(9_000), CODECS["lz4"]) for base in range(0, 45_000, 9_000))
     fetched = {TP("t", 3): blocks(data, 0)}
     alone = list(fetched[TP("t", 3)])

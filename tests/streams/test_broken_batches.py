@@ -1,4 +1,6 @@
-"""Whatever goes wrong while a batch is cut into records costs at most that batch, and all that is in it has a fate."""
+"""Whatever goes wrong while a batch is cut into records costs at most that batch, and all that is
+in it has a fate.
+"""
 
 import resource
 from collections.abc import Iterator
@@ -10,7 +12,14 @@ import pytest
 
 from streams.records.blocks import STEP_RECORDS, Block
 from streams.records.contents import Reading
-from streams.records.cutting import LAST_OFFSET, MOST_BATCH_HEADERS, MOST_HEADERS, MOST_RECORDS, Broken, Record
+from streams.records.cutting import (
+    LAST_OFFSET,
+    MOST_BATCH_HEADERS,
+    MOST_HEADERS,
+    MOST_RECORDS,
+    Broken,
+    Record,
+)
 from streams.records.record_batches import MAX_TIME_MS
 from tests.fuzz.batches import CODECS, Rec, batch, counted, fetched
 
@@ -29,7 +38,10 @@ def one(data: bytes, reading: Reading | None = None) -> Block:
 
 def shown(block: Block) -> list[tuple[int, bytes | None, str | None]]:
     """Offset, value and fault of each record."""
-    return [(record.offset, record.value, record.fault and record.fault.reason) for record in block.records()]
+    return [
+        (record.offset, record.value, record.fault and record.fault.reason)
+        for record in block.records()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,14 +56,29 @@ def shown(block: Block) -> list[tuple[int, bytes | None, str | None]]:
         replace(GOOD, delta=2**62),
         replace(GOOD, key=None),
     ],
-    ids=["attributes 128", "attributes 255", "Latin-1 name", "nameless", "delta", "delta below", "delta far", "no key"],
+    ids=[
+        "attributes 128",
+        "attributes 255",
+        "Latin-1 name",
+        "nameless",
+        "delta",
+        "delta below",
+        "delta far",
+        "no key",
+    ],
 )
 @pytest.mark.parametrize("codec", CODECS)
 def test_what_need_not_be_understood_breaks_nothing(record: Rec, codec: str) -> None:
-    """Attributes, names of foreign headers, and a record's own offset where the batch's counts agree."""
+    """Attributes, names of foreign headers, and a record's own offset where the batch's counts
+    agree.
+    """
     block = one(batch([record, GOOD], codec=codec))
     assert shown(block) == [(0, b"good", None), (1, b"good", None)]
-    assert (list(block.values), block.offsets().tolist(), block.next_offset) == ([b"good"] * 2, [0, 1], 2)
+    assert (list(block.values), block.offsets().tolist(), block.next_offset) == (
+        [b"good"] * 2,
+        [0, 1],
+        2,
+    )
     assert not block.broken
 
 
@@ -98,11 +125,17 @@ BROKEN = {
     "codec 5": (batch([GOOD], attributes=5), Broken.CODEC),
     "codec 7": (batch([GOOD], attributes=7), Broken.CODEC),
     **{
-        f"no {codec}": (batch([GOOD], codec=codec, packed=b"\xff\xfe nothing of the kind"), Broken.CODEC)
+        f"no {codec}": (
+            batch([GOOD], codec=codec, packed=b"\xff\xfe nothing of the kind"),
+            Broken.CODEC,
+        )
         for codec in CODECS
         if codec != "none"
     },
-    "headers": (batch([_HEADED] * (MOST_BATCH_HEADERS // MOST_HEADERS + 1), codec="zstd"), Broken.MANY_HEADERS),
+    "headers": (
+        batch([_HEADED] * (MOST_BATCH_HEADERS // MOST_HEADERS + 1), codec="zstd"),
+        Broken.MANY_HEADERS,
+    ),
     "gap, beyond": (batch([replace(GOOD, delta=5)], last=4), Broken.UNCUT),
     "gap, far": (batch([replace(GOOD, delta=2**31 - 1)], last=4), Broken.UNCUT),
     "gap, below": (batch([replace(GOOD, delta=-1)], last=4), Broken.UNCUT),
@@ -112,7 +145,9 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_batch_that_says_what_is_not_so_is_one_broken_record(name: str) -> None:
-    """With its bytes and its place; the position moves to the end that its header tells, and not beyond."""
+    """With its bytes and its place; the position moves to the end that its header tells, and not
+    beyond.
+    """
     data, reason = BROKEN[name]
     block = one(data)
     (record,) = block.records()
@@ -158,7 +193,9 @@ def little_memory() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-def test_a_small_batch_that_is_large_inside_is_not_made_large(codec: str, little_memory: None) -> None:
+def test_a_small_batch_that_is_large_inside_is_not_made_large(
+    codec: str, little_memory: None
+) -> None:
     """One dead letter with its size, claimed or reached; what it is bounded by is a setting."""
     data = batch([Rec(bytes(100 << 20))], codec=codec)
     (record,) = one(data, Reading(max_batch_bytes=50 << 20)).records()
@@ -166,7 +203,10 @@ def test_a_small_batch_that_is_large_inside_is_not_made_large(codec: str, little
     assert record.fault.reason == Broken.TOO_LARGE
     assert record.value == data
     said = dict(record.marks)["sentinel-detail"].decode()
-    assert said.endswith("bytes; at most 52428800 are read") or "as it says itself; at most 52428800 are read" in said
+    assert (
+        said.endswith("bytes; at most 52428800 are read")
+        or "as it says itself; at most 52428800 are read" in said
+    )
     (within,) = one(data, Reading(max_batch_bytes=101 << 20)).records()
     assert within.fault is None
 
@@ -188,18 +228,24 @@ def test_a_size_that_zstd_claims_is_not_believed() -> None:
 
 def test_a_batch_of_many_records_is_many_steps() -> None:
     """In order, without gaps, each no larger than a step; whole records are found again in each."""
-    block = one(batch([replace(GOOD, value=b"%d" % row) for row in range(60_000)], last=59_999, base=0))
+    block = one(
+        batch([replace(GOOD, value=b"%d" % row) for row in range(60_000)], last=59_999, base=0)
+    )
     pieces = list(block.in_steps())
     assert [len(piece) <= STEP_RECORDS for piece in pieces] == [True] * 3
     assert [piece.start for piece in pieces] == [0, *[piece.next_offset for piece in pieces[:-1]]]
     assert pieces[-1].next_offset == 60_000
-    assert [value for piece in pieces for value in piece.values] == [b"%d" % row for row in range(60_000)]
+    assert [value for piece in pieces for value in piece.values] == [
+        b"%d" % row for row in range(60_000)
+    ]
     (last,) = pieces[1].records_at([0])
     assert last.value == b"20000"
 
 
 def test_steps_read_no_more_than_they_have_room_for() -> None:
-    """Small batches that are large inside are joined by what they hold, not by what they seem to hold."""
+    """Small batches that are large inside are joined by what they hold, not by what they seem to
+    hold.
+    """
     data = b"".join(batch([Rec(bytes(6 << 20))], base, "zstd") for base in range(5))
     joined = Block.joined(fetched(data))
     assert [len(piece) for piece in joined.in_steps()] == [2, 2, 1]
@@ -207,7 +253,9 @@ def test_steps_read_no_more_than_they_have_room_for() -> None:
 
 def test_a_batch_of_which_workers_died_is_not_decompressed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its record is broken, and says so; the others of its partition are read."""
-    reading = Reading(is_deadly=lambda topic, partition, offset: (topic, partition, offset) == ("t", 3, 0))
+    reading = Reading(
+        is_deadly=lambda topic, partition, offset: (topic, partition, offset) == ("t", 3, 0)
+    )
     (record,) = one(batch([GOOD], codec="zstd"), reading).records()
     assert isinstance(record, Record)
     assert record.fault is not None
@@ -215,7 +263,9 @@ def test_a_batch_of_which_workers_died_is_not_decompressed(monkeypatch: pytest.M
 
 
 def test_few_bytes_that_are_millions_of_headers_are_one_dead_letter(little_memory: None) -> None:
-    """Of foreign ones and of ours, in one record: its neighbours are read, and nothing is made of its headers."""
+    """Of foreign ones and of ours, in one record: its neighbours are read, and nothing is made of
+    its headers.
+    """
     first = b"\x14sentinel-x\x01"
     many = replace(GOOD, headers_count=15_000_000, tail=first + b"\0\1" * 14_999_999)
     data = batch([GOOD, many, GOOD], codec="zstd")
@@ -248,7 +298,9 @@ def test_a_batch_is_told_of_until_it_is_cut(codec: str, monkeypatch: pytest.Monk
     assert one(batch([GOOD], codec=codec, count=-1), reading).broken
     assert not told
     monkeypatch.setattr("streams.records.cutting._parts", lambda *_: _no_memory())
-    (block,) = fetched(batch([replace(GOOD, headers=[(b"sentinel-x", None)])], codec=codec), 0, reading)
+    (block,) = fetched(
+        batch([replace(GOOD, headers=[(b"sentinel-x", None)])], codec=codec), 0, reading
+    )
     with pytest.raises(MemoryError):
         list(block.values)
     assert told == [0]

@@ -1,4 +1,6 @@
-"""The durable side of lanes on a real broker: one owner, whole transactions, read back as it is; and what the broker says of logs."""
+"""The durable side of lanes on a real broker: one owner, whole transactions, read back as it is;
+and what the broker says of logs.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -49,7 +51,10 @@ def client(broker: Broker) -> AiokafkaConfig:
 @pytest.fixture
 def state(broker: Broker) -> str:
     """A state topic with three partitions, and an output topic `<it>-out` with as many."""
-    admin, topic = AdminClient({"bootstrap.servers": broker.bootstrap_servers}), f"{broker.topic_prefix}state"
+    admin, topic = (
+        AdminClient({"bootstrap.servers": broker.bootstrap_servers}),
+        f"{broker.topic_prefix}state",
+    )
     for made in admin.create_topics(
         [NewTopic(topic, 3, config={"cleanup.policy": "compact"}), NewTopic(f"{topic}-out", 3)]
     ).values():
@@ -58,7 +63,9 @@ def state(broker: Broker) -> str:
 
 
 @asynccontextmanager
-async def opened(client: AiokafkaConfig, topic: str, partition: int = 1) -> AsyncIterator[Changelog]:
+async def opened(
+    client: AiokafkaConfig, topic: str, partition: int = 1
+) -> AsyncIterator[Changelog]:
     """The lane's changelog, taken over."""
     changelog = Changelog(client, f"{topic}-{partition}", topic, partition)
     await changelog.open()
@@ -79,7 +86,9 @@ async def table(client: AiokafkaConfig, topic: str, partition: int = 1) -> dict[
 async def test_what_was_committed_is_read_back_the_last_of_each_key_without_buried_ones(
     client: AiokafkaConfig, state: str
 ) -> None:
-    """Over several transactions, also rows of megabytes in one, and none of it in another partition."""
+    """Over several transactions, also rows of megabytes in one, and none of it in another
+    partition.
+    """
     large = {b"large/%d" % number: bytes([number]) * 400_000 for number in range(12)}
     async with opened(client, state) as changelog:
         assert await changelog.commit([(b"a", b"1"), (b"b", b"1"), (b"c", b"1")]) == 3
@@ -91,7 +100,9 @@ async def test_what_was_committed_is_read_back_the_last_of_each_key_without_buri
 
 
 @pytest.mark.usefixtures("blocks")
-async def test_records_of_other_topics_are_in_the_same_transaction(client: AiokafkaConfig, state: str) -> None:
+async def test_records_of_other_topics_are_in_the_same_transaction(
+    client: AiokafkaConfig, state: str
+) -> None:
     """To the partition of the lane's number; when the transaction fails, none of both is seen."""
 
     def rows_that_fail() -> Sequence[tuple[bytes, bytes]]:
@@ -101,7 +112,11 @@ async def test_records_of_other_topics_are_in_the_same_transaction(client: Aioka
         assert await changelog.commit([(b"a", b"1")], [(f"{state}-out", b"k", [b"x", b"y"])]) == 1
         with pytest.raises(RuntimeError):
             await changelog.commit(
-                (row for part in ([(b"b", b"1")], None) for row in (part if part is not None else rows_that_fail())),
+                (
+                    row
+                    for part in ([(b"b", b"1")], None)
+                    for row in (part if part is not None else rows_that_fail())
+                ),
                 [(f"{state}-out", b"k", [b"z"])],
             )
         # The lane's producer still works; the process would have ended.
@@ -111,8 +126,12 @@ async def test_records_of_other_topics_are_in_the_same_transaction(client: Aioka
 
 
 @pytest.mark.usefixtures("blocks")
-async def test_a_zombie_is_fenced_and_nothing_of_it_is_seen(client: AiokafkaConfig, state: str) -> None:
-    """From the moment at which another opens the lane, before he wrote anything; whatever the zombie had begun is gone too."""
+async def test_a_zombie_is_fenced_and_nothing_of_it_is_seen(
+    client: AiokafkaConfig, state: str
+) -> None:
+    """From the moment at which another opens the lane, before he wrote anything; whatever the
+    zombie had begun is gone too.
+    """
     async with opened(client, state) as zombie:
         await zombie.commit([(b"a", b"zombie"), (b"position", b"10")])
         async with opened(client, state) as heir:
@@ -140,8 +159,12 @@ async def test_an_open_transaction_of_a_dead_owner_does_not_hold_up_its_heir(
     assert await table(client, state) == {b"a": b"whole"}
 
 
-async def test_the_sender_keeps_order_and_takes_records_of_headers_alone(client: AiokafkaConfig, state: str) -> None:
-    """A watermark behind the anomalies that it covers; by murmur2 where no partition is given; all acknowledged when it returns."""
+async def test_the_sender_keeps_order_and_takes_records_of_headers_alone(
+    client: AiokafkaConfig, state: str
+) -> None:
+    """A watermark behind the anomalies that it covers; by murmur2 where no partition is given; all
+    acknowledged when it returns.
+    """
     sender = KafkaSender(client, "detect")
     await sender.start()
     try:
@@ -150,7 +173,9 @@ async def test_the_sender_keeps_order_and_takes_records_of_headers_alone(client:
         await sender.send([*sent[:250], mark, *sent[250:]])
     finally:
         await sender.stop()
-    consumer = AIOKafkaConsumer(state, **client, auto_offset_reset="earliest", enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        state, **client, auto_offset_reset="earliest", enable_auto_commit=False
+    )
     await consumer.start()
     try:
         records = [await asyncio.wait_for(consumer.getone(), 20) for _ in range(501)]
@@ -159,24 +184,35 @@ async def test_the_sender_keeps_order_and_takes_records_of_headers_alone(client:
     values = [record.value for record in records if record.value is not None]
     assert values == [record.value for record in sent]
     # murmur2 of `k` modulo three, as every other client of ours places it.
-    producer = Producer({**producer_config(Broker(bootstrap_servers=client["bootstrap_servers"][0]))})
+    producer = Producer(
+        {**producer_config(Broker(bootstrap_servers=client["bootstrap_servers"][0]))}
+    )
     placed: list[int | None] = []
-    producer.produce(state, b"x", b"k", on_delivery=lambda error, message: placed.append(message.partition()))
+    producer.produce(
+        state, b"x", b"k", on_delivery=lambda error, message: placed.append(message.partition())
+    )
     producer.flush(10)
     assert {record.partition for record in records if record.value is not None} == set(placed)
     (marked,) = [record for record in records if record.value is None]
     assert marked.headers == (("sentinel-watermark", b"1 2 3"),)
 
 
-async def test_logs_are_described_with_the_topics_id(broker: Broker, client: AiokafkaConfig, state: str) -> None:
-    """Begin and end of each partition; another topic under the name has another id; a missing one names the command."""
+async def test_logs_are_described_with_the_topics_id(
+    broker: Broker, client: AiokafkaConfig, state: str
+) -> None:
+    """Begin and end of each partition; another topic under the name has another id; a missing one
+    names the command.
+    """
     logs = KafkaLogs(broker, client, state, f"{broker.topic_prefix}group")
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
     for _ in range(3):
         producer.produce(state, b"x", b"k", partition=2)
     producer.flush(10)
     described = await logs.describe([0, 2])
-    assert {partition: (log.begin, log.end) for partition, log in described.items()} == {0: (0, 0), 2: (0, 3)}
+    assert {partition: (log.begin, log.end) for partition, log in described.items()} == {
+        0: (0, 0),
+        2: (0, 3),
+    }
     other = (await KafkaLogs(broker, client, f"{state}-out", "g").describe([0]))[0]
     assert described[0].topic_id not in (None, other.topic_id)
     assert await logs.committed(0) is None
@@ -188,7 +224,9 @@ async def test_logs_are_described_with_the_topics_id(broker: Broker, client: Aio
 async def test_the_settings_topic_is_read_whole_and_then_followed(
     broker: Broker, client: AiokafkaConfig, state: str
 ) -> None:
-    """What stands there at the start is known at once; a lane that waits for a version goes on as soon as it comes."""
+    """What stands there at the start is known at once; a lane that waits for a version goes on as
+    soon as it comes.
+    """
     producer = Producer({**producer_config(broker), "linger.ms": 0})
 
     def write(record: Outgoing) -> None:
@@ -197,7 +235,11 @@ async def test_the_settings_topic_is_read_whole_and_then_followed(
 
     def version(name: str) -> Outgoing:
         return version_record(
-            state, Settings(version=name, tenant=None, author="ann", created_at=1, body=f'{{"is":"{name}"}}'), KEY
+            state,
+            Settings(
+                version=name, tenant=None, author="ann", created_at=1, body=f'{{"is":"{name}"}}'
+            ),
+            KEY,
         )
 
     write(version("v1"))

@@ -48,14 +48,20 @@ def test_of_a_record_that_is_no_command_little_is_kept(fault: BadRecord | None) 
     assert dict(one.marks) == {"sentinel-size": b"1000000", "sentinel-key-size": b"9000"}
     assert one.fault is not None
     (small,) = log_of(Read(7, b"x")).since(0, 0)
-    assert (small.value, small.key, small.marks, small.fault and small.fault.reason) == (b"x", b"acme", (), UNSIGNED)
+    assert (small.value, small.key, small.marks, small.fault and small.fault.reason) == (
+        b"x",
+        b"acme",
+        (),
+        UNSIGNED,
+    )
 
 
 def test_a_command_without_bound_is_not_decoded() -> None:
     """Signed or not; what a person writes is far below."""
     command = silence("s", ends=9)
     large = Command(
-        **{name: getattr(command, name) for name in command.__slots__} | {"comment": "x" * MAX_COMMAND_BYTES}
+        **{name: getattr(command, name) for name in command.__slots__}
+        | {"comment": "x" * MAX_COMMAND_BYTES}
     )
     (one,) = log_of(signed(0, large)).since(0, 0)
     assert (one.command, one.fault and one.fault.reason) == (None, Reason.TOO_LARGE)

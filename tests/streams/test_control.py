@@ -25,7 +25,9 @@ from streams.control.settings_log import SettingsLog, skip_batch_record, skip_re
 KEY = Secret("a key that nobody knows")
 TOPIC, LANE = "sentinel.telemetry", 3
 
-VERSION = Settings(version="v1", tenant=None, author="ann", created_at=1_760_000_000_000_000, body="{}")
+VERSION = Settings(
+    version="v1", tenant=None, author="ann", created_at=1_760_000_000_000_000, body="{}"
+)
 
 
 def counts(headers: Headers, *parts: bytes, key: Secret = KEY, kind: str = SETTINGS) -> bool:
@@ -46,7 +48,9 @@ def test_a_signed_control_record_counts_in_its_own_lane_only() -> None:
 
 @pytest.mark.parametrize("number", [(), ((NUMBER, b"10"),), ((NUMBER, b""),)])
 def test_the_number_of_a_control_record_is_signed(number: Headers) -> None:
-    """Without it, or with another, it is a forgery; so is one that an older program signed and somebody gave a number."""
+    """Without it, or with another, it is a forgery; so is one that an older program signed and
+    somebody gave a number.
+    """
     record = settings_control(TOPIC, LANE, Publication(9, "v1"), KEY)
     others = tuple(one for one in record.headers if one[0] != NUMBER)
     assert publication(TOPIC, LANE, KEY, replace(record, headers=(*others, *number))) is None
@@ -75,7 +79,9 @@ def test_a_missing_or_wrong_signature_does_not_count(given: bytes | None) -> Non
 
 
 def test_without_a_key_nothing_counts() -> None:
-    """An installation without a key takes no control records, also none that are signed with the empty key."""
+    """An installation without a key takes no control records, also none that are signed with the
+    empty key.
+    """
     empty = Secret("")
     assert not counts(((SIGNATURE, sign(empty, SETTINGS, b"x")),), b"x", key=empty)
 
@@ -87,7 +93,9 @@ def test_a_watermark_says_lane_offset_and_time_in_three_numbers() -> None:
     assert (record.value, record.partition) == (None, 1)
 
 
-def log_with(*records: tuple[bytes | None, bytes | None, Headers], key: Secret = KEY) -> SettingsLog:
+def log_with(
+    *records: tuple[bytes | None, bytes | None, Headers], key: Secret = KEY
+) -> SettingsLog:
     """A settings log after these records (key, value, headers)."""
     log = SettingsLog({}, "sentinel.settings", key, {"0": "packaged"})
     for name, value, headers in records:
@@ -105,7 +113,9 @@ def test_a_signed_version_is_known_and_an_unsigned_one_is_not() -> None:
 
 
 def test_a_version_is_immutable() -> None:
-    """The first body that was read under an id stands, and the packaged version is not replaced either."""
+    """The first body that was read under an id stands, and the packaged version is not replaced
+    either.
+    """
     first = version_record("sentinel.settings", VERSION, KEY)
     again = version_record("sentinel.settings", replace(VERSION, body="{} "), KEY)
     zero = version_record("sentinel.settings", replace(VERSION, version="0"), KEY)
@@ -114,7 +124,9 @@ def test_a_version_is_immutable() -> None:
 
 
 def test_a_signed_skip_names_one_offset_of_one_partition() -> None:
-    """Of that topic and partition only, also when it is copied; an unsigned one, or one with another offset in its key, is not taken."""
+    """Of that topic and partition only, also when it is copied; an unsigned one, or one with
+    another offset in its key, is not taken.
+    """
     skip = skip_record("sentinel.settings", TOPIC, LANE, 4711, "kills the decoder", KEY)
     batch = skip_batch_record("sentinel.settings", TOPIC, LANE, 4720, "kills the decoder", KEY)
     log = log_with(
@@ -129,7 +141,11 @@ def test_a_signed_skip_names_one_offset_of_one_partition() -> None:
     )
     assert log.skipped(TOPIC, LANE) == {4711}
     assert log.skipped(TOPIC, 2) == set()
-    assert [log.is_deadly(TOPIC, LANE, offset) for offset in (4711, 4720, 4721)] == [False, True, False]
+    assert [log.is_deadly(TOPIC, LANE, offset) for offset in (4711, 4720, 4721)] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_a_control_record_of_a_lane_makes_no_version_known() -> None:

@@ -22,9 +22,13 @@ with CrashNote(Path(sys.argv[1])).decoding(3, 100, 200):
 
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGSEGV])
 def test_the_note_survives_its_process(tmp_path: Path, death: signal.Signals) -> None:
-    """SIGKILL, and a real segmentation fault while native code runs: the supervisor reads lane and offsets."""
+    """SIGKILL, and a real segmentation fault while native code runs: the supervisor reads lane and
+    offsets.
+    """
     note = tmp_path / "notes" / "detect"
-    died = subprocess.run([sys.executable, "-c", _DIES, str(note), death.name], capture_output=True, check=False)
+    died = subprocess.run(
+        [sys.executable, "-c", _DIES, str(note), death.name], capture_output=True, check=False
+    )
     assert died.returncode == -death
     assert read_note(note) == Decoding(partition=3, start=100, end=200)
 

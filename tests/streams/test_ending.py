@@ -1,4 +1,6 @@
-"""The third fate of an error: the process ends with a status that says why, and nothing runs after it."""
+"""The third fate of an error: the process ends with a status that says why, and nothing runs after
+it.
+"""
 
 import re
 import subprocess
@@ -21,7 +23,12 @@ def ended(code: str, debug: bool = False) -> subprocess.CompletedProcess[str]:
     """A process that ran this code."""
     environment = {"SENTINEL_DEBUG": "1"} if debug else {}
     return subprocess.run(
-        [sys.executable, "-c", _HEAD + code], capture_output=True, text=True, check=False, env=environment, timeout=30
+        [sys.executable, "-c", _HEAD + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=30,
     )
 
 
@@ -38,14 +45,25 @@ def ended(code: str, debug: bool = False) -> subprocess.CompletedProcess[str]:
             75,
             "did not answer in time",
         ),
-        ("ExceptionGroup('tasks', [KafkaConnectionError('gone'), Refused('do this')])", 78, "do this"),
-        ("ExceptionGroup('tasks', [Refused('do this'), RuntimeError('boom')])", 70, "ending, since RuntimeError: boom"),
+        (
+            "ExceptionGroup('tasks', [KafkaConnectionError('gone'), Refused('do this')])",
+            78,
+            "do this",
+        ),
+        (
+            "ExceptionGroup('tasks', [Refused('do this'), RuntimeError('boom')])",
+            70,
+            "ending, since RuntimeError: boom",
+        ),
     ],
 )
-def test_an_error_of_a_callback_ends_the_process_at_once(error: str, status: int, line: str) -> None:
-    """Its status tells a supervisor what to do, its line a person; no handler runs, so nothing is committed on the way out."""
-    done = ended(
-        f"""
+def test_an_error_of_a_callback_ends_the_process_at_once(
+    error: str, status: int, line: str
+) -> None:
+    """Its status tells a supervisor what to do, its line a person; no handler runs, so nothing is
+    committed on the way out.
+    """
+    done = ended(f"""
 @ends_process
 async def callback():
     raise {error}
@@ -56,8 +74,7 @@ async def gathered():
     print("went on")
 
 asyncio.run(gathered())
-"""
-    )
+""")
     assert (done.returncode, done.stdout) == (status, "")
     assert line in done.stderr
     assert ("Traceback" in done.stderr) == (status == 70)
@@ -65,8 +82,7 @@ asyncio.run(gathered())
 
 def test_cancellation_is_passed_on() -> None:
     """It is how Faust stops things: the process goes on."""
-    done = ended(
-        """
+    done = ended("""
 @ends_process
 async def callback():
     await asyncio.sleep(60)
@@ -79,8 +95,7 @@ async def cancelled():
     print("cancelled" if task.cancelled() else "?")
 
 asyncio.run(cancelled())
-"""
-    )
+""")
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "cancelled")
 
 
@@ -90,22 +105,23 @@ def test_debug_shows_where_a_refusal_came_from() -> None:
     assert ended(refusing).stderr == "do this\n"
     assert (
         "Traceback"
-        in ended("try:\n    raise Refused('do this')\nexcept Refused as error:\n    end_process(error)", True).stderr
+        in ended(
+            "try:\n    raise Refused('do this')\nexcept Refused as error:\n    end_process(error)",
+            True,
+        ).stderr
     )
 
 
 def test_what_a_callback_answers_is_passed_on() -> None:
     """The guard changes nothing else."""
-    done = ended(
-        """
+    done = ended("""
 @ends_process
 async def callback(number, *, name):
     "What it does."
     return number, name
 
 print(asyncio.run(callback(7, name="x")), callback.__doc__)
-"""
-    )
+""")
     assert done.stdout.splitlines()[0] == "(7, 'x') What it does."
 
 
@@ -114,13 +130,33 @@ print(asyncio.run(callback(7, name="x")), callback.__doc__)
     [
         # As `raise fault from fault` makes it.
         ("error = KafkaError('boom'); error.__cause__ = error", 70),
-        ("error, other = KafkaError('boom'), KafkaError('bang'); error.__cause__, other.__cause__ = other, error", 70),
+        (
+            (
+                "error, other = KafkaError('boom'), KafkaError('bang'); error.__cause__,"
+                " other.__cause__ = other, error"
+            ),
+            70,
+        ),
         ("error = Refused('do this'); error.__cause__ = error.__context__ = error", 78),
-        ("inner = KafkaError('boom'); error = ExceptionGroup('tasks', [inner]); inner.__cause__ = error", 70),
-        ("error = Refused('do this')\nfor _ in range(5_000): error = ExceptionGroup('tasks', [error])", 78),
+        (
+            (
+                "inner = KafkaError('boom'); error = ExceptionGroup('tasks', [inner]);"
+                " inner.__cause__ = error"
+            ),
+            70,
+        ),
+        (
+            (
+                "error = Refused('do this')\nfor _ in range(5_000): error = ExceptionGroup('tasks',"
+                " [error])"
+            ),
+            78,
+        ),
     ],
 )
-def test_causes_in_a_circle_and_groups_without_end_do_not_hold_up_the_end(making: str, status: int) -> None:
+def test_causes_in_a_circle_and_groups_without_end_do_not_hold_up_the_end(
+    making: str, status: int
+) -> None:
     """Each is looked at once."""
     done = ended(f"from aiokafka.errors import KafkaError\n{making}\nend_process(error)")
     assert done.returncode == status
@@ -129,7 +165,9 @@ def test_causes_in_a_circle_and_groups_without_end_do_not_hold_up_the_end(making
 
 
 def test_a_log_that_nobody_reads_does_not_hold_up_the_end() -> None:
-    """Its pipe is full, so whoever writes to it waits for ever; the status is the right one all the same."""
+    """Its pipe is full, so whoever writes to it waits for ever; the status is the right one all the
+    same.
+    """
     code = """
 import os, threading
 import streams.exit_status as ending
@@ -147,9 +185,10 @@ end_process(Refused("do this"))
 
 @pytest.mark.parametrize("hung", ["asyncio.to_thread(wait)", "asyncio.sleep(60)"])
 def test_an_orderly_end_that_hangs_is_ended(hung: str) -> None:
-    """By a thread that waits for a disk, which Python's own exit joins, or by what is awaited: it is said where."""
-    done = ended(
-        f"""
+    """By a thread that waits for a disk, which Python's own exit joins, or by what is awaited: it
+    is said where.
+    """
+    done = ended(f"""
 from streams.exit_status import end_within
 import time
 
@@ -163,8 +202,7 @@ async def main():
     await waiting
 
 asyncio.run(main())
-"""
-    )
+""")
     assert done.returncode == 75
     assert "did not end within 0.5 s" in done.stderr
     assert "Thread" in done.stderr
@@ -172,8 +210,7 @@ asyncio.run(main())
 
 def test_what_is_bounded_returns_and_raises_what_it_raised() -> None:
     """Also when it takes its cancellation for nothing."""
-    done = ended(
-        """
+    done = ended("""
 from streams.exit_status import bounded
 
 async def deaf():
@@ -195,6 +232,5 @@ async def main():
         end_process(told)
 
 asyncio.run(main())
-"""
-    )
+""")
     assert (done.returncode, done.stdout) == (78, "do this\n")

@@ -51,7 +51,9 @@ async def test_a_lane_that_waits_holds_up_no_other() -> None:
         assert [end for partition, end in taken if partition == 0][-1] == 5
 
 
-async def test_what_waits_together_becomes_one_step_if_it_is_of_neighbours_and_not_too_much() -> None:
+async def test_what_waits_together_becomes_one_step_if_it_is_of_neighbours_and_not_too_much() -> (
+    None
+):
     """In order, and nothing is left out; a block of another assignment begins a step of its own."""
     taken: list[tuple[int, int, int]] = []
     began, goes_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -71,10 +73,18 @@ async def test_what_waits_together_becomes_one_step_if_it_is_of_neighbours_and_n
             await feeder.put(block(3, start, count))
         goes_on.set()
         await asyncio.wait_for(done.wait(), 10)
-    assert taken == [(0, 1, 1), (1, 5, 4), (3, large + 5, STEP_RECORDS), (large + 5, large + 6, 1), (7, 8, 1)]
+    assert taken == [
+        (0, 1, 1),
+        (1, 5, 4),
+        (3, large + 5, STEP_RECORDS),
+        (large + 5, large + 6, 1),
+        (7, 8, 1),
+    ]
 
 
-async def test_a_stream_waits_for_a_lane_that_has_much_waiting_and_a_stopped_feeder_hands_nothing_on() -> None:
+async def test_a_stream_waits_for_a_lane_that_has_much_waiting_and_a_stopped_feeder_hands_nothing_on() -> (
+    None
+):
     """Memory is bounded."""
     taken = 0
 
@@ -97,7 +107,9 @@ async def test_a_stream_waits_for_a_lane_that_has_much_waiting_and_a_stopped_fee
 
 
 async def test_stopping_breaks_off_no_step() -> None:
-    """Its outputs are carried out to the end, and what waits behind it is dropped, whoever still puts."""
+    """Its outputs are carried out to the end, and what waits behind it is dropped, whoever still
+    puts.
+    """
     began, answered = asyncio.Event(), asyncio.Event()
     done: list[int] = []
 

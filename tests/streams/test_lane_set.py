@@ -1,4 +1,6 @@
-"""What becomes of a block, who owns a lane, and when its state is durable; the broker is a faithful fake."""
+"""What becomes of a block, who owns a lane, and when its state is durable; the broker is a faithful
+fake.
+"""
 
 import asyncio
 
@@ -55,7 +57,9 @@ async def test_the_position_is_written_before_the_first_block_is_taken(machine: 
     assert await machine.worker().assign([3]) == {3: 40}
 
 
-async def test_what_begins_at_or_before_the_position_is_taken_from_the_position_on(machine: Machine) -> None:
+async def test_what_begins_at_or_before_the_position_is_taken_from_the_position_on(
+    machine: Machine,
+) -> None:
     """Overlapping fetches, repeated ones, and gaps in the log: every record once."""
     lanes = await assigned(machine)
     for one in (block(0, 10), block(0, 10), block(5, 10), block(20, 5, ask=15), block(3, 40)):
@@ -79,11 +83,15 @@ async def test_a_lane_that_went_to_another_worker_leaves_no_gauge_behind(machine
     assert _standing(name) == {(gauge, "4") for gauge in _STANDING}
 
 
-async def test_what_a_rebalance_leaves_free_is_given_back(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_rebalance_leaves_free_is_given_back(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Once for each, when the lanes' logs are read and those that went are gone."""
     owned: list[list[int]] = []
     lanes = machine.worker()
-    monkeypatch.setattr("streams.lane.lane_set.give_back", lambda: owned.append(sorted(lanes.lanes)))
+    monkeypatch.setattr(
+        "streams.lane.lane_set.give_back", lambda: owned.append(sorted(lanes.lanes))
+    )
     await lanes.assign([3, 4])
     await lanes.assign([4])
     assert owned == [[3, 4], [4]]
@@ -102,12 +110,18 @@ def _standing(stage: str) -> set[tuple[str, str]]:
     return {
         (sample.name, sample.labels["lane"])
         for sample in samples
-        if sample.name in _STANDING and sample.labels["stage"] == stage and sample.labels["lane"] in ("3", "4")
+        if sample.name in _STANDING
+        and sample.labels["stage"] == stage
+        and sample.labels["lane"] in ("3", "4")
     }
 
 
-async def test_a_stale_block_behind_the_position_is_dropped_and_comes_again(machine: Machine) -> None:
-    """Of an old assignment's buffers: records between are not taken yet, so it must not be counted now."""
+async def test_a_stale_block_behind_the_position_is_dropped_and_comes_again(
+    machine: Machine,
+) -> None:
+    """Of an old assignment's buffers: records between are not taken yet, so it must not be counted
+    now.
+    """
     lanes = await assigned(machine)
     await lanes.take(block(0, 10))
     await lanes.take(block(20, 10))
@@ -155,7 +169,9 @@ async def test_a_lane_that_stays_keeps_its_state_and_another_is_restored(machine
 
 
 async def test_a_successor_goes_on_where_the_state_is(machine: Machine) -> None:
-    """What was not flushed is computed again from the position: state and position are of one offset."""
+    """What was not flushed is computed again from the position: state and position are of one
+    offset.
+    """
     first = await assigned(machine)
     await first.take(block(0, 10))
     await first.flush()
@@ -165,7 +181,9 @@ async def test_a_successor_goes_on_where_the_state_is(machine: Machine) -> None:
 
 
 async def test_a_lane_is_restored_by_a_worker_that_has_read_all_settings(machine: Machine) -> None:
-    """Its last owner may have taken a version that this worker, which only follows the topic, has not read yet."""
+    """Its last owner may have taken a version that this worker, which only follows the topic, has
+    not read yet.
+    """
     known: list[int] = []
 
     class Restored(Counting):
@@ -254,9 +272,12 @@ async def test_a_flush_is_made_early_when_much_is_pending(machine: Machine) -> N
     assert machine.topics.position(3) == 2 * _MOST_PENDING
 
 
-async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(machine: Machine) -> None:
-    """At least a second, at most ten, and in between so that flushing costs at most a tenth of the CPU. Steps that another lane takes while the
-    broker is waited for are no cost of the flush."""
+async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(
+    machine: Machine,
+) -> None:
+    """At least a second, at most ten, and in between so that flushing costs at most a tenth of the
+    CPU. Steps that another lane takes while the broker is waited for are no cost of the flush.
+    """
     cost = 0.0
 
     def step_works() -> None:
@@ -272,7 +293,9 @@ async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(mach
     machine.new_lane = lambda partition: Counting(partition, works=step_works)
     lanes = await assigned(machine, 3, 4)
     machine.topics.meanwhile = commit_works
-    for start, (spent, due_s) in enumerate(((0.005, 1.0), (0.15, 1.0), (0.45, 3.0), (5.0, 9.0), (0.0, 10.0))):
+    for start, (spent, due_s) in enumerate(
+        ((0.005, 1.0), (0.15, 1.0), (0.45, 3.0), (5.0, 9.0), (0.0, 10.0))
+    ):
         await lanes.take(block(start, 1))
         commits, cost = machine.topics.commits, spent
         machine.now += due_s - 0.01
@@ -284,8 +307,12 @@ async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(mach
         assert machine.topics.commits == commits + 1
 
 
-async def test_a_lane_that_waits_for_an_acknowledgement_holds_up_no_others_flush(machine: Machine) -> None:
-    """Its step holds its lock for as long as the broker does not answer; the others' state becomes durable meanwhile, again and again."""
+async def test_a_lane_that_waits_for_an_acknowledgement_holds_up_no_others_flush(
+    machine: Machine,
+) -> None:
+    """Its step holds its lock for as long as the broker does not answer; the others' state becomes
+    durable meanwhile, again and again.
+    """
     lanes = await assigned(machine, 3, 4)
     for partition in (3, 4):
         await lanes.take(block_of(partition, 0))
@@ -307,7 +334,9 @@ async def test_a_lane_that_waits_for_an_acknowledgement_holds_up_no_others_flush
     assert machine.topics.position(3) == 2
 
 
-async def test_a_flush_that_fails_later_ends_the_worker_with_its_own_error(machine: Machine) -> None:
+async def test_a_flush_that_fails_later_ends_the_worker_with_its_own_error(
+    machine: Machine,
+) -> None:
     """What nobody waited for is raised by the next look; of several all are told."""
     lanes = await assigned(machine, 3, 4)
     for partition in (3, 4):
@@ -330,7 +359,9 @@ async def test_a_flush_that_fails_later_ends_the_worker_with_its_own_error(machi
 
 
 async def test_a_quiet_lane_is_ticked_only_while_it_wants_to_know(machine: Machine) -> None:
-    """After a second without a record; an empty block (a transaction's marker) is no record; not while a rebalance is on."""
+    """After a second without a record; an empty block (a transaction's marker) is no record; not
+    while a rebalance is on.
+    """
     lanes = await assigned(machine)
     assert lanes.quiet() == {}
     machine.now += 1.0
@@ -347,7 +378,9 @@ async def test_a_quiet_lane_is_ticked_only_while_it_wants_to_know(machine: Machi
 
 
 async def test_a_tick_on_its_way_is_waited_for(machine: Machine) -> None:
-    """A lane that an open transaction holds back would be ticked twice a second for minutes, each time for all that passed."""
+    """A lane that an open transaction holds back would be ticked twice a second for minutes, each
+    time for all that passed.
+    """
     lanes = await assigned(machine)
     machine.now += 1.5
     assert lanes.quiet() == {3: 1_500_000}
@@ -359,9 +392,15 @@ async def test_a_tick_on_its_way_is_waited_for(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("passes_us", [0, 1000])
-async def test_records_that_move_no_time_do_not_stand_in_for_ticks(machine: Machine, passes_us: int) -> None:
-    """Late ones, bad ones, or ticks by which next to nothing passed: whoever sends them would hide that all others are silent."""
-    machine.new_lane = lambda partition: Counting(partition, last_append=1_000_000_000, passes_us=passes_us)
+async def test_records_that_move_no_time_do_not_stand_in_for_ticks(
+    machine: Machine, passes_us: int
+) -> None:
+    """Late ones, bad ones, or ticks by which next to nothing passed: whoever sends them would hide
+    that all others are silent.
+    """
+    machine.new_lane = lambda partition: Counting(
+        partition, last_append=1_000_000_000, passes_us=passes_us
+    )
     lanes = await assigned(machine)
     ticks = []
     for number in range(20):
@@ -377,7 +416,9 @@ async def test_records_that_move_no_time_do_not_stand_in_for_ticks(machine: Mach
 async def test_the_first_tick_after_a_restart_says_what_passed_meanwhile(
     machine: Machine, last_append_s: int | None, passed: int
 ) -> None:
-    """As far as the lane's last append time tells; one that lies before us is of a broker whose clock is ahead, and takes nothing away."""
+    """As far as the lane's last append time tells; one that lies before us is of a broker whose
+    clock is ahead, and takes nothing away.
+    """
     last = None if last_append_s is None else last_append_s * 1_000_000
     machine.new_lane = lambda partition: Counting(partition, last_append=last)
     lanes = await assigned(machine)
@@ -407,7 +448,9 @@ async def test_settings_are_waited_for_before_the_step_that_needs_them(machine: 
 
 
 async def test_a_lane_whose_next_records_are_gone_ends_the_worker(machine: Machine) -> None:
-    """Retention overtook a running lane: blocks behind the gap alone come for seconds. A fresh start counts the jump."""
+    """Retention overtook a running lane: blocks behind the gap alone come for seconds. A fresh
+    start counts the jump.
+    """
     lanes = await assigned(machine)
     await lanes.take(block(100, 5))
     machine.now += 4.0
@@ -440,7 +483,9 @@ async def test_a_refused_start_lets_go_of_all_lanes(machine: Machine) -> None:
 
 
 async def test_a_lane_acts_besides_its_records_only_while_it_is_ours(machine: Machine) -> None:
-    """What it says is carried out as after a step; a lane that went, or came again, does not act for its old self."""
+    """What it says is carried out as after a step; a lane that went, or came again, does not act
+    for its old self.
+    """
     lanes = await assigned(machine)
     old = program(lanes)
     acted: list[Counting] = []
@@ -476,7 +521,9 @@ class _Noting(list[str]):
 async def test_a_lane_that_waits_for_ever_has_something_to_do_though_it_took_its_last_record(
     machine: Machine, where: str
 ) -> None:
-    """Nothing is before it, so by its records alone it would seem idle, and nobody would end the worker."""
+    """Nothing is before it, so by its records alone it would seem idle, and nobody would end the
+    worker.
+    """
     lanes = await assigned(machine)
     machine.now += 3600.0
     await lanes.take(block(0, 10))
@@ -506,11 +553,18 @@ async def test_a_lane_has_all_its_series_before_its_first_record(machine: Machin
     lanes = await assigned(machine, 5)
     name = lanes.stage.name
     value = metrics.REGISTRY.get_sample_value
-    for series in ("records_total", "lane_position", "lane_durable_position", "lane_progress_timestamp_seconds"):
+    for series in (
+        "records_total",
+        "lane_position",
+        "lane_durable_position",
+        "lane_progress_timestamp_seconds",
+    ):
         assert value(f"sentinel_{series}", {"stage": name, "lane": "5"}) is not None
 
 
-async def test_a_block_that_waits_for_settings_does_not_outlast_a_suspension(machine: Machine) -> None:
+async def test_a_block_that_waits_for_settings_does_not_outlast_a_suspension(
+    machine: Machine,
+) -> None:
     """A version that never comes would keep the worker from its end; the block comes again."""
     machine.settings.never = True
     machine.new_lane = lambda partition: Counting(partition, needs=frozenset({"v1"}))

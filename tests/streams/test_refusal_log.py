@@ -12,17 +12,23 @@ def letter(reason: str, offset: int = 7, field: str | None = None) -> Outgoing:
 
 
 def test_a_reason_is_logged_at_once_and_then_once_a_minute_with_the_count() -> None:
-    """Each reason and field for itself, with the place of the last such record; nothing for what is no dead letter."""
+    """Each reason and field for itself, with the place of the last such record; nothing for what is
+    no dead letter.
+    """
     now = [1000.0]
     log = RefusalLog("detect", lambda: now[0])
     with capture_logs() as lines:
-        log.note([letter("number out of range", 1, "latency_us"), Outgoing("anomalies", b"k", b"v")])
+        log.note(
+            [letter("number out of range", 1, "latency_us"), Outgoing("anomalies", b"k", b"v")]
+        )
         log.note([letter("number out of range", offset, "latency_us") for offset in range(2, 902)])
         log.note([letter("empty record", 5)])
         now[0] += EVERY_S
         log.tell_due()
         log.tell_due()
-    assert [(line["reason"], line.get("field"), line["count"], line["example"]) for line in lines] == [
+    assert [
+        (line["reason"], line.get("field"), line["count"], line["example"]) for line in lines
+    ] == [
         ("number out of range", "latency_us", 1, "telemetry/3@1"),
         ("empty record", None, 1, "telemetry/3@5"),
         ("number out of range", "latency_us", 900, "telemetry/3@901"),

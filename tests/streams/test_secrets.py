@@ -23,7 +23,9 @@ def test_settings_with_a_secret_never_show_it(caplog: pytest.LogCaptureFixture) 
     try:
         raise ValueError(BROKER)
     except ValueError as error:
-        told = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+        told = "".join(
+            traceback.TracebackException.from_exception(error, capture_locals=True).format()
+        )
     shown = [
         repr(BROKER),
         f"{BROKER.password}{BROKER.password!r}{BROKER.password!s:>20}",

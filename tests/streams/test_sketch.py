@@ -19,8 +19,12 @@ def sketched(values: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint3
 
 
 @given(st.lists(VALUES, min_size=1, max_size=200), st.sampled_from((0.01, 0.5, 0.95, 0.99, 1.0)))
-def test_quantile_lies_within_the_stated_error_of_the_value_at_its_rank(values: list[int], share: float) -> None:
-    """Whatever the values are, the quantile is off from the value at rank ceil(q·n) by at most RELATIVE_ERROR of it."""
+def test_quantile_lies_within_the_stated_error_of_the_value_at_its_rank(
+    values: list[int], share: float
+) -> None:
+    """Whatever the values are, the quantile is off from the value at rank ceil(q·n) by at most
+    RELATIVE_ERROR of it.
+    """
     exact = sorted(values)[max(math.ceil(share * len(values)), 1) - 1]
     found = float(quantiles(sketched(values), (share,))[0, 0])
     assert abs(found - exact) <= RELATIVE_ERROR * exact
@@ -34,7 +38,9 @@ def test_sketches_merge_by_addition(left: list[int], right: list[int]) -> None:
 
 @given(st.integers(0, 2**62), st.integers(0, 2**62))
 def test_a_larger_value_never_lies_in_a_lower_bin(one: int, other: int) -> None:
-    """Bins keep the order of values, also beyond both ends, where they share the first and the last bin."""
+    """Bins keep the order of values, also beyond both ends, where they share the first and the last
+    bin.
+    """
     lower, higher = bins_of(np.array(sorted((one, other))))
     assert 0 <= lower <= higher < BINS
 

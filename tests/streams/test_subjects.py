@@ -15,7 +15,9 @@ from tests.harness.compacted_topic import CompactedTopic
 pytestmark = pytest.mark.usefixtures("either_kernel")
 
 COLUMNS = ("tenant", "application", "model")
-NAMES = st.tuples(st.sampled_from(("acme", "other")), st.sampled_from("abcdefgh"), st.sampled_from(("m", "n")))
+NAMES = st.tuples(
+    st.sampled_from(("acme", "other")), st.sampled_from("abcdefgh"), st.sampled_from(("m", "n"))
+)
 BATCHES = st.lists(st.lists(NAMES, min_size=1, max_size=30), min_size=1, max_size=8)
 
 MANY = 1 << 40
@@ -47,15 +49,23 @@ def restored(topic: CompactedTopic, budget: int = MANY, seed: int = 8) -> Subjec
 
 
 class Colliding(Subjects):
-    """Names share hashes as if an attacker had chosen them: four first hashes, and four second ones."""
+    """Names share hashes as if an attacker had chosen them: four first hashes, and four second
+    ones.
+    """
 
     def _hashed(self, frame: pl.DataFrame) -> tuple[UInt64s, UInt64s]:
         # A name and its pair of hashes still belong together: no two different names share both.
-        number = np.array([self._number(name) for name in frame.select(self.columns).iter_rows()], np.uint64)
+        number = np.array(
+            [self._number(name) for name in frame.select(self.columns).iter_rows()], np.uint64
+        )
         return number % np.uint64(4) + np.uint64(1), number // np.uint64(4)
 
     def _number(self, name: Name) -> int:
-        return ("acme", "other").index(name[0]) * 16 + "abcdefgh".index(name[1]) * 2 + ("m", "n").index(name[2])
+        return (
+            ("acme", "other").index(name[0]) * 16
+            + "abcdefgh".index(name[1]) * 2
+            + ("m", "n").index(name[2])
+        )
 
 
 KINDS = pytest.mark.parametrize("kind", [Subjects, Colliding])
@@ -63,8 +73,12 @@ KINDS = pytest.mark.parametrize("kind", [Subjects, Colliding])
 
 @KINDS
 @given(batches=BATCHES)
-def test_a_name_has_one_row_and_a_row_one_name(kind: type[Subjects], batches: list[list[Name]]) -> None:
-    """Names are found again in every later batch, also where their hashes collide; rows come in the order of first events."""
+def test_a_name_has_one_row_and_a_row_one_name(
+    kind: type[Subjects], batches: list[list[Name]]
+) -> None:
+    """Names are found again in every later batch, also where their hashes collide; rows come in the
+    order of first events.
+    """
     known = kind("names", COLUMNS, MANY, 7)
     expected: dict[Name, int] = {}
     for batch in batches:
@@ -77,8 +91,12 @@ def test_a_name_has_one_row_and_a_row_one_name(kind: type[Subjects], batches: li
 @KINDS
 @settings(max_examples=25)
 @given(batches=BATCHES, budget=st.integers(1, 6))
-def test_rows_do_not_depend_on_batching(kind: type[Subjects], batches: list[list[Name]], budget: int) -> None:
-    """All at once, in batches, or one by one: the same rows, also when a tenant's budget is spent on the way."""
+def test_rows_do_not_depend_on_batching(
+    kind: type[Subjects], batches: list[list[Name]], budget: int
+) -> None:
+    """All at once, in batches, or one by one: the same rows, also when a tenant's budget is spent
+    on the way.
+    """
     events = [name for batch in batches for name in batch]
     whole, pieces, single = (kind("names", COLUMNS, budget, seed) for seed in (1, 2, 3))
     expected = rows(whole, events)
@@ -88,8 +106,12 @@ def test_rows_do_not_depend_on_batching(kind: type[Subjects], batches: list[list
 
 
 @given(BATCHES, st.integers(1, 4))
-def test_what_exceeds_a_tenants_budget_is_one_subject(batches: list[list[Name]], budget: int) -> None:
-    """The first names have rows of their own, all others of the tenant share one; another tenant is not touched."""
+def test_what_exceeds_a_tenants_budget_is_one_subject(
+    batches: list[list[Name]], budget: int
+) -> None:
+    """The first names have rows of their own, all others of the tenant share one; another tenant is
+    not touched.
+    """
     known = subjects(budget)
     own: dict[str, list[Name]] = {}
     for batch in batches:
@@ -110,7 +132,11 @@ def test_a_million_names_of_one_tenant_cost_bounded_memory() -> None:
     assert np.count_nonzero(known._slots >= 0) <= len(known)
     assert known._slots.size <= 4096
     assert known._hashes.size <= 4096
-    assert rows(known, [("acme", "a0-0", "m"), ("acme", "a49-999", "m"), ("other", "a", "m")]) == [0, 100, 101]
+    assert rows(known, [("acme", "a0-0", "m"), ("acme", "a49-999", "m"), ("other", "a", "m")]) == [
+        0,
+        100,
+        101,
+    ]
 
 
 @KINDS
@@ -130,11 +156,15 @@ def test_rows_of_forgotten_names_are_given_again_the_lowest_first(
         if name not in expected:
             expected[name] = next(free)
     assert rows(known, batches[-1]) == [expected[name] for name in batches[-1]]
-    assert sorted(expected.items()) == [(known.name(row), row) for row in known.sorted_rows().tolist()]
+    assert sorted(expected.items()) == [
+        (known.name(row), row) for row in known.sorted_rows().tolist()
+    ]
 
 
 def test_a_row_that_is_given_again_is_not_found_under_its_old_name() -> None:
-    """Also not when it goes to a tenant's overflow, which has no hash of its own, and all hashes are placed anew."""
+    """Also not when it goes to a tenant's overflow, which has no hash of its own, and all hashes
+    are placed anew.
+    """
     known = subjects(budget=1)
     assert rows(known, [("other", "x", "m"), ("acme", "a", "m"), ("last", "z", "m")]) == [0, 1, 2]
     known.forget(np.array([0]))
@@ -147,7 +177,9 @@ def test_a_row_that_is_given_again_is_not_found_under_its_old_name() -> None:
 def test_stopped_anywhere_the_next_names_get_the_same_rows(
     batches: list[list[Name]], gone: set[int], budget: int
 ) -> None:
-    """A process that restores the names, with another seed, gives and writes exactly what the old one would have."""
+    """A process that restores the names, with another seed, gives and writes exactly what the old
+    one would have.
+    """
     topic, never_stopped = CompactedTopic(), subjects(budget)
     other, known = CompactedTopic(), subjects(budget)
     for place, batch in enumerate(batches):
@@ -209,7 +241,9 @@ class Counted(str):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 40)), max_size=80))
-def test_rows_are_in_the_order_of_their_names_whatever_came_and_went(moves: list[tuple[bool, int]]) -> None:
+def test_rows_are_in_the_order_of_their_names_whatever_came_and_went(
+    moves: list[tuple[bool, int]],
+) -> None:
     """New names find their place among those that are in order, and those forgotten leave it."""
     subjects = Subjects("t", ("tenant", "user"), 1_000, 7)
     for comes, number in moves:
@@ -224,7 +258,9 @@ def test_rows_are_in_the_order_of_their_names_whatever_came_and_went(moves: list
         assert len(names) == len(subjects)
 
 
-def test_a_new_name_costs_its_own_place_and_not_the_order_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_name_costs_its_own_place_and_not_the_order_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """At 4,000 names, one more is compared with a dozen of them."""
     monkeypatch.setattr("sys.intern", lambda text: text)
     subjects = Subjects("t", ("tenant",), 10_000, 7)

@@ -1,4 +1,6 @@
-"""Rows go to the state topic as pages and come back the same, also into a newer version of their table."""
+"""Rows go to the state topic as pages and come back the same, also into a newer version of their
+table.
+"""
 
 from collections.abc import Sequence
 
@@ -42,14 +44,20 @@ def content(table: Table) -> bytes:
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(("count", "clear", "flush", "restart")), st.integers(0, 60), st.integers(1, 9)),
+    st.tuples(
+        st.sampled_from(("count", "clear", "flush", "restart")),
+        st.integers(0, 60),
+        st.integers(1, 9),
+    ),
     max_size=40,
 )
 
 
 @given(STEPS)
 def test_what_is_restored_is_what_was_there(steps: list[tuple[str, int, int]]) -> None:
-    """Written, cleared, grown, flushed and restarted in any order: a restored table equals the one that never stopped."""
+    """Written, cleared, grown, flushed and restarted in any order: a restored table equals the one
+    that never stopped.
+    """
     topic, never_stopped, table = CompactedTopic(), Table(SPEC), Table(SPEC)
     for step, row, value in steps:
         for one in (table, never_stopped):
@@ -78,7 +86,9 @@ def test_only_changed_pages_are_written_and_once() -> None:
 
 
 def test_a_page_is_about_as_large_as_promised() -> None:
-    """One changed row makes a flush write at most PAGE_BYTES, but for a row that is larger by itself."""
+    """One changed row makes a flush write at most PAGE_BYTES, but for a row that is larger by
+    itself.
+    """
     table = Table(SPEC)
     counted(table, [0], 1)
     ((_, value),) = table.changes()
@@ -114,7 +124,8 @@ def test_growing_keeps_rows_and_what_is_known_of_them() -> None:
     assert list(table.changes()) == [(b"counts/1", None)]
 
 
-# Version 2 has larger rows, so that rows of old pages stand on other pages now; version 3 smaller ones than both.
+# Version 2 has larger rows, so that rows of old pages stand on other pages now; version 3 smaller
+# ones than both.
 _ROW2 = np.dtype([("count", "<i8"), ("filler", "V3000")])
 _ROW3 = np.dtype([("count", "<i8"), ("doubled", "<i8"), ("filler", "V100")])
 
@@ -136,10 +147,14 @@ SPEC2 = TableSpec("counts", _ROW2, 2, {1: (_ROW, _larger)})
 SPEC3 = TableSpec("counts", _ROW3, 3, {1: (_ROW, _larger), 2: (_ROW2, _doubled)})
 
 
-@pytest.mark.parametrize("spec", [SPEC2, SPEC3], ids=["larger rows", "smaller rows, over two versions"])
+@pytest.mark.parametrize(
+    "spec", [SPEC2, SPEC3], ids=["larger rows", "smaller rows, over two versions"]
+)
 @given(rows=st.sets(st.integers(0, 300), min_size=1, max_size=40))
 def test_rows_of_an_older_version_stay_under_their_numbers(spec: TableSpec, rows: set[int]) -> None:
-    """A row is found under its number after a migration, and again after the migrated table was written and read."""
+    """A row is found under its number after a migration, and again after the migrated table was
+    written and read.
+    """
     table, topic = Table(SPEC), CompactedTopic()
     table.reserve(301)
     for row in rows:
@@ -154,7 +169,9 @@ def test_rows_of_an_older_version_stay_under_their_numbers(spec: TableSpec, rows
             assert migrated.rows["doubled"][found].tolist() == [2 * row + 2 for row in sorted(rows)]
         topic.take(migrated.changes())
     assert list(migrated.changes()) == []
-    assert {unseal(page, 3, "counts")[0] for page in topic.pages("counts").values()} == {spec.version}
+    assert {unseal(page, 3, "counts")[0] for page in topic.pages("counts").values()} == {
+        spec.version
+    }
 
 
 def test_a_page_of_a_newer_version_is_refused() -> None:

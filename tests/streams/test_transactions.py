@@ -16,7 +16,14 @@ from confluent_kafka.cimpl import NewTopic
 
 from streams import metrics
 from streams.client.brokers import aiokafka_config
-from streams.client.transactions import TOLD_AFTER_S, Ends, OpenTransactions, Transaction, ends_of, transaction_at
+from streams.client.transactions import (
+    TOLD_AFTER_S,
+    Ends,
+    OpenTransactions,
+    Transaction,
+    ends_of,
+    transaction_at,
+)
 from streams.settings import Broker
 
 LANE = TopicPartition("t.telemetry", 3)
@@ -85,7 +92,9 @@ async def test_short_transactions_are_nothing_to_tell_of() -> None:
 
 @pytest.mark.parametrize("end", [(150, 150), (150, 170), (None, 0)])
 async def test_the_end_of_a_hold_is_told(end: tuple[int | None, int]) -> None:
-    """By its commit, also when the next one is open already, or when the partition goes to another worker."""
+    """By its commit, also when the next one is open already, or when the partition goes to another
+    worker.
+    """
     watching = Watching()
     await watching.at(0, 100, 120)
     await watching.at(TOLD_AFTER_S, 100, 150)
@@ -112,13 +121,19 @@ def topic(kafka: str, topic_prefix: str) -> str:
 
 
 async def test_a_real_broker_tells_of_a_real_transaction(kafka: str, topic: str) -> None:
-    """A reader of committed records has nothing before it; both ends, the producer's id, its transactional id and its begin are told."""
+    """A reader of committed records has nothing before it; both ends, the producer's id, its
+    transactional id and its begin are told.
+    """
     client = aiokafka_config(Broker(bootstrap_servers=kafka))
     tp = TopicPartition(topic, 0)
     began = time.time()
     async with (
-        AIOKafkaProducer(**client, transactional_id=f"{topic}-orders", transaction_timeout_ms=120_000) as producer,
-        AIOKafkaConsumer(**client, isolation_level="read_committed", auto_offset_reset="earliest") as consumer,
+        AIOKafkaProducer(
+            **client, transactional_id=f"{topic}-orders", transaction_timeout_ms=120_000
+        ) as producer,
+        AIOKafkaConsumer(
+            **client, isolation_level="read_committed", auto_offset_reset="earliest"
+        ) as consumer,
     ):
         consumer.assign([tp])
         async with producer.transaction():

@@ -26,7 +26,9 @@ def test_time_never_goes_back(pairs: list[tuple[int, int]]) -> None:
 
 
 @given(PAIRS, st.data())
-def test_time_does_not_depend_on_where_a_batch_was_cut(pairs: list[tuple[int, int]], data: st.DataObject) -> None:
+def test_time_does_not_depend_on_where_a_batch_was_cut(
+    pairs: list[tuple[int, int]], data: st.DataObject
+) -> None:
     """All at once, or in pieces: the same time at every record."""
     whole, after = advanced(Clock(), pairs)
     clock, times, start = Clock(), list[int](), 0
@@ -59,8 +61,12 @@ HALF_AN_HOUR, SECOND = 1_800_000_000, 1_000_000
 
 
 @pytest.mark.parametrize(("passed", "moved"), [(SECOND, SECOND), (0, 0), (None, UNTOLD_US)])
-def test_a_broker_whose_clock_is_ahead_moves_time_no_further_than_what_passed(passed: int | None, moved: int) -> None:
-    """As the tick's worker measured it; a tick of an older worker, which does not say, moves it a little. Then the clock is set right."""
+def test_a_broker_whose_clock_is_ahead_moves_time_no_further_than_what_passed(
+    passed: int | None, moved: int
+) -> None:
+    """As the tick's worker measured it; a tick of an older worker, which does not say, moves it a
+    little. Then the clock is set right.
+    """
     clock = Clock(T, A).ticked(A + HALF_AN_HOUR, passed)
     assert clock.time == T + moved
     clock = clock.ticked(A + 2 * SECOND, SECOND)
@@ -77,10 +83,14 @@ def test_what_a_forged_tick_does_not_count_is_left_for_the_next(said: int) -> No
 
 def test_an_event_that_moves_no_time_is_no_sign_that_none_passed() -> None:
     """A late one each second: the tick after them counts from the event that moved time."""
-    _, clock = advanced(Clock(T, A), [(T - HALF_AN_HOUR, A + SECOND), (T - HALF_AN_HOUR, A + 2 * SECOND)])
+    _, clock = advanced(
+        Clock(T, A), [(T - HALF_AN_HOUR, A + SECOND), (T - HALF_AN_HOUR, A + 2 * SECOND)]
+    )
     assert clock == Clock(T, A)
     assert clock.ticked(A + 3 * SECOND, 3 * SECOND).time == T + 3 * SECOND
-    _, clock = advanced(Clock(T, A), [(T + SECOND, A + SECOND), (T + SECOND, A + 2 * SECOND), (T, A + 3 * SECOND)])
+    _, clock = advanced(
+        Clock(T, A), [(T + SECOND, A + SECOND), (T + SECOND, A + 2 * SECOND), (T, A + 3 * SECOND)]
+    )
     assert clock == Clock(T + SECOND, A + SECOND)
 
 
@@ -91,7 +101,9 @@ def test_a_forged_tick_moves_time_no_further_than_append_times(passed: int) -> N
 
 
 def test_an_event_that_a_wrong_clock_stamped_spoils_no_tick_after_it() -> None:
-    """Its broker was half an hour ahead, or behind; the ticks that follow go on from the right clock."""
+    """Its broker was half an hour ahead, or behind; the ticks that follow go on from the right
+    clock.
+    """
     for wrong in (HALF_AN_HOUR, -HALF_AN_HOUR):
         _, clock = advanced(Clock(), [(T, A), (T + SECOND, A + wrong)])
         assert clock.time <= T + SECOND
@@ -126,7 +138,9 @@ def judged(stamps: Stamps, pairs: list[tuple[int, int]]) -> tuple[list[str], Sta
 
 
 def test_the_clock_that_is_wrong_is_named() -> None:
-    """A producer an hour ahead is; where a broker an hour behind takes over, that one is, for as long as it is."""
+    """A producer an hour ahead is; where a broker an hour behind takes over, that one is, for as
+    long as it is.
+    """
     hour = 3_600 * SECOND
     said, stamps = judged(Stamps(), [(A, A), (A + hour, A + 1), (A + 2, A + 2)])
     assert said == ["well", "producer", "well"]
@@ -140,7 +154,9 @@ def test_the_clock_that_is_wrong_is_named() -> None:
 
 
 def test_a_broker_that_was_ahead_leaves_no_blame() -> None:
-    """Together with a producer that was ahead too; the first event on which producer and broker agree sets it right."""
+    """Together with a producer that was ahead too; the first event on which producer and broker
+    agree sets it right.
+    """
     hour = 3_600 * SECOND
     said, _ = judged(Stamps(), [(A, A), (A + hour, A + hour), (A + 1, A + 1), (A + hour, A + 2)])
     assert said == ["well", "well", "well", "producer"]
@@ -150,7 +166,9 @@ JUDGED = st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900)), min_size=
 
 
 @given(JUDGED, st.data())
-def test_blame_does_not_depend_on_where_a_batch_was_cut(seconds: list[tuple[int, int]], data: st.DataObject) -> None:
+def test_blame_does_not_depend_on_where_a_batch_was_cut(
+    seconds: list[tuple[int, int]], data: st.DataObject
+) -> None:
     """Dead letters are the same to the byte on every replay."""
     pairs = [(A + event * SECOND, A + append * SECOND) for event, append in seconds]
     whole, after = judged(Stamps(), pairs)

@@ -1,4 +1,6 @@
-"""Open buckets: what is in them does not depend on how events were batched or on where a lane was stopped."""
+"""Open buckets: what is in them does not depend on how events were batched or on where a lane was
+stopped.
+"""
 
 from collections.abc import Sequence
 
@@ -14,7 +16,9 @@ from tests.harness.compacted_topic import CompactedTopic
 
 pytestmark = pytest.mark.usefixtures("either_kernel")
 
-SPEC = WindowSpec("window", sums=("requests", "latency_us"), maxima=("cost",), sketches=("latency_us",))
+SPEC = WindowSpec(
+    "window", sums=("requests", "latency_us"), maxima=("cost",), sketches=("latency_us",)
+)
 SUBJECTS = 150
 
 Event = tuple[int, int, int, int]
@@ -75,7 +79,9 @@ def reference(events: Sequence[Event], bucket: int) -> dict[int, tuple[list[int]
 
 @given(EVENTS)
 def test_a_closed_bucket_holds_exactly_its_events(events: list[Event]) -> None:
-    """Sums, extremes and bins are those of a loop in Python; an event without a latency adds nothing to it."""
+    """Sums, extremes and bins are those of a loop in Python; an event without a latency adds
+    nothing to it.
+    """
     windows = Windows(SPEC)
     counted(windows, events)
     for bucket in windows.open_buckets:
@@ -84,8 +90,12 @@ def test_a_closed_bucket_holds_exactly_its_events(events: list[Event]) -> None:
 
 
 @given(EVENTS, st.data())
-def test_a_batch_equals_its_events_one_by_one_to_the_byte(events: list[Event], data: st.DataObject) -> None:
-    """However events are spread over calls, the rows stand in the same places, and close to the same."""
+def test_a_batch_equals_its_events_one_by_one_to_the_byte(
+    events: list[Event], data: st.DataObject
+) -> None:
+    """However events are spread over calls, the rows stand in the same places, and close to the
+    same.
+    """
     whole, pieces, single = Windows(SPEC), Windows(SPEC), Windows(SPEC)
     for windows in (whole, pieces, single):
         windows.table.reserve(10 * SUBJECTS)
@@ -97,14 +107,20 @@ def test_a_batch_equals_its_events_one_by_one_to_the_byte(events: list[Event], d
     assert whole.table.rows.tobytes() == pieces.table.rows.tobytes() == single.table.rows.tobytes()
     assert whole.open_buckets == pieces.open_buckets == single.open_buckets
     for bucket in whole.open_buckets:
-        assert by_subject(whole.close(bucket)) == by_subject(pieces.close(bucket)) == by_subject(single.close(bucket))
+        assert (
+            by_subject(whole.close(bucket))
+            == by_subject(pieces.close(bucket))
+            == by_subject(single.close(bucket))
+        )
 
 
 @given(EVENTS, EVENTS, EVENTS, st.data())
 def test_a_lane_stopped_in_the_middle_of_a_bucket_goes_on_with_the_same_bytes(
     before: list[Event], between: list[Event], after: list[Event], data: st.DataObject
 ) -> None:
-    """Flushed and restored between any two calls, buckets closed in between or not: page for page what it would have been."""
+    """Flushed and restored between any two calls, buckets closed in between or not: page for page
+    what it would have been.
+    """
     topic, other = CompactedTopic(), CompactedTopic()
     stopped, never_stopped = Windows(SPEC), Windows(SPEC)
     for windows in (stopped, never_stopped):
@@ -137,12 +153,19 @@ def filled(windows: Windows, bucket: int, subjects: range) -> None:
 
 
 def test_pages_are_used_in_the_same_order_after_a_restart() -> None:
-    """Full pages, a last one that stands before them, pages free between others: the next rows go where they would have gone."""
+    """Full pages, a last one that stands before them, pages free between others: the next rows go
+    where they would have gone.
+    """
     page = Windows(SPEC).table.per_page
     topic, other = CompactedTopic(), CompactedTopic()
     stopped, never_stopped = Windows(SPEC), Windows(SPEC)
     for windows, flushed in ((stopped, topic), (never_stopped, other)):
-        for bucket, subjects in ((100, range(1)), (101, range(page)), (102, range(1)), (103, range(1))):
+        for bucket, subjects in (
+            (100, range(1)),
+            (101, range(page)),
+            (102, range(1)),
+            (103, range(1)),
+        ):
             filled(windows, bucket, subjects)
         windows.close(100)
         filled(windows, 101, range(page, page + 1))
@@ -169,7 +192,9 @@ def test_a_bucket_that_opens_and_closes_between_two_flushes_is_never_written() -
 
 
 def test_pages_of_closed_buckets_are_used_again() -> None:
-    """A lane that runs for ever does not grow: a thousand buckets of as many subjects take the room of those open at once."""
+    """A lane that runs for ever does not grow: a thousand buckets of as many subjects take the room
+    of those open at once.
+    """
     windows = Windows(SPEC)
     events = [(subject, 0, 5000, 1) for subject in range(SUBJECTS)]
     for bucket in range(100, 1100):
@@ -182,4 +207,8 @@ def test_pages_of_closed_buckets_are_used_again() -> None:
 def test_closing_a_bucket_that_holds_nothing_gives_nothing() -> None:
     """Silence is a bucket too."""
     closed = Windows(SPEC).close(100)
-    assert (len(closed.subjects), closed.numbers.shape, closed.sketches["latency_us"].shape) == (0, (0, 3), (0, BINS))
+    assert (len(closed.subjects), closed.numbers.shape, closed.sketches["latency_us"].shape) == (
+        0,
+        (0, 3),
+        (0, BINS),
+    )

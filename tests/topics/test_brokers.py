@@ -1,4 +1,6 @@
-"""Reaching the broker: what both clients are given, what is refused, and what a person reads when nobody answers."""
+"""Reaching the broker: what both clients are given, what is refused, and what a person reads when
+nobody answers.
+"""
 
 import asyncio
 import socket
@@ -40,12 +42,19 @@ USER = Broker(username="sentinel", password=Secret("geheim"), tls=True)
         (replace(USER, username=None), "broker.username"),
         (replace(USER, sasl_mechanism="GSSAPI"), "SCRAM-SHA-512"),
         (Broker(tls_ca_file="ca.pem"), "broker.tls is false"),
-        (Broker(tls=True, tls_ca_file="/no/such.pem"), r"tls_ca_file: there is no file /no/such\.pem"),
+        (
+            Broker(tls=True, tls_ca_file="/no/such.pem"),
+            r"tls_ca_file: there is no file /no/such\.pem",
+        ),
         (Broker(bootstrap_servers=" , "), "host:port"),
     ],
 )
-def test_unsafe_or_contradicting_settings_are_refused_for_both_clients(broker: Broker, says: str) -> None:
-    """No client is configured from settings that would send a password readable, or that mean nothing."""
+def test_unsafe_or_contradicting_settings_are_refused_for_both_clients(
+    broker: Broker, says: str
+) -> None:
+    """No client is configured from settings that would send a password readable, or that mean
+    nothing.
+    """
     for config in (librdkafka_config, aiokafka_config):
         with pytest.raises(RefusedBroker, match=says) as refused:
             config(broker)
@@ -54,7 +63,9 @@ def test_unsafe_or_contradicting_settings_are_refused_for_both_clients(broker: B
 
 
 def test_file_that_is_no_certificate_is_an_error_of_settings(tmp_path: Path) -> None:
-    """A PEM file with something else in it is refused in one line by whichever client meets it first."""
+    """A PEM file with something else in it is refused in one line by whichever client meets it
+    first.
+    """
     (tmp_path / "ca.pem").write_text("not a certificate")
     broker = Broker(tls=True, tls_ca_file=str(tmp_path / "ca.pem"))
     with pytest.raises(RefusedBroker, match="TLS files"):
@@ -64,7 +75,9 @@ def test_file_that_is_no_certificate_is_an_error_of_settings(tmp_path: Path) -> 
 
 
 def test_producers_place_keys_by_murmur2_and_wait_for_the_broker() -> None:
-    """State is found by key only if every producer partitions alike; an unacknowledged record is no record."""
+    """State is found by key only if every producer partitions alike; an unacknowledged record is no
+    record.
+    """
     config = producer_config(Broker())
     assert config["partitioner"] == "murmur2_random"
     assert config["acks"] == "all"
@@ -72,7 +85,9 @@ def test_producers_place_keys_by_murmur2_and_wait_for_the_broker() -> None:
 
 
 def test_unreachable_broker_is_one_line_in_time() -> None:
-    """Nobody listens: within the connect timeout there is one line with the address and what to check."""
+    """Nobody listens: within the connect timeout there is one line with the address and what to
+    check.
+    """
     address = f"127.0.0.1:{free_port()}"
     began = time.monotonic()
     with pytest.raises(CannotReachBroker, match=address) as why:
@@ -115,9 +130,13 @@ async def test_both_clients_get_in_with_tls_and_scram(secured: SecuredKafka) -> 
 
 
 def test_wrong_password_is_one_line_that_names_it(secured: SecuredKafka) -> None:
-    """A refused password is told apart from a broker that is away, at once, without showing the password."""
+    """A refused password is told apart from a broker that is away, at once, without showing the
+    password.
+    """
     began = time.monotonic()
-    with pytest.raises(CannotReachBroker, match=r"refused the user 'sentinel'.*broker\.password") as why:
+    with pytest.raises(
+        CannotReachBroker, match=r"refused the user 'sentinel'.*broker\.password"
+    ) as why:
         reach(_broker(secured, "falsch"))
     assert time.monotonic() - began < 6, "it should not wait for the connect timeout of 8 s"
     assert "falsch" not in str(why.value)
@@ -131,18 +150,43 @@ def test_untrusted_certificate_is_one_line_that_names_tls(secured: SecuredKafka)
 
 
 def _pem(folder: Path, *, with_identifier: bool) -> tuple[Path, Path, Path]:
-    """An authority, and a certificate of it for 127.0.0.1 with its key; without the authority's key identifier on request."""
+    """An authority, and a certificate of it for 127.0.0.1 with its key; without the authority's key
+    identifier on request.
+    """
 
     def run(*command: str) -> None:
         subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
     usage = ("-addext", "keyUsage=critical,keyCertSign")
-    run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", *usage)
+    run(
+        "req",
+        "-x509",
+        *key,
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+        "-subj",
+        "/CN=authority",
+        *usage,
+    )
     run("req", *key[:-2], "-keyout", "broker.key", "-out", "broker.csr", "-subj", "/CN=127.0.0.1")
     identifier = "keyid" if with_identifier else "none"
-    (folder / "ext").write_text(f"subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier={identifier}\n")
-    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "ext", "-days", "2")
+    (folder / "ext").write_text(
+        f"subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier={identifier}\n"
+    )
+    signed = (
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-extfile",
+        "ext",
+        "-days",
+        "2",
+    )
     run("x509", "-req", "-in", "broker.csr", "-out", "broker.pem", *signed)
     return folder / "ca.pem", folder / "broker.pem", folder / "broker.key"
 
@@ -177,9 +221,15 @@ def _shaking_hands(certificate: Path, key: Path) -> Iterator[int]:
     ],
 )
 def test_a_certificate_that_workers_refuse_is_refused_by_the_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_identifier: bool, trusted: bool, reason: str | None
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    with_identifier: bool,
+    trusted: bool,
+    reason: str | None,
 ) -> None:
-    """By Python's rules, which are strict from 3.13 on, also where librdkafka takes it; with TLS's own reason."""
+    """By Python's rules, which are strict from 3.13 on, also where librdkafka takes it; with TLS's
+    own reason.
+    """
     authority, certificate, key = _pem(tmp_path, with_identifier=with_identifier)
     stock = ssl.create_default_context
 
@@ -190,7 +240,9 @@ def test_a_certificate_that_workers_refuse_is_refused_by_the_check(
 
     monkeypatch.setattr(ssl, "create_default_context", strict)
     with _shaking_hands(certificate, key) as port:
-        broker = Broker(f"127.0.0.1:{port}", tls=True, tls_ca_file=str(authority) if trusted else None)
+        broker = Broker(
+            f"127.0.0.1:{port}", tls=True, tls_ca_file=str(authority) if trusted else None
+        )
         if reason is None:
             refuse_untrusted(broker)
         else:

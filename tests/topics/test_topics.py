@@ -1,4 +1,6 @@
-"""Topics are made as the lanes need them, and a partition count that would split their state is refused."""
+"""Topics are made as the lanes need them, and a partition count that would split their state is
+refused.
+"""
 
 import time
 from concurrent.futures import Future
@@ -15,7 +17,15 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from streams.admin import topics
-from streams.admin.topics import EMBEDDED_PARTITIONS, Outcome, TopicsRefused, check, create, specs, wake
+from streams.admin.topics import (
+    EMBEDDED_PARTITIONS,
+    Outcome,
+    TopicsRefused,
+    check,
+    create,
+    specs,
+    wake,
+)
 from streams.client.brokers import reach
 from streams.settings import Broker, Lanes
 from streams.state.position import Refused
@@ -56,8 +66,12 @@ def _make_by_hand(admin: AdminClient, *topics: NewTopic) -> None:
         time.sleep(0.02)
 
 
-def test_missing_topics_are_created_as_specified_and_then_found_good(admin: AdminClient, names: TopicNames) -> None:
-    """One create makes all; what the broker then says of them is what was asked, and a check agrees."""
+def test_missing_topics_are_created_as_specified_and_then_found_good(
+    admin: AdminClient, names: TopicNames
+) -> None:
+    """One create makes all; what the broker then says of them is what was asked, and a check
+    agrees.
+    """
     wanted = specs(names, LANES)
     assert {fact.outcome for fact in check(admin, wanted)} == {Outcome.MISSING}
     assert {fact.outcome for fact in create(admin, wanted)} == {Outcome.CREATED}
@@ -70,7 +84,9 @@ def test_missing_topics_are_created_as_specified_and_then_found_good(admin: Admi
 
 
 def test_telemetry_keeps_append_time_and_state_is_compacted(names: TopicNames) -> None:
-    """The two things results rest on: watermarks come from the broker's clock, and state outlives retention."""
+    """The two things results rest on: watermarks come from the broker's clock, and state outlives
+    retention.
+    """
     by_name = {spec.name: spec.config for spec in specs(names, LANES)}
     assert by_name[names.telemetry]["message.timestamp.type"] == "LogAppendTime"
     state = by_name[names.state("detect")]
@@ -91,7 +107,9 @@ def test_dry_run_creates_nothing(admin: AdminClient, names: TopicNames) -> None:
 def test_other_partition_count_is_refused_and_nothing_created(
     admin: AdminClient, names: TopicNames, partitions: int
 ) -> None:
-    """Growing or shrinking splits the lanes' state, so create stops before its first topic and says which differs."""
+    """Growing or shrinking splits the lanes' state, so create stops before its first topic and says
+    which differs.
+    """
     _make_by_hand(admin, NewTopic(names.telemetry, partitions, 1))
     with pytest.raises(TopicsRefused, match=rf"telemetry has {partitions} partitions, not 2"):
         create(admin, specs(names, LANES))
@@ -102,8 +120,12 @@ def test_other_partition_count_is_refused_and_nothing_created(
     assert not refused.good
 
 
-def test_topic_that_would_lose_state_or_time_is_said_to_differ(admin: AdminClient, names: TopicNames) -> None:
-    """A topic made by hand without compaction or append time is found, with both values; it is not changed."""
+def test_topic_that_would_lose_state_or_time_is_said_to_differ(
+    admin: AdminClient, names: TopicNames
+) -> None:
+    """A topic made by hand without compaction or append time is found, with both values; it is not
+    changed.
+    """
     state_topic = NewTopic(names.state("detect"), 2, 1, config={"cleanup.policy": "delete"})
     _make_by_hand(admin, NewTopic(names.telemetry, 2, 1), state_topic)
     facts = {fact.name: fact for fact in create(admin, specs(names, LANES))}
@@ -121,7 +143,9 @@ def test_retention_is_the_operators_to_choose(admin: AdminClient, names: TopicNa
     assert check(admin, specs(names, LANES))[0].outcome is Outcome.EXISTS
 
 
-def test_replication_beyond_the_cluster_is_the_brokers_own_refusal(admin: AdminClient, names: TopicNames) -> None:
+def test_replication_beyond_the_cluster_is_the_brokers_own_refusal(
+    admin: AdminClient, names: TopicNames
+) -> None:
     """Three replicas on one broker fail with the broker's words, already in a dry run."""
     with pytest.raises(KafkaException, match=r"[Rr]eplication"):
         create(admin, specs(names, Lanes(partitions=2, replication_factor=3)), dry_run=True)
@@ -146,7 +170,9 @@ def test_embedded_broker_gets_its_topics_by_asking_for_them() -> None:
 def test_a_broker_that_stands_still_in_the_middle_is_told_as_one(
     own_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It gave the list of topics, and then nothing more: who checks, hears of it as of any broker that does not answer, and not as of a bug."""
+    """It gave the list of topics, and then nothing more: who checks, hears of it as of any broker
+    that does not answer, and not as of a bug.
+    """
     broker = Broker(bootstrap_servers=own_kafka.address)
     names = TopicNames(broker.topic_prefix)
     reached, known = reach(broker)
@@ -163,18 +189,24 @@ def test_a_broker_that_stands_still_in_the_middle_is_told_as_one(
 
 
 class _Listed:
-    """An admin client that has the list of topics already, and that tells a moment too late that time is up, as on a busy machine."""
+    """An admin client that has the list of topics already, and that tells a moment too late that
+    time is up, as on a busy machine.
+    """
 
     def __init__(self, admin: AdminClient, known: ClusterMetadata) -> None:
         self._admin = admin
         self.list_topics = lambda timeout: known
 
-    def describe_configs(self, resources: list[ConfigResource], request_timeout: float) -> dict[ConfigResource, Any]:
+    def describe_configs(
+        self, resources: list[ConfigResource], request_timeout: float
+    ) -> dict[ConfigResource, Any]:
         answers = self._admin.describe_configs(resources, request_timeout=request_timeout)
         return {resource: _late(answer) for resource, answer in answers.items()}
 
 
 def _late(answer: Any) -> Any:
     later: Any = Future()
-    answer.add_done_callback(lambda done: Timer(0.3, lambda: later.set_exception(done.exception())).start())
+    answer.add_done_callback(
+        lambda done: Timer(0.3, lambda: later.set_exception(done.exception())).start()
+    )
     return later

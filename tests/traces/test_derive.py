@@ -11,7 +11,10 @@ from topology.demo.traces import derive
 from topology.demo.traces.load import arrivals
 from topology.demo.traces.scenario import DURATION_S
 
-DATA = Path(os.environ.get("SENTINEL_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "llm_traces"
+DATA = (
+    Path(os.environ.get("SENTINEL_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+    / "llm_traces"
+)
 CODE, CONV = DATA / "AzureLLMInferenceTrace_code.csv", DATA / "AzureLLMInferenceTrace_conv.csv"
 SHIPPED = Path(derive.__file__).with_name("azure_hour.parquet")
 
@@ -23,9 +26,14 @@ SMALL_CONV = (
 
 
 def test_the_shipped_file_is_what_the_script_makes_of_the_public_traces(tmp_path: Path) -> None:
-    """Whoever has the CSV files gets the same table; without them this is skipped, since they are not ours to ship."""
+    """Whoever has the CSV files gets the same table; without them this is skipped, since they are
+    not ours to ship.
+    """
     if not CODE.is_file():
-        pytest.skip(f"the Azure traces are not at {DATA}; set SENTINEL_TEST_DATA to where `llm_traces/` lies")
+        pytest.skip(
+            f"the Azure traces are not at {DATA}; set SENTINEL_TEST_DATA to where `llm_traces/`"
+            " lies"
+        )
     out = tmp_path / "hour.parquet"
     assert derive.main([str(CODE), str(CONV), str(out)]) == 0
     assert_frame_equal(pl.read_parquet(out), arrivals())
@@ -40,7 +48,9 @@ def test_the_shipped_file_is_small_and_says_where_it_comes_from() -> None:
 
 
 def test_both_traces_become_one_in_order_of_arrival(tmp_path: Path) -> None:
-    """Offsets count from the first request of either; requests of one instant stand in the order code, conv."""
+    """Offsets count from the first request of either; requests of one instant stand in the order
+    code, conv.
+    """
     (tmp_path / "code.csv").write_text(SMALL_CODE)
     (tmp_path / "conv.csv").write_text(SMALL_CONV)
     assert derive.derived(tmp_path / "code.csv", tmp_path / "conv.csv").rows() == [
@@ -53,7 +63,10 @@ def test_both_traces_become_one_in_order_of_arrival(tmp_path: Path) -> None:
 def test_the_hour_holds_all_requests_of_both_traces() -> None:
     """8,819 and 19,366, over 59 minutes, none before its predecessor."""
     hour = arrivals()
-    assert dict(hour["service"].cast(pl.String).value_counts().iter_rows()) == {"code": 8_819, "conv": 19_366}
+    assert dict(hour["service"].cast(pl.String).value_counts().iter_rows()) == {
+        "code": 8_819,
+        "conv": 19_366,
+    }
     assert hour["offset_us"].is_sorted()
     assert hour["offset_us"][0] == 0
     assert hour["offset_us"][-1] < DURATION_S * 1_000_000

@@ -1,4 +1,6 @@
-"""The players, on librdkafka's own broker: what is sent when, that all of it arrives, and what happens when it does not."""
+"""The players, on librdkafka's own broker: what is sent when, that all of it arrives, and what
+happens when it does not.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,12 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from schemas.records import TelemetryEvent
 from streams.settings import Broker
-from topology.demo.traces.ordinary import MARKED_LATENCY_US, Population, ordinary_events, scheduled_in
+from topology.demo.traces.ordinary import (
+    MARKED_LATENCY_US,
+    Population,
+    ordinary_events,
+    scheduled_in,
+)
 from topology.demo.traces.outbox import NotDelivered, Outbox, load_config
 from topology.demo.traces.playing import Clock, backlog, play, send_at_rate
 from topology.demo.traces.templates import event_id
@@ -88,21 +95,39 @@ def test_playing_keeps_the_pace_of_event_time(broker: str, producer: Producer) -
     told: list[tuple[int, float]] = []
     events = _at_seconds(0, 0, 30, 31, 60)
     played = play(
-        producer, "pace", events, 10.0, lambda sent, _: told.append((sent, time_.now - 100)), clock=time_.clock()
+        producer,
+        "pace",
+        events,
+        10.0,
+        lambda sent, _: told.append((sent, time_.now - 100)),
+        clock=time_.clock(),
     )
     assert [sent for sent, _ in told] == [2, 3, 4, 5]
     for (_, at), due in zip(told, (0.0, 3.0, 3.1, 6.0), strict=True):
         assert due - 1e-9 <= at <= due + 0.01
-    assert (played.events, played.first_event_time, played.last_event_time) == (5, NOON, NOON + 60_000_000)
+    assert (played.events, played.first_event_time, played.last_event_time) == (
+        5,
+        NOON,
+        NOON + 60_000_000,
+    )
     assert played.wall_s == pytest.approx(6.0, abs=0.02)
-    assert {_event(message).event_id for message in _read(broker, "pace", 5)} == {event.event_id for event in events}
+    assert {_event(message).event_id for message in _read(broker, "pace", 5)} == {
+        event.event_id for event in events
+    }
 
 
 def test_playing_without_a_speed_never_waits(broker: str, producer: Producer) -> None:
     """An hour goes out as fast as the broker takes it, with progress at least every 500 events."""
     time_ = Virtual()
     told: list[int] = []
-    play(producer, "fast", _at_seconds(*range(1_200)), None, lambda sent, _: told.append(sent), clock=time_.clock())
+    play(
+        producer,
+        "fast",
+        _at_seconds(*range(1_200)),
+        None,
+        lambda sent, _: told.append(sent),
+        clock=time_.clock(),
+    )
     assert time_.slept == []
     assert told == [500, 1_000, 1_200]
     assert len(_read(broker, "fast", 1_200)) == 1_200
@@ -130,8 +155,12 @@ def test_playing_pauses_while_it_is_held_and_does_not_hurry_after(producer: Prod
     assert told[2][1] == pytest.approx(7.0, abs=0.05)
 
 
-def test_keys_are_tenant_and_application_and_partitions_are_murmur2(broker: str, producer: Producer) -> None:
-    """Where aiokafka and every other client of ours looks for them; the record's own time is its arrival."""
+def test_keys_are_tenant_and_application_and_partitions_are_murmur2(
+    broker: str, producer: Producer
+) -> None:
+    """Where aiokafka and every other client of ours looks for them; the record's own time is its
+    arrival.
+    """
     before = time.time()
     play(producer, "keyed", _at_seconds(*range(20)), None)
     messages = _read(broker, "keyed", 20)
@@ -144,11 +173,18 @@ def test_keys_are_tenant_and_application_and_partitions_are_murmur2(broker: str,
 
 
 def test_the_schedule_is_absolute(broker: str, producer: Producer) -> None:
-    """Event n's time is start + n / rate, whenever it was really sent, and every hundredth is marked."""
+    """Event n's time is start + n / rate, whenever it was really sent, and every hundredth is
+    marked.
+    """
     time_ = Virtual()
     sent = send_at_rate(producer, "rate", 1_000, 2, SMALL, marked_every=100, clock=time_.clock())
-    events = sorted((_event(message) for message in _read(broker, "rate", 2_000)), key=lambda event: event.event_time)
-    assert [event.event_time - sent.first_event_time for event in events] == [n * 1_000 for n in range(2_000)]
+    events = sorted(
+        (_event(message) for message in _read(broker, "rate", 2_000)),
+        key=lambda event: event.event_time,
+    )
+    assert [event.event_time - sent.first_event_time for event in events] == [
+        n * 1_000 for n in range(2_000)
+    ]
     assert sent.first_event_time == NOON + 100_000
     assert len({event.event_id for event in events}) == 2_000
     marked = [event for event in events if event.latency_us == MARKED_LATENCY_US]
@@ -158,7 +194,9 @@ def test_the_schedule_is_absolute(broker: str, producer: Producer) -> None:
 
 
 def test_a_sender_that_is_held_up_keeps_the_schedule(broker: str, producer: Producer) -> None:
-    """It sends what it owes at once, says how late it was, and no event time moves: no coordinated omission."""
+    """It sends what it owes at once, says how late it was, and no event time moves: no coordinated
+    omission.
+    """
     time_ = Virtual()
     naps = iter([0.0] * 20 + [1.0])
 
@@ -196,7 +234,10 @@ def test_a_backlog_is_the_same_for_the_same_arguments(broker: str, producer: Pro
     """Event time runs at the asked rate from the asked start, over all subjects and users."""
     filled = backlog(producer, "backlog", 30_000, SMALL, event_rate=20_000, start=NOON)
     backlog(producer, "again", 30_000, SMALL, event_rate=20_000, start=NOON)
-    first, again = ({message.value() for message in _read(broker, topic, 30_000)} for topic in ("backlog", "again"))
+    first, again = (
+        {message.value() for message in _read(broker, topic, 30_000)}
+        for topic in ("backlog", "again")
+    )
     assert first == again
     assert len(first) == 30_000
     assert (filled.first_event_time, filled.last_event_time) == (NOON, NOON + 29_999 * 50)
@@ -222,17 +263,29 @@ def test_a_backlog_without_a_start_ends_now(producer: Producer) -> None:
     ],
     ids=["play", "send_at_rate", "backlog"],
 )
-def test_a_broker_that_does_not_take_records_is_one_clear_error(make: Callable[[Producer], object]) -> None:
+def test_a_broker_that_does_not_take_records_is_one_clear_error(
+    make: Callable[[Producer], object],
+) -> None:
     """It says how many and why, and no player says that it played."""
-    config = {**load_config(Broker(bootstrap_servers="127.0.0.1:1")), "delivery.timeout.ms": 150, "log_level": 0}
-    with pytest.raises(NotDelivered, match=r"did not take \d+ of \d+ records to gone: .*timed out") as told:
+    config = {
+        **load_config(Broker(bootstrap_servers="127.0.0.1:1")),
+        "delivery.timeout.ms": 150,
+        "log_level": 0,
+    }
+    with pytest.raises(
+        NotDelivered, match=r"did not take \d+ of \d+ records to gone: .*timed out"
+    ) as told:
         make(Producer(config))
     assert "\n" not in str(told.value)
 
 
 def test_a_full_queue_is_waited_for(broker: str) -> None:
     """Nothing is lost and nothing is sent twice when the producer cannot keep up."""
-    config = {**load_config(Broker(bootstrap_servers=broker)), "queue.buffering.max.messages": 10, "log_level": 2}
+    config = {
+        **load_config(Broker(bootstrap_servers=broker)),
+        "queue.buffering.max.messages": 10,
+        "log_level": 2,
+    }
     outbox = Outbox(Producer(config), "narrow")
     values = [b"%d" % n for n in range(500)]
     outbox.put([b"k"] * 500, values)
@@ -244,7 +297,11 @@ def test_a_full_queue_is_waited_for(broker: str) -> None:
 def test_load_producers_are_durable_and_place_keys_as_we_read_them() -> None:
     """All acknowledgements, idempotent, murmur2; the linger suits the broker unless it is given."""
     config = load_config(Broker())
-    assert (config["acks"], config["enable.idempotence"], config["partitioner"]) == ("all", True, "murmur2_random")
+    assert (config["acks"], config["enable.idempotence"], config["partitioner"]) == (
+        "all",
+        True,
+        "murmur2_random",
+    )
     assert config["linger.ms"] == 5
     assert load_config(Broker(embedded=True))["linger.ms"] == 50
     assert load_config(Broker(embedded=True), linger_ms=1, compression="none")["linger.ms"] == 1

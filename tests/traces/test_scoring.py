@@ -41,7 +41,9 @@ ATTACK = Label(
 )
 
 
-def _anomaly(minute: float, metric: str = "latency", model: str | None = "large", user: str | None = None) -> Anomaly:
+def _anomaly(
+    minute: float, metric: str = "latency", model: str | None = "large", user: str | None = None
+) -> Anomaly:
     at = NOON + round(minute * MINUTE)
     return Anomaly(
         id=f"{minute}-{metric}-{model}-{user}",
@@ -71,7 +73,9 @@ def _anomaly(minute: float, metric: str = "latency", model: str | None = "large"
     )
 
 
-def _incident(*anomalies: Anomaly, name: str = "i-1", change: IncidentChange = IncidentChange.OPENED) -> Incident:
+def _incident(
+    *anomalies: Anomaly, name: str = "i-1", change: IncidentChange = IncidentChange.OPENED
+) -> Incident:
     return Incident(
         id=name,
         tenant="demo",
@@ -97,7 +101,9 @@ def _incident(*anomalies: Anomaly, name: str = "i-1", change: IncidentChange = I
     )
 
 
-def _message(incident: str, outcome: NotificationOutcome, name: str = "m-1", receiver: str = "log") -> Notification:
+def _message(
+    incident: str, outcome: NotificationOutcome, name: str = "m-1", receiver: str = "log"
+) -> Notification:
     return Notification(
         id=name,
         tenant="demo",
@@ -118,7 +124,9 @@ def _message(incident: str, outcome: NotificationOutcome, name: str = "m-1", rec
 
 
 def _score(
-    *anomalies: Anomaly, incidents: tuple[Incident, ...] = (), messages: tuple[Notification, ...] = ()
+    *anomalies: Anomaly,
+    incidents: tuple[Incident, ...] = (),
+    messages: tuple[Notification, ...] = (),
 ) -> Scores:
     return score([SLOW, ATTACK], anomalies, incidents, messages)
 
@@ -177,7 +185,9 @@ def test_an_incident_that_opens_without_a_fault_is_a_false_alarm() -> None:
     """Also when its metric is right and only its time is not."""
     anomalies = (_anomaly(5), _anomaly(11))
     incidents = tuple(_incident(anomaly, name=f"i-{n}") for n, anomaly in enumerate(anomalies))
-    assert [incident.id for incident in _score(*anomalies, incidents=incidents).false_alarms] == ["i-0"]
+    assert [incident.id for incident in _score(*anomalies, incidents=incidents).false_alarms] == [
+        "i-0"
+    ]
 
 
 def test_an_incident_that_a_fault_joins_later_stays_a_false_alarm() -> None:
@@ -216,9 +226,15 @@ def test_a_result_is_good_when_every_fault_is_found_and_few_alarms_are_false() -
 
 
 def test_only_messages_that_reached_a_receiver_count() -> None:
-    """Decided, failed and held back are not sent; a message is one however often its delivery is recorded."""
+    """Decided, failed and held back are not sent; a message is one however often its delivery is
+    recorded.
+    """
     anomaly = _anomaly(11)
-    outcomes = (NotificationOutcome.DECIDED, NotificationOutcome.DELIVERED, NotificationOutcome.DELIVERED)
+    outcomes = (
+        NotificationOutcome.DECIDED,
+        NotificationOutcome.DELIVERED,
+        NotificationOutcome.DELIVERED,
+    )
     messages = (
         *(_message("i-1", outcome) for outcome in outcomes),
         _message("i-1", NotificationOutcome.FAILED, "m-2", "webhook"),

@@ -24,7 +24,12 @@ def test_a_patched_record_equals_one_that_was_encoded() -> None:
     for number, key, value in zip(range(4, 24), keys, values, strict=True):
         event = events[number % 7]
         assert key == f"{event.tenant}/{event.application}".encode()
-        assert value == replace(event, event_id=event_id(RUN, number), event_time=NOON + (number - 4) * 50).to_bytes()
+        assert (
+            value
+            == replace(
+                event, event_id=event_id(RUN, number), event_time=NOON + (number - 4) * 50
+            ).to_bytes()
+        )
 
 
 def test_what_chunks_are_made_in_changes_nothing() -> None:
@@ -71,12 +76,18 @@ def test_ordinary_traffic_has_all_subjects_and_users_that_were_asked_for() -> No
 
 def test_traffic_without_users_names_none() -> None:
     """For benchmarks of windows alone."""
-    assert {event.user for event in ordinary_events(Population(users=0), seed=1, count=50)} == {None}
+    assert {event.user for event in ordinary_events(Population(users=0), seed=1, count=50)} == {
+        None
+    }
 
 
 def test_a_marked_event_tells_its_moment_wherever_it_is_named() -> None:
     """In its id, its application and hence in any message; other texts tell none."""
     event = marked_event(NOON, 17)
-    assert event.event_time == scheduled_in(event.event_id) == scheduled_in(f'{{"application": "{event.application}"}}')
+    assert (
+        event.event_time
+        == scheduled_in(event.event_id)
+        == scheduled_in(f'{{"application": "{event.application}"}}')
+    )
     assert scheduled_in("app-00001") is None
     assert scheduled_in("marked-12") is None

@@ -36,18 +36,24 @@ RETRY = RetrySettings()
 
 def webhook(receiver: BadReceiver, limits: OutboundLimits | None = None) -> WebhookReceiver:
     """A webhook to this receiver on loopback."""
-    return WebhookReceiver(receiver.url, Secret(SECRET), allow_private=True, limits=limits or OutboundLimits())
+    return WebhookReceiver(
+        receiver.url, Secret(SECRET), allow_private=True, limits=limits or OutboundLimits()
+    )
 
 
 async def attempted(hook: Receiver, attempt: int = 1) -> Verdict:
     """One attempt, and what alert makes of it: connectors fit the port that alert states."""
     now = time.time_ns() // 1000
     answer = await hook.deliver("msg-1", BODY, now)
-    return after_attempt(answer, notification_id="msg-1", attempt=attempt, decided_at=now, now=now, retry=RETRY)
+    return after_attempt(
+        answer, notification_id="msg-1", attempt=attempt, decided_at=now, now=now, retry=RETRY
+    )
 
 
 async def test_receiver_can_verify_the_message_by_the_standard() -> None:
-    """An independent implementation of Standard Webhooks accepts it, and not with another secret or another body."""
+    """An independent implementation of Standard Webhooks accepts it, and not with another secret or
+    another body.
+    """
     async with receiving(answers(204)) as receiver:
         hook = webhook(receiver)
         assert isinstance(await attempted(hook), Delivered)
@@ -56,7 +62,10 @@ async def test_receiver_can_verify_the_message_by_the_standard() -> None:
     assert post.body == BODY
     assert post.headers["webhook-id"] == "msg-1"
     assert post.headers["Content-Type"] == "application/json"
-    assert standardwebhooks.Webhook(SECRET).verify(post.body, post.headers)["type"] == "incident.opened"
+    assert (
+        standardwebhooks.Webhook(SECRET).verify(post.body, post.headers)["type"]
+        == "incident.opened"
+    )
     for other_secret, body in ((base64.b64encode(b"x" * 32).decode(), BODY), (SECRET, BODY + b" ")):
         with pytest.raises(standardwebhooks.WebhookVerificationError):
             standardwebhooks.Webhook(other_secret).verify(body, post.headers)
@@ -67,7 +76,9 @@ async def test_retries_keep_the_id_and_renew_the_timestamp() -> None:
     async with receiving(answers(500), answers(200)) as receiver:
         hook = webhook(receiver)
         now = time.time_ns() // 1000
-        statuses = [(await hook.deliver("msg-1", BODY, now + later)).status for later in (0, 2_000_000)]
+        statuses = [
+            (await hook.deliver("msg-1", BODY, now + later)).status for later in (0, 2_000_000)
+        ]
         await hook.close()
     assert statuses == [500, 200]
     first, second = receiver.received
@@ -106,7 +117,9 @@ async def test_messages_that_are_refused_at_the_same_time_are_all_sent_again() -
     async with receiving(_verifies) as receiver:
         hook = webhook(receiver)
         now = time.time_ns() // 1000 + 600_000_000
-        made = await asyncio.gather(*[hook.deliver(f"msg-{number}", BODY, now) for number in range(5)])
+        made = await asyncio.gather(
+            *[hook.deliver(f"msg-{number}", BODY, now) for number in range(5)]
+        )
         await hook.close()
     assert [answer.status for answer in made] == [204] * 5
 
@@ -131,7 +144,9 @@ async def test_a_refusal_by_a_receiver_with_our_clock_is_final() -> None:
         (answers(429), Attempt.TOO_MANY_REQUESTS, "HTTP 429"),
     ],
 )
-async def test_temporary_trouble_is_tried_again(behaviour: Behaviour, reason: Attempt, detail: str) -> None:
+async def test_temporary_trouble_is_tried_again(
+    behaviour: Behaviour, reason: Attempt, detail: str
+) -> None:
     """A receiver that is slow, cuts the connection, answers rubbish, 500 or 429."""
     async with receiving(behaviour) as receiver:
         hook = webhook(receiver, IMPATIENT if behaviour is hangs else None)
@@ -163,7 +178,9 @@ async def test_retry_after_is_read() -> None:
         (answers(301, Location="http://169.254.169.254/latest/meta-data"), Attempt.REDIRECT),
     ],
 )
-async def test_hopeless_is_given_up_after_one_attempt(behaviour: Behaviour, reason: Attempt) -> None:
+async def test_hopeless_is_given_up_after_one_attempt(
+    behaviour: Behaviour, reason: Attempt
+) -> None:
     """Gone, rejected, or sent elsewhere: a redirect is not followed, not even on the same host."""
     async with receiving(behaviour) as receiver:
         hook = webhook(receiver)
@@ -176,7 +193,9 @@ async def test_hopeless_is_given_up_after_one_attempt(behaviour: Behaviour, reas
 
 @pytest.mark.parametrize("behaviour", [floods, stalls_in_the_body])
 async def test_status_counts_whatever_becomes_of_the_answer(behaviour: Behaviour) -> None:
-    """An endless answer, and one that stalls, cost bounded time and memory, and the message counts as taken."""
+    """An endless answer, and one that stalls, cost bounded time and memory, and the message counts
+    as taken.
+    """
     async with receiving(behaviour) as receiver:
         hook = webhook(receiver, OutboundLimits(total_s=2))
         verdict = await attempted(hook)
@@ -207,7 +226,9 @@ async def test_nobody_listens() -> None:
 async def test_plain_http_behind_https_is_a_fault() -> None:
     """A server without TLS gets nothing of the message."""
     async with receiving(answers(200)) as receiver:
-        hook = WebhookReceiver(receiver.url.replace("http://", "https://"), Secret(SECRET), allow_private=True)
+        hook = WebhookReceiver(
+            receiver.url.replace("http://", "https://"), Secret(SECRET), allow_private=True
+        )
         verdict = await attempted(hook)
         await hook.close()
     assert isinstance(verdict, RetryAt)
@@ -226,7 +247,8 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "secret", ["", "whsec_", "whsec_!!!!", "c2VjcmV0" * 4, "whsec_" + base64.b64encode(b"short").decode()]
+    "secret",
+    ["", "whsec_", "whsec_!!!!", "c2VjcmV0" * 4, "whsec_" + base64.b64encode(b"short").decode()],
 )
 def test_secret_of_another_form_is_refused_and_not_shown(secret: str) -> None:
     """At the start, with words that say which form is needed."""

@@ -34,7 +34,9 @@ async def test_message_becomes_one_line_with_its_facts() -> None:
             "incident_title": "latency of chat-api/gpt-4o 3.1x expected",
         }
     ]
-    verdict = after_attempt(answer, notification_id="m", attempt=1, decided_at=0, now=0, retry=RetrySettings())
+    verdict = after_attempt(
+        answer, notification_id="m", attempt=1, decided_at=0, now=0, retry=RetrySettings()
+    )
     assert isinstance(verdict, Delivered)
 
 
@@ -44,6 +46,12 @@ async def test_summary_becomes_one_line_too() -> None:
     desk.at(3600, incident("i1", IncidentChange.OPENED, 0))
     [summary] = deliveries(desk.pass_to(3700))
     with capture_logs() as lines:
-        await LogReceiver("log", get_logger()).deliver(summary.notification_id, summary.body.encode(), 0)
+        await LogReceiver("log", get_logger()).deliver(
+            summary.notification_id, summary.body.encode(), 0
+        )
     [line] = lines
-    assert (line["type"], line["summary_count"], line["summary_open"]) == ("incidents.summary", 1, 1)
+    assert (line["type"], line["summary_count"], line["summary_open"]) == (
+        "incidents.summary",
+        1,
+        1,
+    )

@@ -56,12 +56,21 @@ PRIVATE = [
     "64:ff9b::c0a8:101",
     "2002:7f00:1::",
 ]
-PUBLIC = ["93.184.216.34", "172.32.0.1", "2606:2800:220:1::1", "::ffff:93.184.216.34", "64:ff9b::5db8:d822", "8.8.8.8"]
+PUBLIC = [
+    "93.184.216.34",
+    "172.32.0.1",
+    "2606:2800:220:1::1",
+    "::ffff:93.184.216.34",
+    "64:ff9b::5db8:d822",
+    "8.8.8.8",
+]
 
 
 @pytest.mark.parametrize("address", NEVER)
 def test_some_addresses_are_never_connected_to(address: str) -> None:
-    """Metadata, link-local, multicast, reserved, documentation and unreadable ones, in any disguise, whatever the setting."""
+    """Metadata, link-local, multicast, reserved, documentation and unreadable ones, in any
+    disguise, whatever the setting.
+    """
     assert all(refusal(address, reach) for reach in Reach)
 
 

@@ -21,13 +21,17 @@ class Asker:
     tenant: str | None
     """The one tenant that may be seen; None for operators, who name the tenant that they mean."""
     has_token: bool
-    """Whether a token says so. On loopback all may read without one; to change something takes one even there (§12)."""
+    """Whether a token says so. On loopback all may read without one; to change something takes one
+    even there (§12).
+    """
 
 
 ASKER: Final = web.RequestKey("asker", Asker)
 
 PROTOCOL: Final = "sentinel"
-"""WebSocket subprotocol. Browsers can give a WebSocket no header, so the token comes as a second one, `bearer.TOKEN`."""
+"""WebSocket subprotocol. Browsers can give a WebSocket no header, so the token comes as a second
+one, `bearer.TOKEN`.
+"""
 _BEARER: Final = "bearer."
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -55,12 +59,18 @@ class Gate:
             raise Problem(403, "this Host is not served; api.allowed_hosts names those that are")
         origin = request.headers.get("Origin")
         if origin is not None and not self._is_ours(origin, request.headers["Host"]):
-            raise Problem(403, "pages of this Origin may not ask; api.allowed_hosts names those that may")
+            raise Problem(
+                403, "pages of this Origin may not ask; api.allowed_hosts names those that may"
+            )
 
     def _is_ours(self, origin: str, host: str) -> bool:
-        """Whether the page came from here: another port of this machine may be anybody's. A proxy's name may have any port."""
+        """Whether the page came from here: another port of this machine may be anybody's. A proxy's
+        name may have any port.
+        """
         name = _hostname(origin)
-        return name in self._hosts - _LOCAL or (name in self._hosts and urlsplit(origin).netloc.lower() == host.lower())
+        return name in self._hosts - _LOCAL or (
+            name in self._hosts and urlsplit(origin).netloc.lower() == host.lower()
+        )
 
     def _asker(self, request: web.Request) -> Asker:
         given = _token(request)
@@ -77,11 +87,19 @@ def _refused(given: str | None) -> Problem:
     """In words that tell a token that is missing from one that is wrong."""
     realm = 'Bearer realm="sentinel"'
     if given is None:
-        return Problem(401, "a bearer token is needed, and none was given", headers={"WWW-Authenticate": realm})
+        return Problem(
+            401, "a bearer token is needed, and none was given", headers={"WWW-Authenticate": realm}
+        )
     if not given:
-        why = "the Authorization header holds no bearer token; it must be: Authorization: Bearer TOKEN"
+        why = (
+            "the Authorization header holds no bearer token; it must be: Authorization: Bearer"
+            " TOKEN"
+        )
         return Problem(401, why, headers={"WWW-Authenticate": realm})
-    why = "this token is wrong: it is neither the operators' (api.token) nor a tenant's (api.tenant_tokens)"
+    why = (
+        "this token is wrong: it is neither the operators' (api.token) nor a tenant's"
+        " (api.tenant_tokens)"
+    )
     return Problem(401, why, headers={"WWW-Authenticate": f'{realm}, error="invalid_token"'})
 
 

@@ -1,5 +1,6 @@
-"""What people ask for: silences, acknowledgements and closing an incident, as signed commands (§3); `alert` or `correlate` obeys, and the topic
-`audit` has what came of each."""
+"""What people ask for: silences, acknowledgements and closing an incident, as signed commands (§3);
+`alert` or `correlate` obeys, and the topic `audit` has what came of each.
+"""
 
 import time
 from collections.abc import Mapping
@@ -36,25 +37,43 @@ async def silences(request: web.Request, query: queries.OfTenants) -> Mapping[st
 
 
 async def acknowledgements(request: web.Request, query: queries.OfTenants) -> Mapping[str, object]:
-    """Who takes care of which incident, the newest first: the last acknowledgement of each, the first 1,000."""
-    own = [one for one in (await request.app[COMMANDS].said()).acknowledgements if query.tenant in (None, one.tenant)]
-    told = [Acknowledgement(one.tenant, one.target, one.author, one.comment, one.at) for one in own[:_LISTED]]
+    """Who takes care of which incident, the newest first: the last acknowledgement of each, the
+    first 1,000.
+    """
+    own = [
+        one
+        for one in (await request.app[COMMANDS].said()).acknowledgements
+        if query.tenant in (None, one.tenant)
+    ]
+    told = [
+        Acknowledgement(one.tenant, one.target, one.author, one.comment, one.at)
+        for one in own[:_LISTED]
+    ]
     return {"items": told, "next": None}
 
 
 async def audit(request: web.Request, query: queries.Audits) -> Mapping[str, object]:
-    """What came of commands, the newest first: applied, repeated, or refused with the reason; the first 1,000. A command that the stage has not
-    processed yet has no record here."""
+    """What came of commands, the newest first: applied, repeated, or refused with the reason; the
+    first 1,000. A command that the stage has not processed yet has no record here.
+    """
     found = (await request.app[COMMANDS].said()).audits
-    own = [one for one in found if query.tenant in (None, one.tenant) and query.target in (None, one.target)]
+    own = [
+        one
+        for one in found
+        if query.tenant in (None, one.tenant) and query.target in (None, one.target)
+    ]
     return {"items": own[:_LISTED], "next": None}
 
 
 async def add_silence(request: web.Request, query: queries.Query, given: NewSilence) -> Silence:
-    """Hold messages back. A command: `alert` obeys within a second or so, and what is over its limits is refused there; topic `audit` tells."""
+    """Hold messages back. A command: `alert` obeys within a second or so, and what is over its
+    limits is refused there; topic `audit` tells.
+    """
     if not given.matchers and not given.everything:
         raise Problem(
-            400, f"this would silence every incident of {given.tenant}; give matchers, or everything if that is meant"
+            400,
+            f"this would silence every incident of {given.tenant}; give matchers, or everything if"
+            " that is meant",
         )
     now = _now_us()
     command = commanding.silence(
@@ -73,9 +92,14 @@ async def end_silence(request: web.Request, query: queries.OfTenant, given: Sayi
     """End a silence before its time."""
     named = request.match_info["id"]
     standing = (await request.app[COMMANDS].said()).silences
-    if not any(one.command.tenant == query.tenant and one.command.id == named and one.can_be_ended for one in standing):
+    if not any(
+        one.command.tenant == query.tenant and one.command.id == named and one.can_be_ended
+        for one in standing
+    ):
         raise Problem(404, f"tenant {query.tenant} has no silence {named[:100]} that has not ended")
-    return await _accepted(request, _about(CommandKind.EXPIRE, query.tenant, named, given, request[ASKER]))
+    return await _accepted(
+        request, _about(CommandKind.EXPIRE, query.tenant, named, given, request[ASKER])
+    )
 
 
 async def acknowledge(request: web.Request, query: queries.OfTenant, given: Saying) -> Accepted:
@@ -84,12 +108,15 @@ async def acknowledge(request: web.Request, query: queries.OfTenant, given: Sayi
 
 
 async def close(request: web.Request, query: queries.OfTenant, given: Saying) -> Accepted:
-    """End an incident. A command: `correlate` obeys within a second or so, and receivers are told. What is still wrong then opens no other incident
-    before it has been normal once."""
+    """End an incident. A command: `correlate` obeys within a second or so, and receivers are told.
+    What is still wrong then opens no other incident before it has been normal once.
+    """
     return await _about_incident(request, query, given, CommandKind.CLOSE)
 
 
-async def _about_incident(request: web.Request, query: queries.OfTenant, given: Saying, kind: CommandKind) -> Accepted:
+async def _about_incident(
+    request: web.Request, query: queries.OfTenant, given: Saying, kind: CommandKind
+) -> Accepted:
     incident = await found(request, Kind.INCIDENT, query.tenant)
     if incident.body["state"] != IncidentState.OPEN:
         raise Problem(409, f"the incident is {incident.body['state']} already")
@@ -107,7 +134,10 @@ def why_not(request: web.Request) -> str:
     if not request[ASKER].has_token:
         return "without a token one may only read; set api.token_file, and give its token"
     if not request.app[COMMANDS].key:
-        return "commands are signed, and the API has no key; set worker.control_key_file, the same for every worker"
+        return (
+            "commands are signed, and the API has no key; set worker.control_key_file, the same for"
+            " every worker"
+        )
     return ""
 
 
@@ -118,7 +148,9 @@ def _author(given: Saying, asker: Asker) -> str:
 
 
 def _about(kind: CommandKind, tenant: str, target: str, given: Saying, asker: Asker) -> Command:
-    return commanding.about(kind, tenant, target, author=_author(given, asker), comment=given.comment, now=_now_us())
+    return commanding.about(
+        kind, tenant, target, author=_author(given, asker), comment=given.comment, now=_now_us()
+    )
 
 
 def _shown(one: commanding.Standing) -> Silence:

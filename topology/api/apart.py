@@ -1,6 +1,8 @@
-"""Work that may wait long for somebody else runs in a thread of its own, so that it holds up nothing but itself.
+"""Work that may wait long for somebody else runs in a thread of its own, so that it holds up
+nothing but itself.
 
-asyncio's default executor is a few threads of the whole process: six calls that wait would hold all others.
+asyncio's default executor is a few threads of the whole process: six calls that wait would hold all
+others.
 """
 
 import asyncio
@@ -12,7 +14,9 @@ T = TypeVar("T")
 
 
 def apart(work: Callable[[], T], name: str) -> asyncio.Future[T]:
-    """Starts the work; the future has what it returns or raises. The thread does not keep the process from ending."""
+    """Starts the work; the future has what it returns or raises. The thread does not keep the
+    process from ending.
+    """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
 

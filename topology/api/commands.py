@@ -1,4 +1,6 @@
-"""The topic of commands, as the API writes and reads it: nobody waits for a thread that another holds."""
+"""The topic of commands, as the API writes and reads it: nobody waits for a thread that another
+holds.
+"""
 
 import asyncio
 import threading
@@ -22,7 +24,9 @@ from topology.api.problems import Problem
 from topology.control import commanding
 
 KEPT_S: Final = 2.0
-"""For so long the same silences are told to everybody: to read them is to read the topic, and each open page asks."""
+"""For so long the same silences are told to everybody: to read them is to read the topic, and each
+open page asks.
+"""
 TAKEN_S: Final = 10.0
 """For the broker to take a command; after that it is given up and never sent."""
 READ_S: Final = 5.0
@@ -55,9 +59,14 @@ class Commands:
             await asyncio.gather(self._reading, return_exceptions=True)
 
     async def publish(self, command: Command, asker: str | None) -> None:
-        """Returns when it is durable. `asker`: the tenant whose token it came with; None for operators. Raises Problem."""
+        """Returns when it is durable. `asker`: the tenant whose token it came with; None for
+        operators. Raises Problem.
+        """
         if self._waiting[asker] >= self._most_waiting:
-            why = f"{self._most_waiting} commands wait for Kafka already (api.commands_waiting); try again"
+            why = (
+                f"{self._most_waiting} commands wait for Kafka already (api.commands_waiting); try"
+                " again"
+            )
             raise Problem(503, why, headers=_AGAIN)
         self._waiting[asker] += 1
         try:
@@ -80,7 +89,9 @@ class Commands:
                     await asyncio.shield(self._reading)
                     known = self._fresh()
         except TimeoutError:
-            raise Problem(503, f"Kafka did not answer within {READ_S:g} s; try again", headers=_AGAIN) from None
+            raise Problem(
+                503, f"Kafka did not answer within {READ_S:g} s; try again", headers=_AGAIN
+            ) from None
         if isinstance(known, Problem):
             raise known
         return known
@@ -96,7 +107,9 @@ class Commands:
         found: commanding.Said | Problem
         try:
             now = time.time_ns() // 1000
-            found = await apart(lambda: commanding.said(self.broker, self.key, now), "sentinel-silences")
+            found = await apart(
+                lambda: commanding.said(self.broker, self.key, now), "sentinel-silences"
+            )
         except KafkaException as fault:
             # Told to all who wait, or each would wait for the broker in turn.
             found = Problem(503, f"Kafka does not answer: {fault.args[0]}", headers=_AGAIN)
@@ -112,7 +125,11 @@ class _Sender:
     def __init__(self, broker: Broker, key: Secret) -> None:
         self._names, self._key = TopicNames(broker.topic_prefix), key
         self._producer = Producer(
-            {**producer_config(broker), "delivery.timeout.ms": round(TAKEN_S * 1000), "log_level": 0}
+            {
+                **producer_config(broker),
+                "delivery.timeout.ms": round(TAKEN_S * 1000),
+                "log_level": 0,
+            }
         )
         self._stop = threading.Event()
         threading.Thread(target=self._poll, name="sentinel-commands", daemon=True).start()
@@ -128,18 +145,28 @@ class _Sender:
         record = addressed(self._names, command, self._key)
         try:
             self._producer.produce(
-                record.topic, value=record.value, key=record.key, headers=list(record.headers), on_delivery=done
+                record.topic,
+                value=record.value,
+                key=record.key,
+                headers=list(record.headers),
+                on_delivery=done,
             )
         except (BufferError, KafkaException) as fault:
-            raise Problem(503, f"the command was not taken: {fault}; try again", headers=_AGAIN) from fault
+            raise Problem(
+                503, f"the command was not taken: {fault}; try again", headers=_AGAIN
+            ) from fault
         try:
             # The producer itself gives up before.
             async with asyncio.timeout(TAKEN_S + _GRACE_S):
                 error = await outcome
         except TimeoutError:
-            raise Problem(503, "the command was not taken: Kafka does not answer; try again", headers=_AGAIN) from None
+            raise Problem(
+                503, "the command was not taken: Kafka does not answer; try again", headers=_AGAIN
+            ) from None
         if error is not None:
-            raise Problem(503, f"the command was not taken: {error.str()}; try again", headers=_AGAIN)
+            raise Problem(
+                503, f"the command was not taken: {error.str()}; try again", headers=_AGAIN
+            )
 
     def stop(self) -> None:
         """Polls no more."""

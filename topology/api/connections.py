@@ -1,7 +1,9 @@
-"""Connections are bounded, in number and in time: who sends nothing, or half a request, is disconnected.
+"""Connections are bounded, in number and in time: who sends nothing, or half a request, is
+disconnected.
 
-The HTTP server itself bounds only how long a connection may idle between requests. What is bounded here besides: the time for a request's
-head and body, the time for a client to take an answer, all connections together, and those of one address.
+The HTTP server itself bounds only how long a connection may idle between requests. What is bounded
+here besides: the time for a request's head and body, the time for a client to take an answer, all
+connections together, and those of one address.
 """
 
 import asyncio
@@ -24,8 +26,8 @@ _TOO_MANY: Final = (
     b'"detail":"too many connections (api.connections, api.connections_per_address)"}'
 )
 _REFUSAL: Final = (
-    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\nRetry-After: 5\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(_TOO_MANY), _TOO_MANY)
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\nRetry-After:"
+    b" 5\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(_TOO_MANY), _TOO_MANY)
 )
 
 
@@ -50,10 +52,16 @@ class Connections:
         if not self._open[address]:
             del self._open[address]
 
-    async def listen(self, http: Callable[[], asyncio.Protocol], host: str, port: int) -> asyncio.Server:
-        """Serves there; `http` makes what speaks HTTP on a connection. Raises OSError when it cannot."""
+    async def listen(
+        self, http: Callable[[], asyncio.Protocol], host: str, port: int
+    ) -> asyncio.Server:
+        """Serves there; `http` makes what speaks HTTP on a connection. Raises OSError when it
+        cannot.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.create_server(lambda: Connection(http(), self), host, port, reuse_address=True)
+        return await loop.create_server(
+            lambda: Connection(http(), self), host, port, reuse_address=True
+        )
 
 
 class Connection(asyncio.Protocol):
@@ -140,7 +148,8 @@ class Connection(asyncio.Protocol):
 
 
 def network_of(peer: Any) -> str:
-    """What counts as one address: an IPv4 address, or an IPv6 network of 64 bits, which is one customer's.
+    """What counts as one address: an IPv4 address, or an IPv6 network of 64 bits, which is one
+    customer's.
 
     >>> network_of(("192.0.2.7", 50_000)), network_of(("2001:db8::17", 50_000, 0, 0))
     ('192.0.2.7', '2001:db8::/64')
@@ -154,7 +163,9 @@ def network_of(peer: Any) -> str:
 
 @web.middleware
 async def timed(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Stops the watch over a request's head when it has come, and bounds the time in which its answer is taken."""
+    """Stops the watch over a request's head when it has come, and bounds the time in which its
+    answer is taken.
+    """
     transport = request.transport
     connection = None if transport is None else transport.get_protocol()
     if not isinstance(connection, Connection):

@@ -1,4 +1,6 @@
-"""The project's documentation as web pages under `/docs`, of the version that runs: what alarms link to."""
+"""The project's documentation as web pages under `/docs`, of the version that runs: what alarms
+link to.
+"""
 
 import html
 import re
@@ -66,13 +68,17 @@ def _page(name: str, text: str, names: list[str]) -> str:
 
 
 def _lead(token: Token, names: list[str]) -> None:
-    """Links between the pages lead to their paths here; those into the repository lead nowhere and become plain text."""
+    """Links between the pages lead to their paths here; those into the repository lead nowhere and
+    become plain text.
+    """
     dropped = False
     for child in token.children or ():
         if child.type == "link_open":
             target, _, fragment = str(child.attrGet("href")).partition("#")
             page = target.removesuffix(".md")
-            dropped = not (target == "" or "://" in target or (target.endswith(".md") and page in names))
+            dropped = not (
+                target == "" or "://" in target or (target.endswith(".md") and page in names)
+            )
             if dropped:
                 child.tag, child.attrs = "span", {}
             elif page in names:

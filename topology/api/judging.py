@@ -1,4 +1,5 @@
-"""Whether the stages work and the data are fresh: what may be said of an installation in which nothing seems wrong.
+"""Whether the stages work and the data are fresh: what may be said of an installation in which
+nothing seems wrong.
 
 Every age is taken by one clock: a lane's by its worker's, the data's by the API's.
 """
@@ -17,20 +18,26 @@ TICKING: Final = "detect"
 """The stage whose lanes always move: quiet partitions of telemetry get ticks."""
 
 
-def stages_of(workers: Sequence[Worker], stale_after_s: float, ticks: bool = True) -> tuple[Stage, ...]:
+def stages_of(
+    workers: Sequence[Worker], stale_after_s: float, ticks: bool = True
+) -> tuple[Stage, ...]:
     """All stages, in the order in which data flows, each judged by its workers.
 
-    Without `ticks`, which come too rarely to tell, lanes may rest while nothing waits for them, as after a recorded hour that was played.
+    Without `ticks`, which come too rarely to tell, lanes may rest while nothing waits for them, as
+    after a recorded hour that was played.
     """
     named = {worker.stage for worker in workers if worker.stage}
     return tuple(
-        _stage(name, [one for one in workers if one.stage == name], stale_after_s, ticks) for name in _ordered(named)
+        _stage(name, [one for one in workers if one.stage == name], stale_after_s, ticks)
+        for name in _ordered(named)
     )
 
 
 def together(stages: Sequence[Stage], workers: Sequence[Worker]) -> tuple[StageState, str]:
     """The state of all stages, and why it is not moving."""
-    silent = [f"worker {one.address} {one.error or 'does not answer'}" for one in workers if not one.up]
+    silent = [
+        f"worker {one.address} {one.error or 'does not answer'}" for one in workers if not one.up
+    ]
     stalled = [f"{one.stage}: {one.why}" for one in stages if one.state is StageState.STALLED]
     unknown = [one.stage for one in stages if one.state is StageState.UNKNOWN]
     if silent or stalled:
@@ -38,7 +45,10 @@ def together(stages: Sequence[Stage], workers: Sequence[Worker]) -> tuple[StageS
     if unknown:
         return (
             StageState.UNKNOWN,
-            f"no worker of {', '.join(unknown)} is named in api.workers, so whether it works is not known",
+            (
+                f"no worker of {', '.join(unknown)} is named in api.workers, so whether it works is"
+                " not known"
+            ),
         )
     return StageState.MOVING, ""
 
@@ -46,7 +56,10 @@ def together(stages: Sequence[Stage], workers: Sequence[Worker]) -> tuple[StageS
 def for_tenants(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     """The same without addresses and lanes, which are the operators'."""
     why = "an operator's token shows why"
-    return tuple(one if one.state is StageState.MOVING else Stage(one.stage, one.state, why) for one in stages)
+    return tuple(
+        one if one.state is StageState.MOVING else Stage(one.stage, one.state, why)
+        for one in stages
+    )
 
 
 def judged(
@@ -58,12 +71,16 @@ def judged(
 ) -> tuple[DataState, str]:
     """The state of what is shown, and why it is not live.
 
-    `kafka_silent_s`: for how long Kafka has not answered the API itself; None when it never has. `data_age_s`: None when there are none.
-    `waiting`: records that no stage has processed yet.
+    `kafka_silent_s`: for how long Kafka has not answered the API itself; None when it never has.
+    `data_age_s`: None when there are none. `waiting`: records that no stage has processed yet.
     """
     state, why = pipeline
     if kafka_silent_s is None or kafka_silent_s > stale_after_s:
-        silence = "does not answer" if kafka_silent_s is None else f"has not answered for {lasting(kafka_silent_s)}"
+        silence = (
+            "does not answer"
+            if kafka_silent_s is None
+            else f"has not answered for {lasting(kafka_silent_s)}"
+        )
         return DataState.STALLED, "; ".join(filter(None, (f"Kafka {silence}", why)))
     if state is StageState.STALLED:
         return DataState.STALLED, why
@@ -76,9 +93,15 @@ def judged(
     if waiting:
         return (
             DataState.BEHIND,
-            f"the newest data are {lasting(data_age_s)} old, and {waiting:,} records wait to be processed",
+            (
+                f"the newest data are {lasting(data_age_s)} old, and {waiting:,} records wait to be"
+                " processed"
+            ),
         )
-    return DataState.QUIET, f"the newest data are {lasting(data_age_s)} old, and nothing waits to be processed"
+    return (
+        DataState.QUIET,
+        f"the newest data are {lasting(data_age_s)} old, and nothing waits to be processed",
+    )
 
 
 def lasting(seconds: float) -> str:
@@ -108,7 +131,8 @@ def _stage(name: str, workers: Sequence[Worker], stale_after_s: float, ticks: bo
         return Stage(name, StageState.STALLED, "no worker has a lane")
     still = [lane for lane in lanes if lane.age_s is None or lane.age_s > stale_after_s]
     if (not ticks and name != SINK) or (name != TICKING and len(still) < len(lanes)):
-        # A lane may have nothing to do while others have: it stands still only when something waits for it.
+        # A lane may have nothing to do while others have: it stands still only when something waits
+        # for it.
         still = [lane for lane in still if lane.lag > 0 or lane.held_since is not None]
     if still:
         return Stage(name, StageState.STALLED, _told(still, len(lanes)))

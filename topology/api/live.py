@@ -28,7 +28,9 @@ GATHER_S: Final = 0.25
 MOST_CHANGES: Final = 500
 """Changes of one message; of more a page is told to look at everything again."""
 MOST_WAITING: Final = 8
-"""Messages that wait for one slow page; then they are dropped, and it is told to look at everything again."""
+"""Messages that wait for one slow page; then they are dropped, and it is told to look at everything
+again.
+"""
 SEND_S: Final = 10.0
 """A page that takes nothing for so long is cut off."""
 HEARTBEAT_S: Final = 30.0
@@ -37,7 +39,9 @@ _ANSWER_S: Final = 2.0
 _AGAIN_S: Final = 5.0
 _RESYNC: Final = '{"resync":true}'
 _STILL_HERE: Final = "{}"
-"""Told every HEARTBEAT_S: of a connection that is gone, a browser may hear nothing, and it answers pings without telling the page."""
+"""Told every HEARTBEAT_S: of a connection that is gone, a browser may hear nothing, and it answers
+pings without telling the page.
+"""
 
 _log = structlog.get_logger("sentinel.api")
 
@@ -99,7 +103,9 @@ class Live:
         for _ in range(len(self._changes)):
             change = self._changes.popleft()
             for tenant in (change.tenant, None):
-                by_tenant.setdefault(tenant, {})[change.kind, change.tenant, change.id] = change.revision
+                by_tenant.setdefault(tenant, {})[change.kind, change.tenant, change.id] = (
+                    change.revision
+                )
         messages = {tenant: _message(changes) for tenant, changes in by_tenant.items()}
         for client in self._clients:
             if client.tenant in messages:
@@ -130,7 +136,10 @@ class Live:
 
     async def close(self, app: web.Application) -> None:
         """Says good-bye to all; they come back by themselves."""
-        closing = [socket.close(code=WSCloseCode.GOING_AWAY, message=b"restart") for socket in list(self._sockets)]
+        closing = [
+            socket.close(code=WSCloseCode.GOING_AWAY, message=b"restart")
+            for socket in list(self._sockets)
+        ]
         await asyncio.gather(*closing, return_exceptions=True)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
@@ -139,9 +148,14 @@ class Live:
         client = _Client(query.tenant, request[ASKER].tenant)
         self._refuse_too_many(client.asker)
         socket = web.WebSocketResponse(
-            protocols=(PROTOCOL,), heartbeat=HEARTBEAT_S, max_msg_size=4096, timeout=SEND_S, compress=False
+            protocols=(PROTOCOL,),
+            heartbeat=HEARTBEAT_S,
+            max_msg_size=4096,
+            timeout=SEND_S,
+            compress=False,
         )
-        # Before the answer, so that nothing is missed that happens once the page knows that it is told.
+        # Before the answer, so that nothing is missed that happens once the page knows that it is
+        # told.
         self._clients.add(client)
         self._sockets.add(socket)
         sending: asyncio.Task[None] | None = None
@@ -162,11 +176,15 @@ class Live:
         """Raises Problem. What a tenant's token holds open leaves room for others."""
         wait = {"Retry-After": "30"}
         if len(self._clients) >= self._most:
-            raise Problem(503, f"{self._most} pages are told already (api.live_clients)", headers=wait)
+            raise Problem(
+                503, f"{self._most} pages are told already (api.live_clients)", headers=wait
+            )
         own = sum(asker is not None and one.asker == asker for one in self._clients)
         if own >= self._most_of_tenant:
             raise Problem(
-                429, f"{own} pages of this tenant are told already (api.live_clients_per_tenant)", headers=wait
+                429,
+                f"{own} pages of this tenant are told already (api.live_clients_per_tenant)",
+                headers=wait,
             )
 
 
@@ -231,7 +249,9 @@ class Following:
     async def followed(self, app: web.Application) -> AsyncIterator[None]:
         """While the app runs."""
         loop = asyncio.get_running_loop()
-        thread = threading.Thread(target=self._read, args=(loop,), name="sentinel-live", daemon=True)
+        thread = threading.Thread(
+            target=self._read, args=(loop,), name="sentinel-live", daemon=True
+        )
         thread.start()
         yield
         self._stop.set()
@@ -243,7 +263,12 @@ class Following:
                 # What came before it read, nobody was told.
                 ready = partial(loop.call_soon_threadsafe, self._live.resync)
                 following = follow(
-                    self._broker, list(self._kinds), self._stop.is_set, _ANSWER_S, from_now=ready, heard=self._hear
+                    self._broker,
+                    list(self._kinds),
+                    self._stop.is_set,
+                    _ANSWER_S,
+                    from_now=ready,
+                    heard=self._hear,
                 )
                 for record in following:
                     if record.value is not None and self._live.clients:

@@ -1,4 +1,6 @@
-"""What the API says of itself on `/metrics`: requests by route and status, how long they take, and pages that follow changes."""
+"""What the API says of itself on `/metrics`: requests by route and status, how long they take, and
+pages that follow changes.
+"""
 
 import time
 from typing import Final
@@ -31,7 +33,9 @@ async def metered(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def scraped(request: web.Request) -> web.Response:
-    """All metrics of this process. Raises Problem for the token of a single tenant: they are about all tenants."""
+    """All metrics of this process. Raises Problem for the token of a single tenant: they are about
+    all tenants.
+    """
     if request[ASKER].tenant is not None:
         raise Problem(403, "metrics are about all tenants and need the operators' token")
     metrics.API_LIVE_CLIENTS.set(request.app[LIVE].clients)

@@ -50,14 +50,18 @@ def description(routes: Iterable[Route]) -> Json:
             components[name] = _as_answered(_documented(name, part))
     models = {model for route in routes for model in (route.query, route.body) if model is not None}
     _, kinds = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
-    components.update({name: one for name, one in kinds.get("$defs", {}).items() if not _is_query(name)})
+    components.update(
+        {name: one for name, one in kinds.get("$defs", {}).items() if not _is_query(name)}
+    )
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Sentinel",
             "version": version("llm-sentinel"),
-            "description": "What Sentinel found and told. Times are RFC 3339 in UTC, or with `times=us` numbers: microseconds since "
-            "1970-01-01 UTC, as in the records on the topics.",
+            "description": (
+                "What Sentinel found and told. Times are RFC 3339 in UTC, or with `times=us`"
+                " numbers: microseconds since 1970-01-01 UTC, as in the records on the topics."
+            ),
         },
         "security": [{"bearer": []}, {}],
         "paths": paths,
@@ -91,7 +95,9 @@ def _as_answered(schema: Json) -> Json:
     """As JSON has it: times as they are written, and null for a number that is not finite."""
     for name, one in schema.get("properties", {}).items():
         branches = one.get("anyOf", [one])
-        if name in times.NAMES and {"type": "integer"} in [{"type": branch.get("type")} for branch in branches]:
+        if name in times.NAMES and {"type": "integer"} in [
+            {"type": branch.get("type")} for branch in branches
+        ]:
             one.pop("anyOf", None)
             nullable = ["null"] if len(branches) > 1 else []
             one |= {"type": ["string", "integer", *nullable], "format": "date-time"}
@@ -121,13 +127,19 @@ def _operation(route: Route) -> Json:
         "operationId": route.answer.__name__,
         "parameters": list(_parameters(route)),
         "responses": {
-            str(route.status): {"description": "Success.", "content": {"application/json": {"schema": answer}}},
+            str(route.status): {
+                "description": "Success.",
+                "content": {"application/json": {"schema": answer}},
+            },
             "default": {"description": "What went wrong.", "content": problem},
         },
     }
     if route.body is not None:
         schema = {"$ref": _REF.format(model=route.body.__name__)}
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
     return operation
 
 

@@ -1,4 +1,6 @@
-"""How things are, and how far that can be believed: one answer for the page's state and for scripts."""
+"""How things are, and how far that can be believed: one answer for the page's state and for
+scripts.
+"""
 
 import asyncio
 import time
@@ -18,7 +20,9 @@ from topology.api.pipeline import Workers
 from topology.api.shapes import DataState, LastEvent, Overview, Pipeline
 
 KEPT_S: Final = 1.0
-"""For so long the same answer is given to everybody: a hundred open pages ask the store no more often than one."""
+"""For so long the same answer is given to everybody: a hundred open pages ask the store no more
+often than one.
+"""
 _COUNTED: Final = 100
 """Open incidents that are counted."""
 _TENANTS: Final = 100
@@ -29,7 +33,9 @@ _LISTED: Final = 1000
 class Overviews:
     """Answers of the last moment, by tenant."""
 
-    def __init__(self, store: Store, workers: Workers, following: Following, stale_after_s: float) -> None:
+    def __init__(
+        self, store: Store, workers: Workers, following: Following, stale_after_s: float
+    ) -> None:
         self._store, self._workers, self._following = store, workers, following
         self._stale_after_s = stale_after_s
         self._newest: dict[str | None, tuple[float, Overview]] = {}
@@ -43,27 +49,39 @@ class Overviews:
         return self._newest[tenant][1]
 
     async def _found(self, tenant: str | None) -> Overview:
-        wanted = Search(Kind.INCIDENT, tenant, equal={"state": IncidentState.OPEN.value}, limit=_COUNTED)
+        wanted = Search(
+            Kind.INCIDENT, tenant, equal={"state": IncidentState.OPEN.value}, limit=_COUNTED
+        )
         pipeline, newest, found = await asyncio.gather(
             self._workers.ask(), _newest(self._store, tenant), self._store.search(wanted)
         )
         now = time.time_ns() // 1000
-        events = tuple(LastEvent(*place, at, _age_s(at, now)) for place, at in sorted(newest.items()))
+        events = tuple(
+            LastEvent(*place, at, _age_s(at, now)) for place, at in sorted(newest.items())
+        )
         latest = max(newest.values(), default=None)
         age_s = None if latest is None else _age_s(latest, now)
         state, why = judging.judged(
-            (pipeline.state, pipeline.why), self._following.silent_s(), age_s, _waiting(pipeline), self._stale_after_s
+            (pipeline.state, pipeline.why),
+            self._following.silent_s(),
+            age_s,
+            _waiting(pipeline),
+            self._stale_after_s,
         )
         count = len(found.documents)
         clear = state is DataState.LIVE and not count
-        return Overview(now, state, why, clear, count, latest, age_s, pipeline.stages, events[:_LISTED])
+        return Overview(
+            now, state, why, clear, count, latest, age_s, pipeline.stages, events[:_LISTED]
+        )
 
 
 OVERVIEWS: Final = web.AppKey("overviews", Overviews)
 
 
 async def overview(request: web.Request, query: queries.OfTenants) -> Overview:
-    """Whether the data are fresh and every stage works, and whether all is clear: an empty list of incidents alone does not say that."""
+    """Whether the data are fresh and every stage works, and whether all is clear: an empty list of
+    incidents alone does not say that.
+    """
     told = await request.app[OVERVIEWS].ask(query.tenant)
     if request[ASKER].tenant is None or told.state is DataState.LIVE:
         return told

@@ -22,12 +22,16 @@ from topology.api.shapes import Lane, Pipeline, Totals, Worker
 TIMEOUT_S: Final = 2.0
 """Of one worker's whole answer."""
 KEPT_S: Final = 1.0
-"""For so long the same answer is given to everybody: a hundred open pages ask the workers no more often than one."""
+"""For so long the same answer is given to everybody: a hundred open pages ask the workers no more
+often than one.
+"""
 _MOST_BYTES: Final = 4_000_000
 _MOST: Final = 2**53
 """Of counts, and of microseconds since 1970: more no worker counts, and no clock says."""
 _NAMES: Final = NameLookups()
-"""A worker's name that is never answered holds up neither the others nor what the API asks of Kafka."""
+"""A worker's name that is never answered holds up neither the others nor what the API asks of
+Kafka.
+"""
 
 
 class Workers:
@@ -41,7 +45,9 @@ class Workers:
 
     async def opened(self, app: web.Application) -> AsyncIterator[None]:
         """While the app runs."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as self._session:
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
+        ) as self._session:
             yield
 
     async def ask(self) -> Pipeline:
@@ -53,7 +59,10 @@ class Workers:
                 workers = tuple(await asyncio.gather(*[self._one(place) for place in places]))
                 stages = judging.stages_of(workers, self._stale_after_s, self._ticks)
                 state, why = judging.together(stages, workers)
-                self._newest = (time.monotonic(), Pipeline(time.time_ns() // 1000, state, why, stages, workers))
+                self._newest = (
+                    time.monotonic(),
+                    Pipeline(time.time_ns() // 1000, state, why, stages, workers),
+                )
             return self._newest[1]
 
     async def _one(self, place: str) -> Worker:
@@ -76,7 +85,8 @@ class Workers:
         except (aiohttp.ClientError, OSError) as fault:
             return _silent(place, f"does not answer: {type(fault).__name__}")
         except (ValueError, LookupError):
-            # No text, no metrics, a label that is missing, or a number that cannot be: the others are shown all the same.
+            # No text, no metrics, a label that is missing, or a number that cannot be: the others
+            # are shown all the same.
             return _silent(place, "answers with what is no metrics of a worker")
 
 
@@ -109,17 +119,22 @@ async def _places(url: str) -> list[str]:
     port = parts.port or 80
     hosts = dict.fromkeys(str(each[4][0]) for each in found)
     # localhost is one worker under two addresses.
-    chosen = list(hosts) if len({each[0] for each in found}) == 1 else [h for h in hosts if ":" not in h]
+    chosen = (
+        list(hosts) if len({each[0] for each in found}) == 1 else [h for h in hosts if ":" not in h]
+    )
     return [f"http://{f'[{host}]' if ':' in host else host}:{port}{parts.path}" for host in chosen]
 
 
 def _silent(place: str, why: str) -> Worker:
-    return Worker(place, "", up=False, ready=False, error=why, lanes=(), totals=Totals(0, 0, 0, 0, 0, 0, 0))
+    return Worker(
+        place, "", up=False, ready=False, error=why, lanes=(), totals=Totals(0, 0, 0, 0, 0, 0, 0)
+    )
 
 
 def _clock_s(date: str | None) -> float | None:
-    """The worker's own clock when it answered, Unix time in seconds: what it says of its lanes is by that one. Where it says nothing that can be
-    read, ours; None for what no calendar has."""
+    """The worker's own clock when it answered, Unix time in seconds: what it says of its lanes is
+    by that one. Where it says nothing that can be read, ours; None for what no calendar has.
+    """
     try:
         return parsedate_to_datetime(date or "").timestamp()
     except ValueError:
@@ -165,13 +180,18 @@ def _told(place: str, text: str, now_s: float) -> Worker:
                     attempts[labels["outcome"]] += sample.value
                 case name:
                     sums[name] += sample.value
-    holds = {_lane(stage, *place): (since, held.get(place, 0.0)) for place, since in held_since.items()}
+    holds = {
+        _lane(stage, *place): (since, held.get(place, 0.0)) for place, since in held_since.items()
+    }
     if stage != judging.TICKING:
-        # Without ticks a lane moves only when there is something for it: while the broker says that nothing is, it does not stand still.
+        # Without ticks a lane moves only when there is something for it: while the broker says that
+        # nothing is, it does not stand still.
         for name in moved.keys() - holds.keys():
             moved[name] = max(moved[name], ends_s) if lags.get(name) == 0 else moved[name]
     lanes = tuple(
-        _made(name, lags.get(name, 0), moved.get(name, asked_s), now_s, *holds.get(name, (None, 0.0)))
+        _made(
+            name, lags.get(name, 0), moved.get(name, asked_s), now_s, *holds.get(name, (None, 0.0))
+        )
         for name in sorted(lags.keys() | holds.keys(), key=_by_number)
     )
     delivered = attempts.pop(Attempt.DELIVERED, 0.0)
@@ -190,10 +210,21 @@ def _told(place: str, text: str, now_s: float) -> Worker:
 def _lane(stage: str, topic: str, partition: str) -> str:
     """What the partition is called here: by its lane, where the stage's lanes read it."""
     source = INPUTS.get(stage)
-    return f"{stage}/{partition}" if source is not None and topic.endswith(source) else f"{topic}/{partition}"
+    return (
+        f"{stage}/{partition}"
+        if source is not None and topic.endswith(source)
+        else f"{topic}/{partition}"
+    )
 
 
-def _made(name: str, lag: float, moved_s: float | None, now_s: float, held_since_s: float | None, held: float) -> Lane:
+def _made(
+    name: str,
+    lag: float,
+    moved_s: float | None,
+    now_s: float,
+    held_since_s: float | None,
+    held: float,
+) -> Lane:
     moved_us = _us(moved_s)
     # The clock of an answer has whole seconds.
     age_s = None if moved_s is None else max(0.0, round(now_s - moved_s, 3))

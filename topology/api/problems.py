@@ -16,7 +16,9 @@ _log = structlog.get_logger("sentinel.api")
 
 
 class Problem(Exception):
-    """A request that is not answered as asked. `errors` names parameters, each with what is wrong with it."""
+    """A request that is not answered as asked. `errors` names parameters, each with what is wrong
+    with it.
+    """
 
     def __init__(
         self,
@@ -57,14 +59,18 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
         return Problem(400, str(fault)).response()
     except StoreUnavailable as fault:
         _log.warning("api.store_unavailable", reason=str(fault))
-        return Problem(503, "the store does not answer; try again", headers={"Retry-After": "5"}).response()
+        return Problem(
+            503, "the store does not answer; try again", headers={"Retry-After": "5"}
+        ).response()
     except StoreRefused as fault:
         _log.error("api.store_refused", reason=str(fault))
         return Problem(503, "the store cannot be used as it is; the log says why").response()
     except web.HTTPException as error:
         allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return Problem(
-            error.status, f"{request.method} {request.path}: {error.reason.lower()}", headers=allowed
+            error.status,
+            f"{request.method} {request.path}: {error.reason.lower()}",
+            headers=allowed,
         ).response()
     except ConnectionError as error:
         if not _has_left(request):
@@ -80,5 +86,7 @@ def _bug(request: web.Request, error: Exception) -> web.Response:
 
 
 def _has_left(request: web.Request) -> bool:
-    """Whether the client's connection is gone: what cannot be read from it or written to it is no defect."""
+    """Whether the client's connection is gone: what cannot be read from it or written to it is no
+    defect.
+    """
     return request.transport is None or request.transport.is_closing()

@@ -46,7 +46,8 @@ def _moment(given: object) -> int:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise ValueError(
-            "is neither RFC 3339 with an offset, such as 2026-05-28T20:00:00Z, nor microseconds since 1970-01-01 UTC"
+            "is neither RFC 3339 with an offset, such as 2026-05-28T20:00:00Z, nor microseconds"
+            " since 1970-01-01 UTC"
         )
     since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
@@ -60,14 +61,22 @@ def _count(given: object) -> object:
 
 
 Moment = Annotated[
-    int, BeforeValidator(_moment), WithJsonSchema({"type": ["string", "integer"], "format": "date-time"})
+    int,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": ["string", "integer"], "format": "date-time"}),
 ]
 """Given as RFC 3339 with an offset, or as µs since 1970-01-01 UTC, which it becomes."""
 
-Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_PAGE})]
+Count = Annotated[
+    int,
+    BeforeValidator(_count),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_PAGE}),
+]
 """A whole number in decimal digits."""
 
-Name = Annotated[str, AfterValidator(texts.name), Field(min_length=1, max_length=texts.LONGEST_NAME)]
+Name = Annotated[
+    str, AfterValidator(texts.name), Field(min_length=1, max_length=texts.LONGEST_NAME)
+]
 """A name or an id: up to 256 bytes of UTF-8."""
 
 Q = TypeVar("Q", bound="Query")
@@ -80,7 +89,8 @@ class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     times: Times = Field(
-        Times.RFC3339, description="How times are written: rfc3339, or us for µs since 1970-01-01 UTC."
+        Times.RFC3339,
+        description="How times are written: rfc3339, or us for µs since 1970-01-01 UTC.",
     )
 
 
@@ -95,7 +105,10 @@ class OfTenants(Query):
 
     tenant: Name | None = Field(
         None,
-        description="The tenant. With a tenant's own token it is that one; operators leave it out for all tenants.",
+        description=(
+            "The tenant. With a tenant's own token it is that one; operators leave it out for all"
+            " tenants."
+        ),
     )
 
 
@@ -108,7 +121,9 @@ class Audits(OfTenants):
 class Span(OfTenants):
     """Documents of some time."""
 
-    since: Moment | None = Field(None, description="Of this time or later: RFC 3339, or µs since 1970-01-01 UTC.")
+    since: Moment | None = Field(
+        None, description="Of this time or later: RFC 3339, or µs since 1970-01-01 UTC."
+    )
     until: Moment | None = Field(None, description="Before this time.")
 
     @model_validator(mode="after")
@@ -159,13 +174,17 @@ class Series(Span):
     tenant: Name = Field(description="The tenant; may be left out with a tenant's own token.")
     application: Name
     model: Name
-    metric: Name = Field(description=f"One of {', '.join(METRICS)}.", json_schema_extra={"enum": list(METRICS)})
+    metric: Name = Field(
+        description=f"One of {', '.join(METRICS)}.", json_schema_extra={"enum": list(METRICS)}
+    )
     since: Moment = Field(description="Buckets that begin at this time or later.")
     until: Moment = Field(description="Buckets that begin before this time.")
 
 
 def asked(request: web.Request, kind: type[Q]) -> Q:
-    """The query of a request, with the tenant that its credential allows. Raises Problem with each parameter that is wrong."""
+    """The query of a request, with the tenant that its credential allows. Raises Problem with each
+    parameter that is wrong.
+    """
     given: dict[str, object] = {}
     _check_encoding(request)
     for name in request.query:
@@ -175,7 +194,9 @@ def asked(request: web.Request, kind: type[Q]) -> Q:
             given[name] = values
         elif len(values) > 1:
             raise Problem(
-                400, f"{name} is given more than once", [{"parameter": name, "reason": "given more than once"}]
+                400,
+                f"{name} is given more than once",
+                [{"parameter": name, "reason": "given more than once"}],
             )
         else:
             given[name] = values[0]
@@ -183,18 +204,25 @@ def asked(request: web.Request, kind: type[Q]) -> Q:
 
 
 async def asked_in_body(request: web.Request, kind: type[B]) -> B:
-    """The JSON body of a request, with the tenant that its credential allows. Raises Problem with each field that is wrong."""
+    """The JSON body of a request, with the tenant that its credential allows. Raises Problem with
+    each field that is wrong.
+    """
     try:
         async with asyncio.timeout(request.app[BODY_S]):
             body = await request.read()
     except TimeoutError:
         raise Problem(
-            408, f"the body did not come within {request.app[BODY_S]:g} s", headers={"Connection": "close"}
+            408,
+            f"the body did not come within {request.app[BODY_S]:g} s",
+            headers={"Connection": "close"},
         ) from None
     except web.RequestPayloadError:
-        # Compressed otherwise than its head says, or cut off: where the next request begins is not known.
+        # Compressed otherwise than its head says, or cut off: where the next request begins is not
+        # known.
         raise Problem(
-            400, "the body is not what Content-Encoding and Content-Length say", headers={"Connection": "close"}
+            400,
+            "the body is not what Content-Encoding and Content-Length say",
+            headers={"Connection": "close"},
         ) from None
     given = _object(body or b"{}")
     return _validated(request, kind, given)
@@ -212,7 +240,8 @@ def _object(body: bytes) -> dict[str, object]:
         return made
 
     try:
-        # Stricter than the standard library's: no NaN, no lone surrogates, no bytes that are not UTF-8.
+        # Stricter than the standard library's: no NaN, no lone surrogates, no bytes that are not
+        # UTF-8.
         orjson.loads(body)
         given = json.loads(body, object_pairs_hook=collect)
     except (ValueError, RecursionError):
@@ -221,7 +250,11 @@ def _object(body: bytes) -> dict[str, object]:
         raise Problem(400, "the body is not a JSON object")
     if twice:
         name = twice[0][:100]
-        raise Problem(400, f"{name} is given more than once", [{"parameter": name, "reason": "given more than once"}])
+        raise Problem(
+            400,
+            f"{name} is given more than once",
+            [{"parameter": name, "reason": "given more than once"}],
+        )
     return given
 
 
@@ -250,5 +283,7 @@ def _validated(request: web.Request, kind: type[B], given: dict[str, object]) ->
             for error in refused.errors(include_url=False, include_input=False)
         ]
         raise Problem(
-            400, "; ".join(f"{one['parameter']}: {one['reason']}".lstrip(": ") for one in errors), errors
+            400,
+            "; ".join(f"{one['parameter']}: {one['reason']}".lstrip(": ") for one in errors),
+            errors,
         ) from None

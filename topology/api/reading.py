@@ -21,7 +21,9 @@ STORE: Final = web.AppKey("store", Store)
 async def incidents(request: web.Request, query: queries.Incidents) -> Mapping[str, object]:
     """A page of incidents, each in its newest state."""
     equal = {"state": query.state.value} if query.state else {}
-    return _page(await request.app[STORE].search(_search(Kind.INCIDENT, query, query.severity, equal)))
+    return _page(
+        await request.app[STORE].search(_search(Kind.INCIDENT, query, query.severity, equal))
+    )
 
 
 async def incident(request: web.Request, query: queries.OfTenant) -> Mapping[str, object]:
@@ -29,8 +31,12 @@ async def incident(request: web.Request, query: queries.OfTenant) -> Mapping[str
     return (await found(request, Kind.INCIDENT, query.tenant)).body
 
 
-async def anomalies_of_incident(request: web.Request, query: queries.OfTenant) -> Mapping[str, object]:
-    """Anomalies of an incident that are in the store, in the order in which they joined it; an incident names its first 100."""
+async def anomalies_of_incident(
+    request: web.Request, query: queries.OfTenant
+) -> Mapping[str, object]:
+    """Anomalies of an incident that are in the store, in the order in which they joined it; an
+    incident names its first 100.
+    """
     one = await found(request, Kind.INCIDENT, query.tenant)
     ids = one.body["anomaly_ids"]
     assert isinstance(ids, list)
@@ -41,9 +47,16 @@ async def anomalies_of_incident(request: web.Request, query: queries.OfTenant) -
 
 async def anomalies(request: web.Request, query: queries.Anomalies) -> Mapping[str, object]:
     """A page of anomalies."""
-    wanted = {"detector": query.detector, "metric": query.metric, "model": query.model, "user": query.user}
+    wanted = {
+        "detector": query.detector,
+        "metric": query.metric,
+        "model": query.model,
+        "user": query.user,
+    }
     equal = {name: value for name, value in wanted.items() if value is not None}
-    return _page(await request.app[STORE].search(_search(Kind.ANOMALY, query, query.severity, equal)))
+    return _page(
+        await request.app[STORE].search(_search(Kind.ANOMALY, query, query.severity, equal))
+    )
 
 
 async def anomaly(request: web.Request, query: queries.OfTenant) -> Mapping[str, object]:

@@ -29,7 +29,9 @@ class Access(Enum):
     """Who may ask. Every route has one, and `Route.handler` is the one place that holds it."""
 
     READ = auto()
-    """Every token, and on loopback without tokens everybody: what a tenant's token shows is that tenant's."""
+    """Every token, and on loopback without tokens everybody: what a tenant's token shows is that
+    tenant's.
+    """
     OPERATORS = auto()
     """Operators: what is shown is of all tenants."""
     ACT = auto()
@@ -61,7 +63,9 @@ class Route:
             query = queries.asked(request, self.query)
             given = [] if self.body is None else [await queries.asked_in_body(request, self.body)]
             answer = times.written(await self.answer(request, query, *given), query.times)
-            return web.Response(status=self.status, body=orjson.dumps(answer), content_type="application/json")
+            return web.Response(
+                status=self.status, body=orjson.dumps(answer), content_type="application/json"
+            )
 
         return handle
 

@@ -45,7 +45,11 @@ _HEADERS: Final = {
 
 
 def application(
-    store: Store, settings: ApiSettings, commands: Commands, trace_url: str | None = None, tick_after_s: float = 1.0
+    store: Store,
+    settings: ApiSettings,
+    commands: Commands,
+    trace_url: str | None = None,
+    tick_after_s: float = 1.0,
 ) -> web.Application:
     """Everything that is served. The store must be started, and stays the caller's."""
     gate = Gate(settings)
@@ -55,7 +59,9 @@ def application(
         gate.let_in(request)
         return await handler(request)
 
-    app = web.Application(middlewares=[timed, metering.metered, as_problems, gated], client_max_size=_BODY_BYTES)
+    app = web.Application(
+        middlewares=[timed, metering.metered, as_problems, gated], client_max_size=_BODY_BYTES
+    )
     app.on_response_prepare.append(_add_headers)
     app[STORE], app[COMMANDS], app[BODY_S] = store, commands, settings.request_s
     app[TRACE_URL] = trace_url
@@ -88,7 +94,9 @@ def _always(body: bytes) -> Handler:
 
 
 def allow_files(count: int) -> None:
-    """Lets this process have so many files open, as far as the system allows: each open page is one, and many systems begin with 1,024."""
+    """Lets this process have so many files open, as far as the system allows: each open page is
+    one, and many systems begin with 1,024.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -97,7 +105,11 @@ def allow_files(count: int) -> None:
 
 @asynccontextmanager
 async def serving(
-    store: Store, settings: ApiSettings, commands: Commands, trace_url: str | None = None, tick_after_s: float = 1.0
+    store: Store,
+    settings: ApiSettings,
+    commands: Commands,
+    trace_url: str | None = None,
+    tick_after_s: float = 1.0,
 ) -> AsyncIterator[int]:
     """Serves while the context is open; gives the port. Raises OSError when it cannot listen there."""
     logger = logging.getLogger("sentinel.api.server")
@@ -117,7 +129,9 @@ async def serving(
 
 
 def _is_told(record: logging.LogRecord) -> bool:
-    """What aiohttp refuses of what is no HTTP is the client's fault, answered with 400, and no error of ours that fills the log."""
+    """What aiohttp refuses of what is no HTTP is the client's fault, answered with 400, and no
+    error of ours that fills the log.
+    """
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
@@ -131,7 +145,8 @@ async def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT, and closes the store. Raises OSError.
 
-    A store that cannot be used is no reason not to serve: what is asked of it is a problem until it can.
+    A store that cannot be used is no reason not to serve: what is asked of it is a problem until it
+    can.
     """
     allow_files(settings.connections + _OTHER_FILES)
     stopping = asyncio.Event()
@@ -141,7 +156,10 @@ async def serve(
     starting = asyncio.create_task(_start(store))
     try:
         async with serving(store, settings, commands, trace_url, tick_after_s) as port:
-            say(f"serving http://{settings.host}:{port}/ and below it /api/v1 ({openapi.PATH} describes it)")
+            say(
+                f"serving http://{settings.host}:{port}/ and below it /api/v1 ({openapi.PATH}"
+                " describes it)"
+            )
             await stopping.wait()
             end_within(ENDS_WITHIN_S)
     finally:

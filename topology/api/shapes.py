@@ -32,12 +32,16 @@ class Me:
     why_not: str
     """Why they are not accepted; empty when they are."""
     trace_url: str | None
-    """Where a trace is looked at (`alerting.trace_url`), with `{trace_id}` for its id; null when the settings do not say."""
+    """Where a trace is looked at (`alerting.trace_url`), with `{trace_id}` for its id; null when
+    the settings do not say.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A silence that is not past its end. It is what was asked for; `alert` obeys it unless it is over its limits."""
+    """A silence that is not past its end. It is what was asked for; `alert` obeys it unless it is
+    over its limits.
+    """
 
     id: str
     tenant: str
@@ -67,7 +71,9 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A command that is on its topic. What came of it is the record of `/api/v1/audit` that has both of these."""
+    """A command that is on its topic. What came of it is the record of `/api/v1/audit` that has
+    both of these.
+    """
 
     command_id: str
     """The same for each command of this kind about the same thing."""
@@ -82,12 +88,15 @@ class Lane:
     lag: int
     """Records between what the lane has processed and the end of its log, at the last fetch."""
     moved_at: int | None
-    """When it last moved, or was known to have nothing to do, by the worker's clock; for the sink, when the broker last answered it. Null when it has
-    not said."""
+    """When it last moved, or was known to have nothing to do, by the worker's clock; for the sink,
+    when the broker last answered it. Null when it has not said.
+    """
     age_s: float | None
     """Seconds since then, by the same clock."""
     held_since: int | None = None
-    """Since when an open transaction of a producer holds back what comes behind it in the lane's input; null while none does."""
+    """Since when an open transaction of a producer holds back what comes behind it in the lane's
+    input; null while none does.
+    """
     held: int = 0
     """Offsets that it holds back; they are in no lag."""
 
@@ -130,7 +139,9 @@ class StageState(StrEnum):
     MOVING = "moving"
     """Its workers are ready, and their lanes move."""
     STALLED = "stalled"
-    """A worker does not answer or is not ready, or lanes have not moved for longer than `api.stale_after_s`."""
+    """A worker does not answer or is not ready, or lanes have not moved for longer than
+    `api.stale_after_s`.
+    """
     UNKNOWN = "unknown"
     """No worker of this stage is known to the API."""
 
@@ -165,9 +176,13 @@ class DataState(StrEnum):
     LIVE = "live"
     """Every stage moves, and the newest data are fresh."""
     QUIET = "quiet"
-    """Every stage moves, but no newer data came for longer than `api.stale_after_s`: nobody sends, or what is sent has old event times."""
+    """Every stage moves, but no newer data came for longer than `api.stale_after_s`: nobody sends,
+    or what is sent has old event times.
+    """
     BEHIND = "behind"
-    """Every stage moves, but what is stored is older than `api.stale_after_s` while records wait to be processed."""
+    """Every stage moves, but what is stored is older than `api.stale_after_s` while records wait to
+    be processed.
+    """
     STALLED = "stalled"
     """A stage does not work, or Kafka does not answer: faults of now are not found, or not shown."""
     UNKNOWN = "unknown"
@@ -198,7 +213,9 @@ class Overview:
     why: str
     """In words; empty when live."""
     all_clear: bool
-    """True only when no incident is open *and* the state is live. An empty list of incidents alone does not say that all is well."""
+    """True only when no incident is open *and* the state is live. An empty list of incidents alone
+    does not say that all is well.
+    """
     open_incidents: int
     """Open incidents; of more than 100, 100."""
     newest: int | None
@@ -231,8 +248,12 @@ class NewSilence(Saying):
     """A silence to be made."""
 
     tenant: Name = Field(description="The tenant; may be left out with a tenant's own token.")
-    matchers: list[Annotated[str, Field(max_length=400), AfterValidator(texts.line), AfterValidator(_matcher)]] = Field(
-        [], max_length=20, description="Conditions that must all hold, such as application=chat, severity<=medium."
+    matchers: list[
+        Annotated[str, Field(max_length=400), AfterValidator(texts.line), AfterValidator(_matcher)]
+    ] = Field(
+        [],
+        max_length=20,
+        description="Conditions that must all hold, such as application=chat, severity<=medium.",
     )
     for_s: float = Field(gt=0, le=LONGEST_SILENCE_S, description="For how long, in seconds.")
     everything: bool = Field(False, description="Needed to silence without any condition.")

@@ -1,4 +1,6 @@
-"""The page's files and the documentation. They say nothing of any tenant, so they are served to whoever is at the right Host, without a token."""
+"""The page's files and the documentation. They say nothing of any tenant, so they are served to
+whoever is at the right Host, without a token.
+"""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,7 +14,13 @@ from topology.api.documentation import PREFIX, documentation
 FILES: Final = Path(__file__).parent.parent / "page" / "static"
 """Where they lie; `vendor` below it is what `make setup` fetches from npm."""
 
-VIEWS: Final = ("/", "/explore", "/pipeline", "/incidents/{tenant}/{id}", "/anomalies/{tenant}/{id}")
+VIEWS: Final = (
+    "/",
+    "/explore",
+    "/pipeline",
+    "/incidents/{tenant}/{id}",
+    "/anomalies/{tenant}/{id}",
+)
 """Paths that are answered with the one page, which shows the view that its own address names."""
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -34,7 +42,8 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
 _PREFIXES: Final = ("/static/", "/incidents/", "/anomalies/", PREFIX)
 _EXACT: Final = frozenset(view for view in VIEWS if "{" not in view)
 _HEADERS: Final = {
-    # Asked again each time and answered with 304: another version of Sentinel is another page at once.
+    # Asked again each time and answered with 304: another version of Sentinel is another page at
+    # once.
     "Cache-Control": "no-cache",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",

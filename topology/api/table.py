@@ -13,8 +13,17 @@ LIVE_PATH: Final = f"{_V1}/live"
 ROUTES: Final = (
     Route(f"{_V1}/me", "What this token allows", queries.Query, shapes.Me, Shape.ONE, acting.me),
     Route(f"{_V1}/tenants", "Tenants", queries.Query, shapes.Tenant, Shape.PAGE, reading.tenants),
-    Route(f"{_V1}/incidents", "Incidents", queries.Incidents, Incident, Shape.PAGE, reading.incidents),
-    Route(f"{_V1}/incidents/{{id}}", "One incident", queries.OfTenant, Incident, Shape.ONE, reading.incident),
+    Route(
+        f"{_V1}/incidents", "Incidents", queries.Incidents, Incident, Shape.PAGE, reading.incidents
+    ),
+    Route(
+        f"{_V1}/incidents/{{id}}",
+        "One incident",
+        queries.OfTenant,
+        Incident,
+        Shape.ONE,
+        reading.incident,
+    ),
     Route(
         f"{_V1}/incidents/{{id}}/anomalies",
         "Anomalies of an incident",
@@ -47,14 +56,44 @@ ROUTES: Final = (
         202,
         Access.ACT,
     ),
-    Route(f"{_V1}/anomalies", "Anomalies", queries.Anomalies, Anomaly, Shape.PAGE, reading.anomalies),
-    Route(f"{_V1}/anomalies/{{id}}", "One anomaly", queries.OfTenant, Anomaly, Shape.ONE, reading.anomaly),
     Route(
-        f"{_V1}/notifications", "Notifications", queries.Notifications, Notification, Shape.PAGE, reading.notifications
+        f"{_V1}/anomalies", "Anomalies", queries.Anomalies, Anomaly, Shape.PAGE, reading.anomalies
     ),
-    Route(f"{_V1}/subjects", "What has series", queries.OfTenant, Subject, Shape.PAGE, reading.subjects),
-    Route(f"{_V1}/series", "A series with its band", queries.Series, Point, Shape.PAGE, reading.series),
-    Route(f"{_V1}/silences", "Silences", queries.OfTenants, shapes.Silence, Shape.PAGE, acting.silences),
+    Route(
+        f"{_V1}/anomalies/{{id}}",
+        "One anomaly",
+        queries.OfTenant,
+        Anomaly,
+        Shape.ONE,
+        reading.anomaly,
+    ),
+    Route(
+        f"{_V1}/notifications",
+        "Notifications",
+        queries.Notifications,
+        Notification,
+        Shape.PAGE,
+        reading.notifications,
+    ),
+    Route(
+        f"{_V1}/subjects",
+        "What has series",
+        queries.OfTenant,
+        Subject,
+        Shape.PAGE,
+        reading.subjects,
+    ),
+    Route(
+        f"{_V1}/series", "A series with its band", queries.Series, Point, Shape.PAGE, reading.series
+    ),
+    Route(
+        f"{_V1}/silences",
+        "Silences",
+        queries.OfTenants,
+        shapes.Silence,
+        Shape.PAGE,
+        acting.silences,
+    ),
     Route(
         f"{_V1}/silences",
         "Silence incidents",
@@ -106,4 +145,6 @@ ROUTES: Final = (
         access=Access.OPERATORS,
     ),
 )
-"""The questions of `/api/v1`, each with what it takes and what it answers. `/live` beside them is a WebSocket."""
+"""The questions of `/api/v1`, each with what it takes and what it answers. `/live` beside them is a
+WebSocket.
+"""

@@ -14,7 +14,8 @@ _UNSEEN: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def name(text: str) -> str:
-    """A name or an id. Whatever telemetry may have it may have: control characters too, or what has them could not be looked at.
+    """A name or an id. Whatever telemetry may have it may have: control characters too, or what has
+    them could not be looked at.
 
     Raises ValueError for one that is longer than any in telemetry, or no text.
     """
@@ -28,11 +29,14 @@ def name(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """One line that others read. Raises ValueError for signs that are not seen or turn the direction of writing."""
+    """One line that others read. Raises ValueError for signs that are not seen or turn the
+    direction of writing.
+    """
     for sign in text:
         if unicodedata.category(sign) in _UNSEEN or sign in _TURNING:
             raise ValueError(
-                f"must not have the character U+{ord(sign):04X}; control characters and the like are refused"
+                f"must not have the character U+{ord(sign):04X}; control characters and the like"
+                " are refused"
             )
     return text
 

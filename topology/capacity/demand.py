@@ -21,8 +21,10 @@ DAYS: Final = MappingProxyType(
         "stored-anomalies": 90.0,
     }
 )
-"""Days for which each thing is kept unless told otherwise: topics as `sentinel topics create` makes them, `stored-` as `store.retention` has it.
-Incidents and notifications, a handful, count as anomalies."""
+"""Days for which each thing is kept unless told otherwise: topics as `sentinel topics create` makes
+them, `stored-` as `store.retention` has it. Incidents and notifications, a handful, count as
+anomalies.
+"""
 
 BUCKET_S: Final = 10.0
 """`lanes.bucket_s` as it is by default."""
@@ -33,7 +35,9 @@ DAY_S: Final = 86_400.0
 
 
 class CapacityRefused(ValueError):
-    """A demand that cannot be, or that nothing was measured for; the text is one line that says why."""
+    """A demand that cannot be, or that nothing was measured for; the text is one line that says
+    why.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +94,23 @@ def times(copies: int) -> str:
 def check(demand: Demand) -> None:
     """Raises CapacityRefused for what cannot be."""
     if not (math.isfinite(demand.events_per_s) and demand.events_per_s > 0):
-        raise CapacityRefused(f"{demand.events_per_s:g} events a second are nothing to plan for; give more than 0")
+        raise CapacityRefused(
+            f"{demand.events_per_s:g} events a second are nothing to plan for; give more than 0"
+        )
     if demand.subjects < 1:
         raise CapacityRefused(f"there is at least one subject, not {demand.subjects:,}")
     if demand.users < 0:
         raise CapacityRefused(f"there cannot be {demand.users:,} users")
     if max(demand.subjects, demand.users) > demand.events_per_s * DAY_S:
         raise CapacityRefused(
-            f"{demand.events_per_s:g} events a second are {demand.events_per_s * DAY_S:,.0f} a day, fewer than "
-            f"{max(demand.subjects, demand.users):,} subjects or users: who has none in a day is forgotten (lanes.subject_expiry_s)"
+            f"{demand.events_per_s:g} events a second are {demand.events_per_s * DAY_S:,.0f} a day,"
+            f" fewer than {max(demand.subjects, demand.users):,} subjects or users: who has none in"
+            " a day is forgotten (lanes.subject_expiry_s)"
         )
     if not 50 <= demand.record_bytes <= MAX_RECORD_BYTES:
         raise CapacityRefused(
-            f"a record is 50 to {MAX_RECORD_BYTES:,} bytes (lanes.max_record_bytes), not {demand.record_bytes:,.0f}"
+            f"a record is 50 to {MAX_RECORD_BYTES:,} bytes (lanes.max_record_bytes), not"
+            f" {demand.record_bytes:,.0f}"
         )
     if demand.store not in STORES:
         raise CapacityRefused(f"there is no store {demand.store!r}, only {', '.join(STORES)}")

@@ -17,8 +17,17 @@ _STORE_COPIES: Final = {"embedded": 1, "elasticsearch": 2}
 def told_disk(demand: Demand, partitions: int) -> Iterator[Line]:
     """Each topic, what the store keeps, and all of it."""
     topics = [
-        _topic(demand, partitions, "telemetry", demand.events_per_s, measured.TELEMETRY_RECORD, scale=_scale(demand)),
-        _topic(demand, partitions, "aggregates", aggregates_per_s(demand), measured.AGGREGATE_RECORD),
+        _topic(
+            demand,
+            partitions,
+            "telemetry",
+            demand.events_per_s,
+            measured.TELEMETRY_RECORD,
+            scale=_scale(demand),
+        ),
+        _topic(
+            demand, partitions, "aggregates", aggregates_per_s(demand), measured.AGGREGATE_RECORD
+        ),
         _anomalies(demand, partitions),
         _state(demand),
     ]
@@ -36,17 +45,29 @@ def told_disk(demand: Demand, partitions: int) -> Iterator[Line]:
 
 
 def _scale(demand: Demand) -> float:
-    """How much larger telemetry is on disk than the recorded hour: what is larger compresses as well as that."""
+    """How much larger telemetry is on disk than the recorded hour: what is larger compresses as
+    well as that.
+    """
     return demand.record_bytes / measured.USUAL_RECORD.value
 
 
 def _topic(
-    demand: Demand, partitions: int, name: str, per_s: float, record: Constant, besides: float = 0.0, scale: float = 1.0
+    demand: Demand,
+    partitions: int,
+    name: str,
+    per_s: float,
+    record: Constant,
+    besides: float = 0.0,
+    scale: float = 1.0,
 ) -> Line:
-    """A topic with time-limited retention: so many records a second, `scale` times as large, and bytes a second besides them."""
+    """A topic with time-limited retention: so many records a second, `scale` times as large, and
+    bytes a second besides them.
+    """
     bytes_per_s, days = per_s * record.value * scale + besides, demand.days[name]
     kept = bytes_per_s * days * DAY_S
-    open_segments = min(measured.SEGMENT.value * partitions, bytes_per_s * measured.SEGMENT_DAYS.value * DAY_S)
+    open_segments = min(
+        measured.SEGMENT.value * partitions, bytes_per_s * measured.SEGMENT_DAYS.value * DAY_S
+    )
     larger = f" x {number(scale)} for their size" if scale != 1 else ""
     made_of = f"{number(per_s)}/s x {said(record)}{larger}" + (
         f" + {besides:,.0f} bytes/s of watermarks" if besides else ""
@@ -56,12 +77,15 @@ def _topic(
         f"topic {name}",
         (kept + open_segments) * demand.replicas / 1e9,
         "GB",
-        f"{made_of}, {days:g} days, and up to a segment more in each partition{times(demand.replicas)}",
+        f"{made_of}, {days:g} days, and up to a segment more in each"
+        f" partition{times(demand.replicas)}",
     )
 
 
 def _anomalies(demand: Demand, partitions: int) -> Line:
-    """Each lane tells its watermark where it found something, once a bucket: here each has found something of one tenant."""
+    """Each lane tells its watermark where it found something, once a bucket: here each has found
+    something of one tenant.
+    """
     watermarks = partitions / BUCKET_S * measured.WATERMARK_RECORD.value
     per_s = measured.ANOMALIES_PER_HOUR.value / 3600
     return _topic(demand, partitions, "anomalies", per_s, measured.VERDICT_RECORDS, watermarks)
@@ -77,8 +101,9 @@ def _state(demand: Demand) -> Line:
         "topic detect-state",
         written * _LAG_S * demand.replicas / 1e9,
         "GB",
-        f"at most: {live / 1e6:,.1f} MB of state ({said(measured.STATE_PER_SUBJECT)}), {measured.STATE_ON_DISK.value:g} of it on disk, "
-        f"written whole once a second until compaction may begin ({_LAG_S:.0f} s){times(demand.replicas)}",
+        f"at most: {live / 1e6:,.1f} MB of state ({said(measured.STATE_PER_SUBJECT)}),"
+        f" {measured.STATE_ON_DISK.value:g} of it on disk, written whole once a second until"
+        f" compaction may begin ({_LAG_S:.0f} s){times(demand.replicas)}",
     )
 
 

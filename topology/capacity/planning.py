@@ -1,4 +1,5 @@
-"""From events a second, subjects and retention to workers, partitions, memory and disk. Every number comes with its reason.
+"""From events a second, subjects and retention to workers, partitions, memory and disk. Every
+number comes with its reason.
 
 Pure: the same demand gives the same plan. What is rested on stands in `measured`.
 """
@@ -9,7 +10,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from topology.capacity import measured
-from topology.capacity.demand import BUCKET_S, CapacityRefused, Demand, Line, aggregates_per_s, check, said
+from topology.capacity.demand import (
+    BUCKET_S,
+    CapacityRefused,
+    Demand,
+    Line,
+    aggregates_per_s,
+    check,
+    said,
+)
 from topology.capacity.disk import told_disk
 from topology.capacity.measured import Curve
 
@@ -17,7 +26,9 @@ LEAST_PARTITIONS: Final = 12
 """`lanes.partitions` as it is by default."""
 
 LANES_PER_WORKER: Final = 2
-"""Partitions for each worker that is needed, so that their number can double: partitions cannot grow."""
+"""Partitions for each worker that is needed, so that their number can double: partitions cannot
+grow.
+"""
 
 _SESSION_S: Final = 6.0
 """`broker.session_timeout_s` as it is by default."""
@@ -39,17 +50,22 @@ class Plan:
 
 
 def planned(demand: Demand) -> Plan:
-    """The plan. More events or subjects never give fewer workers, partitions or bytes on disk. Raises CapacityRefused."""
+    """The plan. More events or subjects never give fewer workers, partitions or bytes on disk.
+    Raises CapacityRefused.
+    """
     check(demand)
     detect = _detect_workers(demand)
     partitions = partitions_of(detect)
     workers = {"detect": detect, "correlate": 1, "alert": 1, "api": 1}
     if demand.store != "none":
-        workers["sink"] = max(1, math.ceil(_documents_per_s(demand) / (measured.SINK.value * measured.BUSY.value)))
+        workers["sink"] = max(
+            1, math.ceil(_documents_per_s(demand) / (measured.SINK.value * measured.BUSY.value))
+        )
         if workers["sink"] > partitions:
             raise CapacityRefused(
-                f"{_documents_per_s(demand):,.0f} documents a second would take {workers['sink']} sinks, more than there are "
-                f"partitions ({partitions}); store a smaller share of the events (--stored-share)"
+                f"{_documents_per_s(demand):,.0f} documents a second would take {workers['sink']}"
+                f" sinks, more than there are partitions ({partitions}); store a smaller share of"
+                " the events (--stored-share)"
             )
     sections = (
         _told_workers(demand, workers, partitions),
@@ -57,11 +73,14 @@ def planned(demand: Demand) -> Plan:
         told_disk(demand, partitions),
         _told_time(demand, detect),
     )
-    return Plan(demand, workers, partitions, tuple(line for section in sections for line in section))
+    return Plan(
+        demand, workers, partitions, tuple(line for section in sections for line in section)
+    )
 
 
 def partitions_of(workers: int) -> int:
-    """Partitions for so many detect workers: a multiple of twelve, since that divides evenly among many numbers of workers.
+    """Partitions for so many detect workers: a multiple of twelve, since that divides evenly among
+    many numbers of workers.
 
     >>> partitions_of(1), partitions_of(7), partitions_of(20)
     (12, 24, 48)
@@ -80,18 +99,30 @@ def share_of(workers: int) -> float:
 
 
 def busy(demand: Demand, workers: int) -> float:
-    """Share of a core that the busiest of so many detect workers needs. Raises ValueError beyond what was measured."""
+    """Share of a core that the busiest of so many detect workers needs. Raises ValueError beyond
+    what was measured.
+    """
     share, partitions = share_of(workers), partitions_of(workers)
     cost_us = _cost_us(demand, share)
     if workers > 1:
         cost_us /= measured.TWO_WORKERS.value
-    # A lane says how far it is where it found something, once a bucket: here each lane has found something of one tenant.
+    # A lane says how far it is where it found something, once a bucket: here each lane has found
+    # something of one tenant.
     watermarks_per_s = partitions / BUCKET_S
-    return share * (demand.events_per_s * cost_us + watermarks_per_s * measured.WATERMARK_CPU.value) / 1e6
+    return (
+        share
+        * (demand.events_per_s * cost_us + watermarks_per_s * measured.WATERMARK_CPU.value)
+        / 1e6
+    )
 
 
 def _detect_workers(demand: Demand) -> int:
-    most = int(measured.MOST_PARTITIONS.value) // LEAST_PARTITIONS * LEAST_PARTITIONS // LANES_PER_WORKER
+    most = (
+        int(measured.MOST_PARTITIONS.value)
+        // LEAST_PARTITIONS
+        * LEAST_PARTITIONS
+        // LANES_PER_WORKER
+    )
     enough = (
         workers
         for workers in range(1, most + 1)
@@ -100,15 +131,19 @@ def _detect_workers(demand: Demand) -> int:
     for workers in enough:
         return workers
     raise CapacityRefused(
-        f"{demand.events_per_s:,.0f} events a second of {demand.subjects:,} subjects need more than {most} detect workers; nothing was "
-        f"measured beyond {measured.MOST_PARTITIONS.value:.0f} partitions: plan several installations, each with a part of the "
-        "applications (broker.topic_prefix)"
+        f"{demand.events_per_s:,.0f} events a second of {demand.subjects:,} subjects need more than"
+        f" {most} detect workers; nothing was measured beyond {measured.MOST_PARTITIONS.value:.0f}"
+        " partitions: plan several installations, each with a part of the applications"
+        " (broker.topic_prefix)"
     )
 
 
 def _cost_us(demand: Demand, share: float) -> float:
     """CPU of an event, where a worker has this share of the lanes."""
-    return _curve(demand).at(demand.subjects * share) + _larger_kb(demand) * measured.LARGER_RECORD_CPU.value
+    return (
+        _curve(demand).at(demand.subjects * share)
+        + _larger_kb(demand) * measured.LARGER_RECORD_CPU.value
+    )
 
 
 def _larger_kb(demand: Demand) -> float:
@@ -117,8 +152,13 @@ def _larger_kb(demand: Demand) -> float:
 
 
 def _fits(demand: Demand, share: float) -> bool:
-    """Whether a worker with this share of the lanes has no more subjects and users than were measured."""
-    return demand.subjects * share <= _curve(demand).most and _names(demand) * share <= measured.MEMORY.most
+    """Whether a worker with this share of the lanes has no more subjects and users than were
+    measured.
+    """
+    return (
+        demand.subjects * share <= _curve(demand).most
+        and _names(demand) * share <= measured.MEMORY.most
+    )
 
 
 def _names(demand: Demand) -> int:
@@ -142,9 +182,11 @@ def _told_workers(demand: Demand, workers: Mapping[str, int], partitions: int) -
         "detect",
         detect,
         "processes, a core each",
-        f"{demand.events_per_s * share_of(detect):,.0f} events/s of the busiest at {_cost_us(demand, share_of(detect)):.2f} µs of CPU "
-        f"({subjects:,.0f} subjects: {curve.command}; {demand.record_bytes:,.0f} bytes a record: {measured.LARGER_RECORD_CPU.command}) "
-        f"are {busy(demand, detect):.0%} of a core, at most {measured.BUSY.value:.0%}",
+        f"{demand.events_per_s * share_of(detect):,.0f} events/s of the busiest at"
+        f" {_cost_us(demand, share_of(detect)):.2f} µs of CPU ({subjects:,.0f} subjects:"
+        f" {curve.command}; {demand.record_bytes:,.0f} bytes a record:"
+        f" {measured.LARGER_RECORD_CPU.command}) are {busy(demand, detect):.0%} of a core, at most"
+        f" {measured.BUSY.value:.0%}",
     )
     if "sink" in workers:
         yield Line(
@@ -152,18 +194,22 @@ def _told_workers(demand: Demand, workers: Mapping[str, int], partitions: int) -
             "sink",
             workers["sink"],
             "processes",
-            f"{aggregates_per_s(demand):,.0f} aggregates and {demand.events_per_s * demand.stored_share:,.0f} events to store a second; "
-            f"a sink stores {measured.SINK.value:,.0f} ({measured.SINK.command}), {measured.BUSY.value:.0%} of it planned",
+            f"{aggregates_per_s(demand):,.0f} aggregates and"
+            f" {demand.events_per_s * demand.stored_share:,.0f} events to store a second; a sink"
+            f" stores {measured.SINK.value:,.0f} ({measured.SINK.command}),"
+            f" {measured.BUSY.value:.0%} of it planned",
         )
     for stage in ("correlate", "alert", "api"):
-        yield Line("workers", stage, workers[stage], "process", "follows anomalies and people, not events")
+        yield Line(
+            "workers", stage, workers[stage], "process", "follows anomalies and people, not events"
+        )
     yield Line(
         "partitions",
         "every topic",
         partitions,
         "partitions",
-        f"lanes.partitions: {LANES_PER_WORKER} or more for each detect worker, so that workers can double, in twelves, which divide evenly; "
-        "they cannot grow later",
+        f"lanes.partitions: {LANES_PER_WORKER} or more for each detect worker, so that workers can"
+        " double, in twelves, which divide evenly; they cannot grow later",
     )
 
 
@@ -176,17 +222,23 @@ def _told_memory(demand: Demand, workers: Mapping[str, int]) -> Iterator[Line]:
         "detect",
         _up(of_each["detect"]),
         "MB each",
-        f"{base:,.0f} MB at {names:,.0f} subjects and users ({measured.MEMORY.command}; a user takes no more than a subject), "
-        f"{measured.FREE.value:.0%} free",
+        f"{base:,.0f} MB at {names:,.0f} subjects and users ({measured.MEMORY.command}; a user"
+        f" takes no more than a subject), {measured.FREE.value:.0%} free",
     )
     for stage, at_rest in measured.AT_REST.items():
         if stage in workers:
             of_each[stage] = at_rest.value / (1 - measured.FREE.value)
             yield Line(
-                "memory", stage, _up(of_each[stage]), "MB each", f"{said(at_rest)}, {measured.FREE.value:.0%} free"
+                "memory",
+                stage,
+                _up(of_each[stage]),
+                "MB each",
+                f"{said(at_rest)}, {measured.FREE.value:.0%} free",
             )
     total = sum(_up(mb) * workers[stage] for stage, mb in of_each.items())
-    yield Line("memory", "all", total, "MB", "all processes together; broker and store are not in it")
+    yield Line(
+        "memory", "all", total, "MB", "all processes together; broker and store are not in it"
+    )
 
 
 def _told_time(demand: Demand, detect: int) -> Iterator[Line]:
@@ -204,7 +256,8 @@ def _told_time(demand: Demand, detect: int) -> Iterator[Line]:
         "an hour behind",
         3600 * busy(demand, detect) / (1 - busy(demand, detect)),
         "s",
-        f"until it is caught up: a worker is {busy(demand, detect):.0%} busy, and has the rest of its core for it",
+        f"until it is caught up: a worker is {busy(demand, detect):.0%} busy, and has the rest of"
+        " its core for it",
     )
 
 

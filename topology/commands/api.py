@@ -7,7 +7,9 @@ from topology.errors import UserError
 
 
 def api(config: Config = None) -> None:
-    """Serve the page, and the JSON API under /api/v1, until SIGTERM or Ctrl-C. Both show the store that the sink writes."""
+    """Serve the page, and the JSON API under /api/v1, until SIGTERM or Ctrl-C. Both show the store
+    that the sink writes.
+    """
     import asyncio
 
     from connectors.store.opening import store_of
@@ -23,13 +25,25 @@ def api(config: Config = None) -> None:
     if store is None:
         raise UserError("there is no store to read: set store.kind to embedded or elasticsearch")
     try:
-        commands = Commands(settings.broker, settings.worker.control_key, settings.api.commands_waiting)
+        commands = Commands(
+            settings.broker, settings.worker.control_key, settings.api.commands_waiting
+        )
 
         def say(line: str) -> None:
             typer.echo(f"sentinel: {line}", err=True)
 
-        asyncio.run(serve(store, settings.api, commands, say, settings.alerting.trace_url, settings.lanes.tick_after_s))
+        asyncio.run(
+            serve(
+                store,
+                settings.api,
+                commands,
+                say,
+                settings.alerting.trace_url,
+                settings.lanes.tick_after_s,
+            )
+        )
     except OSError as fault:
         raise UserError(
-            f"cannot listen on {settings.api.host}:{settings.api.port} ({fault.strerror}); set api.host and api.port"
+            f"cannot listen on {settings.api.host}:{settings.api.port} ({fault.strerror}); set"
+            " api.host and api.port"
         ) from fault

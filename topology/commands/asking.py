@@ -1,7 +1,8 @@
-"""What was found and told, for the command line: from the store itself, or from an API that reads it.
+"""What was found and told, for the command line: from the store itself, or from an API that reads
+it.
 
-The store is asked directly unless an API is named, so that the commands work while the API does not. Both give the records' fields; times are
-RFC 3339 here, whatever they are there.
+The store is asked directly unless an API is named, so that the commands work while the API does
+not. Both give the records' fields; times are RFC 3339 here, whatever they are there.
 """
 
 import asyncio
@@ -46,7 +47,11 @@ TIMES: Final = frozenset(
 _NEWEST: Final = {Kind.INCIDENT: "opened_at", Kind.ANOMALY: "event_time", Kind.NOTIFICATION: "at"}
 """By which documents are listed, newest first."""
 
-_PATHS: Final = {Kind.INCIDENT: "incidents", Kind.ANOMALY: "anomalies", Kind.NOTIFICATION: "notifications"}
+_PATHS: Final = {
+    Kind.INCIDENT: "incidents",
+    Kind.ANOMALY: "anomalies",
+    Kind.NOTIFICATION: "notifications",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +92,14 @@ class FromStore:
         """The newest documents. Raises UserError."""
         if self.settings.kind is StoreKind.NONE:
             raise UserError(
-                "there is no store to read: set store.kind to embedded or elasticsearch, or name an API with --api"
+                "there is no store to read: set store.kind to embedded or elasticsearch, or name an"
+                " API with --api"
             )
         if self.settings.kind is StoreKind.EMBEDDED and not Path(self.settings.path).is_file():
-            raise UserError(f"there is no store at {self.settings.path} yet; the stage `sink` makes it (store.path)")
+            raise UserError(
+                f"there is no store at {self.settings.path} yet; the stage `sink` makes it"
+                " (store.path)"
+            )
         try:
             return asyncio.run(self._asked(question))
         except (StoreRefused, StoreUnavailable) as fault:
@@ -103,10 +112,14 @@ class FromStore:
         assert store is not None
         try:
             tenants = await store.tenants() if question.tenant is None else [question.tenant]
-            pages: list[Page] = [await store.search(_search(question, tenant)) for tenant in tenants]
+            pages: list[Page] = [
+                await store.search(_search(question, tenant)) for tenant in tenants
+            ]
         finally:
             await store.close()
-        return _newest(question, (dict(document.body) for page in pages for document in page.documents))
+        return _newest(
+            question, (dict(document.body) for page in pages for document in page.documents)
+        )
 
 
 def _search(question: Question, tenant: str) -> Search:
@@ -135,7 +148,10 @@ class FromApi:
             raise UserError(f"--api must begin with https:// or http://, unlike {self.url}")
         if not all("!" <= character <= "~" for character in self.token.reveal()):
             # Said here: what refuses such a header shows it.
-            raise UserError("the token for --api must be one word of ASCII, with neither spaces nor a second line")
+            raise UserError(
+                "the token for --api must be one word of ASCII, with neither spaces nor a second"
+                " line"
+            )
 
     def ask(self, question: Question) -> list[Item]:
         """The newest documents. Raises UserError."""
@@ -160,7 +176,9 @@ class FromApi:
         query = urllib.parse.urlencode([*parameters, ("times", "us")])
         url = f"{self.url.rstrip('/')}/api/v1/{path}?{query}"
         headers = {"Authorization": f"Bearer {self.token.reveal()}"} if self.token else {}
-        context = ssl.create_default_context(cafile=self.ca_file) if url.startswith("https:") else None
+        context = (
+            ssl.create_default_context(cafile=self.ca_file) if url.startswith("https:") else None
+        )
         try:
             request = urllib.request.Request(url, headers=headers)
             with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as answer:
@@ -168,8 +186,17 @@ class FromApi:
             if not all(isinstance(item, dict) for item in items):
                 raise TypeError("what it lists are no records")
         except urllib.error.HTTPError as refused:
-            raise UserError(f"the API at {self.url} answers {refused.code}: {_detail(refused)}") from refused
-        except (OSError, ValueError, LookupError, TypeError, RecursionError, http.client.HTTPException) as fault:
+            raise UserError(
+                f"the API at {self.url} answers {refused.code}: {_detail(refused)}"
+            ) from refused
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            RecursionError,
+            http.client.HTTPException,
+        ) as fault:
             why = " ".join(str(getattr(fault, "reason", fault)).split())
             raise UserError(f"no Sentinel API answers at {self.url}: {why}") from fault
         return items
@@ -209,11 +236,15 @@ def with_iso_times(item: Mapping[str, Any]) -> Item:
     >>> with_iso_times({"id": "a", "at": 1_700_000_000_123_456})
     {'id': 'a', 'at': '2023-11-14T22:13:20.123456Z'}
     """
-    return {name: iso(value) if name in TIMES and isinstance(value, int) else value for name, value in item.items()}
+    return {
+        name: iso(value) if name in TIMES and isinstance(value, int) else value
+        for name, value in item.items()
+    }
 
 
 def iso(at: int) -> str:
-    """A moment in µs since 1970 as RFC 3339; the number itself where no calendar has it: records on the topics may say anything.
+    """A moment in µs since 1970 as RFC 3339; the number itself where no calendar has it: records on
+    the topics may say anything.
 
     >>> iso(10**18)
     '1000000000000000000'

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 def explain(
     anomaly_id: Annotated[
-        str, typer.Argument(help="Id of the anomaly, as a message or an incident names it.", show_default=False)
+        str,
+        typer.Argument(
+            help="Id of the anomaly, as a message or an incident names it.", show_default=False
+        ),
     ],
     config: Config = None,
 ) -> None:
-    """Print what an anomaly says: how its failed calls failed, some of its events and traces, and the evidence from which its score can be
-    computed again.
+    """Print what an anomaly says: how its failed calls failed, some of its events and traces, and
+    the evidence from which its score can be computed again.
 
     Example: sentinel explain 5f0c1d6c0e4b4d1b9a7f3f7f2f7a1c55
     """
@@ -46,21 +49,38 @@ def explain(
         if anomaly.id == anomaly_id:
             typer.echo("\n".join(plain(line) for line in told(anomaly)))
             return
-    raise UserError(f"no anomaly {anomaly_id} in {topic}; they are kept for 90 days unless the topic says otherwise")
+    raise UserError(
+        f"no anomaly {anomaly_id} in {topic}; they are kept for 90 days unless the topic says"
+        " otherwise"
+    )
 
 
 def told(anomaly: "Anomaly") -> "Iterator[str]":
     """An anomaly for a person to read, line by line."""
-    subject = [anomaly.tenant, anomaly.application, anomaly.model, anomaly.user and f"user {anomaly.user}"]
+    subject = [
+        anomaly.tenant,
+        anomaly.application,
+        anomaly.model,
+        anomaly.user and f"user {anomaly.user}",
+    ]
     expected = "" if anomaly.expected is None else f", expected {anomaly.expected:g}"
     yield f"anomaly    {anomaly.id}"
     yield f"subject    {' / '.join(part for part in subject if part)}"
-    yield f"metric     {anomaly.metric}: observed {anomaly.observed:g}{expected} ({anomaly.direction.value})"
+    yield (
+        f"metric     {anomaly.metric}: observed {anomaly.observed:g}{expected}"
+        f" ({anomaly.direction.value})"
+    )
     yield f"reason     {anomaly.reason}"
-    yield f"severity   {anomaly.severity.value}, score {anomaly.score:g}, confidence {anomaly.confidence:.0%}"
+    yield (
+        f"severity   {anomaly.severity.value}, score {anomaly.score:g}, confidence"
+        f" {anomaly.confidence:.0%}"
+    )
     yield f"window     {_at(anomaly.window_start)} to {_at(anomaly.window_end)}"
     rule = f", rule {anomaly.rule}" if anomaly.rule else ""
-    yield f"detector   {anomaly.detector} version {anomaly.detector_version}{rule}, settings {anomaly.settings_version}"
+    yield (
+        f"detector   {anomaly.detector} version {anomaly.detector_version}{rule}, settings"
+        f" {anomaly.settings_version}"
+    )
     yield f"record     lane {anomaly.lane}, offset {anomaly.offset}, ordinal {anomaly.ordinal}"
     if anomaly.sample_event_ids:
         yield f"events     {', '.join(anomaly.sample_event_ids)}"
@@ -68,7 +88,9 @@ def told(anomaly: "Anomaly") -> "Iterator[str]":
         yield f"traces     {', '.join(anomaly.sample_trace_ids)}"
     if anomaly.breakdown:
         yield "breakdown"
-        yield from _table([(f"{part.name} {part.value}", str(part.count)) for part in anomaly.breakdown])
+        yield from _table(
+            [(f"{part.name} {part.value}", str(part.count)) for part in anomaly.breakdown]
+        )
     yield "evidence"
     yield from _table([(evidence.name, f"{evidence.value:.12g}") for evidence in anomaly.evidence])
 

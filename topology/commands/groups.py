@@ -36,7 +36,9 @@ GROUPS: Final = {
         "produce": "send telemetry",
     },
 }
-"""Heading, commands and what each does; a command that is in no group comes last, with the begin of its own text."""
+"""Heading, commands and what each does; a command that is in no group comes last, with the begin of
+its own text.
+"""
 
 
 class Grouped(TyperGroup):

@@ -13,49 +13,86 @@ if TYPE_CHECKING:
 
 _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
-CONTROL_KEY, API_TOKEN, HOOK_SECRET, PASSWORD = "control-key", "api-token", "hook-secret", "kafka-password"
+CONTROL_KEY, API_TOKEN, HOOK_SECRET, PASSWORD = (
+    "control-key",
+    "api-token",
+    "hook-secret",
+    "kafka-password",
+)
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder to write into; it is made if it is missing.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(help="Folder to write into; it is made if it is missing.")
+    ] = Path(),
     bootstrap_servers: Annotated[
         str | None,
-        typer.Option(help="Kafka's host:port, several with commas. Asked for in a terminal; else 127.0.0.1:9092."),
+        typer.Option(
+            help=(
+                "Kafka's host:port, several with commas. Asked for in a terminal; else"
+                " 127.0.0.1:9092."
+            )
+        ),
     ] = None,
     webhook: Annotated[
         str | None,
-        typer.Option(help="https address that is told of incidents. Asked for in a terminal; else the log is told."),
+        typer.Option(
+            help=(
+                "https address that is told of incidents. Asked for in a terminal; else the log is"
+                " told."
+            )
+        ),
     ] = None,
     username: Annotated[
         str | None,
-        typer.Option(help="User at Kafka, over TLS; its password is read from standard input, or asked for."),
+        typer.Option(
+            help="User at Kafka, over TLS; its password is read from standard input, or asked for."
+        ),
     ] = None,
     partitions: Annotated[
-        int, typer.Option(min=1, help="Lanes: the most workers that a stage will ever have. It cannot grow later.")
+        int,
+        typer.Option(
+            min=1, help="Lanes: the most workers that a stage will ever have. It cannot grow later."
+        ),
     ] = 12,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written, and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be written, and write nothing.")
+    ] = False,
 ) -> None:
-    """Write sentinel.yaml, and beside it a file for each secret that only you can read. Files that exist are never overwritten."""
+    """Write sentinel.yaml, and beside it a file for each secret that only you can read. Files that
+    exist are never overwritten.
+    """
     import sys
 
     asks = sys.stdin.isatty() and not dry_run
     if bootstrap_servers is None:
-        bootstrap_servers = typer.prompt("Kafka's host:port", default="127.0.0.1:9092") if asks else "127.0.0.1:9092"
+        bootstrap_servers = (
+            typer.prompt("Kafka's host:port", default="127.0.0.1:9092")
+            if asks
+            else "127.0.0.1:9092"
+        )
     if webhook is None and asks:
         webhook = typer.prompt(
-            "https address to tell of incidents (empty: only the log)", default="", show_default=False
+            "https address to tell of incidents (empty: only the log)",
+            default="",
+            show_default=False,
         )
     password = None
     if username is not None and not dry_run:
         password = (
-            typer.prompt(f"Password of {username}", hide_input=True) if asks else sys.stdin.readline().rstrip("\r\n")
+            typer.prompt(f"Password of {username}", hide_input=True)
+            if asks
+            else sys.stdin.readline().rstrip("\r\n")
         )
         if not password:
             raise UserError(f"no password of {username} on standard input")
     files = _files(bootstrap_servers, webhook or None, username, password, partitions)
     if dry_run:
         for name, content in files.items():
-            typer.echo(f"would write {folder / name}" + (":" if name.endswith(".yaml") else ", readable by you alone"))
+            typer.echo(
+                f"would write {folder / name}"
+                + (":" if name.endswith(".yaml") else ", readable by you alone")
+            )
             if name.endswith(".yaml"):
                 typer.echo("".join(f"    {line}\n" for line in content.splitlines()), nl=False)
         return
@@ -63,11 +100,17 @@ def init(
     for name in files:
         typer.echo(f"wrote {folder / name}")
     path = folder / "sentinel.yaml"
-    typer.echo(f"next: sentinel settings validate {path}, then sentinel topics create --config {path}")
+    typer.echo(
+        f"next: sentinel settings validate {path}, then sentinel topics create --config {path}"
+    )
 
 
 def _files(
-    bootstrap_servers: str, webhook: str | None, username: str | None, password: str | None, partitions: int
+    bootstrap_servers: str,
+    webhook: str | None,
+    username: str | None,
+    password: str | None,
+    partitions: int,
 ) -> "Mapping[str, str]":
     """What is written, by name; the settings last, so that they name nothing that is not there."""
     import base64
@@ -77,14 +120,25 @@ def _files(
     broker = [f"  bootstrap_servers: {json.dumps(bootstrap_servers)}"]
     files = {CONTROL_KEY: secrets.token_hex(32), API_TOKEN: secrets.token_hex(32)}
     if username is not None:
-        broker += ["  tls: true", f"  username: {json.dumps(username)}", f"  password_file: {PASSWORD}"]
+        broker += [
+            "  tls: true",
+            f"  username: {json.dumps(username)}",
+            f"  password_file: {PASSWORD}",
+        ]
         files[PASSWORD] = password or ""
     receiver = "    - {name: log, kind: log}"
     if webhook is not None:
         files[HOOK_SECRET] = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-        receiver = f"    - {{name: hook, kind: webhook, url: {json.dumps(webhook)}, secret_file: {HOOK_SECRET}}}"
+        receiver = (
+            f"    - {{name: hook, kind: webhook, url: {json.dumps(webhook)}, secret_file:"
+            f" {HOOK_SECRET}}}"
+        )
     text = _TEXT.format(
-        broker="\n".join(broker), partitions=partitions, receiver=receiver, key=CONTROL_KEY, token=API_TOKEN
+        broker="\n".join(broker),
+        partitions=partitions,
+        receiver=receiver,
+        key=CONTROL_KEY,
+        token=API_TOKEN,
     )
     return {**{name: f"{content}\n" for name, content in files.items()}, "sentinel.yaml": text}
 
@@ -109,9 +163,15 @@ worker:
 
 def _write(folder: Path, files: "Mapping[str, str]") -> None:
     """All of them, or none. Raises UserError."""
-    there = [str(folder / name) for name in files if (folder / name).exists() or (folder / name).is_symlink()]
+    there = [
+        str(folder / name)
+        for name in files
+        if (folder / name).exists() or (folder / name).is_symlink()
+    ]
     if there:
-        raise UserError(f"{', '.join(there)} exists already, and nothing is overwritten; choose another folder")
+        raise UserError(
+            f"{', '.join(there)} exists already, and nothing is overwritten; choose another folder"
+        )
     written: list[Path] = []
     try:
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
@@ -124,4 +184,6 @@ def _write(folder: Path, files: "Mapping[str, str]") -> None:
     except OSError as fault:
         for path in written:
             path.unlink(missing_ok=True)
-        raise UserError(f"cannot write into {folder}: {fault.strerror}; nothing was left there") from fault
+        raise UserError(
+            f"cannot write into {folder}: {fault.strerror}; nothing was left there"
+        ) from fault

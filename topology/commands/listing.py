@@ -1,4 +1,6 @@
-"""`sentinel incidents`, `anomalies`, `messages` and `audit`: what was found, what was told, and what people did."""
+"""`sentinel incidents`, `anomalies`, `messages` and `audit`: what was found, what was told, and
+what people did.
+"""
 
 import json
 import time
@@ -30,25 +32,38 @@ class Severity(StrEnum):
 Tenant = Annotated[str | None, typer.Option(help="Only of this tenant. Default: every tenant.")]
 Application = Annotated[str | None, typer.Option(help="Only of this application.")]
 Severities = Annotated[
-    list[Severity] | None, typer.Option("--severity", help="Only of this severity; repeat it for more.")
+    list[Severity] | None,
+    typer.Option("--severity", help="Only of this severity; repeat it for more."),
 ]
-Since = Annotated[str | None, typer.Option(help="Only from this time on: 90s, 30m, 2h, 3d, or 2026-05-28T20:00:00Z.")]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Only from this time on: 90s, 30m, 2h, 3d, or 2026-05-28T20:00:00Z."),
+]
 Limit = Annotated[int, typer.Option(help="At most so many, the newest: 1 to 1,000.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with `items` instead of a table.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object with `items` instead of a table.")
+]
 Api = Annotated[
     str | None,
     typer.Option(
-        help="Ask the API at this address, with the token of api.token. Default: read the store of the settings."
+        help=(
+            "Ask the API at this address, with the token of api.token. Default: read the store of"
+            " the settings."
+        )
     ),
 ]
-TokenFile = Annotated[Path | None, typer.Option(help="File with another token for --api, such as a tenant's own.")]
+TokenFile = Annotated[
+    Path | None, typer.Option(help="File with another token for --api, such as a tenant's own.")
+]
 
 
 def incidents(
     config: Config = None,
     tenant: Tenant = None,
     application: Application = None,
-    state: Annotated[str | None, typer.Option(help="Only of this state: open, resolved, given_up or closed.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only of this state: open, resolved, given_up or closed.")
+    ] = None,
     severity: Severities = None,
     since: Since = None,
     limit: Limit = 50,
@@ -65,7 +80,16 @@ def incidents(
         raise UserError(f"unknown state {state!r}; use one of {', '.join(known)}")
     equal = {} if state is None else {"state": state}
     question = _question(Kind.INCIDENT, tenant, application, severity, since, equal, limit)
-    columns = ("opened_at", "severity", "state", "tenant", "application", "title", "anomaly_count", "id")
+    columns = (
+        "opened_at",
+        "severity",
+        "state",
+        "tenant",
+        "application",
+        "title",
+        "anomaly_count",
+        "id",
+    )
     _print(_source(config, api, token_file).ask(question), columns, "no incident", as_json)
 
 
@@ -104,9 +128,13 @@ def anomalies(
 def messages(
     config: Config = None,
     tenant: Tenant = None,
-    incident: Annotated[str | None, typer.Option(help="Only about the incident with this id.")] = None,
+    incident: Annotated[
+        str | None, typer.Option(help="Only about the incident with this id.")
+    ] = None,
     receiver: Annotated[str | None, typer.Option(help="Only to this receiver.")] = None,
-    outcome: Annotated[str | None, typer.Option(help="Only of this outcome, such as delivered or suppressed.")] = None,
+    outcome: Annotated[
+        str | None, typer.Option(help="Only of this outcome, such as delivered or suppressed.")
+    ] = None,
     since: Since = None,
     limit: Limit = 50,
     as_json: AsJson = False,
@@ -134,7 +162,9 @@ def audit(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List what people asked for (silences, acknowledgements, closed incidents) and what came of it, from the topic `audit`."""
+    """List what people asked for (silences, acknowledgements, closed incidents) and what came of
+    it, from the topic `audit`.
+    """
     from dataclasses import asdict
 
     from topology.commands.asking import with_iso_times
@@ -144,7 +174,9 @@ def audit(
     _reach(settings)
     found = audits(settings.broker, tenant, _moment(since))[:limit]
     columns = ("at", "action", "outcome", "tenant", "author", "target", "detail")
-    _print([with_iso_times(asdict(one)) for one in found], columns, "nothing was asked for", as_json)
+    _print(
+        [with_iso_times(asdict(one)) for one in found], columns, "nothing was asked for", as_json
+    )
 
 
 def _question(
@@ -170,14 +202,18 @@ def _source(config: Path | None, api: str | None, token_file: Path | None) -> "S
     settings = settings_from(config)
     if api is None:
         if token_file is not None:
-            raise UserError("--token-file is for --api; the store is read with the credentials of the settings")
+            raise UserError(
+                "--token-file is for --api; the store is read with the credentials of the settings"
+            )
         return FromStore(settings.store)
     if token_file is None:
         return FromApi(api, settings.api.token)
     try:
         return FromApi(api, Secret(token_file.read_text(encoding="utf-8").strip()))
     except (OSError, UnicodeDecodeError) as fault:
-        raise UserError(f"cannot read {token_file}: {getattr(fault, 'strerror', 'it is not text')}") from fault
+        raise UserError(
+            f"cannot read {token_file}: {getattr(fault, 'strerror', 'it is not text')}"
+        ) from fault
 
 
 def _moment(since: str | None) -> int | None:

@@ -15,24 +15,34 @@ def notify_test(
     receiver: Annotated[
         str | None,
         typer.Argument(
-            help="Name of the receiver in `alerting.receivers`. With --dry-run may be left out: all of them.",
+            help=(
+                "Name of the receiver in `alerting.receivers`. With --dry-run may be left out: all"
+                " of them."
+            ),
             metavar="RECEIVER",
         ),
     ] = None,
     config: Config = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be sent.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be sent.")
+    ] = False,
     reaches: Annotated[
         list[str] | None,
         typer.Option(
             "--reaches",
-            help="Only print which receivers an incident with this FIELD=VALUE would be told to; may be given again.",
+            help=(
+                "Only print which receivers an incident with this FIELD=VALUE would be told to; may"
+                " be given again."
+            ),
             metavar="FIELD=VALUE",
         ),
     ] = None,
 ) -> None:
-    """Send a receiver the start and the end of an incident that says that it is a test; one attempt each.
+    """Send a receiver the start and the end of an incident that says that it is a test; one attempt
+    each.
 
-    The receiver's own rules (match, severity, silences, caps) do not apply; --reaches asks them. Exit status 1 if it does not take one of them.
+    The receiver's own rules (match, severity, silences, caps) do not apply; --reaches asks them.
+    Exit status 1 if it does not take one of them.
     """
     import asyncio
 
@@ -55,7 +65,8 @@ def notify_test(
         return
     if receiver is None:
         raise UserError(
-            f"name a receiver ({_known(settings.receivers)}), or describe an incident with --reaches application=checkout"
+            f"name a receiver ({_known(settings.receivers)}), or describe an incident with"
+            " --reaches application=checkout"
         )
     name = _named(receiver, settings.receivers).name
     try:

@@ -42,9 +42,11 @@ def settings_from(config: Path | None) -> "Settings":
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output: folded to a terminal's width, or in whole aligned lines where another program reads it.
+    """A table on standard output: folded to a terminal's width, or in whole aligned lines where
+    another program reads it.
 
-    What would move the cursor or colour the text is left out of the cells: they come from whoever writes telemetry.
+    What would move the cursor or colour the text is left out of the cells: they come from whoever
+    writes telemetry.
     """
     cells = [tuple(plain(cell) for cell in row) for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -71,4 +73,6 @@ def _folded(widths: Sequence[int], width: int) -> list[int]:
 def _lines(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
     folded = [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
     for parts in itertools.zip_longest(*folded, fillvalue=""):
-        yield "  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip()
+        yield "  ".join(
+            part.ljust(width) for part, width in zip(parts, widths, strict=True)
+        ).rstrip()

@@ -1,4 +1,6 @@
-"""`sentinel silence`, `sentinel acknowledge` and `sentinel close`: what people say to the messages they get."""
+"""`sentinel silence`, `sentinel acknowledge` and `sentinel close`: what people say to the messages
+they get.
+"""
 
 import re
 import time
@@ -27,23 +29,35 @@ Author = Annotated[str | None, typer.Option(help="Who asks. Default: the user wh
 def silence(
     matchers: Annotated[
         list[str] | None,
-        typer.Argument(help="tenant=T and conditions that must all hold: FIELD=VALUE, FIELD!=VALUE, severity<=medium."),
+        typer.Argument(
+            help=(
+                "tenant=T and conditions that must all hold: FIELD=VALUE, FIELD!=VALUE,"
+                " severity<=medium."
+            )
+        ),
     ] = None,
     config: Config = None,
-    span: Annotated[str | None, typer.Option("--for", help="How long: 90s, 30m, 2h, 3d, 1w.")] = None,
+    span: Annotated[
+        str | None, typer.Option("--for", help="How long: 90s, 30m, 2h, 3d, 1w.")
+    ] = None,
     comment: Annotated[str, typer.Option(help="Why; others read it.")] = "",
     author: Author = None,
     tenant: Tenant = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Yes: all incidents of the tenant, without any condition.")
     ] = False,
-    listing: Annotated[bool, typer.Option("--list", help="Only print the silences that have not ended.")] = False,
-    expire: Annotated[str | None, typer.Option(help="End this silence (its id) now.", metavar="ID")] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Only print the silences that have not ended.")
+    ] = False,
+    expire: Annotated[
+        str | None, typer.Option(help="End this silence (its id) now.", metavar="ID")
+    ] = None,
 ) -> None:
     """Hold messages about some incidents back for a while.
 
-    Fields are application, incident, model, user, metric, detector and severity. FIELD=VALUE holds where an incident names this value and no other.
-    What is still open when the silence ends is told then; what was told before and ends meanwhile is told as over.
+    Fields are application, incident, model, user, metric, detector and severity. FIELD=VALUE holds
+    where an incident names this value and no other. What is still open when the silence ends is
+    told then; what was told before and ends meanwhile is told as over.
     """
     named, conditions = _tenant_of(matchers or [], tenant)
     settings = settings_from(config)
@@ -52,7 +66,9 @@ def silence(
     elif expire is not None:
         _expire(settings, expire, named, author or _user(), comment)
     else:
-        _silence(settings, named, conditions, span, author or _user(), comment, everything=everything)
+        _silence(
+            settings, named, conditions, span, author or _user(), comment, everything=everything
+        )
 
 
 def acknowledge(
@@ -70,7 +86,14 @@ def acknowledge(
     from topology.control.commanding import about
 
     settings = settings_from(config)
-    command = about(CommandKind.ACKNOWLEDGE, tenant, incident, author=author or _user(), comment=comment, now=_now_us())
+    command = about(
+        CommandKind.ACKNOWLEDGE,
+        tenant,
+        incident,
+        author=author or _user(),
+        comment=comment,
+        now=_now_us(),
+    )
     typer.echo(f"acknowledgement of {incident} of {tenant}{_carried_out(settings, command)}")
 
 
@@ -81,15 +104,24 @@ def close(
     comment: Annotated[str, typer.Option(help="Why it is over; others read it.")] = "",
     author: Author = None,
 ) -> None:
-    """End an incident that does not end by itself: one without data, or one that is as it should be.
+    """End an incident that does not end by itself: one without data, or one that is as it should
+    be.
 
-    What is still wrong then opens no other incident before it has been normal once; what is wrong besides does.
+    What is still wrong then opens no other incident before it has been normal once; what is wrong
+    besides does.
     """
     from schemas.records import CommandKind
     from topology.control.commanding import about
 
     settings = settings_from(config)
-    command = about(CommandKind.CLOSE, tenant, incident, author=author or _user(), comment=comment, now=_now_us())
+    command = about(
+        CommandKind.CLOSE,
+        tenant,
+        incident,
+        author=author or _user(),
+        comment=comment,
+        now=_now_us(),
+    )
     typer.echo(f"end of {incident} of {tenant}{_carried_out(settings, command)}")
 
 
@@ -108,28 +140,44 @@ def _silence(
     if tenant is None:
         raise UserError("a silence is for one tenant; add tenant=NAME")
     if not conditions and not everything:
-        raise UserError(f"this would silence every incident of {tenant}; add conditions, or --all if that is meant")
+        raise UserError(
+            f"this would silence every incident of {tenant}; add conditions, or --all if that is"
+            " meant"
+        )
     if span is None:
         raise UserError("say for how long, such as --for 2h")
     now = _now_us()
     ends_at = now + round(seconds_of(span) * 1e6)
-    command = command_of(tenant, conditions, author=author, comment=comment, now=now, ends_at=ends_at)
+    command = command_of(
+        tenant, conditions, author=author, comment=comment, now=now, ends_at=ends_at
+    )
     said = _carried_out(settings, command)
     what = " ".join(conditions) or "every incident"
     typer.echo(f"silence {command.id} of {tenant} until {_time(ends_at)}: {what}{said}")
 
 
-def _expire(settings: "Settings", silence_id: str, tenant: str | None, author: str, comment: str) -> None:
+def _expire(
+    settings: "Settings", silence_id: str, tenant: str | None, author: str, comment: str
+) -> None:
     from schemas.records import CommandKind
     from topology.control.commanding import about, silences
 
     _reach(settings)
     key = settings.worker.control_key
-    found = [one for one in silences(settings.broker, key, _now_us(), tenant) if one.command.id == silence_id]
+    found = [
+        one
+        for one in silences(settings.broker, key, _now_us(), tenant)
+        if one.command.id == silence_id
+    ]
     if not found:
-        raise UserError(f"there is no silence {silence_id} that has not ended; `sentinel silence --list` shows them")
+        raise UserError(
+            f"there is no silence {silence_id} that has not ended; `sentinel silence --list` shows"
+            " them"
+        )
     owner = found[0].command.tenant
-    command = about(CommandKind.EXPIRE, owner, silence_id, author=author, comment=comment, now=_now_us())
+    command = about(
+        CommandKind.EXPIRE, owner, silence_id, author=author, comment=comment, now=_now_us()
+    )
     typer.echo(f"end of silence {silence_id} of {owner}{_carried_out(settings, command)}")
 
 
@@ -159,7 +207,9 @@ def _list(settings: "Settings", tenant: str | None) -> None:
 
 
 def _carried_out(settings: "Settings", command: "Command") -> str:
-    """What the stage that obeys says came of it, to be added to a line. Raises UserError when it refuses."""
+    """What the stage that obeys says came of it, to be added to a line. Raises UserError when it
+    refuses.
+    """
     from schemas.records import AuditOutcome, CommandKind
     from topology.control.commanding import carried_out
 
@@ -167,12 +217,17 @@ def _carried_out(settings: "Settings", command: "Command") -> str:
     stage = "correlate" if command.kind is CommandKind.CLOSE else "alert"
     answer = carried_out(settings.broker, command, settings.worker.control_key, ANSWER_S)
     if answer is None:
-        return f": waiting, {stage} has not processed it within {ANSWER_S:g} s; it will when it runs"
+        return (
+            f": waiting, {stage} has not processed it within {ANSWER_S:g} s; it will when it runs"
+        )
     if answer.outcome is AuditOutcome.REFUSED:
         raise UserError(
-            f"{command.kind} {command.target or command.id} of {command.tenant} is refused: {answer.detail}"
+            f"{command.kind} {command.target or command.id} of {command.tenant} is refused:"
+            f" {answer.detail}"
         )
-    return f": {answer.outcome}" + (f", {answer.detail}" if answer.outcome is AuditOutcome.REPEATED else "")
+    return f": {answer.outcome}" + (
+        f", {answer.detail}" if answer.outcome is AuditOutcome.REPEATED else ""
+    )
 
 
 def _state(silence: "Standing") -> str:
@@ -205,7 +260,9 @@ def seconds_of(span: str) -> float:
 def _tenant_of(words: list[str], tenant: str | None) -> tuple[str | None, tuple[str, ...]]:
     from agents.alerting.matching import Matcher
 
-    named = {word.removeprefix("tenant=") for word in words if word.startswith("tenant=")} | ({tenant} - {None})
+    named = {word.removeprefix("tenant=") for word in words if word.startswith("tenant=")} | (
+        {tenant} - {None}
+    )
     if len(named) > 1:
         raise UserError(f"one tenant, please: {', '.join(sorted(filter(None, named)))}")
     conditions = sorted({word for word in words if not word.startswith("tenant=")})

@@ -14,15 +14,23 @@ def produce(
     config: Config = None,
     rate: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Events per second, each sent at its moment on a fixed schedule, in real time."),
+        typer.Option(
+            min=0.001,
+            help="Events per second, each sent at its moment on a fixed schedule, in real time.",
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.001, help="With --rate: for how long.")] = 60.0,
     speed: Annotated[
-        float, typer.Option(min=0.0, help="Of the recorded hour: times real time; 0 is as fast as the broker takes it.")
+        float,
+        typer.Option(
+            min=0.0,
+            help="Of the recorded hour: times real time; 0 is as fast as the broker takes it.",
+        ),
     ] = 60.0,
     seed: Annotated[int, typer.Option(help="Same seed, same events.")] = 1,
 ) -> None:
-    """Send telemetry: the recorded hour with its labelled faults, or, with --rate, everyday traffic at a rate.
+    """Send telemetry: the recorded hour with its labelled faults, or, with --rate, everyday traffic
+    at a rate.
 
     Examples: sentinel produce --speed 60        sentinel produce --rate 1000 --seconds 30
     """

@@ -23,10 +23,14 @@ class Stage(StrEnum):
 
 
 def worker(
-    stage: Annotated[Stage, typer.Argument(help="The stage.", show_default=False)], config: Config = None
+    stage: Annotated[Stage, typer.Argument(help="The stage.", show_default=False)],
+    config: Config = None,
 ) -> None:
-    """Run one worker of one stage until it is told to end (SIGTERM or Ctrl-C). Start it again elsewhere to add a worker."""
-    # Each worker has one core to itself; polars would start a thread for every core. It reads this when it is imported.
+    """Run one worker of one stage until it is told to end (SIGTERM or Ctrl-C). Start it again
+    elsewhere to add a worker.
+    """
+    # Each worker has one core to itself; polars would start a thread for every core. It reads this
+    # when it is imported.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
     # For each bad record polars would write a page of its own stack to the log.
     os.environ["RUST_BACKTRACE"] = "0"
@@ -47,10 +51,14 @@ def standalone(
     config: Config = None,
     embedded: Annotated[
         bool,
-        typer.Option("--embedded", help="Start the embedded broker too. It keeps nothing: for trials, not for use."),
+        typer.Option(
+            "--embedded",
+            help="Start the embedded broker too. It keeps nothing: for trials, not for use.",
+        ),
     ] = False,
 ) -> None:
-    """Run one process per stage on this machine, and start again what dies. Topics are made first. Ends at SIGTERM or Ctrl-C.
+    """Run one process per stage on this machine, and start again what dies. Topics are made first.
+    Ends at SIGTERM or Ctrl-C.
 
     With a store (store.kind), the sink and the API run too.
     """
@@ -91,18 +99,29 @@ def _supervise(config: Path | None) -> None:
         first, ports = settings.worker.health_port, {}
         if first or stored:
             # Chosen here, since the API asks the workers how they do.
-            ports = {stage: first + index if first else free_port() for index, stage in enumerate(stages)}
+            ports = {
+                stage: first + index if first else free_port() for index, stage in enumerate(stages)
+            }
         children = stage_processes(config, note, ports, stages=stages)
         if stored:
             children.append(api_process(config, {} if settings.api.workers else ports))
-        asyncio.run(Supervisor(children, say, after_death=condemner.after_death).run_until_signalled())
+        asyncio.run(
+            Supervisor(children, say, after_death=condemner.after_death).run_until_signalled()
+        )
 
 
 def _publish_detection(settings: "Settings") -> None:
-    """What the settings say about detection takes effect at the start. Without a key nothing can be published, and nothing needs to be as long as
-    the settings say nothing."""
+    """What the settings say about detection takes effect at the start. Without a key nothing can be
+    published, and nothing needs to be as long as the settings say nothing.
+    """
     from agents.detectors.settings import DetectionSettings
     from topology.control.publishing import publish
 
     if settings.worker.control_key or settings.detection != DetectionSettings():
-        publish(settings.broker, settings.lanes, settings.detection, settings.worker.control_key, "standalone")
+        publish(
+            settings.broker,
+            settings.lanes,
+            settings.detection,
+            settings.worker.control_key,
+            "standalone",
+        )

@@ -9,15 +9,20 @@ from topology.commands.options import Config, loaded_from, settings_from, show_t
 from topology.errors import UserError
 
 settings = typer.Typer(
-    no_args_is_help=True, help="Show what is set and where, check a settings file, and publish its detection."
+    no_args_is_help=True,
+    help="Show what is set and where, check a settings file, and publish its detection.",
 )
 
 
-@settings.command(epilog="Example: SENTINEL_LANES__BUCKET_S=20 sentinel settings show --config sentinel.yaml")
+@settings.command(
+    epilog="Example: SENTINEL_LANES__BUCKET_S=20 sentinel settings show --config sentinel.yaml"
+)
 def show(config: Config = None) -> None:
-    """Print every setting: value, unit, and where it came from (default, file and line, or variable).
+    """Print every setting: value, unit, and where it came from (default, file and line, or
+    variable).
 
-    Secrets are shown as ***, and so are passwords, the values of queries, and what looks like a token in the path of an address.
+    Secrets are shown as ***, and so are passwords, the values of queries, and what looks like a
+    token in the path of an address.
     """
     show_table(
         ("setting", "value", "unit", "from"),
@@ -29,26 +34,35 @@ def show(config: Config = None) -> None:
 def validate(
     file: Annotated[Path, typer.Argument(help="The settings file.", metavar="FILE")],
 ) -> None:
-    """Check a settings file together with the environment: one line for each error, exit status 1 if there is any.
+    """Check a settings file together with the environment: one line for each error, exit status 1
+    if there is any.
 
-    Receivers are made as alert makes them, and nothing is sent. A line that begins with `hint` is about what works and is hardly meant.
+    Receivers are made as alert makes them, and nothing is sent. A line that begins with `hint` is
+    about what works and is hardly meant.
     """
     from topology.stages.receivers import check_receivers
 
     loaded = loaded_from(file)
     faults, hints = check_receivers(loaded.settings.alerting)
     if faults:
-        raise UserError("\n".join(f"{loaded.origin(fault.partition(':')[0])}: {fault}" for fault in faults))
-    for hint in [*map(str, loaded.hints()), *(f"{loaded.origin(hint.partition(':')[0])}: {hint}" for hint in hints)]:
+        raise UserError(
+            "\n".join(f"{loaded.origin(fault.partition(':')[0])}: {fault}" for fault in faults)
+        )
+    for hint in [
+        *map(str, loaded.hints()),
+        *(f"{loaded.origin(hint.partition(':')[0])}: {hint}" for hint in hints),
+    ]:
         typer.echo(f"hint: {hint}")
     typer.echo(f"{file}: good")
 
 
 @settings.command(epilog="Example: sentinel settings publish --config sentinel.yaml")
 def publish(config: Config = None) -> None:
-    """Let the section `detection` take effect: an immutable version, and a signed record in every lane from which on it counts.
+    """Let the section `detection` take effect: an immutable version, and a signed record in every
+    lane from which on it counts.
 
-    The other sections are read by each worker when it starts; this one is the same for all, so it goes through the log.
+    The other sections are read by each worker when it starts; this one is the same for all, so it
+    goes through the log.
     """
     import getpass
 
@@ -58,6 +72,10 @@ def publish(config: Config = None) -> None:
     given = settings_from(config)
     reach(given.broker)
     version = publish_detection(
-        given.broker, given.lanes, given.detection, given.worker.control_key, author=getpass.getuser()
+        given.broker,
+        given.lanes,
+        given.detection,
+        given.worker.control_key,
+        author=getpass.getuser(),
     )
     typer.echo(f"detection settings {version} take effect in every lane from its next record on")

@@ -11,17 +11,22 @@ if TYPE_CHECKING:
 
     from streams.admin.topics import TopicFact
 
-topics = typer.Typer(no_args_is_help=True, help="Make the topics, and check that they are as the lanes need them.")
+topics = typer.Typer(
+    no_args_is_help=True, help="Make the topics, and check that they are as the lanes need them."
+)
 
 
 @topics.command(epilog="Example: sentinel topics create --config sentinel.yaml --dry-run")
 def create(
     config: Config = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Ask the cluster whether it would, and change nothing.")
+        bool,
+        typer.Option("--dry-run", help="Ask the cluster whether it would, and change nothing."),
     ] = False,
 ) -> None:
-    """Make the topics that are missing. One that exists with another number of partitions is refused, and then none is made."""
+    """Make the topics that are missing. One that exists with another number of partitions is
+    refused, and then none is made.
+    """
     from streams.admin.topics import create as create_topics
     from streams.admin.topics import specs, wake
     from streams.client.brokers import reach
@@ -38,7 +43,9 @@ def create(
 
 @topics.command(epilog="Example: sentinel topics check --config sentinel.yaml")
 def check(config: Config = None) -> None:
-    """Compare the topics with what the lanes need, and change nothing. The exit status is 1 when workers must not run on them."""
+    """Compare the topics with what the lanes need, and change nothing. The exit status is 1 when
+    workers must not run on them.
+    """
     from streams.admin.topics import check as check_topics
     from streams.admin.topics import specs
     from streams.client.brokers import reach

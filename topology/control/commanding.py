@@ -47,8 +47,12 @@ def silence(
     )
 
 
-def about(kind: CommandKind, tenant: str, target: str, *, author: str, comment: str, now: int) -> Command:
-    """A command about one thing: an incident to acknowledge, a silence to expire. Sent twice by anybody it is the same."""
+def about(
+    kind: CommandKind, tenant: str, target: str, *, author: str, comment: str, now: int
+) -> Command:
+    """A command about one thing: an incident to acknowledge, a silence to expire. Sent twice by
+    anybody it is the same.
+    """
     return Command(
         id=record_id(kind, tenant, target),
         tenant=tenant,
@@ -62,13 +66,17 @@ def about(kind: CommandKind, tenant: str, target: str, *, author: str, comment: 
 
 
 def publish(broker: Broker, command: Command, key: Secret) -> None:
-    """Puts it on `commands`, or to close an incident on `anomalies`, signed; returns when it is durable.
+    """Puts it on `commands`, or to close an incident on `anomalies`, signed; returns when it is
+    durable.
 
     Raises:
         Refused: there is no key to sign with, or the broker did not take it.
     """
     if not key:
-        raise Refused("commands are signed, and no key is set; give worker.control_key_file, the same for every worker")
+        raise Refused(
+            "commands are signed, and no key is set; give worker.control_key_file, the same for"
+            " every worker"
+        )
     faults: list[str] = []
 
     def done(error: KafkaError | None, message: Message) -> None:
@@ -77,15 +85,24 @@ def publish(broker: Broker, command: Command, key: Secret) -> None:
 
     producer = Producer(producer_config(broker))
     record = addressed(TopicNames(broker.topic_prefix), command, key)
-    producer.produce(record.topic, value=record.value, key=record.key, headers=list(record.headers), on_delivery=done)
+    producer.produce(
+        record.topic,
+        value=record.value,
+        key=record.key,
+        headers=list(record.headers),
+        on_delivery=done,
+    )
     if producer.flush(_TIMEOUT_S):
         faults.append("the broker did not answer in time")
     if faults:
-        raise Refused(f"the command was not taken: {faults[0]}; try again, the same command counts once")
+        raise Refused(
+            f"the command was not taken: {faults[0]}; try again, the same command counts once"
+        )
 
 
 def carried_out(broker: Broker, command: Command, key: Secret, wait_s: float) -> Audit | None:
-    """Publishes a command and waits for what `alert` says came of it; None when it says nothing within the wait, seconds.
+    """Publishes a command and waits for what `alert` says came of it; None when it says nothing
+    within the wait, seconds.
 
     Raises Refused as `publish` does, and KafkaException.
     """
@@ -155,7 +172,8 @@ class Said:
 def said(broker: Broker, key: Secret, now: int) -> Said:
     """From the whole topics, at `now` (µs).
 
-    What became of each command is read from `audit`, where `alert` has the one implementation of the rules. Raises KafkaException.
+    What became of each command is read from `audit`, where `alert` has the one implementation of
+    the rules. Raises KafkaException.
     """
     asked, audits = _asked(broker, key)
     answered: dict[tuple[str, str], Audit] = {}
@@ -164,12 +182,17 @@ def said(broker: Broker, key: Secret, now: int) -> Said:
     known: dict[tuple[str, str], Standing] = {}
     acknowledged: dict[tuple[str, str], Command] = {}
     for command in asked:
-        place, answer = (command.tenant, command.target or command.id), answered.get((command.tenant, command.id))
+        place, answer = (
+            (command.tenant, command.target or command.id),
+            answered.get((command.tenant, command.id)),
+        )
         if command.kind is CommandKind.SILENCE and (command.ends_at or 0) > now:
             known.setdefault(place, _standing(command, answer))
         elif command.kind is CommandKind.EXPIRE and place in known:
             known[place] = _ending(known[place], command, answer)
-        elif command.kind is CommandKind.ACKNOWLEDGE and (answer is None or answer.outcome is not AuditOutcome.REFUSED):
+        elif command.kind is CommandKind.ACKNOWLEDGE and (
+            answer is None or answer.outcome is not AuditOutcome.REFUSED
+        ):
             acknowledged[place] = command
     return Said(
         sorted(known.values(), key=lambda one: (one.command.ends_at or 0, one.command.id)),
@@ -179,7 +202,9 @@ def said(broker: Broker, key: Secret, now: int) -> Said:
 
 
 def silences(broker: Broker, key: Secret, now: int, tenant: str | None = None) -> list[Standing]:
-    """The silences that are not past their end at `now` (µs), in the order in which they end. Raises KafkaException."""
+    """The silences that are not past their end at `now` (µs), in the order in which they end.
+    Raises KafkaException.
+    """
     return [one for one in said(broker, key, now).silences if tenant in (None, one.command.tenant)]
 
 
@@ -192,7 +217,9 @@ def _asked(broker: Broker, key: Secret) -> tuple[list[Command], list[Audit]]:
         if record.topic == names.audit:
             if (audit := _audit(record)) is not None:
                 audits.append(audit)
-        elif (command := arrived(names.commands, key, record.partition, record).command) is not None:
+        elif (
+            command := arrived(names.commands, key, record.partition, record).command
+        ) is not None:
             asked.append(command)
     return asked, audits
 
@@ -201,7 +228,9 @@ def _standing(command: Command, answer: Audit | None) -> Standing:
     if answer is None:
         return Standing(command)
     is_refused = answer.outcome is AuditOutcome.REFUSED
-    return Standing(command, SilenceState.REFUSED if is_refused else SilenceState.APPLIED, answer.detail)
+    return Standing(
+        command, SilenceState.REFUSED if is_refused else SilenceState.APPLIED, answer.detail
+    )
 
 
 def _ending(silence: Standing, command: Command, answer: Audit | None) -> Standing:
@@ -217,7 +246,11 @@ def _ending(silence: Standing, command: Command, answer: Audit | None) -> Standi
 def audits(broker: Broker, tenant: str | None = None, since: int | None = None) -> list[Audit]:
     """What came of people's commands, the newest first; `since` is µs. Raises KafkaException."""
     found = (_audit(record) for record in whole(broker, [TopicNames(broker.topic_prefix).audit]))
-    kept = [one for one in found if one is not None and tenant in (None, one.tenant) and one.at >= (since or 0)]
+    kept = [
+        one
+        for one in found
+        if one is not None and tenant in (None, one.tenant) and one.at >= (since or 0)
+    ]
     return sorted(kept, key=_age, reverse=True)
 
 
@@ -226,7 +259,9 @@ def _age(audit: Audit) -> tuple[int, str]:
 
 
 def _note(answered: dict[tuple[str, str], Audit], audit: Audit) -> None:
-    """Of the answers to one command, sent more than once, the one that counts: that it was applied, or the newest."""
+    """Of the answers to one command, sent more than once, the one that counts: that it was applied,
+    or the newest.
+    """
     place = (audit.tenant, audit.command_id)
     if place not in answered or answered[place].outcome is not AuditOutcome.APPLIED:
         answered[place] = audit

@@ -11,13 +11,17 @@ from streams.client.brokers import librdkafka_config
 from streams.settings import Broker
 
 MOST_BEHIND: Final = 4000
-"""Records a partition of the embedded broker may be ahead of its reader: it keeps 5 MB, and an event takes some 600 bytes."""
+"""Records a partition of the embedded broker may be ahead of its reader: it keeps 5 MB, and an
+event takes some 600 bytes.
+"""
 
 _LOOK_EVERY_S: Final = 0.2
 
 
 class Pressure:
-    """Looks now and then how many records of a topic a group has not worked off. Usable while entered."""
+    """Looks now and then how many records of a topic a group has not worked off. Usable while
+    entered.
+    """
 
     def __init__(self, broker: Broker, topic: str, group: str) -> None:
         self._topic = topic
@@ -28,12 +32,18 @@ class Pressure:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._consumer.close()
 
     def too_high(self, sent: int) -> bool:
-        """Whether some partition is more than MOST_BEHIND records ahead of what the group has committed; as `hold` of the players. What cannot be
-        told just now counts as it was."""
+        """Whether some partition is more than MOST_BEHIND records ahead of what the group has
+        committed; as `hold` of the players. What cannot be told just now counts as it was.
+        """
         if time.monotonic() - self._looked_at > _LOOK_EVERY_S:
             with contextlib.suppress(KafkaException):
                 self._high = self._most_behind() > MOST_BEHIND
@@ -41,7 +51,9 @@ class Pressure:
         return self._high
 
     def _most_behind(self) -> int:
-        partitions = self._consumer.list_topics(self._topic, timeout=2).topics[self._topic].partitions
+        partitions = (
+            self._consumer.list_topics(self._topic, timeout=2).topics[self._topic].partitions
+        )
         parts = [TopicPartition(self._topic, partition) for partition in partitions]
         behind = 0
         for committed in self._consumer.committed(parts, timeout=2):

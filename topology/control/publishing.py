@@ -1,8 +1,10 @@
-"""Bringing detection settings to the lanes: an immutable version on `settings`, then a signed control record in every lane.
+"""Bringing detection settings to the lanes: an immutable version on `settings`, then a signed
+control record in every lane.
 
-Each publication has a number above those of all before it. A lane takes no control record that is not newer than the last, so whoever may write
-telemetry cannot bring old settings back with a copy, and of two people who publish at once one wins in every lane, in whatever order their
-records come there.
+Each publication has a number above those of all before it. A lane takes no control record that is
+not newer than the last, so whoever may write telemetry cannot bring old settings back with a copy,
+and of two people who publish at once one wins in every lane, in whatever order their records come
+there.
 """
 
 import time
@@ -30,44 +32,62 @@ _NO_ANSWER: Final = "the broker did not answer in time"
 
 
 def records(
-    names: TopicNames, partitions: int, settings: DetectionSettings, key: Secret, author: str, number: int
+    names: TopicNames,
+    partitions: int,
+    settings: DetectionSettings,
+    key: Secret,
+    author: str,
+    number: int,
 ) -> Iterator[Outgoing]:
-    """The version, which must be durable first, then a control record for each lane. `number` is that of the publication."""
+    """The version, which must be durable first, then a control record for each lane. `number` is
+    that of the publication.
+    """
     made = Publication(number, version_of(settings))
     # Also a version that every program knows: the number stands in it, for who publishes next.
-    described = Version(version=made.version, tenant=None, author=author, created_at=number, body=to_json(settings))
+    described = Version(
+        version=made.version, tenant=None, author=author, created_at=number, body=to_json(settings)
+    )
     yield version_record(names.settings, described, key)
     for partition in range(partitions):
         yield settings_control(names.telemetry, partition, made, key)
 
 
 def next_number(known: Iterable[Read], key: Secret, now_us: int) -> int:
-    """The number of a publication that is made now: the time, µs, or what is above all that were published, if some clock was ahead.
+    """The number of a publication that is made now: the time, µs, or what is above all that were
+    published, if some clock was ahead.
 
     >>> next_number([], Secret("k"), 1_790_000_000_000_000)
     1790000000000000
     """
-    signed = (signed_settings(key, record.key or b"", record.value, record.headers) for record in known)
+    signed = (
+        signed_settings(key, record.key or b"", record.value, record.headers) for record in known
+    )
     return max([now_us, *(settings.created_at + 1 for settings in signed if settings is not None)])
 
 
-def publish(broker: Broker, lanes: Lanes, settings: DetectionSettings, key: Secret, author: str) -> str:
-    """Lets these settings take effect in every lane, where its log ends now; returns the version's id.
+def publish(
+    broker: Broker, lanes: Lanes, settings: DetectionSettings, key: Secret, author: str
+) -> str:
+    """Lets these settings take effect in every lane, where its log ends now; returns the version's
+    id.
 
     Publishing what is in effect already changes nothing.
 
     Raises:
-        Refused: there is no key to sign with, a lane cannot serve a detector, or the broker did not take everything.
+        Refused: there is no key to sign with, a lane cannot serve a detector, or the broker did not
+        take everything.
     """
     detectors_of(settings)
     if not key:
         raise Refused(
-            "detection settings are signed, and no key is set; give worker.control_key_file, the same for every worker"
+            "detection settings are signed, and no key is set; give worker.control_key_file, the"
+            " same for every worker"
         )
     names = TopicNames(broker.topic_prefix)
     number = next_number(_known(broker, names.settings), key, time.time_ns() // 1000)
     faults = _written(
-        Producer(producer_config(broker)), records(names, lanes.partitions, settings, key, author, number)
+        Producer(producer_config(broker)),
+        records(names, lanes.partitions, settings, key, author, number),
     )
     if faults:
         raise Refused(f"the settings were not published: {faults[0]}; try again")
@@ -75,18 +95,24 @@ def publish(broker: Broker, lanes: Lanes, settings: DetectionSettings, key: Secr
 
 
 def _known(broker: Broker, topic: str) -> list[Read]:
-    """What stands on the topic. Nothing if there is no such topic: the broker may make it, or refuse what is written to it."""
+    """What stands on the topic. Nothing if there is no such topic: the broker may make it, or
+    refuse what is written to it.
+    """
     try:
         return list(whole(broker, [topic], _TIMEOUT_S))
     except KafkaException as error:
         fault: KafkaError = error.args[0]
         if fault.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return []
-        raise Refused(f"the settings were not published: {topic} cannot be read: {fault.str()}; try again") from error
+        raise Refused(
+            f"the settings were not published: {topic} cannot be read: {fault.str()}; try again"
+        ) from error
 
 
 def _written(producer: Producer, sent: Iterable[Outgoing]) -> list[str]:
-    """Writes these records; what went wrong. Lanes get none before the version is durable: they would wait for it, for ever if it never comes."""
+    """Writes these records; what went wrong. Lanes get none before the version is durable: they
+    would wait for it, for ever if it never comes.
+    """
     faults: list[str] = []
     for record in sent:
         _produce(producer, record, _noting(faults))
@@ -100,7 +126,9 @@ def _written(producer: Producer, sent: Iterable[Outgoing]) -> list[str]:
     return faults
 
 
-def _produce(producer: Producer, record: Outgoing, done: Callable[[KafkaError | None, Message], None]) -> None:
+def _produce(
+    producer: Producer, record: Outgoing, done: Callable[[KafkaError | None, Message], None]
+) -> None:
     producer.produce(
         record.topic,
         value=record.value,

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from schemas.errors import BadRecord
 from streams.client.brokers import librdkafka_config
@@ -39,7 +46,9 @@ class Read:
 
 
 def whole(broker: Broker, topics: Sequence[str], timeout_s: float = 10.0) -> Iterator[Read]:
-    """Every record that is in the topics at the start of the call, lane by lane in order of offset. Raises KafkaException."""
+    """Every record that is in the topics at the start of the call, lane by lane in order of offset.
+    Raises KafkaException.
+    """
     consumer = _consumer(broker)
     try:
         yield from _until_ends(consumer, _ranges(consumer, topics, timeout_s), timeout_s)
@@ -47,22 +56,32 @@ def whole(broker: Broker, topics: Sequence[str], timeout_s: float = 10.0) -> Ite
         consumer.close()
 
 
-def span(broker: Broker, topic: str, partition: int, start: int, end: int, timeout_s: float = 10.0) -> Iterator[Read]:
-    """The records of one partition from `start` to before `end`, as far as the log has them and they can be read; of a log that others write, so not
-    by a client that decompresses without a bound. Raises aiokafka's KafkaError. Not to be called where an event loop runs."""
+def span(
+    broker: Broker, topic: str, partition: int, start: int, end: int, timeout_s: float = 10.0
+) -> Iterator[Read]:
+    """The records of one partition from `start` to before `end`, as far as the log has them and
+    they can be read; of a log that others write, so not by a client that decompresses without a
+    bound. Raises aiokafka's KafkaError. Not to be called where an event loop runs.
+    """
     for record in asyncio.run(records_between(broker, topic, partition, start, end, timeout_s)):
         if record.fault is None:
-            headers = tuple((name, content) for name, content in record.headers if content is not None)
+            headers = tuple(
+                (name, content) for name, content in record.headers if content is not None
+            )
             yield Read(topic, partition, record.offset, record.key, record.value, headers)
 
 
 def newest_append_time(broker: Broker, topic: str, timeout_s: float = 10.0) -> int | None:
-    """When the newest record of a topic was appended, µs by the broker's clock; None where there is none that says. Raises KafkaException."""
+    """When the newest record of a topic was appended, µs by the broker's clock; None where there is
+    none that says. Raises KafkaException.
+    """
     consumer = _consumer(broker)
     try:
         ranges = _ranges(consumer, [topic], timeout_s)
         # Behind the last record of a transaction lies its mark, which no reader is given.
-        starts = {place: max(end - 2, begin) for place, (begin, end) in ranges.items() if end > begin}
+        starts = {
+            place: max(end - 2, begin) for place, (begin, end) in ranges.items() if end > begin
+        }
         consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])
         times: list[int] = []
         deadline = time.monotonic() + timeout_s
@@ -98,7 +117,9 @@ def _until_ends(consumer: Consumer, ranges: Ranges, silence_s: float) -> Iterato
         if positions != before:
             before, heard = positions, now
         elif now - heard > silence_s:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"no record came for {silence_s:g} s"))
+            raise KafkaException(
+                KafkaError(KafkaError._TIMED_OUT, f"no record came for {silence_s:g} s")
+            )
 
 
 def follow(
@@ -110,10 +131,12 @@ def follow(
     from_now: Callable[[], object] | None = None,
     heard: Callable[[], object] = lambda: None,
 ) -> Iterator[Read]:
-    """Every record of the topics as they come, until `stop()` says so: from the first, or from those that come after `from_now` was called.
+    """Every record of the topics as they come, until `stop()` says so: from the first, or from
+    those that come after `from_now` was called.
 
-    `heard` is called whenever the broker has answered, every few seconds: no record for a while may also mean that it is frozen.
-    Raises KafkaException, also when it does not answer within `timeout_s`.
+    `heard` is called whenever the broker has answered, every few seconds: no record for a while may
+    also mean that it is frozen. Raises KafkaException, also when it does not answer within
+    `timeout_s`.
     """
     consumer = _consumer(broker)
     try:
@@ -126,7 +149,8 @@ def follow(
         asked = -_ASK_EVERY_S
         while not stop():
             if time.monotonic() - asked > _ASK_EVERY_S:
-                # Not from what the client remembers: a consumer that waits for records hears nothing of a broker that stands still.
+                # Not from what the client remembers: a consumer that waits for records hears
+                # nothing of a broker that stands still.
                 consumer.list_topics(topics[0], timeout=timeout_s)
                 asked = time.monotonic()
                 heard()
@@ -152,12 +176,16 @@ def _consumer(broker: Broker) -> Consumer:
 
 
 def _ranges(consumer: Consumer, topics: Sequence[str], timeout_s: float) -> Ranges:
-    """Of every partition of the topics. A broker that elects leaders is asked again. Raises KafkaException."""
+    """Of every partition of the topics. A broker that elects leaders is asked again. Raises
+    KafkaException.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         try:
             return {
-                (part.topic, part.partition): consumer.get_watermark_offsets(part, timeout=timeout_s)
+                (part.topic, part.partition): consumer.get_watermark_offsets(
+                    part, timeout=timeout_s
+                )
                 for part in _partitions(consumer, topics, timeout_s)
             }
         except KafkaException as error:
@@ -166,7 +194,9 @@ def _ranges(consumer: Consumer, topics: Sequence[str], timeout_s: float) -> Rang
             time.sleep(_AGAIN_S)
 
 
-def _partitions(consumer: Consumer, topics: Sequence[str], timeout_s: float) -> Iterator[TopicPartition]:
+def _partitions(
+    consumer: Consumer, topics: Sequence[str], timeout_s: float
+) -> Iterator[TopicPartition]:
     for topic in topics:
         metadata = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
         if metadata.error is not None:

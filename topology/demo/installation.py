@@ -1,4 +1,6 @@
-"""The demo's own installation: the broker, a worker for each stage, the store, the API with the page, and the settings of them all."""
+"""The demo's own installation: the broker, a worker for each stage, the store, the API with the
+page, and the settings of them all.
+"""
 
 import contextlib
 import json
@@ -22,19 +24,25 @@ from topology.supervision.supervisor import Child
 WORKERS: Final = (*STAGES, "sink")
 
 TICK_AFTER_S: Final = 60.0
-"""Seconds of quiet before a tick: more than playing ever pauses. Held back, its event time stands, and ticks would make what follows late."""
+"""Seconds of quiet before a tick: more than playing ever pauses. Held back, its event time stands,
+and ticks would make what follows late.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What runs, and where it is reached. `folder` holds the store and goes with the demo; `logs`, with a file for each process, is kept."""
+    """What runs, and where it is reached. `folder` holds the store and goes with the demo; `logs`,
+    with a file for each process, is kept.
+    """
 
     broker: Broker
     pids: tuple[int, ...]
     """Processes that run already: this one, and the broker where the demo started it."""
     folder: Path
     logs: Path
-    ports: Mapping[str, int] = field(default_factory=lambda: {worker: free_port() for worker in WORKERS})
+    ports: Mapping[str, int] = field(
+        default_factory=lambda: {worker: free_port() for worker in WORKERS}
+    )
     """Of health and metrics, by worker."""
     api_port: int = field(default_factory=free_port)
     token: Secret = field(default_factory=lambda: Secret(secrets.token_urlsafe(24)))
@@ -89,7 +97,10 @@ class Installation:
         }
 
     def _file(self) -> dict[str, str]:
-        return {"SENTINEL_STORE__KIND": "embedded", "SENTINEL_STORE__PATH": str(self.folder / "sentinel.db")}
+        return {
+            "SENTINEL_STORE__KIND": "embedded",
+            "SENTINEL_STORE__PATH": str(self.folder / "sentinel.db"),
+        }
 
     def _api_environment(self) -> dict[str, str]:
         token = self.folder / "token"
@@ -102,14 +113,23 @@ class Installation:
 
 
 @contextlib.contextmanager
-def installed(kafka: str | None, other_store: Mapping[str, str] | None = None) -> Iterator[Installation]:
-    """An installation on this broker (`host:port`; None starts the embedded one), of which nothing but the broker runs yet."""
+def installed(
+    kafka: str | None, other_store: Mapping[str, str] | None = None
+) -> Iterator[Installation]:
+    """An installation on this broker (`host:port`; None starts the embedded one), of which nothing
+    but the broker runs yet.
+    """
     # The demo's settings are its own: nothing of an installation's environment must reach it.
     for name in [name for name in os.environ if name.startswith("SENTINEL_")]:
         del os.environ[name]
-    with _broker(kafka) as (broker, pids), tempfile.TemporaryDirectory(prefix="sentinel-demo-") as folder:
+    with (
+        _broker(kafka) as (broker, pids),
+        tempfile.TemporaryDirectory(prefix="sentinel-demo-") as folder,
+    ):
         logs = Path(tempfile.mkdtemp(prefix="sentinel-demo-logs-"))
-        yield Installation(broker, (os.getpid(), *pids), Path(folder), logs, other_store=other_store or {})
+        yield Installation(
+            broker, (os.getpid(), *pids), Path(folder), logs, other_store=other_store or {}
+        )
 
 
 @contextlib.contextmanager

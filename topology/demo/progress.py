@@ -1,7 +1,8 @@
-"""Whether the demo's processes make progress, so that it waits for as long as they do and no longer.
+"""Whether the demo's processes make progress, so that it waits for as long as they do and no
+longer.
 
-A slow machine is no fault: a process that computes, reads on, or has nothing to do makes progress, however long it takes. One that does none of these
-is stuck, and so is one that dies at every start.
+A slow machine is no fault: a process that computes, reads on, or has nothing to do makes progress,
+however long it takes. One that does none of these is stuck, and so is one that dies at every start.
 """
 
 import os
@@ -11,10 +12,14 @@ from pathlib import Path
 from typing import Final
 
 STUCK_AFTER_S: Final = 60.0
-"""Seconds without progress after which a process counts as stuck: many times what a process waits for a broker or a group."""
+"""Seconds without progress after which a process counts as stuck: many times what a process waits
+for a broker or a group.
+"""
 
 WORKED_S: Final = 0.5
-"""CPU seconds that count as progress. A process that only waits and polls takes some percent of a core: less than this in `STUCK_AFTER_S`."""
+"""CPU seconds that count as progress. A process that only waits and polls takes some percent of a
+core: less than this in `STUCK_AFTER_S`.
+"""
 
 MOST_DEATHS: Final = 3
 """Deaths without progress in between after which a process counts as one that dies at every start."""
@@ -35,7 +40,9 @@ class Seen:
     positions: Mapping[str, float] = field(default_factory=dict)
     """How far it has read, by lane or partition."""
     cpu_s: float | None = None
-    """CPU that it has used since its start, seconds. None where the system does not say: then it counts as moving."""
+    """CPU that it has used since its start, seconds. None where the system does not say: then it
+    counts as moving.
+    """
 
 
 @dataclass(slots=True)
@@ -75,7 +82,8 @@ class Progress:
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """CPU that a process and its threads have used, seconds; 0 for one that ended, None where the system does not say (only Linux does).
+    """CPU that a process and its threads have used, seconds; 0 for one that ended, None where the
+    system does not say (only Linux does).
 
     >>> (cpu_seconds(os.getpid()) or 1) > 0
     True
@@ -83,7 +91,8 @@ def cpu_seconds(pid: int) -> float | None:
     if not Path("/proc/self/stat").exists():
         return None
     try:
-        # The name, in parentheses, may hold blanks; user and system time are the 14th and 15th field.
+        # The name, in parentheses, may hold blanks; user and system time are the 14th and 15th
+        # field.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ProcessLookupError):
         return 0.0

@@ -1,4 +1,6 @@
-"""The demo's own receiver of webhooks: a small HTTP server on loopback that checks the signature of what it gets."""
+"""The demo's own receiver of webhooks: a small HTTP server on loopback that checks the signature of
+what it gets.
+"""
 
 import base64
 import hmac
@@ -27,12 +29,16 @@ class Message:
 
 @dataclass(slots=True)
 class WebhookInbox:
-    """Listens while entered. Messages with a wrong signature are answered 401 and counted in `forged`."""
+    """Listens while entered. Messages with a wrong signature are answered 401 and counted in
+    `forged`.
+    """
 
     told: Callable[[Message], None]
     """Told each message as it comes."""
     secret: Secret = field(
-        default_factory=lambda: Secret("whsec_" + base64.b64encode(secrets.token_bytes(24)).decode())
+        default_factory=lambda: Secret(
+            "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+        )
     )
     messages: dict[str, Message] = field(default_factory=dict)
     forged: int = 0
@@ -68,12 +74,17 @@ class WebhookInbox:
         return web.Response(status=204)
 
     def _is_signed(self, request: web.Request, body: bytes) -> bool:
-        """The check of Standard Webhooks, written from its specification, apart from our own signer."""
-        parts = [request.headers.get(name, "").encode() for name in ("webhook-id", "webhook-timestamp")]
+        """The check of Standard Webhooks, written from its specification, apart from our own
+        signer.
+        """
+        parts = [
+            request.headers.get(name, "").encode() for name in ("webhook-id", "webhook-timestamp")
+        ]
         key = base64.b64decode(self.secret.reveal().removeprefix("whsec_"))
         right = base64.b64encode(hmac.new(key, b".".join((*parts, body)), sha256).digest()).decode()
         return any(
-            hmac.compare_digest(given, f"v1,{right}") for given in request.headers.get("webhook-signature", "").split()
+            hmac.compare_digest(given, f"v1,{right}")
+            for given in request.headers.get("webhook-signature", "").split()
         )
 
 
@@ -81,5 +92,7 @@ def _read(message_id: str, body: bytes) -> Message:
     content = json.loads(body)
     incident = content["data"].get("incident")
     if incident is None:
-        return Message(message_id, content["type"], "", f"{content['data']['count']} incidents in one message")
+        return Message(
+            message_id, content["type"], "", f"{content['data']['count']} incidents in one message"
+        )
     return Message(message_id, content["type"], incident["severity"], incident["title"])

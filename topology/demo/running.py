@@ -1,7 +1,9 @@
-"""The demo: an hour of real LLM traffic with known faults, played through all stages, and what came of it.
+"""The demo: an hour of real LLM traffic with known faults, played through all stages, and what came
+of it.
 
-Everything runs on this machine and goes at the end: the embedded broker (or a real one that is given), a worker for each stage, a store, the page,
-and a receiver of webhooks. The records of the topics are what is scored; nothing is handed round them.
+Everything runs on this machine and goes at the end: the embedded broker (or a real one that is
+given), a worker for each stage, a store, the page, and a receiver of webhooks. The records of the
+topics are what is scored; nothing is handed round them.
 """
 
 import asyncio
@@ -28,7 +30,15 @@ from topology.demo.traces.faults import labels
 from topology.demo.traces.outbox import load_config
 from topology.demo.traces.playing import Played, play
 from topology.demo.traces.scenario import DURATION_S, events
-from topology.demo.watching import Found, Peak, followed, look, stored, until_answering, until_worked_off
+from topology.demo.watching import (
+    Found,
+    Peak,
+    followed,
+    look,
+    stored,
+    until_answering,
+    until_worked_off,
+)
 from topology.errors import UserError
 from topology.stages.standalone import make_topics
 from topology.supervision.supervisor import Child, Supervisor, cause
@@ -61,15 +71,21 @@ class Interrupted(Exception):
 
 
 class Stuck(UserError):
-    """A process of the demo makes no progress; the text says which, and ends with the last lines of its log."""
+    """A process of the demo makes no progress; the text says which, and ends with the last lines of
+    its log.
+    """
 
 
 async def run(plan: Plan, screen: Screen, after: Callable[[Outcome], None], *, stay: bool) -> None:
-    """Play, score, and tell `after`; with `stay` leave everything running until Ctrl-C. Raises UserError, Interrupted."""
+    """Play, score, and tell `after`; with `stay` leave everything running until Ctrl-C. Raises
+    UserError, Interrupted.
+    """
     began = time.monotonic()
     with installed(plan.kafka) as installation:
         screen.note(f"the broker answers at {installation.broker.bootstrap_servers}")
-        await asyncio.to_thread(make_topics, installation.broker, Lanes(partitions=EMBEDDED_PARTITIONS))
+        await asyncio.to_thread(
+            make_topics, installation.broker, Lanes(partitions=EMBEDDED_PARTITIONS)
+        )
         async with WebhookInbox(screen.message) as inbox:
             children = installation.children(inbox)
             progress = {child.name: Progress(child.name, time.monotonic()) for child in children}
@@ -89,7 +105,11 @@ async def run(plan: Plan, screen: Screen, after: Callable[[Outcome], None], *, s
 
 
 async def _while_supervised(
-    supervisor: Supervisor, working: Coroutine[None, None, Outcome], after: Callable[[Outcome], None], *, stay: bool
+    supervisor: Supervisor,
+    working: Coroutine[None, None, Outcome],
+    after: Callable[[Outcome], None],
+    *,
+    stay: bool,
 ) -> None:
     async def work() -> None:
         after(await working)
@@ -101,7 +121,8 @@ async def _while_supervised(
     try:
         await asyncio.wait({job, stages}, return_when=asyncio.FIRST_COMPLETED)
         if job.done():
-            # Its exception, if it has one, is what the person should read; the stages are ended below.
+            # Its exception, if it has one, is what the person should read; the stages are ended
+            # below.
             job.result()
         await stages
         if not job.done():
@@ -147,19 +168,29 @@ class _Run:
             for name, one in self.progress.items():
                 one.look(seen[name], now)
                 if reason := one.stuck(now):
-                    raise Stuck("\n".join((f"{reason}; its log, {here.log(name)}, ends:", *last_lines(here.log(name)))))
+                    raise Stuck(
+                        "\n".join(
+                            (
+                                f"{reason}; its log, {here.log(name)}, ends:",
+                                *last_lines(here.log(name)),
+                            )
+                        )
+                    )
             self.screen.processes(seen, now - self.began)
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def work(self) -> Outcome:
         """Play everything; the outcome, when it was worked off."""
         page_s = await self._until_ready()
-        # The hour has just ended, so that no event is ahead of its arrival at any speed. It begins on a whole minute: buckets fall alike every time.
+        # The hour has just ended, so that no event is ahead of its arrival at any speed. It begins
+        # on a whole minute: buckets fall alike every time.
         start = (time.time_ns() // 60_000_000_000 - DURATION_S // 60 - 3) * 60_000_000
         hour = await asyncio.to_thread(events, self.plan.seed, start)
         self.screen.begin(len(hour), start)
         found, ended = Found(labels(start), self.screen.found), threading.Event()
-        following = asyncio.create_task(asyncio.to_thread(followed, self.installation.broker, found, ended))
+        following = asyncio.create_task(
+            asyncio.to_thread(followed, self.installation.broker, found, ended)
+        )
         memory = Peak(lambda: [*self.installation.pids, *self.supervisor.pids.values()])
         sampling = asyncio.create_task(memory.sample())
         try:
@@ -170,12 +201,16 @@ class _Run:
             ended.set()
             sampling.cancel()
             await asyncio.gather(following, sampling, return_exceptions=True)
-        scores = score(labels(start), found.anomalies.values(), found.incidents, found.notifications)
+        scores = score(
+            labels(start), found.anomalies.values(), found.incidents, found.notifications
+        )
         extras = {"page_s": page_s, **await self._extras(played, found, memory)}
         return Outcome(scores, {**report(scores, played.events), **extras})
 
     async def _until_ready(self) -> float:
-        """Until everything is; the page, which people look at meanwhile, first. Seconds after the start at which that answered."""
+        """Until everything is; the page, which people look at meanwhile, first. Seconds after the
+        start at which that answered.
+        """
         here = self.installation
         self.screen.note(f"the logs of the processes are in {here.logs}")
         await until_answering(f"{here.page}/live")

@@ -1,4 +1,5 @@
-"""How well the system found labelled faults: what was found, how fast, what was told, what was false.
+"""How well the system found labelled faults: what was found, how fast, what was told, what was
+false.
 
 Pure: labels on one side, what the topics hold on the other. Nothing here runs where detectors run.
 """
@@ -13,8 +14,9 @@ from schemas.records import Anomaly, Incident, IncidentChange, Notification, Not
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 GRACE_S: Final = 120
-"""Seconds of event time after a fault's end in which what is found still counts for it: calls that began in it end after
-it, the bucket has to close, and the return to normal is a change as well."""
+"""Seconds of event time after a fault's end in which what is found still counts for it: calls that
+began in it end after it, the bucket has to close, and the return to normal is a change as well.
+"""
 
 MOST_FALSE_ALARMS: Final = 3
 """Of an hour: more, and nobody would leave it switched on."""
@@ -82,7 +84,9 @@ class Label:
         return self.start <= at <= self.end + grace
 
     def is_about(self, application: str, model: str | None, user: str | None) -> bool:
-        """Whether a subject is the fault's. A subject that names no model (or user) stands for all of its application's."""
+        """Whether a subject is the fault's. A subject that names no model (or user) stands for all
+        of its application's.
+        """
         return (
             application == self.application
             and (self.model is None or model is None or model == self.model)
@@ -91,8 +95,10 @@ class Label:
 
 
 def delay_s(label: Label, anomaly: Anomaly) -> float:
-    """Seconds of event time from the moment from which calls meet the fault, to the close of the bucket whose verdict this is (of a rule, to the end
-    of the call that broke it). A call is known when it ends: of slow ones the first seconds of a fault hold none."""
+    """Seconds of event time from the moment from which calls meet the fault, to the close of the
+    bucket whose verdict this is (of a rule, to the end of the call that broke it). A call is known
+    when it ends: of slow ones the first seconds of a fault hold none.
+    """
     return (anomaly.event_time - label.start) / 1e6
 
 
@@ -125,7 +131,9 @@ class Scores:
 
     faults: tuple[Score, ...]
     false_alarms: tuple[Incident, ...]
-    """Incidents, as they were opened, that no fault explains at that moment. One that a fault joins later stays false."""
+    """Incidents, as they were opened, that no fault explains at that moment. One that a fault joins
+    later stays false.
+    """
     false_anomalies: tuple[Anomaly, ...]
     messages: tuple[Notification, ...]
     """All messages that reached a receiver."""
@@ -133,7 +141,10 @@ class Scores:
     @property
     def are_good(self) -> bool:
         """Whether every fault was found, with no more than `MOST_FALSE_ALARMS`."""
-        return all(fault.found_by is not None for fault in self.faults) and len(self.false_alarms) <= MOST_FALSE_ALARMS
+        return (
+            all(fault.found_by is not None for fault in self.faults)
+            and len(self.false_alarms) <= MOST_FALSE_ALARMS
+        )
 
 
 def score(
@@ -143,30 +154,40 @@ def score(
     notifications: Iterable[Notification],
     grace_s: float = GRACE_S,
 ) -> Scores:
-    """Holds what was found and told against the labels. The records may come in any order and more than once.
+    """Holds what was found and told against the labels. The records may come in any order and more
+    than once.
 
-    An incident counts by the state in which it was first told: later states add to it, they do not excuse it.
+    An incident counts by the state in which it was first told: later states add to it, they do not
+    excuse it.
     """
     grace = round(grace_s * 1e6)
     in_time = sorted({a.id: a for a in anomalies}.values(), key=lambda a: (a.event_time, a.id))
     known = {a.id: a for a in in_time}
-    states = sorted({(i.id, i.revision): i for i in incidents}.values(), key=lambda i: (i.opened_at, i.id, i.revision))
+    states = sorted(
+        {(i.id, i.revision): i for i in incidents}.values(),
+        key=lambda i: (i.opened_at, i.id, i.revision),
+    )
     opened = [state for state in states if state.change is IncidentChange.OPENED]
     delivered = {n.id: n for n in notifications if n.outcome is NotificationOutcome.DELIVERED}
     messages = tuple(sorted(delivered.values(), key=lambda n: (n.at, n.id)))
     return Scores(
         faults=tuple(_score(label, in_time, known, states, messages, grace) for label in labels),
-        false_alarms=tuple(i for i in opened if not any(_explains(label, i, known, grace) for label in labels)),
-        false_anomalies=tuple(a for a in in_time if not any(_accounts_for(label, a, grace) for label in labels)),
+        false_alarms=tuple(
+            i for i in opened if not any(_explains(label, i, known, grace) for label in labels)
+        ),
+        false_anomalies=tuple(
+            a for a in in_time if not any(_accounts_for(label, a, grace) for label in labels)
+        ),
         messages=messages,
     )
 
 
 def report(scores: Scores, events: int) -> dict[str, Json]:
-    """The scores as one JSON object: `events`, `faults`, `false_alarms`, `notifications`, and what helps to read them.
+    """The scores as one JSON object: `events`, `faults`, `false_alarms`, `notifications`, and what
+    helps to read them.
 
-    `delay_s` is seconds of event time to a tenth, null where the fault was missed; `notifications` counts messages that
-    reached a receiver.
+    `delay_s` is seconds of event time to a tenth, null where the fault was missed; `notifications`
+    counts messages that reached a receiver.
     """
     return {
         "events": events,
@@ -189,7 +210,9 @@ def _told(fault: Score) -> dict[str, Json]:
         "detector": None if by is None else by.detector,
         "severity": None if by is None else by.severity.value,
         "incidents": len(fault.incidents),
-        "messages": [f"{m.incident_id}/{m.incident_revision} to {m.receiver}" for m in fault.messages],
+        "messages": [
+            f"{m.incident_id}/{m.incident_revision} to {m.receiver}" for m in fault.messages
+        ],
     }
 
 
@@ -223,8 +246,9 @@ def _accounts_for(label: Label, anomaly: Anomaly, grace: int) -> bool:
 
 
 def _explains(label: Label, state: Incident, known: Mapping[str, Anomaly], grace: int) -> bool:
-    """Whether a fault is behind this state of an incident: by its anomalies, or, if none of them is to hand, by what the
-    state itself says."""
+    """Whether a fault is behind this state of an incident: by its anomalies, or, if none of them is
+    to hand, by what the state itself says.
+    """
     parts = [known[anomaly_id] for anomaly_id in state.anomaly_ids if anomaly_id in known]
     if parts:
         return any(_accounts_for(label, anomaly, grace) for anomaly in parts)

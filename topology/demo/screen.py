@@ -1,4 +1,6 @@
-"""What the demo shows: the page's address, a bar while it plays, a line for each fault found and each message, and a table at the end."""
+"""What the demo shows: the page's address, a bar while it plays, a line for each fault found and
+each message, and a table at the end.
+"""
 
 import json
 import sys
@@ -17,7 +19,13 @@ from topology.demo.receiver import Message
 from topology.demo.scoring import Json, Label, Score, Scores
 from topology.demo.traces.scenario import DURATION_S
 
-_COLOURS: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
+_COLOURS: Final = {
+    "critical": "bold red",
+    "high": "red",
+    "medium": "yellow",
+    "low": "cyan",
+    "info": "dim",
+}
 _FILE_WIDTH: Final = 140
 
 LINE_EVERY_S: Final = 10.0
@@ -36,14 +44,19 @@ class _Phase(StrEnum):
 
 
 class Screen:
-    """Writes to standard error, so that `--json` has standard output to itself. A bar shows what goes on in a terminal; elsewhere lines do."""
+    """Writes to standard error, so that `--json` has standard output to itself. A bar shows what
+    goes on in a terminal; elsewhere lines do.
+    """
 
     def __init__(self, *, open_page: Callable[[str], None] = lambda link: None) -> None:
         self._terminal: Final = Console(stderr=True).is_terminal
         self._open_page: Final = open_page
         # A log file has no width to fold a table to.
         self._console: Final = Console(
-            stderr=True, highlight=False, soft_wrap=True, width=None if self._terminal else _FILE_WIDTH
+            stderr=True,
+            highlight=False,
+            soft_wrap=True,
+            width=None if self._terminal else _FILE_WIDTH,
         )
         self._bar: Final = Progress(
             TextColumn("{task.description}"),
@@ -70,13 +83,17 @@ class Screen:
         self._console.print(Text(line, style="dim"))
 
     def process(self, line: str) -> None:
-        """What the supervisor says: that a process died and comes again is news, that it started is not."""
+        """What the supervisor says: that a process died and comes again is news, that it started is
+        not.
+        """
         if " died " in line:
             self.note(line)
 
     def processes(self, seen: Mapping[str, Seen], after_s: float) -> None:
         """How the processes do, so many seconds after the start."""
-        for name in sorted(name for name, one in seen.items() if one.ready and name not in self._ready):
+        for name in sorted(
+            name for name, one in seen.items() if one.ready and name not in self._ready
+        ):
             self._ready.add(name)
             if self._phase is _Phase.STARTING:
                 self.note(f"{name} is ready after {after_s:.0f} s")
@@ -87,14 +104,19 @@ class Screen:
                 return
             case _Phase.WORKING_OFF:
                 waits_for = sorted(name for name, one in seen.items() if not one.idle)
-        detail = f"waits for {', '.join(waits_for) or 'the last records'}, {after_s:.0f} s after the start"
+        detail = (
+            f"waits for {', '.join(waits_for) or 'the last records'}, {after_s:.0f} s after the"
+            " start"
+        )
         self._bar.update(self._task, detail=detail)
         if not self._terminal and after_s >= self._next_line_s:
             self.note(f"{self._phase.value}: {detail}")
             self._next_line_s = after_s + LINE_EVERY_S
 
     def page(self, link: str) -> None:
-        """The page answers at this address, which has the token in it; a browser is opened if somebody sits before one."""
+        """The page answers at this address, which has the token in it; a browser is opened if
+        somebody sits before one.
+        """
         self._console.print(Text(f"the page: {link}", style="bold"))
         self._open_page(link)
 
@@ -102,7 +124,9 @@ class Screen:
         """A fault was found, so many seconds of event time after it began."""
         what = (f"found    {label.name} after {delay_s:.0f} s ", "bold green")
         # In one piece: the bar is drawn anew after each print, over what stands in its line.
-        self._console.print(Text.assemble(what, f"in {label.application}, by {anomaly.metric} ({anomaly.detector})"))
+        self._console.print(
+            Text.assemble(what, f"in {label.application}, by {anomaly.metric} ({anomaly.detector})")
+        )
 
     def begin(self, events: int, start: int) -> None:
         """Playing begins: so many events, the first at `start` (event time, µs)."""
@@ -128,7 +152,9 @@ class Screen:
         """A message that a receiver got."""
         colour = _COLOURS.get(message.severity, "")
         what = message.kind.removeprefix("incident.")
-        self._console.print(Text.assemble((f"message  {what:<10} {message.severity:<9}", colour), message.title))
+        self._console.print(
+            Text.assemble((f"message  {what:<10} {message.severity:<9}", colour), message.title)
+        )
 
     def result(self, scores: Scores, report: dict[str, Json]) -> None:
         """The table of faults, and below it what the whole cost."""
@@ -166,10 +192,13 @@ def _faults(faults: Sequence[Score]) -> Table:
 def _summary(report: dict[str, Json]) -> list[str]:
     memory = report["memory_mb"]
     return [
-        f"{report['found']} of {len(_list(report['faults']))} faults found, {report['false_alarms']} false alarms, "
-        f"{report['notifications']} messages received; `after` is event time, from a fault's start to the close of the bucket that found it",
-        f"{report['events']:,} events, {report['events_per_s']:,} a second; {report['wall_s']} s in all, "
-        f"first anomaly {report['first_anomaly_s']} s after the start"
+        (
+            f"{report['found']} of {len(_list(report['faults']))} faults found,"
+            f" {report['false_alarms']} false alarms, {report['notifications']} messages received;"
+            " `after` is event time, from a fault's start to the close of the bucket that found it"
+        ),
+        f"{report['events']:,} events, {report['events_per_s']:,} a second; {report['wall_s']} s in"
+        f" all, first anomaly {report['first_anomaly_s']} s after the start"
         + (f", {memory} MB of memory at most (PSS of all processes)" if memory is not None else ""),
     ]
 

@@ -1,4 +1,6 @@
-"""What the demo sees while it plays: the records on the topics, how the workers do, and how much memory they take."""
+"""What the demo sees while it plays: the records on the topics, how the workers do, and how much
+memory they take.
+"""
 
 import asyncio
 import contextlib
@@ -20,13 +22,17 @@ from topology.demo.scoring import Label, delay_s, finds
 from topology.supervision.memory import shared_out_mb
 
 QUIET_S: Final = 5.0
-"""Seconds without a new record after which everything that was played counts as worked off, when no worker is behind."""
+"""Seconds without a new record after which everything that was played counts as worked off, when no
+worker is behind.
+"""
 
 _LOOK_EVERY_S: Final = 0.2
 _PATIENCE: Final = aiohttp.ClientTimeout(total=2)
 
 _MOST_LAG: Final = {"sentinel_lane_lag": 0.0, "sentinel_sink_lag": 1.0}
-"""Offsets before a worker that has nothing more to do. The sink's last one is the mark that ends a transaction."""
+"""Offsets before a worker that has nothing more to do. The sink's last one is the mark that ends a
+transaction.
+"""
 
 _POSITIONS: Final = ("sentinel_lane_position", "sentinel_sink_documents_total")
 """What changes when a worker has read or stored something."""
@@ -74,7 +80,9 @@ class Found:
 def followed(broker: Broker, found: Found, ended: threading.Event) -> None:
     """Fills `found` until `ended` is set. Raises KafkaException."""
     names = TopicNames(broker.topic_prefix)
-    for record in follow(broker, [names.anomalies, names.incidents, names.notifications], ended.is_set):
+    for record in follow(
+        broker, [names.anomalies, names.incidents, names.notifications], ended.is_set
+    ):
         found.take(names, record.topic, record.value)
 
 
@@ -87,12 +95,19 @@ async def until_answering(url: str) -> None:
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
-async def until_worked_off(ports: Mapping[str, int], found: Found, following: "asyncio.Task[None]") -> None:
-    """Until no worker has records left to read and nothing new came for a while, however long that takes. Raises what `following` raises."""
+async def until_worked_off(
+    ports: Mapping[str, int], found: Found, following: "asyncio.Task[None]"
+) -> None:
+    """Until no worker has records left to read and nothing new came for a while, however long that
+    takes. Raises what `following` raises.
+    """
     async with aiohttp.ClientSession(timeout=_PATIENCE) as session:
         while True:
             workers = await asyncio.gather(*(_seen(session, port, None) for port in ports.values()))
-            if all(worker.idle for worker in workers) and time.monotonic() > found.moved_at + QUIET_S:
+            if (
+                all(worker.idle for worker in workers)
+                and time.monotonic() > found.moved_at + QUIET_S
+            ):
                 return
             if following.done():
                 following.result()
@@ -103,7 +118,9 @@ async def look(ports: Mapping[str, int], pids: Mapping[str, int], page: str) -> 
     """How each worker on these ports and the API does at this moment."""
     async with aiohttp.ClientSession(timeout=_PATIENCE) as session:
         names = list(ports)
-        workers = await asyncio.gather(*(_seen(session, ports[name], pids.get(name)) for name in names))
+        workers = await asyncio.gather(
+            *(_seen(session, ports[name], pids.get(name)) for name in names)
+        )
         answers = await _answers(session, f"{page}/live")
     pid = pids.get("api")
     api = Seen(pid, ready=answers, idle=answers, cpu_s=None if pid is None else cpu_seconds(pid))
@@ -138,24 +155,31 @@ async def _seen(session: aiohttp.ClientSession, port: int, pid: int | None) -> S
     return Seen(
         pid,
         ready=ready,
-        idle=ready and not any(value > _MOST_LAG[name] for name, _, value in samples if name in _MOST_LAG),
+        idle=ready
+        and not any(value > _MOST_LAG[name] for name, _, value in samples if name in _MOST_LAG),
         positions=dict(_positions(samples)),
         cpu_s=None if pid is None else cpu_seconds(pid),
     )
 
 
-def _positions(samples: Iterable[tuple[str, Mapping[str, str], float]]) -> Iterable[tuple[str, float]]:
+def _positions(
+    samples: Iterable[tuple[str, Mapping[str, str], float]],
+) -> Iterable[tuple[str, float]]:
     for name, labels, value in samples:
         if name in _POSITIONS:
             yield " ".join((name, *labels.values())), value
 
 
-async def _samples(session: aiohttp.ClientSession, port: int) -> list[tuple[str, Mapping[str, str], float]] | None:
+async def _samples(
+    session: aiohttp.ClientSession, port: int
+) -> list[tuple[str, Mapping[str, str], float]] | None:
     """Every metric of a worker: name, labels, value."""
     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
         async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
             families = text_string_to_metric_families(await answer.text())
-            return [(one.name, one.labels, one.value) for family in families for one in family.samples]
+            return [
+                (one.name, one.labels, one.value) for family in families for one in family.samples
+            ]
     return None
 
 

@@ -1,4 +1,6 @@
-"""Every setting of an installation, as one frozen type. The sections live beside the code that uses them; here they are only put together."""
+"""Every setting of an installation, as one frozen type. The sections live beside the code that uses
+them; here they are only put together.
+"""
 
 from dataclasses import dataclass, field
 
@@ -17,17 +19,22 @@ class WorkerSettings:
     """One worker process: what it serves about itself and how it logs."""
 
     health_host: str = "127.0.0.1"
-    """Address on which `/live`, `/ready` and `/metrics` are served. Loopback by default: they need no password."""
+    """Address on which `/live`, `/ready` and `/metrics` are served. Loopback by default: they need
+    no password.
+    """
 
     health_port: int = 0
-    """Port of health and metrics. 0 takes a free one, which the log names. `sentinel standalone` gives its stages this port and the ones after it."""
+    """Port of health and metrics. 0 takes a free one, which the log names. `sentinel standalone`
+    gives its stages this port and the ones after it.
+    """
 
     log_level: str = "info"
     """debug, info, warning or error: the least that is logged."""
 
     control_key: Secret = field(default_factory=lambda: Secret(""))
-    """Key that signs control records (new detection settings, skips), 16 characters or more. Every worker of an installation needs the same
-    one; without one, control records are refused."""
+    """Key that signs control records (new detection settings, skips), 16 characters or more. Every
+    worker of an installation needs the same one; without one, control records are refused.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""What no setting may be, whatever it is about: no number, more than can be counted with, no port, text that no file or server can have."""
+"""What no setting may be, whatever it is about: no number, more than can be counted with, no port,
+text that no file or server can have.
+"""
 
 import dataclasses
 import math
@@ -90,7 +92,11 @@ def _wrong_text(text: str) -> str | None:
     if "\0" in text:
         return "holds a NUL character, which no file, address or name can have; leave it out"
     # As variables have them whose bytes are no UTF-8, and escapes such as `\ud800`.
-    return None if text.isascii() or _is_utf8(text) else "holds what is no character of UTF-8; write it as text"
+    return (
+        None
+        if text.isascii() or _is_utf8(text)
+        else "holds what is no character of UTF-8; write it as text"
+    )
 
 
 def _is_utf8(text: str) -> bool:
@@ -108,7 +114,10 @@ def _wrong_number(leaf: Leaf, number: float) -> str | None:
         return None if 0 <= number <= 65_535 else "must be a port, 1 to 65535, or 0 for a free one"
     most = _most(leaf.path, name, number)
     if isinstance(number, float) and not math.isfinite(number):
-        return f"is {number}; it must be a finite number{'' if most is None else f', at most {most:,}'}{never}"
+        return (
+            f"is {number}; it must be a finite"
+            f" number{'' if most is None else f', at most {most:,}'}{never}"
+        )
     # A number too large is not shown: it may have thousands of digits.
     return None if most is None or number <= most else f"must be at most {most:,}{never}"
 

@@ -1,4 +1,6 @@
-"""Settings read from one YAML file and the environment above it, checked, with where each value came from. The environment is read once, by `load`."""
+"""Settings read from one YAML file and the environment above it, checked, with where each value
+came from. The environment is read once, by `load`.
+"""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -20,7 +22,16 @@ from topology.api.settings import ApiSettings
 from topology.settings.installation import Settings, WorkerSettings
 from topology.settings.limits import beyond_limits, leaves
 from topology.settings.rules import contradictions, hints
-from topology.settings.sources import Fault, Source, Tree, dotted, from_environment, from_yaml, merged, nearest_origin
+from topology.settings.sources import (
+    Fault,
+    Source,
+    Tree,
+    dotted,
+    from_environment,
+    from_yaml,
+    merged,
+    nearest_origin,
+)
 
 
 class SettingsRefused(ValueError):
@@ -69,7 +80,8 @@ class Loaded:
     def _origin(self, path: str) -> str:
         if path in self.origins:
             return self.origins[path]
-        # A variable may have given a whole list or section at once; a section of the file has a place of its own for each key.
+        # A variable may have given a whole list or section at once; a section of the file has a
+        # place of its own for each key.
         while path := path[: max(path.rfind("."), path.rfind("["), 0)]:
             if self.origins.get(path, "").startswith("env "):
                 return self.origins[path]
@@ -97,9 +109,11 @@ def unit(path: str) -> str:
 
 
 def load(path: Path | None = None) -> Loaded:
-    """Read the file (None: only the environment), then what `SENTINEL_<SECTION>__<KEY>` of the environment sets above it.
+    """Read the file (None: only the environment), then what `SENTINEL_<SECTION>__<KEY>` of the
+    environment sets above it.
 
-    Raises SettingsRefused with one line for each unknown key, wrong value, unreadable secret file, or contradiction.
+    Raises SettingsRefused with one line for each unknown key, wrong value, unreadable secret file,
+    or contradiction.
     """
     environment = from_environment(Settings)
     file = from_yaml(path, Settings) if path is not None else Source()
@@ -107,7 +121,9 @@ def load(path: Path | None = None) -> Loaded:
     if faults := [*environment.faults, *file.faults]:
         raise SettingsRefused(faults)
     model = _validated(merged(file.tree, environment.tree), origins)
-    settings = Settings(**{section.name: getattr(model, section.name) for section in dataclasses.fields(Settings)})
+    settings = Settings(
+        **{section.name: getattr(model, section.name) for section in dataclasses.fields(Settings)}
+    )
     # What is no number compares with nothing: the rules would say nonsense of it.
     if wrong := list(beyond_limits(settings, origins)) or list(contradictions(settings, origins)):
         raise SettingsRefused(wrong)
@@ -117,7 +133,9 @@ def load(path: Path | None = None) -> Loaded:
 class _Model(BaseModel):
     """Types of the sections, which are those of `Settings`."""
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     broker: Broker = Broker()
     lanes: Lanes = Lanes()

@@ -79,7 +79,9 @@ def field_texts(kind: type) -> dict[str, str]:
     texts = {}
     for line, below in itertools.pairwise(body):
         match line, below:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
+                value=ast.Constant(value=str(text))
+            ):
                 texts[name] = _paragraph(text)
     if bare := [item.name for item in dataclasses.fields(kind) if item.name not in texts]:
         raise Undocumented(f"{kind.__name__}: no text under {', '.join(bare)}")
@@ -102,7 +104,13 @@ def _type(kind: object) -> str:
     names = [getattr(part, "__name__", str(part)) for part in typing.get_args(kind)] or [
         getattr(kind, "__name__", str(kind))
     ]
-    words = {"str": "text", "int": "integer", "float": "number", "bool": "true, false", "NoneType": "none"}
+    words = {
+        "str": "text",
+        "int": "integer",
+        "float": "number",
+        "bool": "true, false",
+        "NoneType": "none",
+    }
     return " or ".join(words.get(name, name) for name in names)
 
 

@@ -1,6 +1,7 @@
 """What the YAML file and the environment give, with the place of each value.
 
-Here unknown keys are found, and the nearest known one named; secrets are read from files and wrapped, so that nothing after this holds them bare.
+Here unknown keys are found, and the nearest known one named; secrets are read from files and
+wrapped, so that nothing after this holds them bare.
 """
 
 import dataclasses
@@ -34,7 +35,11 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.path}: {self.message}" if self.path else f"{self.where}: {self.message}"
+        return (
+            f"{self.where}: {self.path}: {self.message}"
+            if self.path
+            else f"{self.where}: {self.message}"
+        )
 
 
 @dataclass(slots=True)
@@ -71,7 +76,9 @@ def dotted(loc: Iterable[int | str]) -> str:
 
 
 def from_yaml(path: Path, settings: type) -> Source:
-    """Read a file whose keys are those of `settings`. A missing file, a syntax error and a key given twice are faults; aliases may be used."""
+    """Read a file whose keys are those of `settings`. A missing file, a syntax error and a key
+    given twice are faults; aliases may be used.
+    """
     source = Source()
     try:
         tree, places = read(path.read_text(encoding="utf-8"))
@@ -98,8 +105,10 @@ def from_yaml(path: Path, settings: type) -> Source:
 
 
 def from_environment(settings: type) -> Source:
-    """Read `SENTINEL_<SECTION>__<KEY>`; lists and groups are given as JSON, and what names a key of a group stands above the group's own variable.
-    Other names that begin with SENTINEL_ are left to others."""
+    """Read `SENTINEL_<SECTION>__<KEY>`; lists and groups are given as JSON, and what names a key of
+    a group stands above the group's own variable. Other names that begin with SENTINEL_ are left to
+    others.
+    """
     source = Source()
     sections = typing.get_type_hints(settings)
     for name, parts in sorted(_variables(), key=lambda given: len(given[1])):
@@ -125,7 +134,9 @@ def _variables() -> Iterator[tuple[str, list[str]]]:
 
 
 def _kind_at(settings: type, parts: Sequence[str]) -> object:
-    """The type of what stands at this path; None where nothing is known, which is found later with everything else."""
+    """The type of what stands at this path; None where nothing is known, which is found later with
+    everything else.
+    """
     kind: object = settings
     for part in parts:
         group = group_of(kind)
@@ -151,14 +162,20 @@ def _parsed(text: str, kind: object) -> object:
 def _no_json(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return error.msg
-    return "it has too many levels" if isinstance(error, RecursionError) else "a number in it has too many digits"
+    return (
+        "it has too many levels"
+        if isinstance(error, RecursionError)
+        else "a number in it has too many digits"
+    )
 
 
 def _put(tree: Tree, parts: Sequence[str], value: object) -> None:
     for part in parts[:-1]:
         below = tree.setdefault(part, {})
         if not isinstance(below, dict):
-            raise ValueError(f"stands below {part!r}, which another variable gives a value of its own")
+            raise ValueError(
+                f"stands below {part!r}, which another variable gives a value of its own"
+            )
         tree = below
     tree[parts[-1]] = value
 
@@ -172,11 +189,15 @@ def merged(below: Tree, above: Tree) -> Tree:
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
-        result[key] = merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+        result[key] = (
+            merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+        )
     return result
 
 
-def _resolve(source: Source, tree: Tree, kind: type, loc: tuple[int | str, ...], base: Path) -> None:
+def _resolve(
+    source: Source, tree: Tree, kind: type, loc: tuple[int | str, ...], base: Path
+) -> None:
     """Check the keys of `tree` against the dataclass `kind`, and wrap its secrets, in place."""
     fields = typing.get_type_hints(kind)
     for key in list(tree):
@@ -186,7 +207,9 @@ def _resolve(source: Source, tree: Tree, kind: type, loc: tuple[int | str, ...],
         elif key.endswith("_file") and fields.get(secret := key.removesuffix("_file")) is Secret:
             del tree[key]
             origin = source.origin(here)
-            source.origins[dotted((*loc, secret))] = f"{origin} ({value})" if isinstance(value, str) else origin
+            source.origins[dotted((*loc, secret))] = (
+                f"{origin} ({value})" if isinstance(value, str) else origin
+            )
             tree[secret] = _read_secret(source, value, here, base)
         else:
             origin = source.origin(here)
@@ -195,7 +218,9 @@ def _resolve(source: Source, tree: Tree, kind: type, loc: tuple[int | str, ...],
             source.faults.append(Fault(origin, dotted(loc), message))
 
 
-def _resolved(source: Source, value: object, kind: object, loc: tuple[int | str, ...], base: Path) -> object:
+def _resolved(
+    source: Source, value: object, kind: object, loc: tuple[int | str, ...], base: Path
+) -> object:
     origin = source.origin(loc)
     group = group_of(kind)
     if isinstance(value, str) and typing.get_origin(kind) in (tuple, list, dict):
@@ -203,7 +228,9 @@ def _resolved(source: Source, value: object, kind: object, loc: tuple[int | str,
         try:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
-            source.faults.append(Fault(origin, dotted(loc), f"is not a list in JSON: {_no_json(error)}"))
+            source.faults.append(
+                Fault(origin, dotted(loc), f"is not a list in JSON: {_no_json(error)}")
+            )
     if kind is Secret:
         if isinstance(value, str):
             return Secret(value)
@@ -227,7 +254,9 @@ def group_of(kind: object) -> type | None:
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return kind
     if typing.get_origin(kind) in (tuple, list, typing.Union, types.UnionType):
-        return next((found for part in typing.get_args(kind) if (found := group_of(part)) is not None), None)
+        return next(
+            (found for part in typing.get_args(kind) if (found := group_of(part)) is not None), None
+        )
     return None
 
 
@@ -235,7 +264,11 @@ def _read_secret(source: Source, value: object, loc: tuple[int | str, ...], base
     origin = source.origin(loc)
     if not isinstance(value, str) or "\0" in value:
         source.faults.append(
-            Fault(origin, dotted(loc), "must be the name of a file, in quotes if it looks like a number")
+            Fault(
+                origin,
+                dotted(loc),
+                "must be the name of a file, in quotes if it looks like a number",
+            )
         )
         return Secret("")
     try:

@@ -1,4 +1,6 @@
-"""YAML as settings are written in it: keys are text, aliases and nesting have bounds, and what no value can be made of is told with its place."""
+"""YAML as settings are written in it: keys are text, aliases and nesting have bounds, and what no
+value can be made of is told with its place.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,10 +11,14 @@ import yaml
 Loc: TypeAlias = tuple[int | str, ...]
 
 _DEEPEST: Final = 20
-"""Levels below each other; settings have seven at most. A list that holds itself by an alias is deeper than any."""
+"""Levels below each other; settings have seven at most. A list that holds itself by an alias is
+deeper than any.
+"""
 
 _MOST_PLACES: Final = 100_000
-"""Keys and items, each counted as often as aliases repeat it: eight lines of nested aliases would make millions."""
+"""Keys and items, each counted as often as aliases repeat it: eight lines of nested aliases would
+make millions.
+"""
 
 _MOST_BITS: Final = 63
 """Of a whole number."""
@@ -22,7 +28,9 @@ _MERGE: Final = "tag:yaml.org,2002:merge"
 
 
 class NoYaml(Exception):
-    """A text that no settings can be read from: `why`, in one line, and where it is known the line and the path."""
+    """A text that no settings can be read from: `why`, in one line, and where it is known the line
+    and the path.
+    """
 
     def __init__(self, why: str, line: int | None = None, loc: Loc = ()) -> None:
         super().__init__(why)
@@ -52,23 +60,33 @@ class _Loader(yaml.SafeLoader):
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-                raise _NoValue(node, "is a number that is too large; put it in quotes if it is text")
+                raise _NoValue(
+                    node, "is a number that is too large; put it in quotes if it is text"
+                )
         except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError):
-            # PyYAML lets these out where a date has a 13th month or a number 5,000 digits. The value may be a secret and is not shown.
+            # PyYAML lets these out where a date has a 13th month or a number 5,000 digits. The
+            # value may be a secret and is not shown.
             kind = str(node.tag).rpartition(":")[2]
-            raise _NoValue(node, f"looks like a value of YAML's type {kind} and is none; put it in quotes") from None
+            raise _NoValue(
+                node, f"looks like a value of YAML's type {kind} and is none; put it in quotes"
+            ) from None
         return value
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)
-        # Merged keys are repeated for every mapping that is merged; the last of each is the one that counts.
+        # Merged keys are repeated for every mapping that is merged; the last of each is the one
+        # that counts.
         node.value = list(
-            {id(key) if _is_group(key) else key.value: (key, value) for key, value in node.value}.values()
+            {
+                id(key) if _is_group(key) else key.value: (key, value) for key, value in node.value
+            }.values()
         )
 
 
 def read(text: str) -> tuple[object, list[Place]]:
-    """What the text holds (nothing: an empty mapping) and the place of each key and item. Raises NoYaml."""
+    """What the text holds (nothing: an empty mapping) and the place of each key and item. Raises
+    NoYaml.
+    """
     try:
         return _read(text)
     except RecursionError:
@@ -96,7 +114,9 @@ def _read(text: str) -> tuple[object, list[Place]]:
 
 
 def _places(root: yaml.Node) -> Iterator[tuple[Place, yaml.Node]]:
-    """Every key and item with its value, aliases followed; makes each key text. Raises NoYaml where there are too many."""
+    """Every key and item with its value, aliases followed; makes each key text. Raises NoYaml where
+    there are too many.
+    """
     waiting, count = [((), root)], 0  # type: list[tuple[Loc, yaml.Node]], int
     while waiting:
         above, node = waiting.pop()
@@ -105,9 +125,15 @@ def _places(root: yaml.Node) -> Iterator[tuple[Place, yaml.Node]]:
             count += 1
             place = Place((*above, name), line, name in seen)
             if len(place.loc) > _DEEPEST:
-                raise NoYaml(f"has more than {_DEEPEST} levels below each other", line, place.loc[:2])
+                raise NoYaml(
+                    f"has more than {_DEEPEST} levels below each other", line, place.loc[:2]
+                )
             if count > _MOST_PLACES:
-                raise NoYaml(f"has more than {_MOST_PLACES:,} values, with what aliases repeat", line, place.loc[:2])
+                raise NoYaml(
+                    f"has more than {_MOST_PLACES:,} values, with what aliases repeat",
+                    line,
+                    place.loc[:2],
+                )
             seen.add(name)
             yield place, value
             waiting.append((place.loc, value))
@@ -117,7 +143,8 @@ def _below(node: yaml.Node) -> Iterator[tuple[int | str, int, yaml.Node]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if not _is_group(key) and key.tag != _MERGE:
-                # YAML 1.1 reads `on`, `null`, `1` and dates as no text. As text they are unknown keys, and told as such.
+                # YAML 1.1 reads `on`, `null`, `1` and dates as no text. As text they are unknown
+                # keys, and told as such.
                 key.tag = _TEXT
             yield str(key.value), key.start_mark.line + 1, value
     elif isinstance(node, yaml.SequenceNode):

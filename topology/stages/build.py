@@ -37,7 +37,9 @@ from topology.stages.standalone import CRASH_NOTE
 
 
 def run_worker(stage: str, settings: Settings) -> int:
-    """Runs one stage's worker until a signal; returns its exit status. Raises Refused when it must not start as things are."""
+    """Runs one stage's worker until a signal; returns its exit status. Raises Refused when it must
+    not start as things are.
+    """
     configure(settings.worker.log_level)
     check_topics(settings)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
@@ -58,7 +60,12 @@ def worker_of(stage: str, settings: Settings) -> Worker:
         log = CommandLog(aiokafka_config(broker), names.commands, settings.worker.control_key)
         made, companion = _alert(settings, names, log)
     else:
-        log = SettingsLog(aiokafka_config(broker), names.settings, settings.worker.control_key, packaged_versions())
+        log = SettingsLog(
+            aiokafka_config(broker),
+            names.settings,
+            settings.worker.control_key,
+            packaged_versions(),
+        )
         made, companion = _stage(stage, settings, names, log), None
     logger = log_for("sentinel.worker")
     return Worker(
@@ -69,7 +76,9 @@ def worker_of(stage: str, settings: Settings) -> Worker:
         health_host=settings.worker.health_host,
         health_port=settings.worker.health_port,
         companion=companion,
-        announce=lambda port: logger.info("worker.started", stage=stage, health_port=port, pid=os.getpid()),
+        announce=lambda port: logger.info(
+            "worker.started", stage=stage, health_port=port, pid=os.getpid()
+        ),
         closed=lambda: end_within(ENDS_WITHIN_S),
     )
 
@@ -89,12 +98,18 @@ def _stage(stage: str, settings: Settings, names: TopicNames, log: SettingsLog) 
 
 def _alert(settings: Settings, names: TopicNames, commands: CommandLog) -> tuple[Stage, Companion]:
     courier = Courier(receivers_of(settings.alerting), settings.alerting.retry, _now_us)
-    partitions = topics.EMBEDDED_PARTITIONS if settings.broker.embedded else settings.lanes.partitions
-    stage = alert_stage(Surroundings(names, settings.alerting, partitions, _now_us, courier.begin, commands))
+    partitions = (
+        topics.EMBEDDED_PARTITIONS if settings.broker.embedded else settings.lanes.partitions
+    )
+    stage = alert_stage(
+        Surroundings(names, settings.alerting, partitions, _now_us, courier.begin, commands)
+    )
     heartbeat = heartbeat_of(settings.alerting)
     if heartbeat is None:
         return stage, courier
-    return stage, _Side((courier, Heartbeat(heartbeat, settings.alerting.heartbeat.every_s, _now_us)))
+    return stage, _Side(
+        (courier, Heartbeat(heartbeat, settings.alerting.heartbeat.every_s, _now_us))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +129,16 @@ def _now_us() -> int:
 
 
 def check_topics(settings: Settings) -> None:
-    """Raises Refused, in one line, when the broker is not there or its topics are not what lanes need."""
+    """Raises Refused, in one line, when the broker is not there or its topics are not what lanes
+    need.
+    """
     try:
         admin, _ = reach(settings.broker)
         if settings.broker.embedded:
             return
-        facts = topics.check(admin, topics.specs(TopicNames(settings.broker.topic_prefix), settings.lanes))
+        facts = topics.check(
+            admin, topics.specs(TopicNames(settings.broker.topic_prefix), settings.lanes)
+        )
     except CannotReachBroker as fault:
         raise Refused(str(fault)) from fault
     except KafkaException as fault:

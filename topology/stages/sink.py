@@ -1,4 +1,6 @@
-"""The process of the stage `sink`: Kafka on one side, the store on the other, health and retention beside them."""
+"""The process of the stage `sink`: Kafka on one side, the store on the other, health and retention
+beside them.
+"""
 
 import asyncio
 import os
@@ -51,23 +53,35 @@ class TelemetryLog:
         self._broker = broker
 
     async def read(self, partition: int, start: int, end: int) -> Sequence[LoggedEvent]:
-        """What the log still has of these offsets. Raises RequestTimedOutError, after which the worker is started again."""
+        """What the log still has of these offsets. Raises RequestTimedOutError, after which the
+        worker is started again.
+        """
         try:
             return await asyncio.to_thread(self._read, partition, start, end)
         except KafkaError as fault:
             raise RequestTimedOutError(f"telemetry cannot be read again: {fault}") from fault
 
     def _read(self, partition: int, start: int, end: int) -> list[LoggedEvent]:
-        records = span(self._broker, TopicNames(self._broker.topic_prefix).telemetry, partition, start, end)
-        return [LoggedEvent(partition, one.offset, one.key, one.value) for one in records if one.value is not None]
+        records = span(
+            self._broker, TopicNames(self._broker.topic_prefix).telemetry, partition, start, end
+        )
+        return [
+            LoggedEvent(partition, one.offset, one.key, one.value)
+            for one in records
+            if one.value is not None
+        ]
 
 
 def run_sink(settings: Settings) -> int:
-    """Runs the sink's worker until a signal; returns its exit status. Raises Refused when it must not start as things are."""
+    """Runs the sink's worker until a signal; returns its exit status. Raises Refused when it must
+    not start as things are.
+    """
     configure(settings.worker.log_level)
     store = store_of(settings.store)
     if store is None:
-        raise Refused("the sink has no store to write to: set store.kind to embedded or elasticsearch")
+        raise Refused(
+            "the sink has no store to write to: set store.kind to embedded or elasticsearch"
+        )
     check_topics(settings)
     settle()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -85,7 +99,10 @@ async def _run(settings: Settings, store: Store) -> None:
         store,
         sender,
         TelemetryLog(settings.broker),
-        TopicIds(settings.broker, sorted(kinds_of(TopicNames(settings.broker.topic_prefix), settings.sink))),
+        TopicIds(
+            settings.broker,
+            sorted(kinds_of(TopicNames(settings.broker.topic_prefix), settings.sink)),
+        ),
         settings.lanes.max_ahead_s,
         lambda kind: _forgotten_before(settings.store.retention, kind, time.time_ns() // 1000),
         settings.lanes.max_batch_bytes,
@@ -93,12 +110,17 @@ async def _run(settings: Settings, store: Store) -> None:
     started = asyncio.Event()
     watchdog = Watchdog(sink, lambda: sink.ready or not started.is_set())
     health = HealthServer(
-        settings.worker.health_host, settings.worker.health_port, watchdog.stalled, lambda: sink.ready
+        settings.worker.health_host,
+        settings.worker.health_port,
+        watchdog.stalled,
+        lambda: sink.ready,
     )
     stop = _stopped_by_signals()
     await health.start()
     watchdog.start()
-    log_for("sentinel.worker").info("worker.started", stage=NAME, health_port=health.port, pid=os.getpid())
+    log_for("sentinel.worker").info(
+        "worker.started", stage=NAME, health_port=health.port, pid=os.getpid()
+    )
     rounds = (
         _watch(sink, watchdog),
         _tell_lag(sink),
@@ -117,7 +139,8 @@ async def _run(settings: Settings, store: Store) -> None:
         working.cancel()
     await asyncio.wait({working})
     if not working.cancelled():
-        # What ended it ends the process at once: whatever else would be closed before could only hold it up.
+        # What ended it ends the process at once: whatever else would be closed before could only
+        # hold it up.
         working.result()
     for task in (*beside, stopping):
         task.cancel()
@@ -127,7 +150,9 @@ async def _run(settings: Settings, store: Store) -> None:
     await health.stop()
 
 
-async def _work(sink: Sink, store: Store, sender: KafkaSender, started: asyncio.Event, stop: asyncio.Event) -> None:
+async def _work(
+    sink: Sink, store: Store, sender: KafkaSender, started: asyncio.Event, stop: asyncio.Event
+) -> None:
     await store.start()
     await sender.start()
     started.set()
@@ -194,7 +219,11 @@ def _tend(store: Store, started: asyncio.Event) -> Work:
             # Again only when it has doubled.
             if twice > max(_MOST_LOG_BYTES, 2 * told):
                 told = twice
-                log.warning("sink.log_grows", bytes=twice, reason="a reader of the store's file does not end; end it")
+                log.warning(
+                    "sink.log_grows",
+                    bytes=twice,
+                    reason="a reader of the store's file does not end; end it",
+                )
             elif twice <= _MOST_LOG_BYTES:
                 told = 0
             await asyncio.sleep(_TEND_EVERY_S)
@@ -203,7 +232,9 @@ def _tend(store: Store, started: asyncio.Event) -> Work:
 
 
 async def purge(store: Store, retention: Retention, now: int) -> None:
-    """Forgets what is older than its kind is kept; a store that is away is asked again the next time."""
+    """Forgets what is older than its kind is kept; a store that is away is asked again the next
+    time.
+    """
     log = log_for("sentinel.sink")
     for kind in Kind:
         before = _forgotten_before(retention, kind, now)

@@ -27,9 +27,13 @@ CRASH_NOTE: Final = "SENTINEL_CRASH_NOTE"
 
 
 def api_process(config: Path | None, ports: Mapping[str, int]) -> Child:
-    """The API over the store that the sink writes, which asks the workers at these ports how they do unless the settings name others."""
+    """The API over the store that the sink writes, which asks the workers at these ports how they
+    do unless the settings name others.
+    """
     asked = json.dumps([f"http://127.0.0.1:{port}" for port in ports.values()])
-    return Child("api", sentinel("api", *_options(config)), {"SENTINEL_API__WORKERS": asked} if ports else {})
+    return Child(
+        "api", sentinel("api", *_options(config)), {"SENTINEL_API__WORKERS": asked} if ports else {}
+    )
 
 
 def stage_processes(
@@ -39,7 +43,9 @@ def stage_processes(
     environment: Mapping[str, str] | None = None,
     stages: Sequence[str] = STAGES,
 ) -> list[Child]:
-    """A worker for each stage. Those that serve health on a given port are named in `ports`; `note` is where detect notes what it decodes."""
+    """A worker for each stage. Those that serve health on a given port are named in `ports`; `note`
+    is where detect notes what it decodes.
+    """
     given = ports or {}
     return [
         Child(

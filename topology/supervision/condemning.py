@@ -1,8 +1,11 @@
-"""After a worker died of what it read: which record or batch did it, and the signed verdict that no worker reads it again.
+"""After a worker died of what it read: which record or batch did it, and the signed verdict that no
+worker reads it again.
 
-The dying worker left a note of what it was decoding. Here the same records are decoded one by one in child processes; one that kills its process is
-condemned: a signed skip record on `settings`, which every worker reads before it decodes. A batch is condemned when workers died some times in a row
-while they decompressed it or cut it into records, also of too little memory. Other deaths condemn nothing.
+The dying worker left a note of what it was decoding. Here the same records are decoded one by one
+in child processes; one that kills its process is condemned: a signed skip record on `settings`,
+which every worker reads before it decodes. A batch is condemned when workers died some times in a
+row while they decompressed it or cut it into records, also of too little memory. Other deaths
+condemn nothing.
 """
 
 import asyncio
@@ -28,11 +31,17 @@ from topology.control.reading import Read, span
 from topology.supervision.decoding_trial import framed
 from topology.supervision.supervisor import Child, cause
 
-NATIVE: Final = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP})
-"""Signals by which native code dies of its input. SIGKILL is not among them: it comes from a person or from the kernel when memory is short."""
+NATIVE: Final = frozenset(
+    {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP}
+)
+"""Signals by which native code dies of its input. SIGKILL is not among them: it comes from a person
+or from the kernel when memory is short.
+"""
 
 TRIES: Final = 3
-"""Deaths in a row while one batch is decompressed, of a signal, for want of memory or of a bug, after which it is the batch that they died of."""
+"""Deaths in a row while one batch is decompressed, of a signal, for want of memory or of a bug,
+after which it is the batch that they died of.
+"""
 
 TRIAL: Final = (sys.executable, "-m", "topology.supervision.decoding_trial")
 
@@ -52,7 +61,12 @@ class Condemner:
     """
 
     def __init__(
-        self, broker: Broker, key: Secret, note: Path, say: Callable[[str], None], trial: Sequence[str] = TRIAL
+        self,
+        broker: Broker,
+        key: Secret,
+        note: Path,
+        say: Callable[[str], None],
+        trial: Sequence[str] = TRIAL,
     ) -> None:
         self._broker, self._key, self._note, self._say, self._trial = broker, key, note, say, trial
         self._last: Unpacking | None = None
@@ -60,12 +74,16 @@ class Condemner:
         self._names = TopicNames(broker.topic_prefix)
 
     async def after_death(self, child: Child, status: int) -> None:
-        """Look whether a record killed it, and let it be skipped. Failing to is told, and the worker is started again all the same."""
+        """Look whether a record killed it, and let it be skipped. Failing to is told, and the
+        worker is started again all the same.
+        """
         if child.name != "detect":
             return
         doing = read_note(self._note)
         try:
-            if isinstance(doing, Unpacking) and (-status in NATIVE or status in (-signal.SIGKILL, BUG)):
+            if isinstance(doing, Unpacking) and (
+                -status in NATIVE or status in (-signal.SIGKILL, BUG)
+            ):
                 await asyncio.to_thread(self._died_unpacking, doing, status)
             elif isinstance(doing, Decoding) and -status in NATIVE:
                 await asyncio.to_thread(self._try_again, doing)
@@ -75,29 +93,40 @@ class Condemner:
     def _died_unpacking(self, batch: Unpacking, status: int) -> None:
         self._deaths = self._deaths + 1 if batch == self._last else 1
         self._last = batch
-        what = f"the batch {self._names.telemetry}/{batch.partition} offsets {batch.start} to {batch.end - 1}"
+        what = (
+            f"the batch {self._names.telemetry}/{batch.partition} offsets {batch.start} to"
+            f" {batch.end - 1}"
+        )
         if self._deaths < TRIES:
             self._say(
-                f"detect died while it decompressed or cut {what}, {self._deaths} of {TRIES} times ({cause(status)})"
+                f"detect died while it decompressed or cut {what}, {self._deaths} of {TRIES} times"
+                f" ({cause(status)})"
             )
             return
         verdict = skip_batch_record(
-            *(self._names.settings, self._names.telemetry, batch.partition, batch.start), cause(status), self._key
+            *(self._names.settings, self._names.telemetry, batch.partition, batch.start),
+            cause(status),
+            self._key,
         )
-        self._publish_or_ask(f"{what} kills the worker that decompresses and cuts it ({cause(status)})", verdict)
+        self._publish_or_ask(
+            f"{what} kills the worker that decompresses and cuts it ({cause(status)})", verdict
+        )
 
     def _try_again(self, decoding: Decoding) -> None:
         topic = self._names.telemetry
         records = [
             record
-            for record in span(self._broker, topic, decoding.partition, decoding.start, decoding.end)
+            for record in span(
+                self._broker, topic, decoding.partition, decoding.start, decoding.end
+            )
             if record.value is not None
         ]
         guilty = list(self._killers(records))
         if not guilty:
             self._say(
-                f"detect died while it decoded {topic}/{decoding.partition} from {decoding.start} to {decoding.end}, but none of these records "
-                "kills the decoder alone; none is skipped"
+                f"detect died while it decoded {topic}/{decoding.partition} from {decoding.start}"
+                f" to {decoding.end}, but none of these records kills the decoder alone; none is"
+                " skipped"
             )
         for record, status in guilty:
             self._condemn(record, status)
@@ -107,7 +136,9 @@ class Condemner:
         left = list(records)
         while left:
             given = framed(record.value or b"" for record in left)
-            done = subprocess.run(self._trial, input=given, capture_output=True, timeout=_TRIAL_S, check=False)
+            done = subprocess.run(
+                self._trial, input=given, capture_output=True, timeout=_TRIAL_S, check=False
+            )
             if -done.returncode not in NATIVE or not done.stdout:
                 break
             number = int(done.stdout.split()[-1])
@@ -116,15 +147,26 @@ class Condemner:
         return guilty
 
     def _condemn(self, record: Read, status: int) -> None:
-        what = f"record {record.topic}/{record.partition} offset {record.offset} kills the decoder ({cause(status)})"
+        what = (
+            f"record {record.topic}/{record.partition} offset {record.offset} kills the decoder"
+            f" ({cause(status)})"
+        )
         verdict = skip_record(
-            self._names.settings, record.topic, record.partition, record.offset, cause(status), self._key
+            self._names.settings,
+            record.topic,
+            record.partition,
+            record.offset,
+            cause(status),
+            self._key,
         )
         self._publish_or_ask(what, verdict)
 
     def _publish_or_ask(self, what: str, verdict: Outgoing) -> None:
         if not self._key:
-            self._say(f"{what}; to have it skipped, give worker.control_key_file, the same for every worker")
+            self._say(
+                f"{what}; to have it skipped, give worker.control_key_file, the same for every"
+                " worker"
+            )
             return
         self._publish(verdict)
         self._say(f"{what}; it is skipped from now on, and goes to {self._names.dead_letters}")

@@ -2,8 +2,10 @@
 
     python -m topology.supervision.decoding_trial < records
 
-Input: for each record its length (four bytes, big-endian) and its bytes. Output: for each record, before it is decoded, a line with its number from
-0. So the last line names the record that killed the process. Bad records kill nothing; what is wrong with them does not matter here.
+Input: for each record its length (four bytes, big-endian) and its bytes. Output: for each record,
+before it is decoded, a line with its number from
+0. So the last line names the record that killed the process. Bad records kill nothing; what is
+   wrong with them does not matter here.
 """
 
 import dataclasses

@@ -1,9 +1,11 @@
-"""The embedded broker: librdkafka's mock of Kafka in a process of its own, for the demo and quick trials. It keeps nothing.
+"""The embedded broker: librdkafka's mock of Kafka in a process of its own, for the demo and quick
+trials. It keeps nothing.
 
-    python -m topology.supervision.embedded           # prints host:port, and serves until it is told to end
+    python -m topology.supervision.embedded           # prints host:port, and serves until it is
+    told to end
 
-Its limits: a topic comes to life when somebody asks for its metadata, always with 4 partitions; a partition holds its last 5 MB; there is no
-compaction, no append time and no fencing.
+Its limits: a topic comes to life when somebody asks for its metadata, always with 4 partitions; a
+partition holds its last 5 MB; there is no compaction, no append time and no fencing.
 """
 
 import os
@@ -27,7 +29,9 @@ class EmbeddedFailed(Exception):
 
 
 class EmbeddedBroker:
-    """The embedded broker as a child process; `address` is where it listens once it has been entered."""
+    """The embedded broker as a child process; `address` is where it listens once it has been
+    entered.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -40,7 +44,9 @@ class EmbeddedBroker:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables under which any `sentinel` speaks to this broker, in plain text and without a user."""
+        """The variables under which any `sentinel` speaks to this broker, in plain text and without
+        a user.
+        """
         return {
             "SENTINEL_BROKER__BOOTSTRAP_SERVERS": self.address,
             "SENTINEL_BROKER__EMBEDDED": "true",
@@ -64,11 +70,17 @@ class EmbeddedBroker:
         if not self.address:
             self.__exit__(None, None, None)
             raise EmbeddedFailed(
-                "the embedded broker did not start: run `python -m topology.supervision.embedded` to see why"
+                "the embedded broker did not start: run `python -m topology.supervision.embedded`"
+                " to see why"
             )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 
 def shared_out_mb(pids: Iterable[int]) -> float | None:
-    """Proportional set size (PSS) of these processes together, megabytes: shared pages count once. Those that ended count nothing; None where
-    the system does not tell (only Linux does)."""
+    """Proportional set size (PSS) of these processes together, megabytes: shared pages count once.
+    Those that ended count nothing; None where the system does not tell (only Linux does).
+    """
     if not Path("/proc/self/smaps_rollup").exists():
         return None
     return sum(_pss_kb(pid) for pid in pids) / 1024

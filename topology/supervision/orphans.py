@@ -13,7 +13,9 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def end_with_parent() -> None:
-    """Ask the kernel for SIGTERM at the death of the parent, if a supervisor started us. Only Linux can; elsewhere this does nothing."""
+    """Ask the kernel for SIGTERM at the death of the parent, if a supervisor started us. Only Linux
+    can; elsewhere this does nothing.
+    """
     parent = os.environ.get(PARENT)
     if parent is None or sys.platform != "linux":
         return

@@ -15,8 +15,9 @@ _TRIES: Final = 1_000
 def free_port() -> int:
     """A TCP port of the loopback address that nobody listens on.
 
-    Below the range from which the system takes the ports of outgoing connections: one of those could otherwise have taken it by the time that the
-    server listens, and keep it for as long as the connection lives. Raises OSError when none is free.
+    Below the range from which the system takes the ports of outgoing connections: one of those
+    could otherwise have taken it by the time that the server listens, and keep it for as long as
+    the connection lives. Raises OSError when none is free.
     """
     for _ in range(_TRIES):
         port = random.randrange(_LOWEST, max(_outgoing_from(), _LOWEST + 1))

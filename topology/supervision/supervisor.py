@@ -1,6 +1,8 @@
-"""Keeps the processes of one machine running: starts them, starts again what dies, and ends them when told.
+"""Keeps the processes of one machine running: starts them, starts again what dies, and ends them
+when told.
 
-When to start again is `RestartPolicy`, a pure function of how often and how long; the rest is the process edge.
+When to start again is `RestartPolicy`, a pure function of how often and how long; the rest is the
+process edge.
 """
 
 import asyncio
@@ -17,13 +19,17 @@ from typing import Final
 from topology.supervision.orphans import PARENT
 
 GRACE_S: Final = 20.0
-"""Seconds a process has to flush and end before it is killed: longer than a flush and a group's farewell."""
+"""Seconds a process has to flush and end before it is killed: longer than a flush and a group's
+farewell.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """How long to wait before a process that died is started again. The first time at once, since that wait is part of the time to the next verdict;
-    then doubling, so that a process that dies at every start does not eat the machine."""
+    """How long to wait before a process that died is started again. The first time at once, since
+    that wait is part of the time to the next verdict; then doubling, so that a process that dies at
+    every start does not eat the machine.
+    """
 
     first_s: float = 0.2
     cap_s: float = 30.0
@@ -31,7 +37,8 @@ class RestartPolicy:
     """A process that ran for so long was well; its next death counts as a first one."""
 
     def after(self, deaths: int, ran_s: float) -> tuple[int, float]:
-        """Deaths in a row including this one, and seconds to wait, for a process that had died `deaths` times in a row and then ran for `ran_s`.
+        """Deaths in a row including this one, and seconds to wait, for a process that had died
+        `deaths` times in a row and then ran for `ran_s`.
 
         >>> RestartPolicy().after(0, 1.0), RestartPolicy().after(3, 1.0), RestartPolicy().after(9, 90.0)
         ((1, 0.2), (4, 1.6), (1, 0.2))
@@ -73,8 +80,10 @@ class Supervisor:
         children: what to keep running.
         say: told one line for each start, death and end.
         policy: when to start again.
-        after_death: awaited between a death and the next start, with the child and its status: the place to look at what a crash left behind.
-        output: file descriptor for the output of children without a log of their own; None means this process's own.
+        after_death: awaited between a death and the next start, with the child and its status: the
+        place to look at what a crash left behind.
+        output: file descriptor for the output of children without a log of their own; None means
+        this process's own.
     """
 
     def __init__(
@@ -159,18 +168,25 @@ class Supervisor:
 
     async def _start(self, child: Child) -> asyncio.subprocess.Process:
         with contextlib.ExitStack() as stack:
-            output = stack.enter_context(child.log.open("ab")).fileno() if child.log is not None else self._output
+            output = (
+                stack.enter_context(child.log.open("ab")).fileno()
+                if child.log is not None
+                else self._output
+            )
             return await asyncio.create_subprocess_exec(
                 *child.command,
                 env={**os.environ, PARENT: str(os.getpid()), **child.environment},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # Ctrl-C at a terminal goes to the whole group: children of their own group are ended by us, in order.
+                # Ctrl-C at a terminal goes to the whole group: children of their own group are
+                # ended by us, in order.
                 process_group=0,
             )
 
-    async def _end(self, child: Child, process: asyncio.subprocess.Process, ended: "asyncio.Task[int]") -> None:
+    async def _end(
+        self, child: Child, process: asyncio.subprocess.Process, ended: "asyncio.Task[int]"
+    ) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         done, _ = await asyncio.wait({ended}, timeout=GRACE_S)

@@ -1,16 +1,18 @@
-"""Applications most of whose records do not count: refused, late, or ahead of the clock. Somebody must be told, since little of theirs is watched.
+"""Applications most of whose records do not count: refused, late, or ahead of the clock. Somebody
+must be told, since little of theirs is watched.
 
-For each application with such records a level is kept (a cumulative sum, Page, Biometrika 1954): one up for a faulty record, one down for
-another, never below 0. At `records` it is told; from then on the level counts the other way, and at `records` again it is over. So twenty
-faulty records of a tenant that sends nothing else are told at the twentieth, half of a tenant's traffic after some hundred records, and one
-in ten never. Old records need no forgetting: they are below the last 0. What was told and has no records any more is told to be without data, and
-given up later.
+For each application with such records a level is kept (a cumulative sum, Page, Biometrika 1954):
+one up for a faulty record, one down for another, never below 0. At `records` it is told; from then
+on the level counts the other way, and at `records` again it is over. So twenty faulty records of a
+tenant that sends nothing else are told at the twentieth, half of a tenant's traffic after some
+hundred records, and one in ten never. Old records need no forgetting: they are below the last 0.
+What was told and has no records any more is told to be without data, and given up later.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Final, Self
+from typing import Any, Final, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +24,19 @@ Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 MOST_OF_TENANT: Final = 8
-"""Applications of a tenant that are watched one by one; its others share a level, as do records that do not say their application."""
+"""Applications of a tenant that are watched one by one; its others share a level, as do records
+that do not say their application.
+"""
 
 MOST: Final = 256
-"""Levels of a lane; the records of any further applications share the last one. A bad record could name any number."""
+"""Levels of a lane; the records of any further applications share the last one. A bad record could
+name any number.
+"""
 
 SWEEP_OFFSETS: Final = 1 << 16
-"""Offsets of the lane after which levels at 0 make room, and where there is none still, all untold ones are halved."""
+"""Offsets of the lane after which levels at 0 make room, and where there is none still, all untold
+ones are halved.
+"""
 
 MOST_KINDS: Final = 8
 """Different kinds of fault that are counted apart."""
@@ -92,12 +100,18 @@ class FaultyRecords:
         """One more; see `Faulty`."""
         code = self._names.setdefault(name, len(self._names))
         what = self._kinds.setdefault(kind, len(self._kinds))
-        self._rows.append((offset, code, what, append_time, min(max(event_time, NO_TIME), -NO_TIME)))
+        self._rows.append(
+            (offset, code, what, append_time, min(max(event_time, NO_TIME), -NO_TIME))
+        )
 
     def all(self) -> Faulty:
         """Those that were added."""
-        offsets, codes, kinds, append_times, event_times = np.array(self._rows, np.int64).reshape(-1, 5).T
-        return Faulty(offsets, list(self._names), codes, list(self._kinds), kinds, append_times, event_times)
+        offsets, codes, kinds, append_times, event_times = (
+            np.array(self._rows, np.int64).reshape(-1, 5).T
+        )
+        return Faulty(
+            offsets, list(self._names), codes, list(self._kinds), kinds, append_times, event_times
+        )
 
 
 NO_FAULTY: Final = FaultyRecords().all()
@@ -131,7 +145,10 @@ class Level:
 
     def clear(self) -> None:
         """The level is 0, and nothing is counted."""
-        kept = {part: getattr(self, part) for part in ("told", "append_time", "heard", "bucket", "silent")}
+        kept = {
+            part: getattr(self, part)
+            for part in ("told", "append_time", "heard", "bucket", "silent")
+        }
         self.__init__(**kept)  # type: ignore[misc]
 
     def flip(self) -> "Level":
@@ -144,7 +161,9 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A verdict: at the record of this offset most of an application's last records are faulty, or something became of that."""
+    """A verdict: at the record of this offset most of an application's last records are faulty, or
+    something became of that.
+    """
 
     offset: int
     tenant: str
@@ -159,7 +178,9 @@ class Fault:
 
 
 class Faults:
-    """All levels of one kind of fault in one lane: exact in the order of records, wherever blocks are cut."""
+    """All levels of one kind of fault in one lane: exact in the order of records, wherever blocks
+    are cut.
+    """
 
     def __init__(self, records: int, seed: int) -> None:
         """`seed` is that of the lane's names (`streams.state.subjects`)."""
@@ -177,7 +198,9 @@ class Faults:
         return (tenant for (tenant, _), level in self._levels.items() if level.told)
 
     def take(self, faulty: Faulty, offsets: Int64s, events: Events) -> list[Fault]:
-        """Judges faulty records and the others that came with them, `events` with their offsets, shape (n,). Verdicts by offset."""
+        """Judges faulty records and the others that came with them, `events` with their offsets,
+        shape (n,). Verdicts by offset.
+        """
         if not len(faulty.offsets) and not (self._levels and len(offsets)):
             return []
         last = max(int(each[-1]) for each in (faulty.offsets, offsets) if len(each))
@@ -222,7 +245,9 @@ class Faults:
         if not self._of_tenant[tenant]:
             del self._of_tenant[tenant]
 
-    def _stretch(self, faulty: Faulty, wrong: slice, offsets: Int64s, events: Events) -> Iterator[Fault]:
+    def _stretch(
+        self, faulty: Faulty, wrong: slice, offsets: Int64s, events: Events
+    ) -> Iterator[Fault]:
         """Between two sweeps."""
         codes = faulty.name_of[wrong]
         order = np.argsort(codes, kind="stable")
@@ -234,7 +259,9 @@ class Faults:
         names = sorted(self._levels)
         for owners, places in self._owners(events, names):
             for place in places:
-                mine = np.sort(np.concatenate([*indices.get(names[place], ()), np.empty(0, np.int64)]))
+                mine = np.sort(
+                    np.concatenate([*indices.get(names[place], ()), np.empty(0, np.int64)])
+                )
                 others = offsets[owners == place]
                 if len(mine) or len(others):
                     yield from self._judge(names[place], faulty, mine, others)
@@ -253,22 +280,30 @@ class Faults:
         return name
 
     def _owners(self, events: Events, names: Sequence[Name]) -> Iterator[tuple[Int64s, list[int]]]:
-        """For each event the place of the level that it counts on, -1 for none, and those places: once for applications with levels of their own,
-        and once for tenants, on whose shared level all their events count."""
+        """For each event the place of the level that it counts on, -1 for none, and those places:
+        once for applications with levels of their own, and once for tenants, on whose shared level
+        all their events count.
+        """
         for shared, columns in ((False, ("tenant", "application")), (True, ("tenant",))):
             places = [place for place, name in enumerate(names) if (name[1] == OTHER) is shared]
             owners = np.full(len(events), -1, np.int64)
             if places and len(events):
                 hashed = events.hashes(columns, self._seed)
-                ones, twos = hashes_of([names[place][: len(columns)] for place in places], self._seed)
+                ones, twos = hashes_of(
+                    [names[place][: len(columns)] for place in places], self._seed
+                )
                 order = np.argsort(ones)
                 known = order[np.minimum(np.searchsorted(ones[order], hashed[0]), len(order) - 1)]
                 same = (ones[known] == hashed[0]) & (twos[known] == hashed[1])
                 owners[same] = np.array(places, np.int64)[known[same]]
             yield owners, places
 
-    def passed(self, bucket: int, offset: int, no_data_buckets: int, give_up_buckets: int) -> Iterator[Fault]:
-        """All buckets before this one are closed, by the record of this offset, all before which were taken: what became of those without records."""
+    def passed(
+        self, bucket: int, offset: int, no_data_buckets: int, give_up_buckets: int
+    ) -> Iterator[Fault]:
+        """All buckets before this one are closed, by the record of this offset, all before which
+        were taken: what became of those without records.
+        """
         for name, level in sorted(self._levels.items(), key=lambda pair: pair[0]):
             if not level.told:
                 continue
@@ -280,7 +315,9 @@ class Faults:
                 level.silent = True
                 yield Fault(offset, name[0], name[1], False, replace(level), SignalStatus.NO_DATA)
 
-    def _judge(self, name: Name, faulty: Faulty, indices: Int64s, others: Int64s) -> Iterator[Fault]:
+    def _judge(
+        self, name: Name, faulty: Faulty, indices: Int64s, others: Int64s
+    ) -> Iterator[Fault]:
         """One application's records of a stretch, in the order of offsets."""
         level = self._levels[name]
         level.heard = True
@@ -294,7 +331,9 @@ class Faults:
                 yield Fault(first, name[0], name[1], True, seen, again=True)
         yield from self._count_on(name, faulty, indices, others)
 
-    def _count_on(self, name: Name, faulty: Faulty, indices: Int64s, others: Int64s) -> Iterator[Fault]:
+    def _count_on(
+        self, name: Name, faulty: Faulty, indices: Int64s, others: Int64s
+    ) -> Iterator[Fault]:
         offsets = np.concatenate([faulty.offsets[indices], others])
         order = np.argsort(offsets, kind="stable")
         places = np.concatenate([indices, np.full(len(others), -1, np.int64)])[order]
@@ -329,14 +368,16 @@ class Faults:
     def state(self) -> object:
         """For the lane's own row."""
         rows = [
-            (*name, [getattr(level, part) for part in Level.__slots__]) for name, level in sorted(self._levels.items())
+            (*name, [getattr(level, part) for part in Level.__slots__])
+            for name, level in sorted(self._levels.items())
         ]
         return [self._swept if rows else 0, rows]
 
     def restore(self, stored: Sequence[object]) -> None:
         """Takes what `state` gave."""
         self._swept, rows = stored  # type: ignore[assignment]  # as `state` wrote it
-        self.restore_levels([(tenant, application, Level(*parts)) for tenant, application, parts in rows])  # type: ignore[attr-defined]
+        levels = cast("Sequence[tuple[str, str, Sequence[Any]]]", rows)
+        self.restore_levels((tenant, name, Level(*parts)) for tenant, name, parts in levels)
 
     def restore_levels(self, levels: Iterable[tuple[str, str, Level]]) -> None:
         """Takes levels by tenant and application."""

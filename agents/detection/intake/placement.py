@@ -1,7 +1,9 @@
-"""Applications whose events come to a lane that is not theirs: told once, over when none came for a while, told again when they come again.
+"""Applications whose events come to a lane that is not theirs: told once, over when none came for a
+while, told again when they come again.
 
-All events of an application belong on one lane, that of the partition which murmur2 gives the key `tenant/application`. A producer that
-sends no key, another key, or places keys otherwise makes several lanes count parts of the application, each for itself.
+All events of an application belong on one lane, that of the partition which murmur2 gives the key
+`tenant/application`. A producer that sends no key, another key, or places keys otherwise makes
+several lanes count parts of the application, each for itself.
 """
 
 from collections import Counter
@@ -21,11 +23,14 @@ Name = tuple[str, str]
 """Tenant and application."""
 
 MOST_APPLICATIONS: Final = 64
-"""Misplaced applications of a lane that are told of, the first ones; a key is looked up for each. The events of any further are only counted, until
-there is room: one that is over makes it."""
+"""Misplaced applications of a lane that are told of, the first ones; a key is looked up for each.
+The events of any further are only counted, until there is room: one that is over makes it.
+"""
 
 QUIET_BUCKETS: Final = 60
-"""Buckets without an event of the application in this lane, after which it is told to be over, though a night is as quiet."""
+"""Buckets without an event of the application in this lane, after which it is told to be over,
+though a night is as quiet.
+"""
 
 _UNKNOWN, _OWN, _STRANGER = range(3)
 
@@ -42,7 +47,9 @@ class Key(StrEnum):
 
 @dataclass(slots=True)
 class Misplaced:
-    """One application whose events come to a lane that is not its own, until it is forgotten or its place is needed."""
+    """One application whose events come to a lane that is not its own, until it is forgotten or its
+    place is needed.
+    """
 
     tenant: str
     application: str
@@ -75,17 +82,23 @@ class Verdict:
     own_lane: int
     key: Key
     partitioner: Partitioner | None
-    """That the tenant's producers seem to use, by all its applications whose key is right; None when none is known that fits."""
+    """That the tenant's producers seem to use, by all its applications whose key is right; None
+    when none is known that fits.
+    """
 
 
 class Placement:
-    """The misplaced applications of one lane. A partition that the number of partitions does not reach checks nothing."""
+    """The misplaced applications of one lane. A partition that the number of partitions does not
+    reach checks nothing.
+    """
 
     def __init__(self, partition: int, partitions: int) -> None:
         self._partition, self._partitions = partition, partitions
         self._found: dict[Name, Misplaced] = {}
         self._kinds = np.zeros(64, np.uint8)
-        """By row of application, whether it belongs here: what follows from its name, kept to spare looking again."""
+        """By row of application, whether it belongs here: what follows from its name, kept to spare
+        looking again.
+        """
 
     def __len__(self) -> int:
         return len(self._found)
@@ -95,7 +108,9 @@ class Placement:
         return (one.tenant for one in self._found.values() if one.told)
 
     def strangers(self, names: Sequence[tuple[str, ...]]) -> list[int]:
-        """Which of these new subjects (tenant, application, ...) are of applications that do not belong here, each application once."""
+        """Which of these new subjects (tenant, application, ...) are of applications that do not
+        belong here, each application once.
+        """
         if not 0 <= self._partition < self._partitions:
             return []
         first: dict[Name, int] = {}
@@ -103,10 +118,16 @@ class Placement:
             if application != OVERFLOW:
                 first.setdefault((tenant, application), index)
         places = murmur2_partitions([own_key(name) for name in first], self._partitions)
-        return [index for index, place in zip(first.values(), places.tolist(), strict=True) if place != self._partition]
+        return [
+            index
+            for index, place in zip(first.values(), places.tolist(), strict=True)
+            if place != self._partition
+        ]
 
     def room(self, names: Sequence[Name]) -> list[int]:
-        """Which of these strangers are to be looked at, in the order in which they came: as many as there is room for."""
+        """Which of these strangers are to be looked at, in the order in which they came: as many as
+        there is room for.
+        """
         new = [index for index, name in enumerate(names) if name not in self._found]
         return new[: self._make_room(len(new))]
 
@@ -121,7 +142,11 @@ class Placement:
         """A stranger's first record here has this key; its event is of that bucket."""
         own = own_key(name)
         kind = Key.NONE if key is None else Key.OWN if key == own else Key.OTHER
-        fitting = partitioners_of(own, self._partition, self._partitions) if kind is Key.OWN else frozenset()
+        fitting = (
+            partitioners_of(own, self._partition, self._partitions)
+            if kind is Key.OWN
+            else frozenset()
+        )
         self._found[name] = Misplaced(*name, kind, ",".join(sorted(fitting)), bucket)
 
     def note_unseen(self, name: Name, bucket: int) -> None:
@@ -131,8 +156,10 @@ class Placement:
     def closed(
         self, bucket: int, subjects: Subjects, applications: Int64s, requests: Int64s
     ) -> tuple[list[Verdict], int]:
-        """A bucket is closed: rows of `subjects` (applications) and requests of its series, shape (n,). Verdicts in the order of names, and misplaced
-        events, those of applications that are not told of too."""
+        """A bucket is closed: rows of `subjects` (applications) and requests of its series, shape
+        (n,). Verdicts in the order of names, and misplaced events, those of applications that are
+        not told of too.
+        """
         counts = self._misplaced(subjects, applications, requests)
         if not counts and not self._found:
             return [], 0
@@ -140,7 +167,11 @@ class Placement:
         for name in sorted(self._found):
             row = subjects.find(name)
             verdicts += self._pass(name, bucket, 0 if row is None else counts.get(row, 0))
-            if row is None and not self._found[name].told and bucket - self._found[name].last_bucket >= QUIET_BUCKETS:
+            if (
+                row is None
+                and not self._found[name].told
+                and bucket - self._found[name].last_bucket >= QUIET_BUCKETS
+            ):
                 # It is new when it comes again.
                 del self._found[name]
         for name, row in self._newcomers(subjects, counts):
@@ -153,7 +184,9 @@ class Placement:
         """Applications were forgotten: their rows may be others' from now on."""
         self._kinds[:] = _UNKNOWN
 
-    def _misplaced(self, subjects: Subjects, applications: Int64s, requests: Int64s) -> dict[int, int]:
+    def _misplaced(
+        self, subjects: Subjects, applications: Int64s, requests: Int64s
+    ) -> dict[int, int]:
         """Events of the applications that do not belong here, by row."""
         if not 0 <= self._partition < self._partitions:
             return {}
@@ -163,7 +196,9 @@ class Placement:
         new = np.unique(applications[kinds == _UNKNOWN])
         if len(new):
             self._kinds[new] = _OWN
-            self._kinds[new[self.strangers([subjects.name(row) for row in new.tolist()])]] = _STRANGER
+            self._kinds[new[self.strangers([subjects.name(row) for row in new.tolist()])]] = (
+                _STRANGER
+            )
             kinds = self._kinds[applications]
         at = np.flatnonzero((kinds == _STRANGER) & (requests > 0))
         rows, places = np.unique(applications[at], return_inverse=True)
@@ -182,7 +217,9 @@ class Placement:
             yield self._verdict(one, begins=one.told)
 
     def _newcomers(self, subjects: Subjects, counts: Mapping[int, int]) -> list[tuple[Name, int]]:
-        """Applications that had events and no place so far, with their rows: as many as there is room for. Nobody has looked at their keys."""
+        """Applications that had events and no place so far, with their rows: as many as there is
+        room for. Nobody has looked at their keys.
+        """
         if sum(not one.is_over for one in self._found.values()) >= MOST_APPLICATIONS:
             return []
         names = [(subjects.name(row)[:2], row) for row in counts]
@@ -195,9 +232,13 @@ class Placement:
         return Verdict(one.tenant, one.application, begins, one.events, own, Key(one.key), fits)
 
     def _partitioner(self, tenant: str) -> Partitioner | None:
-        """The one that puts all of a tenant's applications with the right key here; of several, that which explains most in the lane."""
+        """The one that puts all of a tenant's applications with the right key here; of several,
+        that which explains most in the lane.
+        """
         right = [one for one in self._found.values() if one.key == Key.OWN]
-        own = Counter(name for one in right if one.tenant == tenant for name in one.partitioners.split(","))
+        own = Counter(
+            name for one in right if one.tenant == tenant for name in one.partitioners.split(",")
+        )
         whole = Counter(name for one in right for name in one.partitioners.split(","))
         count = sum(one.tenant == tenant for one in right)
         fitting = [each for each in Partitioner if own[each] == count]

@@ -1,4 +1,6 @@
-"""From a block of raw records to the columns of its good events; everything else is sorted out here, once."""
+"""From a block of raw records to the columns of its good events; everything else is sorted out
+here, once.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,7 +52,9 @@ class Taken:
     ahead: Faulty
     """Events ahead of the clock, which are bad too."""
     ticks: list[tuple[int, int, int, int | None]]
-    """Number of events before it, offset, append time in µs, and the µs that passed as its worker says."""
+    """Number of events before it, offset, append time in µs, and the µs that passed as its worker
+    says.
+    """
     versions: list[tuple[int, int, str]]
     """Number of events before it, offset, settings version that takes effect there."""
     applied: Publication
@@ -62,7 +66,9 @@ class Taken:
 
 
 class Intake:
-    """Sorts the records of telemetry. Frozen policy, but for the offsets to skip, which the settings log knows."""
+    """Sorts the records of telemetry. Frozen policy, but for the offsets to skip, which the
+    settings log knows.
+    """
 
     def __init__(
         self,
@@ -86,9 +92,12 @@ class Intake:
                 self._control(block, index, record, sorted_out)
         return {version for _, version in sorted_out.versions}
 
-    def take(self, block: Block, columns: tuple[str, ...], stamps: Stamps, applied: Publication) -> Taken:
-        """Decodes; what is bad becomes a dead letter with its reason. `stamps` is what was known of the clocks before the block, `applied`
-        the settings in effect there."""
+    def take(
+        self, block: Block, columns: tuple[str, ...], stamps: Stamps, applied: Publication
+    ) -> Taken:
+        """Decodes; what is bad becomes a dead letter with its reason. `stamps` is what was known of
+        the clocks before the block, `applied` the settings in effect there.
+        """
         values = block.values
         sorted_out = _SortedOut(applied)
         if block.headed:
@@ -113,11 +122,15 @@ class Intake:
     def read_failed(
         self, partition: int, values: Sequence[bytes | None], start: int, end: int
     ) -> tuple[Events, Int64s]:
-        """Columns of failed calls at offsets from `start` to before `end`: the events, and of each the index of its record."""
+        """Columns of failed calls at offsets from `start` to before `end`: the events, and of each
+        the index of its record.
+        """
         decoded = self._decode((partition, start, end), values, FAILURE_COLUMNS)
         return decoded.events, decoded.index
 
-    def _decode(self, place: tuple[int, int, int], values: Sequence[bytes | None], columns: tuple[str, ...]) -> Decoded:
+    def _decode(
+        self, place: tuple[int, int, int], values: Sequence[bytes | None], columns: tuple[str, ...]
+    ) -> Decoded:
         if self._note is None:
             return self._decoder.decode(values, columns)
         with self._note.decoding(*place):
@@ -140,13 +153,23 @@ class Intake:
         offsets, append_times = block.offsets(), block.append_times()
         if not whole:
             offsets, append_times = offsets[records], append_times[records]
-        bad = [(int(position if positions is None else positions[position]), error) for position, error in decoded.bad]
+        bad = [
+            (int(position if positions is None else positions[position]), error)
+            for position, error in decoded.bad
+        ]
         ahead, behind, stamps = stamps.judged(times, append_times, self._max_ahead_us)
         if ahead is not None and behind is not None:
-            bad += [(int(record), BadRecord(AHEAD, "event_time")) for record in records[ahead & ~behind]]
+            bad += [
+                (int(record), BadRecord(AHEAD, "event_time")) for record in records[ahead & ~behind]
+            ]
             bad += [(int(record), BadRecord(BEHIND)) for record in records[behind]]
             keep = np.flatnonzero(~ahead)
-            events, times, offsets, append_times = events[keep], times[keep], offsets[keep], append_times[keep]
+            events, times, offsets, append_times = (
+                events[keep],
+                times[keep],
+                offsets[keep],
+                append_times[keep],
+            )
         sorted_out.bad += bad
         letters, refused, too_early = self._dead_letters(block, sorted_out.bad)
         return Taken(
@@ -157,19 +180,32 @@ class Intake:
             dead_letters=letters,
             refused=refused,
             ahead=too_early,
-            ticks=[(int(np.searchsorted(offsets, at)), at, append, said) for at, append, said in sorted_out.ticks],
-            versions=[(int(np.searchsorted(offsets, at)), at, version) for at, version in sorted_out.versions],
+            ticks=[
+                (int(np.searchsorted(offsets, at)), at, append, said)
+                for at, append, said in sorted_out.ticks
+            ],
+            versions=[
+                (int(np.searchsorted(offsets, at)), at, version)
+                for at, version in sorted_out.versions
+            ],
             applied=sorted_out.applied,
             block=block,
             stamps=stamps,
         )
 
     def _special(
-        self, block: Block, index: int, record: Any, values: list[bytes | None], sorted_out: "_SortedOut"
+        self,
+        block: Block,
+        index: int,
+        record: Any,
+        values: list[bytes | None],
+        sorted_out: "_SortedOut",
     ) -> None:
         if record.value is None and header(record.headers, TICK) is not None:
             sorted_out.indices.add(index)
-            sorted_out.ticks.append((record.offset, record.timestamp * 1000, passed(record.headers)))
+            sorted_out.ticks.append(
+                (record.offset, record.timestamp * 1000, passed(record.headers))
+            )
         elif header(record.headers, SETTINGS) is not None:
             sorted_out.indices.add(index)
             self._control(block, index, record, sorted_out)
@@ -189,7 +225,9 @@ class Intake:
                 sorted_out.bad.append((index, BadRecord(SKIPPED)))
 
     def _control(self, block: Block, index: int, record: Any, sorted_out: "_SortedOut") -> None:
-        """A control record takes effect only if it is newer than the one that did before: who may write here can append a copy of an old one."""
+        """A control record takes effect only if it is newer than the one that did before: who may
+        write here can append a copy of an old one.
+        """
         made = publication(self._names.telemetry, block.partition, self._key, record)
         if made is None:
             sorted_out.bad.append((index, BadRecord(UNSIGNED)))
@@ -199,7 +237,9 @@ class Intake:
         else:
             sorted_out.bad.append((index, BadRecord(SUPERSEDED, NUMBER)))
 
-    def _dead_letters(self, block: Block, bad: list[tuple[int, BadRecord]]) -> tuple[list[Outgoing], Faulty, Faulty]:
+    def _dead_letters(
+        self, block: Block, bad: list[tuple[int, BadRecord]]
+    ) -> tuple[list[Outgoing], Faulty, Faulty]:
         """Letters, those refused, and those ahead of the clock."""
         if not bad:
             return [], NO_FAULTY, NO_FAULTY
@@ -208,7 +248,9 @@ class Intake:
         bad = sorted(bad, key=lambda pair: pair[0])
         indices = [index for index, _ in bad]
         append_times = block.append_times()[indices].tolist()
-        for record, (_, error), appended in zip(block.records_at(indices), bad, append_times, strict=True):
+        for record, (_, error), appended in zip(
+            block.records_at(indices), bad, append_times, strict=True
+        ):
             metrics.BAD_RECORDS.labels(self._stage, error.reason).inc()
             letters.append(
                 dead_letter(
@@ -225,7 +267,9 @@ class Intake:
                 )
             )
             opening = opening_of(record.value)
-            whose = name_of(record.key) if opening is None else (opening.tenant, opening.application)
+            whose = (
+                name_of(record.key) if opening is None else (opening.tenant, opening.application)
+            )
             event_time = NO_TIME if opening is None else opening.event_time
             gathered = ahead if error.reason == AHEAD else refused
             gathered.add(record.offset, whose, what_is_wrong(error), appended, event_time)
@@ -235,17 +279,25 @@ class Intake:
 def copies(block: Block, offsets: Int64s) -> list[bytes | None]:
     """The values of the records at these offsets, ascending, which are few."""
     values, places = block.values, block.places(offsets)
-    return list(values[places]) if isinstance(values, Packed) else [values[place] for place in places.tolist()]
+    return (
+        list(values[places])
+        if isinstance(values, Packed)
+        else [values[place] for place in places.tolist()]
+    )
 
 
 def name_of(key: bytes | None) -> tuple[str, str]:
-    """Tenant and application by a record's key `tenant/application`, for records that cannot be read.
+    """Tenant and application by a record's key `tenant/application`, for records that cannot be
+    read.
 
     >>> name_of(b"acme/shop"), name_of(b"acme"), name_of(None)
     (('acme', 'shop'), ('acme', ''), ('(unknown)', ''))
     """
     tenant, _, application = (key or b"").partition(b"/")
-    return tenant.decode(errors="replace")[:256] or "(unknown)", application.decode(errors="replace")[:256]
+    return (
+        tenant.decode(errors="replace")[:256] or "(unknown)",
+        application.decode(errors="replace")[:256],
+    )
 
 
 def what_is_wrong(error: BadRecord) -> str:
@@ -256,7 +308,11 @@ def what_is_wrong(error: BadRecord) -> str:
     """
     if error.field is None:
         return str(error.reason)
-    return f"{error.field}: {error.reason}" if error.detail is None else f"{error.field} is {error.detail}"
+    return (
+        f"{error.field}: {error.reason}"
+        if error.detail is None
+        else f"{error.field} is {error.detail}"
+    )
 
 
 class _SortedOut:

@@ -8,7 +8,16 @@ from typing import Final
 from agents.detection.intake.faults import OTHER, Fault, Level
 from agents.detection.intake.placement import QUIET_BUCKETS, Key, Verdict
 from schemas.ids import record_id
-from schemas.records import INTAKE, Anomaly, Breakdown, Direction, Evidence, Severity, SignalChange, SignalStatus
+from schemas.records import (
+    INTAKE,
+    Anomaly,
+    Breakdown,
+    Direction,
+    Evidence,
+    Severity,
+    SignalChange,
+    SignalStatus,
+)
 from schemas.units import quantity, utc
 from streams.records.partitioners import Partitioner
 from streams.settings import Lanes
@@ -21,7 +30,9 @@ FAULTS: Final = (BAD_RECORDS, AHEAD_EVENTS, LATE_EVENTS)
 """Metrics whose anomalies are about a share of an application's records."""
 
 NO_APPLICATION: Final = "(intake)"
-"""Application of an anomaly about records that do not say theirs, or about several applications' records."""
+"""Application of an anomaly about records that do not say theirs, or about several applications'
+records.
+"""
 
 _HOUR_US: Final = 3_600_000_000
 _NEAR_HOUR_US: Final = 300_000_000
@@ -30,16 +41,27 @@ _NEAR_HOUR_US: Final = 300_000_000
 _WORDS: Final = MappingProxyType(
     {
         BAD_RECORDS: "are refused: {kinds}",
-        AHEAD_EVENTS: "are {skew} ahead of the time at which Kafka took them, and refused: {advice}",
+        AHEAD_EVENTS: (
+            "are {skew} ahead of the time at which Kafka took them, and refused: {advice}"
+        ),
         LATE_EVENTS: "came {skew} late and count in no bucket: {advice}",
     }
 )
 
 _ADVICE: Final[Mapping[Partitioner, str]] = MappingProxyType(
     {
-        Partitioner.CRC32: "its place is that of librdkafka's default partitioner (confluent-kafka): set partitioner=murmur2_random",
-        Partitioner.FNV1A: "its place is that of Sarama's default partitioner or kafka-go's Hash (FNV-1a): use murmur2, in kafka-go Murmur2Balancer",
-        Partitioner.FNV1A_UNSIGNED: "its place is that of Sarama's or kafka-go's ReferenceHash (FNV-1a): use murmur2, in kafka-go Murmur2Balancer",
+        Partitioner.CRC32: (
+            "its place is that of librdkafka's default partitioner (confluent-kafka): set"
+            " partitioner=murmur2_random"
+        ),
+        Partitioner.FNV1A: (
+            "its place is that of Sarama's default partitioner or kafka-go's Hash (FNV-1a): use"
+            " murmur2, in kafka-go Murmur2Balancer"
+        ),
+        Partitioner.FNV1A_UNSIGNED: (
+            "its place is that of Sarama's or kafka-go's ReferenceHash (FNV-1a): use murmur2, in"
+            " kafka-go Murmur2Balancer"
+        ),
     }
 )
 
@@ -81,8 +103,13 @@ def of_fault(metric: str, fault: Fault, lane: int, limits: Lanes) -> Report:
         least, most = sorted((sign * seen.least, sign * seen.most))
         evidence += [Evidence("least_us", float(least)), Evidence("most_us", float(most))]
     if fault.begins:
-        what = _WORDS[metric].format(kinds=_kinds(seen), skew=_skew(seen), advice=_skew_advice(metric, seen, limits))
-        reason = f"{seen.faulty} of the last {seen.total} records of {whose} {what}; the last one is telemetry/{lane}@{seen.offset}"
+        what = _WORDS[metric].format(
+            kinds=_kinds(seen), skew=_skew(seen), advice=_skew_advice(metric, seen, limits)
+        )
+        reason = (
+            f"{seen.faulty} of the last {seen.total} records of {whose} {what}; the last one is"
+            f" telemetry/{lane}@{seen.offset}"
+        )
         reason = f"after a time without records {reason}" if fault.again else reason
     else:
         reason = _became(fault, whose, since)
@@ -97,7 +124,11 @@ def of_fault(metric: str, fault: Fault, lane: int, limits: Lanes) -> Report:
         severity=Severity.HIGH,
         reason=reason,
         evidence=tuple(evidence),
-        breakdown=() if metric != BAD_RECORDS else tuple(Breakdown("reason", kind, n) for kind, n in _by_count(seen)),
+        breakdown=(
+            ()
+            if metric != BAD_RECORDS
+            else tuple(Breakdown("reason", kind, n) for kind, n in _by_count(seen))
+        ),
         append_time=seen.append_time,
         status=fault.status,
         since=since if fault.status is SignalStatus.NO_DATA else None,
@@ -109,23 +140,32 @@ def _became(fault: Fault, whose: str, since: int) -> str:
     """Why it is over, or without data."""
     seen = fault.seen
     if fault.status is SignalStatus.NORMAL:
-        return f"{seen.total - seen.faulty} of the last {seen.total} records of {whose} are as they should be"
+        return (
+            f"{seen.total - seen.faulty} of the last {seen.total} records of {whose} are as they"
+            " should be"
+        )
     if fault.status is SignalStatus.NO_DATA:
         return f"no record of {whose} since {utc(since)}"
     if seen.told:
-        return f"given up: {whose} are not counted together any more, since each has room again; those that still fail are told one by one"
+        return (
+            f"given up: {whose} are not counted together any more, since each has room again; those"
+            " that still fail are told one by one"
+        )
     return f"given up: no record of {whose} since {utc(since)}"
 
 
 def of_placement(verdict: Verdict, offset: int, lane: int, partitions: int) -> Report:
-    """The report of an application in a lane that is not its own; a key that is right may still put all of it on one lane, others never do."""
+    """The report of an application in a lane that is not its own; a key that is right may still put
+    all of it on one lane, others never do.
+    """
     whose = f"{verdict.tenant}/{verdict.application}"
     where = f"partition {lane} instead of {verdict.own_lane}"
     if verdict.begins:
         reason = f"events of {whose} are on {where} of {partitions}: {_cause(verdict)}"
     else:
         reason = (
-            f"no event of {whose} came to {where} for {QUIET_BUCKETS} buckets; should any come again, it is told again"
+            f"no event of {whose} came to {where} for {QUIET_BUCKETS} buckets; should any come"
+            " again, it is told again"
         )
     spread = verdict.key is not Key.OWN or verdict.partitioner is None
     return Report(
@@ -146,7 +186,11 @@ def of_placement(verdict: Verdict, offset: int, lane: int, partitions: int) -> R
         ),
         breakdown=(
             Breakdown("key", verdict.key.value, verdict.events),
-            *([Breakdown("partitioner", verdict.partitioner.value, verdict.events)] if verdict.partitioner else []),
+            *(
+                [Breakdown("partitioner", verdict.partitioner.value, verdict.events)]
+                if verdict.partitioner
+                else []
+            ),
         ),
     )
 
@@ -154,11 +198,22 @@ def of_placement(verdict: Verdict, offset: int, lane: int, partitions: int) -> R
 def intake_anomaly(
     report: Report, time: int, bucket_us: int, settings_version: str, place: tuple[int, int, int]
 ) -> Anomaly:
-    """The record of a report; `time` is the lane's there (`Clock.at`), µs: theirs may mean nothing. `place` is lane, offset and ordinal."""
+    """The record of a report; `time` is the lane's there (`Clock.at`), µs: theirs may mean nothing.
+    `place` is lane, offset and ordinal.
+    """
     start = time // bucket_us * bucket_us
     lane, offset, ordinal = place
     return Anomaly(
-        id=record_id(report.tenant, INTAKE, settings_version, report.application, report.metric, lane, offset, ordinal),
+        id=record_id(
+            report.tenant,
+            INTAKE,
+            settings_version,
+            report.application,
+            report.metric,
+            lane,
+            offset,
+            ordinal,
+        ),
         tenant=report.tenant,
         application=report.application,
         metric=report.metric,
@@ -185,8 +240,12 @@ def intake_anomaly(
     )
 
 
-def intake_change(report: Report, time: int, settings_version: str, place: tuple[int, int, int]) -> SignalChange:
-    """The record of a report of what became of something; `time` and `place` as for `intake_anomaly`."""
+def intake_change(
+    report: Report, time: int, settings_version: str, place: tuple[int, int, int]
+) -> SignalChange:
+    """The record of a report of what became of something; `time` and `place` as for
+    `intake_anomaly`.
+    """
     lane, offset, ordinal = place
     return SignalChange(
         tenant=report.tenant,
@@ -214,7 +273,9 @@ def _kinds(seen: Level) -> str:
 
 def _skew(seen: Level) -> str:
     """How far off, from the least to the most."""
-    least, most = (quantity("latency", float(value)) for value in sorted((abs(seen.least), abs(seen.most))))
+    least, most = (
+        quantity("latency", float(value)) for value in sorted((abs(seen.least), abs(seen.most)))
+    )
     return least if least == most else f"{least} to {most}"
 
 
@@ -227,8 +288,14 @@ def _skew_advice(metric: str, seen: Level, limits: Lanes) -> str:
     if metric == AHEAD_EVENTS:
         return "the producer's clock is ahead, or the broker's is behind"
     if most - least > max(least // 2, 2 * limits.bucket_s * 1_000_000):
-        return f"the producer holds them back for longer than lanes.lateness_s ({limits.lateness_s:g} s), or sends old ones again"
-    return f"the producer's clock is behind, or it holds them back for longer than lanes.lateness_s ({limits.lateness_s:g} s)"
+        return (
+            f"the producer holds them back for longer than lanes.lateness_s ({limits.lateness_s:g}"
+            " s), or sends old ones again"
+        )
+    return (
+        "the producer's clock is behind, or it holds them back for longer than lanes.lateness_s"
+        f" ({limits.lateness_s:g} s)"
+    )
 
 
 def _cause(verdict: Verdict) -> str:
@@ -238,6 +305,12 @@ def _cause(verdict: Verdict) -> str:
         case Key.OTHER:
             return "the record's key is not tenant/application"
         case Key.UNSEEN:
-            return "the producer sends no key or another one than tenant/application, or does not place keys by murmur2"
+            return (
+                "the producer sends no key or another one than tenant/application, or does not"
+                " place keys by murmur2"
+            )
     known = None if verdict.partitioner is None else _ADVICE.get(verdict.partitioner)
-    return f"the key is right, and {known or 'no known partitioner puts it here (round robin?): place it by murmur2'}"
+    return (
+        "the key is right, and"
+        f" {known or 'no known partitioner puts it here (round robin?): place it by murmur2'}"
+    )

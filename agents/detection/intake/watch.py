@@ -1,4 +1,6 @@
-"""What a lane notices of records that do not count as they should: refused, ahead of the clock, late, or in the wrong lane."""
+"""What a lane notices of records that do not count as they should: refused, ahead of the clock,
+late, or in the wrong lane.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -24,7 +26,9 @@ _LATE: Final = "late"
 
 
 class IntakeWatch:
-    """The watch of one lane: state in the order of its records, and a report for what begins and for what is over."""
+    """The watch of one lane: state in the order of its records, and a report for what begins and
+    for what is over.
+    """
 
     def __init__(self, partition: int, limits: Lanes, seed: int) -> None:
         """`seed` is that of the lane's names (`streams.state.subjects`)."""
@@ -32,25 +36,38 @@ class IntakeWatch:
         self._faults = {metric: Faults(limits.fault_records, seed) for metric in reports.FAULTS}
         self._placement = Placement(partition, limits.partitions)
 
-    def judged(self, taken: Taken, at: slice, within: tuple[int, int], on_time: Bools | None) -> list[Report]:
-        """Records from one offset to before another (`within`), between which no bucket closes: events at these places of the block, and bad ones.
-        `on_time` says which of the events are, None for all. Reports by offset."""
+    def judged(
+        self, taken: Taken, at: slice, within: tuple[int, int], on_time: Bools | None
+    ) -> list[Report]:
+        """Records from one offset to before another (`within`), between which no bucket closes:
+        events at these places of the block, and bad ones. `on_time` says which of the events are,
+        None for all. Reports by offset.
+        """
         found = []
-        for metric, faulty in ((reports.BAD_RECORDS, taken.refused), (reports.AHEAD_EVENTS, taken.ahead)):
+        for metric, faulty in (
+            (reports.BAD_RECORDS, taken.refused),
+            (reports.AHEAD_EVENTS, taken.ahead),
+        ):
             faults, wrong = self._faults[metric], faulty.between(*within)
             if faults or len(wrong.offsets):
-                found += self._reports(metric, faults.take(wrong, taken.offsets[at], taken.events[at]))
+                found += self._reports(
+                    metric, faults.take(wrong, taken.offsets[at], taken.events[at])
+                )
         late = self._faults[reports.LATE_EVENTS]
         if late or not (on_time is None or on_time.all()):
             found += self._reports(reports.LATE_EVENTS, self._judge_late(taken, at, on_time))
         return sorted(found, key=lambda report: report.offset)
 
     def passed(self, bucket: int, offset: int, policy: Policy) -> list[Report]:
-        """All buckets before this one are closed, by the record at this offset: what became of what was told and has no records."""
+        """All buckets before this one are closed, by the record at this offset: what became of what
+        was told and has no records.
+        """
         found: list[Report] = []
         for metric, faults in self._faults.items():
             if faults:
-                became = faults.passed(bucket, offset, policy.no_data_buckets, policy.give_up_buckets)
+                became = faults.passed(
+                    bucket, offset, policy.no_data_buckets, policy.give_up_buckets
+                )
                 found += self._reports(metric, became)
         return found
 
@@ -60,7 +77,9 @@ class IntakeWatch:
         if on_time is None:
             return faults.take(NO_FAULTY, offsets, events)
         right = np.flatnonzero(on_time)
-        return faults.take(self._late(taken, at.start + np.flatnonzero(~on_time)), offsets[right], events[right])
+        return faults.take(
+            self._late(taken, at.start + np.flatnonzero(~on_time)), offsets[right], events[right]
+        )
 
     def _reports(self, metric: str, found: Iterable[Fault]) -> list[Report]:
         return [reports.of_fault(metric, fault, self._partition, self._limits) for fault in found]
@@ -74,15 +93,20 @@ class IntakeWatch:
         at: slice | Int64s,
         buckets: Int64s,
     ) -> None:
-        """New series, in the order of their first events, are among the events at these places, whose rows and buckets are given too."""
+        """New series, in the order of their first events, are among the events at these places,
+        whose rows and buckets are given too.
+        """
         strangers = self._placement.strangers(names)
-        strangers = [strangers[one] for one in self._placement.room([names[one][:2] for one in strangers])]  # type: ignore[misc]
+        applications = [(names[one][0], names[one][1]) for one in strangers]
+        strangers = [strangers[one] for one in self._placement.room(applications)]
         if not strangers:
             return
         first = [int(np.argmax(series == rows[one])) for one in strangers]
         offsets = taken.offsets[at][first]
         indices = taken.block.places(offsets).tolist()
-        for one, place, record in zip(strangers, first, taken.block.records_at(indices), strict=True):
+        for one, place, record in zip(
+            strangers, first, taken.block.records_at(indices), strict=True
+        ):
             tenant, application, *_ = names[one]
             self._placement.note((tenant, application), record.key, int(buckets[place]))
 
@@ -98,7 +122,10 @@ class IntakeWatch:
         verdicts, counted = self._placement.closed(bucket, subjects, applications, requests)
         if counted:
             metrics.MISPLACED_EVENTS.labels("detect", self._partition).inc(counted)
-        return [reports.of_placement(verdict, offset, self._partition, self._limits.partitions) for verdict in verdicts]
+        return [
+            reports.of_placement(verdict, offset, self._partition, self._limits.partitions)
+            for verdict in verdicts
+        ]
 
     def forget_rows(self) -> None:
         """Rows of applications may be others' from now on."""
@@ -118,7 +145,13 @@ class IntakeWatch:
         names = events.names(("tenant", "application"), first) if len(places) else []
         none = np.zeros(len(places), np.int64)
         return Faulty(
-            taken.offsets[places], names, codes, (_LATE,), none, taken.append_times[places], taken.times[places]
+            taken.offsets[places],
+            names,
+            codes,
+            (_LATE,),
+            none,
+            taken.append_times[places],
+            taken.times[places],
         )
 
     def to_bytes(self) -> bytes:
@@ -134,17 +167,29 @@ class IntakeWatch:
         self._placement.restore(kept["placement"])
 
     def restore_shares(self, stored: bytes) -> None:
-        """Takes what version 1 of the lane's own row has in this place: good and bad records by tenant."""
+        """Takes what version 1 of the lane's own row has in this place: good and bad records by
+        tenant.
+        """
         shares: Mapping[str, Sequence[int]] = orjson.loads(stored)
         levels = [
-            (tenant, OTHER, Level(level=min(bad - good, self._limits.fault_records - 1), faulty=bad, total=good + bad))
+            (
+                tenant,
+                OTHER,
+                Level(
+                    level=min(bad - good, self._limits.fault_records - 1),
+                    faulty=bad,
+                    total=good + bad,
+                ),
+            )
             for tenant, (good, bad) in shares.items()
             if bad > good
         ]
         self._faults[reports.BAD_RECORDS].restore_levels(levels)
 
     def examine(self, names: Sequence[tuple[str, ...]], bucket: int) -> None:
-        """Series that a program which did not look at placement has left, by name; their keys are not known any more."""
+        """Series that a program which did not look at placement has left, by name; their keys are
+        not known any more.
+        """
         strangers = [names[one][:2] for one in self._placement.strangers(names)]
         for one in self._placement.room(strangers):  # type: ignore[arg-type]
             self._placement.note_unseen(strangers[one], bucket)  # type: ignore[arg-type]

@@ -5,14 +5,25 @@ import numpy as np
 from agents.detectors.contract import Change, Closed, Int64s, Kind, Signal
 from agents.detectors.deviation.findings import told
 from agents.detectors.deviation.judging import Judged
-from agents.detectors.deviation.state import METRICS, SIZES, Bucket, SeriesState, has_unknown, opened
+from agents.detectors.deviation.state import (
+    METRICS,
+    SIZES,
+    Bucket,
+    SeriesState,
+    has_unknown,
+    opened,
+)
 from schemas.records import SignalStatus
 from schemas.units import quantity
 from streams.state.tables import Table
 
 
-def changes(closed: Closed, rows: Int64s, before: SeriesState, bucket: Bucket, judged: Judged) -> list[Change]:
-    """Signals that a bucket ended, and levels that it made the new ones; in the order of rows, then of metrics."""
+def changes(
+    closed: Closed, rows: Int64s, before: SeriesState, bucket: Bucket, judged: Judged
+) -> list[Change]:
+    """Signals that a bucket ended, and levels that it made the new ones; in the order of rows, then
+    of metrics.
+    """
     bucket_s = (closed.end - closed.start) / 1e6
     made = []
     for subject, metric in np.argwhere((judged.normal | judged.level).T).tolist():
@@ -23,9 +34,14 @@ def changes(closed: Closed, rows: Int64s, before: SeriesState, bucket: Bucket, j
         usual = quantity(name, told(metric, level, bucket_s))
         if judged.level[at]:
             status = SignalStatus.NEW_LEVEL
-            reason = f"{name} is still so, at {seen} where {usual} was usual; taken as the new level"
+            reason = (
+                f"{name} is still so, at {seen} where {usual} was usual; taken as the new level"
+            )
         elif taken and not judged.back[at]:
-            status, days = SignalStatus.NORMAL, (closed.end - taken * (closed.end - closed.start)) / 86_400e6
+            status, days = (
+                SignalStatus.NORMAL,
+                (closed.end - taken * (closed.end - closed.start)) / 86_400e6,
+            )
             reason = f"{name} has been at its new level for {days:.3g} days: that is what is usual"
         else:
             status, reason = SignalStatus.NORMAL, f"{name} is normal again: {seen} against {usual}"
@@ -34,8 +50,9 @@ def changes(closed: Closed, rows: Int64s, before: SeriesState, bucket: Bucket, j
 
 
 def no_data(table: Table, closed: Closed, buckets: int) -> list[Change]:
-    """Open signals of which nothing was known for so many buckets, since the series had no event or its events no such metric, and those that
-    began after as many: each is told once."""
+    """Open signals of which nothing was known for so many buckets, since the series had no event or
+    its events no such metric, and those that began after as many: each is told once.
+    """
     stamp, width = closed.bucket + 1, closed.end - closed.start
     is_silent = (closed.seen_before > 0) & (closed.numbers["requests"] == 0)
     gap = np.where(is_silent, stamp - closed.seen_before, 0)

@@ -1,15 +1,19 @@
 """Two control charts over residuals: one for steps, one for drifts, and when they speak.
 
-A chart is an exponentially weighted mean of residuals (Roberts, Control chart tests based on geometric moving averages, Technometrics
-1, 1959), which finds small lasting shifts as fast as Page's cumulative sums (Biometrika 41, 1954; compared by Lucas & Saccucci,
-Technometrics 32, 1990) and keeps one number. The *fast* one reaches two thirds of a shift in two buckets, the *slow* one in ten.
+A chart is an exponentially weighted mean of residuals (Roberts, Control chart tests based on
+geometric moving averages, Technometrics 1, 1959), which finds small lasting shifts as fast as
+Page's cumulative sums (Biometrika 41, 1954; compared by Lucas & Saccucci, Technometrics 32, 1990)
+and keeps one number. The *fast* one reaches two thirds of a shift in two buckets, the *slow* one in
+ten.
 
 Two things make them hold on real traffic, whose noise is neither independent nor normal:
 
-- a residual counts for at most four standard deviations of the scale that the chart is measured against (Huber, Annals of
-  Mathematical Statistics 35, 1964), so no single bucket, however odd, alarms, and two in a row do, whatever the chart's age and wander;
-- a chart is measured against its own variance, as learnt while all was well (with Huber's clipping), and at least the theoretical
-  one, l/(2-l). Residuals that hang together from bucket to bucket make a chart wander; it then wanders against a wider scale.
+- a residual counts for at most four standard deviations of the scale that the chart is measured
+  against (Huber, Annals of Mathematical Statistics 35, 1964), so no single bucket, however odd,
+  alarms, and two in a row do, whatever the chart's age and wander;
+- a chart is measured against its own variance, as learnt while all was well (with Huber's
+  clipping), and at least the theoretical one, l/(2-l). Residuals that hang together from bucket to
+  bucket make a chart wander; it then wanders against a wider scale.
 """
 
 from dataclasses import dataclass
@@ -30,19 +34,25 @@ SLOW_VARIANCE: Final = SLOW / (2 - SLOW)
 """Variances of the charts over independent residuals of variance 1."""
 
 MOST_RESIDUAL: Final = 4.0
-"""A residual counts for at most so many standard deviations, times what the fast chart's scale is of theory's, wander and youth
-included: a chart that is measured against a wider scale would otherwise take longer to its end, or never get there."""
+"""A residual counts for at most so many standard deviations, times what the fast chart's scale is
+of theory's, wander and youth included: a chart that is measured against a wider scale would
+otherwise take longer to its end, or never get there.
+"""
 
 MOST_LEARNT: Final = 2.5
 """A chart's variance learns from a value as if it were at most so many of its standard deviations."""
 
 YOUTH: Final = 20.0
-"""After N buckets a variance is taken to be 1 + YOUTH/N times what it seems, since few buckets, that hang together, show less."""
+"""After N buckets a variance is taken to be 1 + YOUTH/N times what it seems, since few buckets,
+that hang together, show less.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Charts:
-    """Values of both charts, and their learnt variances (0 before the first bucket); all of one shape."""
+    """Values of both charts, and their learnt variances (0 before the first bucket); all of one
+    shape.
+    """
 
     fast: Float64s
     slow: Float64s
@@ -59,7 +69,8 @@ class Charts:
         return Charts(fast, slow, self.fast_variance, self.slow_variance)
 
     def scores(self, learnt: Float64s) -> tuple[Float64s, Float64s]:
-        """Fast and slow value in standard deviations, without sign; `learnt` is the number of buckets behind the variances, at least 1.
+        """Fast and slow value in standard deviations, without sign; `learnt` is the number of
+        buckets behind the variances, at least 1.
 
         Two buckets far out, after learning from thirty and from very many:
 
@@ -83,7 +94,9 @@ class Charts:
 
 
 def _youth(learnt: Float64s) -> Float64s:
-    """By how much a variance that so many buckets were learnt for is taken to be larger than it seems."""
+    """By how much a variance that so many buckets were learnt for is taken to be larger than it
+    seems.
+    """
     return 1 + YOUTH / learnt
 
 

@@ -1,11 +1,23 @@
-"""A robust deviation score at close: each series against its own past, steps within two or three buckets and drifts within minutes."""
+"""A robust deviation score at close: each series against its own past, steps within two or three
+buckets and drifts within minutes.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
-from agents.detectors.contract import Bands, Change, Closed, Finding, Int64s, Kind, Signal, Tables, Verdicts
+from agents.detectors.contract import (
+    Bands,
+    Change,
+    Closed,
+    Finding,
+    Int64s,
+    Kind,
+    Signal,
+    Tables,
+    Verdicts,
+)
 from agents.detectors.deviation.changes import changes, no_data
 from agents.detectors.deviation.findings import finding, recomputed
 from agents.detectors.deviation.judging import Judged, judged
@@ -30,25 +42,30 @@ from agents.detectors.settings import Deviation
 from streams.state.tables import TableSpec
 
 _SUBJECTS: Final = 2048
-"""Subjects judged together: an array of six metrics stays under the 128 kB from which the allocator asks the system for fresh pages, which
-at twice the size cost three times the rest. No result depends on it."""
+"""Subjects judged together: an array of six metrics stays under the 128 kB from which the allocator
+asks the system for fresh pages, which at twice the size cost three times the rest. No result
+depends on it.
+"""
 
 _SLEEP_RATE: Final = 0.02
 """Requests per bucket under which a silent series is left alone."""
 
 
 class DeviationDetector:
-    """Latency, time to first token, tokens, cost (each per request), error rate and request rate of every series.
+    """Latency, time to first token, tokens, cost (each per request), error rate and request rate of
+    every series.
 
-    A metric is anomalous from the bucket in which one of its two control charts (`charts`) reaches the threshold and the change
-    itself is worth telling: that of the bucket for the fast chart, its mean over about ten buckets for the slow one. It stays so
-    until both are under half of that, and is told at the start and then every `repeat_buckets`. Meanwhile nothing is learnt, so that
-    the anomaly stays one; its end is a change. A level that stays is taken as the new one, and its signal ends when the old one is back
-    (`series_levels`).
+    A metric is anomalous from the bucket in which one of its two control charts (`charts`) reaches
+    the threshold and the change itself is worth telling: that of the bucket for the fast chart, its
+    mean over about ten buckets for the slow one. It stays so until both are under half of that, and
+    is told at the start and then every `repeat_buckets`. Meanwhile nothing is learnt, so that the
+    anomaly stays one; its end is a change. A level that stays is taken as the new one, and its
+    signal ends when the old one is back (`series_levels`).
 
-    A bucket without requests says nothing about metrics other than the request rate: they stay as they were. There is no score
-    before `least_buckets` buckets with data. The score is that of the chart that speaks, in its standard deviations. The confidence is
-    1 - 4/(9 score²): whatever the noise, if it has one mode, no more than the rest is chance (`deviation_findings.confidence`).
+    A bucket without requests says nothing about metrics other than the request rate: they stay as
+    they were. There is no score before `least_buckets` buckets with data. The score is that of the
+    chart that speaks, in its standard deviations. The confidence is 1 - 4/(9 score²): whatever the
+    noise, if it has one mode, no more than the rest is chance (`deviation_findings.confidence`).
 
     The verdict on a series depends on its own buckets alone.
     """
@@ -70,7 +87,9 @@ class DeviationDetector:
         table = tables["deviation"]
         table.reserve(int(closed.rows.max()) + 1)
         awake = np.flatnonzero(~asleep(table, closed.rows, closed.numbers["requests"], _SLEEP_RATE))
-        observed, expected, low, high = (np.full((len(closed.rows), len(METRICS)), np.nan) for _ in range(4))
+        observed, expected, low, high = (
+            np.full((len(closed.rows), len(METRICS)), np.nan) for _ in range(4)
+        )
         bands = Bands(METRICS, observed, expected, low, high)
         findings: list[Finding] = []
         told: list[Change] = []
@@ -80,17 +99,28 @@ class DeviationDetector:
             rows = closed.rows[part]
             before = read(table, rows)
             bucket = bucket_of(closed, part)
-            verdict = judged(before, bucket, closed.bucket + 1, closed.seen_before[part], self._settings)
+            verdict = judged(
+                before, bucket, closed.bucket + 1, closed.seen_before[part], self._settings
+            )
             self._draw(bands, part, before, bucket, verdict, (closed.end - closed.start) / 1e6)
             for subject, metric in np.argwhere(verdict.telling.T).tolist():
                 at, gate = (metric, subject), self._gates[metric]
-                findings.append(finding(closed, int(rows[subject]), at, before, bucket, verdict, gate))
+                findings.append(
+                    finding(closed, int(rows[subject]), at, before, bucket, verdict, gate)
+                )
             told += changes(closed, rows, before, bucket, verdict)
             memory = self._settings.memory_buckets
             write(
                 table,
                 rows,
-                learning(verdict.state, bucket, verdict.residual, verdict.variance, verdict.lesson, memory),
+                learning(
+                    verdict.state,
+                    bucket,
+                    verdict.residual,
+                    verdict.variance,
+                    verdict.lesson,
+                    memory,
+                ),
             )
         return Verdicts(findings, bands, told + no_data(table, closed, self._no_data_buckets))
 
@@ -109,7 +139,9 @@ class DeviationDetector:
 
     def judges(self, signal: Signal, name: tuple[str, ...]) -> bool:
         """Whether the metric is judged at all."""
-        return self._settings.enabled and bool(np.isfinite(self._gates[METRICS.index(signal.metric)]))
+        return self._settings.enabled and bool(
+            np.isfinite(self._gates[METRICS.index(signal.metric)])
+        )
 
     def forget(self, tables: Tables, signals: Sequence[Signal]) -> None:
         """What is learnt stays; that the signals are open does not."""
@@ -124,15 +156,25 @@ class DeviationDetector:
         return recomputed(metric, evidence)
 
     def _draw(
-        self, bands: Bands, part: Int64s | slice, before: SeriesState, bucket: Bucket, verdict: Judged, bucket_s: float
+        self,
+        bands: Bands,
+        part: Int64s | slice,
+        before: SeriesState,
+        bucket: Bucket,
+        verdict: Judged,
+        bucket_s: float,
     ) -> None:
-        """Fills in the bands: between `low` and `high` a bucket of so many requests is within the threshold."""
+        """Fills in the bands: between `low` and `high` a bucket of so many requests is within the
+        threshold.
+        """
         wide = self._settings.threshold
         centre = np.where(before.learnt >= self._settings.least_buckets, before.centre, np.nan)
         share, rate = np.clip(before.centre[SHARE], 0.0, 1.0), before.centre[COUNT]
         variance = np.empty_like(centre)
         variance[SIZES] = verdict.variance
-        variance[SHARE] = share * (1 - share) * np.maximum(before.spread[SHARE], 1.0) / bucket.requests[SHARE]
+        variance[SHARE] = (
+            share * (1 - share) * np.maximum(before.spread[SHARE], 1.0) / bucket.requests[SHARE]
+        )
         variance[COUNT] = rate + np.maximum(before.spread[COUNT], 0.0) * rate * rate
         reach = np.where(bucket.known, wide * np.sqrt(variance), np.nan)
         low, high = centre - reach, centre + reach

@@ -8,7 +8,12 @@ import numpy as np
 from agents.detectors.contract import Closed, Finding, Float64s, Kind, significant
 from agents.detectors.deviation.charts import Charts
 from agents.detectors.deviation.judging import Judged
-from agents.detectors.deviation.residuals import count_residual, share_residual, size_residual, size_variance
+from agents.detectors.deviation.residuals import (
+    count_residual,
+    share_residual,
+    size_residual,
+    size_variance,
+)
 from agents.detectors.deviation.state import COUNT, METRICS, SHARE, Bucket, SeriesState, in_units
 from schemas.records import Direction, Severity
 from schemas.units import quantity
@@ -24,7 +29,8 @@ _EVIDENCE: Final = ("learnt", "centre", "spread", "fast", "slow", "fast_variance
 
 
 def confidence(score: float) -> float:
-    """Least probability that a value so many standard deviations out is not chance, whatever the noise, if it has one mode.
+    """Least probability that a value so many standard deviations out is not chance, whatever the
+    noise, if it has one mode.
 
     Vysochanskij and Petunin, Theory of Probability and Mathematical Statistics 21, 1980.
 
@@ -47,11 +53,18 @@ def severity(metric: int, above: bool, size: float) -> Severity:
 
 
 def finding(
-    closed: Closed, row: int, at: tuple[int, int], before: SeriesState, bucket: Bucket, judged: Judged, gate: float
+    closed: Closed,
+    row: int,
+    at: tuple[int, int],
+    before: SeriesState,
+    bucket: Bucket,
+    judged: Judged,
+    gate: float,
 ) -> Finding:
     """The finding about metric and subject `at`; `gate` is the metric's least effect.
 
-    A drift is told with its mean over the last ten or so buckets as what was observed; a step with the bucket's value.
+    A drift is told with its mean over the last ten or so buckets as what was observed; a step with
+    the bucket's value.
     """
     metric = at[0]
     drifting = bool(judged.drifting[at])
@@ -62,7 +75,9 @@ def finding(
     observed = centre + effect if drifting and metric != COUNT else float(bucket.values[at])
     if drifting and metric == COUNT:
         observed = max((centre + 0.5) * float(np.exp(effect)) - 0.5, 0.0)
-    seen, usual = (told(metric, value, (closed.end - closed.start) / 1e6) for value in (observed, centre))
+    seen, usual = (
+        told(metric, value, (closed.end - closed.start) / 1e6) for value in (observed, centre)
+    )
     above = float(chart[at]) > 0
     numbers = {"value": float(bucket.values[at]), "requests": float(bucket.requests[at])}
     numbers |= {name: float(getattr(before, name)[at]) for name in _EVIDENCE}
@@ -95,7 +110,9 @@ def recomputed(metric: str, evidence: Mapping[str, float]) -> float:
     """The score again, from the evidence of a finding about this metric."""
     place = METRICS.index(metric)
     number: dict[str, Float64s] = {name: np.array([value]) for name, value in evidence.items()}
-    value, requests, centre, spread = (number[name] for name in ("value", "requests", "centre", "spread"))
+    value, requests, centre, spread = (
+        number[name] for name in ("value", "requests", "centre", "spread")
+    )
     if place == SHARE:
         residual = share_residual(value, requests, centre, spread)
     elif place == COUNT:
@@ -114,8 +131,11 @@ def told(metric: int, value: float, bucket_s: float) -> float:
     return float(in_units(values, bucket_s)[metric, 0])
 
 
-def _reason(metric: str, above: bool, drifting: bool, seen: float, usual: float, score: float) -> str:
+def _reason(
+    metric: str, above: bool, drifting: bool, seen: float, usual: float, score: float
+) -> str:
     how = ("has drifted" if drifting else "is") + (" above" if above else " below")
     return (
-        f"{metric} {how} what is usual: {quantity(metric, seen)} against {quantity(metric, usual)}, score {score:.3g}"
+        f"{metric} {how} what is usual: {quantity(metric, seen)} against {quantity(metric, usual)},"
+        f" score {score:.3g}"
     )

@@ -1,4 +1,6 @@
-"""When a metric of a series is anomalous: it begins, lasts, is told, and ends; levels that stay are in `series_levels`."""
+"""When a metric of a series is anomalous: it begins, lasts, is told, and ends; levels that stay are
+in `series_levels`.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -25,8 +27,10 @@ _SUSPECT: Final = 0.8
 """From this share of the threshold on a bucket may be the beginning of an anomaly,"""
 
 _SUSPICION: Final = 0.3
-"""and teaches that much of what others do of scatter: what is found after twenty buckets has not widened its own band meanwhile.
-With nothing at all, traffic that has become restless would never be found normal."""
+"""and teaches that much of what others do of scatter: what is found after twenty buckets has not
+widened its own band meanwhile. With nothing at all, traffic that has become restless would never be
+found normal.
+"""
 
 _DRIFT_PATIENCE: Final = 3
 """The slow chart is read after so many times the buckets that the fast one is."""
@@ -37,7 +41,9 @@ class Judged:
     """One bucket of n series, judged; arrays of shape (metrics, n)."""
 
     effect: Float64s
-    """Change against what is usual: difference of logarithms, of shares; 0 where nothing was judged."""
+    """Change against what is usual: difference of logarithms, of shares; 0 where nothing was
+    judged.
+    """
 
     residual: Float64s
     """The change in standard deviations; 0 where nothing was judged."""
@@ -74,8 +80,12 @@ class Judged:
     """How much of the bucket's scatter is to be learnt, 0 to 1; where it is 0, nothing is learnt."""
 
 
-def judged(state: SeriesState, bucket: Bucket, stamp: int, seen_before: Int64s, settings: Deviation) -> Judged:
-    """Judges a bucket against what was learnt before it; `stamp` is one more than the bucket's number, `seen_before` the contract's."""
+def judged(
+    state: SeriesState, bucket: Bucket, stamp: int, seen_before: Int64s, settings: Deviation
+) -> Judged:
+    """Judges a bucket against what was learnt before it; `stamp` is one more than the bucket's
+    number, `seen_before` the contract's.
+    """
     met = bucket.known & (state.learnt > 0)
     gap = np.where(seen_before > 0, stamp - seen_before, 1)
     effect, residual, variance = _compared(state, bucket)
@@ -110,7 +120,11 @@ def judged(state: SeriesState, bucket: Bucket, stamp: int, seen_before: Int64s, 
         effect=effect,
         residual=residual,
         variance=variance,
-        state=_counted(_after(moved, anomalous, ended | back, outlived, back, adopted, telling, stamp), bucket, gap),
+        state=_counted(
+            _after(moved, anomalous, ended | back, outlived, back, adopted, telling, stamp),
+            bucket,
+            gap,
+        ),
         fast=fast,
         slow=slow,
         drifting=~np.where(begun, stepping, still_stepping),
@@ -124,8 +138,10 @@ def judged(state: SeriesState, bucket: Bucket, stamp: int, seen_before: Int64s, 
 
 
 def _only_with_data(since: Int64s, bucket: Bucket, stamp: int, gap: Int64s) -> Int64s:
-    """`since`, moved on by the buckets without data before this one, and by this one where it says nothing of the metric, if it has requests: an
-    anomaly does not grow old unseen. `gap`: buckets since the newest one before that had requests."""
+    """`since`, moved on by the buckets without data before this one, and by this one where it says
+    nothing of the metric, if it has requests: an anomaly does not grow old unseen. `gap`: buckets
+    since the newest one before that had requests.
+    """
     if not since.any():
         return since
     later = np.where(since > stamp - gap, stamp, since + gap - bucket.known)
@@ -133,11 +149,15 @@ def _only_with_data(since: Int64s, bucket: Bucket, stamp: int, gap: Int64s) -> I
 
 
 def _counted(state: SeriesState, bucket: Bucket, gap: Int64s) -> SeriesState:
-    """With the buckets counted in which nothing was known of the sizes of open signals; those without requests once there are some again."""
+    """With the buckets counted in which nothing was known of the sizes of open signals; those
+    without requests once there are some again.
+    """
     is_open = (state.since[SIZES] > 0) | (state.taken[SIZES] > 0)
     if not is_open.any() and not state.unknown.any():
         return state
-    unknown = np.where(is_open & ~bucket.known[SIZES], state.unknown + gap * (bucket.values[COUNT] > 0), 0)
+    unknown = np.where(
+        is_open & ~bucket.known[SIZES], state.unknown + gap * (bucket.values[COUNT] > 0), 0
+    )
     return replace(state, unknown=unknown)
 
 
@@ -150,17 +170,26 @@ def _compared(state: SeriesState, bucket: Bucket) -> tuple[Float64s, Float64s, F
     learnt = np.maximum(state.learnt[SIZES], 1.0)
     residual[SIZES] = size_residual(bucket.values[SIZES], variance, state.centre[SIZES], learnt)
     share = np.where(bucket.known[SHARE], bucket.values[SHARE], 0.0)
-    residual[SHARE] = share_residual(share, bucket.requests[SHARE], state.centre[SHARE], state.spread[SHARE])
+    residual[SHARE] = share_residual(
+        share, bucket.requests[SHARE], state.centre[SHARE], state.spread[SHARE]
+    )
     residual[COUNT] = count_residual(bucket.values[COUNT], state.centre[COUNT], state.spread[COUNT])
     return effect, residual, variance
 
 
 def _speaking(
-    state: SeriesState, effect: Float64s, fast: Float64s, slow: Float64s, settings: Deviation, level: float
+    state: SeriesState,
+    effect: Float64s,
+    fast: Float64s,
+    slow: Float64s,
+    settings: Deviation,
+    level: float,
 ) -> tuple[Bools, Bools]:
-    """Where the fast and where the slow chart says that something is wrong, at this share of what it takes to begin.
+    """Where the fast and where the slow chart says that something is wrong, at this share of what
+    it takes to begin.
 
-    How much must be known of a series is asked of what begins alone: what is wrong already does not end because more is asked now.
+    How much must be known of a series is asked of what begins alone: what is wrong already does not
+    end because more is asked now.
     """
     threshold, gate = level * settings.threshold, level * gates(settings.least_change)
     judged = np.ones(effect.shape, bool)
@@ -174,7 +203,13 @@ def _speaking(
     patient = min(_DRIFT_PATIENCE * least, settings.memory_buckets)
     # A drift that is over is no news: the last buckets must still lie on its side.
     present = state.fast * slowly >= np.sqrt(FAST_VARIANCE)
-    drifting = judged & (slow >= threshold) & (state.drift * slowly >= gate) & (state.learnt >= patient) & present
+    drifting = (
+        judged
+        & (slow >= threshold)
+        & (state.drift * slowly >= gate)
+        & (state.learnt >= patient)
+        & present
+    )
     return stepping, drifting
 
 
@@ -188,8 +223,9 @@ def _after(
     telling: Bools,
     stamp: int,
 ) -> SeriesState:
-    """Stamps set and cleared. What ended leaves no drift behind; what outlived its time is learnt from the beginning, and what is back at
-    the level before goes on from that."""
+    """Stamps set and cleared. What ended leaves no drift behind; what outlived its time is learnt
+    from the beginning, and what is back at the level before goes on from that.
+    """
     begun = anomalous & (state.since == 0)
     since = np.where(begun, stamp, np.where(ended, 0, state.since))
     told = np.where(telling, stamp, np.where(ended, 0, state.told))
@@ -201,7 +237,9 @@ def _after(
         since=since,
         told=told,
         centre=np.where(back, state.usual, state.centre),
-        usual=np.where(outlived & (state.taken == 0), state.centre, np.where(over, 0.0, state.usual)),
+        usual=np.where(
+            outlived & (state.taken == 0), state.centre, np.where(over, 0.0, state.usual)
+        ),
         taken=np.where(outlived, stamp, np.where(over, 0, state.taken)),
         slow=np.where(ended, 0.0, state.slow),
         drift=np.where(ended, 0.0, state.drift),

@@ -1,8 +1,10 @@
-"""What a series learns from a bucket that is not anomalous: what is usual, and how much it scatters.
+"""What a series learns from a bucket that is not anomalous: what is usual, and how much it
+scatters.
 
-Means over the last `memory` buckets with weights that fall off exponentially; plain means before that. Each step is bounded in standard
-deviations (Huber 1964; for exponential smoothing Gelper, Fried & Croux, Robust forecasting with exponential and Holt-Winters
-smoothing, Journal of Forecasting 29, 2010), so that one wild bucket teaches little.
+Means over the last `memory` buckets with weights that fall off exponentially; plain means before
+that. Each step is bounded in standard deviations (Huber 1964; for exponential smoothing Gelper,
+Fried & Croux, Robust forecasting with exponential and Holt-Winters smoothing, Journal of
+Forecasting 29, 2010), so that one wild bucket teaches little.
 """
 
 from dataclasses import replace
@@ -11,7 +13,12 @@ from typing import Final
 import numpy as np
 
 from agents.detectors.contract import Float64s
-from agents.detectors.deviation.residuals import COUNT_SPREAD, SHARE_FLOOR, SHARED_NOISE, SIZE_SPREAD
+from agents.detectors.deviation.residuals import (
+    COUNT_SPREAD,
+    SHARE_FLOOR,
+    SHARED_NOISE,
+    SIZE_SPREAD,
+)
 from agents.detectors.deviation.state import COUNT, SHARE, SIZES, Bucket, SeriesState
 
 _MOST_STEP: Final = 2.0
@@ -27,16 +34,23 @@ _PRIOR_SHARE_BUCKETS: Final = 5.0
 """Buckets that the first guess of a share of failures (its floor) is worth."""
 
 _MOST_BUSY: Final = 3.0
-"""A bucket teaches the share of failures in proportion to its requests, up to so many times the usual number."""
+"""A bucket teaches the share of failures in proportion to its requests, up to so many times the
+usual number.
+"""
 
 
 def learning(
-    state: SeriesState, bucket: Bucket, residual: Float64s, variance: Float64s, lesson: Float64s, memory: int
+    state: SeriesState,
+    bucket: Bucket,
+    residual: Float64s,
+    variance: Float64s,
+    lesson: Float64s,
+    memory: int,
 ) -> SeriesState:
     """The state after learning; charts are those of `state`, which have seen the bucket already.
 
-    Nothing is learnt where `lesson` is 0; spreads and variances are learnt in proportion to it. `residual` and `variance` (of sizes,
-    shape (4, n)) are those that the bucket was judged by.
+    Nothing is learnt where `lesson` is 0; spreads and variances are learnt in proportion to it.
+    `residual` and `variance` (of sizes, shape (4, n)) are those that the bucket was judged by.
     """
     new = state.learnt == 0
     age = np.minimum(state.learnt, memory - 1)
@@ -58,13 +72,17 @@ def learning(
     pull = np.where(new[SHARE], 1.0, scale[SHARE])
     centre[SHARE] = share + share_weight * pull * (bucket.values[SHARE] - share)
     known = np.maximum(state.spread[SHARE], 1.0)
-    spread[SHARE] = state.spread[SHARE] + spread_weight[SHARE] * (squared[SHARE] * known - state.spread[SHARE])
+    spread[SHARE] = state.spread[SHARE] + spread_weight[SHARE] * (
+        squared[SHARE] * known - state.spread[SHARE]
+    )
 
     rate, count = state.centre[COUNT], bucket.values[COUNT]
     centre[COUNT] = rate + weight[COUNT] * scale[COUNT] * (count - rate)
     bound = 1 / np.maximum(residual[COUNT] ** 2 / _MOST_SPREAD**2, 1.0)
     excess = ((count - rate) ** 2 - rate) / np.maximum(rate, 0.5) ** 2
-    spread[COUNT] = state.spread[COUNT] + spread_weight[COUNT] * (bound * excess - state.spread[COUNT])
+    spread[COUNT] = state.spread[COUNT] + spread_weight[COUNT] * (
+        bound * excess - state.spread[COUNT]
+    )
 
     for place, first in ((SIZES, SIZE_SPREAD), (SHARE, 1.0), (COUNT, COUNT_SPREAD)):
         spread[place] = np.where(new[place], first, spread[place])

@@ -1,4 +1,6 @@
-"""What is remembered of a series between buckets, and what one bucket says about it, as arrays over metrics and subjects."""
+"""What is remembered of a series between buckets, and what one bucket says about it, as arrays over
+metrics and subjects.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,27 +24,45 @@ _WEIGHED_TOGETHER: Final = 128
 
 UInt32s = npt.NDArray[np.uint32]
 
-_REALS: Final = ("learnt", "centre", "spread", "drift", "fast", "slow", "fast_variance", "slow_variance", "usual")
+_REALS: Final = (
+    "learnt",
+    "centre",
+    "spread",
+    "drift",
+    "fast",
+    "slow",
+    "fast_variance",
+    "slow_variance",
+    "usual",
+)
 _STAMPS: Final = ("since", "told", "taken")
 
 _ROW_2: Final = np.dtype(
-    [(name, "<f4", (len(METRICS),)) for name in _REALS] + [(name, "<u4", (len(METRICS),)) for name in _STAMPS]
+    [(name, "<f4", (len(METRICS),)) for name in _REALS]
+    + [(name, "<u4", (len(METRICS),)) for name in _STAMPS]
 )
 
-ROW: Final = np.dtype([*((name, _ROW_2[name]) for name in (*_REALS, *_STAMPS)), ("unknown", "<u1", (_SIZE_COUNT,))])
-"""State of a series, single precision: a row costs 292 bytes on the topic at every change, and its numbers are estimates. By metric:
+ROW: Final = np.dtype(
+    [*((name, _ROW_2[name]) for name in (*_REALS, *_STAMPS)), ("unknown", "<u1", (_SIZE_COUNT,))]
+)
+"""State of a series, single precision: a row costs 292 bytes on the topic at every change, and its
+numbers are estimates. By metric:
 
-`learnt`: buckets behind the estimates, at most the memory; `centre`: what is usual (logarithm of a size; share; requests per bucket);
-`spread`: its noise as `residuals` has it; `drift`: mean of the effect with the slow chart's weight; charts as `charts` has them;
-`since` and `told`: one more than the bucket in which the present anomaly began and was last told, 0 for none; `since` moves on by the
-buckets in which there was no data, so that only data makes an anomaly last. `usual` and `taken`: the centre before a lasting level was taken as
-the new one, and one more than the bucket in which that was; 0 for none.
+`learnt`: buckets behind the estimates, at most the memory; `centre`: what is usual (logarithm of a
+size; share; requests per bucket); `spread`: its noise as `residuals` has it; `drift`: mean of the
+effect with the slow chart's weight; charts as `charts` has them; `since` and `told`: one more than
+the bucket in which the present anomaly began and was last told, 0 for none; `since` moves on by the
+buckets in which there was no data, so that only data makes an anomaly last. `usual` and `taken`:
+the centre before a lasting level was taken as the new one, and one more than the bucket in which
+that was; 0 for none.
 
-`unknown`, of the sizes, while their signal is open: as of the newest bucket with requests, the buckets since the newest that said something of the
-metric, at most 255."""
+`unknown`, of the sizes, while their signal is open: as of the newest bucket with requests, the
+buckets since the newest that said something of the metric, at most 255.
+"""
 
 _ROW_1: Final = np.dtype(
-    [(name, "<f4", (len(METRICS),)) for name in _REALS[:-1]] + [(name, "<u4", (len(METRICS),)) for name in _STAMPS[:-1]]
+    [(name, "<f4", (len(METRICS),)) for name in _REALS[:-1]]
+    + [(name, "<u4", (len(METRICS),)) for name in _STAMPS[:-1]]
 )
 
 
@@ -56,7 +76,9 @@ def _into(dtype: np.dtype[np.void]) -> Callable[[Row], Row]:
     return migrated
 
 
-TABLE: Final = TableSpec("deviation", ROW, version=3, migrations={1: (_ROW_1, _into(_ROW_2)), 2: (_ROW_2, _into(ROW))})
+TABLE: Final = TableSpec(
+    "deviation", ROW, version=3, migrations={1: (_ROW_1, _into(_ROW_2)), 2: (_ROW_2, _into(ROW))}
+)
 """Version 1 had no `usual` and `taken`, version 2 no `unknown`."""
 
 _WORDS: Final = ROW.itemsize // 4
@@ -68,8 +90,10 @@ _MOST_UNKNOWN: Final = 255
 
 _OCTAVE: Final = 1 << 16
 _BIN_WEIGHTS: Final = np.stack([np.ones(len(MIDDLES)), np.rint(np.log2(MIDDLES) * _OCTAVE)], axis=1)
-"""Counts one, and the logarithm of a bin's middle in whole 1/65536 octaves: sums of whole numbers are exact in any order (up to
-four billion requests), so that neither the order of a matrix product nor its blocks can show."""
+"""Counts one, and the logarithm of a bin's middle in whole 1/65536 octaves: sums of whole numbers
+are exact in any order (up to four billion requests), so that neither the order of a matrix product
+nor its blocks can show.
+"""
 
 
 @dataclass(slots=True)
@@ -128,22 +152,32 @@ class Bucket:
     """What one bucket says of n series; arrays of shape (metrics, n), NaN where it says nothing."""
 
     values: Float64s
-    """Logarithm of the geometric mean (latency and time to first token, µs, within the sketch's relative error for each request) or
-    of the mean (tokens, cost in 1e-9 of a currency unit) of a request; share of failed requests; requests."""
+    """Logarithm of the geometric mean (latency and time to first token, µs, within the sketch's
+    relative error for each request) or of the mean (tokens, cost in 1e-9 of a currency unit) of a
+    request; share of failed requests; requests.
+    """
 
     requests: Float64s
-    """Requests that the value is made of; at least 1 but for the last metric, where it is the value."""
+    """Requests that the value is made of; at least 1 but for the last metric, where it is the
+    value.
+    """
 
     known: npt.NDArray[np.bool_]
     """Where the bucket says something."""
 
 
 def bucket_of(closed: Closed, part: Int64s | slice) -> Bucket:
-    """Of these of the bucket's subjects, by index. No tokens at all and no cost at all count as not measured."""
+    """Of these of the bucket's subjects, by index. No tokens at all and no cost at all count as not
+    measured.
+    """
     requests = closed.numbers["requests"][part].astype(np.float64)
-    tokens = closed.numbers["prompt_tokens"][part] + closed.numbers["completion_tokens"][part].astype(np.float64)
+    tokens = closed.numbers["prompt_tokens"][part] + closed.numbers["completion_tokens"][
+        part
+    ].astype(np.float64)
     cost = closed.numbers["cost_nano"][part].astype(np.float64)
-    latency, first = (_weighed(closed.sketches[name][part]) for name in ("latency_us", "time_to_first_token_us"))
+    latency, first = (
+        _weighed(closed.sketches[name][part]) for name in ("latency_us", "time_to_first_token_us")
+    )
     counts = np.stack([latency[:, 0], first[:, 0], requests, requests, requests, requests])
     known = counts > 0
     known[2] &= tokens > 0
@@ -165,7 +199,8 @@ def bucket_of(closed: Closed, part: Int64s | slice) -> Bucket:
 def _weighed(sketches: UInt32s) -> Float64s:
     """Requests, and the sum of their logarithms in 1/65536 octaves; shape (n, 2)."""
     out = np.empty((len(sketches), 2))
-    # By pieces small enough to come from the allocator's cache: fresh pages for the doubles would cost more than the product.
+    # By pieces small enough to come from the allocator's cache: fresh pages for the doubles would
+    # cost more than the product.
     for start in range(0, len(sketches), _WEIGHED_TOGETHER):
         part = slice(start, start + _WEIGHED_TOGETHER)
         np.matmul(sketches[part].astype(np.float64), _BIN_WEIGHTS, out=out[part])
@@ -173,7 +208,9 @@ def _weighed(sketches: UInt32s) -> Float64s:
 
 
 def in_units(values: Float64s, bucket_s: float) -> Float64s:
-    """Values as people and aggregates have them: µs, tokens and 1e-9 of a currency unit per request, share, requests per second."""
+    """Values as people and aggregates have them: µs, tokens and 1e-9 of a currency unit per
+    request, share, requests per second.
+    """
     out = np.empty_like(values)
     out[SIZES] = np.exp(values[SIZES])
     out[SHARE] = values[SHARE]
@@ -182,7 +219,9 @@ def in_units(values: Float64s, bucket_s: float) -> Float64s:
 
 
 def asleep(table: Table, rows: Int64s, requests: Int64s, least: float) -> npt.NDArray[np.bool_]:
-    """Subjects without a request of which fewer than `least` per bucket are expected, and no anomaly is open in that: nothing to do."""
+    """Subjects without a request of which fewer than `least` per bucket are expected, and no
+    anomaly is open in that: nothing to do.
+    """
     silent = np.flatnonzero(requests == 0)
     out = np.zeros(len(rows), bool)
     at = rows[silent]
@@ -196,5 +235,7 @@ def has_unknown(table: Table, rows: Int64s) -> npt.NDArray[np.bool_]:
 
 
 def opened(rows: Row) -> npt.NDArray[np.bool_]:
-    """Where a signal is open, shape (n, metrics): an anomaly lasts, or a level was taken as new and the old one is remembered."""
+    """Where a signal is open, shape (n, metrics): an anomaly lasts, or a level was taken as new and
+    the old one is remembered.
+    """
     return np.asarray((rows["since"] > 0) | (rows["taken"] > 0))

@@ -1,4 +1,6 @@
-"""A profile of every user: recent requests, tokens and cost against the user's own past and against the application's users."""
+"""A profile of every user: recent requests, tokens and cost against the user's own past and against
+the application's users.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -43,26 +45,34 @@ _FORGOTTEN: Final = 25
 """Time constants after which nothing is left of a volume."""
 
 _STEPS: Final = ((2.2, Severity.CRITICAL), (1.4, Severity.HIGH))
-"""Logarithm of the ratio, in that of the least ratio, from which an anomaly is so grave; below the last it is medium."""
+"""Logarithm of the ratio, in that of the least ratio, from which an anomaly is so grave; below the
+last it is medium.
+"""
 
 
 class ProfileDetector:
-    """Requests, tokens and cost of every user that had a request in the bucket; only too much is told, never too little.
+    """Requests, tokens and cost of every user that had a request in the bucket; only too much is
+    told, never too little.
 
-    A user's *volume* is what the user took lately, falling off exponentially over `window_buckets`. Its logarithm is compared with what
-    the user's past and the crowd, the application's users, make likely (`profile_judging.expected`): of a stranger that is what the
-    crowd takes, of an old user what the user always took, however heavy. The score is the distance in standard deviations; who has not
-    enough past of their own has a higher bar. It takes a least ratio too, and a volume that is high among the crowd's.
+    A user's *volume* is what the user took lately, falling off exponentially over `window_buckets`.
+    Its logarithm is compared with what the user's past and the crowd, the application's users, make
+    likely (`profile_judging.expected`): of a stranger that is what the crowd takes, of an old user
+    what the user always took, however heavy. The score is the distance in standard deviations; who
+    has not enough past of their own has a higher bar. It takes a least ratio too, and a volume that
+    is high among the crowd's.
 
-    An anomaly is told at its start and then every `repeat_buckets` in which the user is active; meanwhile nothing is learnt from the user,
-    by the profile or the crowd. The confidence is as the deviation's (`deviation_findings.confidence`).
+    An anomaly is told at its start and then every `repeat_buckets` in which the user is active;
+    meanwhile nothing is learnt from the user, by the profile or the crowd. The confidence is as the
+    deviation's (`deviation_findings.confidence`).
 
-    The signal ends when the user takes less again, be it nothing at all while other users of the application go on; or, after the level was
-    taken as the user's new one, when the user takes clearly less than that. A user whose whole application has gone silent ends nothing; nor does one
-    in whose application no request tells of tokens, or of cost, in the bucket: a signal of that stays as it was.
+    The signal ends when the user takes less again, be it nothing at all while other users of the
+    application go on; or, after the level was taken as the user's new one, when the user takes
+    clearly less than that. A user whose whole application has gone silent ends nothing; nor does
+    one in whose application no request tells of tokens, or of cost, in the bucket: a signal of that
+    stays as it was.
 
-    Users without a request in the bucket cost nothing, but for those with an open signal. Each close judges against what closes before
-    it left, and then learns.
+    Users without a request in the bucket cost nothing, but for those with an open signal. Each
+    close judges against what closes before it left, and then learns.
     """
 
     name = "profile"
@@ -76,14 +86,19 @@ class ProfileDetector:
 
     def __init__(self, settings: Profile, no_data_buckets: int = 18) -> None:
         self._settings, self._no_data_buckets = settings, no_data_buckets
-        keep = np.full(_FORGOTTEN * settings.window_buckets + 1, np.exp(-1 / settings.window_buckets))
+        keep = np.full(
+            _FORGOTTEN * settings.window_buckets + 1, np.exp(-1 / settings.window_buckets)
+        )
         keep[0] = 1.0
-        # Powers by multiplication: a library's `pow` differs between processors. What is older than the last counts nothing.
+        # Powers by multiplication: a library's `pow` differs between processors. What is older than
+        # the last counts nothing.
         self._kept: Float64s = np.cumprod(keep)
         self._kept[-1] = 0.0
 
     def at_close(self, tables: Tables, closed: Closed) -> Verdicts:
-        """Findings in the order of rows, then of metrics; changes likewise, those of users without a request last."""
+        """Findings in the order of rows, then of metrics; changes likewise, those of users without
+        a request last.
+        """
         if not self._settings.enabled or not len(closed.rows):
             return Verdicts(())
         findings, changes = self._judged_active(tables, closed)
@@ -99,9 +114,9 @@ class ProfileDetector:
         tables["crowd"].reserve(int(applications[-1]) + 1)
         users = read_users(tables["profile"], rows)
         crowds = read_crowds(tables["crowd"], applications)
-        amounts = np.stack([closed.numbers[name][active] for name in ("requests", "tokens", "cost_nano")]).astype(
-            np.float64
-        )
+        amounts = np.stack(
+            [closed.numbers[name][active] for name in ("requests", "tokens", "cost_nano")]
+        ).astype(np.float64)
         stamp = closed.bucket + 1
         kept = self._share_kept(users, stamp)
         around = crowds.of(crowd_of)
@@ -113,9 +128,15 @@ class ProfileDetector:
         for place, metric in np.argwhere(verdict.telling.T).tolist():
             at = (metric, place)
             came = {"amount": float(amounts[at]), "kept": float(kept[place])}
-            findings.append(self._finding(closed, int(rows[place]), at, users, around, verdict, came))
+            findings.append(
+                self._finding(closed, int(rows[place]), at, users, around, verdict, came)
+            )
         write(tables["profile"], rows, users_learnt(users, around, verdict, stamp, self._settings))
-        write(tables["crowd"], applications, crowds_learnt(crowds, crowd_of, users, verdict, stamp, self._settings))
+        write(
+            tables["crowd"],
+            applications,
+            crowds_learnt(crowds, crowd_of, users, verdict, stamp, self._settings),
+        )
         return findings, self._changes(closed, rows, verdict)
 
     def _judged_idle(self, tables: Tables, closed: Closed) -> list[Change]:
@@ -132,26 +153,36 @@ class ProfileDetector:
         around = read_crowds(tables["crowd"], closed.applications[idle])
         stamp = closed.bucket + 1
         nothing = np.zeros_like(users.volume)
-        verdict = judged(users, around, self._share_kept(users, stamp), nothing, stamp, self._settings)
-        busy = np.isin(closed.applications[idle], closed.applications[closed.numbers["requests"] > 0])
+        verdict = judged(
+            users, around, self._share_kept(users, stamp), nothing, stamp, self._settings
+        )
+        busy = np.isin(
+            closed.applications[idle], closed.applications[closed.numbers["requests"] > 0]
+        )
         over = verdict.normal & busy
         for name in ("since", "told"):
             table.rows[name][rows] = np.where(over, 0, getattr(users, name)).T
         table.touch(rows)
-        return self._changes(closed, rows, replace(verdict, normal=over, outlived=np.zeros_like(over))) + [
+        return self._changes(
+            closed, rows, replace(verdict, normal=over, outlived=np.zeros_like(over))
+        ) + [
             Change(
                 Signal(Kind.USER, int(rows[place]), METRICS[metric]),
                 SignalStatus.NO_DATA,
                 "no data of the application's users",
                 int(users.last[place]) * (closed.end - closed.start),
             )
-            for place, metric in np.argwhere((is_open(users) & ~over & self._lapsed(users, stamp)).T).tolist()
+            for place, metric in np.argwhere(
+                (is_open(users) & ~over & self._lapsed(users, stamp)).T
+            ).tolist()
         ]
 
     def _lapsed(self, users: Users, stamp: int) -> npt.NDArray[np.bool_]:
         """Who has had no request for as long as is told, as it is looked at now and then."""
         gap = stamp - users.last
-        return np.asarray((gap >= self._no_data_buckets) & (gap < self._no_data_buckets + WATCHED_EVERY))
+        return np.asarray(
+            (gap >= self._no_data_buckets) & (gap < self._no_data_buckets + WATCHED_EVERY)
+        )
 
     def _share_kept(self, users: Users, stamp: int) -> Float64s:
         oldest = len(self._kept) - 1
@@ -163,9 +194,15 @@ class ProfileDetector:
             at, name = (metric, place), METRICS[metric]
             volume = quantity(name, float(verdict.volume[at]))
             if verdict.outlived[at]:
-                status, reason = SignalStatus.NEW_LEVEL, f"{name} of the user are still so, at {volume}; taken as usual"
+                status, reason = (
+                    SignalStatus.NEW_LEVEL,
+                    f"{name} of the user are still so, at {volume}; taken as usual",
+                )
             else:
-                status, reason = SignalStatus.NORMAL, f"{name} of the user are normal again, at {volume}"
+                status, reason = (
+                    SignalStatus.NORMAL,
+                    f"{name} of the user are normal again, at {volume}",
+                )
             made.append(Change(Signal(Kind.USER, int(rows[place]), name), status, reason))
         return made
 
@@ -218,14 +255,23 @@ class ProfileDetector:
         came: dict[str, float],
     ) -> Finding:
         metric, newcomer = METRICS[at[0]], bool(verdict.newcomer[at])
-        score, effect, volume = float(verdict.score[at]), float(verdict.effect[at]), float(verdict.volume[at])
+        score, effect, volume = (
+            float(verdict.score[at]),
+            float(verdict.effect[at]),
+            float(verdict.volume[at]),
+        )
         usual = float(np.exp(verdict.size[at] - effect))
         size = effect / float(np.log(self._settings.least_ratio))
         minutes = self._settings.window_buckets * (closed.end - closed.start) / 60e6
         whose = "the application's users make likely" if newcomer else "is usual for this user"
         numbers = came | {"volume_before": float(users.volume[at])}
-        numbers |= {name: float(getattr(users, name)[at]) for name in ("centre", "spread", "learnt")}
-        numbers |= {f"crowd_{name}": float(getattr(crowds, name)[at]) for name in ("centre", "spread", "learnt")}
+        numbers |= {
+            name: float(getattr(users, name)[at]) for name in ("centre", "spread", "learnt")
+        }
+        numbers |= {
+            f"crowd_{name}": float(getattr(crowds, name)[at])
+            for name in ("centre", "spread", "learnt")
+        }
         numbers |= {"newcomer": float(newcomer), "effect": effect}
         return Finding(
             kind=Kind.USER,
@@ -248,6 +294,8 @@ class ProfileDetector:
 
 
 def _untold(amounts: Float64s, crowd_of: Int64s) -> npt.NDArray[np.bool_]:
-    """Where nobody of the user's crowd has any of the metric, though there are requests: it is not known, or not told any more. Shape (3, n)."""
+    """Where nobody of the user's crowd has any of the metric, though there are requests: it is not
+    known, or not told any more. Shape (3, n).
+    """
     sums = np.stack([np.bincount(crowd_of, each) for each in amounts])
     return np.asarray(sums[:, crowd_of] == 0)

@@ -14,7 +14,9 @@ Bools = npt.NDArray[np.bool_]
 
 OWN_SPREAD: Final = 0.5
 CROWD_SPREAD: Final = 1.5
-"""Variances of the logarithm of a volume before anything is learnt: within a user, and between users."""
+"""Variances of the logarithm of a volume before anything is learnt: within a user, and between
+users.
+"""
 
 LEAST_SPREAD: Final = 0.09
 """Least of both variances: a volume of which nobody knows better varies by three tenths."""
@@ -23,20 +25,27 @@ _CROWD_READY: Final = 10.0
 """Users, or windows of one user, behind a crowd before anybody is judged."""
 
 _ALIKE: Final = 2.0
-"""Neighbouring buckets of a user share most of their volume: it takes so many to know as much as from one on its own."""
+"""Neighbouring buckets of a user share most of their volume: it takes so many to know as much as
+from one on its own.
+"""
 
 MOST_COUNTED: Final = 3.0
-"""One bucket counts for at most as much as a volume so many standard deviations above what is expected,"""
+"""One bucket counts for at most as much as a volume so many standard deviations above what is
+expected,
+"""
 
 _RAISED: Final = 1.5
-"""and an anomaly begins only where the buckets before had raised the volume by so many already: one huge request is none, two or three
-are."""
+"""and an anomaly begins only where the buckets before had raised the volume by so many already: one
+huge request is none, two or three are.
+"""
 
 _SUSPECT: Final = 0.6
 """From this share of the score that it takes on, a user is watched with suspicion."""
 
 _HOLDING: Final = 0.5
-"""An anomaly lasts while its score and its ratio are at least this share (of the logarithm) of what they had to reach."""
+"""An anomaly lasts while its score and its ratio are at least this share (of the logarithm) of what
+they had to reach.
+"""
 
 _LEAST_ROUNDED: Final = 0.9
 """No score below this is compared with anything that the settings may say."""
@@ -80,12 +89,17 @@ class Judged:
     """It begins its signal."""
 
 
-def judged(users: Users, crowds: Crowds, kept: Float64s, amounts: Float64s, stamp: int, settings: Profile) -> Judged:
-    """Judges the bucket's `amounts` and what is `kept` (a share) of the volumes before; `crowds` has one column per user, `stamp` is
-    one more than the bucket's number."""
+def judged(
+    users: Users, crowds: Crowds, kept: Float64s, amounts: Float64s, stamp: int, settings: Profile
+) -> Judged:
+    """Judges the bucket's `amounts` and what is `kept` (a share) of the volumes before; `crowds`
+    has one column per user, `stamp` is one more than the bucket's number.
+    """
     filling = (users.first == 0) | (stamp - users.first < settings.window_buckets)
     newcomer = filling | (users.learnt < settings.least_buckets)
-    centre, variance = expected(users.centre, users.spread, users.learnt, crowds.centre, crowds.spread, newcomer)
+    centre, variance = expected(
+        users.centre, users.spread, users.learnt, crowds.centre, crowds.spread, newcomer
+    )
     deviation = np.sqrt(variance)
     ready = crowds.learnt >= _CROWD_READY
     left = users.volume * kept
@@ -108,7 +122,11 @@ def judged(users: Users, crowds: Crowds, kept: Float64s, amounts: Float64s, stam
     anomalous = begun | (lasting & ~outlived)
     telling = anomalous & (begun | (stamp - users.told >= settings.repeat_buckets))
     level = is_level(users)
-    fallen = level & ~begun & ((effect <= -_HOLDING * ratio) | (stamp - users.told >= settings.level_memory_buckets))
+    fallen = (
+        level
+        & ~begun
+        & ((effect <= -_HOLDING * ratio) | (stamp - users.told >= settings.level_memory_buckets))
+    )
     return Judged(
         volume=volume,
         size=size,
@@ -155,11 +173,13 @@ def expected(
     crowd_spread: Float64s,
     newcomer: Bools,
 ) -> tuple[Float64s, Float64s]:
-    """Mean and variance of the logarithm of the next volume: what the crowd makes likely and what the user has shown, each by its weight.
+    """Mean and variance of the logarithm of the next volume: what the crowd makes likely and what
+    the user has shown, each by its weight.
 
-    The normal-normal model of empirical Bayes (Efron & Morris, Data analysis using Stein's estimator, JASA 70, 1975), but of who is
-    known to be heavier than the crowd, and no newcomer, nothing is taken off: the crowd's tail is longer than a normal one. Of a
-    stranger it says what the crowd says, of an old user what the user says:
+    The normal-normal model of empirical Bayes (Efron & Morris, Data analysis using Stein's
+    estimator, JASA 70, 1975), but of who is known to be heavier than the crowd, and no newcomer,
+    nothing is taken off: the crowd's tail is longer than a normal one. Of a stranger it says what
+    the crowd says, of an old user what the user says:
 
     >>> of = lambda learnt: expected(*(np.array([x]) for x in (2.0, 0.5, learnt, 5.0, 1.5, False)))
     >>> [round(float(x[0]), 2) for x in of(0.0)], [round(float(x[0]), 2) for x in of(1e9)]

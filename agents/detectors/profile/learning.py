@@ -1,4 +1,5 @@
-"""What users' profiles and their crowds learn from a bucket: nothing from who is anomalous against their own past.
+"""What users' profiles and their crowds learn from a bucket: nothing from who is anomalous against
+their own past.
 
 Each step is bounded in standard deviations (Huber 1964), so that one wild bucket teaches little.
 """
@@ -20,16 +21,21 @@ _MOST_SPREAD: Final = 3.0
 """Standard deviations from which a centre and a spread learn at most."""
 
 _SUSPICION: Final = 0.3
-"""A suspect teaches so much of what others do of scatter: an attack must not widen its own band before it is found."""
+"""A suspect teaches so much of what others do of scatter: an attack must not widen its own band
+before it is found.
+"""
 
 _CROWD_MEMORY: Final = 1000.0
 """Users, or windows of a user, that a crowd remembers."""
 
 
-def users_learnt(users: Users, crowds: Crowds, judged: Judged, stamp: int, settings: Profile) -> Users:
+def users_learnt(
+    users: Users, crowds: Crowds, judged: Judged, stamp: int, settings: Profile
+) -> Users:
     """Users after the bucket; `crowds`, one column per user, as it was before it."""
     new = (users.learnt == 0) | judged.outlived
-    # A newcomer is learnt from in any case: who is heavy from the first day is told once, and then has a past.
+    # A newcomer is learnt from in any case: who is heavy from the first day is told once, and then
+    # has a past.
     lesson = judged.known & (judged.newcomer | ~judged.anomalous)
     age = np.minimum(users.learnt, settings.memory_buckets - 1)
     spread = np.where(new, np.where(crowds.learnt > 0, crowds.own_spread, OWN_SPREAD), users.spread)
@@ -45,7 +51,9 @@ def users_learnt(users: Users, crowds: Crowds, judged: Judged, stamp: int, setti
         spread=np.where(lesson, scatter, users.spread),
         learnt=np.where(lesson, learnt, users.learnt),
         since=np.where(judged.begun, stamp, np.where(judged.anomalous, users.since, 0)),
-        told=np.where(judged.telling | judged.outlived, stamp, np.where(judged.normal, 0, users.told)),
+        told=np.where(
+            judged.telling | judged.outlived, stamp, np.where(judged.normal, 0, users.told)
+        ),
         first=np.where(users.first > 0, users.first, stamp),
         last=np.full_like(users.last, stamp),
     )
@@ -54,14 +62,22 @@ def users_learnt(users: Users, crowds: Crowds, judged: Judged, stamp: int, setti
 def crowds_learnt(
     crowds: Crowds, crowd_of: Int64s, users: Users, judged: Judged, stamp: int, settings: Profile
 ) -> Crowds:
-    """Crowds after the bucket. A user weighs what share of a window has passed since the last time, so that all users weigh alike.
+    """Crowds after the bucket. A user weighs what share of a window has passed since the last time,
+    so that all users weigh alike.
 
     Sums run over users in the order of their names, so they are always the same.
     """
     gap = np.where(users.last > 0, stamp - users.last, settings.window_buckets)
     weight = np.clip(gap / settings.window_buckets, 0.0, 1.0)
     after = [
-        _metric_learnt(metric, crowds, crowd_of, weight * (judged.known & ~judged.anomalous)[metric], users, judged)
+        _metric_learnt(
+            metric,
+            crowds,
+            crowd_of,
+            weight * (judged.known & ~judged.anomalous)[metric],
+            users,
+            judged,
+        )
         for metric in range(len(METRICS))
     ]
     return Crowds(*(np.stack(columns) for columns in zip(*after, strict=True)))

@@ -19,15 +19,20 @@ USER_ROW: Final = np.dtype(
     + [("since", "<u4", (3,)), ("told", "<u4", (3,))]
     + [("first", "<u4"), ("last", "<u4")]
 )
-"""80 bytes. By metric: `volume`, recent amount, every bucket's share falling off exponentially, as of bucket `last`; `centre`
-and `spread`, mean and variance of its logarithm over buckets with requests; `learnt`, buckets behind them; `since` and `told`, one more
-than the bucket in which the present anomaly began and was last told, 0 for none; `told` alone: the bucket in which it was taken as the new
-level. `first` and `last`: one more than the first and the newest
-bucket with requests."""
+"""80 bytes. By metric: `volume`, recent amount, every bucket's share falling off exponentially, as
+of bucket `last`; `centre` and `spread`, mean and variance of its logarithm over buckets with
+requests; `learnt`, buckets behind them; `since` and `told`, one more than the bucket in which the
+present anomaly began and was last told, 0 for none; `told` alone: the bucket in which it was taken
+as the new level. `first` and `last`: one more than the first and the newest bucket with requests.
+"""
 
-CROWD_ROW: Final = np.dtype([(name, "<f4", (3,)) for name in ("learnt", "centre", "spread", "own_spread")])
-"""Of all users of an application, by metric: `learnt`, users and buckets behind the rest; `centre` and `spread`, mean and variance of the
-logarithm of users' volumes; `own_spread`, mean of the users' own spreads."""
+CROWD_ROW: Final = np.dtype(
+    [(name, "<f4", (3,)) for name in ("learnt", "centre", "spread", "own_spread")]
+)
+"""Of all users of an application, by metric: `learnt`, users and buckets behind the rest; `centre`
+and `spread`, mean and variance of the logarithm of users' volumes; `own_spread`, mean of the users'
+own spreads.
+"""
 
 
 @dataclass(slots=True)
@@ -66,7 +71,9 @@ class Crowds:
 def read_users(table: Table, rows: Int64s) -> Users:
     """The state of these rows."""
     taken = table.rows[rows]
-    volume, centre, spread, learnt = (taken[name].T.astype(np.float64, order="C") for name in _USER_REALS)
+    volume, centre, spread, learnt = (
+        taken[name].T.astype(np.float64, order="C") for name in _USER_REALS
+    )
     since, told, first, last = (taken[name].T.astype(np.int64, order="C") for name in _USER_STAMPS)
     return Users(volume, centre, spread, learnt, since, told, first, last)
 

@@ -34,7 +34,9 @@ _BROKEN: Final[Mapping[Comparison, Callable[[Float64s, float], npt.NDArray[np.bo
     Comparison.AT_MOST: operator.le,
     Comparison.EQUAL: operator.eq,
     # NaN differs from everything, also from itself: an event without the metric must not match.
-    Comparison.NOT_EQUAL: lambda values, threshold: np.asarray((values != threshold) & (values == values)),
+    Comparison.NOT_EQUAL: lambda values, threshold: np.asarray(
+        (values != threshold) & (values == values)
+    ),
 }
 
 _ROW_1: Final = np.dtype([("rules", "<u8"), ("matching", "<u8"), ("fired", "<i8", (MOST_RULES,))])
@@ -48,10 +50,13 @@ ROW: Final = np.dtype(
         ("judged", "<i8", (MOST_RULES,)),
     ]
 )
-"""`rules`: which set of rules the row was made for, 0 for none; `matching`: bit i is set when rule i is for this series; `open`: bit i is set
-while the signal of rule i is open. `fired`, of each rule whose signal is open: one more than the newest bucket in which it fired; or, once a bucket
-closed that kept it, that bucket's number plus one, negative. `judged`, likewise: one more than the newest bucket in which an event had the rule's
-metric, from the event on that opened the signal. Both are 0 while it is not open."""
+"""`rules`: which set of rules the row was made for, 0 for none; `matching`: bit i is set when rule
+i is for this series; `open`: bit i is set while the signal of rule i is open. `fired`, of each rule
+whose signal is open: one more than the newest bucket in which it fired; or, once a bucket closed
+that kept it, that bucket's number plus one, negative. `judged`, likewise: one more than the newest
+bucket in which an event had the rule's metric, from the event on that opened the signal. Both are 0
+while it is not open.
+"""
 
 _ZERO_IF_UNKNOWN: Final = frozenset(("tokens", "prompt_tokens", "completion_tokens", "cost_nano"))
 """Metrics that are 0 where a producer does not tell them, and in a call that failed."""
@@ -74,28 +79,36 @@ TABLE: Final = TableSpec("threshold", ROW, version=2, migrations={1: (_ROW_1, _f
 
 
 class ThresholdDetector:
-    """Every event of a matching series is compared with every rule; a rule fires at most once per series and bucket.
+    """Every event of a matching series is compared with every rule; a rule fires at most once per
+    series and bucket.
 
-    The finding is about the first event, in the order of offsets, that broke the rule in its bucket. An event that comes late into an
-    older open bucket, after the rule fired in a newer one, does not fire: the row remembers the newest bucket alone. An event that has
-    no such metric (NaN) matches no comparison, `!=` included.
+    The finding is about the first event, in the order of offsets, that broke the rule in its
+    bucket. An event that comes late into an older open bucket, after the rule fired in a newer one,
+    does not fire: the row remembers the newest bucket alone. An event that has no such metric (NaN)
+    matches no comparison, `!=` included.
 
-    A broken rule's signal ends when the series had events with the rule's metric over `quiet_buckets` and none of them broke it. An event without
-    the metric says nothing of the rule, nor does one without tokens or cost of a rule on too much of them: with such events alone the signal stays
-    open, and it is told that there is no data, as without events.
+    A broken rule's signal ends when the series had events with the rule's metric over
+    `quiet_buckets` and none of them broke it. An event without the metric says nothing of the rule,
+    nor does one without tokens or cost of a rule on too much of them: with such events alone the
+    signal stays open, and it is told that there is no data, as without events.
 
-    The score is 1 + |value - threshold| / |threshold| (the absolute difference where the threshold is 0): 1 at the threshold, 2 at twice
-    it. The confidence is 1, since a rule is no estimate. `expected` is the threshold.
+    The score is 1 + |value - threshold| / |threshold| (the absolute difference where the threshold
+    is 0): 1 at the threshold, 2 at twice it. The confidence is 1, since a rule is no estimate.
+    `expected` is the threshold.
     """
 
     name = "threshold"
     version = 1
     tables: Sequence[tuple[Kind, TableSpec]] = ((Kind.SERIES, TABLE),)
 
-    def __init__(self, rules: Sequence[Rule], quiet_buckets: int = 18, no_data_buckets: int = 18) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], quiet_buckets: int = 18, no_data_buckets: int = 18
+    ) -> None:
         self._rules = tuple(rules)
         self._quiet_buckets, self._no_data_buckets = quiet_buckets, no_data_buckets
-        digest = blake2b(repr([asdict(rule) for rule in self._rules]).encode(), digest_size=8).digest()
+        digest = blake2b(
+            repr([asdict(rule) for rule in self._rules]).encode(), digest_size=8
+        ).digest()
         self._fingerprint = np.uint64(int.from_bytes(digest, "little") | 1)
 
     def at_once(self, tables: Tables, events: Events) -> Sequence[Finding]:
@@ -114,7 +127,9 @@ class ThresholdDetector:
                 begun[number] = positions[first]
                 for position, begins in zip(positions.tolist(), first.tolist(), strict=True):
                     value = float(values[rule.metric][position])
-                    found.append((position, number, _finding(rule, value, position, events, first=begins)))
+                    found.append(
+                        (position, number, _finding(rule, value, position, events, first=begins))
+                    )
         self._judge(table, values, events, begun)
         found.sort(key=lambda one: one[:2])
         return [finding for _, _, finding in found]
@@ -124,7 +139,9 @@ class ThresholdDetector:
         return _score(evidence["value"], evidence["threshold"])
 
     def settle(self, tables: Tables, closed: Closed) -> Sequence[Change]:
-        """Notes which open rules the bucket kept; ends those that were kept for long enough. In the order of rows, then of rules."""
+        """Notes which open rules the bucket kept; ends those that were kept for long enough. In the
+        order of rows, then of rules.
+        """
         table = tables["threshold"]
         table.reserve(int(closed.rows.max(initial=0)) + 1)
         met = table.rows["rules"][closed.rows] == self._fingerprint
@@ -137,14 +154,21 @@ class ThresholdDetector:
                 made.append(change)
         return made
 
-    def _settled(self, table: Table, number: int, row: int, closed: Closed, place: int) -> Change | None:
+    def _settled(
+        self, table: Table, number: int, row: int, closed: Closed, place: int
+    ) -> Change | None:
         """What the bucket makes of one open rule of one series."""
-        stamp, fired, judged = closed.bucket + 1, *(int(table.rows[name][row, number]) for name in ("fired", "judged"))
+        stamp, fired, judged = (
+            closed.bucket + 1,
+            *(int(table.rows[name][row, number]) for name in ("fired", "judged")),
+        )
         rule = self._rules[number]
         signal = Signal(Kind.SERIES, row, rule.metric, rule.name)
         if stamp - judged == self._no_data_buckets:
             since = judged * (closed.end - closed.start)
-            return Change(signal, SignalStatus.NO_DATA, f"no data that rule {rule.name} could judge", since)
+            return Change(
+                signal, SignalStatus.NO_DATA, f"no data that rule {rule.name} could judge", since
+            )
         if not closed.numbers["requests"][place] or judged < stamp:
             return None
         if abs(fired) >= stamp and fired != -stamp:
@@ -157,7 +181,9 @@ class ThresholdDetector:
             return None
         _end(table, row, number)
         minutes = self._quiet_buckets * (closed.end - closed.start) / 60e6
-        return Change(signal, SignalStatus.NORMAL, f"rule {rule.name} was kept for {minutes:.3g} min")
+        return Change(
+            signal, SignalStatus.NORMAL, f"rule {rule.name} was kept for {minutes:.3g} min"
+        )
 
     def open_signals(self, tables: Tables, rows: Int64s | None = None) -> Sequence[Signal]:
         """Rules that were broken and are not known to be kept again."""
@@ -165,24 +191,37 @@ class ThresholdDetector:
         chosen = np.arange(len(table)) if rows is None else rows[rows < len(table)]
         chosen = chosen[table["rules"][chosen] == self._fingerprint]
         return [
-            Signal(Kind.SERIES, int(chosen[place]), self._rules[number].metric, self._rules[number].name)
+            Signal(
+                Kind.SERIES,
+                int(chosen[place]),
+                self._rules[number].metric,
+                self._rules[number].name,
+            )
             for place, number in np.argwhere(table["fired"][chosen] != 0).tolist()
         ]
 
     def judges(self, signal: Signal, name: tuple[str, ...]) -> bool:
-        """Whether there is such a rule for such a series. Rules of one name and metric are one signal, whatever the threshold."""
+        """Whether there is such a rule for such a series. Rules of one name and metric are one
+        signal, whatever the threshold.
+        """
         return any(
-            (rule.name, rule.metric) == (signal.rule, signal.metric) and _is_for(rule, name) for rule in self._rules
+            (rule.name, rule.metric) == (signal.rule, signal.metric) and _is_for(rule, name)
+            for rule in self._rules
         )
 
     def forget(self, tables: Tables, signals: Sequence[Signal]) -> None:
         """The rules may fire again in the next bucket."""
-        table, numbers = tables["threshold"], {rule.name: number for number, rule in enumerate(self._rules)}
+        table, numbers = (
+            tables["threshold"],
+            {rule.name: number for number, rule in enumerate(self._rules)},
+        )
         for signal in signals:
             _end(table, signal.row, numbers[signal.rule or ""])
 
     def adopt(self, tables: Tables, former: "ThresholdDetector", names: Names) -> None:
-        """Takes over the open signals of the rules that were in effect before; what fired in a bucket may fire in it again."""
+        """Takes over the open signals of the rules that were in effect before; what fired in a
+        bucket may fire in it again.
+        """
         table = tables["threshold"]
         numbers = {(rule.name, rule.metric): number for number, rule in enumerate(self._rules)}
         for row in sorted({signal.row for signal in former.open_signals(tables)}):
@@ -201,11 +240,15 @@ class ThresholdDetector:
     def _firing(
         self, table: Table, number: int, broken: Int64s, events: Events
     ) -> tuple[Int64s, npt.NDArray[np.bool_]]:
-        """Of the events that broke the rule, those that fire, ascending, and whether each begins its signal; what they fired is remembered."""
+        """Of the events that broke the rule, those that fire, ascending, and whether each begins
+        its signal; what they fired is remembered.
+        """
         rows = events.series[broken]
         self._meet(table, rows, events.names)
         stamps = events.buckets[broken] + 1
-        kept = (table.rows["matching"][rows] & _BITS[number] != 0) & (stamps > table.rows["fired"][rows, number])
+        kept = (table.rows["matching"][rows] & _BITS[number] != 0) & (
+            stamps > table.rows["fired"][rows, number]
+        )
         broken, rows, stamps = broken[kept], rows[kept], stamps[kept]
         if not len(broken):
             return broken, np.zeros(0, bool)
@@ -219,11 +262,20 @@ class ThresholdDetector:
         table.touch(rows)
         return broken[first], begins
 
-    def _judge(self, table: Table, values: Mapping[str, Float64s], events: Events, begun: Mapping[int, Int64s]) -> None:
-        """Remembers, of open signals alone, the newest bucket with an event that has the rule's metric. `begun`, by rule: the events that opened
-        one; what came before them does not count, however the events were batched."""
+    def _judge(
+        self,
+        table: Table,
+        values: Mapping[str, Float64s],
+        events: Events,
+        begun: Mapping[int, Int64s],
+    ) -> None:
+        """Remembers, of open signals alone, the newest bucket with an event that has the rule's
+        metric. `begun`, by rule: the events that opened one; what came before them does not count,
+        however the events were batched.
+        """
         rows, opened = events.series, table.rows["open"]
-        # Where rows are fewer than events, it costs less to look at those first; mostly nothing is open.
+        # Where rows are fewer than events, it costs less to look at those first; mostly nothing is
+        # open.
         if len(opened) <= len(rows) and not opened.any():
             return
         is_open = opened[rows]
@@ -233,7 +285,10 @@ class ThresholdDetector:
         is_open[table.rows["rules"][rows] != self._fingerprint] = 0
         for number, rule in enumerate(self._rules):
             at = np.flatnonzero(is_open & _BITS[number])
-            at = at[(stamps[at] > table.rows["judged"][rows[at], number]) & _tells(rule, values[rule.metric][at])]
+            at = at[
+                (stamps[at] > table.rows["judged"][rows[at], number])
+                & _tells(rule, values[rule.metric][at])
+            ]
             if len(begun.get(number, ())):
                 since = np.zeros(len(table), np.int64)
                 since[rows[begun[number]]] = begun[number]
@@ -264,9 +319,13 @@ def _is_for(rule: Rule, name: tuple[str, ...]) -> bool:
 
 
 def _tells(rule: Rule, values: Float64s) -> npt.NDArray[np.bool_]:
-    """Where a value tells whether the rule is kept. A 0 that may stand for what is not known does only if it breaks the rule, or if
-    nothing else keeps it."""
-    if rule.metric in _ZERO_IF_UNKNOWN and not _BROKEN[rule.comparison](np.array([0.0, 1.0]), rule.threshold).any():
+    """Where a value tells whether the rule is kept. A 0 that may stand for what is not known does
+    only if it breaks the rule, or if nothing else keeps it.
+    """
+    if (
+        rule.metric in _ZERO_IF_UNKNOWN
+        and not _BROKEN[rule.comparison](np.array([0.0, 1.0]), rule.threshold).any()
+    ):
         return values > 0
     return ~np.isnan(values)
 
@@ -279,11 +338,14 @@ def _end(table: Table, row: int, number: int) -> None:
 
 
 def _raising(rows: Int64s, stamps: Int64s) -> Int64s:
-    """Indices, ascending, of the entries whose stamp is higher than that of every entry of the same row before them."""
+    """Indices, ascending, of the entries whose stamp is higher than that of every entry of the same
+    row before them.
+    """
     order = np.argsort(rows, kind="stable")
     grouped = rows[order]
     starts = np.concatenate([[True], grouped[1:] != grouped[:-1]])
-    # Groups stand one above the other, so that a running maximum over all of them is one within each.
+    # Groups stand one above the other, so that a running maximum over all of them is one within
+    # each.
     height = int(stamps.max() - stamps.min()) + 1
     raised = (np.cumsum(starts) - 1) * height + (stamps[order] - stamps.min())
     highest = np.maximum.accumulate(raised)
@@ -312,8 +374,10 @@ def _finding(rule: Rule, value: float, position: int, events: Events, *, first: 
         severity=rule.severity,
         confidence=1.0,
         direction=Direction.ABOVE if above else Direction.BELOW,
-        reason=f"rule {rule.name}: {rule.metric} {quantity(rule.metric, value, 6)} {rule.comparison} "
-        f"{quantity(rule.metric, rule.threshold, 6)}",
+        reason=(
+            f"rule {rule.name}: {rule.metric} {quantity(rule.metric, value, 6)} {rule.comparison} "
+            f"{quantity(rule.metric, rule.threshold, 6)}"
+        ),
         evidence=(("value", value), ("threshold", rule.threshold)),
         rule=rule.name,
         position=position,

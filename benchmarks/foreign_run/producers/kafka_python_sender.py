@@ -13,8 +13,13 @@ _FRAME = bytes([0, 0, 0, 0, 1])
 
 def main() -> None:
     """Sends each line of standard input, and says where it is stored."""
-    topic, schema = os.environ["FOREIGN_TOPIC"], fastavro.schema.load_schema(os.environ["FOREIGN_SCHEMA"])
-    producer = KafkaProducer(bootstrap_servers=os.environ["FOREIGN_BROKER"], acks="all", linger_ms=5)
+    topic, schema = (
+        os.environ["FOREIGN_TOPIC"],
+        fastavro.schema.load_schema(os.environ["FOREIGN_SCHEMA"]),
+    )
+    producer = KafkaProducer(
+        bootstrap_servers=os.environ["FOREIGN_BROKER"], acks="all", linger_ms=5
+    )
     producer.partitions_for(topic)
 
     def failed(error):

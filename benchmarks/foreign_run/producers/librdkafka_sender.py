@@ -13,7 +13,10 @@ _FRAME = bytes([0, 0, 0, 0, 1])
 
 def main() -> None:
     """Sends each line of standard input, and says where it is stored."""
-    topic, schema = os.environ["FOREIGN_TOPIC"], fastavro.schema.load_schema(os.environ["FOREIGN_SCHEMA"])
+    topic, schema = (
+        os.environ["FOREIGN_TOPIC"],
+        fastavro.schema.load_schema(os.environ["FOREIGN_SCHEMA"]),
+    )
     producer = Producer(
         {
             "bootstrap.servers": os.environ["FOREIGN_BROKER"],

@@ -1,7 +1,8 @@
-"""Bytewax: KafkaSource, fastavro asking for six fields, an event clock with a tumbling fold, recovery in SQLite.
+"""Bytewax: KafkaSource, fastavro asking for six fields, an event clock with a tumbling fold,
+recovery in SQLite.
 
-Run as `python -m bytewax.run bytewax_engine.py:flow -r STATE -s SECONDS`. It has no changelog topic: it keeps its state in
-snapshots in SQLite files.
+Run as `python -m bytewax.run bytewax_engine.py:flow -r STATE -s SECONDS`. It has no changelog
+topic: it keeps its state in snapshots in SQLite files.
 """
 
 import io
@@ -14,7 +15,19 @@ from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource
 from bytewax.dataflow import Dataflow
 from fastavro import parse_schema, schemaless_reader
 
-from shared import BROKER, GRACE_US, OUT, PREFIX_BYTES, TOPIC, WINDOW_US, Seen, empty, fold, is_event, schemas
+from shared import (
+    BROKER,
+    GRACE_US,
+    OUT,
+    PREFIX_BYTES,
+    TOPIC,
+    WINDOW_US,
+    Seen,
+    empty,
+    fold,
+    is_event,
+    schemas,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WRITTEN_WITH, WANTED = map(parse_schema, schemas())
@@ -51,12 +64,20 @@ source = op.input("in", flow, KafkaSource([BROKER], [TOPIC], batch_size=1000))
 clock = win.EventClock(
     lambda event: datetime.fromtimestamp(event["event_time"] / 1e6, UTC),
     wait_for_system_duration=timedelta(microseconds=GRACE_US),
-    # By default the wall clock moves event time on too, so that a backlog that is read slower than it was written counts as late.
+    # By default the wall clock moves event time on too, so that a backlog that is read slower than
+    # it was written counts as late.
     now_getter=lambda: EPOCH,
     to_system_utc=lambda moment: None,
 )
 windower = win.TumblingWindower(length=timedelta(microseconds=WINDOW_US), align_to=EPOCH)
 folded = win.fold_window(
-    "windows", op.filter_map("decode", source, decode), clock, windower, empty, fold, merge, ordered=False
+    "windows",
+    op.filter_map("decode", source, decode),
+    clock,
+    windower,
+    empty,
+    fold,
+    merge,
+    ordered=False,
 )
 op.output("out", op.map("message", folded.down, message), KafkaSink([BROKER], OUT))

@@ -1,4 +1,6 @@
-"""The bare client: confluent_kafka fetches the records in lists of up to 10,000 and nothing is done with them."""
+"""The bare client: confluent_kafka fetches the records in lists of up to 10,000 and nothing is done
+with them.
+"""
 
 import os
 import signal

@@ -1,8 +1,9 @@
 """Stock Faust: an Avro codec, an agent, a table with its changelog, memory store, uvloop.
 
-The agent closes windows itself, by event time. Faust's own `on_window_close` goes by the wall clock, and 0.15.3 calls it for a window in the
-first of several partitions only. Events are taken one at a time, since a table writes to the changelog of the partition of the current
-event, and in what `stream.take` gives that is the partition of the last one.
+The agent closes windows itself, by event time. Faust's own `on_window_close` goes by the wall
+clock, and 0.15.3 calls it for a window in the first of several partitions only. Events are taken
+one at a time, since a table writes to the changelog of the partition of the current event, and in
+what `stream.take` gives that is the partition of the last one.
 """
 
 import io
@@ -82,7 +83,9 @@ async def windows(stream):
         oldest = min(of_partition)
         if oldest + WINDOW_US + GRACE_US <= event["event_time"]:
             for closed in of_partition.pop(oldest):
-                await out.send(key=closed.encode(), value=[oldest, *table.pop(f"{closed}|{oldest}")])
+                await out.send(
+                    key=closed.encode(), value=[oldest, *table.pop(f"{closed}|{oldest}")]
+                )
         seen.add()
 
 

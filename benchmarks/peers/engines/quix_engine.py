@@ -1,7 +1,9 @@
-"""Quix Streams on the copy that is keyed by application and model, so that no repartition topic is needed.
+"""Quix Streams on the copy that is keyed by application and model, so that no repartition topic is
+needed.
 
-Its own AvroDeserializer, asking for six fields; a tumbling window with one reducer for all six numbers, which is faster than an aggregator for each;
-`final` by partition, so that a key that falls silent closes too. RocksDB with a changelog topic is what it does by default, at least once.
+Its own AvroDeserializer, asking for six fields; a tumbling window with one reducer for all six
+numbers, which is faster than an aggregator for each; `final` by partition, so that a key that falls
+silent closes too. RocksDB with a changelog topic is what it does by default, at least once.
 """
 
 from datetime import timedelta
@@ -57,7 +59,9 @@ out = app.topic(OUT, value_serializer="json", key_serializer="str")
 windows = (
     app.dataframe(source)
     .tumbling_window(
-        timedelta(microseconds=WINDOW_US), grace_ms=timedelta(microseconds=GRACE_US), on_late=lambda *late: False
+        timedelta(microseconds=WINDOW_US),
+        grace_ms=timedelta(microseconds=GRACE_US),
+        on_late=lambda *late: False,
     )
     .agg(value=Reduce(reducer=fold, initializer=lambda event: fold(empty(), event)))
     .final(closing_strategy="partition")

@@ -1,6 +1,8 @@
-"""What the engines written in Python share: where they read and write, the schema, the fold of a window, and telling how far they are.
+"""What the engines written in Python share: where they read and write, the schema, the fold of a
+window, and telling how far they are.
 
-Every engine gets its orders in environment variables, prints `SEEN n` now and then when it has taken n events in, and ends on SIGTERM.
+Every engine gets its orders in environment variables, prints `SEEN n` now and then when it has
+taken n events in, and ends on SIGTERM.
 """
 
 import json
@@ -26,17 +28,23 @@ _REPORTS = 200
 
 
 def schemas():
-    """The schema that the records were written with, and one that asks for the six fields that are used: skipping is cheaper
-    than making the others. Times stay whole microseconds."""
+    """The schema that the records were written with, and one that asks for the six fields that are
+    used: skipping is cheaper than making the others. Times stay whole microseconds.
+    """
     writer = json.loads(Path(os.environ["PEER_SCHEMA"]).read_text())
     for field in writer["fields"]:
         if field["name"] == "event_time":
             field["type"] = "long"
-    return writer, {**writer, "fields": [field for field in writer["fields"] if field["name"] in _WANTED]}
+    return writer, {
+        **writer,
+        "fields": [field for field in writer["fields"] if field["name"] in _WANTED],
+    }
 
 
 def is_event(value):
-    """Whether a record is telemetry. Beside it stand the settings versions and ticks that Sentinel writes to its own lanes."""
+    """Whether a record is telemetry. Beside it stand the settings versions and ticks that Sentinel
+    writes to its own lanes.
+    """
     return value is not None and value[:1] == b"\0"
 
 

@@ -1,7 +1,9 @@
-"""What Elasticsearch's answers mean: what is wrong with a document for ever, what passes, and what a person is to do.
+"""What Elasticsearch's answers mean: what is wrong with a document for ever, what passes, and what
+a person is to do.
 
-By the type of the error, not by the status alone: 400 is said of a document that does not fit as well as of a cluster that has no room for another
-index, 403 of a user without the right as well as of a disk that is nearly full, 404 of an index that was just deleted as well as of one that may not
+By the type of the error, not by the status alone: 400 is said of a document that does not fit as
+well as of a cluster that has no room for another index, 403 of a user without the right as well as
+of a disk that is nearly full, 404 of an index that was just deleted as well as of one that may not
 be made.
 """
 
@@ -17,7 +19,12 @@ from schemas.documents import StoreRefused, StoreUnavailable
 REASON_CHARS: Final = 400
 
 _POISON: Final = frozenset(
-    {"document_parsing_exception", "mapper_parsing_exception", "strict_dynamic_mapping_exception", "mapper_exception"}
+    {
+        "document_parsing_exception",
+        "mapper_parsing_exception",
+        "strict_dynamic_mapping_exception",
+        "mapper_exception",
+    }
 )
 """What is wrong with a document itself."""
 _IMMENSE: Final = "immense term"
@@ -43,8 +50,10 @@ _PASSING: Final = frozenset(
         "validation_exception",
     }
 )
-"""What time, or whoever looks after the cluster, heals while we wait, whatever the status is. A `validation_exception` says that the cluster has as
-many shards as it may have; a block may be a disk that is nearly full."""
+"""What time, or whoever looks after the cluster, heals while we wait, whatever the status is. A
+`validation_exception` says that the cluster has as many shards as it may have; a block may be a
+disk that is nearly full.
+"""
 _DELETED: Final = "index_not_found_exception"
 _NOT_MADE: Final = "auto_create_index"
 """In the reason when a cluster lets nobody make an index by writing to it."""
@@ -63,7 +72,8 @@ def is_for_a_person(status: int, kind: str, reason: str) -> bool:
     if kind in _PASSING:
         return False
     if kind == _DELETED:
-        # Our own purge, or a person's, may have deleted it at this moment: the next write makes it again.
+        # Our own purge, or a person's, may have deleted it at this moment: the next write makes it
+        # again.
         return _NOT_MADE in reason
     return status in (401, 403) or kind in _NO_RIGHT or kind in _FOR_A_PERSON
 
@@ -82,14 +92,16 @@ def meaning(settings: StoreSettings, fault: Exception) -> Exception:
         return StoreRefused(f"what answers at {at} is no Elasticsearch; check store.urls")
     if isinstance(fault, elastic_transport.TlsError):
         return StoreRefused(
-            f"the TLS connection to {at} failed: {fault.message}; check store.tls_ca_file and store.urls"
+            f"the TLS connection to {at} failed: {fault.message}; check store.tls_ca_file and"
+            " store.urls"
         )
     if not isinstance(fault, ApiError):
         return StoreUnavailable(f"Elasticsearch at {at} does not answer: {type(fault).__name__}")
     status, reason = fault.status_code, " ".join(str(fault).split())[:REASON_CHARS]
     if status == 401:
         return StoreRefused(
-            f"Elasticsearch at {at} refused the credentials: check store.username, store.password, store.api_key"
+            f"Elasticsearch at {at} refused the credentials: check store.username, store.password,"
+            " store.api_key"
         )
     kind = _type(fault.body)
     if status in _LATER or kind in _PASSING or kind == _DELETED:

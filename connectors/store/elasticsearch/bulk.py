@@ -1,4 +1,6 @@
-"""Bulk requests to Elasticsearch: how documents are cut into them, and what is made of each item's answer."""
+"""Bulk requests to Elasticsearch: how documents are cut into them, and what is made of each item's
+answer.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -10,13 +12,17 @@ from connectors.store.elasticsearch.coding import bulk_lines
 from schemas.documents import Document, Refused, StoreRefused, StoreUnavailable
 
 BULK_BYTES: Final = 1_000_000
-"""Largest bulk request: enough that requests cost little, few enough that the next is ready by the time that one is done."""
+"""Largest bulk request: enough that requests cost little, few enough that the next is ready by the
+time that one is done.
+"""
 
 _TOO_LARGE: Final = 413
 
 
 async def bulk(client: AsyncElasticsearch, lines: dict[int, bytes], refused: list[Refused]) -> None:
-    """Sends the lines, and takes from them what is done or refused. Raises StoreUnavailable when something is left."""
+    """Sends the lines, and takes from them what is done or refused. Raises StoreUnavailable when
+    something is left.
+    """
     operations: Any = b"".join(lines.values())
     try:
         answer = await client.bulk(
@@ -49,17 +55,24 @@ async def bulk(client: AsyncElasticsearch, lines: dict[int, bytes], refused: lis
     for index in lines.keys() - again:
         del lines[index]
     if again:
-        raise StoreUnavailable(f"Elasticsearch does not take {len(again)} of the documents now: {why}")
+        raise StoreUnavailable(
+            f"Elasticsearch does not take {len(again)} of the documents now: {why}"
+        )
 
 
-async def bulk_of_less(client: AsyncElasticsearch, lines: dict[int, bytes], refused: list[Refused]) -> None:
-    """The same in halves: something on the way takes no request as large as that. A document that is too large alone is refused."""
+async def bulk_of_less(
+    client: AsyncElasticsearch, lines: dict[int, bytes], refused: list[Refused]
+) -> None:
+    """The same in halves: something on the way takes no request as large as that. A document that
+    is too large alone is refused.
+    """
     if len(lines) == 1:
         (index,) = lines
         refused.append(
             Refused(
                 index,
-                f"too large: {len(lines.pop(index))} bytes are more than Elasticsearch, or a proxy before it, takes",
+                f"too large: {len(lines.pop(index))} bytes are more than Elasticsearch, or a proxy"
+                " before it, takes",
             )
         )
         return
@@ -74,7 +87,9 @@ async def bulk_of_less(client: AsyncElasticsearch, lines: dict[int, bytes], refu
 
 
 def requests_of(prefix: str, documents: Sequence[Document]) -> Iterator[dict[int, bytes]]:
-    """The lines of each request, by index of the document. They are made when they are asked for, while other requests are under way."""
+    """The lines of each request, by index of the document. They are made when they are asked for,
+    while other requests are under way.
+    """
     lines: dict[int, bytes] = {}
     held = 0
     for index, given in enumerate(documents):

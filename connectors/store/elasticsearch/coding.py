@@ -26,7 +26,9 @@ _US: Final = timedelta(microseconds=1)
 
 
 def bulk_lines(prefix: str, given: Document) -> bytes:
-    """Two lines of a bulk request: `create`, or for what has revisions `index` with the revision as external version."""
+    """Two lines of a bulk request: `create`, or for what has revisions `index` with the revision as
+    external version.
+    """
     key = given.key
     place: dict[str, object] = {"_index": index_of(prefix, given.kind, given.time), "_id": key}
     versioned = {**place, "version": given.revision, "version_type": "external"}
@@ -59,7 +61,8 @@ def document_of(kind: Kind, source: Mapping[str, object]) -> Document:
 
 
 def iso(time: int) -> str:
-    """A time in µs as Elasticsearch takes it; what no calendar has is left for the server to refuse.
+    """A time in µs as Elasticsearch takes it; what no calendar has is left for the server to
+    refuse.
 
     >>> iso(1_000_001), micros(iso(1_000_001))
     ('1970-01-01T00:00:01.000001+00:00', 1000001)

@@ -9,7 +9,8 @@ Properties = Mapping[str, Any]
 
 
 def missing(wanted: Properties, there: Properties) -> dict[str, Any]:
-    """The fields that are not there, which may be added to an index; of a record that is there, those that it lacks.
+    """The fields that are not there, which may be added to an index; of a record that is there,
+    those that it lacks.
 
     >>> missing({"a": {"type": "long"}, "b": {"type": "keyword"}}, {"a": {"type": "text"}})
     {'b': {'type': 'keyword'}}
@@ -18,13 +19,16 @@ def missing(wanted: Properties, there: Properties) -> dict[str, Any]:
     for name, field in wanted.items():
         if name not in there:
             absent[name] = field
-        elif "properties" in field and (within := missing(field["properties"], there[name].get("properties", {}))):
+        elif "properties" in field and (
+            within := missing(field["properties"], there[name].get("properties", {}))
+        ):
             absent[name] = {"properties": within}
     return absent
 
 
 def wrong(wanted: Properties, there: Properties) -> str | None:
-    """The first field that is there as another type, in words; None when there is none. That cannot be changed in an index.
+    """The first field that is there as another type, in words; None when there is none. That cannot
+    be changed in an index.
 
     >>> wrong({"tenant": {"type": "keyword"}}, {"tenant": {"type": "text"}})
     'field tenant is text, not keyword'
@@ -50,7 +54,8 @@ def _type(field: Mapping[str, Any]) -> str:
 
 
 def winner(index: str, templates: Sequence[Mapping[str, Any]]) -> str | None:
-    """Name of the index template that an index of this name is made by: of those whose patterns fit the one of the highest priority.
+    """Name of the index template that an index of this name is made by: of those whose patterns fit
+    the one of the highest priority.
 
     >>> winner("a-1", [{"name": n, "index_template": {"index_patterns": ["*"], "priority": p}} for n, p in (("x", 1), ("y", 5))])
     'y'
@@ -58,7 +63,10 @@ def winner(index: str, templates: Sequence[Mapping[str, Any]]) -> str | None:
     fitting = [
         (each["index_template"].get("priority", 0), str(each["name"]))
         for each in templates
-        if any(_fits(pattern, index) for pattern in _listed(each["index_template"].get("index_patterns", ())))
+        if any(
+            _fits(pattern, index)
+            for pattern in _listed(each["index_template"].get("index_patterns", ()))
+        )
     ]
     return max(fitting)[1] if fitting else None
 

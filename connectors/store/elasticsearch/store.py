@@ -43,7 +43,9 @@ _AT_A_TIME: Final = 3
 
 
 class ElasticStore:
-    """See `connectors.store.port.Store`. An index for each kind and month, aggregates and events each day; one template for each kind."""
+    """See `connectors.store.port.Store`. An index for each kind and month, aggregates and events
+    each day; one template for each kind.
+    """
 
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
@@ -54,12 +56,18 @@ class ElasticStore:
         self._looked = False
 
     async def start(self) -> None:
-        """Connects, makes missing templates, and looks whether what the cluster has lets documents be found."""
+        """Connects, makes missing templates, and looks whether what the cluster has lets documents
+        be found.
+        """
         now = time.time_ns() // 1000
         for kind in Kind:
             await self._do(partial(self._prepare, kind=kind))
-            await self._do(partial(self._look_at_indices, kind=kind, index=indices(self._prefix, kind)))
-            await self._do(partial(self._look_ahead, kind=kind, index=index_of(self._prefix, kind, now)))
+            await self._do(
+                partial(self._look_at_indices, kind=kind, index=indices(self._prefix, kind))
+            )
+            await self._do(
+                partial(self._look_ahead, kind=kind, index=index_of(self._prefix, kind, now))
+            )
         self._looked = True
 
     async def write(self, documents: Sequence[Document]) -> list[Refused]:
@@ -72,8 +80,11 @@ class ElasticStore:
             for lines in requests:
                 await self._do(partial(bulk, lines=lines, refused=refused))
 
-        # Elasticsearch works on each request in one thread. In which order they end does not matter: the highest revision wins.
-        for fault in await asyncio.gather(*[send() for _ in range(_AT_A_TIME)], return_exceptions=True):
+        # Elasticsearch works on each request in one thread. In which order they end does not
+        # matter: the highest revision wins.
+        for fault in await asyncio.gather(
+            *[send() for _ in range(_AT_A_TIME)], return_exceptions=True
+        ):
             if fault is not None:
                 raise fault
         return sorted(refused, key=lambda each: each.index)
@@ -99,8 +110,17 @@ class ElasticStore:
 
     async def get(self, kind: Kind, tenant: str, id: str) -> Document | None:
         """By key, in whichever index it is."""
-        query = {"bool": {"filter": [{"ids": {"values": [document_key(tenant, id)]}}, {"term": {"tenant": tenant}}]}}
-        answer = await self._ask(lambda client: client.search(index=indices(self._prefix, kind), query=query, size=1))
+        query = {
+            "bool": {
+                "filter": [
+                    {"ids": {"values": [document_key(tenant, id)]}},
+                    {"term": {"tenant": tenant}},
+                ]
+            }
+        }
+        answer = await self._ask(
+            lambda client: client.search(index=indices(self._prefix, kind), query=query, size=1)
+        )
         hits = answer["hits"]["hits"]
         return document_of(kind, hits[0]["_source"]) if hits else None
 
@@ -120,7 +140,13 @@ class ElasticStore:
         after: list[Any] | None = None
         while True:
             answer = await self._ask(
-                partial(_parts, index=indices(self._prefix, Kind.AGGREGATE), query=query, names=names, after=after)
+                partial(
+                    _parts,
+                    index=indices(self._prefix, Kind.AGGREGATE),
+                    query=query,
+                    names=names,
+                    after=after,
+                )
             )
             hits = answer["hits"]["hits"]
             parts += [_part(document_of(Kind.AGGREGATE, hit["_source"]), names) for hit in hits]
@@ -136,10 +162,15 @@ class ElasticStore:
         names = {"terms": {"field": "tenant", "size": MAX_SUBJECTS, "order": {"_key": "asc"}}}
         answer = await self._ask(
             lambda client: client.search(
-                index=",".join(indices(self._prefix, kind) for kind in kinds), size=0, aggs={"tenants": names}
+                index=",".join(indices(self._prefix, kind) for kind in kinds),
+                size=0,
+                aggs={"tenants": names},
             )
         )
-        return [bucket["key"] for bucket in answer.get("aggregations", {}).get("tenants", {}).get("buckets", ())]
+        return [
+            bucket["key"]
+            for bucket in answer.get("aggregations", {}).get("tenants", {}).get("buckets", ())
+        ]
 
     async def subjects(self, tenant: str) -> list[Subject]:
         """By a composite aggregation, which is in the order of names."""
@@ -157,13 +188,18 @@ class ElasticStore:
             )
         )
         buckets = answer.get("aggregations", {}).get("subjects", {}).get("buckets", ())
-        return [Subject(one["key"]["application"], one["key"]["model"], int(one["newest"]["value"])) for one in buckets]
+        return [
+            Subject(one["key"]["application"], one["key"]["model"], int(one["newest"]["value"]))
+            for one in buckets
+        ]
 
     async def purge(self, kind: Kind, before: int) -> int:
         """Whole indices, which costs nothing; none that may hold a later document."""
         pattern = indices(self._prefix, kind)
         answer = await self._do(
-            lambda client: client.indices.stats(index=pattern, metric="docs", expand_wildcards="open")
+            lambda client: client.indices.stats(
+                index=pattern, metric="docs", expand_wildcards="open"
+            )
         )
         forgotten = 0
         for index, told in answer["indices"].items():
@@ -184,7 +220,9 @@ class ElasticStore:
             await client.close()
 
     async def _ask(self, work: Callable[[AsyncElasticsearch], Awaitable[T]]) -> T:
-        """A question, after what `start` looks at was well once: of indices that are not as they must be, the answer is that there is nothing."""
+        """A question, after what `start` looks at was well once: of indices that are not as they
+        must be, the answer is that there is nothing.
+        """
         if not self._looked:
             await self.start()
         return await self._do(work)
@@ -201,7 +239,9 @@ class ElasticStore:
         return await retried(once, self._settings.deadline_s)
 
     async def _look_before(self, documents: Sequence[Document]) -> None:
-        """Before the first document goes to an index: it may have been made, or a template for it, since the start."""
+        """Before the first document goes to an index: it may have been made, or a template for it,
+        since the start.
+        """
         days = {(each.kind, each.time // _DAY_US): each.time for each in documents}
         wanted = {index_of(self._prefix, kind, moment): kind for (kind, _), moment in days.items()}
         for index in sorted(wanted.keys() - self._sound):
@@ -212,46 +252,62 @@ class ElasticStore:
                 self._sound.add(index)
 
     async def _prepare(self, client: AsyncElasticsearch, kind: Kind) -> None:
-        name, ours = template_name(self._prefix, kind), template(self._prefix, kind, self._settings.replicas)
+        name, ours = (
+            template_name(self._prefix, kind),
+            template(self._prefix, kind, self._settings.replicas),
+        )
         found = (await client.options(ignore_status=404).indices.get_index_template(name=name)).body
         for each in found.get("index_templates", ()):
             version = each["index_template"].get("_meta", {}).get("version")
             if version != VERSION:
                 raise StoreRefused(
-                    f"the index template {name} has version {version}, this program keeps version {VERSION}; "
-                    "give another store.index_prefix, or the program that wrote it"
+                    f"the index template {name} has version {version}, this program keeps version"
+                    f" {VERSION}; give another store.index_prefix, or the program that wrote it"
                 )
-            there = each["index_template"].get("template", {}).get("mappings", {}).get("properties", {})
+            there = (
+                each["index_template"].get("template", {}).get("mappings", {}).get("properties", {})
+            )
             if not missing(properties(kind), there):
                 return
             # An older program's: records have grown by fields since.
         await client.indices.put_index_template(name=name, body=ours)
 
     async def _look_at_indices(self, client: AsyncElasticsearch, kind: Kind, index: str) -> None:
-        """Adds the fields that indices lack. Raises StoreRefused when one has a field as another type: it was made before the template was."""
+        """Adds the fields that indices lack. Raises StoreRefused when one has a field as another
+        type: it was made before the template was.
+        """
         found = (await client.options(ignore_status=404).indices.get_mapping(index=index)).body
         wanted = properties(kind)
         for name, told in sorted(found.items() if "error" not in found else ()):
             there = told["mappings"].get("properties", {})
             if (why := wrong(wanted, there)) is not None:
                 raise StoreRefused(
-                    f"the index {name} is not as Sentinel makes it: {why}. Something wrote to it before Sentinel's template was there: "
-                    "delete it, or give another store.index_prefix"
+                    f"the index {name} is not as Sentinel makes it: {why}. Something wrote to it"
+                    " before Sentinel's template was there: delete it, or give another"
+                    " store.index_prefix"
                 )
             if absent := missing(wanted, there):
                 await client.indices.put_mapping(index=name, properties=absent)
             self._sound.add(name)
 
     async def _look_ahead(self, client: AsyncElasticsearch, kind: Kind, index: str) -> None:
-        """Raises StoreRefused when an index of this name would not be made as ours are, and names the template that makes it otherwise."""
+        """Raises StoreRefused when an index of this name would not be made as ours are, and names
+        the template that makes it otherwise.
+        """
         made = (await client.indices.simulate_index_template(name=index)).body
-        wanted, there = properties(kind), made.get("template", {}).get("mappings", {}).get("properties", {})
-        why = wrong(wanted, there) or next((f"it has no field {name}" for name in missing(wanted, there)), None)
+        wanted, there = (
+            properties(kind),
+            made.get("template", {}).get("mappings", {}).get("properties", {}),
+        )
+        why = wrong(wanted, there) or next(
+            (f"it has no field {name}" for name in missing(wanted, there)), None
+        )
         if why is not None:
             known = (await client.indices.get_index_template()).body["index_templates"]
             raise StoreRefused(
-                f"the index template {winner(index, known)} would make {index} otherwise than Sentinel needs it ({why}), so that nothing would be "
-                f"found; give it narrower patterns or a priority below {PRIORITY}"
+                f"the index template {winner(index, known)} would make {index} otherwise than"
+                f" Sentinel needs it ({why}), so that nothing would be found; give it narrower"
+                f" patterns or a priority below {PRIORITY}"
             )
 
 
@@ -265,7 +321,9 @@ def _client(settings: StoreSettings) -> AsyncElasticsearch:
         try:
             options["ssl_context"] = ssl.create_default_context(cafile=settings.tls_ca_file)
         except (OSError, ssl.SSLError) as fault:
-            raise StoreRefused(f"store.tls_ca_file {settings.tls_ca_file} cannot be read: {fault}") from fault
+            raise StoreRefused(
+                f"store.tls_ca_file {settings.tls_ca_file} cannot be read: {fault}"
+            ) from fault
     return AsyncElasticsearch(
         list(settings.urls),
         node_class=Node,
@@ -282,8 +340,14 @@ async def _delete(client: AsyncElasticsearch, index: str) -> None:
 
 
 def _filters(search: Search) -> list[dict[str, Any]]:
-    filters: list[dict[str, Any]] = [] if search.tenant is None else [{"term": {"tenant": search.tenant}}]
-    span = {name: time for name, time in (("gte", search.since), ("lt", search.until)) if time is not None}
+    filters: list[dict[str, Any]] = (
+        [] if search.tenant is None else [{"term": {"tenant": search.tenant}}]
+    )
+    span = {
+        name: time
+        for name, time in (("gte", search.since), ("lt", search.until))
+        if time is not None
+    }
     if span:
         filters.append({"range": {TIME: span}})
     if search.application is not None:
@@ -295,7 +359,11 @@ def _filters(search: Search) -> list[dict[str, Any]]:
 
 
 async def _parts(
-    client: AsyncElasticsearch, index: str, query: Mapping[str, Any], names: Sequence[str], after: list[Any] | None
+    client: AsyncElasticsearch,
+    index: str,
+    query: Mapping[str, Any],
+    names: Sequence[str],
+    after: list[Any] | None,
 ) -> Any:
     """A page of buckets, the newest first, after the place that the page before ended at."""
     return await client.search(
@@ -312,6 +380,17 @@ async def _parts(
 def _part(given: Document, names: Sequence[str]) -> Part:
     ends, lane, *numbers = (given.body.get(name) for name in names)
     assert isinstance(ends, int)
-    events, observed, expected, low, high = [value if isinstance(value, int | float) else None for value in numbers]
+    events, observed, expected, low, high = [
+        value if isinstance(value, int | float) else None for value in numbers
+    ]
     # Buckets of before lanes were written down have none.
-    return Part(given.time, ends, lane if isinstance(lane, int) else NO_LANE, events, observed, expected, low, high)
+    return Part(
+        given.time,
+        ends,
+        lane if isinstance(lane, int) else NO_LANE,
+        events,
+        observed,
+        expected,
+        low,
+        high,
+    )

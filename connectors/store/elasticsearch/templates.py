@@ -1,4 +1,6 @@
-"""Elasticsearch's index templates, made from the Avro schemas: the one place that says which Avro type is which field type."""
+"""Elasticsearch's index templates, made from the Avro schemas: the one place that says which Avro
+type is which field type.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -54,17 +56,21 @@ def indices(prefix: str, kind: Kind) -> str:
 
 
 def index_of(prefix: str, kind: Kind, time: int) -> str:
-    """The index of a document: always the same for the same time, µs, so that an id is looked for where it is.
+    """The index of a document: always the same for the same time, µs, so that an id is looked for
+    where it is.
 
     >>> index_of("sentinel-", Kind.ANOMALY, 0), index_of("sentinel-", Kind.EVENT, 0)
     ('sentinel-anomaly-1970.01', 'sentinel-event-1970.01.01')
     """
     moment = datetime.fromtimestamp(time // 1_000_000, UTC)
-    return f"{prefix}{kind}-{moment:%Y.%m.%d}" if kind in _DAILY else f"{prefix}{kind}-{moment:%Y.%m}"
+    return (
+        f"{prefix}{kind}-{moment:%Y.%m.%d}" if kind in _DAILY else f"{prefix}{kind}-{moment:%Y.%m}"
+    )
 
 
 def index_ends(prefix: str, kind: Kind, index: str) -> int | None:
-    """The moment, µs, that all documents of an index lie before; None for an index that is none of ours.
+    """The moment, µs, that all documents of an index lie before; None for an index that is none of
+    ours.
 
     >>> index_ends("sentinel-", Kind.EVENT, "sentinel-event-1970.01.01")
     86400000000
@@ -82,7 +88,9 @@ def index_ends(prefix: str, kind: Kind, index: str) -> int | None:
 
 def properties(kind: Kind) -> dict[str, Json]:
     """The fields of a kind's documents, as mappings have them."""
-    of_schema: dict[str, Json] = {field.name: _field(field.name, field.type) for field in schema_of(kind).fields}
+    of_schema: dict[str, Json] = {
+        field.name: _field(field.name, field.type) for field in schema_of(kind).fields
+    }
     if kind is Kind.INCIDENT:
         of_schema[PAGE_PATH] = {"type": "keyword"}
     return of_schema | {
@@ -95,13 +103,19 @@ def properties(kind: Kind) -> dict[str, Json]:
 
 
 def template(prefix: str, kind: Kind, replicas: int) -> dict[str, Json]:
-    """The composable index template of a kind. A field that the schema does not have is refused with its document."""
+    """The composable index template of a kind. A field that the schema does not have is refused
+    with its document.
+    """
     return {
         "index_patterns": [indices(prefix, kind)],
         "priority": PRIORITY,
         "_meta": {"managed_by": "sentinel", "version": VERSION},
         "template": {
-            "settings": {"number_of_shards": 1, "number_of_replicas": replicas, "refresh_interval": "1s"},
+            "settings": {
+                "number_of_shards": 1,
+                "number_of_replicas": replicas,
+                "refresh_interval": "1s",
+            },
             "mappings": {"dynamic": "strict", "properties": properties(kind)},
         },
     }
@@ -109,7 +123,9 @@ def template(prefix: str, kind: Kind, replicas: int) -> dict[str, Json]:
 
 def times_of(kind: Kind) -> frozenset[str]:
     """Fields of a kind that are points in time: µs in a document, dates in Elasticsearch."""
-    return frozenset(field.name for field in schema_of(kind).fields if _primitive(field.type) in _TIMES)
+    return frozenset(
+        field.name for field in schema_of(kind).fields if _primitive(field.type) in _TIMES
+    )
 
 
 _TIMES: Final = (Primitive("long", "timestamp-micros"),)
@@ -130,7 +146,10 @@ def _field(name: str, kind: Type) -> Json:
         case Array(items):
             return _field(name, items)
         case Record(_, fields):
-            return {"dynamic": "strict", "properties": {field.name: _field(field.name, field.type) for field in fields}}
+            return {
+                "dynamic": "strict",
+                "properties": {field.name: _field(field.name, field.type) for field in fields},
+            }
         case Enum():
             return {"type": "keyword"}
         case Primitive("string") if name in _TEXTS:

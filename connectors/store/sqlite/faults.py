@@ -23,10 +23,14 @@ _NOT_OPENED: Final = frozenset(
     {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
 )
 """Of a file, a folder or a file system: the operating system says which."""
-_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_MISMATCH})
+_DAMAGED: Final = frozenset(
+    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_MISMATCH}
+)
 _DAMAGED_WORDS: Final = ("malformed", "could not decode", "no such table", "no such column")
 """In the texts of faults that have no code of their own."""
-_PASSING_ERRNOS: Final = frozenset({errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO})
+_PASSING_ERRNOS: Final = frozenset(
+    {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
+)
 
 
 class Damaged(Exception):
@@ -34,7 +38,9 @@ class Damaged(Exception):
 
 
 def meaning(path: str, fault: Exception) -> Exception:
-    """What to raise for a fault of SQLite's: StoreUnavailable, StoreRefused, or the fault itself when it is a bug of ours."""
+    """What to raise for a fault of SQLite's: StoreUnavailable, StoreRefused, or the fault itself
+    when it is a bug of ours.
+    """
     code = getattr(fault, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
     if primary in _TEMPORARY:
@@ -44,7 +50,10 @@ def meaning(path: str, fault: Exception) -> Exception:
     if primary in _NOT_OPENED:
         return _not_opened(path, fault)
     if primary == sqlite3.SQLITE_NOTADB:
-        return StoreRefused(f"the store {path} is no SQLite database, or its first page is damaged; check store.path")
+        return StoreRefused(
+            f"the store {path} is no SQLite database, or its first page is damaged; check"
+            " store.path"
+        )
     words = str(fault).lower()
     # Names in the file's own schema stand in SQLite's texts.
     if (
@@ -59,8 +68,10 @@ def meaning(path: str, fault: Exception) -> Exception:
 def damaged(path: str, fault: Exception) -> StoreRefused:
     """The file is not as SQLite wrote it."""
     return StoreRefused(
-        f"the store {path} is damaged ({fault}). Stop the sink and the API, then put a backup in its place, or save what can be read with "
-        f'sqlite3 {path} ".recover" | sqlite3 NEW, or move it away together with its -wal and -shm to begin an empty one'
+        f"the store {path} is damaged ({fault}). Stop the sink and the API, then put a backup in"
+        " its place, or save what can be read with "
+        f'sqlite3 {path} ".recover" | sqlite3 NEW, or move it away together with its -wal and -shm'
+        " to begin an empty one"
     )
 
 
@@ -72,13 +83,17 @@ def _not_opened(path: str, fault: Exception) -> Exception:
         return StoreRefused(f"the store {path} cannot be used: {fault}; check store.path")
     if why.errno in _PASSING_ERRNOS:
         return StoreUnavailable(f"the store {path} does not take anything now: {why.strerror}")
-    return StoreRefused(f"the store {path} cannot be used: {why.filename}: {why.strerror}; check store.path")
+    return StoreRefused(
+        f"the store {path} cannot be used: {why.filename}: {why.strerror}; check store.path"
+    )
 
 
 def _refusal(path: Path) -> OSError | None:
-    """Why the operating system does not let us write the file and the two beside it, or make them; None when it does.
+    """Why the operating system does not let us write the file and the two beside it, or make them;
+    None when it does.
 
-    Nothing is opened: closing a file would let go the locks that SQLite holds on it for this process.
+    Nothing is opened: closing a file would let go the locks that SQLite holds on it for this
+    process.
     """
     try:
         if path.is_dir():

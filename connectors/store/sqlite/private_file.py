@@ -13,9 +13,11 @@ _BESIDE: Final = ("", "-wal", "-shm", "-journal")
 
 
 def make_private(path: str) -> None:
-    """Makes the file, empty, for its owner only; one that is there is left as it is. A file that cannot be made is left to whoever opens it.
+    """Makes the file, empty, for its owner only; one that is there is left as it is. A file that
+    cannot be made is left to whoever opens it.
 
-    It gets its name when it is closed: closing a file lets go every lock that this process has on it, also those of another connection.
+    It gets its name when it is closed: closing a file lets go every lock that this process has on
+    it, also those of another connection.
     """
     if os.path.lexists(path):
         return
@@ -29,7 +31,9 @@ def make_private(path: str) -> None:
 
 
 def tighten(path: str) -> None:
-    """Takes from others what they may do with a database and the files beside it, and says so; of somebody else's file it only says it."""
+    """Takes from others what they may do with a database and the files beside it, and says so; of
+    somebody else's file it only says it.
+    """
     for each in (Path(f"{path}{end}") for end in _BESIDE):
         try:
             found = each.stat()

@@ -1,6 +1,7 @@
 """Documents in one SQLite file: the store that needs nothing installed.
 
-WAL lets others read while one writes. Every call runs in a thread of the store's own, so that a slow disk holds up no event loop.
+WAL lets others read while one writes. Every call runs in a thread of the store's own, so that a
+slow disk holds up no event loop.
 """
 
 import asyncio
@@ -21,7 +22,16 @@ from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point
 from connectors.store.retrying import retried
 from connectors.store.sqlite.faults import Damaged, meaning
 from connectors.store.sqlite.private_file import make_private, tighten
-from schemas.documents import NO_LANE, Document, Kind, Refused, StoreRefused, StoreUnavailable, document_key, misfit
+from schemas.documents import (
+    NO_LANE,
+    Document,
+    Kind,
+    Refused,
+    StoreRefused,
+    StoreUnavailable,
+    document_key,
+    misfit,
+)
 
 T = TypeVar("T")
 
@@ -48,7 +58,9 @@ class EmbeddedStore:
         """When the call under way has taken too long, on the monotonic clock."""
 
     async def start(self) -> None:
-        """Opens the file, and makes it if it is missing. Raises StoreRefused, StoreUnavailable; what is asked later opens it anew."""
+        """Opens the file, and makes it if it is missing. Raises StoreRefused, StoreUnavailable;
+        what is asked later opens it anew.
+        """
         await self._do(lambda _: None)
 
     async def write(self, documents: Sequence[Document]) -> list[Refused]:
@@ -69,7 +81,10 @@ class EmbeddedStore:
         after = checked(search)
         statement, values = _select(search, after)
         found = await self._ask(
-            lambda connection: [_document(search.kind, row) for row in connection.execute(statement, values).fetchall()]
+            lambda connection: [
+                _document(search.kind, row)
+                for row in connection.execute(statement, values).fetchall()
+            ]
         )
         documents = found[: search.limit]
         more = len(found) > search.limit
@@ -80,7 +95,9 @@ class EmbeddedStore:
         statement = f"SELECT {_COLUMNS} FROM {kind} WHERE key = ? AND tenant = ?"
         values = (document_key(tenant, id), tenant)
         rows = await self._ask(
-            lambda connection: [_document(kind, row) for row in connection.execute(statement, values).fetchmany(1)]
+            lambda connection: [
+                _document(kind, row) for row in connection.execute(statement, values).fetchmany(1)
+            ]
         )
         return rows[0] if rows else None
 
@@ -91,8 +108,8 @@ class EmbeddedStore:
         check_metric(metric)
         columns = ", ".join(f"json_extract(body, '$.{name}')" for name in part_fields(metric))
         statement = (
-            f"SELECT time, {columns} FROM aggregate WHERE tenant = ? AND application = ? AND model = ? "
-            "AND time >= ? AND time < ? ORDER BY time DESC"
+            f"SELECT time, {columns} FROM aggregate WHERE tenant = ? AND application = ? AND model"
+            " = ? AND time >= ? AND time < ? ORDER BY time DESC"
         )
         values = (tenant, application, model, since, until)
 
@@ -111,15 +128,19 @@ class EmbeddedStore:
         return await self._ask(lambda connection: _subjects(connection, tenant))
 
     async def purge(self, kind: Kind, before: int) -> int:
-        """To the microsecond, some thousands at a time: what is to be written does not wait for all of it."""
+        """To the microsecond, some thousands at a time: what is to be written does not wait for all
+        of it.
+        """
         forgotten = 0
         while found := await self._do(lambda connection: _delete(connection, kind, before)):
             forgotten += found
         return forgotten
 
     async def tend(self) -> int:
-        """Empties the write-ahead log into the file, as far as readers let it; bytes that it still has. While one reads, whoever it is, nothing
-        that was written since it began can leave the log."""
+        """Empties the write-ahead log into the file, as far as readers let it; bytes that it still
+        has. While one reads, whoever it is, nothing that was written since it began can leave the
+        log.
+        """
         if self._connection is not None and self._log_bytes() > 0:
             await self._do(_checkpoint)
         return self._log_bytes()
@@ -133,7 +154,9 @@ class EmbeddedStore:
         self._thread.shutdown(wait=False)
 
     async def _ask(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """A question, which may not take long: what is written meanwhile stays in the log. Raises TooSlow too."""
+        """A question, which may not take long: what is written meanwhile stays in the log. Raises
+        TooSlow too.
+        """
         return await self._do(work, self._timeout_s)
 
     async def _do(self, work: Callable[[sqlite3.Connection], T], timeout_s: float = math.inf) -> T:
@@ -155,10 +178,14 @@ class EmbeddedStore:
             return done
 
         loop = asyncio.get_running_loop()
-        return await retried(lambda: loop.run_in_executor(self._thread, in_thread), self._deadline_s)
+        return await retried(
+            lambda: loop.run_in_executor(self._thread, in_thread), self._deadline_s
+        )
 
     def _check_place(self) -> None:
-        """What is written to a file that was deleted or replaced is gone with it. Raises StoreUnavailable."""
+        """What is written to a file that was deleted or replaced is gone with it. Raises
+        StoreUnavailable.
+        """
         try:
             there = Path(self._path).stat().st_ino
         except OSError:
@@ -169,7 +196,9 @@ class EmbeddedStore:
             import structlog
 
             structlog.get_logger("sentinel.store").warning("store.file_is_gone", path=self._path)
-            raise StoreUnavailable(f"the store {self._path} was moved, deleted or replaced while it was open")
+            raise StoreUnavailable(
+                f"the store {self._path} was moved, deleted or replaced while it was open"
+            )
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
@@ -187,7 +216,8 @@ class EmbeddedStore:
         connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         try:
             connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-            # Every acknowledged transaction outlives a loss of power: FULL, since WAL alone is durable only against a killed process.
+            # Every acknowledged transaction outlives a loss of power: FULL, since WAL alone is
+            # durable only against a killed process.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT_BYTES}")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -213,8 +243,8 @@ class EmbeddedStore:
                 connection.execute(f"PRAGMA user_version = {VERSION}")
             elif version != VERSION:
                 raise StoreRefused(
-                    f"the store {self._path} holds version {version}, this program keeps version {VERSION}; "
-                    "give another store.path, or the program that wrote it"
+                    f"the store {self._path} holds version {version}, this program keeps version"
+                    f" {VERSION}; give another store.path, or the program that wrote it"
                 )
 
 
@@ -251,15 +281,20 @@ def _checkpoint(connection: sqlite3.Connection) -> None:
 
 def _create(connection: sqlite3.Connection, kind: Kind) -> None:
     connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {kind} (key TEXT PRIMARY KEY, id TEXT, tenant TEXT, time INTEGER, revision INTEGER, "
-        "application TEXT, model TEXT, severity TEXT, body TEXT)"
+        f"CREATE TABLE IF NOT EXISTS {kind} (key TEXT PRIMARY KEY, id TEXT, tenant TEXT, time"
+        " INTEGER, revision INTEGER, application TEXT, model TEXT, severity TEXT, body TEXT)"
     )
-    connection.execute(f"CREATE INDEX IF NOT EXISTS {kind}_by_time ON {kind} (tenant, time DESC, key DESC)")
-    connection.execute(f"CREATE INDEX IF NOT EXISTS {kind}_by_subject ON {kind} (tenant, application, model, time)")
+    connection.execute(
+        f"CREATE INDEX IF NOT EXISTS {kind}_by_time ON {kind} (tenant, time DESC, key DESC)"
+    )
+    connection.execute(
+        f"CREATE INDEX IF NOT EXISTS {kind}_by_subject ON {kind} (tenant, application, model, time)"
+    )
     connection.execute(f"CREATE INDEX IF NOT EXISTS {kind}_by_age ON {kind} (time)")
     if kind is Kind.NOTIFICATION:
         connection.execute(
-            f"CREATE INDEX IF NOT EXISTS {kind}_by_incident ON {kind} (tenant, json_extract(body, '$.incident_id'))"
+            f"CREATE INDEX IF NOT EXISTS {kind}_by_incident ON {kind} (tenant, json_extract(body,"
+            " '$.incident_id'))"
         )
 
 
@@ -282,10 +317,11 @@ def _insert(connection: sqlite3.Connection, rows: Mapping[Kind, list[tuple[objec
     with _transaction(connection):
         for kind, values in rows.items():
             connection.executemany(
-                f"INSERT INTO {kind} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
-                "time = excluded.time, revision = excluded.revision, application = excluded.application, "
-                "model = excluded.model, severity = excluded.severity, body = excluded.body "
-                f"WHERE excluded.revision > {kind}.revision",
+                f"INSERT INTO {kind} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT"
+                " (key) DO UPDATE SET time = excluded.time, revision = excluded.revision,"
+                " application = excluded.application, model = excluded.model, severity ="
+                " excluded.severity, body = excluded.body WHERE excluded.revision >"
+                f" {kind}.revision",
                 values,
             )
 
@@ -314,7 +350,10 @@ def _select(search: Search, after: tuple[int, str] | None) -> tuple[str, list[ob
         add("(time, key) < (?, ?)", *after)
     where = " AND ".join(conditions) or "TRUE"
     return (
-        f"SELECT {_COLUMNS} FROM {search.kind} WHERE {where} ORDER BY time DESC, key DESC LIMIT {search.limit + 1}",
+        (
+            f"SELECT {_COLUMNS} FROM {search.kind} WHERE {where} ORDER BY time DESC, key DESC LIMIT"
+            f" {search.limit + 1}"
+        ),
         values,
     )
 
@@ -333,8 +372,8 @@ def _tenants(connection: sqlite3.Connection) -> list[str]:
 
 def _subjects(connection: sqlite3.Connection, tenant: str) -> list[Subject]:
     following = (
-        "SELECT application, model FROM aggregate WHERE tenant = ? AND (application, model) > (?, ?) "
-        "ORDER BY application, model LIMIT 1"
+        "SELECT application, model FROM aggregate WHERE tenant = ? AND (application, model) > (?,"
+        " ?) ORDER BY application, model LIMIT 1"
     )
     newest = "SELECT max(time) FROM aggregate WHERE tenant = ? AND application = ? AND model = ?"
     found: list[Subject] = []
@@ -354,7 +393,9 @@ def _part(row: Sequence[Any]) -> Part:
 def _delete(connection: sqlite3.Connection, kind: Kind, before: int) -> int:
     with _transaction(connection):
         oldest = f"SELECT rowid FROM {kind} WHERE time < ? LIMIT {_FORGOTTEN_AT_ONCE}"
-        return connection.execute(f"DELETE FROM {kind} WHERE rowid IN ({oldest})", (before,)).rowcount
+        return connection.execute(
+            f"DELETE FROM {kind} WHERE rowid IN ({oldest})", (before,)
+        ).rowcount
 
 
 def _document(kind: Kind, row: tuple[object, ...]) -> Document:

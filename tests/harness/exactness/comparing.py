@@ -41,10 +41,16 @@ class Buckets:
 
 
 def references(plan: Plan, say: Say) -> list[Reference]:
-    """The references of detect's lanes, each up to where its lane stands. Raises what reading raises."""
+    """The references of detect's lanes, each up to where its lane stands. Raises what reading
+    raises.
+    """
     with Reader(plan.broker) as reader:
         ends = positions(plan, reader, "detect")
-        settings = [key for partition in range(PARTITIONS) for key in reader.table(plan.names.settings, partition)]
+        settings = [
+            key
+            for partition in range(PARTITIONS)
+            for key in reader.table(plan.names.settings, partition)
+        ]
     condemned = [key for key in settings if key.startswith(b"skip/")]
     key = plan.control_key.reveal()
     tasks = [
@@ -78,7 +84,9 @@ def _skips(condemned: Iterable[bytes], partition: int) -> frozenset[int]:
 
 
 def _hush() -> None:
-    """Polars says on standard error which records do not decode; here that is known. What is raised is told to the parent all the same."""
+    """Polars says on standard error which records do not decode; here that is known. What is raised
+    is told to the parent all the same.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
@@ -86,20 +94,41 @@ def detect_state(plan: Plan, reader: Reader, partition: int, reference: Referenc
     """A lane's state to the byte, and its open buckets and clock number by number."""
     rows = reader.table(plan.names.state("detect"), partition)
     rows.pop(KEY, None)
-    return [lane_state.compared(rows, reference.rows), lane_state.compared_slowly(rows, reference.slow)]
+    return [
+        lane_state.compared(rows, reference.rows),
+        lane_state.compared_slowly(rows, reference.slow),
+    ]
 
 
 def buckets(plan: Plan, reader: Reader, references: Sequence[Reference]) -> Buckets:
-    """Aggregates against the slow lane's, bands aside, and against the undisturbed lane's, bands and all."""
+    """Aggregates against the slow lane's, bands aside, and against the undisturbed lane's, bands
+    and all.
+    """
     slowly, whole = Tally("buckets, slowly"), Tally("aggregates")
     lost = twice = 0
     for partition, reference in enumerate(references):
         written = list(_aggregates(plan, reader, partition))
         right = {_bucket(aggregate): aggregate for aggregate in reference.slow.closed}
         plain = ((_bucket(each), without_bands(each).to_bytes()) for each, _ in written)
-        slowly.add(tallied("buckets, slowly", {at: each.to_bytes() for at, each in right.items()}, plain, once=True))
-        expected = {_bucket(Aggregate.from_bytes(value)): value for _, value in reference.outputs.aggregates}
-        whole.add(tallied("aggregates", expected, ((_bucket(each), value) for each, value in written), once=True))
+        slowly.add(
+            tallied(
+                "buckets, slowly",
+                {at: each.to_bytes() for at, each in right.items()},
+                plain,
+                once=True,
+            )
+        )
+        expected = {
+            _bucket(Aggregate.from_bytes(value)): value for _, value in reference.outputs.aggregates
+        }
+        whole.add(
+            tallied(
+                "aggregates",
+                expected,
+                ((_bucket(each), value) for each, value in written),
+                once=True,
+            )
+        )
         counted: Counter[Bucket] = Counter()
         for each, _ in written:
             counted[_bucket(each)] += int(each.requests)
@@ -110,7 +139,9 @@ def buckets(plan: Plan, reader: Reader, references: Sequence[Reference]) -> Buck
 
 
 def anomalies(plan: Plan, reader: Reader, references: Sequence[Reference]) -> list[Tally]:
-    """Anomalies and watermarks: by place against the undisturbed lanes, rules against the slow lanes, and as a reader sees them."""
+    """Anomalies and watermarks: by place against the undisturbed lanes, rules against the slow
+    lanes, and as a reader sees them.
+    """
     found: list[tuple[Place, bytes]] = []
     changed: list[tuple[Place, bytes]] = []
     marks: list[list[Mark]] = []
@@ -128,11 +159,16 @@ def anomalies(plan: Plan, reader: Reader, references: Sequence[Reference]) -> li
             elif (change := header(record.headers, SIGNAL)) is not None:
                 changed.append((_place(SignalChange.from_bytes(change)), change))
         read.add(_as_read(verdicts))
-    expected = {place: value for each in references for place, value in each.outputs.anomalies.items()}
+    expected = {
+        place: value for each in references for place, value in each.outputs.anomalies.items()
+    }
     return [
         tallied("anomalies", expected, found, once=False),
         tallied(
-            "ends", {at: it for each in references for at, it in each.outputs.changes.items()}, changed, once=False
+            "ends",
+            {at: it for each in references for at, it in each.outputs.changes.items()},
+            changed,
+            once=False,
         ),
         _ends_by_rules(references, changed),
         _by_rules(references, found),
@@ -145,7 +181,9 @@ def anomalies(plan: Plan, reader: Reader, references: Sequence[Reference]) -> li
 def dead_letters(plan: Plan, reader: Reader, references: Sequence[Reference]) -> Tally:
     """Bad records by lane and offset, each with its reason."""
     expected = {
-        (lane, offset): reason for lane, each in enumerate(references) for offset, reason in each.slow.told.dead.items()
+        (lane, offset): reason
+        for lane, each in enumerate(references)
+        for offset, reason in each.slow.told.dead.items()
     }
     origin = plan.names.telemetry.encode()
 
@@ -175,18 +213,24 @@ def _place(anomaly: Anomaly | SignalChange) -> Place:
 
 
 def _as_read(verdicts: Sequence[Anomaly]) -> Tally:
-    """Whoever skips what is at or below the highest place of a lane, as readers are told to, must still see each anomaly, and once."""
+    """Whoever skips what is at or below the highest place of a lane, as readers are told to, must
+    still see each anomaly, and once.
+    """
     highest: dict[int, tuple[int, int]] = {}
     kept: list[tuple[Place, bytes]] = []
     for verdict in verdicts:
         if (verdict.offset, verdict.ordinal) > highest.get(verdict.lane, (-1, -1)):
             highest[verdict.lane] = (verdict.offset, verdict.ordinal)
             kept.append((_place(verdict), b""))
-    return tallied("anomalies, as read", {_place(verdict): b"" for verdict in verdicts}, kept, once=True)
+    return tallied(
+        "anomalies, as read", {_place(verdict): b"" for verdict in verdicts}, kept, once=True
+    )
 
 
 def _by_rules(references: Sequence[Reference], found: Iterable[tuple[Place, bytes]]) -> Tally:
-    """Verdicts of rules against the slow lanes': all but the ordinal, which counts what other detectors said at the same record."""
+    """Verdicts of rules against the slow lanes': all but the ordinal, which counts what other
+    detectors said at the same record.
+    """
     expected = {
         (each.lane, each.offset, each.rule): each.to_bytes()
         for reference in references
@@ -201,12 +245,27 @@ def _by_rules(references: Sequence[Reference], found: Iterable[tuple[Place, byte
     return tallied("anomalies of rules, slowly", expected, actual, once=False)
 
 
-def _ends_by_rules(references: Sequence[Reference], changed: Iterable[tuple[Place, bytes]]) -> Tally:
+def _ends_by_rules(
+    references: Sequence[Reference], changed: Iterable[tuple[Place, bytes]]
+) -> Tally:
     """Ends of rules against the slow lanes': that a rule is without data they do not know."""
-    expected = {(lane, *end): b"" for lane, reference in enumerate(references) for end in reference.slow.told.ends}
+    expected = {
+        (lane, *end): b""
+        for lane, reference in enumerate(references)
+        for end in reference.slow.told.ends
+    }
     changes = (SignalChange.from_bytes(value) for _, value in changed)
     actual = (
-        ((each.lane, each.offset, (each.tenant, each.application, each.model or ""), each.rule, each.status.value), b"")
+        (
+            (
+                each.lane,
+                each.offset,
+                (each.tenant, each.application, each.model or ""),
+                each.rule,
+                each.status.value,
+            ),
+            b"",
+        )
         for each in changes
         if each.rule is not None and each.status.is_end
     )
@@ -224,11 +283,14 @@ def _ids(expected: dict[Place, bytes], found: Iterable[tuple[Place, bytes]]) -> 
 
 
 def _watermarks(references: Sequence[Reference], marks: Sequence[Sequence[Mark]]) -> Tally:
-    """Every partition has the watermarks that the undisturbed lanes tell it, which are right by the slow lanes'; and they only rise, but where a lane
-    says them again."""
+    """Every partition has the watermarks that the undisturbed lanes tell it, which are right by the
+    slow lanes'; and they only rise, but where a lane says them again.
+    """
     tally = Tally("watermarks")
     for partition, here in enumerate(marks):
-        right = {mark: b"" for each in references for mark in each.outputs.watermarks.get(partition, {})}
+        right = {
+            mark: b"" for each in references for mark in each.outputs.watermarks.get(partition, {})
+        }
         tally.add(tallied("watermarks", right, ((mark, b"") for mark in here), once=False))
         highest: dict[int, int] = {}
         first = dict.fromkeys(here)

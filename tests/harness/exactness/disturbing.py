@@ -22,10 +22,14 @@ from tests.harness.showing import BenchmarkFailed
 from topology.supervision.supervisor import sentinel
 
 _STAGES: Final = ("detect", "correlate", "alert", "detect", "detect")
-"""Who dies, in turn, before the order is drawn. Detect dies more often than the others together: it has most to lose."""
+"""Who dies, in turn, before the order is drawn. Detect dies more often than the others together: it
+has most to lose.
+"""
 
 _MOST_PAUSE_S: Final = 2.5
-"""Longest wait between a worker's good work and the next death, seconds; in between every moment is as likely."""
+"""Longest wait between a worker's good work and the next death, seconds; in between every moment is
+as likely.
+"""
 
 _EARLY: Final = 0.2
 """Share of kills that do not wait until what was killed before works again."""
@@ -40,7 +44,9 @@ _READY_S: Final = 90.0
 _SECOND: Final = "detect-2"
 
 _SMALL_FETCHES: Final = {"SENTINEL_LANES__MAX_FETCH_BYTES": "16384"}
-"""Of the first worker of detect, which then is slower: it has a backlog when others join and leave. The second one fetches as usual."""
+"""Of the first worker of detect, which then is slower: it has a backlog when others join and leave.
+The second one fetches as usual.
+"""
 
 _RUSH_AT_REBALANCE: Final = 0.1
 _RUSH_AT_KILL: Final = 0.04
@@ -64,15 +70,22 @@ class Kill:
 
 
 def schedule(kills: int, seed: int, more: Sequence[str] = ()) -> list[Kill]:
-    """The kills in order; every stage, and of those that not every run has `more`, has one if there are enough."""
+    """The kills in order; every stage, and of those that not every run has `more`, has one if there
+    are enough.
+    """
     rng = random.Random(seed)
-    stages = [stage for stage, _ in zip(cycle((*_STAGES[:3], *more, *_STAGES[3:])), range(kills), strict=False)]
+    stages = [
+        stage
+        for stage, _ in zip(cycle((*_STAGES[:3], *more, *_STAGES[3:])), range(kills), strict=False)
+    ]
     rng.shuffle(stages)
     made = []
     for number, stage in enumerate(stages):
         early = number > 0 and rng.random() < _EARLY
         pause_s = rng.uniform(0.0, _MOST_EARLY_S if early else _MOST_PAUSE_S)
-        made.append(Kill(stage, early, pause_s, rushed=stage == "detect" and rng.random() < _RUSHED))
+        made.append(
+            Kill(stage, early, pause_s, rushed=stage == "detect" and rng.random() < _RUSHED)
+        )
     return made
 
 
@@ -89,7 +102,9 @@ class Group:
         """One worker of each stage, not yet started."""
         own = {"detect": _SMALL_FETCHES}
         return Group(
-            config, folder, {stage: Member(stage, stage, config, folder, own.get(stage, {})) for stage in stages}
+            config,
+            folder,
+            {stage: Member(stage, stage, config, folder, own.get(stage, {})) for stage in stages},
         )
 
     def add(
@@ -117,7 +132,11 @@ class Group:
 
     def of_stage(self, stage: str) -> list[Member]:
         """The workers of a stage that have not left."""
-        return [member for member in self.members.values() if member.stage == stage and not member.has_left]
+        return [
+            member
+            for member in self.members.values()
+            if member.stage == stage and not member.has_left
+        ]
 
     async def drop(self) -> None:
         """Ends all processes, however they are."""
@@ -135,8 +154,12 @@ class Disturber:
     say: Say
 
     async def run(self) -> None:
-        """All kills. A second worker of detect joins after a third of them, and leaves in order after two thirds; in between the first is frozen."""
-        kills = schedule(self.plan.kills, self.plan.seed, () if self.plan.store is None else (SINK,))
+        """All kills. A second worker of detect joins after a third of them, and leaves in order
+        after two thirds; in between the first is frozen.
+        """
+        kills = schedule(
+            self.plan.kills, self.plan.seed, () if self.plan.store is None else (SINK,)
+        )
         rng = random.Random(self.plan.seed + 1)
         joins, leaves = len(kills) // 3, max(len(kills) * 2 // 3, len(kills) // 3 + 1)
         hit: Member | None = None
@@ -153,15 +176,27 @@ class Disturber:
                 self.sender.rush(_RUSH_AT_KILL)
             busy = not kill.early and await self._is_busy(hit)
             await until(hit.kill, _READY_S, f"{hit.name} does not run")
-            how = ", early" if kill.early else ", idle" if not busy else ", with a backlog" if kill.rushed else ""
+            how = (
+                ", early"
+                if kill.early
+                else ", idle"
+                if not busy
+                else ", with a backlog"
+                if kill.rushed
+                else ""
+            )
             self.say(f"kill {number + 1} of {len(kills)}: {hit.name}{how}")
-        for member in [member for stage in (*STAGES, SINK) for member in self.group.of_stage(stage)]:
+        for member in [
+            member for stage in (*STAGES, SINK) for member in self.group.of_stage(stage)
+        ]:
             await works(member)
         if len(kills) <= leaves:
             await self.leave()
 
     async def join(self) -> None:
-        """A second worker of detect joins while there is a backlog, and, if the plan says so, the first is then frozen."""
+        """A second worker of detect joins while there is a backlog, and, if the plan says so, the
+        first is then frozen.
+        """
         second = self.group.add(_SECOND, "detect")
         await until(second.is_up, _READY_S, f"{_SECOND} does not start")
         self.sender.rush(_RUSH_AT_REBALANCE)
@@ -171,7 +206,9 @@ class Disturber:
             await self.freeze(self.group.members["detect"], self.group.members[_SECOND])
 
     async def leave(self) -> None:
-        """The second worker leaves. Once it works: one that is told to end while it starts just ends."""
+        """The second worker leaves. Once it works: one that is told to end while it starts just
+        ends.
+        """
         await works(self.group.members[_SECOND])
         await works(self.group.members["detect"])
         self.sender.rush(_RUSH_AT_REBALANCE)
@@ -179,7 +216,9 @@ class Disturber:
         self.say("the second worker of detect has left")
 
     async def freeze(self, frozen: Member, other: Member) -> None:
-        """Stops a worker in the middle of whatever it does until another has its lanes and goes on with them; then it wakes, and knows of nothing."""
+        """Stops a worker in the middle of whatever it does until another has its lanes and goes on
+        with them; then it wakes, and knows of nothing.
+        """
         await works(frozen)
         deaths = frozen.deaths.total()
         self.sender.rush(_RUSH_AT_KILL)
@@ -197,12 +236,17 @@ class Disturber:
 
         await until(has_noticed, _READY_S, "the frozen worker does not come back")
         await works(frozen)
-        fenced = "ended, fenced, and was started again" if frozen.deaths.total() > deaths else "joined again"
+        fenced = (
+            "ended, fenced, and was started again"
+            if frozen.deaths.total() > deaths
+            else "joined again"
+        )
         self.say(f"detect was frozen until the second worker had its lanes, and then {fenced}")
 
     async def _is_busy(self, member: Member) -> bool:
-        """Waits for a moment at which it has done something that is not durable yet, or has a message under way; false when none comes soon.
-        Of a sink every moment is as good."""
+        """Waits for a moment at which it has done something that is not durable yet, or has a
+        message under way; false when none comes soon. Of a sink every moment is as good.
+        """
 
         async def sends() -> bool:
             return self.inbox.under_way > 0
@@ -210,7 +254,9 @@ class Disturber:
         if member.stage == SINK:
             return True
         try:
-            await until(sends if member.stage == "alert" else member.has_unflushed, _BUSY_S, "nothing to do")
+            await until(
+                sends if member.stage == "alert" else member.has_unflushed, _BUSY_S, "nothing to do"
+            )
         except BenchmarkFailed:
             return False
         return True
@@ -226,11 +272,15 @@ async def killed(plan: Plan, group: Group, sender: Sender, inbox: Inbox, say: Sa
 
 def _members(broker: Broker, group: str) -> int:
     admin = AdminClient({**librdkafka_config(broker), "log_level": 0})
-    return len(admin.describe_consumer_groups([group], request_timeout=10.0)[group].result().members)
+    return len(
+        admin.describe_consumer_groups([group], request_timeout=10.0)[group].result().members
+    )
 
 
 async def works(member: Member) -> None:
-    """Returns when it is ready, and, if its stage always has something to do, has made something durable since it started."""
+    """Returns when it is ready, and, if its stage always has something to do, has made something
+    durable since it started.
+    """
     await until(member.is_ready, _READY_S, f"{member.name} is not ready")
     if member.stage == "detect":
         await until(member.has_flushed, _READY_S, f"{member.name} flushes nothing")

@@ -1,4 +1,6 @@
-"""A receiver of webhooks that writes down every post: it takes its time, refuses some at first, and has signatures checked by others' code."""
+"""A receiver of webhooks that writes down every post: it takes its time, refuses some at first, and
+has signatures checked by others' code.
+"""
 
 import asyncio
 import base64
@@ -27,17 +29,25 @@ Mood = Callable[[web.Request], Awaitable[web.Response | None]]
 class Inbox:
     """Listens on a free port of loopback while entered."""
 
-    secret: str = field(default_factory=lambda: "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode())
+    secret: str = field(
+        default_factory=lambda: "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+    )
     url: str = ""
     posts: list[tuple[str, bytes]] = field(default_factory=list)
-    """Id and body of every post that was answered 2xx, or whose sender died before the answer; in order."""
+    """Id and body of every post that was answered 2xx, or whose sender died before the answer; in
+    order.
+    """
     under_way: int = 0
     """Posts that wait for their answer now."""
     forged: int = 0
-    """Posts of now whose signature is wrong; one of another time is refused too, and may be sent again."""
+    """Posts of now whose signature is wrong; one of another time is refused too, and may be sent
+    again.
+    """
     refused: int = 0
     mood: Mood | None = None
-    """Asked first about each post whose signature is good: an answer of its own, or None for the usual one."""
+    """Asked first about each post whose signature is good: an answer of its own, or None for the
+    usual one.
+    """
     _refused_ids: set[str] = field(default_factory=set)
     _runner: web.AppRunner | None = None
     _secured: web.AppRunner | None = None
@@ -53,7 +63,9 @@ class Inbox:
                 await runner.cleanup()
 
     async def secure(self, port: int, context: ssl.SSLContext) -> None:
-        """Listens on another port with TLS too; whoever was connected there before has to do it again."""
+        """Listens on another port with TLS too; whoever was connected there before has to do it
+        again.
+        """
         if self._secured is not None:
             await self._secured.cleanup()
         self._secured = await self._listening(port, context)

@@ -1,4 +1,6 @@
-"""What one run is: how much traffic, how many deaths, and the settings that everything is judged by."""
+"""What one run is: how much traffic, how many deaths, and the settings that everything is judged
+by.
+"""
 
 import secrets
 import time
@@ -25,9 +27,22 @@ CORRELATION: Final = CorrelationSettings(quiet_s=60.0)
 
 _SLOW: Final = Rule("slow-call", "latency_us", Comparison.ABOVE, float(SLOW_US))
 _QUEUED: Final = Rule(
-    "queued", "queue_time_us", Comparison.AT_LEAST, float(QUEUED_US), Severity.HIGH, tenant=TENANTS[0]
+    "queued",
+    "queue_time_us",
+    Comparison.AT_LEAST,
+    float(QUEUED_US),
+    Severity.HIGH,
+    tenant=TENANTS[0],
 )
-_FAILED: Final = Rule("failed", "failed", Comparison.EQUAL, 1.0, Severity.LOW, application="app-00000", model="model-1")
+_FAILED: Final = Rule(
+    "failed",
+    "failed",
+    Comparison.EQUAL,
+    1.0,
+    Severity.LOW,
+    application="app-00000",
+    model="model-1",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +60,23 @@ class Plan:
     learning: bool = True
     """Whether the deviation and the profile detector are on, beside the rules."""
     freezes: bool = True
-    """Whether a worker is also frozen for longer than its group waits, so that it wakes as one whose lanes are another's."""
+    """Whether a worker is also frozen for longer than its group waits, so that it wakes as one
+    whose lanes are another's.
+    """
     seconds: float | None = None
     """How long the paced part of the traffic takes; None lets it follow from the number of kills."""
     prepare: Callable[[], None] | None = None
     """What each process of the reference does first."""
     proxied: str = ""
-    """Where the workers reach the broker, if it is not `bootstrap`: through something that disturbs the network, say."""
+    """Where the workers reach the broker, if it is not `bootstrap`: through something that disturbs
+    the network, say.
+    """
     lateness_s: float = Lanes().lateness_s
     """For so much event time lanes wait for records that come late."""
     store: StoreSettings | None = None
-    """Where the stage `sink` keeps documents, as it reaches it; None lets the run go without that stage."""
+    """Where the stage `sink` keeps documents, as it reaches it; None lets the run go without that
+    stage.
+    """
     control_key: Secret = field(default_factory=lambda: Secret(secrets.token_hex(32)))
     start: int = field(default_factory=lambda: time.time_ns() // 1000 - SPAN_US)
     """Event time of the first event, µs: the last one's is about now."""
@@ -68,7 +89,9 @@ class Plan:
     @property
     def lanes(self) -> Lanes:
         """Limits of the lanes, for the workers and for the reference."""
-        return Lanes(partitions=PARTITIONS, replication_factor=self.copies, lateness_s=self.lateness_s)
+        return Lanes(
+            partitions=PARTITIONS, replication_factor=self.copies, lateness_s=self.lateness_s
+        )
 
     @property
     def names(self) -> TopicNames:
@@ -87,7 +110,9 @@ class Plan:
 
     @property
     def second(self) -> DetectionSettings:
-        """In effect from some moment on, while events flow: its rules need columns that the first ones do not."""
+        """In effect from some moment on, while events flow: its rules need columns that the first
+        ones do not.
+        """
         return self._detection(_SLOW, _QUEUED, _FAILED)
 
     @property
@@ -102,5 +127,7 @@ class Plan:
 
     def _detection(self, *rules: Rule) -> DetectionSettings:
         return DetectionSettings(
-            rules=rules, deviation=Deviation(enabled=self.learning), profile=Profile(enabled=self.learning)
+            rules=rules,
+            deviation=Deviation(enabled=self.learning),
+            profile=Profile(enabled=self.learning),
         )

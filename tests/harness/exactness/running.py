@@ -1,4 +1,6 @@
-"""The disturbed run: topics, settings, stages, traffic and deaths, until everything is worked off and all processes have ended."""
+"""The disturbed run: topics, settings, stages, traffic and deaths, until everything is worked off
+and all processes have ended.
+"""
 
 import asyncio
 import tempfile
@@ -25,7 +27,9 @@ from topology.stages.standalone import make_topics
 RECEIVER: Final = "inbox"
 
 _KILL_S: Final = 9.0
-"""About what a death costs until the next, seconds, with the group's session timeout in it: the pace of sending follows from it."""
+"""About what a death costs until the next, seconds, with the group's session timeout in it: the
+pace of sending follows from it.
+"""
 
 MakeSender = Callable[[Plan, float], Sender]
 """Who sends, given the plan and how many records a second."""
@@ -43,7 +47,9 @@ class Ran:
     kills: Counter[str]
     """By stage."""
     unexpected: dict[int, int]
-    """Deaths that nobody meant, by exit status. 75 is a worker that was fenced, or was without a broker, and ended as it must."""
+    """Deaths that nobody meant, by exit status. 75 is a worker that was fenced, or was without a
+    broker, and ended as it must.
+    """
     last_words: list[str]
     """What those who died so said last."""
     stale_blocks: int
@@ -58,13 +64,18 @@ class Ran:
         return sum(map(len, self.acknowledged.values()))
 
 
-async def run(plan: Plan, say: Say, disturb: Disturb = killed, make_sender: MakeSender = Sender) -> Ran:
-    """Runs the plan, while `disturb` does harm and, before it returns, heals it. However it is left, no process of it is left behind.
+async def run(
+    plan: Plan, say: Say, disturb: Disturb = killed, make_sender: MakeSender = Sender
+) -> Ran:
+    """Runs the plan, while `disturb` does harm and, before it returns, heals it. However it is
+    left, no process of it is left behind.
 
     Raises BenchmarkFailed, and what the broker's clients raise.
     """
     await asyncio.to_thread(make_topics, plan.broker, plan.lanes)
-    await asyncio.to_thread(publish, plan.broker, plan.lanes, plan.first, plan.control_key, "exactness")
+    await asyncio.to_thread(
+        publish, plan.broker, plan.lanes, plan.first, plan.control_key, "exactness"
+    )
     with tempfile.TemporaryDirectory(prefix="sentinel-exactness-") as name:
         async with Inbox() as inbox:
             stages = STAGES if plan.store is None else (*STAGES, SINK)
@@ -83,7 +94,16 @@ async def run(plan: Plan, say: Say, disturb: Disturb = killed, make_sender: Make
             kills[member.stage] += member.killed
         words = [line for member in members for line in member.last_words]
         stale = sum(member.stale_blocks for member in members)
-        return Ran(acknowledged, kills, dict(unexpected), words, stale, inbox.posts, inbox.forged, inbox.refused)
+        return Ran(
+            acknowledged,
+            kills,
+            dict(unexpected),
+            words,
+            stale,
+            inbox.posts,
+            inbox.forged,
+            inbox.refused,
+        )
 
 
 async def _disturbed(
@@ -120,7 +140,9 @@ async def _change_settings(plan: Plan, sender: Sender, say: Say) -> None:
         return sender.sent > _MIDDLE * plan.events
 
     await until(is_mid_stream, 3600.0, "the sender does not get half-way")
-    await asyncio.to_thread(publish, plan.broker, plan.lanes, plan.second, plan.control_key, "exactness")
+    await asyncio.to_thread(
+        publish, plan.broker, plan.lanes, plan.second, plan.control_key, "exactness"
+    )
     say("another settings version takes effect")
 
 
@@ -136,7 +158,10 @@ def _config(plan: Plan, inbox: Inbox, folder: Path) -> Path:
         "min_severity": "info",
     }
     sections: dict[str, object] = {
-        "broker": {"bootstrap_servers": plan.proxied or plan.bootstrap, "topic_prefix": plan.prefix},
+        "broker": {
+            "bootstrap_servers": plan.proxied or plan.bootstrap,
+            "topic_prefix": plan.prefix,
+        },
         "lanes": {"partitions": PARTITIONS, "lateness_s": plan.lanes.lateness_s},
         "correlation": {"quiet_s": CORRELATION.quiet_s},
         "alerting": {
@@ -161,4 +186,9 @@ def _store(store: StoreSettings) -> dict[str, object]:
     given = {"kind": str(store.kind), "timeout_s": store.timeout_s, "deadline_s": store.deadline_s}
     if store.kind is StoreKind.EMBEDDED:
         return {**given, "path": store.path}
-    return {**given, "urls": list(store.urls), "index_prefix": store.index_prefix, "replicas": store.replicas}
+    return {
+        **given,
+        "urls": list(store.urls),
+        "index_prefix": store.index_prefix,
+        "replicas": store.replicas,
+    }

@@ -1,4 +1,6 @@
-"""Fills `telemetry` at a pace that leaves something to do for as long as workers are killed, then as fast as the broker takes it."""
+"""Fills `telemetry` at a pace that leaves something to do for as long as workers are killed, then
+as fast as the broker takes it.
+"""
 
 import threading
 import time
@@ -32,7 +34,9 @@ Acknowledged = Mapping[int, "array[int]"]
 
 @dataclass(slots=True)
 class Sender:
-    """Runs in a thread of its own. `calm` is set by others: nobody is killed any more, or there is no reason to wait."""
+    """Runs in a thread of its own. `calm` is set by others: nobody is killed any more, or there is
+    no reason to wait.
+    """
 
     plan: Plan
     rate: float
@@ -50,7 +54,9 @@ class Sender:
     _too: deque[Chunk] = field(default_factory=deque)
 
     def run(self) -> Acknowledged:
-        """Sends everything; returns what the broker acknowledged. Raises BenchmarkFailed when it did not take all."""
+        """Sends everything; returns what the broker acknowledged. Raises BenchmarkFailed when it
+        did not take all.
+        """
         plan = self.plan
         told = {
             "delivery.report.only.error": False,
@@ -71,23 +77,35 @@ class Sender:
             self._put_too(producer)
         self._put_too(producer)
         if producer.flush(_PATIENCE_S):
-            raise BenchmarkFailed(f"the broker did not acknowledge everything within {_PATIENCE_S:g} s")
+            raise BenchmarkFailed(
+                f"the broker did not acknowledge everything within {_PATIENCE_S:g} s"
+            )
         if self._faults:
-            raise BenchmarkFailed(f"the broker did not take {len(self._faults)} records: {self._faults[0]}")
+            raise BenchmarkFailed(
+                f"the broker did not take {len(self._faults)} records: {self._faults[0]}"
+            )
         return self.acknowledged
 
     def send_too(self, chunk: Chunk) -> None:
-        """Sends these between two chunks of the traffic, at the latest after its last; from any thread, until `calm`."""
+        """Sends these between two chunks of the traffic, at the latest after its last; from any
+        thread, until `calm`.
+        """
         self._too.append(chunk)
 
     def rush(self, share: float) -> None:
-        """Sends this share of the events as fast as the broker takes them, as long as there are some kept for it: workers fall behind."""
-        count = min(round(share * self.plan.events), round(RUSHED * self.plan.events) - self._rushed)
+        """Sends this share of the events as fast as the broker takes them, as long as there are
+        some kept for it: workers fall behind.
+        """
+        count = min(
+            round(share * self.plan.events), round(RUSHED * self.plan.events) - self._rushed
+        )
         self._rushed += count
         self._rush_until = self.sent + count
 
     def _await_turn(self, began: float, producer: Producer | None = None) -> None:
-        """Returns when the pace wants more; a producer is looked after meanwhile. `began` is by the monotonic clock."""
+        """Returns when the pace wants more; a producer is looked after meanwhile. `began` is by the
+        monotonic clock.
+        """
         while not self.calm.is_set() and self._is_early(began):
             self.calm.wait(_LOOK_S)
             if producer is not None:
@@ -96,14 +114,19 @@ class Sender:
     def _is_early(self, began: float) -> bool:
         if self.sent >= (1 - HELD_BACK) * self.plan.events:
             return True
-        return self.sent >= self._rush_until and self.sent > (time.monotonic() - began) * self.rate + self._rushed
+        return (
+            self.sent >= self._rush_until
+            and self.sent > (time.monotonic() - began) * self.rate + self._rushed
+        )
 
     def _put(self, producer: Producer, chunk: Chunk) -> None:
         topic = self.plan.names.telemetry
         for key, value, headers in zip(chunk.keys, chunk.values, chunk.headers, strict=True):
             while True:
                 try:
-                    producer.produce(topic, value, key, on_delivery=self._delivered, headers=list(headers))
+                    producer.produce(
+                        topic, value, key, on_delivery=self._delivered, headers=list(headers)
+                    )
                     break
                 except BufferError:
                     producer.poll(_LOOK_S)

@@ -30,13 +30,19 @@ Refusal = tuple[Kind, str, int]
 
 
 def goal(plan: Plan) -> dict[Place, int]:
-    """For each log that the sink reads, the offset after its last document; marks and watermarks after it are none. Raises KafkaException."""
-    return {(record.topic, record.partition): record.offset + 1 for _, _, record in told(plan.broker)}
+    """For each log that the sink reads, the offset after its last document; marks and watermarks
+    after it are none. Raises KafkaException.
+    """
+    return {
+        (record.topic, record.partition): record.offset + 1 for _, _, record in told(plan.broker)
+    }
 
 
 def committed(plan: Plan, places: Collection[Place]) -> dict[Place, int]:
     """From where the sink would go on. Raises KafkaException."""
-    asking = Consumer({**librdkafka_config(plan.broker), "group.id": f"{plan.prefix}{SINK}", "log_level": 0})
+    asking = Consumer(
+        {**librdkafka_config(plan.broker), "group.id": f"{plan.prefix}{SINK}", "log_level": 0}
+    )
     try:
         parts = asking.committed([TopicPartition(*place) for place in places], timeout=_TIMEOUT_S)
     finally:
@@ -45,7 +51,9 @@ def committed(plan: Plan, places: Collection[Place]) -> dict[Place, int]:
 
 
 async def compared(plan: Plan, store: StoreSettings, refused: Collection[Refusal]) -> list[Tally]:
-    """The store's documents against the topics, and those that it refuses, which are dead letters instead. Raises what reading raises."""
+    """The store's documents against the topics, and those that it refuses, which are dead letters
+    instead. Raises what reading raises.
+    """
     kept: list[Document] = []
     lost: dict[tuple[str, int, int], bytes] = {}
     for kind, value, record in await asyncio.to_thread(lambda: list(told(plan.broker))):
@@ -68,7 +76,9 @@ async def compared(plan: Plan, store: StoreSettings, refused: Collection[Refusal
 
 
 def _letters(plan: Plan) -> list[tuple[tuple[str, int, int], bytes]]:
-    """What the sink buried, by where it stood; what it gave another reason for says that reason instead of what it was."""
+    """What the sink buried, by where it stood; what it gave another reason for says that reason
+    instead of what it was.
+    """
     topics, found = kinds_of(plan.names, SinkSettings()), []
     with Reader(plan.broker) as reader:
         for partition in range(PARTITIONS):
@@ -76,6 +86,12 @@ def _letters(plan: Plan) -> list[tuple[tuple[str, int, int], bytes]]:
                 headers = {name: content or b"" for name, content in record.headers}
                 topic, reason = headers["sentinel-topic"].decode(), headers[REASON]
                 if topic in topics:
-                    place = topic, int(headers["sentinel-partition"]), int(headers["sentinel-offset"])
-                    found.append((place, record.value or b"" if reason.startswith(_REFUSED) else reason))
+                    place = (
+                        topic,
+                        int(headers["sentinel-partition"]),
+                        int(headers["sentinel-offset"]),
+                    )
+                    found.append(
+                        (place, record.value or b"" if reason.startswith(_REFUSED) else reason)
+                    )
     return found

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from agents.alerting.messages import incident_message, message_id
 from agents.alerting.reasons import Reason
 from agents.correlation.open_incident import OpenIncident
-from schemas.records import Anomaly, Incident, IncidentChange, IncidentState, Notification, NotificationOutcome
+from schemas.records import (
+    Anomaly,
+    Incident,
+    IncidentChange,
+    IncidentState,
+    Notification,
+    NotificationOutcome,
+)
 from streams.state.position import KEY
 from tests.harness.exactness.plan import CORRELATION, PARTITIONS, Plan
 from tests.harness.exactness.running import RECEIVER, Ran
@@ -25,7 +32,9 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Incidents:
-    """Distinct incidents' records by the partition they stand in, in the order in which a reader takes them."""
+    """Distinct incidents' records by the partition they stand in, in the order in which a reader
+    takes them.
+    """
 
     tallies: list[Tally]
     read: list[list[Incident]]
@@ -46,29 +55,58 @@ def incidents(plan: Plan, reader: Reader) -> Incidents:
     found: list[tuple[Place, bytes]] = []
     read: list[list[Incident]] = []
     for partition in range(PARTITIONS):
-        here = [record.value for record in reader.stored(plan.names.incidents, partition) if record.value]
+        here = [
+            record.value
+            for record in reader.stored(plan.names.incidents, partition)
+            if record.value
+        ]
         every = [Incident.from_bytes(value) for value in here]
         found += [(_place(incident), value) for incident, value in zip(every, here, strict=True)]
         read.append(_as_read(every))
     distinct = {_place(incident): b"" for each in read for incident in each}
-    seen = tallied("incidents, as read", dict.fromkeys(expected, b""), [(place, b"") for place in distinct], once=True)
+    seen = tallied(
+        "incidents, as read",
+        dict.fromkeys(expected, b""),
+        [(place, b"") for place in distinct],
+        once=True,
+    )
     return Incidents(
-        [tallied("incidents", expected, found, once=False), seen, state, _counted(plan, reader, read)], read
+        [
+            tallied("incidents", expected, found, once=False),
+            seen,
+            state,
+            _counted(plan, reader, read),
+        ],
+        read,
     )
 
 
-def messages(plan: Plan, reader: Reader, ran: Ran, read: Sequence[Sequence[Incident]]) -> list[Tally]:
-    """Decided, delivered and received messages against those that the incidents ask for; and what alert remembers."""
+def messages(
+    plan: Plan, reader: Reader, ran: Ran, read: Sequence[Sequence[Incident]]
+) -> list[Tally]:
+    """Decided, delivered and received messages against those that the incidents ask for; and what
+    alert remembers.
+    """
     expected = {
-        message_id(incident, RECEIVER): incident_message(incident, _REASONS[incident.change]).encode()
+        message_id(incident, RECEIVER): (
+            incident_message(incident, _REASONS[incident.change]).encode()
+        )
         for each in read
         for incident in each
         if incident.change in _REASONS
     }
-    notifications = [note for partition in range(PARTITIONS) for note in _notifications(plan, reader, partition)]
-    decided = [(note.id, note.body.encode()) for note in notifications if note.outcome is NotificationOutcome.DECIDED]
+    notifications = [
+        note for partition in range(PARTITIONS) for note in _notifications(plan, reader, partition)
+    ]
+    decided = [
+        (note.id, note.body.encode())
+        for note in notifications
+        if note.outcome is NotificationOutcome.DECIDED
+    ]
     delivered = [
-        (note.id, note.body.encode()) for note in notifications if note.outcome is NotificationOutcome.DELIVERED
+        (note.id, note.body.encode())
+        for note in notifications
+        if note.outcome is NotificationOutcome.DELIVERED
     ]
     received = tallied("messages received", expected, ran.posts, once=False)
     received.unexpected += ran.forged
@@ -91,7 +129,9 @@ def _place(incident: Incident) -> Place:
 
 
 def _as_read(every: Sequence[Incident]) -> list[Incident]:
-    """What is left when a reader skips all that is at or below the highest place of its correlate lane."""
+    """What is left when a reader skips all that is at or below the highest place of its correlate
+    lane.
+    """
     highest: dict[int, tuple[int, int]] = {}
     kept = []
     for incident in every:
@@ -105,7 +145,10 @@ def _counted(plan: Plan, reader: Reader, read: Sequence[Sequence[Incident]]) -> 
     """Anomalies that were written, and those that incidents count: over when they ended, or so far."""
     tally = Tally("anomalies in incidents")
     counted = sum(
-        incident.anomaly_count for each in read for incident in each if incident.state is not IncidentState.OPEN
+        incident.anomaly_count
+        for each in read
+        for incident in each
+        if incident.state is not IncidentState.OPEN
     )
     places = set()
     for partition in range(PARTITIONS):
@@ -130,7 +173,16 @@ def _alert_state(plan: Plan, reader: Reader, read: Sequence[Sequence[Incident]])
     for partition, here in enumerate(read):
         open_ones = {incident.id for incident in here if incident.state is IncidentState.OPEN}
         over = {incident.id for incident in here if incident.state is not IncidentState.OPEN}
-        expected = {b"told/%s/%s" % (name.encode(), RECEIVER.encode()): b"" for name in open_ones - over}
+        expected = {
+            b"told/%s/%s" % (name.encode(), RECEIVER.encode()): b"" for name in open_ones - over
+        }
         rows = reader.table(plan.names.state("alert"), partition)
-        tally.add(tallied("alert-state", expected, [(key, b"") for key in rows if key.startswith(b"told/")], once=True))
+        tally.add(
+            tallied(
+                "alert-state",
+                expected,
+                [(key, b"") for key in rows if key.startswith(b"told/")],
+                once=True,
+            )
+        )
     return tally

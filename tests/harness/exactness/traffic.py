@@ -1,4 +1,6 @@
-"""Traffic with everything in it: many subjects, faults that detectors find, disorder, lateness, clocks ahead, and records that are no events."""
+"""Traffic with everything in it: many subjects, faults that detectors find, disorder, lateness,
+clocks ahead, and records that are no events.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -40,7 +42,8 @@ class Chunk:
 class Traffic:
     """All of it, made again from the same numbers: the same records, to the byte.
 
-    Event time runs evenly from `start` over `span`, both µs, and is meant to lie behind the wall clock.
+    Event time runs evenly from `start` over `span`, both µs, and is meant to lie behind the wall
+    clock.
     """
 
     events: int
@@ -57,11 +60,15 @@ class Traffic:
         for first in range(0, self.events, _CHUNK):
             numbers = np.arange(first, min(first + _CHUNK, self.events))
             share = first / self.events
-            fault = next((n for n, (begin, end) in enumerate(_FAULTS) if begin <= share < end), None)
+            fault = next(
+                (n for n, (begin, end) in enumerate(_FAULTS) if begin <= share < end), None
+            )
             times = self.start + (numbers * (self.span / self.events)).astype(np.int64)
             times = _disordered(times, rng)
             source, run = (
-                (ordinary, "exactness-ordinary--") if fault is None else (faulty[fault], "exactness-faulty----")
+                (ordinary, "exactness-ordinary--")
+                if fault is None
+                else (faulty[fault], "exactness-faulty----")
             )
             keys, values = source.records(run, first, times)
             chunk = Chunk(keys, list(values), [[] for _ in keys])
@@ -75,11 +82,15 @@ def _templates(subjects: int, seed: int, fault: int | None) -> Templates:
     events: list[TelemetryEvent] = []
     for number, tenant in enumerate(TENANTS):
         population = Population(applications, MODELS, USERS_PER_APPLICATION * applications, tenant)
-        events += ordinary_events(population, seed + number, count=max(1_000, 4 * population.subjects))
+        events += ordinary_events(
+            population, seed + number, count=max(1_000, 4 * population.subjects)
+        )
     rng = np.random.default_rng(seed)
     shuffled = [events[index] for index in rng.permutation(len(events)).tolist()]
     luck = rng.random((len(shuffled), 2)).tolist()
-    return Templates([_marked(_wrong(event, fault), *lucky) for event, lucky in zip(shuffled, luck, strict=True)])
+    return Templates(
+        [_marked(_wrong(event, fault), *lucky) for event, lucky in zip(shuffled, luck, strict=True)]
+    )
 
 
 def _marked(event: TelemetryEvent, luck: float, queue: float) -> TelemetryEvent:
@@ -87,7 +98,12 @@ def _marked(event: TelemetryEvent, luck: float, queue: float) -> TelemetryEvent:
     if luck < 0.001:
         event = replace(event, latency_us=SLOW_US + int(luck * 1e9))
     return replace(
-        event, queue_time_us=None if queue < 0.2 else int(20_000 * queue) if queue < 0.9995 else 3 * QUEUED_US
+        event,
+        queue_time_us=None
+        if queue < 0.2
+        else int(20_000 * queue)
+        if queue < 0.9995
+        else 3 * QUEUED_US,
     )
 
 
@@ -97,7 +113,9 @@ def _wrong(event: TelemetryEvent, fault: int | None) -> TelemetryEvent:
     match fault:
         case 0 if number % 4 == 0 and event.time_to_first_token_us is not None:
             return replace(
-                event, latency_us=event.latency_us * 6, time_to_first_token_us=event.time_to_first_token_us * 6
+                event,
+                latency_us=event.latency_us * 6,
+                time_to_first_token_us=event.time_to_first_token_us * 6,
             )
         case 1 if number % 3 == 0 and int(event.prompt_tokens) % 2:
             return replace(
@@ -109,14 +127,18 @@ def _wrong(event: TelemetryEvent, fault: int | None) -> TelemetryEvent:
                 cost_nano=0,
             )
         case 2 if event.user is not None and event.user.endswith("7"):
-            return replace(event, prompt_tokens=event.prompt_tokens * 40, cost_nano=event.cost_nano * 40)
+            return replace(
+                event, prompt_tokens=event.prompt_tokens * 40, cost_nano=event.cost_nano * 40
+            )
     return event
 
 
 def _disordered(
     times: "np.ndarray[tuple[int], np.dtype[np.int64]]", rng: np.random.Generator
 ) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """A tenth of the events comes up to 8 s of event time after its turn, one in 300 up to 90 s: most of those are late."""
+    """A tenth of the events comes up to 8 s of event time after its turn, one in 300 up to 90 s:
+    most of those are late.
+    """
     draw = rng.random(len(times))
     behind = np.where(draw < 0.1, rng.integers(0, 8_000_000, len(times)), 0)
     behind = np.where(draw > 1 - 1 / 300, rng.integers(0, 90_000_000, len(times)), behind)

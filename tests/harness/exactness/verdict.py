@@ -15,7 +15,15 @@ from tests.harness.reference.reading import Reader
 from tests.harness.reference.tally import Tally
 from tests.harness.showing import Json
 
-_ERRORS: Final = ("lost", "wrong_state", "missing", "duplicates", "unequal", "unexpected", "crashes")
+_ERRORS: Final = (
+    "lost",
+    "wrong_state",
+    "missing",
+    "duplicates",
+    "unequal",
+    "unexpected",
+    "crashes",
+)
 _STATE: Final = ("detect-state", "open buckets and clock", "correlate-state", "alert-state")
 
 
@@ -26,7 +34,9 @@ class Verdict:
     ran: Ran
     tallies: list[Tally]
     lost: int
-    """Events that were acknowledged and are not in the log up to where the lanes stand, or that no bucket counts."""
+    """Events that were acknowledged and are not in the log up to where the lanes stand, or that no
+    bucket counts.
+    """
     twice: int
     """Events counted more than once."""
     late: int
@@ -35,7 +45,9 @@ class Verdict:
 
     @property
     def numbers(self) -> dict[str, Json]:
-        """As `--json` prints it. All that must be 0: lost, wrong_state, missing, duplicates, unequal, unexpected, crashes."""
+        """As `--json` prints it. All that must be 0: lost, wrong_state, missing, duplicates,
+        unequal, unexpected, crashes.
+        """
         state = [tally for tally in self.tallies if tally.what in _STATE]
         others = [tally for tally in self.tallies if tally.what not in _STATE]
         by_name = {tally.what: tally for tally in self.tallies}
@@ -49,7 +61,9 @@ class Verdict:
             "duplicates": self.twice + sum(tally.duplicates for tally in others),
             "unequal": sum(tally.unequal for tally in others),
             "unexpected": sum(tally.unexpected for tally in others),
-            "crashes": sum(count for status, count in self.ran.unexpected.items() if status != AGAIN),
+            "crashes": sum(
+                count for status, count in self.ran.unexpected.items() if status != AGAIN
+            ),
             "ended_by_themselves": self.ran.unexpected.get(AGAIN, 0),
             "stale_blocks": self.ran.stale_blocks,
             "buckets": by_name["buckets, slowly"].compared,
@@ -79,8 +93,12 @@ class Verdict:
         return not any(numbers[name] for name in _ERRORS)
 
 
-def judged(plan: Plan, ran: Ran, references: Sequence[Reference], stored: Sequence[Tally] = ()) -> Verdict:
-    """Compares everything that the run left behind with the references; the store has been compared already. Raises what reading raises."""
+def judged(
+    plan: Plan, ran: Ran, references: Sequence[Reference], stored: Sequence[Tally] = ()
+) -> Verdict:
+    """Compares everything that the run left behind with the references; the store has been compared
+    already. Raises what reading raises.
+    """
     with Reader(plan.broker) as reader:
         buckets = comparing.buckets(plan, reader, references)
         states = [Tally(name) for name in _STATE[:2]]
@@ -98,7 +116,10 @@ def judged(plan: Plan, ran: Ran, references: Sequence[Reference], stored: Sequen
             *telling.messages(plan, reader, ran, incidents.read),
             *stored,
         ]
-    unread = sum(len({*ran.acknowledged.get(lane, ())} - {*each.offsets}) for lane, each in enumerate(references))
+    unread = sum(
+        len({*ran.acknowledged.get(lane, ())} - {*each.offsets})
+        for lane, each in enumerate(references)
+    )
     return Verdict(
         ran=ran,
         tallies=tallies,
@@ -107,7 +128,9 @@ def judged(plan: Plan, ran: Ran, references: Sequence[Reference], stored: Sequen
         late=sum(each.slow.late for each in references),
         detectors=dict(
             Counter(
-                Anomaly.from_bytes(told).detector for each in references for told in each.outputs.anomalies.values()
+                Anomaly.from_bytes(told).detector
+                for each in references
+                for told in each.outputs.anomalies.values()
             )
         ),
     )

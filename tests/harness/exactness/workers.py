@@ -71,7 +71,11 @@ class Member:
 
     def told_lanes(self) -> str:
         """What it tells of its lanes now, as metrics."""
-        said = [line.decode() for line in self._metrics() if line.startswith((b"sentinel_lane_", b"sentinel_ready"))]
+        said = [
+            line.decode()
+            for line in self._metrics()
+            if line.startswith((b"sentinel_lane_", b"sentinel_ready"))
+        ]
         return "\n".join(said) or "it tells nothing of its lanes"
 
     @property
@@ -86,7 +90,11 @@ class Member:
         child = Child(
             self.name,
             [*self.program, "worker", self.stage, "--config", str(self.config)],
-            {**self.environment, "SENTINEL_WORKER__HEALTH_PORT": str(self.port), "RUST_BACKTRACE": "0"},
+            {
+                **self.environment,
+                "SENTINEL_WORKER__HEALTH_PORT": str(self.port),
+                "RUST_BACKTRACE": "0",
+            },
         )
         with self.log.open("ab") as log:
             output = os.dup(log.fileno())
@@ -132,12 +140,16 @@ class Member:
         return await asyncio.to_thread(scrape, self.port) is not None
 
     async def is_ready(self) -> bool:
-        """Whether it is recovered and assigned. Raises BenchmarkFailed when it dies again and again."""
+        """Whether it is recovered and assigned. Raises BenchmarkFailed when it dies again and
+        again.
+        """
         self.check()
         return await asyncio.to_thread(is_ready, self.port)
 
     async def durable(self) -> float:
-        """Sum of the durable positions of its lanes since it started; 0 while it does not answer or has flushed nothing."""
+        """Sum of the durable positions of its lanes since it started; 0 while it does not answer or
+        has flushed nothing.
+        """
         self.check()
         answer = await self._scraped()
         return 0.0 if answer is None else answer["sentinel_lane_durable_position"]
@@ -153,7 +165,9 @@ class Member:
     def _metrics(self) -> list[bytes]:
         """None while it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10.0) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}/metrics", timeout=10.0
+            ) as answer:
                 lines: list[bytes] = answer.read().splitlines()
         except OSError:
             return []
@@ -163,7 +177,10 @@ class Member:
         """Whether it has taken records that its durable state does not cover."""
         self.check()
         answer = await self._scraped()
-        return answer is not None and answer["sentinel_lane_position"] > answer["sentinel_lane_durable_position"]
+        return (
+            answer is not None
+            and answer["sentinel_lane_position"] > answer["sentinel_lane_durable_position"]
+        )
 
     async def has_flushed(self) -> bool:
         """Whether it made something durable since it started."""
@@ -209,11 +226,19 @@ class Member:
             self.last_words.clear()
         else:
             del self.deaths[status]
-            self.last_words = [line for line in self.last_words if not line.startswith(self._last_word(status, ""))]
+            self.last_words = [
+                line for line in self.last_words if not line.startswith(self._last_word(status, ""))
+            ]
 
     def forgive_starts(self) -> None:
-        """That it started while no broker answered, said so and ended, was right: those deaths were meant."""
-        right = [line for line in self.last_words if line.startswith(self._last_word(_TOLD, "")) and _NO_BROKER in line]
+        """That it started while no broker answered, said so and ended, was right: those deaths were
+        meant.
+        """
+        right = [
+            line
+            for line in self.last_words
+            if line.startswith(self._last_word(_TOLD, "")) and _NO_BROKER in line
+        ]
         self.deaths[_TOLD] -= len(right)
         self.last_words = [line for line in self.last_words if line not in right]
 
@@ -224,7 +249,9 @@ class Member:
     def check(self) -> None:
         """Raises BenchmarkFailed when it died by itself too often."""
         if sum(self.unexpected.values()) > _MOST_DEATHS:
-            raise BenchmarkFailed(f"{self.name} dies by itself, {dict(self.unexpected)}: {last_words(self.log)}")
+            raise BenchmarkFailed(
+                f"{self.name} dies by itself, {dict(self.unexpected)}: {last_words(self.log)}"
+            )
 
     async def _died(self, child: Child, status: int) -> None:
         self.deaths[status] += 1

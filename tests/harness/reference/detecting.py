@@ -1,4 +1,6 @@
-"""Both references of one lane of detect, over its partition as re-read: a process of its own, since each record costs a while."""
+"""Both references of one lane of detect, over its partition as re-read: a process of its own, since
+each record costs a while.
+"""
 
 import random
 from array import array
@@ -58,7 +60,9 @@ def reference_of(task: Task) -> Reference:
     if task.prepare is not None:
         task.prepare()
     names = TopicNames(task.broker.topic_prefix)
-    lane = detect_lane(task.partition, task.lanes, names, Secret(task.key), task.versions, task.skips)
+    lane = detect_lane(
+        task.partition, task.lanes, names, Secret(task.key), task.versions, task.skips
+    )
     slow = slow_lane(task.partition, task.lanes, names, task.key, task.versions, task.skips)
     offsets = array("q")
 
@@ -83,7 +87,9 @@ def slow_lane(
     skips: Set[int] = frozenset(),
 ) -> SlowLane:
     """The slow lane for the same settings."""
-    times = Times(lanes.bucket_s * 1_000_000, int(lanes.lateness_s * 1e6), int(lanes.max_ahead_s * 1e6))
+    times = Times(
+        lanes.bucket_s * 1_000_000, int(lanes.lateness_s * 1e6), int(lanes.max_ahead_s * 1e6)
+    )
     rules = {version: settings.rules for version, settings in versions.items()}
     return SlowLane(names.telemetry, partition, times, key, rules, skips)
 

@@ -1,4 +1,6 @@
-"""A detect lane's state as its topic has it, by what it says: tables of names and of what was learnt page by page, windows by bucket and subject."""
+"""A detect lane's state as its topic has it, by what it says: tables of names and of what was
+learnt page by page, windows by bucket and subject.
+"""
 
 import struct
 from collections.abc import Mapping
@@ -38,7 +40,9 @@ WindowRow = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
-    """Rows apart from windows as they are, and windows by bucket and subject: where in its pages a bucket's rows stand depends on the batches."""
+    """Rows apart from windows as they are, and windows by bucket and subject: where in its pages a
+    bucket's rows stand depends on the batches.
+    """
 
     plain: dict[bytes, bytes]
     windows: dict[WindowRow, bytes]
@@ -67,7 +71,9 @@ def compared(actual: Rows, expected: Rows) -> Tally:
 
 
 def compared_slowly(actual: Rows, slow: SlowLane) -> Tally:
-    """Open buckets, time and settings version of a lane's state against the slow lane's, number by number."""
+    """Open buckets, time and settings version of a lane's state against the slow lane's, number by
+    number.
+    """
     state = LaneState.of(actual)
     names = _names(actual)
     expected: dict[tuple[int, Subject], tuple[list[int], dict[int, int], dict[int, int]]] = {
@@ -91,7 +97,9 @@ def _clock(state: LaneState, slow: SlowLane) -> Tally:
     if slow.open_from is None:
         return Tally("clock")
     _, body = unseal(state.plain[_META], 6, "meta")
-    numbers = _META_NUMBERS.unpack_from(body) + _NUMBER.unpack_from(body, _META_NUMBERS.size + _STAMPS_BYTES)
+    numbers = _META_NUMBERS.unpack_from(body) + _NUMBER.unpack_from(
+        body, _META_NUMBERS.size + _STAMPS_BYTES
+    )
     end = _META_NUMBERS.size + _STAMPS_BYTES + _NUMBER.size
     version = bytes(body[end + 1 : end + 1 + body[end]]).decode()
     said = dict(zip(_CLOCK, (*numbers, version), strict=True))
@@ -113,14 +121,22 @@ def _window_rows(spec: WindowSpec, value: bytes) -> dict[WindowRow, bytes]:
     _, body = unseal(value, table.version, table.name)
     rows = np.frombuffer(body, table.dtype)
     used = rows[rows["bucket"] > 0]
-    return {(spec.table, int(row["bucket"]) - 1, int(row["subject"])): row.tobytes() for row in used}
+    return {
+        (spec.table, int(row["bucket"]) - 1, int(row["subject"])): row.tobytes() for row in used
+    }
 
 
 def _names(rows: Rows) -> dict[int, Subject]:
     subjects = Subjects("series-names", ("tenant", "application", "model"), 1 << 40, 1)
-    pages = {split_key(key)[1]: value for key, value in rows.items() if key.startswith(b"series-names/")}
+    pages = {
+        split_key(key)[1]: value for key, value in rows.items() if key.startswith(b"series-names/")
+    }
     subjects.restore(pages)
-    return {row: (name[0], name[1], name[2]) for row, name in enumerate(subjects.names) if name is not None}
+    return {
+        row: (name[0], name[1], name[2])
+        for row, name in enumerate(subjects.names)
+        if name is not None
+    }
 
 
 def _nonzero(bins: "np.ndarray[tuple[int], np.dtype[np.uint32]]") -> dict[int, int]:

@@ -1,4 +1,6 @@
-"""Topics as they stand, read again by another client than the workers' own: librdkafka instead of aiokafka."""
+"""Topics as they stand, read again by another client than the workers' own: librdkafka instead of
+aiokafka.
+"""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +8,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from streams.client.brokers import librdkafka_config
 from streams.settings import Broker
@@ -19,7 +28,9 @@ _AT_ONCE = 2000
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One record as it stands in its topic. The attributes are those of a consumed record, so that blocks can be made of it."""
+    """One record as it stands in its topic. The attributes are those of a consumed record, so that
+    blocks can be made of it.
+    """
 
     partition: int
     offset: int
@@ -40,13 +51,20 @@ class Reader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._consumer.close()
 
     def stored(self, topic: str, partition: int, until: int | None = None) -> Iterator[Stored]:
-        """The committed records of a partition in order of offset: those below `until`, or all that are there now.
+        """The committed records of a partition in order of offset: those below `until`, or all that
+        are there now.
 
-        To be read to its end, or closed, before the next read. Raises KafkaException, also when the broker falls silent.
+        To be read to its end, or closed, before the next read. Raises KafkaException, also when the
+        broker falls silent.
         """
         if self._is_reading:
             raise RuntimeError("one read at a time")
@@ -61,7 +79,9 @@ class Reader:
             self._is_reading = False
 
     def table(self, topic: str, partition: int) -> dict[bytes, bytes]:
-        """A compacted topic's partition as a table: the last value of each key, without what was buried."""
+        """A compacted topic's partition as a table: the last value of each key, without what was
+        buried.
+        """
         rows: dict[bytes, bytes] = {}
         for record in self.stored(topic, partition):
             key = record.key or b""
@@ -74,7 +94,9 @@ class Reader:
     def ends(self, topic: str, partitions: int) -> list[int]:
         """The next offset of every partition of a topic."""
         return [
-            self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)[1]
+            self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=_TIMEOUT_S
+            )[1]
             for partition in range(partitions)
         ]
 
@@ -123,7 +145,12 @@ def _consumer(broker: Broker) -> Consumer:
 
 
 def _stored(message: Message) -> Stored:
-    partition, offset, key, value = message.partition(), message.offset(), message.key(), message.value()
+    partition, offset, key, value = (
+        message.partition(),
+        message.offset(),
+        message.key(),
+        message.value(),
+    )
     assert partition is not None
     assert offset is not None
     return Stored(

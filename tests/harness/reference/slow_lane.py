@@ -1,6 +1,8 @@
-"""A lane of telemetry, slowly: one record at a time, with dicts and whole numbers, written from the rules and not from the code that it checks.
+"""A lane of telemetry, slowly: one record at a time, with dicts and whole numbers, written from the
+rules and not from the code that it checks.
 
-It knows time, ticks, control records, dead letters, buckets and threshold rules. What detectors learn it does not know.
+It knows time, ticks, control records, dead letters, buckets and threshold rules. What detectors
+learn it does not know.
 """
 
 import hashlib
@@ -43,7 +45,9 @@ class Told:
     anomalies: list[Anomaly] = field(default_factory=list)
     """Of rules; ordinals are not known here and are 0."""
     ends: list[tuple[int, Subject, str, str]] = field(default_factory=list)
-    """Of rules: offset of the record that ended it, whose, which rule, and how: `normal` or `retired`."""
+    """Of rules: offset of the record that ended it, whose, which rule, and how: `normal` or
+    `retired`.
+    """
     watermarks: list[tuple[int, int]] = field(default_factory=list)
     """Offset of the record that moved it, and µs."""
     dead: dict[int, str] = field(default_factory=dict)
@@ -60,8 +64,9 @@ class Times:
 
 
 class SlowLane:
-    """One partition, from its first record on. `rules` are those of each settings version that a control record may name, `skips`
-    the offsets of records that kill a decoder."""
+    """One partition, from its first record on. `rules` are those of each settings version that a
+    control record may name, `skips` the offsets of records that kill a decoder.
+    """
 
     def __init__(
         self,
@@ -91,10 +96,13 @@ class SlowLane:
         self.events = self.late = 0
         self._fired: dict[Subject, tuple[tuple[Rule, ...], dict[str, int]]] = {}
         self._broken: dict[tuple[Subject, str, str], tuple[int, int | None]] = {}
-        """Rules that are not known to be kept again, by whose, name and metric: the bucket in which it fired last, and the first one after that
-        in which it was kept."""
+        """Rules that are not known to be kept again, by whose, name and metric: the bucket in which
+        it fired last, and the first one after that in which it was kept.
+        """
         self._judged: dict[tuple[Subject, str, str], int] = {}
-        """Of the same: the newest bucket with an event that had the metric, from the event on that broke the rule."""
+        """Of the same: the newest bucket with an event that had the metric, from the event on that
+        broke the rule.
+        """
 
     def take(self, record: Stored) -> None:
         """The next record of the partition."""
@@ -112,12 +120,18 @@ class SlowLane:
                 self.told.dead[record.offset] = bad.reason
 
     def _control(self, record: Stored, number: bytes | None, signature: bytes | None) -> None:
-        """The greater number counts, of two that are equal the greater version, and none behind one that has a number."""
+        """The greater number counts, of two that are equal the greater version, and none behind one
+        that has a number.
+        """
         if not self._is_signed(record, number, signature):
             self.told.dead[record.offset] = "control record without a valid signature"
             return
         version, said = (record.value or b"").decode(), int(number or b"0")
-        if (said == self.number == 0) or said > self.number or (said == self.number and version > self.version):
+        if (
+            (said == self.number == 0)
+            or said > self.number
+            or (said == self.number and version > self.version)
+        ):
             self.number = said
             self._switch(version, record.offset)
         else:
@@ -161,16 +175,23 @@ class SlowLane:
         for bucket in sorted(bucket for bucket in self.open if bucket < open_from):
             for subject, sums in sorted(self.open.pop(bucket).items()):
                 start, end = bucket * width, (bucket + 1) * width
-                self.closed.append(sums.aggregate(subject, start, end, self.version, self._partition))
+                self.closed.append(
+                    sums.aggregate(subject, start, end, self.version, self._partition)
+                )
                 self._settle(subject, bucket, offset)
         self.open_from = open_from
         self.told.watermarks.append((offset, open_from * width))
 
     def _settle(self, subject: Subject, bucket: int, offset: int) -> None:
-        """A bucket in which the subject had events is closed: rules that it had the metric for, and that nothing in it broke, are kept since
-        then, or for long enough."""
+        """A bucket in which the subject had events is closed: rules that it had the metric for, and
+        that nothing in it broke, are kept since then, or for long enough.
+        """
         for key, (fired, kept_from) in list(self._broken.items()):
-            if key[0] != subject or self._judged[key] < bucket or (kept_from is None and fired >= bucket):
+            if (
+                key[0] != subject
+                or self._judged[key] < bucket
+                or (kept_from is None and fired >= bucket)
+            ):
                 continue
             kept_from = bucket if kept_from is None else kept_from
             self._broken[key] = fired, kept_from
@@ -179,8 +200,9 @@ class SlowLane:
                 self.told.ends.append((offset, subject, key[1], "normal"))
 
     def _switch(self, version: str, offset: int) -> None:
-        """Other rules: what they do not have, or have for others, is retired; what they do goes on as if it had been kept after the bucket in which
-        it fired."""
+        """Other rules: what they do not have, or have for others, is retired; what they do goes on
+        as if it had been kept after the bucket in which it fired.
+        """
         self.version = version
         for key, (fired, kept_from) in list(self._broken.items()):
             rules = [rule for rule in self._rules[version] if (rule.name, rule.metric) == key[1:]]
@@ -191,7 +213,9 @@ class SlowLane:
                 self.told.ends.append((offset, key[0], key[1], "retired"))
 
     def _judge(self, event: TelemetryEvent, subject: Subject, bucket: int, offset: int) -> None:
-        """A rule fires at the first event that breaks it in a bucket of the series newer than all in which it fired before."""
+        """A rule fires at the first event that breaks it in a bucket of the series newer than all
+        in which it fired before.
+        """
         rules = tuple(self._rules[self.version])
         for rule in rules:
             value, key = _metric(event, rule.metric), (subject, rule.name, rule.metric)
@@ -210,10 +234,21 @@ class SlowLane:
                 self._broken[key] = bucket, None
                 self._judged.setdefault(key, bucket)
 
-    def _anomaly(self, rule: Rule, value: float, event: TelemetryEvent, bucket: int, offset: int) -> Anomaly:
+    def _anomaly(
+        self, rule: Rule, value: float, event: TelemetryEvent, bucket: int, offset: int
+    ) -> Anomaly:
         start = bucket * self.times.bucket
         above = value > rule.threshold or rule.comparison in (Comparison.AT_LEAST, Comparison.EQUAL)
-        named = (event.tenant, rule.name, self.version, "series", event.application, event.model, rule.metric, start)
+        named = (
+            event.tenant,
+            rule.name,
+            self.version,
+            "series",
+            event.application,
+            event.model,
+            rule.metric,
+            start,
+        )
         return Anomaly(
             id=record_id(*named, self._partition),
             tenant=event.tenant,
@@ -233,8 +268,10 @@ class SlowLane:
             severity=rule.severity,
             confidence=1.0,
             direction=Direction.ABOVE if above else Direction.BELOW,
-            reason=f"rule {rule.name}: {rule.metric} {quantity(rule.metric, value, 6)} {rule.comparison} "
-            f"{quantity(rule.metric, rule.threshold, 6)}",
+            reason=(
+                f"rule {rule.name}: {rule.metric} {quantity(rule.metric, value, 6)}"
+                f" {rule.comparison} {quantity(rule.metric, rule.threshold, 6)}"
+            ),
             evidence=(Evidence("value", value), Evidence("threshold", rule.threshold)),
             sample_event_ids=(event.event_id,),
             lane=self._partition,
@@ -243,12 +280,21 @@ class SlowLane:
         )
 
     def _is_signed(self, record: Stored, number: bytes | None, signature: bytes | None) -> bool:
-        parts = [b"sentinel-settings", self._topic.encode(), b"%d" % self._partition, record.value or b""]
+        parts = [
+            b"sentinel-settings",
+            self._topic.encode(),
+            b"%d" % self._partition,
+            record.value or b"",
+        ]
         if number is not None:
             parts.append(number)
         message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         right = hmac.new(self._key.encode(), message, hashlib.sha256).hexdigest().encode()
-        return record.value is not None and signature is not None and hmac.compare_digest(right, signature)
+        return (
+            record.value is not None
+            and signature is not None
+            and hmac.compare_digest(right, signature)
+        )
 
 
 def _read(record: Stored, max_ahead: int) -> TelemetryEvent:
@@ -293,8 +339,12 @@ def _is_broken(rule: Rule, value: float) -> bool:
 
 
 def _tells(rule: Rule, value: float) -> bool:
-    """No tokens and no cost may mean that nobody knows them. They keep a rule only where a single one would break it."""
-    may_be_unknown = rule.metric in ("tokens", "prompt_tokens", "completion_tokens", "cost_nano") and value == 0
+    """No tokens and no cost may mean that nobody knows them. They keep a rule only where a single
+    one would break it.
+    """
+    may_be_unknown = (
+        rule.metric in ("tokens", "prompt_tokens", "completion_tokens", "cost_nano") and value == 0
+    )
     return not may_be_unknown or _is_broken(rule, 0.0) or _is_broken(rule, 1.0)
 
 

@@ -16,7 +16,8 @@ Subject = tuple[str, str, str]
 
 
 def bin_of(value: int) -> int:
-    """The sketch's bin of a time in µs: four to an octave from 1,024 µs on, 80 in all; what is less shares the first, what is more the last.
+    """The sketch's bin of a time in µs: four to an octave from 1,024 µs on, 80 in all; what is less
+    shares the first, what is more the last.
 
     >>> [bin_of(value) for value in (0, 1023, 1024, 1279, 1280, 2048, 1 << 40)]
     [0, 0, 0, 0, 1, 4, 79]
@@ -38,7 +39,9 @@ def middle_of(place: int) -> float:
 
 
 def quantile(bins: Counter[int], share: float) -> float:
-    """The middle of the bin that holds the value at rank ceil(share · n), at least the first; NaN when there is none."""
+    """The middle of the bin that holds the value at rank ceil(share · n), at least the first; NaN
+    when there is none.
+    """
     rank = max(math.ceil(share * bins.total()), 1)
     for place in sorted(bins):
         rank -= bins[place]
@@ -92,7 +95,9 @@ class Sums:
             self.latency_max_us,
         ]
 
-    def aggregate(self, subject: Subject, start: int, end: int, settings_version: str, lane: int) -> Aggregate:
+    def aggregate(
+        self, subject: Subject, start: int, end: int, settings_version: str, lane: int
+    ) -> Aggregate:
         """The closed bucket, without bands: those are for detectors to say."""
         tenant, application, model = subject
         return Aggregate(
@@ -126,5 +131,7 @@ def without_bands(aggregate: Aggregate) -> Aggregate:
 
 
 _NO_BANDS: Final = {
-    name: _NAN for name in Aggregate.__slots__ if name.endswith(("_observed", "_expected", "_low", "_high"))
+    name: _NAN
+    for name in Aggregate.__slots__
+    if name.endswith(("_observed", "_expected", "_low", "_high"))
 }

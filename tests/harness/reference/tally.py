@@ -51,8 +51,11 @@ class Tally:
         self.examples = (self.examples + other.examples)[:_EXAMPLES]
 
 
-def tallied(what: str, expected: Mapping[K, V], actual: Iterable[tuple[K, V]], *, once: bool) -> Tally:
-    """Compares by name. With `once` a name that comes twice is a duplicate; without, it is repeated as long as it says the same.
+def tallied(
+    what: str, expected: Mapping[K, V], actual: Iterable[tuple[K, V]], *, once: bool
+) -> Tally:
+    """Compares by name. With `once` a name that comes twice is a duplicate; without, it is repeated
+    as long as it says the same.
 
     >>> tallied("letters", {"a": 1, "b": 2}, [("a", 1), ("a", 1), ("c", 3)], once=False).errors
     2

@@ -1,4 +1,6 @@
-"""The product's own lanes, undisturbed: no worker, no broker, no batches but those that are asked for, nothing that dies."""
+"""The product's own lanes, undisturbed: no worker, no broker, no batches but those that are asked
+for, nothing that dies.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -44,7 +46,9 @@ class Outputs:
     watermarks: dict[int, dict[Mark, bytes]] = field(default_factory=dict)
     """By partition, in order; the values are empty."""
     heard: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """By partition, of what was said there: the offset of the record that made it, and its event time."""
+    """By partition, of what was said there: the offset of the record that made it, and its event
+    time.
+    """
     aggregates: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Key and value, in order."""
     incidents: dict[Place, bytes] = field(default_factory=dict)
@@ -74,9 +78,16 @@ class Program:
 class Undisturbed:
     """A lane that is fed a partition's records in order, in blocks as they are given."""
 
-    def __init__(self, program: LaneProgram, topic: str, names: TopicNames, partitions: int = 1) -> None:
+    def __init__(
+        self, program: LaneProgram, topic: str, names: TopicNames, partitions: int = 1
+    ) -> None:
         """`partitions` of `anomalies`, for a lane that writes there."""
-        self._program, self._topic, self._names, self._partitions = program, topic, names, partitions
+        self._program, self._topic, self._names, self._partitions = (
+            program,
+            topic,
+            names,
+            partitions,
+        )
         self._next = 0
         self.outputs = Outputs()
 
@@ -104,7 +115,9 @@ class Undisturbed:
                 incident = Incident.from_bytes(record.value)
                 outputs.incidents[incident.lane, incident.offset, incident.ordinal] = record.value
             elif record.topic == self._names.dead_letters:
-                outputs.dead[_number(record, "sentinel-offset")] = (header(record.headers, REASON) or b"").decode()
+                outputs.dead[_number(record, "sentinel-offset")] = (
+                    header(record.headers, REASON) or b""
+                ).decode()
         for topic, key, values in step.with_state:
             if topic == self._names.aggregates:
                 outputs.aggregates += [(key, value) for value in values]
@@ -112,7 +125,9 @@ class Undisturbed:
     def _keep_verdict(self, record: Outgoing) -> None:
         changed = header(record.headers, SIGNAL)
         if record.value is not None:
-            self._keep_said(Anomaly.from_bytes(record.value), record, self.outputs.anomalies, record.value)
+            self._keep_said(
+                Anomaly.from_bytes(record.value), record, self.outputs.anomalies, record.value
+            )
         elif changed is not None:
             self._keep_said(SignalChange.from_bytes(changed), record, self.outputs.changes, changed)
         else:
@@ -121,7 +136,11 @@ class Undisturbed:
             self.outputs.watermarks.setdefault(record.partition, {})[mark] = b""
 
     def _keep_said(
-        self, said: Anomaly | SignalChange, record: Outgoing, kept: dict[Place, bytes], content: bytes
+        self,
+        said: Anomaly | SignalChange,
+        record: Outgoing,
+        kept: dict[Place, bytes],
+        content: bytes,
     ) -> None:
         kept[said.lane, said.offset, said.ordinal] = content
         # By the client's own partitioner, not by what the lane reckons with.
@@ -137,7 +156,9 @@ def detect_lane(
     versions: Mapping[str, DetectionSettings],
     skips: Set[int] = frozenset(),
 ) -> Undisturbed:
-    """A lane of detect that knows these settings versions; "0" is among them. `skips` are offsets that it must not decode."""
+    """A lane of detect that knows these settings versions; "0" is among them. `skips` are offsets
+    that it must not decode.
+    """
     made: dict[str, Policy] = {}
 
     def policies(version: str) -> Policy:
@@ -169,7 +190,10 @@ def block_of(topic: str, start: int, records: Sequence[Stored]) -> Block:
     headed = {index: record for index, record in enumerate(read) if record.headers}
     place = (topic, records[0].partition)
     return Block(
-        place, start, records[-1].offset + 1, Content([record.value for record in records], headed, {}, [part])
+        place,
+        start,
+        records[-1].offset + 1,
+        Content([record.value for record in records], headed, {}, [part]),
     )
 
 

@@ -1,7 +1,9 @@
-"""A real Elasticsearch (one node, minimal distribution) on free ports of this machine, for tests and benchmarks.
+"""A real Elasticsearch (one node, minimal distribution) on free ports of this machine, for tests
+and benchmarks.
 
-The server is fetched by `make servers` into `.servers/elasticsearch`. Whoever asks without credentials may do everything; whoever shows wrong ones is
-refused, so that both can be tested on one server.
+The server is fetched by `make servers` into `.servers/elasticsearch`. Whoever asks without
+credentials may do everything; whoever shows wrong ones is refused, so that both can be tested on
+one server.
 
     with ElasticServer() as server:
         server.url              # "http://127.0.0.1:40123"
@@ -49,7 +51,9 @@ class CannotStartElasticsearch(Exception):
 
 def java_home() -> Path | None:
     """The newest Java of 21 or later on this machine; None when there is none."""
-    homes = [Path(os.environ[name]) for name in ("ES_JAVA_HOME", "JAVA_HOME") if os.environ.get(name)]
+    homes = [
+        Path(os.environ[name]) for name in ("ES_JAVA_HOME", "JAVA_HOME") if os.environ.get(name)
+    ]
     if java := shutil.which("java"):
         homes.append(Path(java).resolve().parents[1])
     homes += sorted(Path("/usr/lib/jvm").glob("*"))
@@ -59,18 +63,27 @@ def java_home() -> Path | None:
 
 
 def missing() -> str | None:
-    """What this machine lacks to run the server, in words with the command that helps; None when nothing is missing."""
+    """What this machine lacks to run the server, in words with the command that helps; None when
+    nothing is missing.
+    """
     if java_home() is None:
-        return "Elasticsearch needs Java 21 or newer: set ES_JAVA_HOME, or install one below /usr/lib/jvm"
+        return (
+            "Elasticsearch needs Java 21 or newer: set ES_JAVA_HOME, or install one below"
+            " /usr/lib/jvm"
+        )
     if not (HOME / "bin" / "elasticsearch").is_file():
         return f"Elasticsearch is not in {HOME}: run `make servers`"
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
-        return "Elasticsearch does not run as root, and there is no `setpriv` to run it as another user"
+        return (
+            "Elasticsearch does not run as root, and there is no `setpriv` to run it as another"
+            " user"
+        )
     return None
 
 
 class ElasticServer:
-    """One Elasticsearch. `start` and `stop` may alternate on the same port and the same data; `close` removes both.
+    """One Elasticsearch. `start` and `stop` may alternate on the same port and the same data;
+    `close` removes both.
 
     Args:
         overrides: settings of `elasticsearch.yml` that take precedence over `SMALL_NODE`.
@@ -97,7 +110,9 @@ class ElasticServer:
         return self._running().pid
 
     def start(self, timeout_s: float = 120.0) -> str:
-        """Start, wait until it answers, and return the URL. Raises CannotStartElasticsearch with the log's end."""
+        """Start, wait until it answers, and return the URL. Raises CannotStartElasticsearch with
+        the log's end.
+        """
         if why := missing():
             raise CannotStartElasticsearch(why)
         if self._folder is None:
@@ -149,7 +164,12 @@ class ElasticServer:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _running(self) -> subprocess.Popen[bytes]:
@@ -192,7 +212,11 @@ class ElasticServer:
                 os.chown(path, user.pw_uid, user.pw_gid)
 
     def _environment(self, folder: Path) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ES_", "JAVA_"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ES_", "JAVA_"))
+        }
         return {
             **kept,
             "ES_JAVA_HOME": str(java_home()),
@@ -217,7 +241,9 @@ class ElasticServer:
 
 
 def _as_other_user() -> list[str]:
-    """What goes before the command: it must not run as root, and it goes when the test run is killed."""
+    """What goes before the command: it must not run as root, and it goes when the test run is
+    killed.
+    """
     if shutil.which("setpriv") is None:
         return []
     guard = ["setpriv", "--pdeathsig", "KILL"]
@@ -229,7 +255,9 @@ def _as_other_user() -> list[str]:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/_cluster/health?wait_for_status=yellow&timeout=1s", timeout=3) as answer:
+        with urllib.request.urlopen(
+            f"{url}/_cluster/health?wait_for_status=yellow&timeout=1s", timeout=3
+        ) as answer:
             return bool(answer.status == 200)
     except (OSError, urllib.error.HTTPError):
         return False

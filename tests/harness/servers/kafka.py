@@ -1,7 +1,7 @@
 """A real Kafka (KRaft, one node or three) on free ports of this machine, for tests and benchmarks.
 
-The jars are fetched by `make servers` into `.servers/kafka/libs`. Several servers run beside each other; each keeps its
-log in a folder of its own, which goes when the server is closed.
+The jars are fetched by `make servers` into `.servers/kafka/libs`. Several servers run beside each
+other; each keeps its log in a folder of its own, which goes when the server is closed.
 
     with KafkaServer() as server:
         server.address          # "127.0.0.1:40123"
@@ -54,8 +54,9 @@ SMALL_BROKER: Mapping[str, str] = {
     # The cleaner takes 128 MB of heap by default, for one small log.
     "log.cleaner.dedupe.buffer.size": "33554432",
 }
-"""One node that is everything, with internal topics small enough to come up in a second. What a topic can set is left
-at Kafka's defaults, so that tests see the defaults of a real cluster."""
+"""One node that is everything, with internal topics small enough to come up in a second. What a
+topic can set is left at Kafka's defaults, so that tests see the defaults of a real cluster.
+"""
 
 
 COPIES: Mapping[str, str] = {
@@ -67,7 +68,9 @@ COPIES: Mapping[str, str] = {
     "share.coordinator.state.topic.replication.factor": "3",
     "share.coordinator.state.topic.min.isr": "2",
 }
-"""What a node of three has differently: everything is there three times, and two of them have acknowledged it."""
+"""What a node of three has differently: everything is there three times, and two of them have
+acknowledged it.
+"""
 
 
 class CannotStartKafka(Exception):
@@ -75,7 +78,9 @@ class CannotStartKafka(Exception):
 
 
 def missing() -> str | None:
-    """What this machine lacks to run the server, in words with the command that helps; None when nothing is missing."""
+    """What this machine lacks to run the server, in words with the command that helps; None when
+    nothing is missing.
+    """
     if shutil.which("java") is None:
         return "Kafka needs Java 17 or newer, and there is no `java` on the PATH"
     if not any(LIBS.glob("kafka_2.13-*.jar")):
@@ -98,19 +103,23 @@ class Seat:
     def of(nodes: int) -> Sequence["Seat"]:
         """Of a new cluster, for each of its nodes."""
         ports = [(free_port(), free_port()) for _ in range(nodes)]
-        voters = ",".join(f"{node}@127.0.0.1:{controller}" for node, (_, controller) in enumerate(ports, 1))
+        voters = ",".join(
+            f"{node}@127.0.0.1:{controller}" for node, (_, controller) in enumerate(ports, 1)
+        )
         cluster = base64.urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         return [Seat(node, each, voters, cluster) for node, each in enumerate(ports, 1)]
 
 
 class KafkaServer:
-    """One Kafka process. `start` and `stop` may alternate on the same address and the same log; `close` removes both.
+    """One Kafka process. `start` and `stop` may alternate on the same address and the same log;
+    `close` removes both.
 
     Args:
         overrides: broker settings that take precedence over `SMALL_BROKER`.
         heap_mb: most heap of the Java process, megabytes.
         extra_listeners: further `PROTOCOL://host:port` beside the plain-text one.
-        advertised: by listener's name the `host:port` that clients are told, where it is another one: of a proxy before it.
+        advertised: by listener's name the `host:port` that clients are told, where it is another
+        one: of a proxy before it.
         seat: among other nodes; by default it is alone.
     """
 
@@ -147,16 +156,22 @@ class KafkaServer:
         if self._folder is None:
             raise CannotStartKafka("not started")
         segments = self._folder.glob(f"log/{glob.escape(topic)}-*/*.log")
-        return sum(path.stat().st_size for path in segments if path.parent.name.rpartition("-")[0] == topic)
+        return sum(
+            path.stat().st_size for path in segments if path.parent.name.rpartition("-")[0] == topic
+        )
 
     def start(self, timeout_s: float = 60.0) -> str:
-        """Start, wait until it answers, and return the address. Raises CannotStartKafka with the log's end."""
+        """Start, wait until it answers, and return the address. Raises CannotStartKafka with the
+        log's end.
+        """
         self.launch()
         self.wait_until_ready(timeout_s)
         return self.address
 
     def launch(self) -> None:
-        """Start, and return at once: a node of several answers only when most of them run. Raises CannotStartKafka."""
+        """Start, and return at once: a node of several answers only when most of them run. Raises
+        CannotStartKafka.
+        """
         if why := missing():
             raise CannotStartKafka(why)
         if self._folder is None:
@@ -190,7 +205,9 @@ class KafkaServer:
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Freeze the process: connections stay open and nothing answers, as with a broker behind a broken network."""
+        """Freeze the process: connections stay open and nothing answers, as with a broker behind a
+        broken network.
+        """
         self._running().send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -208,7 +225,12 @@ class KafkaServer:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _running(self) -> subprocess.Popen[bytes]:
@@ -237,7 +259,9 @@ class KafkaServer:
         broker, controller = self._seat.ports
         listeners = (f"PLAINTEXT://127.0.0.1:{broker}", *self._extra_listeners)
         told = [
-            each if (name := each.partition(":")[0]) not in self._advertised else f"{name}://{self._advertised[name]}"
+            each
+            if (name := each.partition(":")[0]) not in self._advertised
+            else f"{name}://{self._advertised[name]}"
             for each in listeners
         ]
         settings = {
@@ -252,7 +276,9 @@ class KafkaServer:
         properties = folder / "server.properties"
         properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         done = subprocess.run(
-            self._java("kafka.tools.StorageTool", "format", "-t", self._seat.cluster, "-c", str(properties)),
+            self._java(
+                "kafka.tools.StorageTool", "format", "-t", self._seat.cluster, "-c", str(properties)
+            ),
             capture_output=True,
             text=True,
             check=False,
@@ -260,7 +286,9 @@ class KafkaServer:
         if done.returncode != 0:
             shutil.rmtree(folder, ignore_errors=True)
             self._folder = None
-            raise CannotStartKafka(f"formatting the log failed: {_last_lines(done.stdout + done.stderr)}")
+            raise CannotStartKafka(
+                f"formatting the log failed: {_last_lines(done.stdout + done.stderr)}"
+            )
 
     def _wait_until_ready(self, timeout_s: float) -> None:
         assert self._folder is not None
@@ -272,18 +300,23 @@ class KafkaServer:
                 return
             time.sleep(0.1)
         log = (self._folder / "server.log").read_text(errors="replace")
-        raise CannotStartKafka(f"no answer from {self.address} within {timeout_s:g} s: {_last_lines(log)}")
+        raise CannotStartKafka(
+            f"no answer from {self.address} within {timeout_s:g} s: {_last_lines(log)}"
+        )
 
 
 class KafkaCluster:
-    """Three nodes, each broker and controller, with three copies of everything: one may be gone, and all goes on.
+    """Three nodes, each broker and controller, with three copies of everything: one may be gone,
+    and all goes on.
 
     Args:
         heap_mb: most heap of each Java process, megabytes.
     """
 
     def __init__(self, heap_mb: int = 512) -> None:
-        self.nodes: Sequence[KafkaServer] = [KafkaServer(COPIES, heap_mb, seat=seat) for seat in Seat.of(3)]
+        self.nodes: Sequence[KafkaServer] = [
+            KafkaServer(COPIES, heap_mb, seat=seat) for seat in Seat.of(3)
+        ]
         """Each may be paused, killed and started by itself."""
         self._runs = False
 
@@ -293,7 +326,9 @@ class KafkaCluster:
         return ",".join(node.address for node in self.nodes)
 
     def start(self) -> str:
-        """Start all nodes if they have not been, wait until they know each other, and return the address. Raises CannotStartKafka."""
+        """Start all nodes if they have not been, wait until they know each other, and return the
+        address. Raises CannotStartKafka.
+        """
         if not self._runs:
             for node in self.nodes:
                 node.launch()
@@ -308,7 +343,9 @@ class KafkaCluster:
         deadline = time.monotonic() + timeout_s
         while not self._is_whole():
             if time.monotonic() > deadline:
-                raise CannotStartKafka(f"the nodes {self.address} are not in step within {timeout_s:g} s")
+                raise CannotStartKafka(
+                    f"the nodes {self.address} are not in step within {timeout_s:g} s"
+                )
             time.sleep(0.1)
 
     def close(self) -> None:
@@ -320,7 +357,12 @@ class KafkaCluster:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _is_whole(self) -> bool:
@@ -329,8 +371,12 @@ class KafkaCluster:
             known = admin.list_topics(timeout=2)
         except KafkaException:
             return False
-        copies = [partition for topic in known.topics.values() for partition in topic.partitions.values()]
-        return len(known.brokers) == len(self.nodes) and all(len(each.isrs) == len(each.replicas) for each in copies)
+        copies = [
+            partition for topic in known.topics.values() for partition in topic.partitions.values()
+        ]
+        return len(known.brokers) == len(self.nodes) and all(
+            len(each.isrs) == len(each.replicas) for each in copies
+        )
 
 
 def _accepts(port: int) -> bool:
@@ -348,5 +394,7 @@ def _answers(address: str) -> bool:
 
 
 def _last_lines(text: str) -> str:
-    lines: Sequence[str] = [line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")]
+    lines: Sequence[str] = [
+        line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")
+    ]
     return " | ".join(lines[-5:]) or "it said nothing"

@@ -1,7 +1,8 @@
 """The stated model of what the traces lack: applications, models with prices and speed, users.
 
-All of it is invented, and every number of it stands here or in `faults.py`. The traces give arrival, prompt tokens and
-completion tokens of each request; this gives to each its application and model, its user, its time and its cost.
+All of it is invented, and every number of it stands here or in `faults.py`. The traces give
+arrival, prompt tokens and completion tokens of each request; this gives to each its application and
+model, its user, its time and its cost.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from schemas.records import Operation
 
 TENANT: Final = "demo"
 USERS_PER_APPLICATION: Final = 400
-"""Users of each application. The one of rank r (from 0) asks in proportion to 1 / (r + 10): the busiest 2.7 % of all."""
+"""Users of each application. The one of rank r (from 0) asks in proportion to 1 / (r + 10): the
+busiest 2.7 % of all.
+"""
 
 ERROR_SHARE: Final = 0.005
 """Share of requests that fail on an ordinary day."""
@@ -21,7 +24,9 @@ TIMEOUT_SHARE: Final = 0.0003
 """Share of requests that meet `TIMEOUT_US` on an ordinary day."""
 
 TIMEOUT_US: Final = 60_000_000
-"""What callers wait for a whole answer, µs; a request that would take longer counts as timed out then."""
+"""What callers wait for a whole answer, µs; a request that would take longer counts as timed out
+then.
+"""
 
 CACHED_SHARE: Final = 0.3
 """Share of requests of which the provider had half the prompt in its cache; those tokens cost half."""
@@ -30,7 +35,9 @@ SESSION_US: Final = 900_000_000
 """Length of a user's session, µs."""
 
 FIRST_TOKEN_SPREAD: Final = 0.25
-"""Standard deviation of the natural logarithm of the time to first token, around what the tokens explain."""
+"""Standard deviation of the natural logarithm of the time to first token, around what the tokens
+explain.
+"""
 
 OUTPUT_TOKEN_SPREAD: Final = 0.1
 """The same for the time per output token."""
@@ -40,8 +47,9 @@ OUTPUT_TOKEN_SPREAD: Final = 0.1
 class Model:
     """How a model is priced and how fast it is.
 
-    A request of p prompt and c completion tokens takes `first_token_us + p * prompt_token_us` to its first token and
-    `output_token_us` for each token after it, each times log-normal noise; its latency is their sum.
+    A request of p prompt and c completion tokens takes `first_token_us + p * prompt_token_us` to
+    its first token and `output_token_us` for each token after it, each times log-normal noise; its
+    latency is their sum.
     """
 
     name: str
@@ -87,12 +95,15 @@ SERIES: Final = (
     Series("code-completion", KESTREL_CODE, Operation.COMPLETION, "code", 0.65, "eu-west"),
     Series("code-review", KESTREL_REVIEW, Operation.AGENT, "code", 0.35, "us-east"),
 )
-"""Seven series, few on purpose: each sees about a request a second (0.7 to 1.6), so that a bucket of 10 s holds enough to
-judge. The two of the code trace are as bursty as that trace is: whole minutes without a request are its normal traffic."""
+"""Seven series, few on purpose: each sees about a request a second (0.7 to 1.6), so that a bucket
+of 10 s holds enough to judge. The two of the code trace are as bursty as that trace is: whole
+minutes without a request are its normal traffic.
+"""
 
 
 def user_id(application: str, rank: int) -> str:
-    """The pseudonym of an application's user of this rank, from 0 for the busiest; the same for every seed.
+    """The pseudonym of an application's user of this rank, from 0 for the busiest; the same for
+    every seed.
 
     >>> user_id("support-bot", 6)
     'u-cf8d0fe63c'

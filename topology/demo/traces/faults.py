@@ -1,8 +1,8 @@
 """The faults of the demo hour: what happens, to whom, when, how strongly, and where it must show.
 
-They are known to whoever makes the traffic and to whoever scores it, and to nobody between: no event carries a trace of
-them. The first 13 minutes are clean, for learning; faults of one application have at least seven minutes between them; the
-last nine minutes are clean again.
+They are known to whoever makes the traffic and to whoever scores it, and to nobody between: no
+event carries a trace of them. The first 13 minutes are clean, for learning; faults of one
+application have at least seven minutes between them; the last nine minutes are clean again.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,17 @@ class FaultKind(StrEnum):
     """Every call takes `magnitude` times as long, to its first token and for each token after."""
 
     FIRST_TOKEN_DRIFT = "drift of time to first token"
-    """The time to first token grows evenly from its usual value to `magnitude` times that at the end."""
+    """The time to first token grows evenly from its usual value to `magnitude` times that at the
+    end.
+    """
 
     ERROR_BURST = "error burst"
     """This share of calls fails."""
 
     PROMPT_ATTACK = "prompt-size attack"
-    """One user sends, besides what it does usually, a prompt of 12,000 to 14,000 tokens every `magnitude` seconds."""
+    """One user sends, besides what it does usually, a prompt of 12,000 to 14,000 tokens every
+    `magnitude` seconds.
+    """
 
     COST_RUNAWAY = "cost run-away"
     """Answers are `magnitude` times as long."""
@@ -36,7 +40,9 @@ class FaultKind(StrEnum):
     """This share of calls never comes."""
 
     RETRY_STORM = "retry storm"
-    """Each try fails with this probability (HTTP 429) and is made again at once, four times at most."""
+    """Each try fails with this probability (HTTP 429) and is made again at once, four times at
+    most.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,8 @@ class Fault:
 
 F = Family
 FAULTS: Final = (
-    # A model's replica set lost two thirds of its accelerators: plain to see, and nothing fails yet.
+    # A model's replica set lost two thirds of its accelerators: plain to see, and nothing fails
+    # yet.
     Fault(
         name="latency step",
         kind=FaultKind.LATENCY_STEP,

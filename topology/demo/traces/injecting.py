@@ -17,7 +17,9 @@ ATTACK_TOKENS: Final = (12_000, 14_000)
 """Least and most tokens of an attacker's prompt, which asks for an answer of 50 tokens."""
 
 MOST_TRIES: Final = 5
-"""How often a caller tries in a retry storm, the first time included; the last try is as lucky as any request."""
+"""How often a caller tries in a retry storm, the first time included; the last try is as lucky as
+any request.
+"""
 
 BETWEEN_TRIES_US: Final = 400_000
 """Time from one try to the next in a retry storm, µs: there is no backoff, which is the fault."""
@@ -26,7 +28,8 @@ BETWEEN_TRIES_US: Final = 400_000
 def injected(load: Load, faults: Sequence[Fault], seed: int) -> Load:
     """The load with the faults in it, in order of arrival. `load` itself stays as it is.
 
-    Each fault has a random stream of its own, from the seed and its name, so one fault more or less changes no other.
+    Each fault has a random stream of its own, from the seed and its name, so one fault more or less
+    changes no other.
     """
     load = load.copy()
     for fault in faults:
@@ -36,7 +39,9 @@ def injected(load: Load, faults: Sequence[Fault], seed: int) -> Load:
 
 
 def rows_of(load: Load, fault: Fault) -> Rows:
-    """The requests that arrive in the fault's window and are the application's and, where it names one, the model's."""
+    """The requests that arrive in the fault's window and are the application's and, where it names
+    one, the model's.
+    """
     series = [
         number
         for number, one in enumerate(SERIES)
@@ -70,16 +75,22 @@ def _prompt_attack(load: Load, rows: Rows, fault: Fault, rng: np.random.Generato
     at = fault.start_s + (np.arange(count) + rng.random(count)) * fault.magnitude
     extra["offset_us"] = (at * 1e6).astype(np.int64)
     extra["series"] = next(
-        n for n, one in enumerate(SERIES) if (one.application, one.model.name) == (fault.application, fault.model)
+        n
+        for n, one in enumerate(SERIES)
+        if (one.application, one.model.name) == (fault.application, fault.model)
     )
-    extra["user"] = next(r for r in range(USERS_PER_APPLICATION) if user_id(fault.application, r) == fault.user)
+    extra["user"] = next(
+        r for r in range(USERS_PER_APPLICATION) if user_id(fault.application, r) == fault.user
+    )
     extra["prompt_tokens"] = rng.integers(*ATTACK_TOKENS, count, endpoint=True)
     extra["completion_tokens"] = 50
     return np.concatenate([load, extra])
 
 
 def _cost_runaway(load: Load, rows: Rows, fault: Fault, rng: np.random.Generator) -> Load:
-    load["completion_tokens"][rows] = (load["completion_tokens"][rows] * fault.magnitude).astype(np.int64)
+    load["completion_tokens"][rows] = (load["completion_tokens"][rows] * fault.magnitude).astype(
+        np.int64
+    )
     return load
 
 
@@ -90,7 +101,9 @@ def _silence(load: Load, rows: Rows, fault: Fault, rng: np.random.Generator) -> 
 
 
 def _retry_storm(load: Load, rows: Rows, fault: Fault, rng: np.random.Generator) -> Load:
-    """A request becomes its last try, later and with its retries counted, and one refused try for each before it."""
+    """A request becomes its last try, later and with its retries counted, and one refused try for
+    each before it.
+    """
     asked = load[rows]
     failures = np.minimum(rng.geometric(1 - fault.magnitude, asked.size) - 1, MOST_TRIES - 1)
     first = np.repeat(np.arange(asked.size), failures)
@@ -106,14 +119,16 @@ def _retry_storm(load: Load, rows: Rows, fault: Fault, rng: np.random.Generator)
     return np.concatenate([load, tries])
 
 
-_INJECTORS: Final[Mapping[FaultKind, Callable[[Load, Rows, Fault, np.random.Generator], Load]]] = MappingProxyType(
-    {
-        FaultKind.LATENCY_STEP: _latency_step,
-        FaultKind.FIRST_TOKEN_DRIFT: _first_token_drift,
-        FaultKind.ERROR_BURST: _error_burst,
-        FaultKind.PROMPT_ATTACK: _prompt_attack,
-        FaultKind.COST_RUNAWAY: _cost_runaway,
-        FaultKind.SILENCE: _silence,
-        FaultKind.RETRY_STORM: _retry_storm,
-    }
+_INJECTORS: Final[Mapping[FaultKind, Callable[[Load, Rows, Fault, np.random.Generator], Load]]] = (
+    MappingProxyType(
+        {
+            FaultKind.LATENCY_STEP: _latency_step,
+            FaultKind.FIRST_TOKEN_DRIFT: _first_token_drift,
+            FaultKind.ERROR_BURST: _error_burst,
+            FaultKind.PROMPT_ATTACK: _prompt_attack,
+            FaultKind.COST_RUNAWAY: _cost_runaway,
+            FaultKind.SILENCE: _silence,
+            FaultKind.RETRY_STORM: _retry_storm,
+        }
+    )
 )

@@ -28,7 +28,9 @@ LOAD: Final = np.dtype(
         ("name", "u1", 16),  # random bytes that its ids are made from
     ]
 )
-"""One request. What happens to it by chance was drawn with it, so that a fault changes only what it touches."""
+"""One request. What happens to it by chance was drawn with it, so that a fault changes only what it
+touches.
+"""
 
 Load: TypeAlias = npt.NDArray[np.void]
 """An array of LOAD."""
@@ -45,7 +47,9 @@ def arrivals() -> pl.DataFrame:
 
 
 def recorded(rng: np.random.Generator, error_share: float) -> Load:
-    """All requests of the traces, each given to a series and a user of it by chance; in order of arrival."""
+    """All requests of the traces, each given to a series and a user of it by chance; in order of
+    arrival.
+    """
     trace = arrivals()
     load = drawn(trace.height, rng, error_share)
     load["offset_us"] = trace["offset_us"].to_numpy()

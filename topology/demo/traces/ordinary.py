@@ -21,7 +21,9 @@ class Population:
     """Models of each application: applications times models is the number of subjects."""
 
     users: int = 1_000
-    """Users in all; each belongs to one application, and each application has at least one. 0 means that events name none."""
+    """Users in all; each belongs to one application, and each application has at least one. 0 means
+    that events name none.
+    """
 
     tenant: str = TENANT
 
@@ -31,27 +33,37 @@ class Population:
         return self.applications * self.models
 
     def templates_needed(self) -> int:
-        """As many events as show every subject and every user a few times, and not fewer than 20,000."""
+        """As many events as show every subject and every user a few times, and not fewer than
+        20,000.
+        """
         return max(20_000, 2 * self.subjects, 3 * self.users)
 
 
-def ordinary_events(population: Population, seed: int, count: int | None = None) -> list[TelemetryEvent]:
-    """Events that no sensible rule minds: latency around a second, 500 prompt and 150 completion tokens, one in a hundred
-    failed. Subjects come in equal shares and random order; `count` None means `templates_needed()`. Their ids and times
-    are placeholders.
+def ordinary_events(
+    population: Population, seed: int, count: int | None = None
+) -> list[TelemetryEvent]:
+    """Events that no sensible rule minds: latency around a second, 500 prompt and 150 completion
+    tokens, one in a hundred failed. Subjects come in equal shares and random order; `count` None
+    means `templates_needed()`. Their ids and times are placeholders.
     """
     rng = np.random.default_rng(seed)
     count = population.templates_needed() if count is None else count
     subject = rng.permutation(count) % population.subjects
     per_application = max(1, population.users // population.applications)
-    user = rng.permutation(count) % per_application * population.applications + subject // population.models
+    user = (
+        rng.permutation(count) % per_application * population.applications
+        + subject // population.models
+    )
     first = rng.lognormal(np.log(180_000), 0.25, count).astype(np.int64)
     prompt = rng.integers(100, 900, count)
     completion = rng.integers(50, 250, count)
     latency = first + completion * 6_000
     failed = rng.random(count) < 0.01
     columns = (subject, user, first, latency, prompt, completion, failed)
-    return [_ordinary(population, *row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    return [
+        _ordinary(population, *row)
+        for row in zip(*(column.tolist() for column in columns), strict=True)
+    ]
 
 
 def _ordinary(
@@ -92,9 +104,10 @@ def _ordinary(
 
 
 def marked_event(scheduled: int, number: int, tenant: str = TENANT) -> TelemetryEvent:
-    """An event that a rule on latency finds. Its scheduled moment (µs) is its event time, and stands in its id and in the
-    name of its application, which is its own: so each makes an incident and a message of its own, and `scheduled_in` finds
-    the moment in whatever tells of it."""
+    """An event that a rule on latency finds. Its scheduled moment (µs) is its event time, and
+    stands in its id and in the name of its application, which is its own: so each makes an incident
+    and a message of its own, and `scheduled_in` finds the moment in whatever tells of it.
+    """
     return TelemetryEvent(
         event_id=f"marked-{scheduled:016d}-{number:08d}",
         event_time=scheduled,
@@ -112,7 +125,8 @@ def marked_event(scheduled: int, number: int, tenant: str = TENANT) -> Telemetry
 
 
 def scheduled_in(text: str) -> int | None:
-    """The scheduled moment (µs) of the marked event that a text tells of; None when it tells of none.
+    """The scheduled moment (µs) of the marked event that a text tells of; None when it tells of
+    none.
 
     >>> scheduled_in('{"application": "marked-1790000000000000"}')
     1790000000000000

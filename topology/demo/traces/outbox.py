@@ -1,4 +1,6 @@
-"""Many records to one topic through one librdkafka producer: waiting where its queue is full, loud where the broker refuses."""
+"""Many records to one topic through one librdkafka producer: waiting where its queue is full, loud
+where the broker refuses.
+"""
 
 import time
 from collections.abc import Iterable
@@ -10,8 +12,9 @@ from streams.client.brokers import producer_config
 from streams.settings import Broker
 
 LINGER_MS: Final = 5
-"""How long a record waits for company before it is sent, ms: what our SDK does, and what costs a sender at 10,000
-records a second next to nothing."""
+"""How long a record waits for company before it is sent, ms: what our SDK does, and what costs a
+sender at 10,000 records a second next to nothing.
+"""
 
 _FULL_QUEUE_WAIT_S: Final = 0.05
 
@@ -25,7 +28,8 @@ def load_config(
 ) -> dict[str, str | int | float | bool]:
     """Configuration of a producer that makes load: `producer_config`, and a queue for bursts.
 
-    `linger_ms` None means 5 ms, and on the embedded broker 50 (it hands out one batch per fetch). Raises RefusedBroker.
+    `linger_ms` None means 5 ms, and on the embedded broker 50 (it hands out one batch per fetch).
+    Raises RefusedBroker.
     """
     config = producer_config(broker)
     if linger_ms is not None or not broker.embedded:
@@ -42,7 +46,9 @@ def load_config(
 
 
 class Outbox:
-    """Sends records to one topic. The record's own time stamp is the moment of sending: its arrival."""
+    """Sends records to one topic. The record's own time stamp is the moment of sending: its
+    arrival.
+    """
 
     def __init__(self, producer: Producer, topic: str) -> None:
         self._producer = producer
@@ -53,8 +59,9 @@ class Outbox:
         """Records handed to the producer so far."""
 
     def put(self, keys: Iterable[bytes], values: Iterable[bytes]) -> None:
-        """Hands records over in order, waiting while the producer's queue is full. Raises NotDelivered as soon as it is
-        known that the broker did not take an earlier one."""
+        """Hands records over in order, waiting while the producer's queue is full. Raises
+        NotDelivered as soon as it is known that the broker did not take an earlier one.
+        """
         for key, value in zip(keys, values, strict=True):
             while True:
                 try:
@@ -68,7 +75,9 @@ class Outbox:
         self._check()
 
     def close(self, timeout_s: float = 60.0) -> None:
-        """Waits until the broker has acknowledged everything. Raises NotDelivered when it has not in time, or refused."""
+        """Waits until the broker has acknowledged everything. Raises NotDelivered when it has not
+        in time, or refused.
+        """
         deadline = time.monotonic() + timeout_s
         left = self._producer.flush(timeout_s)
         while left and time.monotonic() < deadline and not self._failed:
@@ -76,7 +85,8 @@ class Outbox:
         self._check()
         if left:
             raise NotDelivered(
-                f"{left} of {self.sent} records to {self._topic} were not acknowledged within {timeout_s:g} s"
+                f"{left} of {self.sent} records to {self._topic} were not acknowledged within"
+                f" {timeout_s:g} s"
             )
 
     def _on_failure(self, error: KafkaError | None, message: Message) -> None:
@@ -87,5 +97,6 @@ class Outbox:
     def _check(self) -> None:
         if self._failed:
             raise NotDelivered(
-                f"the broker did not take {self._failed} of {self.sent} records to {self._topic}: {self._why}"
+                f"the broker did not take {self._failed} of {self.sent} records to {self._topic}:"
+                f" {self._why}"
             )

@@ -1,4 +1,5 @@
-"""The players: a recorded hour at some speed, traffic at a rate on a schedule, a backlog as fast as the broker takes it.
+"""The players: a recorded hour at some speed, traffic at a rate on a schedule, a backlog as fast as
+the broker takes it.
 
 This is a process edge: the clocks are read here, and a test hands in its own.
 """
@@ -23,16 +24,22 @@ BURST: Final = 500
 """Most records that `play` sends before it looks around."""
 
 TICK_S: Final = 0.001
-"""How often `send_at_rate` looks what is due, seconds: a record leaves at most about this much after its moment."""
+"""How often `send_at_rate` looks what is due, seconds: a record leaves at most about this much
+after its moment.
+"""
 
 BLOCK_S: Final = 0.02
-"""Records of this much of the schedule are made at a time, seconds: little, since none is sent meanwhile."""
+"""Records of this much of the schedule are made at a time, seconds: little, since none is sent
+meanwhile.
+"""
 
 LEAD_S: Final = 0.1
 """How long after its call the schedule of `send_at_rate` begins, seconds."""
 
 LATE_US: Final = 600_000_000
-"""How much too old the event time of a late record is, µs: ten minutes, which no sensible lateness allows."""
+"""How much too old the event time of a late record is, µs: ten minutes, which no sensible lateness
+allows.
+"""
 
 FILL: Final = 20_000
 """Records that `backlog` makes at a time."""
@@ -81,11 +88,13 @@ def play(
     hold: Callable[[int], bool] | None = None,
     clock: Clock = REAL,
 ) -> Played:
-    """Plays events, which are in order of event time, at `speed` times the pace of their event times.
+    """Plays events, which are in order of event time, at `speed` times the pace of their event
+    times.
 
-    `speed` None means as fast as the broker takes them. While `hold(sent)` says so, playing pauses, and what was due
-    meanwhile is not hurried after: that is for the embedded broker, which forgets what its readers are slow to read.
-    Returns when the broker has acknowledged everything; raises NotDelivered when it does not.
+    `speed` None means as fast as the broker takes them. While `hold(sent)` says so, playing pauses,
+    and what was due meanwhile is not hurried after: that is for the embedded broker, which forgets
+    what its readers are slow to read. Returns when the broker has acknowledged everything; raises
+    NotDelivered when it does not.
     """
     outbox = Outbox(producer, topic)
     began, cpu, wall = clock.monotonic(), time.process_time(), clock.monotonic()
@@ -129,11 +138,12 @@ def send_at_rate(
     progress: Progress = silent,
     clock: Clock = REAL,
 ) -> Played:
-    """Sends ordinary events on an absolute schedule: event n at start + n / rate, which is its event time.
+    """Sends ordinary events on an absolute schedule: event n at start + n / rate, which is its
+    event time.
 
-    A sender that falls behind does not shift the schedule, so what a stage's latency is measured from is when an event
-    should have been sent, not when the sender got round to it. Every `marked_every`-th event is a `marked_event`; None
-    means none is. Raises NotDelivered.
+    A sender that falls behind does not shift the schedule, so what a stage's latency is measured
+    from is when an event should have been sent, not when the sender got round to it. Every
+    `marked_every`-th event is a `marked_event`; None means none is. Raises NotDelivered.
     """
     templates = Templates(ordinary_events(population, seed))
     outbox = Outbox(producer, topic)
@@ -169,9 +179,17 @@ def send_at_rate(
 
 
 def _send_when_due(
-    outbox: Outbox, keys: Sequence[bytes], values: Sequence[bytes], first: int, rate: float, start: float, clock: Clock
+    outbox: Outbox,
+    keys: Sequence[bytes],
+    values: Sequence[bytes],
+    first: int,
+    rate: float,
+    start: float,
+    clock: Clock,
 ) -> float:
-    """Sends a block of records, the first of which has the number `first`; answers its worst lag, seconds."""
+    """Sends a block of records, the first of which has the number `first`; answers its worst lag,
+    seconds.
+    """
     done, worst = 0, 0.0
     while done < len(values):
         elapsed = clock.monotonic() - start
@@ -181,7 +199,8 @@ def _send_when_due(
             outbox.put(keys[done:due], values[done:due])
             done = due
         if done < len(values):
-            # Also after a record was sent: at a high rate one is always due, and this would never rest.
+            # Also after a record was sent: at a high rate one is always due, and this would never
+            # rest.
             clock.sleep(max((first + done) / rate - elapsed, TICK_S))
     return worst
 
@@ -197,13 +216,16 @@ def backlog(
     progress: Progress = silent,
     clock: Clock = REAL,
 ) -> Played:
-    """Fills a topic with ordinary events as fast as the broker takes them; event time runs at `event_rate` events a second.
+    """Fills a topic with ordinary events as fast as the broker takes them; event time runs at
+    `event_rate` events a second.
 
-    `start` is the event time of the first, µs; None means that the last one's is now. The same arguments, with a start,
-    give the same records. Raises NotDelivered.
+    `start` is the event time of the first, µs; None means that the last one's is now. The same
+    arguments, with a start, give the same records. Raises NotDelivered.
     """
     templates = Templates(ordinary_events(population, seed))
-    return fill(producer, topic, templates, count, event_rate, start, progress=progress, clock=clock)
+    return fill(
+        producer, topic, templates, count, event_rate, start, progress=progress, clock=clock
+    )
 
 
 def fill(
@@ -217,7 +239,9 @@ def fill(
     progress: Progress = silent,
     clock: Clock = REAL,
 ) -> Played:
-    """`backlog`, of whatever templates; `late_share` of the records, evenly spread, carry an event time `LATE_US` too old."""
+    """`backlog`, of whatever templates; `late_share` of the records, evenly spread, carry an event
+    time `LATE_US` too old.
+    """
     outbox = Outbox(producer, topic)
     if start is None:
         start = clock.wall_us() - round(count / event_rate * 1e6)

@@ -1,7 +1,8 @@
 """An hour of telemetry: the recorded load, the stated model of what it lacks, and the faults.
 
-Everything random comes from the seed. The same seed, start and faults give the same events, to the byte, with the same
-versions of this package and of numpy; what is drawn as float ends in whole microseconds, tokens and nano-units.
+Everything random comes from the seed. The same seed, start and faults give the same events, to the
+byte, with the same versions of this package and of numpy; what is drawn as float ends in whole
+microseconds, tokens and nano-units.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,9 @@ from topology.demo.traces.injecting import injected
 from topology.demo.traces.load import Load, recorded
 
 DURATION_S: Final = 3_514
-"""Length of the hour, seconds: from the first arrival of the traces to a moment after the last, 59 minutes on."""
+"""Length of the hour, seconds: from the first arrival of the traces to a moment after the last, 59
+minutes on.
+"""
 
 QUEUE_SHARE: Final = 0.1
 """Share of the time to first token that a request waits in the model server's queue."""
@@ -29,8 +32,9 @@ Numbers: TypeAlias = npt.NDArray[np.int64]
 
 
 def events(seed: int, start: int, faults: Sequence[Fault] = FAULTS) -> list[TelemetryEvent]:
-    """The hour's events in the order in which the calls end, which is their event time; `start` is the moment (event time,
-    µs) to which the first arrival is put. Calls that are under way at the end of the hour end up to a minute after it.
+    """The hour's events in the order in which the calls end, which is their event time; `start` is
+    the moment (event time, µs) to which the first arrival is put. Calls that are under way at the
+    end of the hour end up to a minute after it.
 
     With the same seed, requests that no fault touches are the same whatever the faults.
     """
@@ -52,7 +56,10 @@ class _Course:
 
     def in_order(self, order: npt.NDArray[np.intp]) -> "_Course":
         return _Course(
-            self.status[order], self.first_token_us[order], self.output_token_us[order], self.latency_us[order]
+            self.status[order],
+            self.first_token_us[order],
+            self.output_token_us[order],
+            self.latency_us[order],
         )
 
 
@@ -71,12 +78,18 @@ def _course(load: Load) -> _Course:
         np.array([m.first_token_us for m in models])[row]
         + load["prompt_tokens"] * np.array([m.prompt_token_us for m in models])[row]
     )
-    first = first * load["first_token_factor"] * np.exp(applications.FIRST_TOKEN_SPREAD * load["first_token_noise"])
+    first = (
+        first
+        * load["first_token_factor"]
+        * np.exp(applications.FIRST_TOKEN_SPREAD * load["first_token_noise"])
+    )
     each = np.array([m.output_token_us for m in models])[row] * load["output_token_factor"]
     each = each * np.exp(applications.OUTPUT_TOKEN_SPREAD * load["output_token_noise"])
     whole = first + each * load["completion_tokens"]
     failed = (load["luck"] < load["error_share"]) | load["refused"]
-    late = ~failed & ((load["luck"] > 1 - applications.TIMEOUT_SHARE) | (whole > applications.TIMEOUT_US))
+    late = ~failed & (
+        (load["luck"] > 1 - applications.TIMEOUT_SHARE) | (whole > applications.TIMEOUT_US)
+    )
     whole[late] = applications.TIMEOUT_US
     whole[failed] = 30_000 + 300_000 * load["chance"][failed]
     whole[load["refused"]] = 10_000 + 30_000 * load["chance"][load["refused"]]
@@ -91,7 +104,9 @@ def _course(load: Load) -> _Course:
 def _told(load: Load, course: _Course, start: int) -> Iterator[TelemetryEvent]:
     """The events, one for each request."""
     columns = (course.status, course.first_token_us, course.output_token_us, course.latency_us)
-    for request, status, first, each, whole in zip(load, *(column.tolist() for column in columns), strict=True):
+    for request, status, first, each, whole in zip(
+        load, *(column.tolist() for column in columns), strict=True
+    ):
         series = SERIES[request["series"]]
         name = request["name"].tobytes()
         at = int(request["offset_us"])
@@ -141,8 +156,17 @@ def _tokens(request: np.void, model: Model, answered: bool) -> _Tokens:
     if not answered:
         return {"prompt_tokens": prompt, "completion_tokens": 0, "cached_tokens": 0, "cost_nano": 0}
     cached = prompt // 2 if request["chance"] < applications.CACHED_SHARE else 0
-    cost = prompt * model.prompt_nano - cached * model.prompt_nano // 2 + completion * model.completion_nano
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "cached_tokens": cached, "cost_nano": cost}
+    cost = (
+        prompt * model.prompt_nano
+        - cached * model.prompt_nano // 2
+        + completion * model.completion_nano
+    )
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "cached_tokens": cached,
+        "cost_nano": cost,
+    }
 
 
 class _Outcome(TypedDict):

@@ -1,8 +1,10 @@
-"""Records made fast: each event is encoded once, as a template, and each record is a template with its own id and time.
+"""Records made fast: each event is encoded once, as a template, and each record is a template with
+its own id and time.
 
-The encoding allows it: `event_id` and `event_time` are the first two fields of a telemetry event, an id of fixed length takes
-fixed room, and a time in microseconds takes eight bytes as Avro's zigzag varint from 1978 to 3111. So a record differs from
-its template in the same 40 bytes, whatever comes after them.
+The encoding allows it: `event_id` and `event_time` are the first two fields of a telemetry event,
+an id of fixed length takes fixed room, and a time in microseconds takes eight bytes as Avro's
+zigzag varint from 1978 to 3111. So a record differs from its template in the same 40 bytes,
+whatever comes after them.
 """
 
 from collections.abc import Sequence
@@ -31,11 +33,16 @@ Times: TypeAlias = npt.NDArray[np.int64]
 
 
 class Templates:
-    """Encoded events, used one after another and from the start again. What `event_id` and `event_time` they had is lost."""
+    """Encoded events, used one after another and from the start again. What `event_id` and
+    `event_time` they had is lost.
+    """
 
     def __init__(self, events: Sequence[TelemetryEvent]) -> None:
         """Encodes the events, of which there is at least one; about 50 µs each."""
-        bodies = [replace(event, event_id="0" * ID_LENGTH, event_time=_EARLIEST).to_bytes() for event in events]
+        bodies = [
+            replace(event, event_id="0" * ID_LENGTH, event_time=_EARLIEST).to_bytes()
+            for event in events
+        ]
         self._keys = [f"{event.tenant}/{event.application}".encode() for event in events]
         self._bytes = np.frombuffer(b"".join(bodies), np.uint8)
         self._starts = np.concatenate(([0], np.cumsum([len(body) for body in bodies])))
@@ -49,10 +56,11 @@ class Templates:
         return len(self._bytes) / len(self)
 
     def records(self, run: str, first: int, times: Times) -> tuple[list[bytes], list[bytes]]:
-        """Keys and values of the records number `first`, `first + 1` and so on, one for each event time (µs).
+        """Keys and values of the records number `first`, `first + 1` and so on, one for each event
+        time (µs).
 
-        Record n is template n modulo their number, with `event_id(run, n)`. Raises ValueError for a time out of range or
-        a run's name of another length than 20.
+        Record n is template n modulo their number, with `event_id(run, n)`. Raises ValueError for a
+        time out of range or a run's name of another length than 20.
         """
         if len(run) != RUN_LENGTH or not run.isascii():
             raise ValueError(f"a run's name has {RUN_LENGTH} ASCII characters, not {run!r}")
@@ -65,7 +73,9 @@ class Templates:
             template = (first + done) % len(self)
             count = min(times.size - done, len(self) - template)
             keys += self._keys[template : template + count]
-            values += self._stamped(run.encode(), template, first + done, times[done : done + count])
+            values += self._stamped(
+                run.encode(), template, first + done, times[done : done + count]
+            )
             done += count
         return keys, values
 
@@ -75,7 +85,9 @@ class Templates:
         block = self._bytes[begin : int(starts[-1])].copy()
         at = (starts - begin)[:-1, np.newaxis]
         block[at + np.arange(_ID_AT, _ID_AT + RUN_LENGTH)] = np.frombuffer(run, np.uint8)
-        block[at + np.arange(_ID_AT + RUN_LENGTH, _TIME_AT)] = _hexadecimal(first + np.arange(times.size))
+        block[at + np.arange(_ID_AT + RUN_LENGTH, _TIME_AT)] = _hexadecimal(
+            first + np.arange(times.size)
+        )
         block[at + np.arange(_TIME_AT, _TIME_AT + _TIME_BYTES)] = zigzag_varints(times)
         whole = block.tobytes()
         cuts = (starts - begin).tolist()
@@ -92,7 +104,8 @@ def event_id(run: str, number: int) -> str:
 
 
 def zigzag_varints(times: Times) -> npt.NDArray[np.uint8]:
-    """Avro's encoding of longs from 2**48 to 2**55, shape (n, 8): seven bits a byte, the least first.
+    """Avro's encoding of longs from 2**48 to 2**55, shape (n, 8): seven bits a byte, the least
+    first.
 
     >>> zigzag_varints(np.array([1_790_000_000_000_000]))[0].tobytes().hex()
     '8080afa2dbffad06'
@@ -105,5 +118,7 @@ def zigzag_varints(times: Times) -> npt.NDArray[np.uint8]:
 
 def _hexadecimal(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     digits = ID_LENGTH - RUN_LENGTH
-    encoded: npt.NDArray[np.uint8] = _HEX[(numbers[:, np.newaxis] >> np.arange(4 * (digits - 1), -1, -4)) & 0xF]
+    encoded: npt.NDArray[np.uint8] = _HEX[
+        (numbers[:, np.newaxis] >> np.arange(4 * (digits - 1), -1, -4)) & 0xF
+    ]
     return encoded
