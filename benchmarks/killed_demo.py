@@ -27,13 +27,13 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.killed_demo_run import ELASTICSEARCH, Left, Play, run
+from schemas.errors import UserError
 from schemas.records import Incident, IncidentChange
 from tests.harness.machine import machine
 from tests.harness.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
 from tests.harness.servers.kafka import CannotStartKafka, KafkaServer
 from tests.harness.showing import Json, Screen, Sheet, end_in_order
 from topology.demo.traces.scenario import DURATION_S
-from topology.errors import UserError
 
 _ERRORS = (
     "missing",

@@ -22,6 +22,7 @@ from confluent_kafka import Producer
 
 from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Kind, document
+from schemas.errors import UserError
 from schemas.records import Incident, TelemetryEvent
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
@@ -35,7 +36,6 @@ from topology.demo.traces.outbox import load_config
 from topology.demo.traces.playing import play
 from topology.demo.traces.scenario import DURATION_S, events
 from topology.demo.watching import Found, followed, until_answering, until_worked_off
-from topology.errors import UserError
 from topology.stages.standalone import make_topics
 from topology.supervision.supervisor import Supervisor
 

@@ -1,6 +1,17 @@
-"""What can be wrong with a record, and the one error that says so."""
+"""Errors of every layer: one for bad records, one whose text a person reads."""
 
 from enum import StrEnum
+from typing import ClassVar
+
+
+class UserError(Exception):
+    """An error whose text tells a person what to change.
+
+    The text is one plain line, or one for each thing to change. The command line prints it without
+    a traceback and ends with `exit_status`.
+    """
+
+    exit_status: ClassVar[int] = 1
 
 
 class Reason(StrEnum):

@@ -2,7 +2,8 @@
 
 Commands import what they need when they run, so that `sentinel --help` answers at once. What goes
 wrong is one plain line on standard error: exit status 1 for what the person can put right, 2 for a
-wrong command line, 70 for a bug; `--debug` gives the traceback.
+wrong command line, 70 for a bug; `--debug` gives the traceback. An error whose class derives from
+`UserError` is one that the person can put right.
 """
 
 import os
@@ -12,6 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
+from schemas.errors import UserError
 from schemas.redacting import redacted
 from topology.commands.api import api
 from topology.commands.capacity import capacity
@@ -139,30 +141,16 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(status)
 
 
-PLAIN: Final = frozenset(
-    {
-        "connectors.http.exchange.ForbiddenTarget",
-        "streams.client.broker_safety.RefusedBroker",
-        "streams.client.brokers.CannotReachBroker",
-        "streams.state.position.Refused",
-        "streams.admin.topics.TopicsRefused",
-        "topology.errors.UserError",
-        "topology.supervision.embedded.EmbeddedFailed",
-        "topology.settings.loading.SettingsRefused",
-        "topology.demo.traces.outbox.NotDelivered",
-    }
-)
-"""Exceptions whose text says what a person can put right. By their names, since importing them
-would bring Kafka's clients along.
-"""
-
-
 def _explained(error: Exception) -> tuple[list[str], int]:
     """What the person reads, and the exit status."""
-    kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    if kinds & PLAIN:
-        return str(error).splitlines(), 1
-    if "cimpl.KafkaException" in kinds:
+    if isinstance(error, UserError):
+        return str(error).splitlines(), error.exit_status
+    # By its name: to import the client takes longer than a short command, and whoever raised this
+    # has imported it.
+    if any(
+        f"{kind.__module__}.{kind.__qualname__}" == "cimpl.KafkaException"
+        for kind in type(error).__mro__
+    ):
         return [f"Kafka: {error.args[0].str()}"], 1
     name = type(error).__name__
     return [

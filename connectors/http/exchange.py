@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from schemas.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class OutboundLimits:
@@ -35,7 +37,7 @@ class Fault(StrEnum):
     BAD_ANSWER = "answer is not HTTP"
 
 
-class ForbiddenTarget(ValueError):
+class ForbiddenTarget(UserError, ValueError):
     """The target must not be connected to, by its URL or by what its name resolves to."""
 
 

@@ -18,6 +18,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
+from schemas.errors import UserError
 from streams.settings import Lanes
 from streams.topic_names import TopicNames
 
@@ -73,7 +74,7 @@ class TopicFact:
         return self.outcome in (Outcome.CREATED, Outcome.EXISTS, Outcome.WOULD_CREATE)
 
 
-class TopicsRefused(ValueError):
+class TopicsRefused(UserError, ValueError):
     """Topics exist with another number of partitions; nothing was created. One line names them all."""
 
 

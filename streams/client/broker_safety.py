@@ -5,13 +5,14 @@ that.
 from pathlib import Path
 from typing import Final
 
+from schemas.errors import UserError
 from schemas.redacting import redacted_address
 from streams.settings import Broker
 
 MECHANISMS: Final = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})
 
 
-class RefusedBroker(ValueError):
+class RefusedBroker(UserError, ValueError):
     """Broker settings that are unsafe or contradict each other; the text is one line that says what
     to change.
     """

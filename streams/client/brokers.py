@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
+from schemas.errors import UserError
 from streams.client.broker_safety import RefusedBroker, bootstrap_servers, refuse_unsafe
 from streams.exit_status import FAULTS_THAT_PASS
 from streams.settings import Broker
@@ -32,7 +33,7 @@ _FINAL: Final = (KafkaError._AUTHENTICATION, KafkaError._SSL)
 """Faults that waiting does not heal."""
 
 
-class CannotReachBroker(Exception):
+class CannotReachBroker(UserError):
     """No broker answered in time, or it would not let us in; the text is one line that says which."""
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import orjson
 
+from schemas.errors import UserError
 from streams.state.chunks import NewerState
 
 KEY: Final = b"position"
@@ -17,7 +18,7 @@ to it.
 """
 
 
-class Refused(Exception):
+class Refused(UserError):
     """The lane must not go on as things are; the message is one line that says what to do."""
 
 

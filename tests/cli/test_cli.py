@@ -221,6 +221,26 @@ main(["settings", "show"])
     assert "--debug" in line
 
 
+def test_an_error_for_a_person_ends_with_the_status_of_its_class() -> None:
+    """Each line of its text is printed, without a traceback, whichever layer declared the class."""
+    code = """
+import topology.commands.settings as commands
+from schemas.errors import UserError
+from topology.cli import main
+class Unplugged(UserError, ValueError):
+    exit_status = 3
+def unplugged(path):
+    raise Unplugged("plug it in\\nthen try again")
+commands.loaded_from = unplugged
+main(["settings", "show"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        3,
+        "sentinel: plug it in\nsentinel: then try again\n",
+    )
+
+
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["plain", "debug"])
 def test_neither_errors_nor_tracebacks_nor_logs_show_a_password(debug: list[str]) -> None:
     """What a library says of an address is shown without what opens it."""

@@ -102,14 +102,3 @@ def test_a_refusal_loads_nothing_heavy(config: str) -> None:
     status, loaded = modules("settings", "validate", config)
     assert status == 1
     assert loaded & {*HEAVY, "aiohttp"} == set()
-
-
-def test_every_exception_that_is_told_plainly_is_there() -> None:
-    """The command line knows them by name alone: a name that is moved must be moved there too."""
-    import importlib
-
-    from topology.cli import PLAIN
-
-    for name in PLAIN:
-        module, _, kind = name.rpartition(".")
-        assert issubclass(getattr(importlib.import_module(module), kind), Exception)

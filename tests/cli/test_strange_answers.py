@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from schemas.documents import Kind
+from schemas.errors import UserError
 from schemas.secrets import Secret
 from topology import doctor
 from topology.commands.asking import FromApi, Question, with_iso_times
 from topology.commands.explain import _at
-from topology.errors import UserError
 
 Answering = Callable[[bytes], str]
 OK = b"HTTP/1.1 200 OK\r\n"

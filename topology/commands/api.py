@@ -2,8 +2,8 @@
 
 import typer
 
+from schemas.errors import UserError
 from topology.commands.options import Config, settings_from
-from topology.errors import UserError
 
 
 def api(config: Config = None) -> None:

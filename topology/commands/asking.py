@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from connectors.store.port import MAX_PAGE, Page, Search
 from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Kind, StoreRefused, StoreUnavailable
+from schemas.errors import UserError
 from schemas.records import Severity
 from schemas.secrets import Secret
-from topology.errors import UserError
 
 if TYPE_CHECKING:
     from urllib.error import HTTPError

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schemas.errors import UserError
 from topology.commands.options import show_table
-from topology.errors import UserError
 
 if TYPE_CHECKING:
     from topology.capacity.demand import Demand

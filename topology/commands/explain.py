@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schemas.errors import UserError
 from topology.commands.options import Config, plain, settings_from
-from topology.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

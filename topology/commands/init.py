@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from topology.errors import UserError
+from schemas.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

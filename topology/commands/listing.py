@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from schemas.errors import UserError
 from topology.commands.options import Config, settings_from, show_table
-from topology.errors import UserError
 
 if TYPE_CHECKING:
     from topology.commands.asking import Item, Question, Source

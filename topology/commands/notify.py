@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from schemas.errors import UserError
 from topology.commands.options import Config, settings_from, show_table
-from topology.errors import UserError
 
 if TYPE_CHECKING:
     from agents.alerting.settings import ReceiverSettings

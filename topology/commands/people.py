@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from schemas.errors import UserError
 from topology.commands.options import Config, settings_from, show_table
-from topology.errors import UserError
 
 if TYPE_CHECKING:
     from schemas.records import Command

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from schemas.errors import UserError
 from topology.commands.options import Config, loaded_from, settings_from, show_table
-from topology.errors import UserError
 
 settings = typer.Typer(
     no_args_is_help=True,

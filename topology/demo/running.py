@@ -16,6 +16,7 @@ from typing import Final
 
 from confluent_kafka import Producer
 
+from schemas.errors import UserError
 from schemas.records import TelemetryEvent
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Lanes
@@ -39,7 +40,6 @@ from topology.demo.watching import (
     until_answering,
     until_worked_off,
 )
-from topology.errors import UserError
 from topology.stages.standalone import make_topics
 from topology.supervision.supervisor import Child, Supervisor, cause
 

@@ -15,6 +15,7 @@ from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import DetectionSettings
 from agents.sinking.settings import SinkSettings
 from connectors.store.settings import StoreSettings
+from schemas.errors import UserError
 from schemas.redacting import redacted_address
 from schemas.secrets import Secret
 from streams.settings import Broker, Lanes
@@ -34,7 +35,7 @@ from topology.settings.sources import (
 )
 
 
-class SettingsRefused(ValueError):
+class SettingsRefused(UserError, ValueError):
     """Settings that cannot be used; `faults` has one plain line for each thing to change."""
 
     def __init__(self, faults: list[Fault]) -> None:

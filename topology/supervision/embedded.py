@@ -18,13 +18,14 @@ from typing import Final, Self
 
 from confluent_kafka import Producer
 
+from schemas.errors import UserError
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from topology.supervision.orphans import PARENT, end_with_parent
 
 START_S: Final = 30.0
 
 
-class EmbeddedFailed(Exception):
+class EmbeddedFailed(UserError):
     """The embedded broker did not start."""
 
 

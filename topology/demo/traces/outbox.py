@@ -8,6 +8,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from schemas.errors import UserError
 from streams.client.brokers import producer_config
 from streams.settings import Broker
 
@@ -19,7 +20,7 @@ sender at 10,000 records a second next to nothing.
 _FULL_QUEUE_WAIT_S: Final = 0.05
 
 
-class NotDelivered(Exception):
+class NotDelivered(UserError):
     """The broker did not take all records; the text is one line that says how many and why."""
 
 
