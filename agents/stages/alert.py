@@ -18,8 +18,8 @@ from agents.alerting.settings import AlertSettings
 from schemas.errors import BadRecord
 from schemas.plausible import plausible
 from schemas.records import Command, CommandKind, Incident
-from streams import metrics
 from streams.control.command_log import Arrived
+from streams.lane.facts import Fact, FactKind
 from streams.lane.outgoing import Step, dead_letter
 from streams.lane.program import LaneProgram, Stage
 from streams.records.blocks import Block
@@ -128,7 +128,7 @@ class AlertLane:
                 continue
             step.events += 1
             self._decided(self._alerter.on_incident(incident, offset=record.offset, now=now), step)
-        metrics.TAKEN_BACK.labels(self.partition).inc(self._alerter.taken_back - taken_back)
+        step.facts[Fact(FactKind.SOURCE_LANE_TAKEN_BACK)] += self._alerter.taken_back - taken_back
         return step
 
     def wake(self) -> Step:
@@ -181,7 +181,7 @@ class AlertLane:
 
     def _bury(self, step: Step, record: Any, topic: str, partition: int, error: BadRecord) -> None:
         step.bad += 1
-        metrics.BAD_RECORDS.labels("alert", error.reason).inc()
+        step.facts[Fact(FactKind.BAD_RECORD, error.reason)] += 1
         step.now.append(
             dead_letter(
                 self._names.dead_letters,
@@ -199,7 +199,7 @@ class AlertLane:
 
     def _decided(self, decisions: list[Decision], step: Step) -> None:
         for decision in decisions:
-            metrics.DECISIONS.labels(decision.reason).inc()
+            step.facts[Fact(FactKind.ALERT_DECISION, decision.reason)] += 1
             note = decision.notification
             if note is not None:
                 key = f"{note.tenant}/{note.incident_id}".encode()

@@ -12,9 +12,9 @@ from schemas.errors import BadRecord, Reason
 from schemas.plausible import MAX_LANE, plausible
 from schemas.records import Anomaly, Command, CommandKind, Incident, SignalChange
 from schemas.secrets import Secret
-from streams import metrics
 from streams.control.command_log import lane_command
 from streams.control.records import SIGNAL, TICK, WATERMARK, header, passed
+from streams.lane.facts import Fact, FactKind
 from streams.lane.outgoing import Outgoing, Step, dead_letter
 from streams.lane.program import LaneProgram, Stage
 from streams.records.blocks import Block
@@ -38,7 +38,7 @@ class CorrelateLane:
         names: TopicNames,
         control_key: Secret = NO_KEY,
     ) -> None:
-        self._names, self._partition, self._key = names, partition, control_key
+        self._names, self._key = names, control_key
         self._correlator = Correlator(settings, partition)
 
     @property
@@ -72,7 +72,7 @@ class CorrelateLane:
                 incidents = self._take(record, block, step)
             except BadRecord as error:
                 step.bad += 1
-                metrics.BAD_RECORDS.labels("correlate", error.reason).inc()
+                step.facts[Fact(FactKind.BAD_RECORD, error.reason)] += 1
                 step.now.append(_dead(self._names.dead_letters, block, record, error))
                 continue
             step.events += 1
@@ -82,8 +82,8 @@ class CorrelateLane:
                 )
                 for made in incidents
             ]
-        metrics.CAME_BEFORE.labels(self._partition).inc(sources.came_before - came_before)
-        metrics.TAKEN_BACK.labels(self._partition).inc(sources.taken_back - taken_back)
+        step.facts[Fact(FactKind.REPEATED_ANOMALY)] += sources.came_before - came_before
+        step.facts[Fact(FactKind.SOURCE_LANE_TAKEN_BACK)] += sources.taken_back - taken_back
         return step
 
     def samples(self, most: int) -> Iterator[Sample]:

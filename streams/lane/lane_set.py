@@ -13,6 +13,7 @@ import structlog
 from streams import metrics
 from streams.lane.changelog import Changelog, read_back
 from streams.lane.dead_letter_log import RefusalLog
+from streams.lane.fact_metrics import count_facts
 from streams.lane.outgoing import Outgoing, Step
 from streams.lane.program import LaneProgram, Stage
 from streams.process.allocation import give_back
@@ -439,6 +440,8 @@ class LaneSet:
             await self._sender.send(step.now)
         if step.flush or lane.pending > _MOST_PENDING:
             await self._flush(lane)
+        # Behind the acknowledgements: what a fenced worker did not carry out, its successor counts.
+        count_facts(self.stage.name, lane.partition, step.facts)
         for follow in step.then:
             follow()
 

@@ -1,8 +1,11 @@
 """What leaves a lane."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
+
+from streams.lane.facts import Fact
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -48,6 +51,8 @@ class Step:
     late: int = 0
     bad: int = 0
     events: int = 0
+    facts: Counter[Fact] = field(default_factory=Counter)
+    """Everything else to be counted in metrics; the lane set does it, so a step imports no metric."""
 
 
 def dead_letter(

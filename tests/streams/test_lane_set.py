@@ -3,14 +3,16 @@ fake.
 """
 
 import asyncio
+from collections import Counter
 
 import pytest
 from aiokafka.errors import ProducerFenced
 
 from streams import metrics
 from streams.exit_status import AGAIN, fate_of
+from streams.lane.facts import Fact, FactKind
 from streams.lane.lane_set import _MOST_PENDING, LaneSet
-from streams.lane.outgoing import Step
+from streams.lane.outgoing import Outgoing, Step
 from streams.records.blocks import Block
 from streams.settings import Lanes
 from streams.state.position import Committed, Displaced, Log, Refused
@@ -560,6 +562,27 @@ async def test_a_lane_has_all_its_series_before_its_first_record(machine: Machin
         "lane_progress_timestamp_seconds",
     ):
         assert value(f"sentinel_{series}", {"stage": name, "lane": "5"}) is not None
+
+
+async def test_facts_are_counted_once_their_outputs_are_acknowledged(machine: Machine) -> None:
+    """A step that fails to send is repeated by the lane's next owner, which counts its facts."""
+    lanes = await assigned(machine, 6)
+    reason = "a test of facts"
+    labels = {"stage": lanes.stage.name, "reason": reason}
+
+    def work(lane: Counting) -> Step:
+        return Step(
+            now=[Outgoing("t.out", b"k", b"1")],
+            facts=Counter({Fact(FactKind.BAD_RECORD, reason): 3}),
+        )
+
+    machine.sender.fails = ProducerFenced()
+    with pytest.raises(ProducerFenced):
+        await lanes.act(6, work, program(lanes, 6))
+    assert metrics.REGISTRY.get_sample_value("sentinel_bad_records_total", labels) is None
+    machine.sender.fails = None
+    await lanes.act(6, work, program(lanes, 6))
+    assert metrics.REGISTRY.get_sample_value("sentinel_bad_records_total", labels) == 3
 
 
 async def test_a_block_that_waits_for_settings_does_not_outlast_a_suspension(
