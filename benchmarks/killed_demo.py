@@ -28,7 +28,7 @@ from typing import Any
 
 from benchmarks.killed_demo_run import ELASTICSEARCH, Left, Play, run
 from schemas.errors import UserError
-from schemas.records import Incident, IncidentChange
+from schemas.records.incidents import Incident, IncidentChange
 from tests.harness.machine import machine
 from tests.harness.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
 from tests.harness.servers.kafka import CannotStartKafka, KafkaServer

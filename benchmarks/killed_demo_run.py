@@ -23,7 +23,8 @@ from confluent_kafka import Producer
 from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Kind, document
 from schemas.errors import UserError
-from schemas.records import Incident, TelemetryEvent
+from schemas.records.incidents import Incident
+from schemas.records.telemetry import TelemetryEvent
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes
 from streams.topic_names import TopicNames

@@ -22,14 +22,8 @@ from aiokafka.partitioner import murmur2
 
 from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import DetectionSettings
-from schemas.records import (
-    Incident,
-    IncidentChange,
-    IncidentState,
-    Operation,
-    Status,
-    TelemetryEvent,
-)
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
+from schemas.records.telemetry import Operation, Status, TelemetryEvent
 from schemas.secrets import Secret
 from streams.control.records import TICK
 from streams.lane.outgoing import Outgoing

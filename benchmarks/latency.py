@@ -35,7 +35,7 @@ from benchmarks.latency_rhythms import Rhythm, Sinking
 from benchmarks.latency_ways import SINK, WAYS, Through, Way
 from benchmarks.stages import Stages, supervised
 from benchmarks.stamps import marked
-from schemas.records import Severity
+from schemas.records.anomalies import Severity
 from streams.admin.topics import STAGES
 from streams.settings import Broker
 from streams.topic_names import TopicNames

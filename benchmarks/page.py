@@ -28,7 +28,8 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Document, Kind
-from schemas.records import IncidentState, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import IncidentState
 from schemas.secrets import Secret
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes

@@ -31,7 +31,7 @@ from benchmarks.aside import Traffic, sending
 from benchmarks.stages import Stages, supervised
 from benchmarks.stamps import follow
 from schemas.errors import BadRecord
-from schemas.records import Anomaly
+from schemas.records.anomalies import Anomaly
 from streams.admin.inspection import lanes
 from tests.harness.installation import (
     PARTITIONS,

@@ -36,7 +36,7 @@ from connectors.store.elasticsearch.coding import bulk_lines
 from connectors.store.elasticsearch.templates import template, template_name
 from schemas.documents import Kind, document
 from schemas.ids import record_id
-from schemas.records import Anomaly, Direction, Evidence, Severity
+from schemas.records.anomalies import Anomaly, Direction, Evidence, Severity
 from tests.harness.installation import Installation, Usage, WorkerProcess, installed, usage
 from tests.harness.machine import machine
 from tests.harness.servers.elasticsearch import CannotStartElasticsearch, ElasticServer

@@ -15,7 +15,7 @@ from schemas.avro.schema import Array, Enum, Primitive, Record, Type, Union
 from schemas.bounds import MAX_EVENT_TIME, MAX_ID_BYTES, MIN_EVENT_TIME
 from schemas.errors import BadRecord, Reason
 from schemas.ids import record_id
-from schemas.plausible import check_number, check_text
+from schemas.records.plausible import check_number, check_text
 
 NO_LANE: Final = -1
 """Lane of an aggregate that was written before aggregates named theirs."""

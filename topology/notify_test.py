@@ -19,7 +19,8 @@ from connectors.pagerduty.receiver import pagerduty_event
 from connectors.slack.message import slack_message
 from schemas.ids import record_id
 from schemas.messages import parse
-from schemas.records import Incident, IncidentChange, IncidentState, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
 from topology.stages.receivers import receivers_of
 
 TITLE = "This is a test by `sentinel notify-test`; nothing is wrong"

@@ -16,14 +16,9 @@ from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from agents.alerting.standing import Acknowledgement, Standing
 from agents.alerting.telling import ENDS, QUIET_CHANGES, concerns, is_severe_enough, why_told
-from schemas.records import (
-    AuditOutcome,
-    Command,
-    CommandKind,
-    Incident,
-    IncidentState,
-    NotificationOutcome,
-)
+from schemas.records.control import AuditOutcome, Command, CommandKind
+from schemas.records.incidents import Incident, IncidentState
+from schemas.records.notifications import NotificationOutcome
 
 _MOST_AUTHOR: Final = 200
 _MOST_COMMENT: Final = 2000

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.ids import record_id
-from schemas.records import Audit, AuditOutcome, Command
+from schemas.records.control import Audit, AuditOutcome, Command
 
 _MOST_DETAIL: Final = 2000
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.alerting.standing import Standing
-from schemas.records import Incident, IncidentState
+from schemas.records.incidents import Incident, IncidentState
 from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 2

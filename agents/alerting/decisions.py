@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered, GiveUp
-from schemas.records import Audit, Notification
+from schemas.records.control import Audit
+from schemas.records.notifications import Notification
 
 
 @dataclass(frozen=True, slots=True)

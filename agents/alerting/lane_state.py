@@ -14,7 +14,7 @@ from agents.alerting.settings import AlertSettings
 from agents.alerting.silences import Silences
 from agents.alerting.standing import Standing
 from agents.alerting.summaries import Summaries
-from schemas.records import Incident
+from schemas.records.incidents import Incident
 from streams.state.chunks import NewerState, seal, unseal
 
 LEDGER_KEY: Final = b"ledger"

@@ -7,7 +7,8 @@ from agents.alerting.decisions import Decision, Outcome
 from agents.alerting.messages import Delivery, message_id
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered
-from schemas.records import Incident, Notification, NotificationOutcome
+from schemas.records.incidents import Incident
+from schemas.records.notifications import Notification, NotificationOutcome
 from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 1

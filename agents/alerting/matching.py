@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
-from schemas.records import Incident, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import Incident
 
 _FORM: Final = re.compile(r"([a-z]+)(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
 _MOST: Final = 500

@@ -21,7 +21,7 @@ from schemas.messages import (
     SummaryMessage,
     encode,
 )
-from schemas.records import Incident, IncidentState
+from schemas.records.incidents import Incident, IncidentState
 from schemas.units import moment, number, quantity
 
 _MOST_ERRORS: Final = 5

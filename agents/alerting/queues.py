@@ -13,7 +13,8 @@ from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from agents.alerting.standing import Acknowledgement, reach
-from schemas.records import Incident, IncidentState, NotificationOutcome
+from schemas.records.incidents import Incident, IncidentState
+from schemas.records.notifications import NotificationOutcome
 
 
 class Queues:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agents.alerting.matching import Matcher
-from schemas.records import Severity
+from schemas.records.anomalies import Severity
 from schemas.secrets import Secret
 
 

@@ -8,7 +8,8 @@ import orjson
 
 from agents.alerting.matching import Matcher
 from agents.alerting.schedule import Schedule
-from schemas.records import AuditOutcome, Command, Incident
+from schemas.records.control import AuditOutcome, Command
+from schemas.records.incidents import Incident
 from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 1

@@ -6,7 +6,7 @@ from typing import Final, Self
 
 import orjson
 
-from schemas.records import Incident
+from schemas.records.incidents import Incident
 from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 2

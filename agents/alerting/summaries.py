@@ -12,7 +12,7 @@ from agents.alerting.reasons import Reason
 from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings
 from schemas.ids import record_id
-from schemas.records import Incident
+from schemas.records.incidents import Incident
 from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 3

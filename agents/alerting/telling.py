@@ -8,7 +8,8 @@ from agents.alerting.matching import Matcher
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import ReceiverSettings
 from agents.alerting.standing import reach
-from schemas.records import Incident, IncidentChange, IncidentState, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
 
 QUIET_CHANGES: Final = frozenset(
     {IncidentChange.UPDATED, IncidentChange.NO_DATA, IncidentChange.NEW_LEVEL}

@@ -11,17 +11,9 @@ from agents.correlation.settings import CorrelationSettings
 from agents.correlation.signals import Signals, signal_key
 from agents.correlation.source_lanes import NEVER, SourceLanes, is_row
 from schemas.ids import record_id
-from schemas.records import (
-    INTAKE,
-    Anomaly,
-    AuditOutcome,
-    Command,
-    Incident,
-    IncidentChange,
-    IncidentState,
-    SignalChange,
-    SignalStatus,
-)
+from schemas.records.anomalies import INTAKE, Anomaly, SignalChange, SignalStatus
+from schemas.records.control import AuditOutcome, Command
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
 from schemas.units import utc
 from streams.state.chunks import NewerState
 

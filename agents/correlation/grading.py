@@ -5,7 +5,7 @@ that.
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.records import Severity
+from schemas.records.anomalies import Severity
 
 _ORDER: Final = tuple(Severity)
 

@@ -4,7 +4,7 @@ is.
 
 from typing import Final
 
-from schemas.records import Anomaly
+from schemas.records.anomalies import Anomaly
 from schemas.units import number, quantity
 
 _NO_APPLICATION: Final = "(intake)"

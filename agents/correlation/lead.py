@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
-from schemas.records import Anomaly, Breakdown, Incident
+from schemas.records.anomalies import Anomaly, Breakdown
+from schemas.records.incidents import Incident
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,8 @@ from agents.correlation.grading import Extent, Thresholds, incident_severity
 from agents.correlation.lead import Lead
 from agents.correlation.signals import NEVER, Signals, signal_key
 from agents.correlation.titles import sentence, title
-from schemas.records import (
-    Anomaly,
-    Incident,
-    IncidentChange,
-    IncidentState,
-    Severity,
-    SignalChange,
-    SignalStatus,
-)
+from schemas.records.anomalies import Anomaly, Severity, SignalChange, SignalStatus
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
 from streams.state.chunks import seal, unseal
 
 _VERSION: Final = 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, Self
 
-from schemas.records import Anomaly, SignalChange, SignalStatus
+from schemas.records.anomalies import Anomaly, SignalChange, SignalStatus
 
 NEVER: Final = -(2**63)
 """No time, µs."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agents.correlation.intake_titles import intake_sentence
-from schemas.records import INTAKE, Anomaly
+from schemas.records.anomalies import INTAKE, Anomaly
 from schemas.units import moment, quantity
 
 MAX_TITLE: Final = 200

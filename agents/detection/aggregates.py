@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detectors.contract import BAND_METRICS, Bands, Closed
-from schemas.aggregates import aggregate_bodies, bucket_part, subject_prefix
+from schemas.records.aggregate_bodies import aggregate_bodies, bucket_part, subject_prefix
 from streams.state.sketch import quantiles
 from streams.state.subjects import Subjects
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from agents.detection.intake.reports import Report, intake_anomaly, intake_change
 from agents.detection.listeners import Listeners
-from schemas.records import Anomaly, SignalChange
+from schemas.records.anomalies import Anomaly, SignalChange
 from streams.control.records import signal_change, watermark
 from streams.lane.outgoing import Outgoing, Step
 from streams.settings import Lanes

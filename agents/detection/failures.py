@@ -16,7 +16,8 @@ import numpy.typing as npt
 import orjson
 
 from agents.detection.segment import Segment
-from schemas.records import Breakdown, Status
+from schemas.records.anomalies import Breakdown
+from schemas.records.telemetry import Status
 from schemas.telemetry.events import NONE, Events
 from streams.state.chunks import page_key, seal, unseal
 

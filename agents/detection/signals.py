@@ -12,7 +12,7 @@ from agents.detection.population import Population
 from agents.detection.state import LaneState
 from agents.detectors.contract import WATCHED_EVERY, Change, Detector, Kind, Signal
 from agents.detectors.threshold.detector import ThresholdDetector
-from schemas.records import SignalStatus
+from schemas.records.anomalies import SignalStatus
 from schemas.units import utc
 
 Int64s = npt.NDArray[np.int64]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from agents.detection.failures import Failed, FailedCalls
 from agents.detectors.contract import Change, Finding, Kind
 from schemas.ids import record_id
-from schemas.records import Anomaly, Evidence, SignalChange
+from schemas.records.anomalies import Anomaly, Evidence, SignalChange
 
 
 def anomaly(

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from schemas.records import Direction, Severity, SignalStatus
+from schemas.records.anomalies import Direction, Severity, SignalStatus
 from streams.state.tables import Table, TableSpec
 
 Int64s = npt.NDArray[np.int64]

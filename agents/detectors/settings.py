@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from schemas.records import Severity
+from schemas.records.anomalies import Severity
 
 MOST_RULES: Final = 32
 """Rules in one version of the settings; a series keeps eight bytes for each."""

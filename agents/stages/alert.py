@@ -16,8 +16,9 @@ from agents.alerting.messages import Delivery
 from agents.alerting.paging import PageCount
 from agents.alerting.settings import AlertSettings
 from schemas.errors import BadRecord
-from schemas.plausible import plausible
-from schemas.records import Command, CommandKind, Incident
+from schemas.records.control import Command, CommandKind
+from schemas.records.incidents import Incident
+from schemas.records.plausible import plausible
 from streams.control.command_log import Arrived
 from streams.lane.facts import Fact, FactKind
 from streams.lane.outgoing import Step, dead_letter

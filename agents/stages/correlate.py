@@ -9,8 +9,10 @@ from agents.correlation.correlator import Correlator
 from agents.correlation.settings import CorrelationSettings
 from schemas.bounds import LATEST
 from schemas.errors import BadRecord, Reason
-from schemas.plausible import MAX_LANE, plausible
-from schemas.records import Anomaly, Command, CommandKind, Incident, SignalChange
+from schemas.records.anomalies import Anomaly, SignalChange
+from schemas.records.control import Command, CommandKind
+from schemas.records.incidents import Incident
+from schemas.records.plausible import MAX_LANE, plausible
 from schemas.secrets import Secret
 from streams.control.command_log import lane_command
 from streams.control.records import SIGNAL, TICK, WATERMARK, header, passed

@@ -13,7 +13,9 @@ from benchmarks.foreign_run.sending import CLOSER
 from benchmarks.foreign_run.traffic import BUCKET_US, Counts, Ledger, Place
 from connectors.store.settings import StoreSettings
 from schemas.documents import Kind
-from schemas.records import Aggregate, Anomaly, TelemetryEvent
+from schemas.records.aggregates import Aggregate
+from schemas.records.anomalies import Anomaly
+from schemas.records.telemetry import TelemetryEvent
 from streams.records.partitioners import murmur2_partitions
 from tests.harness.documents import Documents, held
 from tests.harness.exactness.plan import PARTITIONS, SPAN_US, Plan

@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from benchmarks.foreign_run.clients import CLIENTS, Running
 from benchmarks.foreign_run.traffic import Ledger, Traffic
 from schemas.avro import packaged
-from schemas.records import Operation, Status, TelemetryEvent
+from schemas.records.telemetry import Operation, Status, TelemetryEvent
 from tests.harness.exactness import sending
 from tests.harness.exactness.plan import PARTITIONS, SPAN_US
 from tests.harness.showing import BenchmarkFailed

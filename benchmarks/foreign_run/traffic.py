@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import orjson
 
-from schemas.records import Label, Status, TelemetryEvent
+from schemas.records.telemetry import Label, Status, TelemetryEvent
 from topology.demo.traces.ordinary import Population, ordinary_events
 
 EVERYONE: Final = "everyone"

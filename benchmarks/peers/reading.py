@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.peers.checking import UNTOLD
 from benchmarks.peers.work import COLUMNS, Int64s, Work
-from schemas.records import Aggregate
+from schemas.records.aggregates import Aggregate
 from streams.settings import Broker
 from tests.harness.installation import PARTITIONS
 from tests.harness.reference.reading import Reader, Stored

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.records import Status
+from schemas.records.telemetry import Status
 from topology.demo.traces.ordinary import Population, ordinary_events
 from topology.demo.traces.playing import FILL
 

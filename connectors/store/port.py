@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from schemas.documents import Document, Kind, Refused
-from schemas.records import Severity
+from schemas.records.anomalies import Severity
 
 VERSION: Final = 1
 """Of how documents lie in a store. A store that holds another one is not touched."""

@@ -15,7 +15,7 @@ from schemas.bounds import (
     MIN_EVENT_TIME,
 )
 from schemas.errors import BadRecord, Reason
-from schemas.records import Operation, Status
+from schemas.records.telemetry import Operation, Status
 
 _TOO_EARLY: Final = "before 2000: seconds or milliseconds where microseconds belong?"
 _TOO_LATE: Final = "after 2099: nanoseconds where microseconds belong?"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from schemas.errors import BadRecord, Reason
-from schemas.records import Command, CommandKind
+from schemas.records.control import Command, CommandKind
 from schemas.secrets import Secret
 from streams.control.followed import FollowedTopic
 from streams.control.records import COMMAND, SIGNATURE, Headers, header, is_signed, sign

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from schemas.records import SignalChange
+from schemas.records.anomalies import SignalChange
 from schemas.secrets import Secret
 from streams.lane.outgoing import Outgoing
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from schemas.errors import BadRecord
-from schemas.records import Settings
+from schemas.records.control import Settings
 from schemas.secrets import Secret
 from streams.control.followed import FollowedTopic
 from streams.control.records import SETTINGS, SIGNATURE, SKIP, Headers, is_signed, sign

@@ -7,7 +7,9 @@ import orjson
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from schemas.records import AuditOutcome, IncidentChange, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.control import AuditOutcome
+from schemas.records.incidents import IncidentChange
 from tests.alerting.timeline import (
     PAGER,
     Desk,

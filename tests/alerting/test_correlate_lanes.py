@@ -11,7 +11,7 @@ from agents.alerting import correlate_lanes
 from agents.alerting.correlate_lanes import CorrelateLanes
 from agents.alerting.reasons import Reason
 from agents.alerting.standing import Standing
-from schemas.records import Incident, IncidentChange
+from schemas.records.incidents import Incident, IncidentChange
 from streams.state.chunks import seal
 from tests.alerting.timeline import Desk, incident, micros, reasons
 

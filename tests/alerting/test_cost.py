@@ -11,7 +11,7 @@ from agents.alerting.alerter import Alerter
 from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from schemas.errors import BadRecord
-from schemas.records import IncidentChange
+from schemas.records.incidents import IncidentChange
 from schemas.secrets import Secret
 from streams.control.command_log import CommandLog, command_record
 from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, silence

@@ -7,7 +7,7 @@ import pytest
 from agents.alerting.messages import Delivery
 from agents.alerting.settings import AlertSettings
 from agents.stages.alert import AlertLane, Surroundings
-from schemas.records import IncidentChange
+from schemas.records.incidents import IncidentChange
 from streams.topic_names import TopicNames
 from tests.alerting.timeline import PAGER, incident, micros
 from tests.harness.telemetry_log import Rec, block

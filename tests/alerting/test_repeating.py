@@ -8,7 +8,7 @@ from agents.alerting.alerter import Alerter
 from agents.alerting.paging import PageCount
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from schemas.records import IncidentChange
+from schemas.records.incidents import IncidentChange
 from streams.state.chunks import seal, unseal
 from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, reasons, silence
 

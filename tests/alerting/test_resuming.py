@@ -16,7 +16,9 @@ from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from schemas.messages import parse
-from schemas.records import Command, Incident, IncidentChange, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.control import Command
+from schemas.records.incidents import Incident, IncidentChange
 from streams.state.chunks import NewerState
 from tests.alerting.timeline import (
     PAGER,

@@ -9,7 +9,9 @@ import pytest
 from agents.alerting.matching import Matcher
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from schemas.records import IncidentChange, NotificationOutcome, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import IncidentChange
+from schemas.records.notifications import NotificationOutcome
 from tests.alerting.timeline import Desk, deliveries, incident, outcomes, reasons
 
 OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange

@@ -12,7 +12,10 @@ from agents.alerting.matching import Matcher
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings
 from agents.alerting.silences import MOST
-from schemas.records import AuditOutcome, Command, IncidentChange, NotificationOutcome, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.control import AuditOutcome, Command
+from schemas.records.incidents import IncidentChange
+from schemas.records.notifications import NotificationOutcome
 from tests.alerting.timeline import (
     PAGER,
     Desk,

@@ -7,7 +7,9 @@ import orjson
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from agents.alerting.summaries import Summaries
-from schemas.records import IncidentChange, NotificationOutcome, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import IncidentChange
+from schemas.records.notifications import NotificationOutcome
 from tests.alerting.timeline import PAGER, Desk, deliveries, incident, micros, outcomes, reasons
 
 OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange

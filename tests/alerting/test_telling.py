@@ -6,7 +6,9 @@ import pytest
 from agents.alerting.reasons import Attempt, Reason
 from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettings, RetrySettings
 from schemas.ids import record_id
-from schemas.records import IncidentChange, Notification, NotificationOutcome, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import IncidentChange
+from schemas.records.notifications import Notification, NotificationOutcome
 from schemas.secrets import Secret
 from tests.alerting.timeline import (
     ONE_RECEIVER,

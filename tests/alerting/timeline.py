@@ -11,17 +11,10 @@ from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Attempt, Reason
 from agents.alerting.retrying import Delivered, GiveUp
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from schemas.records import (
-    Audit,
-    Command,
-    CommandKind,
-    Incident,
-    IncidentChange,
-    IncidentState,
-    Notification,
-    NotificationOutcome,
-    Severity,
-)
+from schemas.records.anomalies import Severity
+from schemas.records.control import Audit, Command, CommandKind
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
+from schemas.records.notifications import Notification, NotificationOutcome
 
 START_S = 1_700_000_000
 PAGER = ReceiverSettings(name="pager")

@@ -10,7 +10,8 @@ from confluent_kafka import Producer
 from agents.alerting.auditing import Asked, audit
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
-from schemas.records import AuditOutcome, CommandKind, IncidentState
+from schemas.records.control import AuditOutcome, CommandKind
+from schemas.records.incidents import IncidentState
 from schemas.secrets import Secret
 from streams.client.brokers import producer_config
 from streams.control.command_log import arrived, lane_command

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind, StoreUnavailable
-from schemas.records import IncidentState
+from schemas.records.incidents import IncidentState
 from schemas.secrets import Secret
 from tests.api.conftest import MARKUP
 from tests.harness.store_documents import SECOND, START, aggregate, anomaly, of

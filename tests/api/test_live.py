@@ -13,7 +13,8 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.documents import Kind
-from schemas.records import Anomaly, Incident
+from schemas.records.anomalies import Anomaly
+from schemas.records.incidents import Incident
 from schemas.secrets import Secret
 from streams.client.brokers import producer_config
 from streams.settings import Broker

@@ -15,7 +15,7 @@ import pytest
 
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind, StoreUnavailable
-from schemas.records import IncidentState
+from schemas.records.incidents import IncidentState
 from schemas.secrets import Secret
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.foreign import Result, by_ledger, measure, plan_of
 from benchmarks.foreign_run.traffic import EVERYONE, Ledger, line
-from schemas.records import Label, Operation, Status, TelemetryEvent
+from schemas.records.telemetry import Label, Operation, Status, TelemetryEvent
 from tests.harness.exactness.plan import Plan
 
 

@@ -14,7 +14,8 @@ import pytest
 from benchmarks.killed_demo import is_exact, numbers
 from benchmarks.killed_demo_run import Left
 from schemas.documents import Kind
-from schemas.records import IncidentChange, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import IncidentChange
 from tests.harness.store_documents import incident
 from topology.demo.receiver import Message
 

@@ -16,7 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from schemas.records import Anomaly, Breakdown, Direction, Evidence, Severity
+from schemas.records.anomalies import Anomaly, Breakdown, Direction, Evidence, Severity
 from streams.client.brokers import producer_config
 from streams.settings import Broker
 from topology.cli import app

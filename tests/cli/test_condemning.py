@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from schemas.records import Operation, Status, TelemetryEvent
+from schemas.records.telemetry import Operation, Status, TelemetryEvent
 from schemas.secrets import Secret
 from streams.client.brokers import aiokafka_config, producer_config
 from streams.control.settings_log import SettingsLog

@@ -17,7 +17,9 @@ from confluent_kafka import Producer
 
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
-from schemas.records import Audit, AuditOutcome, IncidentState, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.control import Audit, AuditOutcome
+from schemas.records.incidents import IncidentState
 from streams.client.brokers import producer_config
 from streams.settings import Broker
 from tests.cli.test_light import HEAVY, modules

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from agents.correlation.correlator import Correlator
 from agents.correlation.grading import Extent, Thresholds, incident_severity
 from agents.correlation.settings import CorrelationSettings
-from schemas.records import IncidentChange, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import IncidentChange
 from tests.correlation.timeline import Lane, anomaly, arrives, ends, micros, watermark
 
 BOUNDS = Thresholds(large=30, long_us=900_000_000, wide=3)

@@ -5,7 +5,8 @@ its end.
 from agents.correlation.correlator import OTHER_APPLICATIONS
 from agents.correlation.settings import CorrelationSettings
 from schemas.ids import record_id
-from schemas.records import INTAKE, Breakdown, Incident, IncidentChange, IncidentState, Severity
+from schemas.records.anomalies import INTAKE, Breakdown, Severity
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
 from tests.correlation.timeline import (
     Lane,
     anomaly,

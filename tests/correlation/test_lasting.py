@@ -11,16 +11,9 @@ from agents.correlation.open_incident import OpenIncident
 from agents.correlation.settings import CorrelationSettings
 from agents.stages.correlate import CorrelateLane
 from schemas.errors import BadRecord
-from schemas.records import (
-    Audit,
-    AuditOutcome,
-    CommandKind,
-    Incident,
-    IncidentChange,
-    IncidentState,
-    SignalChange,
-    SignalStatus,
-)
+from schemas.records.anomalies import SignalChange, SignalStatus
+from schemas.records.control import Audit, AuditOutcome, CommandKind
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
 from schemas.secrets import Secret
 from streams.control.command_log import UNSIGNED, arrived, command_record, lane_command_record
 from streams.control.records import COMMAND, SIGNAL, SIGNATURE, WATERMARK

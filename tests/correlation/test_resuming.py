@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from agents.correlation.settings import CorrelationSettings
 from schemas.ids import record_id
-from schemas.records import Anomaly, IncidentChange, IncidentState, Severity, SignalStatus
+from schemas.records.anomalies import Anomaly, Severity, SignalStatus
+from schemas.records.incidents import IncidentChange, IncidentState
 from streams.state.chunks import NewerState
 from tests.correlation.timeline import (
     Lane,

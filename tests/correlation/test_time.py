@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.correlation.source_lanes import SourceLanes
-from schemas.records import INTAKE, IncidentChange
+from schemas.records.anomalies import INTAKE
+from schemas.records.incidents import IncidentChange
 from streams.state.chunks import seal
 from tests.correlation.timeline import (
     Lane,

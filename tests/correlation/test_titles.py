@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.correlation.titles import MAX_TITLE, sentence, title
-from schemas.records import INTAKE, Breakdown, Direction, Evidence
+from schemas.records.anomalies import INTAKE, Breakdown, Direction, Evidence
 from tests.correlation.timeline import anomaly
 
 BELOW = {"direction": Direction.BELOW}

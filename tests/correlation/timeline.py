@@ -5,17 +5,9 @@ from dataclasses import replace
 
 from agents.correlation.correlator import Correlator
 from agents.correlation.settings import CorrelationSettings
-from schemas.records import (
-    Anomaly,
-    Command,
-    CommandKind,
-    Direction,
-    Incident,
-    IncidentChange,
-    Severity,
-    SignalChange,
-    SignalStatus,
-)
+from schemas.records.anomalies import Anomaly, Direction, Severity, SignalChange, SignalStatus
+from schemas.records.control import Command, CommandKind
+from schemas.records.incidents import Incident, IncidentChange
 
 START_S = 1_700_000_000
 Rows = dict[bytes, bytes]

@@ -15,7 +15,8 @@ from connectors.store.elasticsearch.store import ElasticStore
 from connectors.store.elasticsearch.templates import template, template_name
 from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Document, Kind, document
-from schemas.records import IncidentState, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import IncidentState
 from tests.deploy.files import ROOT
 from tests.harness.store_documents import START, aggregate, anomaly, incident
 

@@ -11,7 +11,7 @@ from agents.detection.intake.reading import Intake
 from agents.detection.lane import DetectLane
 from agents.detection.policy import policy_of
 from agents.detectors.settings import DetectionSettings
-from schemas.records import Anomaly
+from schemas.records.anomalies import Anomaly
 from schemas.secrets import Secret
 from schemas.telemetry.columns import packaged_decoder
 from streams.lane.outgoing import REASON, Outgoing

@@ -11,7 +11,8 @@ from agents.detection.intake.reading import AHEAD, BEHIND, SKIPPED, UNSIGNED
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
 from schemas.avro.framing import GUID_HEADER, prefix
 from schemas.errors import Reason
-from schemas.records import Feature, QualityScore, SecurityFinding, Settings
+from schemas.records.control import Settings
+from schemas.records.telemetry import Feature, QualityScore, SecurityFinding
 from schemas.secrets import Secret
 from streams.control.records import (
     NUMBER,

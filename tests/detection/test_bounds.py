@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from agents.detectors.settings import DetectionSettings, Profile
-from schemas.records import Aggregate
+from schemas.records.aggregates import Aggregate
 from streams.settings import Lanes
 from streams.state.position import Refused
 from streams.state.subjects import OVERFLOW

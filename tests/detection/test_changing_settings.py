@@ -3,7 +3,9 @@
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from agents.detectors.settings_codec import to_json, version_of
 from agents.stages.detect import detect_stage
-from schemas.records import Anomaly, Operation, Settings, Status, TelemetryEvent
+from schemas.records.anomalies import Anomaly
+from schemas.records.control import Settings
+from schemas.records.telemetry import Operation, Status, TelemetryEvent
 from schemas.secrets import Secret
 from streams.control.records import Publication, settings_control
 from streams.control.settings_log import SettingsLog, version_record

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from schemas.avro.framing import prefix
-from schemas.records import Aggregate, QualityScore, Status
+from schemas.records.aggregates import Aggregate
+from schemas.records.telemetry import QualityScore, Status
 from streams.control.records import SETTINGS, SIGNATURE, Publication, settings_control, sign, tick
 from streams.settings import Lanes
 from tests.conftest import take_kernel_away

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
-from schemas.records import SignalChange, SignalStatus, Status
+from schemas.records.anomalies import SignalChange, SignalStatus
+from schemas.records.telemetry import Status
 from streams.control.records import SIGNAL, Publication, settings_control
 from tests.detection.lanes import KEY, LIMITS, NAMES, RunLane, run
 from tests.harness.reference.reading import Stored

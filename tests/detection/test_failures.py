@@ -4,7 +4,8 @@ import pytest
 
 from agents.detection import failures as module
 from agents.detectors.settings import DetectionSettings, Deviation, Profile
-from schemas.records import Anomaly, Status
+from schemas.records.anomalies import Anomaly
+from schemas.records.telemetry import Status
 from tests.detection.lanes import RunLane
 from tests.harness.telemetry_log import Rec, good
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agents.detection.intake import faults as module
 from agents.detection.intake.faults import CROWD, NO_TIME, OTHER, Fault, Faults, FaultyRecords
-from schemas.records import SignalStatus
+from schemas.records.anomalies import SignalStatus
 from schemas.telemetry.events import FrameEvents
 
 pytestmark = pytest.mark.usefixtures("either_kernel")

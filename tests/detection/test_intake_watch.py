@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from agents.detectors.settings import DetectionSettings, Profile
-from schemas.records import INTAKE, Anomaly, Severity, SignalChange, SignalStatus
+from schemas.records.anomalies import INTAKE, Anomaly, Severity, SignalChange, SignalStatus
 from streams.control.records import PASSED, SIGNAL, TICK
 from streams.lane.outgoing import Outgoing
 from streams.state.chunks import seal, unseal

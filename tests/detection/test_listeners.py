@@ -13,7 +13,8 @@ from agents.correlation.settings import CorrelationSettings
 from agents.detection.listeners import Listeners
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from agents.stages.correlate import CorrelateLane
-from schemas.records import Incident, IncidentChange, SignalChange
+from schemas.records.anomalies import SignalChange
+from schemas.records.incidents import Incident, IncidentChange
 from streams.control.records import SIGNAL, WATERMARK, header
 from streams.lane.outgoing import Outgoing
 from streams.records.partitioners import murmur2_partitions

@@ -11,7 +11,7 @@ from agents.detection.intake.placement import MOST_APPLICATIONS, QUIET_BUCKETS
 from agents.detection.verdicts import anomaly
 from agents.detectors.contract import Finding, Kind
 from agents.detectors.settings import DetectionSettings, Profile
-from schemas.records import INTAKE, Anomaly, Direction, Severity
+from schemas.records.anomalies import INTAKE, Anomaly, Direction, Severity
 from streams import metrics
 from streams.records.partitioners import Partitioner, murmur2_partitions, partitioners_of
 from streams.settings import Lanes

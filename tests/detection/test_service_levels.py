@@ -6,7 +6,8 @@ from prometheus_client import generate_latest
 
 from agents.correlation.settings import CorrelationSettings
 from agents.stages.correlate import CorrelateLane
-from schemas.records import Severity, Status
+from schemas.records.anomalies import Severity
+from schemas.records.telemetry import Status
 from streams import metrics
 from streams.samples import Observed, Sample
 from streams.topic_names import TopicNames

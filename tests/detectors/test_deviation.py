@@ -11,7 +11,7 @@ from agents.detectors.contract import Bands, Change, Closed, Finding
 from agents.detectors.deviation.detector import DeviationDetector
 from agents.detectors.deviation.state import METRICS
 from agents.detectors.settings import Deviation, LeastChange
-from schemas.records import Direction, Severity, SignalStatus
+from schemas.records.anomalies import Direction, Severity, SignalStatus
 from streams.state.tables import Table
 from tests.detectors.traffic import START, Fault, World, closes
 

@@ -10,7 +10,7 @@ from agents.detectors.contract import Closed
 from agents.detectors.deviation.detector import DeviationDetector
 from agents.detectors.deviation.state import _ROW_1, _ROW_2, METRICS, ROW, TABLE
 from agents.detectors.settings import Deviation, LeastChange
-from schemas.records import SignalStatus
+from schemas.records.anomalies import SignalStatus
 from streams.state.chunks import page_key, seal
 from streams.state.tables import Table
 from tests.detectors.test_deviation import STEADY, Run

@@ -9,7 +9,7 @@ from agents.detectors.contract import Change, Closed, Finding
 from agents.detectors.profile.detector import ProfileDetector
 from agents.detectors.profile.judging import expected
 from agents.detectors.settings import Profile
-from schemas.records import Direction
+from schemas.records.anomalies import Direction
 from streams.state.tables import Table
 from tests.detectors.users import closed_users
 

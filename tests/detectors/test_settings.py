@@ -23,7 +23,8 @@ from agents.detectors.settings import (
     SettingsError,
 )
 from agents.detectors.settings_codec import from_json, to_json, version_of
-from schemas.records import Severity, TelemetryEvent
+from schemas.records.anomalies import Severity
+from schemas.records.telemetry import TelemetryEvent
 
 RULES = st.builds(
     Rule,

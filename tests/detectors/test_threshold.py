@@ -6,7 +6,7 @@ import pytest
 from agents.detectors.contract import Finding
 from agents.detectors.settings import Comparison, Rule
 from agents.detectors.threshold.detector import _ROW_1, TABLE, ThresholdDetector
-from schemas.records import Direction, Severity
+from schemas.records.anomalies import Direction, Severity
 from streams.state.chunks import seal
 from streams.state.tables import Table
 from tests.detectors.events import Segment, events

@@ -11,7 +11,7 @@ import pytest
 from agents.alerting.reasons import Attempt, Reason
 from agents.detection.intake import reading
 from schemas.errors import Reason as BadReason
-from schemas.records import NotificationOutcome
+from schemas.records.notifications import NotificationOutcome
 from streams import exit_status
 from streams.admin.topics import specs
 from streams.control import command_log

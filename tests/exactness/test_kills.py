@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 import pytest
 from confluent_kafka import Producer
 
-from schemas.records import Aggregate, Anomaly, Incident
+from schemas.records.aggregates import Aggregate
+from schemas.records.anomalies import Anomaly
+from schemas.records.incidents import Incident
 from streams.client.brokers import producer_config
 from tests.harness.exactness.comparing import references
 from tests.harness.exactness.plan import Plan

@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 
 from agents.detectors.settings_codec import version_of
-from schemas.records import Aggregate, Anomaly, SignalChange, SignalStatus
+from schemas.records.aggregates import Aggregate
+from schemas.records.anomalies import Anomaly, SignalChange, SignalStatus
 from streams.control.records import Publication, settings_control
 from streams.lane.outgoing import Outgoing
 from tests.harness.exactness.plan import SPAN_US, Plan

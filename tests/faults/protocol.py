@@ -26,7 +26,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agents.detection.population import SERIES_WINDOW
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
-from schemas.records import Aggregate, Anomaly
+from schemas.records.aggregates import Aggregate
+from schemas.records.anomalies import Anomaly
 from schemas.secrets import Secret
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.exit_status import AGAIN, REFUSED

@@ -6,7 +6,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from schemas.records import Operation, Status, TelemetryEvent
+from schemas.records.telemetry import Operation, Status, TelemetryEvent
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.client.brokers import producer_config
 from streams.settings import Broker

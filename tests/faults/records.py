@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from schemas.errors import BadRecord
-from schemas.records import TelemetryEvent
+from schemas.records.telemetry import TelemetryEvent
 from tests.faults import older
 from tests.faults.astray import DEADLY, astray
 from tests.faults.scene import Scene

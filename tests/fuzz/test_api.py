@@ -32,7 +32,7 @@ from schemathesis.specs.openapi.checks import (
 
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
-from schemas.records import Severity
+from schemas.records.anomalies import Severity
 from schemas.secrets import Secret
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Broker, Lanes

@@ -3,18 +3,10 @@
 from dataclasses import replace
 
 from schemas.documents import Document, Kind, document
-from schemas.records import (
-    Aggregate,
-    Anomaly,
-    Direction,
-    Evidence,
-    Incident,
-    IncidentChange,
-    IncidentState,
-    Notification,
-    NotificationOutcome,
-    Severity,
-)
+from schemas.records.aggregates import Aggregate
+from schemas.records.anomalies import Anomaly, Direction, Evidence, Severity
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
+from schemas.records.notifications import Notification, NotificationOutcome
 
 START = 1_780_000_000_000_000
 """2026-05-28, µs."""

@@ -10,7 +10,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from schemas.records import Operation, Status, TelemetryEvent
+from schemas.records.telemetry import Operation, Status, TelemetryEvent
 from streams.client.fetch_parsing import ColumnRecords
 from streams.records.blocks import Block
 from streams.records.record_batches import FetchedBytes

@@ -53,7 +53,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "correlate believes no time that cannot be",
-        "schemas/plausible.py",
+        "schemas/records/plausible.py",
         "        check_number(name, getattr(record, name), 0, LATEST)\n",
         "        pass\n",
         _LASTING,

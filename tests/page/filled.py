@@ -10,19 +10,10 @@ from typing import Final
 import orjson
 
 from schemas.documents import Document, Kind
-from schemas.records import (
-    Aggregate,
-    Anomaly,
-    Breakdown,
-    Direction,
-    Evidence,
-    Incident,
-    IncidentChange,
-    IncidentState,
-    Notification,
-    NotificationOutcome,
-    Severity,
-)
+from schemas.records.aggregates import Aggregate
+from schemas.records.anomalies import Anomaly, Breakdown, Direction, Evidence, Severity
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
+from schemas.records.notifications import Notification, NotificationOutcome
 from tests.harness.store_documents import SECOND, anomaly, incident, notification, of
 
 TENANT: Final = "acme"

@@ -16,7 +16,8 @@ from playwright.async_api import Page, expect
 from agents.alerting.auditing import Asked, audit
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind
-from schemas.records import AuditOutcome, Command, CommandKind, IncidentChange, IncidentState
+from schemas.records.control import AuditOutcome, Command, CommandKind
+from schemas.records.incidents import IncidentChange, IncidentState
 from schemas.secrets import Secret
 from streams.client.brokers import producer_config
 from streams.control.command_log import arrived, lane_command

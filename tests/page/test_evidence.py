@@ -8,7 +8,7 @@ from typing import Any
 from playwright.async_api import Page, expect
 
 from schemas.documents import Kind
-from schemas.records import Breakdown, Severity
+from schemas.records.anomalies import Breakdown, Severity
 from tests.harness import browser
 from tests.harness.store_documents import SECOND, aggregate, anomaly, incident, of
 from tests.page.conftest import Open, Site, shared

@@ -14,7 +14,9 @@ from playwright.async_api import Page, expect
 
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Kind, StoreUnavailable
-from schemas.records import Breakdown, CommandKind, IncidentState, Severity
+from schemas.records.anomalies import Breakdown, Severity
+from schemas.records.control import CommandKind
+from schemas.records.incidents import IncidentState
 from schemas.secrets import Secret
 from streams.settings import Broker
 from tests.api.workers import Workers, answering

@@ -9,7 +9,8 @@ import pytest
 from playwright.async_api import Route, expect
 
 from schemas.documents import Kind
-from schemas.records import IncidentState, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import IncidentState
 from tests.harness import browser
 from tests.harness.store_documents import aggregate, incident, of
 from tests.page import filled

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agents.alerting.messages import Listing, incident_message, summary_message
 from agents.alerting.reasons import Reason
-from schemas.records import Incident, IncidentChange
+from schemas.records.incidents import Incident, IncidentChange
 from tests.alerting.timeline import incident
 
 PAGE = "https://sentinel.example.org/"

@@ -10,7 +10,7 @@ from agents.alerting.settings import RetrySettings
 from connectors.http.rate_limit import Pace
 from connectors.pagerduty.receiver import PagerDutyReceiver, dedup_key, pagerduty_event
 from schemas.messages import parse
-from schemas.records import Severity
+from schemas.records.anomalies import Severity
 from schemas.secrets import Secret
 from tests.harness.services import ROUTING_KEY, pagerduty, says
 from tests.harness.webhook_server import BadReceiver, Behaviour, answers, receiving, resets

@@ -15,7 +15,8 @@ from connectors.pagerduty.receiver import pagerduty_event
 from connectors.slack.message import slack_message
 from connectors.slack.receiver import SlackReceiver
 from schemas.messages import parse
-from schemas.records import Breakdown, IncidentState, Severity
+from schemas.records.anomalies import Breakdown, Severity
+from schemas.records.incidents import IncidentState
 from schemas.secrets import Secret
 from tests.alerting.timeline import micros
 from tests.harness.services import BOT_TOKEN, says, slack_bot, slack_webhook

@@ -13,7 +13,7 @@ from schemas.bounds import (
     MAX_TOKENS,
     MIN_EVENT_TIME,
 )
-from schemas.records import (
+from schemas.records.telemetry import (
     Feature,
     Label,
     Operation,

@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.aggregates import aggregate_bodies, bucket_part, double_names, subject_prefix
 from schemas.avro.coding import framed
-from schemas.records import Aggregate
+from schemas.records.aggregate_bodies import (
+    aggregate_bodies,
+    bucket_part,
+    double_names,
+    subject_prefix,
+)
+from schemas.records.aggregates import Aggregate
 
 _longs = st.integers(-(2**63), 2**63 - 1)
 _subjects = st.lists(st.tuples(st.text(), st.text(), st.text()), max_size=4)

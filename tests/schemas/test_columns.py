@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from schemas import records
 from schemas.avro import packaged
 from schemas.avro.binary import long_bytes
 from schemas.avro.framing import PREFIX_BYTES, prefix
 from schemas.avro.schema import Enum, Field, Json, Primitive, Record
 from schemas.errors import Reason
-from schemas.records import Operation, QualityScore, Status, TelemetryEvent
+from schemas.records.control import Settings
+from schemas.records.telemetry import Operation, QualityScore, Status, TelemetryEvent
 from schemas.telemetry.avro_blocks import BlockReader
 from schemas.telemetry.columns import Decoded, Decoder, decode, packaged_decoder
 from tests.schemas.events import ALL_COLUMNS, event, events
@@ -416,7 +416,7 @@ def test_a_default_symbol_is_a_column_of_its_index() -> None:
 
 def test_only_telemetry_is_telemetry() -> None:
     """A verdict or settings that stray onto the topic are bad, though their schema is packaged."""
-    settings_record = records.Settings(version="v", author="me", created_at=1, body="{}")
+    settings_record = Settings(version="v", author="me", created_at=1, body="{}")
     assert reasons(decode([settings_record.to_bytes()], ["tenant"])) == [
         (0, Reason.UNKNOWN_SCHEMA, None)
     ]

@@ -11,7 +11,7 @@ from schemas.avro.coding import framed
 from schemas.avro.evolution import problems
 from schemas.avro.schema import Json, parse
 from schemas.errors import BadRecord
-from schemas.records import TelemetryEvent
+from schemas.records.telemetry import TelemetryEvent
 from schemas.telemetry.columns import Decoder, decode
 from tests.schemas.events import event
 

@@ -19,7 +19,7 @@ from schemas.avro.framing import prefix
 from schemas.native.building import SOURCE, CannotCompile, build
 from schemas.native.library import ABI, KERNEL
 from schemas.native.packed import Packed
-from schemas.records import Feature, Label, QualityScore, TelemetryEvent
+from schemas.records.telemetry import Feature, Label, QualityScore, TelemetryEvent
 from schemas.telemetry import columns as decoding
 from schemas.telemetry.columns import Decoded, Decoder
 from schemas.telemetry.events import KernelEvents
@@ -341,7 +341,7 @@ from schemas.telemetry.columns import packaged_decoder
 from schemas.native.library import KERNEL
 from schemas.native.packed import Packed
 from tests.schemas.events import event
-from schemas.records import Feature, QualityScore
+from schemas.records.telemetry import Feature, QualityScore
 
 page, rng = mmap.PAGESIZE, random.Random(int(sys.argv[1]))
 area = mmap.mmap(-1, 2 * page)

@@ -10,8 +10,9 @@ import pytest
 from schemas.avro.coding import Record
 from schemas.bounds import LATEST
 from schemas.errors import BadRecord, Reason
-from schemas.plausible import MAX_BYTES, MAX_NAME_BYTES, MAX_TEXT_BYTES, plausible
-from schemas.records import Anomaly, Incident, IncidentChange, SignalChange, SignalStatus
+from schemas.records.anomalies import Anomaly, SignalChange, SignalStatus
+from schemas.records.incidents import Incident, IncidentChange
+from schemas.records.plausible import MAX_BYTES, MAX_NAME_BYTES, MAX_TEXT_BYTES, plausible
 from tests.alerting.timeline import incident
 from tests.correlation.timeline import anomaly
 

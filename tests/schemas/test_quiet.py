@@ -10,7 +10,7 @@ import pytest
 _DECODES = """
 import os, sys
 from schemas.telemetry.columns import packaged_decoder
-from schemas.records import Operation, Status, TelemetryEvent
+from schemas.records.telemetry import Operation, Status, TelemetryEvent
 if {without}:
     import schemas.telemetry.columns
     schemas.telemetry.columns.KERNEL = None

@@ -8,28 +8,32 @@ from types import NoneType, UnionType
 import pytest
 from hypothesis import given, settings
 
-from schemas import records
 from schemas.avro import packaged
 from schemas.avro.coding import Record as TypedRecord
 from schemas.avro.coding import framed
 from schemas.avro.schema import Array, Enum, Field, Primitive, Record, Type, Union
 from schemas.errors import BadRecord, Reason
-from schemas.records import Evidence, Severity, TelemetryEvent
+from schemas.records.aggregates import Aggregate
+from schemas.records.anomalies import Anomaly, Direction, Evidence, Severity, SignalChange
+from schemas.records.control import Audit, Command, Settings
+from schemas.records.incidents import Incident
+from schemas.records.notifications import Notification
+from schemas.records.telemetry import TelemetryEvent
 from tests.schemas.events import event, events
 
 KINDS: list[type[TypedRecord]] = [
-    records.TelemetryEvent,
-    records.Anomaly,
-    records.SignalChange,
-    records.Aggregate,
-    records.Incident,
-    records.Notification,
-    records.Settings,
-    records.Command,
-    records.Audit,
+    TelemetryEvent,
+    Anomaly,
+    SignalChange,
+    Aggregate,
+    Incident,
+    Notification,
+    Settings,
+    Command,
+    Audit,
 ]
 
-ANOMALY = records.Anomaly(
+ANOMALY = Anomaly(
     id="0" * 32,
     tenant="acme",
     application="shop",
@@ -44,7 +48,7 @@ ANOMALY = records.Anomaly(
     score=7.5,
     severity=Severity.HIGH,
     confidence=0.5,
-    direction=records.Direction.ABOVE,
+    direction=Direction.ABOVE,
     reason="slow",
     evidence=(Evidence("threshold", 1.0), Evidence("observed", 5.0)),
     sample_event_ids=("a", "b"),
@@ -147,7 +151,7 @@ def test_a_record_comes_back_as_it_was_written(telemetry: TelemetryEvent) -> Non
 
 def test_nested_records_enums_and_lists_come_back_as_their_types() -> None:
     """A reader gets tuples of typed records and enum members, not dicts and strings."""
-    read = records.Anomaly.from_bytes(ANOMALY.to_bytes())
+    read = Anomaly.from_bytes(ANOMALY.to_bytes())
     assert read == ANOMALY
     assert isinstance(read.severity, Severity)
     assert read.evidence[0].value == 1.0
@@ -186,10 +190,10 @@ def test_what_is_no_record_is_refused_with_its_reason(value: bytes, reason: Reas
 
 def test_a_text_that_is_cut_short_at_the_end_is_not_taken_as_whole() -> None:
     """A record may end in a text; one that says it is longer than what is left is bad."""
-    settings = records.Settings(version="v", author="me", created_at=1, body="12345")
-    assert records.Settings.from_bytes(settings.to_bytes()) == settings
+    settings = Settings(version="v", author="me", created_at=1, body="12345")
+    assert Settings.from_bytes(settings.to_bytes()) == settings
     with pytest.raises(BadRecord):
-        records.Settings.from_bytes(settings.to_bytes()[:-1])
+        Settings.from_bytes(settings.to_bytes()[:-1])
 
 
 @settings(deadline=None)

@@ -16,7 +16,7 @@ from schemas.bounds import (
     MIN_EVENT_TIME,
 )
 from schemas.errors import Reason
-from schemas.records import Feature, Label, QualityScore, SecurityFinding
+from schemas.records.telemetry import Feature, Label, QualityScore, SecurityFinding
 from schemas.telemetry.columns import decode
 from tests.schemas.events import ALL_COLUMNS, event
 

@@ -13,15 +13,9 @@ from dataclasses import dataclass, replace
 import pytest
 from aiokafka.partitioner import murmur2
 
-from schemas.records import (
-    Audit,
-    AuditOutcome,
-    Command,
-    CommandKind,
-    Incident,
-    IncidentChange,
-    Notification,
-)
+from schemas.records.control import Audit, AuditOutcome, Command, CommandKind
+from schemas.records.incidents import Incident, IncidentChange
+from schemas.records.notifications import Notification
 from schemas.secrets import Secret
 from streams.control.command_log import command_record
 from tests.alerting.timeline import incident

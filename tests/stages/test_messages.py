@@ -15,7 +15,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
-from schemas.records import Notification, NotificationOutcome, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.notifications import Notification, NotificationOutcome
 from schemas.secrets import Secret
 from streams.admin.topics import STAGES
 from tests.harness.inbox import Inbox, inbox

@@ -3,7 +3,7 @@
 import signal
 import time
 
-from schemas.records import Aggregate
+from schemas.records.aggregates import Aggregate
 from streams.exit_status import AGAIN
 from tests.harness.telemetry_log import event
 from tests.harness.worker import Installation, until

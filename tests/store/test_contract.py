@@ -9,7 +9,9 @@ import pytest
 
 from connectors.store.port import BadSearch, Page, Search, Store, Subject
 from schemas.documents import Document, Kind, StoreRefused, StoreUnavailable
-from schemas.records import IncidentState, NotificationOutcome, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import IncidentState
+from schemas.records.notifications import NotificationOutcome
 from tests.harness.store_documents import (
     SECOND,
     START,

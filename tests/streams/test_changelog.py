@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from schemas.records import Settings
+from schemas.records.control import Settings
 from schemas.secrets import Secret
 from streams.client.brokers import AiokafkaConfig, aiokafka_config, producer_config
 from streams.client.fetch_parsing import ColumnRecords

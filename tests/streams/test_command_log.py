@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from schemas.errors import BadRecord, Reason
-from schemas.records import Command
+from schemas.records.control import Command
 from schemas.secrets import Secret
 from streams.control.command_log import MAX_COMMAND_BYTES, UNSIGNED, CommandLog, command_record
 from tests.alerting.timeline import silence

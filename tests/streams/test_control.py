@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.records import Settings
+from schemas.records.control import Settings
 from schemas.secrets import Secret
 from streams.control.records import (
     NUMBER,

@@ -11,7 +11,7 @@ import pytest
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from schemas.records import TelemetryEvent
+from schemas.records.telemetry import TelemetryEvent
 from streams.settings import Broker
 from topology.demo.traces.ordinary import (
     MARKED_LATENCY_US,

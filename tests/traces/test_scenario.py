@@ -9,7 +9,7 @@ from statistics import mean, median
 import pytest
 
 from schemas.avro import packaged
-from schemas.records import Status, TelemetryEvent
+from schemas.records.telemetry import Status, TelemetryEvent
 from schemas.telemetry.columns import Decoder
 from topology.demo.scoring import family
 from topology.demo.traces.applications import SERIES, user_id

@@ -4,16 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.records import (
-    Anomaly,
-    Direction,
-    Incident,
-    IncidentChange,
-    IncidentState,
-    Notification,
-    NotificationOutcome,
-    Severity,
-)
+from schemas.records.anomalies import Anomaly, Direction, Severity
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
+from schemas.records.notifications import Notification, NotificationOutcome
 from topology.demo.scoring import Family, Label, Scores, family, report, score
 
 MINUTE = 60_000_000

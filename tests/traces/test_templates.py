@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.records import TelemetryEvent
+from schemas.records.telemetry import TelemetryEvent
 from topology.demo.traces.ordinary import Population, marked_event, ordinary_events, scheduled_in
 from topology.demo.traces.templates import Templates, event_id, zigzag_varints
 

@@ -7,7 +7,7 @@ from agents.alerting.ports import Receiver
 from agents.alerting.retrying import Delivered, after_attempt
 from agents.alerting.settings import RetrySettings
 from connectors.log.receiver import LogReceiver
-from schemas.records import IncidentChange
+from schemas.records.incidents import IncidentChange
 from tests.alerting.timeline import Desk, deliveries, incident
 
 

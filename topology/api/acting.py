@@ -9,7 +9,8 @@ from typing import Final
 from aiohttp import web
 
 from schemas.documents import Kind
-from schemas.records import Command, CommandKind, IncidentState
+from schemas.records.control import Command, CommandKind
+from schemas.records.incidents import IncidentState
 from topology.api import queries
 from topology.api.access import ASKER, Asker
 from topology.api.commands import COMMANDS

@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from schemas.records import Command
+from schemas.records.control import Command
 from schemas.secrets import Secret
 from streams.client.brokers import producer_config
 from streams.control.command_log import addressed

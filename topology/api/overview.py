@@ -12,7 +12,7 @@ from aiohttp import web
 
 from connectors.store.port import Search, Store
 from schemas.documents import Kind
-from schemas.records import IncidentState
+from schemas.records.incidents import IncidentState
 from topology.api import judging, queries
 from topology.api.access import ASKER
 from topology.api.live import Following

@@ -21,7 +21,9 @@ from pydantic import (
 )
 
 from connectors.store.port import MAX_PAGE, METRICS
-from schemas.records import IncidentState, NotificationOutcome, Severity
+from schemas.records.anomalies import Severity
+from schemas.records.incidents import IncidentState
+from schemas.records.notifications import NotificationOutcome
 from topology.api import texts
 from topology.api.access import ASKER
 from topology.api.problems import Problem

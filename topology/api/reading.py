@@ -8,8 +8,8 @@ from typing import Final
 from aiohttp import web
 
 from connectors.store.port import Page, Search, Store
-from schemas import records
 from schemas.documents import Document, Kind
+from schemas.records.anomalies import Severity
 from topology.api import queries
 from topology.api.access import ASKER
 from topology.api.problems import Problem
@@ -106,7 +106,7 @@ async def series(request: web.Request, query: queries.Series) -> Mapping[str, ob
 def _search(
     kind: Kind,
     query: queries.Listing,
-    severities: list[records.Severity],
+    severities: list[Severity],
     equal: Mapping[str, str],
 ) -> Search:
     return Search(

@@ -3,7 +3,10 @@
 from typing import Final
 
 from connectors.store.port import Point, Subject
-from schemas.records import Anomaly, Audit, Incident, Notification
+from schemas.records.anomalies import Anomaly
+from schemas.records.control import Audit
+from schemas.records.incidents import Incident
+from schemas.records.notifications import Notification
 from topology.api import acting, overview, pipeline, queries, reading, shapes
 from topology.api.routes import Access, Route, Shape
 

@@ -17,7 +17,7 @@ from connectors.store.port import MAX_PAGE, Page, Search
 from connectors.store.settings import StoreKind, StoreSettings
 from schemas.documents import Kind, StoreRefused, StoreUnavailable
 from schemas.errors import UserError
-from schemas.records import Severity
+from schemas.records.anomalies import Severity
 from schemas.secrets import Secret
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from topology.commands.options import Config, plain, settings_from
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from schemas.records import Anomaly
+    from schemas.records.anomalies import Anomaly
 
 
 def explain(
@@ -29,7 +29,7 @@ def explain(
     Example: sentinel explain 5f0c1d6c0e4b4d1b9a7f3f7f2f7a1c55
     """
     from schemas.errors import BadRecord
-    from schemas.records import Anomaly
+    from schemas.records.anomalies import Anomaly
     from streams.client.brokers import reach
     from streams.topic_names import TopicNames
     from topology.control.reading import whole

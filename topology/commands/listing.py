@@ -73,7 +73,7 @@ def incidents(
 ) -> None:
     """List incidents, the newest first; --since looks at when they opened."""
     from schemas.documents import Kind
-    from schemas.records import IncidentState
+    from schemas.records.incidents import IncidentState
 
     known = [one.value for one in IncidentState]
     if state is not None and state not in known:
@@ -143,7 +143,7 @@ def messages(
 ) -> None:
     """List what was decided about messages, and how delivery went: why was somebody told, or not?"""
     from schemas.documents import Kind
-    from schemas.records import NotificationOutcome
+    from schemas.records.notifications import NotificationOutcome
 
     known = [one.value for one in NotificationOutcome]
     if outcome is not None and outcome not in known:
@@ -188,7 +188,7 @@ def _question(
     equal: Mapping[str, str],
     limit: int,
 ) -> "Question":
-    from schemas.records import Severity as Graded
+    from schemas.records.anomalies import Severity as Graded
     from topology.commands.asking import Question
 
     graded = tuple(Graded(one.value) for one in severities or ())

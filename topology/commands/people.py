@@ -12,7 +12,7 @@ from schemas.errors import UserError
 from topology.commands.options import Config, settings_from, show_table
 
 if TYPE_CHECKING:
-    from schemas.records import Command
+    from schemas.records.control import Command
     from topology.control.commanding import Standing
     from topology.settings.installation import Settings
 
@@ -82,7 +82,7 @@ def acknowledge(
 
     A rise of its severity and its end are told as before.
     """
-    from schemas.records import CommandKind
+    from schemas.records.control import CommandKind
     from topology.control.commanding import about
 
     settings = settings_from(config)
@@ -110,7 +110,7 @@ def close(
     What is still wrong then opens no other incident before it has been normal once; what is wrong
     besides does.
     """
-    from schemas.records import CommandKind
+    from schemas.records.control import CommandKind
     from topology.control.commanding import about
 
     settings = settings_from(config)
@@ -159,7 +159,7 @@ def _silence(
 def _expire(
     settings: "Settings", silence_id: str, tenant: str | None, author: str, comment: str
 ) -> None:
-    from schemas.records import CommandKind
+    from schemas.records.control import CommandKind
     from topology.control.commanding import about, silences
 
     _reach(settings)
@@ -210,7 +210,7 @@ def _carried_out(settings: "Settings", command: "Command") -> str:
     """What the stage that obeys says came of it, to be added to a line. Raises UserError when it
     refuses.
     """
-    from schemas.records import AuditOutcome, CommandKind
+    from schemas.records.control import AuditOutcome, CommandKind
     from topology.control.commanding import carried_out
 
     _reach(settings)

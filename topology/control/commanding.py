@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.errors import BadRecord
 from schemas.ids import record_id
-from schemas.records import Audit, AuditOutcome, Command, CommandKind
+from schemas.records.control import Audit, AuditOutcome, Command, CommandKind
 from schemas.secrets import Secret
 from streams.client.brokers import producer_config
 from streams.control.command_log import addressed, arrived

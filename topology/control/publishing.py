@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from agents.detection.served import detectors_of
 from agents.detectors.settings import DetectionSettings
 from agents.detectors.settings_codec import to_json, version_of
-from schemas.records import Settings as Version
+from schemas.records.control import Settings as Version
 from schemas.secrets import Secret
 from streams.client.brokers import producer_config
 from streams.control.records import Publication, settings_control

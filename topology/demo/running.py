@@ -17,7 +17,7 @@ from typing import Final
 from confluent_kafka import Producer
 
 from schemas.errors import UserError
-from schemas.records import TelemetryEvent
+from schemas.records.telemetry import TelemetryEvent
 from streams.admin.topics import EMBEDDED_PARTITIONS
 from streams.settings import Lanes
 from streams.topic_names import TopicNames

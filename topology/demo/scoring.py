@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from schemas.records import Anomaly, Incident, IncidentChange, Notification, NotificationOutcome
+from schemas.records.anomalies import Anomaly
+from schemas.records.incidents import Incident, IncidentChange
+from schemas.records.notifications import Notification, NotificationOutcome
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from schemas.records import Anomaly
+from schemas.records.anomalies import Anomaly
 from topology.demo.progress import Seen
 from topology.demo.receiver import Message
 from topology.demo.scoring import Json, Label, Score, Scores

@@ -13,7 +13,9 @@ from typing import Final
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from schemas.records import Anomaly, Incident, Notification
+from schemas.records.anomalies import Anomaly
+from schemas.records.incidents import Incident
+from schemas.records.notifications import Notification
 from streams.settings import Broker
 from streams.topic_names import TopicNames
 from topology.control.reading import follow

@@ -23,7 +23,7 @@ def framed(values: Iterable[bytes]) -> bytes:
 
 def decode_all(source: BinaryIO, out: TextIO) -> None:
     """Decode every record of `source` as a detect worker would, with every column."""
-    from schemas.records import TelemetryEvent
+    from schemas.records.telemetry import TelemetryEvent
     from schemas.telemetry.columns import packaged_decoder
 
     decoder = packaged_decoder()

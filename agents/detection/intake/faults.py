@@ -17,7 +17,7 @@ from typing import Any, Final, Self, cast
 import numpy as np
 import numpy.typing as npt
 
-from schemas.records import SignalStatus
+from schemas.records.anomalies import SignalStatus
 from schemas.telemetry.events import Events, Name, hashes_of
 
 Int64s = npt.NDArray[np.int64]

@@ -8,7 +8,7 @@ from typing import Final
 from agents.detection.intake.faults import OTHER, Fault, Level
 from agents.detection.intake.placement import QUIET_BUCKETS, Key, Verdict
 from schemas.ids import record_id
-from schemas.records import (
+from schemas.records.anomalies import (
     INTAKE,
     Anomaly,
     Breakdown,

@@ -13,7 +13,7 @@ from agents.detectors.deviation.state import (
     has_unknown,
     opened,
 )
-from schemas.records import SignalStatus
+from schemas.records.anomalies import SignalStatus
 from schemas.units import quantity
 from streams.state.tables import Table
 

@@ -15,7 +15,7 @@ from agents.detectors.deviation.residuals import (
     size_variance,
 )
 from agents.detectors.deviation.state import COUNT, METRICS, SHARE, Bucket, SeriesState, in_units
-from schemas.records import Direction, Severity
+from schemas.records.anomalies import Direction, Severity
 from schemas.units import quantity
 
 _STEPS: Final = ((5.0, Severity.CRITICAL), (2.5, Severity.HIGH), (1.5, Severity.MEDIUM))

@@ -37,7 +37,7 @@ from agents.detectors.profile.state import (
     write,
 )
 from agents.detectors.settings import Profile
-from schemas.records import Direction, Severity, SignalStatus
+from schemas.records.anomalies import Direction, Severity, SignalStatus
 from schemas.units import quantity
 from streams.state.tables import TableSpec
 

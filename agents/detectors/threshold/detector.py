@@ -23,7 +23,7 @@ from agents.detectors.contract import (
     significant,
 )
 from agents.detectors.settings import MOST_RULES, Comparison, Rule
-from schemas.records import Direction, SignalStatus
+from schemas.records.anomalies import Direction, SignalStatus
 from schemas.units import quantity
 from streams.state.tables import Row, Table, TableSpec
 

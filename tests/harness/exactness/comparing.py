@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Final
 
-from schemas.records import Aggregate, Anomaly, SignalChange
+from schemas.records.aggregates import Aggregate
+from schemas.records.anomalies import Anomaly, SignalChange
 from streams.control.records import SIGNAL, WATERMARK, header
 from streams.lane.outgoing import REASON
 from streams.state.position import KEY

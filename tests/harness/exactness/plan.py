@@ -12,7 +12,7 @@ from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from agents.detectors.settings_codec import version_of
 from connectors.store.settings import StoreSettings
-from schemas.records import Severity
+from schemas.records.anomalies import Severity
 from schemas.secrets import Secret
 from streams.settings import Broker, Lanes
 from streams.topic_names import TopicNames

@@ -6,14 +6,9 @@ from dataclasses import dataclass
 from agents.alerting.messages import incident_message, message_id
 from agents.alerting.reasons import Reason
 from agents.correlation.open_incident import OpenIncident
-from schemas.records import (
-    Anomaly,
-    Incident,
-    IncidentChange,
-    IncidentState,
-    Notification,
-    NotificationOutcome,
-)
+from schemas.records.anomalies import Anomaly
+from schemas.records.incidents import Incident, IncidentChange, IncidentState
+from schemas.records.notifications import Notification, NotificationOutcome
 from streams.state.position import KEY
 from tests.harness.exactness.plan import CORRELATION, PARTITIONS, Plan
 from tests.harness.exactness.running import RECEIVER, Ran

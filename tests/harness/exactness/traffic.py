@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from schemas.records import Status, TelemetryEvent
+from schemas.records.telemetry import Status, TelemetryEvent
 from topology.demo.traces.ordinary import Population, ordinary_events
 from topology.demo.traces.templates import Templates
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.records import Anomaly
+from schemas.records.anomalies import Anomaly
 from streams.exit_status import AGAIN
 from tests.harness.exactness import comparing, telling
 from tests.harness.exactness.plan import Plan

@@ -14,7 +14,9 @@ from typing import Final
 from agents.detectors.settings import Comparison, Rule
 from schemas.errors import BadRecord
 from schemas.ids import record_id
-from schemas.records import Aggregate, Anomaly, Direction, Evidence, Status, TelemetryEvent
+from schemas.records.aggregates import Aggregate
+from schemas.records.anomalies import Anomaly, Direction, Evidence
+from schemas.records.telemetry import Status, TelemetryEvent
 from schemas.units import quantity
 from tests.harness.reference.reading import Stored
 from tests.harness.reference.sums import Subject, Sums

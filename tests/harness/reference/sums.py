@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from schemas.records import Aggregate, Status, TelemetryEvent
+from schemas.records.aggregates import Aggregate
+from schemas.records.telemetry import Status, TelemetryEvent
 
 _FIRST: Final = 1024
 _LAST_BIN: Final = 79

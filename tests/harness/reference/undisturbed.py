@@ -14,7 +14,8 @@ from agents.detection.lane import DetectLane
 from agents.detection.policy import Policy, policy_of
 from agents.detectors.settings import DetectionSettings
 from agents.stages.correlate import CorrelateLane
-from schemas.records import Anomaly, Incident, SignalChange
+from schemas.records.anomalies import Anomaly, SignalChange
+from schemas.records.incidents import Incident
 from schemas.secrets import Secret
 from schemas.telemetry.columns import packaged_decoder
 from streams.control.records import SIGNAL, WATERMARK, header

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from schemas.records import Operation
+from schemas.records.telemetry import Operation
 
 TENANT: Final = "demo"
 USERS_PER_APPLICATION: Final = 400

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from schemas.records import Operation, Status, TelemetryEvent
+from schemas.records.telemetry import Operation, Status, TelemetryEvent
 
 TENANT: Final = "load"
 MARKED_LATENCY_US: Final = 3_600_000_000

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from confluent_kafka import Producer
 
-from schemas.records import TelemetryEvent
+from schemas.records.telemetry import TelemetryEvent
 from topology.demo.traces.ordinary import Population, marked_event, ordinary_events
 from topology.demo.traces.outbox import Outbox
 from topology.demo.traces.templates import RUN_LENGTH, Templates

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from schemas.records import Status, TelemetryEvent
+from schemas.records.telemetry import Status, TelemetryEvent
 from topology.demo.traces import applications
 from topology.demo.traces.applications import SERIES, TENANT, Model, user_id
 from topology.demo.traces.faults import FAULTS, Fault

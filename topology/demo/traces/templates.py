@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.avro.framing import PREFIX_BYTES
-from schemas.records import TelemetryEvent
+from schemas.records.telemetry import TelemetryEvent
 
 ID_LENGTH: Final = 32
 RUN_LENGTH: Final = 20

@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 from schemas.avro.coding import Record
 from schemas.bounds import LATEST, MAX_ID_BYTES
 from schemas.errors import BadRecord, Reason
-from schemas.records import Anomaly, Incident, SignalChange
+from schemas.records.anomalies import Anomaly, SignalChange
+from schemas.records.incidents import Incident
 
 MAX_BYTES: Final = 1_048_576
 """Largest of our records, framed: a hundred times what one takes with all its lists full."""

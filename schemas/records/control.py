@@ -1,0 +1,68 @@
+"""Control records: settings, the commands of people, and the audit of what came of them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas.avro.coding import Record
+
+
+class CommandKind(StrEnum):
+    """What can be asked for."""
+
+    SILENCE = "silence"
+    EXPIRE = "expire"
+    ACKNOWLEDGE = "acknowledge"
+    CLOSE = "close"
+
+
+class AuditOutcome(StrEnum):
+    """What came of a command."""
+
+    APPLIED = "applied"
+    REPEATED = "repeated"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Record):
+    """One immutable version of the settings of detection."""
+
+    version: str
+    tenant: str | None = None
+    author: str
+    created_at: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command(Record):
+    """What a person, or a program for one, asks for. It counts with our signature only, and for its
+    own tenant only.
+    """
+
+    id: str
+    tenant: str
+    kind: CommandKind
+    author: str
+    at: int
+    target: str
+    matchers: tuple[str, ...]
+    starts_at: int | None = None
+    ends_at: int | None = None
+    comment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit(Record):
+    """Who did what, when, and what came of it."""
+
+    id: str
+    tenant: str
+    command_id: str
+    action: str
+    author: str
+    asked_at: int
+    at: int
+    target: str
+    outcome: AuditOutcome
+    detail: str
