@@ -22,7 +22,7 @@ help:
 	@echo "make docs     docs/settings.md from the source"
 	@echo "make picture  docs/images/now.png, the page in the tests' browser"
 
-setup: .venv/.synced schemas/native/kernel.so topology/page/static/vendor/.fetched
+setup: .venv/.synced schemas/native/native.so topology/page/static/vendor/.fetched
 
 .venv/bin/python:
 	@echo "sentinel: sets up .venv"
@@ -45,7 +45,7 @@ setup: .venv/.synced schemas/native/kernel.so topology/page/static/vendor/.fetch
 	@touch $@
 
 # What decodes records fast; uv's build makes it too, but not again when only the source changed. Without a C compiler everything else works.
-schemas/native/kernel.so: schemas/native/kernel.c schemas/native/building.py | .venv/.synced
+schemas/native/native.so: schemas/native/native.c schemas/native/building.py | .venv/.synced
 	@echo "sentinel: compiles the decoder of records"
 	@$(BIN)/python schemas/native/building.py || \
 	  echo "sentinel: records are decoded without it, at a fraction of the speed; on Debian: apt install gcc libc6-dev, then make setup again"
@@ -198,5 +198,5 @@ picture: setup servers
 	SENTINEL_PICTURE=1 $(BIN)/pytest -q tests/page/test_picture.py
 
 clean:
-	rm -rf topology/page/node_modules topology/page/static/vendor schemas/native/kernel.so
+	rm -rf topology/page/node_modules topology/page/static/vendor schemas/native/native.so
 	rm -rf .venv .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""The wheel's kernel (schemas/native), compiled where the wheel is built. Without a C compiler the
+"""The wheel's native code (schemas/native), compiled where the wheel is built. Without a C compiler
 wheel has none, and what it installs is slower.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     """Called by hatchling, for wheels and for installations that are edited in place."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

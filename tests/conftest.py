@@ -11,7 +11,7 @@ import pytest
 from aiokafka.consumer import fetcher
 from hypothesis import settings
 
-from schemas.native.library import KERNEL
+from schemas.native.library import NATIVE
 from tests.harness.servers import elasticsearch
 from tests.harness.servers.elasticsearch import ElasticServer
 from tests.harness.servers.kafka import KafkaServer, missing
@@ -30,30 +30,30 @@ def _own_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
 
 
-KERNEL_USERS: Final = (
+NATIVE_USERS: Final = (
     "schemas.telemetry.columns",
     "schemas.telemetry.events",
     "streams.records.cutting",
     "streams.state.subjects",
     "streams.state.windows",
 )
-"""Modules that ask whether there is a kernel."""
+"""Modules that ask whether there is native code."""
 
 
-def take_kernel_away(patching: pytest.MonkeyPatch) -> None:
+def disable_native_code(patching: pytest.MonkeyPatch) -> None:
     """As where there was no C compiler."""
-    for name in KERNEL_USERS:
-        patching.setattr(f"{name}.KERNEL", None)
+    for name in NATIVE_USERS:
+        patching.setattr(f"{name}.NATIVE", None)
 
 
-@pytest.fixture(scope="module", params=["kernel", "without"])
-def either_kernel(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The module's tests run with the kernel, and again without it."""
-    if request.param == "kernel" and KERNEL is None:
-        without("The compiled kernel", "make setup compiles it where there is a C compiler")
+@pytest.fixture(scope="module", params=["native", "without"])
+def with_and_without_native_code(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The module's tests run with the native code, and again without it."""
+    if request.param == "native" and NATIVE is None:
+        without("The native code", "make setup compiles it where there is a C compiler")
     with pytest.MonkeyPatch.context() as patching:
         if request.param == "without":
-            take_kernel_away(patching)
+            disable_native_code(patching)
         yield
 
 

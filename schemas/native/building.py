@@ -1,4 +1,4 @@
-"""`python schemas/native/building.py`: compiles kernel.c beside itself; the wheel's build does the
+"""`python schemas/native/building.py`: compiles native.c beside itself; the wheel's build does the
 same (hatch_build.py). It needs a C compiler, `cc` or what `CC` names, and nothing else, not even
 Python's own headers. What comes of it fits every Python on this kind of machine.
 """
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("kernel.c")
+SOURCE = Path(__file__).with_name("native.c")
 LIBRARY = SOURCE.with_suffix(".so")
 _FLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-Wall", "-Wextra")
 

@@ -1,4 +1,4 @@
-"""The functions of kernel.c, if they were compiled when this was installed (hatch_build.py).
+"""The functions of native.c, if they were compiled when this was installed (hatch_build.py).
 Without them all is the same, but slower.
 """
 
@@ -22,11 +22,11 @@ or other records.
 """
 
 UNSURE, GOOD, UNDECODABLE, TRAILING = range(4)
-"""What the kernel says of a record: that only the slow way knows; that it is good; that it is not
-of its schema; that it is longer.
+"""What the native code says of a record: only the slow way knows; it is good; it is not of
+its schema; it is longer.
 """
 
-_FILE: Final = Path(__file__).with_name("kernel.so")
+_FILE: Final = Path(__file__).with_name("native.so")
 _INT: Final = ctypes.c_int64
 _AT: Final = ctypes.c_void_p
 
@@ -44,7 +44,7 @@ class Schemas:
     """Columns by place that some schema does not have, with what stands there then."""
 
     arguments: tuple[int, ...] = field(init=False)
-    """Of the kernel."""
+    """Of the native code."""
 
     def __post_init__(self) -> None:
         object.__setattr__(
@@ -68,7 +68,7 @@ class Layout:
     offset: int
 
 
-class Kernel:
+class Native:
     """The compiled functions. Arrays are contiguous, but for the columns of `count`. Arrays of
     addresses say where bytes lie; whoever asks holds what lies there. Python's lock is kept
     meanwhile: a call takes milliseconds at most.
@@ -202,14 +202,14 @@ def _function(function: Any, result: Any, *arguments: Any) -> Any:
     return function
 
 
-def _loaded() -> Kernel | None:
+def _loaded() -> Native | None:
     try:
         library = ctypes.PyDLL(str(_FILE))
         answer = _function(library.sentinel_abi, _INT)()
     except (OSError, AttributeError):  # none, or another library
         return None
-    return Kernel(library) if answer == ABI else None
+    return Native(library) if answer == ABI else None
 
 
-KERNEL: Final = _loaded()
+NATIVE: Final = _loaded()
 """None where there is none."""

@@ -56,7 +56,7 @@ class Packed(Sequence[bytes | None]):
 
     def __getitem__(self, at: "int | slice | Int64s") -> "bytes | Packed | None":
         if isinstance(at, slice | np.ndarray):
-            # Contiguous, as the kernel takes them, also with a step.
+            # Contiguous, as the native code takes them, also with a step.
             return Packed(
                 np.ascontiguousarray(self.addresses[at]),
                 np.ascontiguousarray(self.sizes[at]),

@@ -1,5 +1,5 @@
 """Many records of one schema as one in-memory Avro block, which polars reads to columns: what reads
-all that the kernel (schemas.native) does not.
+all that the native code (schemas.native) does not.
 
 A block has no boundaries between records, so it gets some. Its schema is the records' own with a
 `double` before and after: the one before covers the five bytes of framing (and three of padding),

@@ -1,4 +1,4 @@
-"""Framed telemetry to columns: thousands of records at once, the bad ones told apart from the good."""
+"""Decode framed telemetry to columns: thousands of records at once, bad ones set apart."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,16 +16,16 @@ from schemas.avro.limits import MAX_RECORD_BYTES, check_value
 from schemas.avro.schema import Enum, Json, Record, RefusedSchema, parse
 from schemas.avro.walking import check_extent
 from schemas.errors import BadRecord, Reason
-from schemas.native.library import GOOD, KERNEL, TRAILING, UNDECODABLE, UNSURE
+from schemas.native.library import GOOD, NATIVE, TRAILING, UNDECODABLE, UNSURE
 from schemas.telemetry import validity
 from schemas.telemetry.avro_blocks import BlockReader, NotReadable, dtypes
 from schemas.telemetry.events import Events, FrameEvents
-from schemas.telemetry.native_reading import KernelReader
+from schemas.telemetry.native_reading import NativeReader
 
 Positions: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 _BROKEN: Final = ((UNDECODABLE, Reason.UNDECODABLE), (TRAILING, Reason.TRAILING))
-"""What the kernel knows to be bad."""
+"""What the native code knows to be bad."""
 
 _PIECES: Final = 8
 """Into how many pieces a block that holds a bad record is cut, again and again, until the bad one
@@ -80,7 +80,7 @@ class Decoder:
         """Schema ids that are refused, each with the reason."""
         for schema_id, schema in writers.items():
             self._take(schema_id, schema)
-        self._fast = KernelReader(self._blocks, self._reader, max_record_bytes)
+        self._fast = NativeReader(self._blocks, self._reader, max_record_bytes)
 
     def decode(self, values: Sequence[bytes | None], columns: Sequence[str]) -> Decoded:
         """The asked columns of the good values, and what is wrong with the others.
@@ -93,7 +93,7 @@ class Decoder:
 
         Processes that decode are started with POLARS_MAX_THREADS=1.
         """
-        fast = None if KERNEL is None else self._fast.read(KERNEL, values, tuple(columns))
+        fast = None if NATIVE is None else self._fast.read(NATIVE, values, tuple(columns))
         if fast is None:
             return self._slowly(list(values), columns)
         events, verdicts, good = fast
@@ -109,11 +109,11 @@ class Decoder:
         told = Decoded(events[index], index, bad)
         if not len(rest.index):
             return told
-        # Those that are good in a way that the kernel does not know.
+        # Those that are good in a way that the native code does not know.
         return _merged(told, replace(rest, index=unsure[rest.index]))
 
     def _slowly(self, values: list[bytes | None], columns: Sequence[str]) -> Decoded:
-        """The same without the kernel, by polars: what it leaves, or all where there is none."""
+        """The same by polars: what the native code leaves, or all where there is none."""
         names = self._names_for(tuple(columns))
         frame = self._whole(values, names)
         if frame is not None:

@@ -1,6 +1,4 @@
-"""The columns of decoded telemetry, as those who count and judge ask for them: made by the kernel,
-or by polars.
-"""
+"""Columns of decoded telemetry for counting and judging, made by native code or by polars."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol, Self, TypeAlias
@@ -9,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.native.library import KERNEL
+from schemas.native.library import NATIVE
 from schemas.native.packed import NOTHING, Packed
 from schemas.telemetry.programs import Slots
 
@@ -108,8 +106,8 @@ class FrameEvents:
         return self.frame[column]
 
 
-class KernelEvents:
-    """Events in the kernel's columns, of shape (numbers + 2 * texts, n): whole numbers, addresses
+class NativeEvents:
+    """Events in native columns, of shape (numbers + 2 * texts, n): whole numbers, addresses
     of texts, which lie in their records, and sizes.
     """
 
@@ -121,17 +119,17 @@ class KernelEvents:
     def __len__(self) -> int:
         return int(self._cells.shape[1])
 
-    def __getitem__(self, at: slice | Int64s) -> "KernelEvents":
+    def __getitem__(self, at: slice | Int64s) -> "NativeEvents":
         if isinstance(at, slice):
             start, stop, step = at.indices(len(self))
             if (start, stop, step) == (0, len(self), 1):
                 return self
             if step == 1:
-                return KernelEvents(self._slots, self._cells[:, start:stop], self._holders)
+                return NativeEvents(self._slots, self._cells[:, start:stop], self._holders)
             at = np.arange(start, stop, step)
-        # Each column lies in a row, as the kernel wants it; indexing by an array would lay them out
+        # Each column lies in a row, as native code wants it; indexing by an array would lay them out
         # anyhow.
-        return KernelEvents(self._slots, self._cells.take(at, axis=1), self._holders)
+        return NativeEvents(self._slots, self._cells.take(at, axis=1), self._holders)
 
     def integers(self, column: str) -> Int64s:
         """See `Events`."""
@@ -148,9 +146,9 @@ class KernelEvents:
 
     def hashes(self, columns: Sequence[str], seed: int) -> tuple[UInt64s, UInt64s]:
         """See `Events`."""
-        assert KERNEL is not None
+        assert NATIVE is not None
         places = np.array([self._slots.texts[column] for column in columns], np.int64)
-        return KERNEL.hashes(self._texts, self._sizes, places, seed)
+        return NATIVE.hashes(self._texts, self._sizes, places, seed)
 
     @property
     def _texts(self) -> Int64s:
@@ -188,13 +186,13 @@ def hashes_of(names: Sequence[Name], seed: int) -> tuple[UInt64s, UInt64s]:
 
 
 def _hashes(columns: Sequence[pl.Series], seed: int) -> tuple[UInt64s, UInt64s]:
-    if KERNEL is not None:
+    if NATIVE is not None:
         packed = [Packed.of([text.encode() for text in column.to_list()]) for column in columns]
         texts, sizes = (
             np.array([part.addresses for part in packed]),
             np.array([part.sizes for part in packed]),
         )
-        return KERNEL.hashes(texts, sizes, np.arange(len(columns)), seed)
+        return NATIVE.hashes(texts, sizes, np.arange(len(columns)), seed)
     hashed = pl.DataFrame(
         [column.alias(str(place)) for place, column in enumerate(columns)]
     ).select_seq(

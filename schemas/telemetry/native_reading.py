@@ -1,4 +1,4 @@
-"""Framed records to columns by the kernel: each judged by itself, of whichever schema it is."""
+"""Framed records to columns by native code: each judged on its own, whatever its schema is."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.avro.schema import Json, Record
-from schemas.native.library import Kernel, Schemas, Verdicts, address_of
+from schemas.native.library import Native, Schemas, Verdicts, address_of
 from schemas.native.packed import NOTHING, packed
 from schemas.telemetry.avro_blocks import BlockReader
-from schemas.telemetry.events import NONE, KernelEvents
+from schemas.telemetry.events import NONE, NativeEvents
 from schemas.telemetry.programs import BETWEEN, NotCompiled, Slots, compiled
 from schemas.telemetry.validity import CHECKED
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What the kernel is given for some columns."""
+    """What the native code is given for some columns."""
 
     slots: Slots
     schemas: Schemas
@@ -24,7 +24,7 @@ class _Plan:
     """Texts that stand where a record has none."""
 
 
-class KernelReader:
+class NativeReader:
     """Reads framed records of some schemas as columns of the newest, by schema id."""
 
     def __init__(
@@ -35,10 +35,10 @@ class KernelReader:
         self._plans: dict[tuple[str, ...], _Plan | None] = {}
 
     def read(
-        self, kernel: Kernel, values: Sequence[bytes | None], columns: tuple[str, ...]
-    ) -> tuple[KernelEvents, Verdicts, int] | None:
+        self, native: Native, values: Sequence[bytes | None], columns: tuple[str, ...]
+    ) -> tuple[NativeEvents, Verdicts, int] | None:
         """The columns of all values, what each of these is, and how many are good; where one is
-        not, its row means nothing. None when not all of these columns are the kernel's. Raises
+        not, its row means nothing. None when not all of these columns are the native code's. Raises
         KeyError for a column that there is not.
         """
         if columns not in self._plans:
@@ -47,7 +47,7 @@ class KernelReader:
         if plan is None:
             return None
         slots, given = plan.slots, packed(values)
-        columns_read, verdicts, good = kernel.decode(
+        columns_read, verdicts, good = native.decode(
             given.addresses,
             given.sizes,
             self._most,
@@ -55,7 +55,7 @@ class KernelReader:
             len(slots.numbers),
             len(slots.texts),
         )
-        return KernelEvents(slots, columns_read, (*given.holders, *plan.defaults)), verdicts, good
+        return NativeEvents(slots, columns_read, (*given.holders, *plan.defaults)), verdicts, good
 
     def _planned(self, columns: tuple[str, ...]) -> _Plan | None:
         try:

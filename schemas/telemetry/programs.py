@@ -1,4 +1,4 @@
-"""A schema as kernel.c reads its records: operations of some words each, in the order of the bytes."""
+"""A schema as a program for native.c: operations of a few words each, in the order of the bytes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _FINITE: Final = dict(NUMBERS)
 
 
 class NotCompiled(ValueError):
-    """What the kernel leaves to the slow way."""
+    """What the native code leaves to the slow way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,11 +297,11 @@ def _slowly(source: Source, header: BatchHeader, records: bytes) -> Content:
             headed[index] = record
         values.append(None if record.fault is not None else record.value)
     part = Part(len(values), offsets, header.stamped_ms, times, source)
-    # Where all are plain, it is as large as the kernel says, which makes nothing of headers.
+    # Where all are plain, it is as large as the native code says, which makes nothing of headers.
     made = headers * _HEADER_BYTES if headed or None in values else 0
     return Content(values, headed, broken, [part] if values else [], len(records) + made)
 
 
 def _speaks(headers: Headers) -> bool:
-    """As the kernel sees it; tracing, for example, puts headers on every record."""
+    """As the native code sees it; tracing, for example, puts headers on every record."""
     return any(name.startswith((OURS, GUID_HEADER)) for name, _ in headers)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import BadRecord
-from schemas.native.library import KERNEL
+from schemas.native.library import NATIVE
 from schemas.native.packed import Packed
 from streams.records.record_batches import MAX_TIME_MS, NO_TIME, BatchHeader, FetchedBatch
 
@@ -28,12 +28,12 @@ bound of bytes has as many.
 
 MOST_HEADERS: Final = 1_000
 """Headers of a record at most, whatever they say: one takes two bytes in a batch, and a hundred
-times as many in Python. As in kernel.c.
+times as many in Python. As in native.c.
 """
 
 MOST_BATCH_HEADERS: Final = 500_000
 """Headers of all records of a batch at most: it bounds the time that a batch takes, which may be
-small on the wire. As in kernel.c.
+small on the wire. As in native.c.
 """
 
 LAST_OFFSET: Final = "sentinel-last-offset"
@@ -129,13 +129,13 @@ def broken(batch: FetchedBatch, fault: BrokenBatch) -> Record:
 
 
 def plain_records(header: BatchHeader, records: bytes) -> PlainRecords | None:
-    """What the kernel finds in one batch; None when not all of it is plain, or there is no kernel:
+    """What the native code finds in one batch; None when not all of it is plain, or without it:
     then each record must be looked at.
     """
     count = header.records
-    if KERNEL is None or not 0 < count <= len(records):
+    if NATIVE is None or not 0 < count <= len(records):
         return None
-    found = KERNEL.split(records, count, header.last_offset_delta)
+    found = NATIVE.split(records, count, header.last_offset_delta)
     if found is None:
         return None
     addresses, sizes, offsets, times = found

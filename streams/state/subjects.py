@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.native.library import KERNEL
+from schemas.native.library import NATIVE
 from schemas.telemetry.events import Events, Name, hashes_of
 from streams.state.chunks import page_key, seal, unseal
 
@@ -218,11 +218,11 @@ class Subjects:
         return row
 
     def _found(self, first: UInt64s, second: UInt64s) -> Int64s:
-        """Row by hashes, _FREE where there is none: open addressing; without the kernel, all events
+        """Row by hashes, _FREE where there is none: open addressing; without native code, all events
         probe at once.
         """
-        if KERNEL is not None:
-            return KERNEL.find(first, second, self._hashes, self._slots)
+        if NATIVE is not None:
+            return NATIVE.find(first, second, self._hashes, self._slots)
         mask = len(self._slots) - 1
         at = (first & np.uint64(mask)).astype(np.int64)
         rows = self._slots[at]

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.native.library import KERNEL, Layout
+from schemas.native.library import NATIVE, Layout
 from streams.state.sketch import BINS, OFFSET, SHIFT, bins_of
 from streams.state.tables import Table, TableSpec
 
@@ -100,11 +100,11 @@ class Windows:
         has none: it adds nothing. Nothing depends on how events are spread over calls.
         """
         rows = self._rows(subjects, buckets, capacity)
-        if KERNEL is not None:
+        if NATIVE is not None:
             each = [
                 columns[name] for name in (*self.spec.sums, *self.spec.maxima, *self.spec.sketches)
             ]
-            KERNEL.count(rows, self.table.rows.view(np.int64), self._words, each, self._layout)
+            NATIVE.count(rows, self.table.rows.view(np.int64), self._words, each, self._layout)
         else:
             self._count(rows, columns)
         self.table.touch(rows)

@@ -15,7 +15,7 @@ from schemas.records.aggregates import Aggregate
 from schemas.records.telemetry import QualityScore, Status
 from streams.control.records import SETTINGS, SIGNATURE, Publication, settings_control, sign, tick
 from streams.settings import Lanes
-from tests.conftest import take_kernel_away
+from tests.conftest import disable_native_code
 from tests.detection.lanes import KEY, LIMITS, RunLane, run
 from tests.harness.telemetry_log import LANE, TOPIC, Rec, good, raw
 
@@ -155,13 +155,13 @@ def test_stopped_anywhere_and_gone_on_with_gives_the_same(
 
 @settings(max_examples=60)
 @given(LOGS, CUTS, st.sampled_from((LIMITS, SMALL)))
-def test_a_worker_with_the_compiled_kernel_and_one_without_it_give_the_same(
+def test_a_worker_with_the_native_code_and_one_without_it_give_the_same(
     records: list[Rec], cuts: set[int], limits: Lanes
 ) -> None:
     """A lane may go from a machine that had a C compiler to one that had none."""
     with_it = run(records, VERSIONS, cuts, limits=limits)
     with pytest.MonkeyPatch.context() as patching:
-        take_kernel_away(patching)
+        disable_native_code(patching)
         agree(with_it, run(records, VERSIONS, limits=limits))
 
 
@@ -221,10 +221,10 @@ def test_verdicts_at_close_are_the_same_however_the_hour_was_cut(every: int) -> 
     )
 
 
-def test_verdicts_at_close_are_the_same_without_the_kernel() -> None:
+def test_verdicts_at_close_are_the_same_without_the_native_code() -> None:
     """Over the same hour."""
     versions = {"0": DetectionSettings(rules=(SLOW, QUEUED), deviation=EARLY, profile=PEOPLE)}
     whole = run(hour_with_faults(), versions)
     with pytest.MonkeyPatch.context() as patching:
-        take_kernel_away(patching)
+        disable_native_code(patching)
         agree(whole, run(hour_with_faults(), versions))

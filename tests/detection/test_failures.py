@@ -9,7 +9,7 @@ from schemas.records.telemetry import Status
 from tests.detection.lanes import RunLane
 from tests.harness.telemetry_log import Rec, good
 
-pytestmark = pytest.mark.usefixtures("either_kernel")
+pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 EARLY = {
     "0": DetectionSettings(deviation=Deviation(least_buckets=10), profile=Profile(enabled=False))

@@ -15,7 +15,7 @@ from agents.detection.intake.faults import CROWD, NO_TIME, OTHER, Fault, Faults,
 from schemas.records.anomalies import SignalStatus
 from schemas.telemetry.events import FrameEvents
 
-pytestmark = pytest.mark.usefixtures("either_kernel")
+pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 LEAST = 20
 NAMES = {"g": ("one", "shop"), "o": ("one", "bot"), "t": ("two", "shop")}

@@ -15,7 +15,7 @@ from streams.state.chunks import seal, unseal
 from tests.detection.lanes import NAMES, RunLane
 from tests.harness.telemetry_log import LANE, START_MS, Rec, good, raw
 
-pytestmark = pytest.mark.usefixtures("either_kernel")
+pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 QUIET = {"0": DetectionSettings(profile=Profile(enabled=False))}
 HOUR_S = 3_600.0

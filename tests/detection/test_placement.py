@@ -20,7 +20,7 @@ from tests.detection.test_cutting import ticked
 from tests.detection.test_intake_watch import ended
 from tests.harness.telemetry_log import LANE, Rec, good
 
-pytestmark = pytest.mark.usefixtures("either_kernel")
+pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 TWELVE = Lanes(partitions=12)
 QUIET = {"0": DetectionSettings(profile=Profile(enabled=False))}

@@ -1,4 +1,4 @@
-"""Looks for inputs that the kernel, the reading of batches or the API cannot take.
+"""Looks for inputs that the native code, the reading of batches or the API cannot take.
 
     python -m tests.fuzz                 the short form, which `make test` has: some seconds
     python -m tests.fuzz --long          ten minutes, with a seed of its own, and as many for the
@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import both_ways, kernel
+from tests.fuzz import both_ways, native
 
 SHORT_S, LONG_S = 10.0, 600.0
-_KERNEL_RUNS, _BATCHES = 20_000, 50
+_NATIVE_RUNS, _BATCHES = 20_000, 50
 
 
 def fuzz(seconds: float, seed: int) -> dict[str, object]:
@@ -32,15 +32,15 @@ def fuzz(seconds: float, seed: int) -> dict[str, object]:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            program = kernel.compiled(Path(folder))
-        except kernel.NoSanitizers as missing:
+            program = native.compiled(Path(folder))
+        except native.NoSanitizers as missing:
             tried["programs"] = f"none: {missing}"
         else:
             rounds = 0
             while rounds == 0 or time.monotonic() - began < seconds / 2:
-                kernel.run(program, seed + rounds, _KERNEL_RUNS)
+                native.run(program, seed + rounds, _NATIVE_RUNS)
                 rounds += 1
-            tried["programs"] = rounds * _KERNEL_RUNS
+            tried["programs"] = rounds * _NATIVE_RUNS
     rounds = batches = 0
     while rounds == 0 or time.monotonic() - began < seconds:
         batches += both_ways.run(seed + rounds, _BATCHES)

@@ -1,4 +1,4 @@
-"""Batches with lying headers and mangled records, through the kernel and through the slow way: both
+"""Batches with lying headers and mangled records, through native code and the slow way: both
 must say the same of each.
 """
 
@@ -14,7 +14,7 @@ from aiokafka.record.util import calc_crc32c
 from schemas.telemetry.columns import Decoded, packaged_decoder
 from streams.records.blocks import Block
 from streams.records.contents import Reading
-from tests.conftest import take_kernel_away
+from tests.conftest import disable_native_code
 from tests.fuzz.batches import CODECS, Rec, batch, fetched
 from tests.fuzz.corpus import CORPUS, EVENT
 
@@ -64,7 +64,7 @@ def check(data: bytes) -> None:
     """
     with pytest.MonkeyPatch.context() as patching:
         fast = _shown(data)
-        take_kernel_away(patching)
+        disable_native_code(patching)
         slow = _shown(data)
     assert fast == slow, data.hex()[:4000]
 

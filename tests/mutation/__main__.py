@@ -45,8 +45,8 @@ def copied(folder: Path) -> Path:
 
 
 def _compile(project: Path) -> None:
-    """The kernel of the copy."""
-    subprocess.run([sys.executable, project / "schemas" / "kernel" / "building.py"], check=True)
+    """The native code of the copy."""
+    subprocess.run([sys.executable, project / "schemas" / "native" / "building.py"], check=True)
 
 
 def survives(mutation: Mutation, project: Path) -> bool:

@@ -23,7 +23,7 @@ from schemas.telemetry.avro_blocks import BlockReader
 from schemas.telemetry.columns import Decoded, Decoder, decode, packaged_decoder
 from tests.schemas.events import ALL_COLUMNS, event, events
 
-pytestmark = pytest.mark.usefixtures("either_kernel")
+pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 OTHER = 91
 """Schema id of records that have a map beside the packaged fields: polars cannot read these in

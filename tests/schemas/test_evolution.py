@@ -15,7 +15,7 @@ from schemas.records.telemetry import TelemetryEvent
 from schemas.telemetry.columns import Decoder, decode
 from tests.schemas.events import event
 
-pytestmark = pytest.mark.usefixtures("either_kernel")
+pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 NAMES = sorted({known.name for known in packaged.IDS.values()})
 

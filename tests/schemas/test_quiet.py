@@ -13,7 +13,7 @@ from schemas.telemetry.columns import packaged_decoder
 from schemas.records.telemetry import Operation, Status, TelemetryEvent
 if {without}:
     import schemas.telemetry.columns
-    schemas.telemetry.columns.KERNEL = None
+    schemas.telemetry.columns.NATIVE = None
 good = TelemetryEvent(event_id="e", event_time=1_760_000_000_000_000, tenant="acme", application="shop", model="m",
     operation=Operation.CHAT, status=Status.SUCCESS, latency_us=1).to_bytes()
 bad = [good[:5] + b"abc", good[:-3], good + b"x", b"garbage", b"", None, good[:5] + b"\\xff" * 40]
@@ -25,7 +25,7 @@ os.write(2, b"heard again")
 
 @pytest.mark.parametrize("without", [True, False])
 def test_records_that_do_not_decode_print_nothing(without: bool) -> None:
-    """With the compiled kernel and without it, whatever RUST_BACKTRACE says; afterwards standard
+    """With the native code and without it, whatever RUST_BACKTRACE says; afterwards standard
     error is there again.
     """
     ran = subprocess.run(

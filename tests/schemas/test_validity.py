@@ -20,7 +20,7 @@ from schemas.records.telemetry import Feature, Label, QualityScore, SecurityFind
 from schemas.telemetry.columns import decode
 from tests.schemas.events import ALL_COLUMNS, event
 
-pytestmark = pytest.mark.usefixtures("either_kernel")
+pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 RANGES = [
     ("event_time", MIN_EVENT_TIME, MAX_EVENT_TIME),

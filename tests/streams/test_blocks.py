@@ -20,7 +20,7 @@ from streams.faust.scheduling import Coalesce
 from streams.records.blocks import Block
 from streams.records.record_batches import FetchedBytes
 
-pytestmark = pytest.mark.usefixtures("either_kernel")
+pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 PLACE = TopicPartition("t", 3)
 NAMES = ("sentinel-tick", "traceparent", "__value_schema_id", "größe", "sentinel")

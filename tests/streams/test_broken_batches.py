@@ -23,7 +23,7 @@ from streams.records.cutting import (
 from streams.records.record_batches import MAX_TIME_MS
 from tests.fuzz.batches import CODECS, Rec, batch, counted, fetched
 
-pytestmark = pytest.mark.usefixtures("either_kernel")
+pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 GOOD = Rec(b"good")
 

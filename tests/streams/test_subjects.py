@@ -12,7 +12,7 @@ from schemas.telemetry.events import FrameEvents
 from streams.state.subjects import OVERFLOW, Name, Subjects, UInt64s
 from tests.harness.compacted_topic import CompactedTopic
 
-pytestmark = pytest.mark.usefixtures("either_kernel")
+pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 COLUMNS = ("tenant", "application", "model")
 NAMES = st.tuples(

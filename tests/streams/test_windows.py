@@ -14,7 +14,7 @@ from streams.state.sketch import BINS, bins_of
 from streams.state.windows import ClosedBucket, Windows, WindowSpec
 from tests.harness.compacted_topic import CompactedTopic
 
-pytestmark = pytest.mark.usefixtures("either_kernel")
+pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 SPEC = WindowSpec(
     "window", sums=("requests", "latency_us"), maxima=("cost",), sketches=("latency_us",)

@@ -17,7 +17,7 @@ from agents.stages.correlate import correlate_stage
 from agents.stages.courier import Courier
 from agents.stages.detect import detect_stage
 from agents.stages.heartbeat import Heartbeat
-from schemas.native.library import KERNEL
+from schemas.native.library import NATIVE
 from streams.admin import topics
 from streams.client.brokers import CannotReachBroker, aiokafka_config, reach, told
 from streams.control.command_log import CommandLog
@@ -46,7 +46,7 @@ def run_worker(stage: str, settings: Settings) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build(worker_of(stage, settings))
-    if KERNEL is None:
+    if NATIVE is None:
         log_for("sentinel.worker").warning("worker.without_kernel", stage=stage)
     settle()
     return execute(app, loop)

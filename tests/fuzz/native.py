@@ -1,4 +1,4 @@
-"""The kernel under sanitizers, with random programs, records and batches (kernel_harness.c)."""
+"""The native code under sanitizers, given random programs, records and batches."""
 
 import os
 import shlex
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from schemas.native.building import SOURCE
 
-HARNESS = Path(__file__).with_name("kernel_harness.c")
+HARNESS = Path(__file__).with_name("native_harness.c")
 FLAGS = ("-std=c11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -30,7 +30,7 @@ def compiled(folder: Path) -> Path:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if shutil.which(compiler[0]) is None:
         raise NoSanitizers(f"there is no C compiler {compiler[0]}")
-    program = folder / "kernel_harness"
+    program = folder / "native_harness"
     done = subprocess.run(
         [*compiler, *FLAGS, f"-I{SOURCE.parent}", "-o", str(program), str(HARNESS)],
         capture_output=True,

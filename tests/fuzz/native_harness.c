@@ -1,13 +1,13 @@
-/* Runs the kernel on random programs, records and batches. Compiled with sanitizers, which end the process at the first byte read or written that is not its own, and at the
+/* Runs the native code on random programs, records and batches. Compiled with sanitizers, which end the process at the first byte read or written that is not its own, and at the
  * first operation that C leaves undefined. Whatever is foreign lies in memory of exactly its size.
  *
- *     kernel_harness SEED RUNS        prints how many records were good, and how many batches plain
+ *     native_harness SEED RUNS        prints how many records were good, and how many batches plain
  */
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "kernel.c"
+#include "native.c"
 
 static uint64_t state;
 

@@ -1,4 +1,4 @@
-"""The kernel takes what the slow way takes and gives the same, and reads nothing but what it was
+"""The native code takes what the slow way takes and gives the same, and reads only what it was
 given.
 """
 
@@ -17,12 +17,12 @@ from schemas.avro import packaged
 from schemas.avro.binary import long_bytes
 from schemas.avro.framing import prefix
 from schemas.native.building import SOURCE, CannotCompile, build
-from schemas.native.library import ABI, KERNEL
+from schemas.native.library import ABI, NATIVE
 from schemas.native.packed import Packed
 from schemas.records.telemetry import Feature, Label, QualityScore, TelemetryEvent
 from schemas.telemetry import columns as decoding
 from schemas.telemetry.columns import Decoded, Decoder
-from schemas.telemetry.events import KernelEvents
+from schemas.telemetry.events import NativeEvents
 from tests.conftest import without
 from tests.schemas.events import event, events
 from tests.schemas.test_columns import OTHER, SECOND, THREE, one_by_one, reasons, second
@@ -42,20 +42,20 @@ ADDED = 93
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _needs_a_kernel() -> None:
-    if KERNEL is None:
-        without("The compiled kernel", "make setup compiles it where there is a C compiler")
+def _needs_native_code() -> None:
+    if NATIVE is None:
+        without("The native code", "make setup compiles it where there is a C compiler")
 
 
 def slowly(decoder: Decoder, values: list[bytes | None]) -> Decoded:
     """By polars alone."""
     with pytest.MonkeyPatch.context() as patching:
-        patching.setattr(decoding, "KERNEL", None)
+        patching.setattr(decoding, "NATIVE", None)
         return decoder.decode(values, COLUMNS)
 
 
 def same(decoder: Decoder, values: list[bytes | None]) -> Decoded:
-    """By the kernel, which must have said what polars says, in every way in which it is asked."""
+    """By the native code, which must say what polars says, in every way in which it is asked."""
     slow, fast = slowly(decoder, values), decoder.decode(values, COLUMNS)
     assert_frame_equal(fast.frame, slow.frame)
     assert fast.index.tolist() == slow.index.tolist()
@@ -126,7 +126,7 @@ def _list_with_its_size(value: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("value", "by_kernel"),
+    ("value", "by_native"),
     [
         (event().to_bytes(), True),
         (event(region="x" * 9_000).to_bytes(), True),
@@ -138,9 +138,9 @@ def _list_with_its_size(value: bytes) -> bytes:
     ],
     ids=["ordinary", "long", "edges", "UTF-8", "second", "map", "sized list"],
 )
-def test_what_is_good_is_good_either_way(value: bytes, by_kernel: bool) -> None:
-    """Also what the kernel leaves to the slow way; beside others it is put in its place."""
-    assert isinstance(same(THREE, [value] * 3).events, KernelEvents) == by_kernel
+def test_what_is_good_is_good_either_way(value: bytes, by_native: bool) -> None:
+    """Also what the native code leaves to the slow way; beside others it is put in its place."""
+    assert isinstance(same(THREE, [value] * 3).events, NativeEvents) == by_native
     among = same(THREE, [event().to_bytes(), value, None, event().to_bytes()])
     assert among.index.tolist() == [0, 1, 3]
 
@@ -206,7 +206,7 @@ def test_a_column_that_a_record_lacks_has_its_default() -> None:
     lacking = prefix(ADDED) + value[5:].replace(b"\6\0\0\2\4eu", b"\0\0")
     assert len(value) - len(lacking) == 5
     decoded = decoder.decode([value, lacking, value], ("retries", "region", "tenant"))
-    assert isinstance(decoded.events, KernelEvents)
+    assert isinstance(decoded.events, NativeEvents)
     assert decoded.frame["retries"].to_list() == [3, 0, 3]
     assert decoded.frame["region"].to_list() == ["eu", None, "eu"]
 
@@ -234,19 +234,19 @@ def _lying(length: int = 7, attributes: int = 0, delta: int = 0, headers: bytes 
 )
 def test_what_it_need_not_understand_keeps_no_batch_from_being_plain(record: bytes) -> None:
     """Attributes mean nothing, names of foreign headers are theirs, and offsets are the batch's."""
-    assert KERNEL is not None
-    found = KERNEL.split(record, 1, 0)
+    assert NATIVE is not None
+    found = NATIVE.split(record, 1, 0)
     assert found is not None
     assert found[1:3].tolist() == [[1], [0]]
 
 
 def test_offsets_that_are_not_the_batchs_are_left_to_the_slow_way() -> None:
     """Where a log was compacted, a record says its own, which rises and stays within its batch."""
-    assert KERNEL is not None
-    assert KERNEL.split(_lying(delta=0) + _lying(delta=5), 2, 5) is not None
-    assert KERNEL.split(_lying(delta=0) + _lying(delta=6), 2, 5) is None
-    assert KERNEL.split(_lying(delta=3) + _lying(delta=3), 2, 5) is None
-    assert KERNEL.split(_lying(delta=-1) + _lying(delta=3), 2, 5) is None
+    assert NATIVE is not None
+    assert NATIVE.split(_lying(delta=0) + _lying(delta=5), 2, 5) is not None
+    assert NATIVE.split(_lying(delta=0) + _lying(delta=6), 2, 5) is None
+    assert NATIVE.split(_lying(delta=3) + _lying(delta=3), 2, 5) is None
+    assert NATIVE.split(_lying(delta=-1) + _lying(delta=3), 2, 5) is None
 
 
 def test_columns_outlive_what_they_were_read_from() -> None:
@@ -281,20 +281,20 @@ def test_packed_values_are_a_sequence_of_them(
 @given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), min_size=1, max_size=20))
 def test_names_have_the_same_hashes_only_if_they_are_the_same(names: list[tuple[str, str]]) -> None:
     """However their parts are cut: ("a", "bc") is not ("ab", "c"). Another seed gives others."""
-    assert KERNEL is not None
+    assert NATIVE is not None
     parts = [Packed.of([name[place].encode() for name in names]) for place in range(2)]
     texts, sizes = (
         np.array([part.addresses for part in parts]),
         np.array([part.sizes for part in parts]),
     )
-    first, second = KERNEL.hashes(texts, sizes, np.arange(2), 1)
+    first, second = NATIVE.hashes(texts, sizes, np.arange(2), 1)
     pairs = list(zip(first.tolist(), second.tolist(), strict=True))
     assert len(set(pairs)) == len(set(names))
     assert len(
         {
             *pairs,
             *zip(
-                *(half.tolist() for half in KERNEL.hashes(texts, sizes, np.arange(2), 2)),
+                *(half.tolist() for half in NATIVE.hashes(texts, sizes, np.arange(2), 2)),
                 strict=True,
             ),
         }
@@ -302,7 +302,7 @@ def test_names_have_the_same_hashes_only_if_they_are_the_same(names: list[tuple[
 
 
 def test_events_may_be_taken_in_any_order() -> None:
-    """In stretches, with steps, backwards and by their places, and what the kernel makes of them
+    """In stretches, with steps, backwards and by their places, and what native code makes of them
     then is theirs.
     """
     decoded = THREE.decode(
@@ -338,7 +338,7 @@ _AT_THE_EDGE = """
 import ctypes, mmap, random, struct, sys
 import numpy as np
 from schemas.telemetry.columns import packaged_decoder
-from schemas.native.library import KERNEL
+from schemas.native.library import NATIVE
 from schemas.native.packed import Packed
 from tests.schemas.events import event
 from schemas.records.telemetry import Feature, QualityScore
@@ -366,7 +366,7 @@ for _ in range(60_000):
     value = bytes(value[:rng.choice((len(value), rng.randrange(len(value) + 1)))])
     if value:
         packed = Packed(np.array([at_the_edge(value)]), np.array([len(value)]), (area,))
-        found = decoder._fast.read(KERNEL, packed, ("event_time", "tenant", "application", "model", "user", "region"))
+        found = decoder._fast.read(NATIVE, packed, ("event_time", "tenant", "application", "model", "user", "region"))
         if found[2]:
             taken += 1
             found[0].hashes(("tenant", "application", "model", "region"), 3)
@@ -375,7 +375,7 @@ for _ in range(60_000):
     if rng.random() < 0.9:
         batch[rng.randrange(8)] = rng.choice((0, 1, 2, 0x7f, 0x80, 0xff, rng.randrange(256)))
     batch = bytes(batch[:rng.choice((len(batch), rng.randrange(1, len(batch))))])
-    KERNEL._split(ctypes.cast(at_the_edge(batch), ctypes.c_char_p), len(batch), 1, 0, np.empty((4, 1), np.int64).ctypes.data)
+    NATIVE._split(ctypes.cast(at_the_edge(batch), ctypes.c_char_p), len(batch), 1, 0, np.empty((4, 1), np.int64).ctypes.data)
 print(taken)
 """
 
@@ -406,13 +406,13 @@ def test_without_a_compiler_it_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """And leaves what was there; one that fails is quoted."""
-    target = tmp_path_factory.mktemp("kernel") / "kernel.so"
+    target = tmp_path_factory.mktemp("native") / "native.so"
     target.write_bytes(b"before")
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(CannotCompile, match="no C compiler"):
         build(target)
     monkeypatch.setenv("CC", "cc -include no-such-header.h")
-    with pytest.raises(CannotCompile, match=r"does not compile kernel\.c"):
+    with pytest.raises(CannotCompile, match=r"does not compile native\.c"):
         build(target)
     assert target.read_bytes() == b"before"
-    assert [path.name for path in target.parent.iterdir()] == ["kernel.so"]
+    assert [path.name for path in target.parent.iterdir()] == ["native.so"]

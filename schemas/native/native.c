@@ -2,7 +2,7 @@
  *
  * What reads foreign bytes believes no length: whatever would lie outside what it was given makes it say
  * no, and the caller decodes the slow way, which knows why. Nothing here allocates, keeps state or calls Python; a yes
- * means that the slow way would have said the same (tests/schemas/test_kernel.py).
+ * means that the slow way would have said the same (tests/schemas/test_native.py).
  */
 
 #include <stdint.h>
