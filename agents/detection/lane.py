@@ -1,4 +1,4 @@
-"""One lane of `detect`: a pure function of its records in offset order (§3, §4)."""
+"""One lane of `detect`: a pure function of its records in offset order."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""Faust, hardened (§7): what Faust does for us (groups, assignment, agents, the worker's life),
+"""Faust, hardened: what Faust does for us (groups, assignment, agents, the worker's life),
 with the parts replaced that lose data or hang.
 
 Each override names what stock Faust does instead; `streams.faust.source_hashes` refuses to start

@@ -1,5 +1,5 @@
 """The durable side of lanes: one fenced transactional producer per lane beside Faust, and the
-reading back of what it wrote (§5).
+reading back of what it wrote.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """From the worker's one stream to its lanes: a lane that flushes, or waits for an acknowledgement,
-holds up no other (§6).
+holds up no other.
 """
 
 import asyncio

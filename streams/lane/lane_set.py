@@ -1,4 +1,4 @@
-"""A worker's lanes: who owns them, what becomes of a block, when state is made durable (§5)."""
+"""A worker's lanes: who owns them, what becomes of a block, when state is made durable."""
 
 import asyncio
 import contextlib

@@ -67,7 +67,7 @@ def dead_letter(
     schema_id: int | None = None,
     marks: Headers = (),
 ) -> Outgoing:
-    """The raw bytes as they came, with reason and origin in headers (§6). A null value stays null:
+    """The raw bytes as they came, with reason and origin in headers. A null value stays null:
     the key says what it was.
 
     What is too large to be sent is cut; then a header has its size. `marks` are headers that it has

@@ -1,4 +1,4 @@
-"""Who asks, and whether a browser asks on behalf of somebody else's page (§12)."""
+"""Who asks, and whether a browser asks on behalf of somebody else's page."""
 
 import hmac
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ class Asker:
     """The one tenant that may be seen; None for operators, who name the tenant that they mean."""
     has_token: bool
     """Whether a token says so. On loopback all may read without one; to change something takes one
-    even there (§12).
+    even there.
     """
 
 

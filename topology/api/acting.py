@@ -1,4 +1,4 @@
-"""What people ask for: silences, acknowledgements and closing an incident, as signed commands (§3);
+"""What people ask for: silences, acknowledgements and closing an incident, as signed commands;
 `alert` or `correlate` obeys, and the topic `audit` has what came of each.
 """
 
