@@ -14,7 +14,7 @@ help:
 	@echo "make demo     play an hour of real LLM traffic with known faults, show on a page what is found, and sum up"
 	@echo "make test     run all tests, on a real Kafka too"
 	@echo "make faults   everything that can go wrong, in its long form: an hour or so"
-	@echo "make lint     ruff, mypy, the layers between packages, purity of the pure modules"
+	@echo "make lint     ruff, mypy, the layers between packages, purity, words of changed lines"
 	@echo "make setup    environment and packages in .venv"
 	@echo "make servers  the servers that tests run, in .servers"
 	@echo "make peers    what python -m benchmarks.peers measures Sentinel against, in .servers/peers"
