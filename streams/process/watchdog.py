@@ -1,7 +1,7 @@
-"""Liveness is progress, not a process: what `/live` says, and the end of a worker that stands still.
+"""Liveness is progress, not a process: what `/live` says, and when a worker without it ends.
 
 It looks from a thread of its own, so that a blocked event loop is seen too, and it counts looks,
-not time: a machine that stood still, or a process that was stopped and goes on, is no worker that
+not time: a machine that was asleep, or a process that was stopped and goes on, is no worker that
 hangs.
 """
 
