@@ -110,7 +110,7 @@ class DetectLane:
         """Takes the block's records: windows, verdicts, dead letters, closed buckets."""
         taken = self._intake.take(block, self._columns_for(block), self._stamps, self._applied)
         self._stamps, self._applied = taken.stamps, taken.applied
-        step = Step(now=taken.dead_letters, bad=len(taken.dead_letters), late=0)
+        step = Step(now=taken.dead_letters, bad=len(taken.dead_letters), facts=taken.facts)
         columns = Columns(taken.events)
         first, start = 0, block.start
         for offset, index, apply in self._interruptions(taken):
@@ -357,6 +357,7 @@ class DetectLane:
             self._state.applications,
             closed.applications,
             closed.numbers["requests"],
+            step,
         ):
             self._report(report, closed.end, step)
         verdicts: list[tuple[Verdicts, str, int]] = []

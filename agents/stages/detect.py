@@ -50,7 +50,6 @@ def detect_stage(
 ) -> Stage:
     """Makes the stage; its lanes share the decoder and the policies."""
     intake = Intake(
-        "detect",
         names,
         limits,
         packaged_decoder(limits.max_record_bytes),

@@ -2,7 +2,7 @@
 at will.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,6 +14,7 @@ from agents.detectors.settings import DetectionSettings
 from schemas.records.anomalies import Anomaly
 from schemas.secrets import Secret
 from schemas.telemetry.columns import packaged_decoder
+from streams.lane.facts import Fact
 from streams.lane.outgoing import REASON, Outgoing
 from streams.records.blocks import Block
 from streams.settings import Lanes
@@ -48,6 +49,7 @@ class RunLane:
     events: int = 0
     late: int = 0
     bad: int = 0
+    facts: Counter[Fact] = field(default_factory=Counter)
     restarts: int = 0
 
     def __post_init__(self) -> None:
@@ -65,6 +67,7 @@ class RunLane:
         self.events += step.events
         self.late += step.late
         self.bad += step.bad
+        self.facts += step.facts
 
     def flushes(self) -> None:
         """Rows go to the state topic."""
@@ -97,7 +100,6 @@ class RunLane:
 
     def _new(self) -> DetectLane:
         intake = Intake(
-            "detect",
             NAMES,
             self.limits,
             packaged_decoder(self.limits.max_record_bytes),

@@ -26,6 +26,7 @@ from streams.control.records import (
     tick,
 )
 from streams.control.settings_log import skip_record, version_record
+from streams.lane.facts import Fact, FactKind
 from streams.lane.outgoing import REASON
 from streams.settings import Lanes
 from tests.detection.lanes import KEY, NAMES, RunLane
@@ -311,3 +312,13 @@ def test_a_broker_whose_clock_is_behind_is_named_and_not_its_producers() -> None
         BEHIND.encode(),
         AHEAD.encode(),
     ]
+
+
+def test_a_step_returns_each_bad_record_as_a_fact_with_its_reason() -> None:
+    """The metric of bad records is made of these facts; the step itself counts nothing."""
+    lane = RunLane()
+    lane.takes([good(0, 0), raw(1, 0, b""), raw(2, 0, b""), raw(3, 0, GOOD + b"\0"), good(4, 0)])
+    assert lane.facts == {
+        Fact(FactKind.BAD_RECORD, Reason.EMPTY): 2,
+        Fact(FactKind.BAD_RECORD, Reason.TRAILING): 1,
+    }

@@ -12,7 +12,7 @@ from agents.detection.verdicts import anomaly
 from agents.detectors.contract import Finding, Kind
 from agents.detectors.settings import DetectionSettings, Profile
 from schemas.records.anomalies import INTAKE, Anomaly, Direction, Severity
-from streams import metrics
+from streams.lane.facts import Fact, FactKind
 from streams.records.partitioners import Partitioner, murmur2_partitions, partitioners_of
 from streams.settings import Lanes
 from tests.detection.lanes import RunLane
@@ -141,12 +141,10 @@ def test_the_events_of_those_beyond_the_first_ones_are_counted_and_one_that_is_o
     """Of a hundred, sixty-four are told; when they send no more, others that still do are told."""
     own = murmur2_partitions([key_of(name) for name in NAMES], 12).tolist()
     strangers = [name for name, lane in zip(NAMES, own, strict=True) if lane != LANE][:100]
-    counter = metrics.MISPLACED_EVENTS.labels("detect", LANE)
-    before = counter._value.get()
     lane = RunLane(QUIET, TWELVE)
     lane.takes([one(turn, turn, strangers[turn % 100], None) for turn in range(1_000)])
     lane.takes([one(2_000, 1_020, strangers[0], None)])
-    assert counter._value.get() - before == 1_000
+    assert lane.facts == {Fact(FactKind.MISPLACED_EVENT): 1_000}
     assert {each.application for each in misplaced(lane)} == set(strangers[:MOST_APPLICATIONS])
     lane.stops_and_goes_on()
     lane.takes(

@@ -2,6 +2,7 @@
 here, once.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,8 +19,8 @@ from schemas.secrets import Secret
 from schemas.telemetry.columns import Decoded, Decoder
 from schemas.telemetry.events import Events
 from schemas.telemetry.opening import opening_of
-from streams import metrics
 from streams.control.records import NUMBER, SETTINGS, TICK, Publication, header, passed, publication
+from streams.lane.facts import Fact, FactKind
 from streams.lane.outgoing import Outgoing, dead_letter
 from streams.process.crash_note import CrashNote
 from streams.records.blocks import Block
@@ -47,6 +48,8 @@ class Taken:
     append_times: Int64s
     """µs."""
     dead_letters: list[Outgoing]
+    facts: Counter[Fact]
+    """Why each of them is one."""
     refused: Faulty
     """Bad records, but for those ahead of the clock."""
     ahead: Faulty
@@ -72,7 +75,6 @@ class Intake:
 
     def __init__(
         self,
-        stage: str,
         names: TopicNames,
         limits: Lanes,
         decoder: Decoder,
@@ -80,7 +82,7 @@ class Intake:
         skipped: Callable[[str, int], set[int]],
         note: CrashNote | None = None,
     ) -> None:
-        self._stage, self._names, self._decoder = stage, names, decoder
+        self._names, self._decoder = names, decoder
         self._key, self._skipped, self._note = control_key, skipped, note
         self._max_ahead_us = int(limits.max_ahead_s * 1_000_000)
 
@@ -178,6 +180,7 @@ class Intake:
             times=times,
             append_times=append_times,
             dead_letters=letters,
+            facts=Counter(Fact(FactKind.BAD_RECORD, error.reason) for _, error in sorted_out.bad),
             refused=refused,
             ahead=too_early,
             ticks=[
@@ -251,7 +254,6 @@ class Intake:
         for record, (_, error), appended in zip(
             block.records_at(indices), bad, append_times, strict=True
         ):
-            metrics.BAD_RECORDS.labels(self._stage, error.reason).inc()
             letters.append(
                 dead_letter(
                     self._names.dead_letters,

@@ -15,7 +15,8 @@ from agents.detection.intake.placement import Placement
 from agents.detection.intake.reading import Taken
 from agents.detection.intake.reports import Report
 from agents.detection.policy import Policy
-from streams import metrics
+from streams.lane.facts import Fact, FactKind
+from streams.lane.outgoing import Step
 from streams.settings import Lanes
 from streams.state.subjects import Subjects
 
@@ -117,11 +118,12 @@ class IntakeWatch:
         subjects: Subjects,
         applications: Int64s,
         requests: Int64s,
+        step: Step,
     ) -> list[Report]:
         """A bucket is closed by the record at this offset; see `Placement.closed`."""
         verdicts, counted = self._placement.closed(bucket, subjects, applications, requests)
         if counted:
-            metrics.MISPLACED_EVENTS.labels("detect", self._partition).inc(counted)
+            step.facts[Fact(FactKind.MISPLACED_EVENT)] += counted
         return [
             reports.of_placement(verdict, offset, self._partition, self._limits.partitions)
             for verdict in verdicts

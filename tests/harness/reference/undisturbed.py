@@ -168,7 +168,7 @@ def detect_lane(
         return made[version]
 
     decoder = packaged_decoder(limits.max_record_bytes)
-    intake = Intake("detect", names, limits, decoder, key, lambda topic, lane: set(skips))
+    intake = Intake(names, limits, decoder, key, lambda topic, lane: set(skips))
     lane = DetectLane(partition, limits, names, intake, policies, _SEED)
     return Undisturbed(lane, names.telemetry, names, limits.partitions)
 
