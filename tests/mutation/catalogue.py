@@ -94,6 +94,20 @@ MUTATIONS: Final = (
         ("tests/settings/test_limits.py",),
     ),
     Mutation(
+        "every route's permission is enforced",
+        "topology/api/serving.py",
+        "        gate.admit(request)\n",
+        "        pass\n",
+        ("tests/api/test_routes.py",),
+    ),
+    Mutation(
+        "a route without a permission stays closed",
+        "topology/api/permissions.py",
+        "        access = request.app[ACCESS][request.match_info.route]\n",
+        "        access = request.app[ACCESS].get(request.match_info.route, Access.PUBLIC)\n",
+        ("tests/api/test_routes.py",),
+    ),
+    Mutation(
         "a body that is broken is its client's fault",
         "topology/api/queries.py",
         "    except web.RequestPayloadError:\n",

@@ -68,18 +68,6 @@ async def test_nothing_but_the_files_is_served(client: aiohttp.ClientSession) ->
             assert answer.status == 404, path
 
 
-def test_only_the_page_is_public() -> None:
-    """Whatever has data asks for the token."""
-    assert all(
-        static.is_public(path)
-        for path in ("/", "/explore", "/pipeline", "/static/x.js", "/incidents/a/b")
-    )
-    assert not any(
-        static.is_public(path)
-        for path in ("/api/v1/incidents", "/api/v1/live", "/live", "", "/static")
-    )
-
-
 def test_pages_have_no_script_or_style_in_their_text() -> None:
     """The policy would stop them; nothing of ours makes HTML from text either."""
     for file in Path(static.FILES).glob("*"):

@@ -1,4 +1,4 @@
-"""Who asks, and whether a browser asks on behalf of somebody else's page."""
+"""Who asks, and whether a browser asks on behalf of another site's page."""
 
 import hmac
 from collections.abc import Iterable
@@ -11,7 +11,6 @@ from aiohttp import web
 from schemas.secrets import Secret
 from topology.api.problems import Problem
 from topology.api.settings import ApiSettings, is_loopback
-from topology.api.static import is_public
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,8 @@ _BEARER: Final = "bearer."
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class Gate:
-    """Looks at every request before its handler does."""
+class Credentials:
+    """The tokens that are valid, and the names under which the API is served."""
 
     def __init__(self, settings: ApiSettings) -> None:
         self._hosts = {*_LOCAL, *(name.lower() for name in settings.allowed_hosts)}
@@ -48,13 +47,11 @@ class Gate:
         self._tenants = [(one.tenant, one.token) for one in settings.tenant_tokens]
         self._open = not settings.token and is_loopback(settings.host)
 
-    def let_in(self, request: web.Request) -> None:
-        """Notes who asks. Raises Problem when nobody may ask so."""
-        self._check_names(request)
-        if request.path != "/live" and not is_public(request.path):
-            request[ASKER] = self._asker(request)
+    def check_names(self, request: web.Request) -> None:
+        """Raises Problem for a Host that is not served, or a page of another site.
 
-    def _check_names(self, request: web.Request) -> None:
+        This stops DNS rebinding and cross-site requests, which loopback alone does not.
+        """
         if _hostname(f"//{request.headers.get('Host', '')}") not in self._hosts:
             raise Problem(403, "this Host is not served; api.allowed_hosts names those that are")
         origin = request.headers.get("Origin")
@@ -72,7 +69,8 @@ class Gate:
             name in self._hosts and urlsplit(origin).netloc.lower() == host.lower()
         )
 
-    def _asker(self, request: web.Request) -> Asker:
+    def asker(self, request: web.Request) -> Asker:
+        """Who asks, by the token. Raises Problem without a valid one, where one is needed."""
         given = _token(request)
         if given is None and self._open:
             return Asker(None, has_token=False)

@@ -14,6 +14,7 @@ from schemas.records.incidents import IncidentState
 from topology.api import queries
 from topology.api.access import ASKER, Asker
 from topology.api.commands import COMMANDS
+from topology.api.permissions import why_not_act
 from topology.api.problems import Problem
 from topology.api.reading import found
 from topology.api.shapes import Accepted, Acknowledgement, Me, NewSilence, Saying, Silence
@@ -26,7 +27,7 @@ _LISTED: Final = 1000
 
 async def me(request: web.Request, query: queries.Query) -> Me:
     """What this request's token allows."""
-    why = why_not(request)
+    why = why_not_act(request)
     return Me(request[ASKER].tenant, not why, why, request.app[TRACE_URL])
 
 
@@ -128,18 +129,6 @@ async def _accepted(request: web.Request, command: Command) -> Accepted:
     """Publishes it, and says how to find what came of it."""
     await request.app[COMMANDS].publish(command, request[ASKER].tenant)
     return Accepted(command.id, command.at)
-
-
-def why_not(request: web.Request) -> str:
-    """Why this request's token may change nothing; empty when it may."""
-    if not request[ASKER].has_token:
-        return "without a token one may only read; set api.token_file, and give its token"
-    if not request.app[COMMANDS].key:
-        return (
-            "commands are signed, and the API has no key; set worker.control_key_file, the same for"
-            " every worker"
-        )
-    return ""
 
 
 def _author(given: Saying, asker: Asker) -> str:

@@ -15,7 +15,7 @@ from markdown_it.token import Token
 _PACKAGED: Final = Path(__file__).parent.parent / "page" / "docs"
 _CHECKOUT: Final = Path(__file__).parents[2] / "docs"
 
-PREFIX: Final = "/docs/"
+_PREFIX: Final = "/docs/"
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -41,7 +41,7 @@ def documentation() -> Iterator[tuple[str, bytes]]:
     folder = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
     texts = {file.stem: file.read_text() for file in sorted(folder.glob("*.md"))}
     for name, text in texts.items():
-        yield PREFIX + name, _page(name, text, list(texts)).encode()
+        yield _PREFIX + name, _page(name, text, list(texts)).encode()
 
 
 def anchor(heading: str) -> str:
@@ -62,7 +62,7 @@ def _page(name: str, text: str, names: list[str]) -> str:
             token.attrSet("id", anchor(content.content))
             title = content.content if token.tag == "h1" else title
         _lead(content, names)
-    others = "".join(f'<a href="{PREFIX}{other}">{html.escape(other)}</a>' for other in names)
+    others = "".join(f'<a href="{_PREFIX}{other}">{html.escape(other)}</a>' for other in names)
     body = parser.renderer.render(tokens, parser.options, {})
     return _PAGE.format(title=html.escape(title), others=others, body=body)
 
@@ -82,7 +82,7 @@ def _lead(token: Token, names: list[str]) -> None:
             if dropped:
                 child.tag, child.attrs = "span", {}
             elif page in names:
-                child.attrSet("href", f"{PREFIX}{page}" + (f"#{fragment}" if fragment else ""))
+                child.attrSet("href", f"{_PREFIX}{page}" + (f"#{fragment}" if fragment else ""))
         elif child.type == "link_close" and dropped:
             child.tag, dropped = "span", False
         elif child.type == "image":

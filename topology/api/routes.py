@@ -9,8 +9,8 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
-from topology.api import access, acting, queries, times
-from topology.api.problems import Problem
+from topology.api import queries, times
+from topology.api.permissions import Access
 
 Answer = Callable[..., Awaitable[object]]
 """Takes the request and its query, and its body where the route has one."""
@@ -25,24 +25,12 @@ class Shape(Enum):
     """`items`, records, and `next`."""
 
 
-class Access(Enum):
-    """Who may ask. Every route has one, and `Route.handler` is the one place that holds it."""
-
-    READ = auto()
-    """Every token, and on loopback without tokens everybody: what a tenant's token shows is that
-    tenant's.
-    """
-    OPERATORS = auto()
-    """Operators: what is shown is of all tenants."""
-    ACT = auto()
-    """Every token, when the API can sign commands."""
-
-
 @dataclass(frozen=True, slots=True)
 class Route:
     """One question. It answers records (`record`) in a `shape`."""
 
     path: str
+    access: Access
     summary: str
     query: type[queries.Query]
     record: type[Any]
@@ -52,14 +40,12 @@ class Route:
     body: type[BaseModel] | None = None
     """What it takes as JSON; None when it takes nothing."""
     status: int = 200
-    access: Access = Access.READ
 
     @property
     def handler(self) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Checks who asks and everything that is given, then answers as JSON."""
+        """Checks everything that is given, then answers as JSON. Who asks is checked before."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            _allow(request, self.access)
             query = queries.asked(request, self.query)
             given = [] if self.body is None else [await queries.asked_in_body(request, self.body)]
             answer = times.written(await self.answer(request, query, *given), query.times)
@@ -68,12 +54,3 @@ class Route:
             )
 
         return handle
-
-
-def _allow(request: web.Request, wanted: Access) -> None:
-    """Raises Problem when this request's token does not allow it."""
-    asker = request[access.ASKER]
-    if wanted is Access.OPERATORS and asker.tenant is not None:
-        raise Problem(403, "this is about all tenants; an operator's token is needed")
-    if wanted is Access.ACT and (why := acting.why_not(request)):
-        raise Problem(403 if asker.has_token else 401, why)

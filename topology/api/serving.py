@@ -17,12 +17,13 @@ from connectors.store.port import Store
 from schemas.documents import StoreRefused, StoreUnavailable
 from streams.exit_status import ENDS_WITHIN_S, end_within
 from topology.api import metering, openapi
-from topology.api.access import Gate
+from topology.api.access import Credentials
 from topology.api.acting import TRACE_URL
 from topology.api.commands import COMMANDS, Commands
 from topology.api.connections import Connections, timed
 from topology.api.live import FOLLOWING, LIVE, Following, Live, live
 from topology.api.overview import OVERVIEWS, Overviews
+from topology.api.permissions import Access, Gate, serve_at
 from topology.api.pipeline import WORKERS, workers_of
 from topology.api.problems import Handler, as_problems
 from topology.api.queries import BODY_S
@@ -52,11 +53,11 @@ def application(
     tick_after_s: float = 1.0,
 ) -> web.Application:
     """Everything that is served. The store must be started, and stays the caller's."""
-    gate = Gate(settings)
+    gate = Gate(Credentials(settings))
 
     @web.middleware
     async def gated(request: web.Request, handler: Handler) -> web.StreamResponse:
-        gate.let_in(request)
+        gate.admit(request)
         return await handler(request)
 
     app = web.Application(
@@ -72,12 +73,12 @@ def application(
     app.cleanup_ctx.extend([app[WORKERS].opened, told.told, following.followed, commands.opened])
     app.on_shutdown.append(told.close)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
-    app.router.add_get(LIVE_PATH, live, allow_head=False)
+        serve_at(app, route.access, route.method, route.path, route.handler)
+    serve_at(app, Access.READ, "GET", LIVE_PATH, live)
     described = orjson.dumps(openapi.description(ROUTES))
-    app.router.add_get(openapi.PATH, _always(described), allow_head=False)
-    app.router.add_get(metering.PATH, metering.scraped, allow_head=False)
-    app.router.add_get("/live", _always(b'{"live":true}'), allow_head=False)
+    serve_at(app, Access.READ, "GET", openapi.PATH, _always(described))
+    serve_at(app, Access.OPERATORS, "GET", metering.PATH, metering.scraped)
+    serve_at(app, Access.PUBLIC, "GET", "/live", _always(b'{"live":true}'))
     add_page(app)
     return app
 
@@ -111,7 +112,7 @@ async def serving(
     trace_url: str | None = None,
     tick_after_s: float = 1.0,
 ) -> AsyncIterator[int]:
-    """Serves while the context is open; gives the port. Raises OSError when it cannot listen there."""
+    """Serve while the context is open; give the port. Raises OSError when the port is in use."""
     logger = logging.getLogger("sentinel.api.server")
     logger.addFilter(_is_told)
     app = application(store, settings, commands, trace_url, tick_after_s)

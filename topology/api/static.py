@@ -9,7 +9,8 @@ from typing import Final
 
 from aiohttp import web
 
-from topology.api.documentation import PREFIX, documentation
+from topology.api.documentation import documentation
+from topology.api.permissions import Access, serve_at
 
 FILES: Final = Path(__file__).parent.parent / "page" / "static"
 """Where they lie; `vendor` below it is what `make setup` fetches from npm."""
@@ -39,8 +40,6 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
     )
 )
 
-_PREFIXES: Final = ("/static/", "/incidents/", "/anomalies/", PREFIX)
-_EXACT: Final = frozenset(view for view in VIEWS if "{" not in view)
 _HEADERS: Final = {
     # Asked again each time and answered with 304: another version of Sentinel is another page at
     # once.
@@ -62,15 +61,6 @@ _IS_PAGE: Final = web.RequestKey("is_page", bool)
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def is_public(path: str) -> bool:
-    """Whether what is served there is the page and not data.
-
-    >>> is_public("/"), is_public("/static/page.js"), is_public("/incidents/acme/17"), is_public("/api/v1/incidents")
-    (True, True, True, False)
-    """
-    return path in _EXACT or path.startswith(_PREFIXES)
-
-
 def add_page(app: web.Application) -> None:
     """Adds the page's paths. The files are read once, now; raises OSError when they cannot be read.
 
@@ -78,7 +68,8 @@ def add_page(app: web.Application) -> None:
     """
     app.on_response_prepare.append(_add_headers)
     for path, answer in _answers():
-        app.router.add_get(path, answer)
+        for method in ("HEAD", "GET"):
+            serve_at(app, Access.PUBLIC, method, path, answer)
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -8,19 +8,43 @@ from schemas.records.control import Audit
 from schemas.records.incidents import Incident
 from schemas.records.notifications import Notification
 from topology.api import acting, overview, pipeline, queries, reading, shapes
-from topology.api.routes import Access, Route, Shape
+from topology.api.permissions import Access
+from topology.api.routes import Route, Shape
 
 _V1: Final = "/api/v1"
 LIVE_PATH: Final = f"{_V1}/live"
 
 ROUTES: Final = (
-    Route(f"{_V1}/me", "What this token allows", queries.Query, shapes.Me, Shape.ONE, acting.me),
-    Route(f"{_V1}/tenants", "Tenants", queries.Query, shapes.Tenant, Shape.PAGE, reading.tenants),
     Route(
-        f"{_V1}/incidents", "Incidents", queries.Incidents, Incident, Shape.PAGE, reading.incidents
+        f"{_V1}/me",
+        Access.READ,
+        "What this token allows",
+        queries.Query,
+        shapes.Me,
+        Shape.ONE,
+        acting.me,
+    ),
+    Route(
+        f"{_V1}/tenants",
+        Access.READ,
+        "Tenants",
+        queries.Query,
+        shapes.Tenant,
+        Shape.PAGE,
+        reading.tenants,
+    ),
+    Route(
+        f"{_V1}/incidents",
+        Access.READ,
+        "Incidents",
+        queries.Incidents,
+        Incident,
+        Shape.PAGE,
+        reading.incidents,
     ),
     Route(
         f"{_V1}/incidents/{{id}}",
+        Access.READ,
         "One incident",
         queries.OfTenant,
         Incident,
@@ -29,6 +53,7 @@ ROUTES: Final = (
     ),
     Route(
         f"{_V1}/incidents/{{id}}/anomalies",
+        Access.READ,
         "Anomalies of an incident",
         queries.OfTenant,
         Anomaly,
@@ -37,6 +62,7 @@ ROUTES: Final = (
     ),
     Route(
         f"{_V1}/incidents/{{id}}/acknowledge",
+        Access.ACT,
         "Acknowledge an incident",
         queries.OfTenant,
         shapes.Accepted,
@@ -45,10 +71,10 @@ ROUTES: Final = (
         "POST",
         shapes.Saying,
         202,
-        Access.ACT,
     ),
     Route(
         f"{_V1}/incidents/{{id}}/close",
+        Access.ACT,
         "End an incident",
         queries.OfTenant,
         shapes.Accepted,
@@ -57,13 +83,19 @@ ROUTES: Final = (
         "POST",
         shapes.Saying,
         202,
-        Access.ACT,
     ),
     Route(
-        f"{_V1}/anomalies", "Anomalies", queries.Anomalies, Anomaly, Shape.PAGE, reading.anomalies
+        f"{_V1}/anomalies",
+        Access.READ,
+        "Anomalies",
+        queries.Anomalies,
+        Anomaly,
+        Shape.PAGE,
+        reading.anomalies,
     ),
     Route(
         f"{_V1}/anomalies/{{id}}",
+        Access.READ,
         "One anomaly",
         queries.OfTenant,
         Anomaly,
@@ -72,6 +104,7 @@ ROUTES: Final = (
     ),
     Route(
         f"{_V1}/notifications",
+        Access.READ,
         "Notifications",
         queries.Notifications,
         Notification,
@@ -80,6 +113,7 @@ ROUTES: Final = (
     ),
     Route(
         f"{_V1}/subjects",
+        Access.READ,
         "What has series",
         queries.OfTenant,
         Subject,
@@ -87,10 +121,17 @@ ROUTES: Final = (
         reading.subjects,
     ),
     Route(
-        f"{_V1}/series", "A series with its band", queries.Series, Point, Shape.PAGE, reading.series
+        f"{_V1}/series",
+        Access.READ,
+        "A series with its band",
+        queries.Series,
+        Point,
+        Shape.PAGE,
+        reading.series,
     ),
     Route(
         f"{_V1}/silences",
+        Access.READ,
         "Silences",
         queries.OfTenants,
         shapes.Silence,
@@ -99,6 +140,7 @@ ROUTES: Final = (
     ),
     Route(
         f"{_V1}/silences",
+        Access.ACT,
         "Silence incidents",
         queries.Query,
         shapes.Silence,
@@ -107,10 +149,10 @@ ROUTES: Final = (
         "POST",
         shapes.NewSilence,
         201,
-        Access.ACT,
     ),
     Route(
         f"{_V1}/silences/{{id}}",
+        Access.ACT,
         "End a silence",
         queries.OfTenant,
         shapes.Accepted,
@@ -119,19 +161,28 @@ ROUTES: Final = (
         "DELETE",
         shapes.Saying,
         202,
-        Access.ACT,
     ),
     Route(
         f"{_V1}/acknowledgements",
+        Access.READ,
         "Who takes care of which incident",
         queries.OfTenants,
         shapes.Acknowledgement,
         Shape.PAGE,
         acting.acknowledgements,
     ),
-    Route(f"{_V1}/audit", "What came of commands", queries.Audits, Audit, Shape.PAGE, acting.audit),
+    Route(
+        f"{_V1}/audit",
+        Access.READ,
+        "What came of commands",
+        queries.Audits,
+        Audit,
+        Shape.PAGE,
+        acting.audit,
+    ),
     Route(
         f"{_V1}/overview",
+        Access.READ,
         "How things are, and how far that can be believed",
         queries.OfTenants,
         shapes.Overview,
@@ -140,12 +191,12 @@ ROUTES: Final = (
     ),
     Route(
         f"{_V1}/pipeline",
+        Access.OPERATORS,
         "The pipeline's workers",
         queries.Query,
         shapes.Pipeline,
         Shape.ONE,
         pipeline.pipeline,
-        access=Access.OPERATORS,
     ),
 )
 """The questions of `/api/v1`, each with what it takes and what it answers. `/live` beside them is a
