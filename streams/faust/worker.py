@@ -15,6 +15,7 @@ from streams.control.records import tick
 from streams.exit_status import ends_process
 from streams.faust.app import LaneApp
 from streams.lane.dispatching import Feeder
+from streams.lane.kafka_state_store import KafkaStateStore
 from streams.lane.lane_set import LaneSet
 from streams.lane.producing import KafkaLogs, KafkaSender
 from streams.lane.program import Stage
@@ -86,12 +87,16 @@ def build(worker: Worker) -> LaneApp:
     lanes = LaneSet(
         stage,
         worker.limits,
-        client,
+        KafkaStateStore(
+            client,
+            stage.state_topic,
+            f"{broker.topic_prefix}{stage.name}-",
+            # What the embedded broker's transactions wrote reads back with a wrong checksum.
+            check_crcs=not broker.embedded,
+        ),
         sender,
         KafkaLogs(broker, client, stage.topic, stage.group),
         worker.settings_log,
-        transactional_prefix=broker.topic_prefix,
-        check_crcs=not broker.embedded,
     )
     watchdog = Watchdog(lanes, lambda: app.lanes_ready, lambda: app.loops)
     health = HealthServer(

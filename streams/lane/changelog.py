@@ -1,30 +1,28 @@
-"""The durable side of lanes: one fenced transactional producer per lane beside Faust, and the
-reading back of what it wrote.
-"""
+"""A lane's partition of a state topic: written in fenced transactions, and read back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
 from streams.client.fetching import check_fetching
+from streams.lane.state_store import RowChanges, TopicRecords
 from streams.records.blocks import Block
 from streams.state.position import Refused
 
-Rows = Iterable[tuple[bytes, bytes | None]]
-
 _BATCH_BYTES: Final = 900_000
-"""Size of a produced batch, bytes: under the broker's default limit of a message set (1 MB)."""
+"""Maximum size of a produced batch, bytes: below the broker's default limit of a batch (1 MB)."""
 
 _READ_BYTES: Final = 32 * 1024 * 1024
+"""Maximum size of a fetch while state is read back, bytes."""
 
 
 class Changelog:
     """One lane's partition of a state topic, written in transactions by one owner.
 
-    `open` fences whoever wrote before: his next commit raises aiokafka's `ProducerFenced`.
+    `open` fences the previous owner: its next commit raises aiokafka's `ProducerFenced`.
     """
 
     def __init__(
@@ -35,6 +33,7 @@ class Changelog:
             **client,
             transactional_id=transactional_id,
             acks="all",
+            # A flush waits for its acknowledgement; lingering would only add to that.
             linger_ms=0,
             max_batch_size=_BATCH_BYTES,
             max_request_size=4 * _BATCH_BYTES,
@@ -44,26 +43,24 @@ class Changelog:
         )
 
     async def open(self) -> None:
-        """Takes the lane over."""
+        """Take the lane over. Aborts what the previous owner had begun."""
         await self._producer.start()
 
     async def close(self) -> None:
-        """Lets go of it; nothing is written."""
+        """Release the lane; writes nothing."""
         await self._producer.stop()
 
-    async def commit(
-        self, rows: Rows, others: Sequence[tuple[str, bytes, list[bytes]]] = ()
-    ) -> int:
-        """One transaction with all rows, and with records of other topics (topic, key, values) to
-        the partition of the same number.
+    async def commit(self, rows: RowChanges, others: Sequence[TopicRecords] = ()) -> int:
+        """Commit all rows, and records of other topics, in one transaction.
 
-        Returns when the broker acknowledged it, with the number of rows. Raises what aiokafka
-        raises; the transaction is then aborted, but for a fenced producer, which can do nothing any
-        more. Rows are taken as they are sent, a batch at a time.
+        The records go to the partition with the same number. Returns the number of rows once the
+        broker has acknowledged. Raises what aiokafka raises; the transaction is then aborted, except
+        for a fenced producer, which can do nothing more. Rows are consumed a batch at a time.
         """
         sent: list[Awaitable[Any]] = []
         async with self._producer.transaction():
             count = await self._send(self._topic, rows, sent)
+            # Topic by topic: a produced batch holds records of one partition.
             for topic in dict.fromkeys(topic for topic, _, _ in others):
                 records = (
                     (key, value)
@@ -75,15 +72,16 @@ class Changelog:
             await asyncio.gather(*sent)
         return count
 
-    async def _send(self, topic: str, records: Rows, sent: list[Awaitable[Any]]) -> int:
-        """Puts records under way, and what tells that they arrived into `sent`. The answer is how
-        many.
+    async def _send(self, topic: str, records: RowChanges, sent: list[Awaitable[Any]]) -> int:
+        """Send records without waiting; their acknowledgements are added to `sent`. Returns the
+        number of records.
         """
         producer, count = self._producer, 0
         batch = producer.create_batch()
         for key, value in records:
             count += 1
             if batch.append(key=key, value=value, timestamp=None) is None:
+                # The batch is full, and the record is not in it.
                 sent.append(await producer.send_batch(batch, topic, partition=self._partition))
                 batch = producer.create_batch()
                 batch.append(key=key, value=value, timestamp=None)
@@ -96,13 +94,16 @@ async def read_back(
     client: Mapping[str, Any],
     topic: str,
     partitions: Collection[int],
-    moved: Callable[[], None] = lambda: None,
+    on_progress: Callable[[], None] = lambda: None,
     check_crcs: bool = True,
 ) -> dict[int, dict[bytes, bytes]]:
-    """What is committed in each partition now, by key; buried keys are left out.
+    """Return the committed rows of each partition by key; deleted rows are left out.
 
-    To be called after the lanes are opened, so that it is all there is. `moved` is called for every
-    block read.
+    Call it after the lanes are opened, so that nothing can be added. `on_progress` is called for
+    each block read.
+
+    Raises:
+        Refused: a record of the topic cannot be read.
     """
     consumer = AIOKafkaConsumer(
         **client,
@@ -129,7 +130,7 @@ async def read_back(
             for blocks in (await consumer.getmany(*left, timeout_ms=200)).values():
                 for block in blocks:
                     _apply(block, tables[block.partition])
-                    moved()
+                    on_progress()
             check_fetching(consumer)
             # By position: the last offset is a transaction's marker, which no record shows.
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}

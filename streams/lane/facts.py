@@ -5,17 +5,22 @@ its records are replayed. The lane set counts the facts of a step after its outp
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, auto
 
 
 class FactKind(Enum):
-    """What happened; the value says what `Fact.reason` holds."""
+    """What happened."""
 
-    BAD_RECORD = "why the record became a dead letter"
-    MISPLACED_EVENT = "nothing"
-    REPEATED_ANOMALY = "nothing"
-    SOURCE_LANE_TAKEN_BACK = "nothing"
-    ALERT_DECISION = "the decision's reason"
+    BAD_RECORD = auto()
+    """A record became a dead letter; `Fact.reason` says why."""
+    MISPLACED_EVENT = auto()
+    """An event came in a lane that is not its application's."""
+    REPEATED_ANOMALY = auto()
+    """An anomaly came again and was dropped."""
+    SOURCE_LANE_TAKEN_BACK = auto()
+    """A position that a record named turned out to be beyond the end of its lane's log."""
+    ALERT_DECISION = auto()
+    """A decision about a message was made; `Fact.reason` is its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +33,4 @@ class Fact:
 
     kind: FactKind
     reason: str = ""
+    """Why, for the kinds that say so."""

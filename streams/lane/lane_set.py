@@ -5,21 +5,20 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
 from streams import metrics
-from streams.lane.changelog import Changelog, read_back
 from streams.lane.dead_letter_log import RefusalLog
 from streams.lane.fact_metrics import count_facts
 from streams.lane.outgoing import Outgoing, Step
 from streams.lane.program import LaneProgram, Stage
+from streams.lane.state_store import StateStore, StoredLane, TopicRecords
 from streams.process.allocation import give_back
 from streams.records.blocks import Block
 from streams.settings import Lanes as Limits
-from streams.state.position import KEY, Committed, Displaced, Log, Position, start_of
+from streams.state.position import Committed, Displaced, Log, Position, start_of
 
 _MOST_PENDING: Final = 20_000
 """Records that wait for a flush's transaction before one is made early; bounds memory."""
@@ -80,11 +79,10 @@ class Lane:
 
     partition: int
     program: LaneProgram
-    changelog: Changelog
     position: Position
     durable: int
     lock: asyncio.Lock
-    with_state: list[tuple[str, bytes, list[bytes]]]
+    with_state: list[TopicRecords]
     timed_at: float
     """When its time was last moved on, as far as records with append times and ticks do that; see
     `_time_passes`.
@@ -117,25 +115,21 @@ class LaneSet:
         self,
         stage: Stage,
         limits: Limits,
-        client: Mapping[str, Any],
+        store: StateStore,
         sender: Sender,
         logs: InputLogs,
         settings: KnownSettings,
         *,
-        transactional_prefix: str,
-        check_crcs: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
         cpu_time: Callable[[], float] = time.thread_time,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.stage = stage
         self._limits = limits
-        self._client = client
+        self._store = store
         self._sender = sender
         self._logs = logs
         self._settings = settings
-        self._prefix = transactional_prefix
-        self._check_crcs = check_crcs
         self._monotonic, self._cpu_time, self._wall = monotonic, cpu_time, wall
         self._refusals = RefusalLog(stage.name, monotonic)
         self._lanes: dict[int, Lane] = {}
@@ -175,7 +169,8 @@ class LaneSet:
             Refused, NewerState: a lane must not go on.
         """
         for partition in set(self._lanes) - set(partitions):
-            await self._lanes.pop(partition).changelog.close()
+            del self._lanes[partition]
+            await self._store.close(partition)
             metrics.forget_lane(self.stage.name, partition)
         if not partitions:
             # More workers than lanes, or a topic that is gone: then this raises.
@@ -197,7 +192,8 @@ class LaneSet:
         await self.suspend()
         await asyncio.gather(*self._flushing)
         for partition in list(self._lanes):
-            await self._lanes.pop(partition).changelog.close()
+            del self._lanes[partition]
+            await self._store.close(partition)
 
     async def take(self, block: Block) -> None:
         """Carries a block through, piece by piece: step, outputs awaited, position moved. To be
@@ -306,47 +302,27 @@ class LaneSet:
             await asyncio.sleep(_REBALANCE_LOOK_S)
 
     async def _restore(self, partitions: Sequence[int]) -> None:
-        stage = self.stage
         logs = await self._logs.describe(partitions)
-        changelogs = {
-            partition: Changelog(
-                self._client,
-                f"{self._prefix}{stage.name}-{partition}",
-                stage.state_topic,
-                partition,
-            )
-            for partition in partitions
-        }
+        stored = await self._store.open(partitions, self._moved)
         lanes = {}
         try:
-            # Opened first, which fences; read afterwards, so that nothing can be added to what was
-            # read.
-            await asyncio.gather(*[changelog.open() for changelog in changelogs.values()])
-            tables = await read_back(
-                self._client, stage.state_topic, partitions, self._moved, self._check_crcs
-            )
             # What the lanes' last owner knew, this worker may not have read yet.
             await self._settings.catch_up()
             for partition in partitions:
-                rows = tables.pop(partition)
                 lanes[partition] = await self._started(
-                    partition, changelogs[partition], rows, logs[partition]
+                    partition, stored.pop(partition), logs[partition]
                 )
         except BaseException:
             # Another rebalance cancels this one: what was opened is not ours to keep.
             await asyncio.gather(
-                *[changelog.close() for changelog in changelogs.values()], return_exceptions=True
+                *[self._store.close(partition) for partition in partitions], return_exceptions=True
             )
             raise
         self._lanes.update(lanes)
 
-    async def _started(
-        self, partition: int, changelog: Changelog, rows: dict[bytes, bytes], log: Log
-    ) -> Lane:
-        stored = rows.pop(KEY, None)
-        position = None if stored is None else Position.from_bytes(stored)
-        committed = None if position is not None else await self._logs.committed(partition)
-        start = start_of(f"{self.stage.name}/{partition}", position, committed, log)
+    async def _started(self, partition: int, stored: StoredLane, log: Log) -> Lane:
+        committed = None if stored.position is not None else await self._logs.committed(partition)
+        start = start_of(f"{self.stage.name}/{partition}", stored.position, committed, log)
         if start.jumped:
             metrics.JUMPED.labels(self.stage.name, partition).inc(start.jumped)
             _log.error(
@@ -358,7 +334,7 @@ class LaneSet:
             )
         metrics.begin_lane(self.stage.name, partition, start.position.offset)
         program = self.stage.new_lane(partition)
-        program.restore(rows)
+        program.restore(stored.rows)
         now = self._monotonic()
         # While nobody had the lane, time passed too; a broker's clock that is ahead of ours takes
         # nothing back.
@@ -367,7 +343,6 @@ class LaneSet:
         lane = Lane(
             partition,
             program,
-            changelog,
             start.position,
             start.position.offset,
             asyncio.Lock(),
@@ -379,7 +354,7 @@ class LaneSet:
         )
         if start.first or start.jumped:
             # The position is set before the first block is taken.
-            await changelog.commit([(KEY, start.position.to_bytes())])
+            await self._store.commit(partition, start.position)
         return lane
 
     async def _settings_for(self, block: Block) -> None:
@@ -502,12 +477,11 @@ class LaneSet:
 
     async def _flush(self, lane: Lane) -> None:
         wall, cpu = self._monotonic(), self._cpu_time() - self._stepped_s
-        # Made as they are sent: all at once, those of a lane of many subjects would take as much
-        # memory again as its tables.
-        rows = chain(lane.program.changes(), [(KEY, lane.position.to_bytes())])
         others, lane.with_state, lane.pending = lane.with_state, [], 0
-        # If this raises, the process ends: rows and records that were taken are not told again.
-        count = await lane.changelog.commit(rows, others)
+        # If this raises, the process ends: changes and records that were handed over would be lost.
+        count = await self._store.commit(
+            lane.partition, lane.position, lane.program.changes(), others
+        )
         lane.durable = lane.position.offset
         lane.unflushed = False
         lane.flushes += 1

@@ -17,6 +17,7 @@ class Mutation:
 
 
 _LANE_SET: Final = ("tests/streams/test_lane_set.py",)
+_STATE_STORE: Final = ("tests/streams/test_state_store_contract.py",)
 _LISTENERS: Final = ("tests/detection/test_listeners.py",)
 _LASTING: Final = ("tests/correlation/test_lasting.py",)
 _FAULTS: Final = ("tests/detection/test_faults.py",)
@@ -27,7 +28,12 @@ _ENDINGS: Final = "tests/faust/test_endings.py"
 _NATIVE: Final = ("tests/schemas/test_native.py",)
 _CORRELATE_LANES: Final = ("tests/alerting/test_correlate_lanes.py",)
 _BROKEN_BATCHES: Final = ("tests/streams/test_broken_batches.py",)
-_FLUSH: Final = "        count = await lane.changelog.commit(rows, others)\n        lane.durable = lane.position.offset\n"
+_COMMIT: Final = (
+    "        count = await self._store.commit(\n"
+    "            lane.partition, lane.position, lane.program.changes(), others\n"
+    "        )\n"
+)
+_FLUSH: Final = f"{_COMMIT}        lane.durable = lane.position.offset\n"
 
 MUTATIONS: Final = (
     Mutation(
@@ -125,15 +131,15 @@ MUTATIONS: Final = (
         "what is committed is durable first",
         "streams/lane/lane_set.py",
         _FLUSH,
-        "        lane.durable = lane.position.offset\n        count = await lane.changelog.commit(rows, others)\n",
+        f"        lane.durable = lane.position.offset\n{_COMMIT}",
         _LANE_SET,
     ),
     Mutation(
         "the position is part of the state's transaction",
-        "streams/lane/lane_set.py",
-        "        rows = chain(lane.program.changes(), [(KEY, lane.position.to_bytes())])\n",
-        "        rows = chain(lane.program.changes(), [])\n",
-        _LANE_SET,
+        "streams/lane/kafka_state_store.py",
+        "        with_position = chain(rows, [(KEY, position.to_bytes())])\n",
+        "        with_position = chain(rows, [])\n",
+        _STATE_STORE,
     ),
     Mutation(
         "lanes are flushed apart from each other",
@@ -273,14 +279,14 @@ MUTATIONS: Final = (
         "streams/lane/changelog.py",
         "        await self._producer.start()\n\n    async def close",
         "        self._producer._txn_manager = None\n        await self._producer.start()\n\n    async def close",
-        ("tests/streams/test_changelog.py",),
+        _STATE_STORE,
     ),
     Mutation(
         "state is written in transactions",
         "streams/lane/changelog.py",
         "        async with self._producer.transaction():\n",
         "        await self._producer.begin_transaction()\n        if True:\n",
-        ("tests/streams/test_changelog.py",),
+        _STATE_STORE,
     ),
     Mutation(
         "only committed state is read back",

@@ -1,19 +1,17 @@
-"""Lanes without a broker: a state topic that fences, a sender that can fail, a clock that is set by
-hand.
-"""
+"""Lanes without a broker: a state store in memory, a sender that can fail, and a manual clock."""
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from aiokafka.errors import ProducerFenced
 
-from streams.lane.changelog import Rows
 from streams.lane.lane_set import LaneSet
 from streams.lane.outgoing import Outgoing, Step
 from streams.lane.program import LaneProgram, Stage
+from streams.lane.state_store import RowChanges, StoredLane, TopicRecords
 from streams.records.blocks import Block
 from streams.settings import Lanes
 from streams.state.position import KEY, Committed, Log, Position
@@ -22,14 +20,15 @@ TOPIC = "t.telemetry"
 
 
 @dataclass
-class StateTopics:
-    """What is committed of every lane's state, and who owns it. `fails` raises in the next commit,
-    before anything of it is there.
+class Memory:
+    """What is committed of every lane of a stage, and which store owns it. `fails` is raised by the
+    next commit, before anything of it is there.
     """
 
     rows: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
-    others: list[tuple[str, bytes, list[bytes]]] = field(default_factory=list)
-    owner: dict[str, "FakeChangelog"] = field(default_factory=dict)
+    records: list[tuple[int, TopicRecords]] = field(default_factory=list)
+    """Of other topics, each with its partition."""
+    owner: dict[int, "MemoryStateStore"] = field(default_factory=dict)
     commits: int = 0
     fails: Exception | None = None
     meanwhile: Callable[[], Coroutine[Any, Any, None]] | None = None
@@ -39,42 +38,62 @@ class StateTopics:
         """The committed position."""
         return Position.from_bytes(self.rows[partition][KEY]).offset
 
+    def others(self) -> list[TopicRecords]:
+        """Records of other topics, in the order in which they were committed."""
+        return [records for _, records in self.records]
 
-class FakeChangelog:
-    """As `streams.lane.changelog.Changelog`, over `StateTopics`."""
 
-    topics: ClassVar[StateTopics]
+class MemoryStateStore:
+    """One worker's store (streams.lane.state_store: `StateStore`) over a `Memory` that it shares."""
 
-    def __init__(
-        self, client: Mapping[str, Any], transactional_id: str, topic: str, partition: int
-    ) -> None:
-        self._id, self._partition = transactional_id, partition
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._open: set[int] = set()
 
-    async def open(self) -> None:
-        self.topics.owner[self._id] = self
-
-    async def close(self) -> None:
-        pass
+    async def open(
+        self, partitions: Collection[int], on_progress: Callable[[], None]
+    ) -> dict[int, StoredLane]:
+        stored = {}
+        for partition in partitions:
+            self._memory.owner[partition] = self
+            self._open.add(partition)
+            rows = dict(self._memory.rows.get(partition, {}))
+            if rows:
+                on_progress()
+            position = rows.pop(KEY, None)
+            stored[partition] = StoredLane(
+                rows, None if position is None else Position.from_bytes(position)
+            )
+        return stored
 
     async def commit(
-        self, rows: Rows, others: Sequence[tuple[str, bytes, list[bytes]]] = ()
+        self,
+        partition: int,
+        position: Position,
+        rows: RowChanges = (),
+        records: Sequence[TopicRecords] = (),
     ) -> int:
-        if self.topics.owner[self._id] is not self:
+        memory = self._memory
+        assert partition in self._open
+        changed = [*rows, (KEY, position.to_bytes())]
+        if memory.meanwhile is not None:
+            await memory.meanwhile()
+        if memory.owner[partition] is not self:
             raise ProducerFenced
-        if self.topics.fails is not None:
-            raise self.topics.fails
-        table = self.topics.rows.setdefault(self._partition, {})
-        rows = list(rows)
-        for key, value in rows:
+        if memory.fails is not None:
+            raise memory.fails
+        table = memory.rows.setdefault(partition, {})
+        for key, value in changed:
             if value is None:
-                del table[key]
+                table.pop(key, None)
             else:
                 table[key] = value
-        if self.topics.meanwhile is not None:
-            await self.topics.meanwhile()
-        self.topics.others += others
-        self.topics.commits += 1
-        return len(rows)
+        memory.records += [(partition, each) for each in records]
+        memory.commits += 1
+        return len(changed)
+
+    async def close(self, partition: int) -> None:
+        self._open.remove(partition)
 
 
 @dataclass
@@ -172,7 +191,7 @@ class FakeSettings:
 class Machine:
     """One worker after another over the same topics, on a clock set by hand."""
 
-    topics: StateTopics
+    memory: Memory = field(default_factory=Memory)
     now: float = 1000.0
     cpu: float = 0.0
     sender: FakeSender = field(default_factory=FakeSender)
@@ -192,11 +211,10 @@ class Machine:
         return LaneSet(
             stage,
             limits or Lanes(),
-            {},
+            MemoryStateStore(self.memory),
             self.sender,
             self.logs,
             self.settings,
-            transactional_prefix="t.",
             monotonic=lambda: self.now,
             cpu_time=lambda: self.cpu,
             wall=lambda: self.now,
@@ -204,20 +222,6 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine() -> Machine:
     """A machine whose lanes keep their state in memory."""
-    topics = StateTopics()
-
-    async def read_back(
-        client: Mapping[str, Any],
-        topic: str,
-        partitions: Collection[int],
-        moved: Callable[[], None],
-        check_crcs: bool = True,
-    ) -> dict[int, dict[bytes, bytes]]:
-        return {partition: dict(topics.rows.get(partition, {})) for partition in partitions}
-
-    monkeypatch.setattr(FakeChangelog, "topics", topics, raising=False)
-    monkeypatch.setattr("streams.lane.lane_set.Changelog", FakeChangelog)
-    monkeypatch.setattr("streams.lane.lane_set.read_back", read_back)
-    return Machine(topics)
+    return Machine()

@@ -1,15 +1,15 @@
-"""The durable side of lanes on a real broker: one owner, whole transactions, read back as it is;
-and what the broker says of logs.
+"""What a real broker does with open transactions, produced records and logs; what a state store
+promises is in test_state_store_contract.py.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import aiokafka.consumer.fetcher as fetcher
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -80,66 +80,6 @@ async def opened(
 async def table(client: AiokafkaConfig, topic: str, partition: int = 1) -> dict[bytes, bytes]:
     """What a successor would find."""
     return (await read_back(client, topic, [partition]))[partition]
-
-
-@pytest.mark.usefixtures("blocks")
-async def test_what_was_committed_is_read_back_the_last_of_each_key_without_buried_ones(
-    client: AiokafkaConfig, state: str
-) -> None:
-    """Over several transactions, also rows of megabytes in one, and none of it in another
-    partition.
-    """
-    large = {b"large/%d" % number: bytes([number]) * 400_000 for number in range(12)}
-    async with opened(client, state) as changelog:
-        assert await changelog.commit([(b"a", b"1"), (b"b", b"1"), (b"c", b"1")]) == 3
-        await changelog.commit([(b"a", b"2"), (b"b", None)])
-        await changelog.commit(large.items())
-        await changelog.commit([])
-    assert await table(client, state) == {b"a": b"2", b"c": b"1", **large}
-    assert await read_back(client, state, [0, 2]) == {0: {}, 2: {}}
-
-
-@pytest.mark.usefixtures("blocks")
-async def test_records_of_other_topics_are_in_the_same_transaction(
-    client: AiokafkaConfig, state: str
-) -> None:
-    """To the partition of the lane's number; when the transaction fails, none of both is seen."""
-
-    def rows_that_fail() -> Sequence[tuple[bytes, bytes]]:
-        raise RuntimeError("no rows")
-
-    async with opened(client, state) as changelog:
-        assert await changelog.commit([(b"a", b"1")], [(f"{state}-out", b"k", [b"x", b"y"])]) == 1
-        with pytest.raises(RuntimeError):
-            await changelog.commit(
-                (
-                    row
-                    for part in ([(b"b", b"1")], None)
-                    for row in (part if part is not None else rows_that_fail())
-                ),
-                [(f"{state}-out", b"k", [b"z"])],
-            )
-        # The lane's producer still works; the process would have ended.
-        await changelog.commit([(b"c", b"1")])
-    assert await table(client, state) == {b"a": b"1", b"c": b"1"}
-    assert await table(client, f"{state}-out") == {b"k": b"y"}
-
-
-@pytest.mark.usefixtures("blocks")
-async def test_a_zombie_is_fenced_and_nothing_of_it_is_seen(
-    client: AiokafkaConfig, state: str
-) -> None:
-    """From the moment at which another opens the lane, before he wrote anything; whatever the
-    zombie had begun is gone too.
-    """
-    async with opened(client, state) as zombie:
-        await zombie.commit([(b"a", b"zombie"), (b"position", b"10")])
-        async with opened(client, state) as heir:
-            assert await table(client, state) == {b"a": b"zombie", b"position": b"10"}
-            with pytest.raises(ProducerFenced):
-                await zombie.commit([(b"a", b"late"), (b"position", b"20")])
-            await heir.commit([(b"a", b"heir")])
-    assert await table(client, state) == {b"a": b"heir", b"position": b"10"}
 
 
 @pytest.mark.usefixtures("blocks")

@@ -53,7 +53,7 @@ async def test_the_position_is_written_before_the_first_block_is_taken(machine: 
     machine.logs.committed_offset = Committed(40, "")
     lanes = machine.worker()
     assert await lanes.assign([3]) == {3: 40}
-    assert machine.topics.position(3) == 40
+    assert machine.memory.position(3) == 40
     await lanes.take(block(40, 5))
     machine.logs.committed_offset = Committed(45, "")
     assert await machine.worker().assign([3]) == {3: 40}
@@ -149,7 +149,7 @@ async def test_before_a_rebalance_everything_is_made_durable(machine: Machine) -
     lanes = await assigned(machine, 3, 4)
     await lanes.take(block(0, 10))
     await lanes.suspend()
-    assert machine.topics.position(3) == 10
+    assert machine.memory.position(3) == 10
 
 
 async def test_a_block_of_a_lane_that_is_not_ours_is_dropped(machine: Machine) -> None:
@@ -209,7 +209,7 @@ async def test_a_zombie_cannot_write_and_ends(machine: Machine) -> None:
     await heir.flush()
     with pytest.raises(ProducerFenced):
         await zombie.flush()
-    assert machine.topics.position(3) == 5
+    assert machine.memory.position(3) == 5
 
 
 async def test_outputs_are_durable_before_the_position_moves_on(machine: Machine) -> None:
@@ -218,7 +218,7 @@ async def test_outputs_are_durable_before_the_position_moves_on(machine: Machine
     machine.sender.fails = RuntimeError("the broker is away")
     with pytest.raises(RuntimeError):
         await lanes.take(block(0, 10))
-    assert (lanes.durable_position(3), machine.topics.position(3)) == (0, 0)
+    assert (lanes.durable_position(3), machine.memory.position(3)) == (0, 0)
 
 
 async def test_what_may_be_committed_is_never_more_than_what_is_durable(machine: Machine) -> None:
@@ -226,11 +226,11 @@ async def test_what_may_be_committed_is_never_more_than_what_is_durable(machine:
     lanes = await assigned(machine)
     await lanes.take(block(0, 10))
     assert lanes.durable_position(3) == 0
-    machine.topics.fails = RuntimeError("the broker is away")
+    machine.memory.fails = RuntimeError("the broker is away")
     with pytest.raises(RuntimeError):
         await lanes.flush()
     assert lanes.durable_position(3) == 0
-    machine.topics.fails = None
+    machine.memory.fails = None
     await lanes.flush()
     assert (lanes.durable_position(3), lanes.durable_position(9)) == (10, None)
 
@@ -238,17 +238,20 @@ async def test_what_may_be_committed_is_never_more_than_what_is_durable(machine:
 async def test_rows_position_and_records_for_later_are_one_transaction(machine: Machine) -> None:
     """Aggregates go out with the state that they come from, once."""
     lanes = await assigned(machine)
-    before = machine.topics.commits
+    before = machine.memory.commits
     await lanes.take(block(0, 2))
-    assert machine.topics.others == []
+    assert machine.memory.others() == []
     await lanes.flush()
     await lanes.flush()
-    assert machine.topics.commits == before + 1
-    assert machine.topics.others == [("t.aggregates", b"k", [b"0"]), ("t.aggregates", b"k", [b"1"])]
-    assert machine.topics.rows[3][b"count"] == b"2"
+    assert machine.memory.commits == before + 1
+    assert machine.memory.others() == [
+        ("t.aggregates", b"k", [b"0"]),
+        ("t.aggregates", b"k", [b"1"]),
+    ]
+    assert machine.memory.rows[3][b"count"] == b"2"
     await lanes.take(block(2, 1))
     await lanes.flush()
-    assert machine.topics.others[2:] == [("t.aggregates", b"k", [b"2"])]
+    assert machine.memory.others()[2:] == [("t.aggregates", b"k", [b"2"])]
 
 
 async def test_a_step_that_asks_for_it_is_durable_before_what_follows(machine: Machine) -> None:
@@ -257,7 +260,7 @@ async def test_a_step_that_asks_for_it_is_durable_before_what_follows(machine: M
 
     def new_lane(partition: int) -> Counting:
         lane = Counting(partition, flush=True)
-        lane.after = _Noting(lambda: seen.append(machine.topics.position(3)))
+        lane.after = _Noting(lambda: seen.append(machine.memory.position(3)))
         return lane
 
     machine.new_lane = new_lane
@@ -271,7 +274,7 @@ async def test_a_flush_is_made_early_when_much_is_pending(machine: Machine) -> N
     lanes = await assigned(machine)
     for start in range(0, 3 * _MOST_PENDING, _MOST_PENDING):
         await lanes.take(block(start, _MOST_PENDING))
-    assert machine.topics.position(3) == 2 * _MOST_PENDING
+    assert machine.memory.position(3) == 2 * _MOST_PENDING
 
 
 async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(
@@ -294,19 +297,19 @@ async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(
 
     machine.new_lane = lambda partition: Counting(partition, works=step_works)
     lanes = await assigned(machine, 3, 4)
-    machine.topics.meanwhile = commit_works
+    machine.memory.meanwhile = commit_works
     for start, (spent, due_s) in enumerate(
         ((0.005, 1.0), (0.15, 1.0), (0.45, 3.0), (5.0, 9.0), (0.0, 10.0))
     ):
         await lanes.take(block(start, 1))
-        commits, cost = machine.topics.commits, spent
+        commits, cost = machine.memory.commits, spent
         machine.now += due_s - 0.01
         lanes.lanes[4].flushed_at = machine.now
         await lanes.flush_due()
-        assert machine.topics.commits == commits
+        assert machine.memory.commits == commits
         machine.now += 0.02
         await lanes.flush_due()
-        assert machine.topics.commits == commits + 1
+        assert machine.memory.commits == commits + 1
 
 
 async def test_a_lane_that_waits_for_an_acknowledgement_holds_up_no_others_flush(
@@ -333,7 +336,7 @@ async def test_a_lane_that_waits_for_an_acknowledgement_holds_up_no_others_flush
     held.set()
     await waiting
     await lanes.close()
-    assert machine.topics.position(3) == 2
+    assert machine.memory.position(3) == 2
 
 
 async def test_a_flush_that_fails_later_ends_the_worker_with_its_own_error(
@@ -349,7 +352,7 @@ async def test_a_flush_that_fails_later_ends_the_worker_with_its_own_error(
         await go_on.wait()
         raise ProducerFenced
 
-    machine.topics.meanwhile = meanwhile
+    machine.memory.meanwhile = meanwhile
     machine.now += 20
     await lanes.flush_due()
     go_on.set()
@@ -497,7 +500,7 @@ async def test_a_lane_acts_besides_its_records_only_while_it_is_ours(machine: Ma
         return Step(flush=True, with_state=[("t.notes", b"k", [b"x"])])
 
     await lanes.act(3, work, old)
-    assert (acted, machine.topics.others) == ([old], [("t.notes", b"k", [b"x"])])
+    assert (acted, machine.memory.others()) == ([old], [("t.notes", b"k", [b"x"])])
     await lanes.suspend()
     await lanes.assign([])
     await lanes.act(3, work, old)
@@ -533,7 +536,7 @@ async def test_a_lane_that_waits_for_ever_has_something_to_do_though_it_took_its
     never = asyncio.Event()
     if where == "commit":
         await lanes.take(block(10, 10))
-        machine.topics.meanwhile = never.wait
+        machine.memory.meanwhile = never.wait
         hanging = asyncio.create_task(lanes.flush())
     else:
         machine.sender.waits = never
