@@ -12,15 +12,11 @@ from agents.alerting.matching import Matcher
 from agents.alerting.messages import incident_message, message_id
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered, after_attempt
-from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettings
 from agents.alerting.telling import why_told
-from connectors.log.receiver import log_line
-from connectors.pagerduty.receiver import pagerduty_event
-from connectors.slack.message import slack_message
 from schemas.ids import record_id
-from schemas.messages import parse
 from schemas.records.anomalies import Severity
 from schemas.records.incidents import Incident, IncidentChange, IncidentState
+from topology.settings.receivers import AlertingSettings, ConnectedReceiver
 from topology.stages.receivers import receivers_of
 
 TITLE = "This is a test by `sentinel notify-test`; nothing is wrong"
@@ -39,7 +35,7 @@ class Sample:
     body: str
 
 
-def sample_messages(settings: AlertSettings) -> list[Sample]:
+def sample_messages(settings: AlertingSettings) -> list[Sample]:
     """Start and end of an incident of this moment."""
     now = time.time_ns() // 1000
     opened = _incident(now)
@@ -86,24 +82,13 @@ def _incident(now: int) -> Incident:
     )
 
 
-def shown(receiver: ReceiverSettings, message: Sample) -> str:
+def shown(receiver: ConnectedReceiver, message: Sample) -> str:
     """What the receiver would be sent, as indented JSON; without its secret."""
-    parsed = parse(message.body)
-    match receiver.kind:
-        case ReceiverKind.PAGERDUTY:
-            said = pagerduty_event(message.notification_id, parsed) | {"routing_key": "***"}
-        case ReceiverKind.SLACK:
-            said = slack_message(parsed) | (
-                {} if receiver.channel is None else {"channel": receiver.channel}
-            )
-        case ReceiverKind.LOG:
-            said = log_line(parsed)
-        case ReceiverKind.WEBHOOK:
-            said = orjson.loads(message.body)
+    said = receiver.preview(message.notification_id, message.body.encode())
     return orjson.dumps(said, option=orjson.OPT_INDENT_2).decode()
 
 
-def reached(settings: AlertSettings, conditions: Sequence[str]) -> list[tuple[str, str]]:
+def reached(settings: AlertingSettings, conditions: Sequence[str]) -> list[tuple[str, str]]:
     """Each receiver's name, and whether an incident like this would be told to it when it opens,
     with the reason; silences and caps are not asked.
 
@@ -141,7 +126,7 @@ def reached(settings: AlertSettings, conditions: Sequence[str]) -> list[tuple[st
     ]
 
 
-async def send(settings: AlertSettings, name: str, messages: list[Sample]) -> list[str]:
+async def send(settings: AlertingSettings, name: str, messages: list[Sample]) -> list[str]:
     """One attempt each, in order; a line on how each went. Raises NotTaken at the first that was
     not taken, Refused where its settings are.
     """

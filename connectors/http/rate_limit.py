@@ -1,15 +1,16 @@
-"""A pace that is kept before a receiver has to ask for it."""
+"""Rate limits that are kept before a receiver has to answer 429."""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Final
 
 
 class Pace:
-    """At most `calls` calls in any `per_s` seconds; a call beyond that waits for its turn. Those
-    that wait begin in the order in which they came.
+    """A rate limit: at most `calls` calls in any `per_s` seconds; a call beyond that waits.
+
+    Waiting calls begin in the order in which they came.
     """
 
     def __init__(
@@ -33,3 +34,14 @@ class Pace:
                 if wait > 0:
                     await self._sleep(wait)
             self._begun.append(self._monotonic())
+
+
+class Paces:
+    """The paces of one worker, for receivers that a service counts together."""
+
+    def __init__(self) -> None:
+        self._paces: Final[dict[Hashable, Pace]] = {}
+
+    def shared(self, key: Hashable, calls: int, per_s: float) -> Pace:
+        """The pace under this key, made with the first call."""
+        return self._paces.setdefault(key, Pace(calls, per_s))

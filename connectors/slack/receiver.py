@@ -13,16 +13,14 @@ import orjson
 from connectors.http.answers import ReceiverAnswer
 from connectors.http.exchange import Answer, ForbiddenTarget, NoAnswer, OutboundLimits
 from connectors.http.outbound import OutboundTarget
+from connectors.http.retry_after import retry_after_s
 from connectors.rendering import rendered
 from connectors.slack.message import slack_message, slack_reply
 from connectors.texts import plain
-from connectors.webhook.receiver import retry_after_s
 from schemas.messages import parse
 from schemas.secrets import Secret
 
 BOT_URL: Final = "https://slack.com/api/chat.postMessage"
-
-WEBHOOK_HOSTS: Final = ("hooks.slack.com", "hooks.slack-gov.com")
 
 _LIMITS: Final = OutboundLimits()
 _TOKEN: Final = re.compile(r"xox[a-z]-[A-Za-z0-9-]+")

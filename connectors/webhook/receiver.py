@@ -6,13 +6,12 @@ import base64
 import binascii
 import hashlib
 import hmac
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from connectors.http.answers import ReceiverAnswer
 from connectors.http.exchange import Answer, ForbiddenTarget, NoAnswer, OutboundLimits
 from connectors.http.outbound import OutboundTarget
+from connectors.http.retry_after import date_s, retry_after_s
 from schemas.secrets import Secret
 
 _PREFIX: Final = "whsec_"
@@ -21,7 +20,7 @@ _LIMITS: Final = OutboundLimits()
 _REFUSALS: Final = frozenset({400, 401, 403})
 """Statuses with which receivers answer a signature that is not of their time."""
 _TOLERANCE_US: Final = 60_000_000
-"""How far two clocks may be apart, µs. Receivers take signatures that are up to five minutes old."""
+"""How far two clocks may differ, µs. Receivers accept signatures up to five minutes old."""
 
 
 class WebhookSigner:
@@ -121,33 +120,7 @@ class WebhookReceiver:
         await self._target.close()
 
 
-def retry_after_s(value: str | None, now: int) -> float | None:
-    """Seconds that a Retry-After header asks to wait, given as seconds or as a date; None without
-    one that can be read.
-
-    >>> retry_after_s("120", 0), retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", 10_000_000), retry_after_s("soon", 0)
-    (120.0, 50.0, None)
-    >>> retry_after_s("Thu, 01 Jan 1970 00:01:00 +99999999999999", 0) is None
-    True
-    """
-    if value is None:
-        return None
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    seconds = _seconds(value)
-    return None if seconds is None else max(0.0, seconds - now / 1e6)
-
-
 def _ahead_us(answer: Answer, now: int) -> int | None:
     """How far the clock of who answered is ahead, if it is told."""
-    seconds = _seconds(answer.headers.get("Date") or "")
+    seconds = date_s(answer.headers.get("Date") or "")
     return None if seconds is None else int(seconds * 1e6) - now
-
-
-def _seconds(date: str) -> float | None:
-    """Of a header's date, since 1970."""
-    try:
-        parsed = parsedate_to_datetime(date)
-        return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None

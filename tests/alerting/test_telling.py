@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from agents.alerting.reasons import Attempt, Reason
-from agents.alerting.settings import AlertSettings, ReceiverKind, ReceiverSettings, RetrySettings
+from agents.alerting.settings import AlertSettings, ReceiverSettings, RetrySettings
 from schemas.ids import record_id
 from schemas.records.anomalies import Severity
 from schemas.records.incidents import IncidentChange
@@ -20,6 +20,7 @@ from tests.alerting.timeline import (
     outcomes,
     reasons,
 )
+from topology.settings.receivers import Webhook
 
 OPENED, ESCALATED, UPDATED, RESOLVED, *_ = IncidentChange
 
@@ -254,9 +255,9 @@ def test_messages_to_a_receiver_that_is_gone_are_given_up() -> None:
     ("make", "words"),
     [
         (lambda: ReceiverSettings(name=""), "needs a name"),
-        (lambda: ReceiverSettings(name="a", kind=ReceiverKind.WEBHOOK), "needs a url"),
+        (lambda: Webhook(name="a"), "receiver 'a': a webhook needs a url"),
         (
-            lambda: ReceiverSettings(name="a", kind=ReceiverKind.WEBHOOK, url="https://x"),
+            lambda: Webhook(name="a", url="https://x"),
             "needs a secret",
         ),
         (lambda: AlertSettings(receivers=(PAGER, PAGER)), "'pager' is given more than once"),
@@ -273,6 +274,4 @@ def test_settings_that_cannot_be_meant_are_refused(make: object, words: str) -> 
 
 def test_settings_do_not_show_the_secret() -> None:
     """Settings are logged; the secret in them is not."""
-    assert "c2VjcmV0" not in repr(
-        ReceiverSettings(name="a", kind=ReceiverKind.WEBHOOK, url="u", secret=Secret("c2VjcmV0"))
-    )
+    assert "c2VjcmV0" not in repr(Webhook(name="a", url="u", secret=Secret("c2VjcmV0")))

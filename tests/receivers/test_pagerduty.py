@@ -8,7 +8,8 @@ from agents.alerting.reasons import Attempt, Reason
 from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_attempt
 from agents.alerting.settings import RetrySettings
 from connectors.http.rate_limit import Pace
-from connectors.pagerduty.receiver import PagerDutyReceiver, dedup_key, pagerduty_event
+from connectors.pagerduty.message import dedup_key, pagerduty_event
+from connectors.pagerduty.receiver import PagerDutyReceiver
 from schemas.messages import parse
 from schemas.records.anomalies import Severity
 from schemas.secrets import Secret

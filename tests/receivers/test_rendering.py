@@ -15,11 +15,13 @@ from structlog.testing import capture_logs
 from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Attempt, Reason
 from agents.alerting.retrying import Delivered, GiveUp, Verdict, after_attempt
-from agents.alerting.settings import ReceiverKind, ReceiverSettings, RetrySettings
+from agents.alerting.settings import RetrySettings
 from connectors.heartbeat.receiver import PingReceiver
 from connectors.http.rate_limit import Pace
-from connectors.log.receiver import LogReceiver, log_line
-from connectors.pagerduty.receiver import PagerDutyReceiver, pagerduty_event
+from connectors.log.message import log_line
+from connectors.log.receiver import LogReceiver
+from connectors.pagerduty.message import pagerduty_event
+from connectors.pagerduty.receiver import PagerDutyReceiver
 from connectors.rendering import rendered
 from connectors.slack.message import slack_message
 from connectors.slack.receiver import SlackReceiver
@@ -31,6 +33,7 @@ from tests.harness.webhook_server import answers, receiving
 from tests.schemas.test_messages import BODIES, JSON, opened
 from tests.webhook.test_delivering import SECRET
 from topology.notify_test import Sample, shown
+from topology.settings.receivers import ConnectedReceiver, Log, PagerDuty, Slack, Webhook
 
 RENDERING = ("pagerduty", "slack bot", "slack webhook", "log")
 CONNECTORS = (*RENDERING, "webhook", "ping")
@@ -166,13 +169,9 @@ def test_no_value_in_any_field_makes_rendering_raise(field: str, value: Any) -> 
         assert isinstance(answer, dict) or "in field" in (answer.fault or "")
 
 
-@pytest.mark.parametrize("kind", ReceiverKind)
-def test_notify_test_shows_what_each_kind_would_be_sent(kind: ReceiverKind) -> None:
+@pytest.mark.parametrize("kind", [Log, Webhook, PagerDuty, Slack])
+def test_notify_test_shows_what_each_kind_would_be_sent(kind: type[ConnectedReceiver]) -> None:
     """Also a message of an older form."""
-    named = (
-        {"url": "https://x.example", "secret": Secret(SECRET)}
-        if kind is not ReceiverKind.LOG
-        else {}
-    )
-    receiver = ReceiverSettings(name="r", kind=kind, **named)  # type: ignore[arg-type]
+    receiver: Any = kind
+    receiver = receiver(name="r", url="https://x.example", secret=Secret(SECRET))
     assert "4f" in shown(receiver, Sample(Reason.OPENED, "m1", BODIES["0.1.0 0"]))

@@ -95,10 +95,35 @@ alerting:
     first, second, third = _faults(path)
     assert first.startswith(f"{path}:3: lanes.bucket_s: ")
     assert second.startswith(f"{path}:6: alerting.receivers[0].kind: ")
-    assert "'slack' or 'log'" in second
+    assert "unknown kind 'webhok'; did you mean 'webhook'?" in second
     assert third.startswith(
         f"{path}:7: alerting.receivers[1]: receiver 'hook': a webhook needs a secret"
     )
+
+
+@pytest.mark.parametrize(
+    ("receiver", "says"),
+    [
+        (
+            "{name: a, kind: webhook, channel: C1}",
+            "[0].channel: is a key of the kind slack, not of webhook",
+        ),
+        (
+            "{name: a, kind: slack, secret: xoxb-1, chanel: C1}",
+            "[0]: unknown key 'chanel'; did you mean 'channel'?",
+        ),
+        (
+            "{name: a, kind: slack, secret: xoxb-1, channel: [C1]}",
+            "[0].channel: Input should be a valid string",
+        ),
+        ("{name: a, kind: 7}", "[0].kind: "),
+        ("{name: a, pages_per_hour: many}", "[0].pages_per_hour: "),
+    ],
+)
+def test_a_receivers_kind_says_which_keys_it_has(tmp_path: Path, receiver: str, says: str) -> None:
+    """A fault names the path as people write it, and the kind that a misplaced key belongs to."""
+    [fault] = _faults(_file(tmp_path, f"alerting:\n  receivers:\n    - {receiver}\n"))
+    assert f"sentinel.yaml:3: alerting.receivers{says}" in fault
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from schemas.errors import UserError
 from topology.commands.options import Config, settings_from, show_table
 
 if TYPE_CHECKING:
-    from agents.alerting.settings import ReceiverSettings
+    from topology.settings.receivers import ConnectedReceiver
 
 
 def notify_test(
@@ -60,7 +60,7 @@ def notify_test(
         for one in chosen:
             for message in sample_messages(settings):
                 if receiver is None:
-                    typer.echo(f"{one.name} ({one.kind.value}), {message.reason}:")
+                    typer.echo(f"{one.name} ({one.kind}), {message.reason}:")
                 typer.echo(shown(one, message))
         return
     if receiver is None:
@@ -76,12 +76,12 @@ def notify_test(
         raise UserError(str(fault)) from fault
 
 
-def _named(name: str, receivers: "tuple[ReceiverSettings, ...]") -> "ReceiverSettings":
+def _named(name: str, receivers: "tuple[ConnectedReceiver, ...]") -> "ConnectedReceiver":
     for receiver in receivers:
         if receiver.name == name:
             return receiver
     raise UserError(f"no receiver is called {name!r}; alerting.receivers has {_known(receivers)}")
 
 
-def _known(receivers: "tuple[ReceiverSettings, ...]") -> str:
+def _known(receivers: "tuple[ConnectedReceiver, ...]") -> str:
     return ", ".join(receiver.name for receiver in receivers) or "none"

@@ -4,7 +4,6 @@ them; here they are only put together.
 
 from dataclasses import dataclass, field
 
-from agents.alerting.settings import AlertSettings
 from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import DetectionSettings
 from agents.sinking.settings import SinkSettings
@@ -12,6 +11,7 @@ from connectors.store.settings import StoreSettings
 from schemas.secrets import Secret
 from streams.settings import Broker, Lanes
 from topology.api.settings import ApiSettings
+from topology.settings.receivers import AlertingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Settings:
     lanes: Lanes = field(default_factory=Lanes)
     detection: DetectionSettings = field(default_factory=DetectionSettings)
     correlation: CorrelationSettings = field(default_factory=CorrelationSettings)
-    alerting: AlertSettings = field(default_factory=AlertSettings)
+    alerting: AlertingSettings = field(default_factory=AlertingSettings)
     sink: SinkSettings = field(default_factory=SinkSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     api: ApiSettings = field(default_factory=ApiSettings)

@@ -3,14 +3,14 @@ came from. The environment is read once, by `load`.
 """
 
 import dataclasses
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agents.alerting.settings import AlertSettings
 from agents.correlation.settings import CorrelationSettings
 from agents.detectors.settings import DetectionSettings
 from agents.sinking.settings import SinkSettings
@@ -22,6 +22,7 @@ from streams.settings import Broker, Lanes
 from topology.api.settings import ApiSettings
 from topology.settings.installation import Settings, WorkerSettings
 from topology.settings.limits import beyond_limits, leaves
+from topology.settings.receivers import AlertingSettings
 from topology.settings.rules import contradictions, hints
 from topology.settings.sources import (
     Fault,
@@ -31,8 +32,15 @@ from topology.settings.sources import (
     from_environment,
     from_yaml,
     merged,
+    nearest,
     nearest_origin,
+    variants_of,
 )
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_RECEIVER_KINDS: Final = variants_of(typing.get_type_hints(AlertingSettings)["receivers"])
 
 
 class SettingsRefused(UserError, ValueError):
@@ -142,7 +150,7 @@ class _Model(BaseModel):
     lanes: Lanes = Lanes()
     detection: DetectionSettings = DetectionSettings()
     correlation: CorrelationSettings = CorrelationSettings()
-    alerting: AlertSettings = AlertSettings()
+    alerting: AlertingSettings = AlertingSettings()
     sink: SinkSettings = SinkSettings()
     store: StoreSettings = StoreSettings()
     api: ApiSettings = ApiSettings()
@@ -155,14 +163,21 @@ def _validated(tree: Tree, origins: Mapping[str, str]) -> _Model:
     except ValidationError as refused:
         raise SettingsRefused(
             [
-                Fault(
-                    nearest_origin(origins, error["loc"]),
-                    dotted(error["loc"]),
-                    redacted_address(error["msg"].removeprefix("Value error, ")),
-                )
+                _fault(error, origins)
                 for error in refused.errors(include_url=False, include_input=False)
             ]
         ) from None
+
+
+def _fault(error: "ErrorDetails", origins: Mapping[str, str]) -> Fault:
+    loc, message = error["loc"], error["msg"].removeprefix("Value error, ")
+    if error["type"] == "union_tag_invalid":
+        kind = error["ctx"]["tag"]
+        loc, message = (*loc, "kind"), f"unknown kind {kind!r}{nearest(kind, _RECEIVER_KINDS)}"
+    elif len(loc) > 3 and loc[3] in _RECEIVER_KINDS:
+        # Pydantic adds the kind after a receiver's index; the path that people write has none.
+        loc = (*loc[:3], *loc[4:])
+    return Fault(nearest_origin(origins, loc), dotted(loc), redacted_address(message))
 
 
 def _shown(value: object) -> str:

@@ -10,13 +10,13 @@ import itertools
 import sys
 import textwrap
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Final
 
 from schemas.secrets import Secret
 from topology.settings.installation import Settings
-from topology.settings.sources import group_of
+from topology.settings.sources import group_of, variants_of
 
 HEAD: Final = """# Settings
 
@@ -57,32 +57,58 @@ def reference() -> str:
     return "\n".join(parts)
 
 
-def _section(path: str, kind: type, level: int) -> Iterator[str]:
+def _variants(path: str, variants: dict[str, type], level: int) -> Iterator[str]:
+    """The keys that all kinds have, which are those of the type that all are made from, then each
+    kind's own.
+    """
+    kinds = list(variants.values())
+    shared = next(
+        above
+        for above in reversed(kinds[0].__mro__)
+        if dataclasses.is_dataclass(above) and all(issubclass(kind, above) for kind in kinds)
+    )
+    yield from _section(path, shared, level)
+    names = {item.name for item in dataclasses.fields(shared)}
+    for name, kind in variants.items():
+        yield from _section(f"{path}, kind: {name}", kind, level + 1, without=names)
+
+
+def _section(path: str, kind: type, level: int, without: Collection[str] = ()) -> Iterator[str]:
     yield f"{'#' * level} {path}\n"
     yield f"{_paragraph(inspect.getdoc(kind) or '')}\n"
     yield "| key | type | default | meaning |\n|---|---|---|---|"
     texts, hints = field_texts(kind), typing.get_type_hints(kind)
     for item in dataclasses.fields(kind):
+        if item.name in without:
+            continue
         cells = (f"`{item.name}`", _type(hints[item.name]), _default(item), texts[item.name])
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
     yield ""
     for item in dataclasses.fields(kind):
         if (group := group_of(hints[item.name])) is not None:
             many = typing.get_origin(hints[item.name]) in (tuple, list)
-            yield from _section(f"{path}.{item.name}{'[]' if many else ''}", group, level + 1)
+            below = f"{path}.{item.name}{'[]' if many else ''}"
+            if variants := variants_of(hints[item.name]):
+                yield from _variants(below, variants, level + 1)
+            else:
+                yield from _section(below, group, level + 1)
 
 
 def field_texts(kind: type) -> dict[str, str]:
-    """The text under each field of a settings type, as one paragraph. Raises Undocumented."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    body = typing.cast("ast.ClassDef", tree.body[0]).body
+    """The text under each field of a settings type, or of one that it is made from, as one
+    paragraph. Raises Undocumented.
+    """
     texts = {}
-    for line, below in itertools.pairwise(body):
-        match line, below:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
-                value=ast.Constant(value=str(text))
-            ):
-                texts[name] = _paragraph(text)
+    # A type's own texts replace those of the types that it is made from.
+    for owner in reversed([above for above in kind.__mro__ if dataclasses.is_dataclass(above)]):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(owner)))
+        body = typing.cast("ast.ClassDef", tree.body[0]).body
+        for line, below in itertools.pairwise(body):
+            match line, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
+                    value=ast.Constant(value=str(text))
+                ):
+                    texts[name] = _paragraph(text)
     if bare := [item.name for item in dataclasses.fields(kind) if item.name not in texts]:
         raise Undocumented(f"{kind.__name__}: no text under {', '.join(bare)}")
     return texts

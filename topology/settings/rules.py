@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agents.alerting.settings import ReceiverKind
 from agents.detectors.settings import DetectionSettings
 from agents.sinking.settings import EventsKept
 from connectors.store.settings import StoreKind
@@ -226,7 +225,7 @@ def _messages(settings: Settings, places: _Places) -> Iterator[Fault]:
             " deleted",
         )
     for index, receiver in enumerate(alerting.receivers):
-        if receiver.kind is ReceiverKind.PAGERDUTY and not receiver.send_resolved:
+        if receiver.kind == "pagerduty" and not receiver.send_resolved:
             yield places.fault(
                 "alerting",
                 f"receivers[{index}].send_resolved",

@@ -199,7 +199,37 @@ def _resolve(
     source: Source, tree: Tree, kind: type, loc: tuple[int | str, ...], base: Path
 ) -> None:
     """Check the keys of `tree` against the dataclass `kind`, and wrap its secrets, in place."""
-    fields = typing.get_type_hints(kind)
+    _resolve_keys(source, tree, typing.get_type_hints(kind), loc, base)
+
+
+def _resolve_variant(
+    source: Source, tree: Tree, kinds: Mapping[str, type], loc: tuple[int | str, ...], base: Path
+) -> None:
+    """As `_resolve`, for an item whose `kind` says which of several types it is."""
+    named = tree.setdefault("kind", next(iter(kinds)))
+    hints = {name: typing.get_type_hints(kind) for name, kind in kinds.items()}
+    every = {key: value for fields in hints.values() for key, value in fields.items()}
+    # The keys of an unknown kind are checked against those of all: validation names the kind.
+    fields = hints.get(named, every) if isinstance(named, str) else every
+    for key in every.keys() - fields.keys():
+        for given in (key, f"{key}_file"):
+            if given in tree:
+                owners = ", ".join(kind for kind in kinds if key in hints[kind])
+                message = f"is a key of the kind {owners}, not of {named}"
+                source.faults.append(
+                    Fault(source.origin((*loc, given)), dotted((*loc, given)), message)
+                )
+                del tree[given]
+    _resolve_keys(source, tree, fields, loc, base)
+
+
+def _resolve_keys(
+    source: Source,
+    tree: Tree,
+    fields: Mapping[str, object],
+    loc: tuple[int | str, ...],
+    base: Path,
+) -> None:
     for key in list(tree):
         value, here = tree[key], (*loc, key)
         if key in fields:
@@ -243,21 +273,34 @@ def _resolved(
     elif group is not None and value is None:
         return {}
     elif group is not None and isinstance(value, Sequence) and not isinstance(value, str):
+        kinds = variants_of(kind)
         for index, item in enumerate(value):
-            if isinstance(item, dict):
+            if isinstance(item, dict) and kinds:
+                _resolve_variant(source, item, kinds, (*loc, index), base)
+            elif isinstance(item, dict):
                 _resolve(source, item, group, (*loc, index), base)
     return value
 
 
 def group_of(kind: object) -> type | None:
-    """The settings type inside `kind`: itself, a member of a union, or the item of a tuple or list."""
+    """The settings type inside `kind`: itself, the first of a union, or the item of a list."""
+    return next(_groups_of(kind), None)
+
+
+def variants_of(kind: object) -> dict[str, type]:
+    """The settings types of a list whose items say by `kind` which of them they are, by that word;
+    empty where there is one type alone.
+    """
+    found = list(_groups_of(kind))
+    return {group.kind: group for group in found} if len(found) > 1 else {}
+
+
+def _groups_of(kind: object) -> Iterator[typing.Any]:
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return kind
-    if typing.get_origin(kind) in (tuple, list, typing.Union, types.UnionType):
-        return next(
-            (found for part in typing.get_args(kind) if (found := group_of(part)) is not None), None
-        )
-    return None
+        yield kind
+    elif typing.get_origin(kind) in (tuple, list, typing.Union, types.UnionType):
+        for part in typing.get_args(kind):
+            yield from _groups_of(part)
 
 
 def _read_secret(source: Source, value: object, loc: tuple[int | str, ...], base: Path) -> Secret:
