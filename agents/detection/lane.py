@@ -12,8 +12,9 @@ from agents.detection.aggregates import aggregate_records
 from agents.detection.anomaly_log import AnomalyLog
 from agents.detection.counting import count_series, count_users
 from agents.detection.failures import Failed
-from agents.detection.intake.reading import Intake, Taken, copies
+from agents.detection.intake.reading import DecodedBlock, Intake, copies
 from agents.detection.intake.reports import Report
+from agents.detection.intake.sorting import Interruption, SettingsSwitch, SortedBlock, Tick
 from agents.detection.intake.watch import IntakeWatch
 from agents.detection.lane_row import VERSION, LaneRow
 from agents.detection.policy import Policy
@@ -71,6 +72,8 @@ class DetectLane:
         self._clock = Clock()
         self._stamps = Stamps()
         self._applied = Publication()
+        self._sorted: SortedBlock | None = None
+        """The block that `settings_named` was asked about, for the step that follows."""
         self._closed_to = _NO_BUCKET
         self._last_event_bucket = _NO_BUCKET
         self._watch = IntakeWatch(partition, limits, seed)
@@ -104,19 +107,25 @@ class DetectLane:
         """Versions that take effect within the block; none that is superseded already, which nobody
         need have any more.
         """
-        return self._intake.settings_named(block, self._applied)
+        self._sorted = self._sorting(block)
+        return self._sorted.versions
 
     def step(self, block: Block) -> Step:
         """Takes the block's records: windows, verdicts, dead letters, closed buckets."""
-        taken = self._intake.take(block, self._columns_for(block), self._stamps, self._applied)
-        self._stamps, self._applied = taken.stamps, taken.applied
-        step = Step(now=taken.dead_letters, bad=len(taken.dead_letters), facts=taken.facts)
+        sorted_out, self._sorted = self._sorting(block), None
+        taken = self._intake.decode(sorted_out, self._columns_for(sorted_out), self._stamps)
+        self._stamps, self._applied = taken.stamps, sorted_out.applied
+        step = Step(
+            now=taken.bad.dead_letters, bad=len(taken.bad.dead_letters), facts=taken.bad.facts
+        )
         columns = Columns(taken.events)
         first, start = 0, block.start
-        for offset, index, apply in self._interruptions(taken):
-            self._records(self._stretch(taken, columns, (first, index), (start, offset)), step)
-            apply(step)
-            first, start = index, offset
+        for interruption in taken.interruptions:
+            index = int(np.searchsorted(taken.offsets, interruption.offset))
+            within = (start, interruption.offset)
+            self._records(self._stretch(taken, columns, (first, index), within), step)
+            self._interrupt(interruption, step)
+            first, start = index, interruption.offset
         self._records(
             self._stretch(taken, columns, (first, len(taken.offsets)), (start, block.next_offset)),
             step,
@@ -150,9 +159,16 @@ class DetectLane:
         seen = last_events(self._state.series, self._state.applications, self._bucket_us, most)
         return chain(self._levels.samples(), seen)
 
-    def _columns_for(self, block: Block) -> tuple[str, ...]:
+    def _sorting(self, block: Block) -> SortedBlock:
+        """The block's records told apart, once for `settings_named` and `step`."""
+        known = self._sorted
+        if known is not None and known.block is block:
+            return known
+        return self._intake.sort(block, self._applied)
+
+    def _columns_for(self, sorted_out: SortedBlock) -> tuple[str, ...]:
         """What the settings in effect need, and those that come into effect within the block."""
-        policies = [self._policy, *map(self._policies, sorted(self.settings_named(block)))]
+        policies = [self._policy, *map(self._policies, sorted(sorted_out.versions))]
         return tuple(dict.fromkeys(column for policy in policies for column in policy.columns))
 
     def _records(self, stretch: Stretch, step: Step) -> None:
@@ -168,7 +184,11 @@ class DetectLane:
         self._part(stretch, (start, len(stretch.offsets)), (offset, stretch.end), step)
 
     def _stretch(
-        self, taken: Taken, columns: Columns, events: tuple[int, int], offsets: tuple[int, int]
+        self,
+        taken: DecodedBlock,
+        columns: Columns,
+        events: tuple[int, int],
+        offsets: tuple[int, int],
     ) -> Stretch:
         """Moves the clock by the events from one index to before another."""
         at, before = slice(*events), self._clock
@@ -280,37 +300,18 @@ class DetectLane:
         said = signal_change(change, name, detector, self._policy.version, event_time, place)
         self._log.say(said, step)
 
-    def _interruptions(self, taken: Taken) -> list[tuple[int, int, Callable[[Step], None]]]:
-        """What comes between the events, ticks and control records: the offset of each, and the
-        number of events before it.
-        """
-        ticks = [
-            (offset, index, self._ticking(offset, append, said))
-            for index, offset, append, said in taken.ticks
-        ]
-        versions = [
-            (offset, index, self._switching(version, offset))
-            for index, offset, version in taken.versions
-        ]
-        return sorted(ticks + versions, key=lambda one: one[0])
-
     def _report(self, report: Report, time: int, step: Step) -> None:
         self._log.report(report, time, self._bucket_us, self._policy.version, step)
 
-    def _ticking(self, offset: int, append_time: int, passed: int | None) -> Callable[[Step], None]:
-        def apply(step: Step) -> None:
-            self._clock = self._clock.ticked(append_time, passed)
-            bucket = (self._clock.time - self._lateness_us) // self._bucket_us
-            if self._closed_to != _NO_BUCKET and bucket > self._closed_to:
-                self._close_to(bucket, offset, step)
-
-        return apply
-
-    def _switching(self, version: str, offset: int) -> Callable[[Step], None]:
-        def apply(step: Step) -> None:
-            self._switch(self._policies(version), offset, step)
-
-        return apply
+    def _interrupt(self, interruption: Interruption, step: Step) -> None:
+        match interruption:
+            case Tick(offset, append_time, passed_us):
+                self._clock = self._clock.ticked(append_time, passed_us)
+                bucket = (self._clock.time - self._lateness_us) // self._bucket_us
+                if self._closed_to != _NO_BUCKET and bucket > self._closed_to:
+                    self._close_to(bucket, offset, step)
+            case SettingsSwitch(offset, version):
+                self._switch(self._policies(version), offset, step)
 
     def _switch(self, policy: Policy, offset: int, step: Step) -> None:
         """Puts another version into effect; signals that it judges no more end, and say so."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from agents.detection.intake.reading import Taken
+from agents.detection.intake.reading import DecodedBlock
 from agents.detection.intake.reports import Report
 from agents.detection.segment import Columns
 from streams.state.watermark import Clock
@@ -20,7 +20,7 @@ class Stretch:
     its events, shape (n,).
     """
 
-    taken: Taken
+    taken: DecodedBlock
     columns: Columns
     first: int
     """Index of its first event in the block."""

@@ -7,7 +7,8 @@ import struct
 
 import pytest
 
-from agents.detection.intake.reading import AHEAD, BEHIND, SKIPPED, UNSIGNED
+from agents.detection.intake.bad_records import AHEAD, BEHIND, SKIPPED
+from agents.detection.intake.sorting import UNSIGNED
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
 from schemas.avro.framing import GUID_HEADER, prefix
 from schemas.errors import Reason

@@ -6,8 +6,9 @@ import struct
 
 import pytest
 
-from agents.detection.intake.reading import SUPERSEDED
+from agents.detection.intake.sorting import SUPERSEDED
 from agents.detectors.settings import Comparison, DetectionSettings, Rule
+from schemas.secrets import Secret
 from streams.control.records import NUMBER, SETTINGS, SIGNATURE, Publication, settings_control, sign
 from streams.state.chunks import seal, unseal
 from tests.detection.lanes import KEY, NAMES, RunLane
@@ -165,3 +166,28 @@ def test_a_lane_waits_for_no_version_that_would_not_take_effect() -> None:
     assert lane.lane.settings_named(block([gone])) == set()
     lane.takes([gone, slow(3)])
     assert (lane.dead, judged_by(lane)) == ([(2, SUPERSEDED)], ["a"])
+
+
+class CountedKey(Secret):
+    """A key that counts how often a signature is made or verified with it."""
+
+    __slots__ = ("uses",)
+
+    def __init__(self, key: Secret) -> None:
+        super().__init__(key.reveal())
+        self.uses = 0
+
+    def reveal(self) -> str:
+        """The key's text."""
+        self.uses += 1
+        return super().reveal()
+
+
+def test_a_signature_is_verified_once_though_the_lane_is_asked_for_its_settings_first() -> None:
+    """One pass sorts a block for the question which settings it needs, and for the step."""
+    lane = RunLane(VERSIONS)
+    lane.lane._intake._key = key = CountedKey(KEY)
+    records = block([control(1, 4, "a"), slow(2), control(3, 5, "b"), slow(4)])
+    assert lane.lane.settings_named(records) == {"a", "b"}
+    lane.takes(records)
+    assert (key.uses, judged_by(lane)) == (2, ["a", "b"])

@@ -10,7 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from agents.detection.intake.reading import SUPERSEDED
+from agents.detection.intake.sorting import SUPERSEDED
 from schemas.errors import Reason
 from schemas.secrets import Secret
 from streams.client.brokers import producer_config

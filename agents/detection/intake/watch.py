@@ -12,7 +12,7 @@ import orjson
 from agents.detection.intake import reports
 from agents.detection.intake.faults import NO_FAULTY, OTHER, Fault, Faults, Faulty, Level
 from agents.detection.intake.placement import Placement
-from agents.detection.intake.reading import Taken
+from agents.detection.intake.reading import DecodedBlock
 from agents.detection.intake.reports import Report
 from agents.detection.policy import Policy
 from streams.lane.facts import Fact, FactKind
@@ -38,7 +38,7 @@ class IntakeWatch:
         self._placement = Placement(partition, limits.partitions)
 
     def judged(
-        self, taken: Taken, at: slice, within: tuple[int, int], on_time: Bools | None
+        self, taken: DecodedBlock, at: slice, within: tuple[int, int], on_time: Bools | None
     ) -> list[Report]:
         """Records from one offset to before another (`within`), between which no bucket closes:
         events at these places of the block, and bad ones. `on_time` says which of the events are,
@@ -46,8 +46,8 @@ class IntakeWatch:
         """
         found = []
         for metric, faulty in (
-            (reports.BAD_RECORDS, taken.refused),
-            (reports.AHEAD_EVENTS, taken.ahead),
+            (reports.BAD_RECORDS, taken.bad.refused),
+            (reports.AHEAD_EVENTS, taken.bad.ahead),
         ):
             faults, wrong = self._faults[metric], faulty.between(*within)
             if faults or len(wrong.offsets):
@@ -72,7 +72,7 @@ class IntakeWatch:
                 found += self._reports(metric, became)
         return found
 
-    def _judge_late(self, taken: Taken, at: slice, on_time: Bools | None) -> list[Fault]:
+    def _judge_late(self, taken: DecodedBlock, at: slice, on_time: Bools | None) -> list[Fault]:
         faults = self._faults[reports.LATE_EVENTS]
         offsets, events = taken.offsets[at], taken.events[at]
         if on_time is None:
@@ -90,7 +90,7 @@ class IntakeWatch:
         names: Sequence[tuple[str, ...]],
         rows: Sequence[int],
         series: Int64s,
-        taken: Taken,
+        taken: DecodedBlock,
         at: slice | Int64s,
         buckets: Int64s,
     ) -> None:
@@ -139,7 +139,7 @@ class IntakeWatch:
             yield from faults.told_tenants()
         yield from self._placement.told_tenants()
 
-    def _late(self, taken: Taken, places: Int64s) -> Faulty:
+    def _late(self, taken: DecodedBlock, places: Int64s) -> Faulty:
         """Each name looked up once."""
         events = taken.events[places]
         ones, _ = events.hashes(("tenant", "application"), self._seed)
