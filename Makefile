@@ -8,13 +8,19 @@ PYTHONS := python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: help setup servers peers foreign demo test faults lint docs picture clean
+.PHONY: help setup servers peers foreign demo quick test nightly faults lint coverage profile bench-check hooks docs picture clean
 
 help:
 	@echo "make demo     play an hour of real LLM traffic with known faults, show on a page what is found, and sum up"
-	@echo "make test     run all tests, on a real Kafka too"
+	@echo "make quick    the tests that run no server: two minutes or so"
+	@echo "make test     run all tests, on a real Kafka and Elasticsearch too: a quarter of an hour"
+	@echo "make nightly  what takes too long for every change: benchmarks' tests, long faults, mutations, fuzzing, a soak"
 	@echo "make faults   everything that can go wrong, in its long form: an hour or so"
 	@echo "make lint     ruff, mypy, the layers between packages, purity, words of changed lines"
+	@echo "make hooks    what git runs before each commit (pre-commit)"
+	@echo "make coverage what the quick tests run of each package"
+	@echo "make profile  profile.svg, a flame graph of a worker on a backlog"
+	@echo "make bench-check  throughput of this tree and of main, in alternation: ratio and spread"
 	@echo "make setup    environment and packages in .venv"
 	@echo "make servers  the servers that tests run, in .servers"
 	@echo "make peers    what python -m benchmarks.peers measures Sentinel against, in .servers/peers"
@@ -177,9 +183,23 @@ foreign: .servers/foreign/java/.built .servers/foreign/sarama/sender .servers/fo
 demo: setup
 	@if [ -t 1 ]; then exec $(BIN)/sentinel demo; else exec $(BIN)/sentinel demo --exit-when-done; fi
 
-# Two at a time: most tests wait for servers, not for a core. A file's tests stay together.
+# Without the set-up of servers: none of these tests runs one.
+quick: setup
+	$(BIN)/pytest -n 2 --dist loadfile -m "not system and not nightly" --hypothesis-profile=quick
+
+# More at a time than two cores: most tests of the system wait for servers. A file's tests stay together.
+TESTS_AT_ONCE := 4
+
 test: setup servers
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n $(TESTS_AT_ONCE) --dist loadfile
+
+nightly: setup servers
+	$(BIN)/pytest -n 2 --dist loadfile -m nightly
+	$(BIN)/pytest -n 2 --dist loadfile -m "not system and not nightly" --hypothesis-profile=nightly
+	$(BIN)/python -m tests.mutation
+	$(BIN)/python -m tests.faults --long
+	$(BIN)/python -m tests.fuzz --long
+	$(BIN)/python -m benchmarks.soak
 
 faults: setup servers
 	$(BIN)/python -m tests.faults --long
@@ -190,6 +210,22 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/layers
+
+# Coverage of the quick tests, branches too, a line for each package. There is no gate: look at it.
+coverage: setup
+	$(BIN)/pytest -n 2 --dist loadfile -m "not system and not nightly" -q --cov --cov-branch --cov-report=
+	@for package in schemas streams agents connectors topology; do \
+	  printf '%-12s' $$package; $(BIN)/coverage report --include="$$package/*" | tail -n 1; \
+	done
+
+profile: setup servers
+	$(BIN)/python -m benchmarks.profile
+
+bench-check: setup servers
+	$(BIN)/python -m benchmarks.check --json
+
+hooks: setup
+	$(BIN)/pre-commit install
 
 docs: setup
 	$(BIN)/python -m topology.settings.reference > docs/settings.md

@@ -5,7 +5,8 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -132,7 +133,13 @@ class _Look:
         return all(scrape["sentinel_events_total"] for scrape in self.each)
 
 
-def measured(case: Case, events: int, screen: Screen) -> Rate:
+Beside = Callable[[int], AbstractContextManager[None]]
+"""Runs beside a worker, by its process id, from its start to its end."""
+
+
+def measured(
+    case: Case, events: int, screen: Screen, beside: Beside = lambda pid: nullcontext()
+) -> Rate:
     """Fill, run, measure. Raises BenchmarkFailed."""
     screen.note(f"{case.name}: making events")
     templates = _templates(case)
@@ -149,6 +156,8 @@ def measured(case: Case, events: int, screen: Screen) -> Rate:
                 running.enter_context(installation.worker("detect", program))
                 for _ in range(case.workers)
             ]
+            for worker in workers:
+                running.enter_context(beside(worker.pid))
             first, last, memory = _run(workers, case, events)
             for worker in workers:
                 worker.stop()

@@ -2,6 +2,7 @@
 test has.
 """
 
+import contextlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -9,16 +10,45 @@ from typing import Final, Never
 
 import pytest
 from aiokafka.consumer import fetcher
-from hypothesis import settings
 
 from schemas.native.library import NATIVE
+from tests.harness.examples import register_profiles
 from tests.harness.servers import elasticsearch
+from tests.harness.servers import kafka as kafka_server
 from tests.harness.servers.elasticsearch import ElasticServer
 from tests.harness.servers.kafka import KafkaServer, missing
+from tests.harness.servers.shared import ELASTICSEARCH, KAFKA, launched, named
 
-# No deadline: machines are shared, and a slow example is no wrong one.
-settings.register_profile("sentinel", deadline=None, max_examples=60)
-settings.load_profile("sentinel")
+register_profiles()
+
+
+SERVERS: Final = frozenset(
+    {"kafka_jars", "kafka", "own_kafka", "elastic_url", "own_elastic", "chromium", "embedded"}
+)
+"""Fixtures that run a server, a mock of one, or a browser."""
+
+
+_shared: Final = contextlib.ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that share the tests share the servers."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        return
+    if "not system" not in config.option.markexpr:
+        _shared.push(launched())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The servers go with the run."""
+    _shared.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What asks for a server is a test of the system (`make quick` leaves it out)."""
+    for item in items:
+        if isinstance(item, pytest.Function) and SERVERS & {*item.fixturenames}:
+            item.add_marker(pytest.mark.system)
 
 
 @pytest.fixture(autouse=True)
@@ -68,10 +98,10 @@ def without(server: str, why: str) -> Never:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
-    """Address of a real Kafka: the one named by SENTINEL_TEST_KAFKA, or one that is started for
-    this session.
+    """Address of a real Kafka: the one named by SENTINEL_TEST_KAFKA, one that all processes of the
+    run share, or one for this session.
     """
-    if given := os.environ.get("SENTINEL_TEST_KAFKA"):
+    if given := named(KAFKA, kafka_server.answers):
         yield given
         return
     if why := missing():
@@ -96,10 +126,10 @@ def own_kafka(kafka_jars: None) -> Iterator[KafkaServer]:
 
 @pytest.fixture(scope="session")
 def elastic_url() -> Iterator[str]:
-    """URL of a real Elasticsearch: the one named by SENTINEL_TEST_ELASTICSEARCH, or one that is
-    started for this session.
+    """URL of a real Elasticsearch: the one named by SENTINEL_TEST_ELASTICSEARCH, one that all
+    processes of the run share, or one for this session.
     """
-    if given := os.environ.get("SENTINEL_TEST_ELASTICSEARCH"):
+    if given := named(ELASTICSEARCH, elasticsearch.answers):
         yield given
         return
     if why := elasticsearch.missing():

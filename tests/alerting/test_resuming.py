@@ -31,6 +31,7 @@ from tests.alerting.timeline import (
     reasons,
     silence,
 )
+from tests.harness.examples import examples
 
 BUSY = AlertSettings(
     receivers=(
@@ -153,7 +154,7 @@ def played(timeline: list[Happening], flushes: Set[int] = NONE, restarts: Set[in
     return desk
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(timelines(), st.sets(st.integers(0, 49)), st.sets(st.integers(0, 49)))
 def test_stopping_anywhere_gives_the_same_decisions_and_rows(
     timeline: list[Happening], flushes: Set[int], restarts: Set[int]

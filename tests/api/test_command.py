@@ -47,7 +47,7 @@ def test_what_the_store_has_is_served_until_it_is_told_to_end(tmp_path: Path) ->
             found = SERVING.search(process.stderr.readline())
             assert found is not None
             with urllib.request.urlopen(
-                f"{found[1]}/api/v1/anomalies?tenant=acme", timeout=30
+                f"{found[1]}/api/v1/anomalies?tenant=acme", timeout=300
             ) as answer:
                 assert [one["offset"] for one in json.load(answer)["items"]] == [1]
             process.send_signal(signal.SIGTERM)
@@ -68,7 +68,7 @@ def test_what_keeps_it_from_serving_is_one_line(
 ) -> None:
     """No store; an open address without a token."""
     with started(tmp_path, **sections) as process:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
     assert (process.returncode, said.count("\n")) == (1, 1)
     assert line in said
 
@@ -94,7 +94,7 @@ def test_a_damaged_store_is_a_problem_and_no_end(tmp_path: Path) -> None:
             asked = f"{found[1]}/api/v1/anomalies?tenant=acme"
             for _ in range(2):
                 with pytest.raises(urllib.error.HTTPError) as told:
-                    urllib.request.urlopen(asked, timeout=30)
+                    urllib.request.urlopen(asked, timeout=300)
                 with told.value as answer:
                     assert (answer.code, answer.headers.get_content_type()) == (
                         503,
@@ -102,7 +102,7 @@ def test_a_damaged_store_is_a_problem_and_no_end(tmp_path: Path) -> None:
                     )
             assert process.poll() is None
             path.write_bytes(whole)
-            with urllib.request.urlopen(asked, timeout=30) as answer:
+            with urllib.request.urlopen(asked, timeout=300) as answer:
                 assert len(json.load(answer)["items"]) == 1
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0

@@ -177,6 +177,7 @@ async def frozen(
             os.kill(embedded.pid, signal.SIGCONT)
 
 
+@pytest.mark.system
 async def test_a_frozen_broker_ends_good_news_whatever_the_workers_say(
     frozen: tuple[Callable[..., Awaitable[Any]], int], store: EmbeddedStore
 ) -> None:
@@ -197,6 +198,7 @@ async def test_a_frozen_broker_ends_good_news_whatever_the_workers_say(
     await until(ask, state="live", all_clear=True)
 
 
+@pytest.mark.system
 async def test_commands_that_wait_for_kafka_hold_up_nobody_else(
     frozen: tuple[Callable[..., Awaitable[Any]], int], store: EmbeddedStore
 ) -> None:

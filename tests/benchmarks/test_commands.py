@@ -7,6 +7,7 @@ from tests.conftest import without
 from tests.harness.browser import missing
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("kafka_jars")
 def test_throughput_tells_events_per_cpu_second_for_each_number_of_subjects() -> None:
     """Every case counts events, in steps of some size, in a worker that ends in order; some are
@@ -20,6 +21,7 @@ def test_throughput_tells_events_per_cpu_second_for_each_number_of_subjects() ->
         assert rate["pss_mb"] > 50
 
 
+@pytest.mark.nightly
 def test_the_page_is_timed_in_a_browser() -> None:
     """Every view and every filter; it is accessible, and within its weight."""
     if why := missing():
@@ -38,6 +40,7 @@ def test_the_page_is_timed_in_a_browser() -> None:
     assert (result["axe_violations"], result["bytes"] <= 500_000) == (0, True)
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("kafka_jars")
 def test_latency_counts_a_message_for_every_marked_event() -> None:
     """None is missing, and the parts of the way are those of the whole."""
@@ -50,6 +53,7 @@ def test_latency_counts_a_message_for_every_marked_event() -> None:
     assert all(-2 < part["p50_ms"] < result["max_ms"] + 2 for part in result["hops"].values())
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("kafka_jars")
 def test_latency_through_pagerduty_counts_what_its_shape_of_receiver_took_while_the_sink_stores() -> (
     None
@@ -66,6 +70,7 @@ def test_latency_through_pagerduty_counts_what_its_shape_of_receiver_took_while_
     assert result["cpu_share"]["sink"] > 0
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("kafka_jars")
 def test_recovery_comes_back_after_a_stop_and_after_a_kill() -> None:
     """Both in less time than a person would wait; a verdict after a kill takes longer than no time
@@ -78,6 +83,7 @@ def test_recovery_comes_back_after_a_stop_and_after_a_kill() -> None:
     assert 0 < result["kill_to_verdict_p95_s"] < 60
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("kafka_jars")
 def test_memory_names_every_process_that_standalone_starts() -> None:
     """Each has some, and the whole is their sum."""

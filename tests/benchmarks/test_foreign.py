@@ -13,6 +13,8 @@ from benchmarks.foreign_run.traffic import EVERYONE, Ledger, line
 from schemas.records.telemetry import Label, Operation, Status, TelemetryEvent
 from tests.harness.exactness.plan import Plan
 
+pytestmark = pytest.mark.system
+
 
 @dataclass
 class Done:

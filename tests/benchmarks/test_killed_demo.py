@@ -19,6 +19,8 @@ from schemas.records.incidents import IncidentChange
 from tests.harness.store_documents import incident
 from topology.demo.receiver import Message
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -162,6 +162,7 @@ def test_a_peer_that_is_not_installed_is_named_with_the_command_that_helps(
         main(("--engines", "sentinel,quix"))
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("kafka_jars")
 def test_sentinel_and_the_bare_client_are_measured_on_one_broker() -> None:
     """Neither needs `make peers`; Sentinel's closed windows are right."""

@@ -15,6 +15,7 @@ from tests.harness.showing import BenchmarkFailed, Screen
 from topology.capacity.measured import USUAL_RECORD
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("kafka_jars")
 def test_a_case_runs_on_a_real_kafka() -> None:
     """The one that was asked for and no other; its late events are taken too, and what it leaves
@@ -30,6 +31,7 @@ def test_a_case_runs_on_a_real_kafka() -> None:
     assert case["topics"]["telemetry"]["bytes"] > 1_000_000
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("kafka_jars")
 def test_steps_are_as_small_as_asked_for() -> None:
     """A producer's batch is a step; and several workers count together what was sent."""
@@ -37,6 +39,7 @@ def test_steps_are_as_small_as_asked_for() -> None:
     assert 10 <= result["records_per_step"]["50"]["records_per_step"] <= 60
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("kafka_jars")
 def test_the_recorded_hour_has_a_size_in_each_topic_and_in_the_store() -> None:
     """Nothing is free, and each event was stored."""

@@ -77,6 +77,7 @@ def test_too_few_looks_say_nothing() -> None:
         courses(_looks(5))
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("kafka_jars")
 def test_half_a_minute_of_it_runs() -> None:
     """A worker, traffic and another worker that comes; the status says what the object says."""

@@ -14,7 +14,7 @@ def _capacity(*words: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "topology", "capacity", *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

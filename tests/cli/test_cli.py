@@ -62,7 +62,7 @@ def _sentinel(*words: str, **variables: str) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         env={**ours, **variables},
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -366,7 +366,7 @@ def test_explain_finds_one_anomaly_among_others(kafka: str, topic_prefix: str) -
     topic = f"{topic_prefix}anomalies"
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(10)
-    while topic not in admin.list_topics(timeout=10).topics:
+    while topic not in admin.list_topics(timeout=120).topics:
         time.sleep(0.02)
     producer = Producer(producer_config(Broker(bootstrap_servers=kafka)))
     for name in ("a" * 32, "b" * 32):
@@ -428,7 +428,7 @@ def _end_offsets(address: str, topic: str) -> int:
     try:
         parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         return sum(
-            consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=10)[1]
+            consumer.get_watermark_offsets(TopicPartition(topic, part), timeout=120)[1]
             for part in parts
         )
     finally:
@@ -449,6 +449,6 @@ def test_what_a_command_writes_is_for_its_own_user(tmp_path: Path) -> None:
             check=True,
             umask=mask,
             cwd=tmp_path,
-            timeout=60,
+            timeout=300,
         )
         assert done.stdout.splitlines()[-1] == left

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.system
+
 STARTED = re.compile(r"sentinel: (\w+) started \(pid (\d+)\)")
 
 

@@ -22,6 +22,7 @@ from tests.correlation.timeline import (
     tick,
     watermark,
 )
+from tests.harness.examples import examples
 
 BUSY = CorrelationSettings(
     quiet_s=30,
@@ -98,7 +99,7 @@ def played(
     return lane
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(timelines(), st.sets(st.integers(0, 59)), st.sets(st.integers(0, 59)))
 def test_stopping_anywhere_gives_the_same_incidents_and_rows(
     timeline: list[tuple[float, Record]], flushes: set[int], restarts: set[int]

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.system
+
 FAULTS = {
     "latency step",
     "error burst",

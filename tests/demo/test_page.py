@@ -16,6 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
+pytestmark = pytest.mark.system
+
 LINK = re.compile(r"the page: (http://127\.0\.0\.1:\d+)/#token=(\S+)")
 ENDED = "everything runs on"
 
@@ -55,7 +57,7 @@ def demo() -> Iterator[Shown]:
 
 def _get(url: str, token: str | None = None) -> bytes:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=300) as answer:
         body: bytes = answer.read()
         return body
 

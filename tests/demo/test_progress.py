@@ -101,6 +101,7 @@ main(["demo", "--exit-when-done", "--speed", "0"])
 """
 
 
+@pytest.mark.system
 def test_a_frozen_stage_ends_the_demo_with_its_name_and_its_log() -> None:
     """One line for people says which process it is and where its log is; the last lines of the log
     follow. Nothing is left running.

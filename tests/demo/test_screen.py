@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.demo.terminal import lines, terminal
 
 SHOWS = """
@@ -39,6 +41,7 @@ NEWS = [
 ]
 
 
+@pytest.mark.system
 def test_in_a_terminal_every_line_is_whole_and_the_bar_below_goes() -> None:
     """A bar that is drawn anew must not write over half of what is printed meanwhile."""
     environment = {**os.environ, "COLUMNS": "160"}
@@ -57,6 +60,7 @@ def test_in_a_terminal_every_line_is_whole_and_the_bar_below_goes() -> None:
     assert "28,193 events" in written
 
 
+@pytest.mark.system
 def test_where_a_program_reads_it_lines_say_what_is_waited_for_and_how_far_it_is() -> None:
     """No bar, no control characters; progress now and then, so that a slow machine is not silent."""
     done = subprocess.run([sys.executable, "-c", SHOWS], capture_output=True, text=True, check=True)

@@ -239,7 +239,7 @@ async def stored(elastic_url: str) -> Any:
     ]
     assert await store.write(documents) == []
     await store.close()
-    with Elasticsearch(elastic_url, request_timeout=60) as client:
+    with Elasticsearch(elastic_url, request_timeout=300) as client:
         client.indices.refresh(index=f"{prefix}*")
         yield client, prefix
         client.indices.delete(index=f"{prefix}*")

@@ -105,9 +105,9 @@ def test_the_api_becomes_healthy_and_asks_for_the_token(elastic_url: str, tmp_pa
         until(_check("api", "8088", port), f"api is healthy: {tmp_path / 'log'}")
         url = f"http://127.0.0.1:{port}/api/v1/incidents?tenant=acme"
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(url, timeout=30)
+            urllib.request.urlopen(url, timeout=300)
         asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {SECRET}"})
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        with urllib.request.urlopen(asked, timeout=300) as answer:
             assert answer.status == 200
 
 

@@ -17,6 +17,7 @@ from streams.control.records import SETTINGS, SIGNATURE, Publication, settings_c
 from streams.settings import Lanes
 from tests.conftest import disable_native_code
 from tests.detection.lanes import KEY, LIMITS, RunLane, run
+from tests.harness.examples import examples
 from tests.harness.telemetry_log import LANE, TOPIC, Rec, good, raw
 
 SLOW = Rule("slow", "latency_us", Comparison.ABOVE, 2_000_000)
@@ -125,7 +126,7 @@ def agree(one: RunLane, other: RunLane) -> None:
     assert one.state.rows == other.state.rows
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(LOGS, CUTS, st.sampled_from((LIMITS, SMALL)))
 def test_any_cut_of_the_same_records_gives_the_same(
     records: list[Rec], cuts: set[int], limits: Lanes
@@ -136,7 +137,7 @@ def test_any_cut_of_the_same_records_gives_the_same(
     agree(run(records, VERSIONS, limits=limits), run(records, VERSIONS, cuts, limits=limits))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     LOGS,
     CUTS,
@@ -153,7 +154,7 @@ def test_stopped_anywhere_and_gone_on_with_gives_the_same(
     agree(run(records, VERSIONS, cuts | restarts, limits=limits), stopped)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(LOGS, CUTS, st.sampled_from((LIMITS, SMALL)))
 def test_a_worker_with_the_native_code_and_one_without_it_give_the_same(
     records: list[Rec], cuts: set[int], limits: Lanes

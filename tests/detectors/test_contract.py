@@ -30,6 +30,7 @@ from streams.state.tables import Table
 from tests.detectors.events import Segment, random_events
 from tests.detectors.traffic import Fault, World, closes
 from tests.detectors.users import Attack, Crowd, closes_of_users
+from tests.harness.examples import examples
 
 Step = Segment | Closed
 State = dict[str, Table]
@@ -191,7 +192,9 @@ def test_a_second_run_says_the_same_to_the_byte(case: Case) -> None:
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_stopping_anywhere_and_resuming_from_what_was_stored_changes_nothing(
@@ -282,7 +285,7 @@ def test_a_forgotten_subject_is_a_new_one(case: Case) -> None:
     assert contents(tables) == contents(new)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(cuts=st.sets(st.integers(1, 399), max_size=40))
 def test_a_batch_equals_its_events_however_it_is_cut(cuts: set[int]) -> None:
     """At once: findings and state do not depend on where batches end."""

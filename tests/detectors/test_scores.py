@@ -17,6 +17,7 @@ from streams.state.sketch import BINS
 from streams.state.tables import Table
 from tests.detectors.traffic import BUCKET_US, START
 from tests.detectors.users import closed_users
+from tests.harness.examples import examples
 
 HUGE = 2**62
 
@@ -62,7 +63,7 @@ def wild_counts(count: int) -> st.SearchStrategy[list[int]]:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_series_of_any_numbers_give_finite_verdicts_or_none(data: st.DataObject) -> None:
     """Nothing warns, no state becomes NaN or infinite, bands are finite or NaN, whatever a bucket
@@ -111,7 +112,7 @@ def test_series_of_any_numbers_give_finite_verdicts_or_none(data: st.DataObject)
         assert not np.isinf(verdicts.bands.high).any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_users_of_any_numbers_give_finite_verdicts_or_none(data: st.DataObject) -> None:
     """As for series."""

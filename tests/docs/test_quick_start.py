@@ -15,6 +15,8 @@ from tests.docs.pages import Block, blocks
 from tests.docs.terminal import Terminal, terminal
 from topology.supervision.ports import free_port
 
+pytestmark = pytest.mark.system
+
 PAGE = "docs/quick-start.md"
 SHOWS = {
     "umask": r"sentinel\.yaml: good",
@@ -131,7 +133,7 @@ def test_nothing_is_left_when_the_test_is_killed(tmp_path: Path) -> None:
             # Still a copy of the shell.
             time.sleep(0.01)
         shell.hang_up()
-        psutil.wait_procs(started, timeout=60)
+        psutil.wait_procs(started, timeout=300)
         # One that nobody has buried yet runs no more.
         assert all(
             not each.is_running() or each.status() == psutil.STATUS_ZOMBIE for each in started

@@ -89,7 +89,7 @@ def _suffered(
         return found.numbers, _state(found.broken)
     assert at is not None
     figures = suffer(
-        fault, at, events=options.events, seed=options.seed, long=options.long, say=say
+        [fault], at, events=options.events, seed=options.seed, long=options.long, say=say
     )
     wrong = [
         f"{tally.what}: {example}"

@@ -25,10 +25,20 @@ class Fault:
     store: StoreKind = StoreKind.NONE
     """Where what the stages say is stored meanwhile."""
 
+    is_last: bool = False
+    """Whether nothing may follow it over the same installation: what it sends is only for workers
+    that know of it, or moves the lanes' time ahead of the traffic.
+    """
+
     @property
     def what(self) -> str:
         """In one line."""
         return (self.does.__doc__ or "").splitlines()[0]
+
+    @property
+    def needs(self) -> tuple[object, ...]:
+        """Of the installation: faults that need the same may share one."""
+        return self.through_wire, self.on_three, self.store
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ class Alone:
 
     name: str
     suffers: Callable[..., protocol.Found]
-    """Told whether it may take long, and whom to tell."""
+    """Given whether it may take long, and where its lines go."""
 
     @property
     def what(self) -> str:
@@ -69,7 +79,7 @@ _ALL: Final = (
     Fault("network-half-closed", brokers.half_closed, through_wire=True),
     Fault("records-bad", records.bad),
     Fault("records-deadly", records.deadly),
-    Fault("records-of-two-schemas", records.of_two_schemas, prepare=older.learn),
+    Fault("records-of-two-schemas", records.of_two_schemas, prepare=older.learn, is_last=True),
     Fault("records-large", records.large),
     Fault("records-disordered", records.disordered),
     Fault("receiver-slow", receivers.slow),
@@ -80,7 +90,7 @@ _ALL: Final = (
     Fault("store-throttles", stores.throttled, store=StoreKind.ELASTICSEARCH),
     Fault("store-unavailable", stores.unavailable, store=StoreKind.ELASTICSEARCH),
     Fault("store-breaks-off", stores.breaking_off, store=StoreKind.ELASTICSEARCH),
-    Fault("store-refuses-one", stores.refusing, store=StoreKind.ELASTICSEARCH),
+    Fault("store-refuses-one", stores.refusing, store=StoreKind.ELASTICSEARCH, is_last=True),
     Fault("store-killed", stores.died, store=StoreKind.ELASTICSEARCH),
     Fault("store-disk-full", stores.filled, store=StoreKind.EMBEDDED),
 )

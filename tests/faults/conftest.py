@@ -1,19 +1,20 @@
 """What the faults' tests share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from tests.faults.catalogue import FAULTS
 from tests.faults.running import Place, place, suffer
 
-_EVENTS = 8_000
+_EVENTS = 6_000
+"""For each fault."""
 
-Holds = Callable[[str], None]
+Holds = Callable[[Sequence[str]], None]
 
 
 @pytest.fixture(scope="module")
-def at() -> Iterator[Place]:
+def at(kafka_jars: None) -> Iterator[Place]:
     """A broker of a file's own."""
     with place() as made:
         yield made
@@ -21,11 +22,15 @@ def at() -> Iterator[Place]:
 
 @pytest.fixture
 def holds(at: Place) -> Holds:
-    """Fails when an invariant does not hold after the fault of that name."""
+    """Fails when an invariant does not hold after the faults of these names, one after the other
+    over one installation.
+    """
 
-    def check(name: str) -> None:
+    def check(names: Sequence[str]) -> None:
         said: list[str] = []
-        figures = suffer(FAULTS[name], at, events=_EVENTS, seed=3, long=False, say=said.append)
+        faults = [FAULTS[name] for name in names]
+        assert not any(fault.is_last for fault in faults[:-1])
+        figures = suffer(faults, at, events=_EVENTS, seed=3, long=False, say=said.append)
         words = [
             *said,
             str(figures.numbers),

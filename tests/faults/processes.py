@@ -54,40 +54,37 @@ async def storm(scene: Scene) -> None:
     """Two more workers of detect join and leave again and again, also while they start, under load."""
     rng, number = scene.rng, 1
     end = asyncio.get_running_loop().time() + (_LONG_STORM_S if scene.long else _STORM_S)
-    there: list[str] = []
+    there: list[Member] = []
     while asyncio.get_running_loop().time() < end:
         if len(there) < 2 and (not there or rng.random() < 0.6):
             number += 1
-            there.append(f"detect-{number}")
-            scene.group.add(there[-1], "detect")
-            scene.say(f"{there[-1]} joins")
+            there.append(scene.group.add(f"detect-{number}", "detect"))
+            scene.say(f"{there[-1].name} joins")
         else:
-            name = there.pop(rng.randrange(len(there)))
-            member = scene.group.members[name]
+            member = there.pop(rng.randrange(len(there)))
             if rng.random() < 0.5:
                 await works(member)
                 await member.leave()
-                scene.say(f"{name} left in order")
+                scene.say(f"{member.name} left in order")
             else:
                 await member.drop()
                 member.gone()
-                scene.say(f"{name} is gone at once")
+                scene.say(f"{member.name} is gone at once")
         await scene.flow(0.02, rng.choice(_STAYS_S))
-    for name in there:
-        await works(scene.group.members[name])
-        await scene.group.members[name].leave()
+    for member in there:
+        await works(member)
+        await member.leave()
 
 
 async def scaled(scene: Scene) -> None:
     """One worker of detect, two, four, and one again."""
-    names = [f"detect-{number}" for number in (2, 3, 4)]
-    for few in (names[:1], names[1:]):
-        for name in few:
-            scene.group.add(name, "detect")
+    more: list[Member] = []
+    for numbers in ((2,), (3, 4)):
+        more += [scene.group.add(f"detect-{number}", "detect") for number in numbers]
         await scene.all_work()
         await scene.flow(0.05, 3.0)
-    for name in names:
-        await scene.group.members[name].leave()
+    for member in more:
+        await member.leave()
         await scene.flow(0.02, 1.0)
 
 
@@ -110,6 +107,7 @@ async def buggy(scene: Scene) -> None:
     """A bug breaks off one step of a hundred of a worker of detect, which ends and is started
     again; then it is repaired.
     """
+    before = scene.group.only("detect")
     worker = scene.group.add("detect-bug", "detect", astray("bug"))
 
     async def has_worked() -> bool:
@@ -119,7 +117,7 @@ async def buggy(scene: Scene) -> None:
         return await worker.has_flushed()
 
     await until(has_worked, _DEATH_S, "a worker with a bug flushes nothing")
-    await scene.group.members["detect"].leave()
+    await before.leave()
     async with scene.harm("the bug is there"):
         for _ in range(_DEATHS if scene.long else 2):
             await scene.flow(0.05, 0.0)
@@ -162,7 +160,7 @@ async def misconfigured(scene: Scene) -> None:
 async def relieved(scene: Scene) -> None:
     """Every stage is ended in order while it works, and another worker takes its place."""
     for stage in ("detect", "correlate", "alert"):
-        heir = scene.group.add(f"{stage}-heir", stage)
-        await works(heir)
+        before = scene.group.only(stage)
+        await works(scene.group.add(f"{stage}-heir", stage))
         await scene.flow(0.05, 0.5)
-        await scene.group.members[stage].leave()
+        await before.leave()

@@ -64,11 +64,12 @@ async def of_another_name(scene: Scene) -> None:
     known.cert_pem.write_to_path(str(folder / "authority.pem"))
     await inbox.secure(port, _context(known, "127.0.0.1"))
     trusting = {"SSL_CERT_FILE": str(folder / "authority.pem")}
+    before = scene.group.only("alert")
     heir = scene.group.add(
         "alert-tls", "alert", environment=trusting, config=_over_tls(scene.group.config, port)
     )
     await works(heir)
-    await scene.group.members["alert"].leave()
+    await before.leave()
     for wrong in (_context(unknown, "127.0.0.1"), _context(known, "receiver.example")):
         await inbox.secure(port, wrong)
         told = len(inbox.posts)

@@ -56,11 +56,12 @@ async def deadly(scene: Scene) -> None:
         await condemner.after_death(Child("detect", []), status)
 
     program, noted = astray("deadly"), {CRASH_NOTE: str(note)}
+    before = scene.group.only("detect")
     worker = scene.group.add(
         "detect-deadly", "detect", program, environment=noted, after_death=looks
     )
     await works(worker)
-    await scene.group.members["detect"].leave()
+    await before.leave()
     async with scene.harm("records kill the decoder"):
         sent = deaths = 0
         for chunk in _samples(scene)[: 4 if scene.long else 2]:
@@ -88,9 +89,10 @@ async def of_two_schemas(scene: Scene) -> None:
     """Half of the producers still write an older schema: records of both stand side by side in
     every partition.
     """
+    before = scene.group.only("detect")
     worker = scene.group.add("detect-both", "detect", astray("older-schema"))
     await works(worker)
-    await scene.group.members["detect"].leave()
+    await before.leave()
     for _ in range(10 if scene.long else 3):
         for chunk in _samples(scene):
             both = [

@@ -1,11 +1,11 @@
-"""One fault, from the first event to the verifier's figures."""
+"""Faults over one installation, from the first event to the verifier's figures."""
 
 import asyncio
 import contextlib
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,7 @@ from tests.harness.exactness.storing import compared
 from tests.harness.exactness.verdict import Verdict, judged
 from tests.harness.reference.tally import Tally
 from tests.harness.servers.kafka import KafkaCluster, KafkaServer
-from tests.harness.showing import Json
+from tests.harness.showing import BenchmarkFailed, Json
 from topology.supervision.ports import free_port
 
 MOST_GAP_S: Final = 30.0
@@ -80,7 +80,7 @@ def place() -> Iterator[Place]:
 class Figures:
     """What the verifier says of one run."""
 
-    fault: Fault
+    faults: Sequence[Fault]
     verdict: Verdict
     watch: Watch
     drain_s: float
@@ -145,37 +145,47 @@ class Figures:
         }
 
 
-def suffer(fault: Fault, at: Place, *, events: int, seed: int, long: bool, say: Say) -> Figures:
-    """Runs one fault, and compares what is left. Raises BenchmarkFailed when a stage does not come
-    back, CannotStartKafka and CannotStartElasticsearch.
+def suffer(
+    faults: Sequence[Fault], at: Place, *, events: int, seed: int, long: bool, say: Say
+) -> Figures:
+    """Runs faults one after the other over one installation, with `events` for each, and compares
+    what is left. Faults of one run need the same broker, network and store; after each, the
+    workers are usual ones again.
+
+    Raises BenchmarkFailed when a stage does not come back, CannotStartKafka and
+    CannotStartElasticsearch; ValueError when the faults do not fit together.
     """
+    first = faults[0]
+    if len({fault.needs for fault in faults}) > 1:
+        raise ValueError(f"not one installation for {', '.join(one.name for one in faults)}")
+    pace_s = 90.0 if long else 15.0
     plan = Plan(
-        at.cluster.start() if fault.on_three else at.kafka.address,
+        at.cluster.start() if first.on_three else at.kafka.address,
         f"fault{uuid.uuid4().hex[:8]}.",
-        events=events,
-        copies=3 if fault.on_three else 1,
+        events=events * len(faults),
+        copies=3 if first.on_three else 1,
         kills=10 if long else 3,
         subjects=24,
         seed=seed,
         freezes=False,
         # Kills have a pace of their own.
-        seconds=None if fault.name == "kills" else (90.0 if long else 15.0),
-        prepare=fault.prepare,
-        proxied=f"127.0.0.1:{at.wire_port}" if fault.through_wire else "",
+        seconds=None if [one.name for one in faults] == ["kills"] else pace_s * len(faults),
+        prepare=next((one.prepare for one in faults if one.prepare is not None), None),
+        proxied=f"127.0.0.1:{at.wire_port}" if first.through_wire else "",
     )
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sentinel-fault-") as folder:
-        run = _Run(fault, at, plan, Path(folder), long, say)
+        run = _Run(faults, at, plan, Path(folder), long, say)
         ran, stored = asyncio.run(run.suffered())
     verdict = judged(plan, ran, references(plan, say), stored)
-    return Figures(fault, verdict, run.watch, run.drain_s, time.monotonic() - began)
+    return Figures(faults, verdict, run.watch, run.drain_s, time.monotonic() - began)
 
 
 @dataclass(slots=True)
 class _Run:
-    """One fault on one plan."""
+    """Faults on one plan."""
 
-    fault: Fault
+    faults: Sequence[Fault]
     at: Place
     plan: Plan
     folder: Path
@@ -191,7 +201,7 @@ class _Run:
     async def suffered(self) -> tuple[Ran, list[Tally]]:
         """What is left when everything was worked off, the store compared."""
         async with Wire(self.at.wire_port, self.at.behind) as wire, Front() as front:
-            if self.fault.store is StoreKind.ELASTICSEARCH:
+            if self._store_kind is StoreKind.ELASTICSEARCH:
                 front.server = await self.at.elastic.url()
             self.plan = replace(self.plan, store=self._store(front.url))
             ran = await self._disturbed(wire, front)
@@ -224,8 +234,10 @@ class _Run:
                 watch,
                 self.long,
             )
-            await self.fault.does(scene)
-            await scene.all_work()
+            sender.parts = len(self.faults)
+            for fault in self.faults:
+                watch.during = fault.name
+                await _does(fault, scene)
             calm_at = time.monotonic()
 
         try:
@@ -238,11 +250,15 @@ class _Run:
                 if isinstance(outcome, Exception):
                     self.say(f"the watch ended: {outcome!r}")
 
+    @property
+    def _store_kind(self) -> StoreKind:
+        return self.faults[0].store
+
     def _store(self, url: str) -> StoreSettings | None:
-        if self.fault.store is StoreKind.NONE:
+        if self._store_kind is StoreKind.NONE:
             return None
         return StoreSettings(
-            self.fault.store,
+            self._store_kind,
             path=str(self.folder / "sentinel.db"),
             urls=(url,),
             index_prefix=self.plan.prefix.replace(".", "-"),
@@ -250,3 +266,15 @@ class _Run:
             timeout_s=TIMEOUT_S,
             deadline_s=StoreSettings().deadline_s if self.long else DEADLINE_S,
         )
+
+
+async def _does(fault: Fault, scene: Scene) -> None:
+    """One fault, until all workers work again. Raises BenchmarkFailed with its name."""
+    scene.say(f"--- {fault.name}")
+    try:
+        await fault.does(scene)
+        if not fault.is_last:
+            await scene.group.as_usual()
+        await scene.all_work()
+    except BenchmarkFailed as why:
+        raise BenchmarkFailed(f"{fault.name}: {why}") from why

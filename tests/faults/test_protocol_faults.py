@@ -14,6 +14,7 @@ from tests.faults.protocol_codes import CODES, TABLE, Api, cases
 NAMES = ["protocol-errors"]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", NAMES)
 def test_a_worker_goes_on_or_ends_with_a_reason_and_counts_each_event_once(name: str) -> None:
     """And goes on when it is started again. None hangs, none calls a bug what a broker may well

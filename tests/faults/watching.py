@@ -31,6 +31,8 @@ class Watch:
     it.
     """
     gap_of: str = ""
+    during: str = ""
+    """The fault under way."""
     recovery_s: float = 0.0
     """Longest time from the end of a harm until detect moved again."""
     most_memory_mb: float = 0.0
@@ -85,7 +87,8 @@ class Watch:
             return
         gap = now - max(since, self._healed_at)
         if not self._harmed and gap > self.longest_gap_s:
-            self.longest_gap_s, self.gap_of = gap, f"{stage}/{lane} at {here} of {end}"
+            self.longest_gap_s = gap
+            self.gap_of = f"{stage}/{lane} at {here} of {end} during {self.during}"
 
     def _look_at(self, group: Group) -> None:
         for member in group.members.values():

@@ -32,7 +32,7 @@ class Workers:
         wanted = [
             spec for each in self._installations.values() for spec in specs(each.names, each.lanes)
         ]
-        create(self._installations["agent"].admin, wanted, timeout_s=60)
+        create(self._installations["agent"].admin, wanted, timeout_s=300)
         for installation in self._installations.values():
             installation.send(installation.names.telemetry, 0, [good(0, 0).value])
         self._started: dict[str, Worker] = {}
@@ -75,7 +75,7 @@ def test_a_worker_that_is_told_to_stop_ends_in_order_whatever_it_looks_at(
     rest is let go.
     """
     installation = Installation(kafka, f"stop{uuid.uuid4().hex[:8]}.", tmp_path, partitions=1)
-    create(installation.admin, list(specs(installation.names, installation.lanes)), timeout_s=60)
+    create(installation.admin, list(specs(installation.names, installation.lanes)), timeout_s=300)
     with installation.worker("detect", sys.executable, "-m", "tests.faust.stopping") as worker:
         worker.ready().signal(signal.SIGTERM)
         assert worker.ends() == 0, worker.said()

@@ -242,7 +242,7 @@ def test_stock_commits_what_its_agents_crashed_on(stock_worker: StockWorker) -> 
 
     def committed(topic: str) -> int:
         try:
-            (place,) = asking.committed([TopicPartition(topic, 0)], timeout=30)
+            (place,) = asking.committed([TopicPartition(topic, 0)], timeout=300)
         except KafkaException:
             # A broker that has just started is nobody's coordinator yet.
             return -1

@@ -31,7 +31,7 @@ def test_a_worker_that_stands_still_ends_to_be_started_again(
     client has never fetched; without anybody who asks for `/live`.
     """
     installation = Installation(kafka, f"hang{uuid.uuid4().hex[:8]}.", tmp_path, partitions=1)
-    create(installation.admin, list(specs(installation.names, installation.lanes)), timeout_s=60)
+    create(installation.admin, list(specs(installation.names, installation.lanes)), timeout_s=300)
     for _ in range(3):
         installation.send(installation.names.telemetry, 0, [good(0, 0).value])
     with installation.worker(

@@ -219,7 +219,7 @@ def test_no_bytes_meet_a_defect(
 ) -> None:
     """Neither in the path nor in the query nor in the body; a refusal is JSON with its reason."""
     method, path = operation
-    connection = http.client.HTTPConnection(api.removeprefix("http://"), timeout=60)
+    connection = http.client.HTTPConnection(api.removeprefix("http://"), timeout=300)
     headers = {"Authorization": f"Bearer {OPERATOR}", "Content-Type": "application/json"}
     connection.request(method, f"{path.replace('{id}', id)}?{'&'.join(pieces)}", body, headers)
     answer = connection.getresponse()

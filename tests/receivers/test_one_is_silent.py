@@ -30,6 +30,8 @@ from tests.harness.webhook_server import answers, receiving
 from tests.receivers.silent import SILENCES, SILENT_NAME, no_name
 from tests.webhook.test_delivering import SECRET
 
+pytestmark = pytest.mark.system
+
 SILENT_MESSAGES = 64
 GOOD_MESSAGES = 200
 NOISE_S = 0.05

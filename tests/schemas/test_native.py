@@ -24,6 +24,7 @@ from schemas.telemetry import columns as decoding
 from schemas.telemetry.columns import Decoded, Decoder
 from schemas.telemetry.events import NativeEvents
 from tests.conftest import without
+from tests.harness.examples import examples
 from tests.schemas.events import event, events
 from tests.schemas.test_columns import OTHER, SECOND, THREE, one_by_one, reasons, second
 
@@ -91,14 +92,14 @@ WAYS: dict[str, Callable[[bytes, tuple[int, int]], bytes | None]] = {
 }
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.lists(st.tuples(events, st.sampled_from(sorted(WAYS)), MANGLED), max_size=9))
 def test_it_says_what_polars_says(batch: list[tuple[TelemetryEvent, str, tuple[int, int]]]) -> None:
     """Of good records and of bad ones, beside each other."""
     same(THREE, [WAYS[way](one.to_bytes(), how) for one, way, how in batch])
 
 
-@settings(max_examples=2_000)
+@settings(max_examples=examples(2_000))
 @given(st.data())
 def test_a_byte_that_is_another_is_seen_by_both_or_by_none(data: st.DataObject) -> None:
     """Wherever it stands, in a record that has something of everything."""

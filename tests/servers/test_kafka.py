@@ -14,7 +14,7 @@ from tests.harness.servers.kafka import CannotStartKafka, KafkaCluster, KafkaSer
 def _end_offset(address: str, topic: str) -> int:
     consumer = Consumer({"bootstrap.servers": address, "group.id": "none"})
     try:
-        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1])
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=120)[1])
     finally:
         consumer.close()
 
@@ -25,7 +25,7 @@ def test_session_broker_takes_and_keeps_a_record(kafka: str, topic_prefix: str) 
     """
     topic = f"{topic_prefix}first"
     admin = AdminClient({"bootstrap.servers": kafka})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(timeout=10)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(timeout=120)
     producer = Producer({"bootstrap.servers": kafka, "acks": "all"})
     producer.produce(topic, b"x")
     assert producer.flush(10) == 0
@@ -35,7 +35,7 @@ def test_session_broker_takes_and_keeps_a_record(kafka: str, topic_prefix: str) 
 def test_killed_server_comes_back_with_its_log(own_kafka: KafkaServer) -> None:
     """After kill and start the address and what was acknowledged are the same."""
     admin = AdminClient({"bootstrap.servers": own_kafka.address})
-    admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(timeout=10)
+    admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(timeout=120)
     producer = Producer({"bootstrap.servers": own_kafka.address, "acks": "all"})
     producer.produce("kept", b"x")
     assert producer.flush(10) == 0
@@ -50,7 +50,7 @@ def test_cluster_keeps_what_it_took_when_a_node_dies() -> None:
     """Two of three nodes take records on; the third is in step again when it is back."""
     with KafkaCluster() as cluster:
         admin = AdminClient({"bootstrap.servers": cluster.address})
-        admin.create_topics([NewTopic("kept", 3, 3)])["kept"].result(timeout=10)
+        admin.create_topics([NewTopic("kept", 3, 3)])["kept"].result(timeout=120)
         producer = Producer({"bootstrap.servers": cluster.address, "acks": "all"})
         cluster.nodes[0].kill()
         for partition in range(3):

@@ -409,7 +409,7 @@ def test_what_is_too_old_to_be_kept_is_counted_and_not_stored(
         worker.signal(signal.SIGTERM)
         assert worker.ends() == 0, worker.said()
     assert installation.read(installation.names.dead_letters) == []
-    with Elasticsearch(elastic_url, request_timeout=60) as client:
+    with Elasticsearch(elastic_url, request_timeout=300) as client:
         made = client.indices.get(index=f"{store.index_prefix}*").body
     assert [name.removeprefix(store.index_prefix)[:8] for name in made] == ["anomaly-"]
 
@@ -431,7 +431,7 @@ def test_a_topic_that_is_made_again_under_a_running_sink_is_read_from_its_begin(
         until(lambda: len(stored(store, Kind.ANOMALY)) == 5, "stored", worker=worker)
         installation.admin.delete_topics([topic])[topic].result(10)
         until(
-            lambda: topic not in installation.admin.list_topics(timeout=10).topics,
+            lambda: topic not in installation.admin.list_topics(timeout=120).topics,
             "the topic is gone",
         )
         installation.with_topics()

@@ -48,7 +48,7 @@ def running(installation: Installation) -> Iterator[Standalone]:
 def lanes(running: Standalone, *words: str) -> str:
     """What `sentinel lanes` prints, whatever its exit status."""
     command = [sys.executable, "-m", "topology", "lanes", *words, "--config", str(running.config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     return done.stdout + done.stderr
 
 

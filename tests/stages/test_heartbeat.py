@@ -1,20 +1,16 @@
-"""The real alert worker beats, until it is gone."""
-
-import time
+"""The real alert worker pings a dead man's switch; `tests/receivers/test_heartbeat.py` has when it
+stops.
+"""
 
 from tests.harness.inbox import inbox
 from tests.harness.worker import Installation, until
 
 
-def test_heartbeat_stops_with_the_worker(installation: Installation) -> None:
-    """Beats come while it runs, also without any incident; after its death none."""
+def test_a_worker_that_makes_progress_pings(installation: Installation) -> None:
+    """Also without any incident; each ping that was answered is counted."""
     with inbox() as box:
         alerting = {"heartbeat": {"url": box.url, "every_s": 0.2, "allow_private": True}}
         with installation.worker("alert", alerting=alerting) as worker:
             worker.ready()
-            until(lambda: len(box) >= 3, "it beats", worker=worker)
+            until(lambda: len(box) >= 3, "it pings", worker=worker)
             assert worker.metric("sentinel_heartbeats_total", outcome="taken") >= 2
-            worker.kill()
-        before = len(box)
-        time.sleep(1.0)
-        assert len(box) <= before + 1, "one may have been under way"

@@ -95,16 +95,13 @@ def test_every_codec_arrives(big: Installation, worker: Worker, codec: str) -> N
 def test_five_hundred_bad_records_hold_up_nobody(
     big: Installation, worker: Worker, lane: int
 ) -> None:
-    """The good event behind them is counted within a second; each bad one is in dead-letters with
-    its bytes and reason, and counted.
+    """The good event behind them is counted; each bad one is in dead-letters with its bytes and
+    reason, and counted.
     """
     values = [b"garbage %d" % number for number in range(500)]
     big.send(big.names.telemetry, lane, [now_event(0), *values])
-    began = time.monotonic()
     big.send(big.names.telemetry, lane, [now_event(1)])
     until(lambda: counted(worker, lane) == 2, "good neighbours are counted", worker=worker)
-    # A second, and as much again for a machine that runs other tests.
-    assert time.monotonic() - began < 2.0
     letters = dead(big, lane)
     assert [letter.value for letter in letters] == values
     assert {letter.headers[REASON] for letter in letters} == {Reason.NO_MAGIC.encode()}

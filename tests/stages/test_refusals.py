@@ -27,7 +27,7 @@ beside gets as much again.
 def topic_id(installation: Installation) -> str:
     """Id of the telemetry topic."""
     topic = installation.names.telemetry
-    described = installation.admin.describe_topics(TopicCollection([topic]), request_timeout=10)
+    described = installation.admin.describe_topics(TopicCollection([topic]), request_timeout=120)
     return str(described[topic].result().topic_id)
 
 
@@ -92,7 +92,7 @@ def made_again(installation: Installation, topic: str) -> None:
     """Deletes a topic and makes it again."""
     installation.admin.delete_topics([topic])[topic].result(10)
     until(
-        lambda: topic not in installation.admin.list_topics(timeout=10).topics, "the topic is gone"
+        lambda: topic not in installation.admin.list_topics(timeout=120).topics, "the topic is gone"
     )
     installation.with_topics()
 
@@ -121,7 +121,7 @@ def test_state_that_is_gone_is_refused_until_a_person_says_so(installation: Inst
         assert worker.ends() == 0, worker.said()
     installation.admin.delete_topics([state])[state].result(10)
     until(
-        lambda: state not in installation.admin.list_topics(timeout=10).topics, "the topic is gone"
+        lambda: state not in installation.admin.list_topics(timeout=120).topics, "the topic is gone"
     )
     installation.with_topics()
     line = refused(installation)
@@ -163,11 +163,11 @@ def test_a_missing_topic_is_refused(installation: Installation) -> None:
     topic = installation.names.state("detect")
     installation.admin.delete_topics([topic])[topic].result(10)
     until(
-        lambda: topic not in installation.admin.list_topics(timeout=10).topics, "the topic is gone"
+        lambda: topic not in installation.admin.list_topics(timeout=120).topics, "the topic is gone"
     )
     line = refused(installation, 1)
     assert f"{topic} missing: run `sentinel topics create`" in line
-    assert topic not in installation.admin.list_topics(timeout=10).topics
+    assert topic not in installation.admin.list_topics(timeout=120).topics
 
 
 def test_a_log_that_begins_later_is_a_jump_that_is_counted(installation: Installation) -> None:
@@ -212,7 +212,7 @@ def test_a_topic_that_goes_under_a_running_worker_ends_it(
         installation.admin.delete_topics([topic])[topic].result(10)
         if at_once:
             until(
-                lambda: topic not in installation.admin.list_topics(timeout=10).topics,
+                lambda: topic not in installation.admin.list_topics(timeout=120).topics,
                 "the topic is gone",
             )
             installation.with_topics()

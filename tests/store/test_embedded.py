@@ -62,6 +62,12 @@ async def test_a_new_file_is_opened_by_many_at_once(tmp_path: Path) -> None:
     for number in range(20):
         stores = [EmbeddedStore(str(tmp_path / f"{number}.db"), 5.0) for _ in range(8)]
         await asyncio.gather(*[each.start() for each in stores])
+        written = [of(Kind.ANOMALY, anomaly(writer)) for writer in range(len(stores))]
+        await asyncio.gather(
+            *[each.write([one]) for each, one in zip(stores, written, strict=True)]
+        )
+        found = [await each.search(Search(Kind.ANOMALY, "acme", limit=100)) for each in stores]
+        assert [len(page.documents) for page in found] == [len(stores)] * len(stores)
         await asyncio.gather(*[each.close() for each in stores])
 
 

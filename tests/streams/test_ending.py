@@ -28,7 +28,7 @@ def ended(code: str, debug: bool = False) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         env=environment,
-        timeout=30,
+        timeout=300,
     )
 
 

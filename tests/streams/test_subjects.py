@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.telemetry.events import FrameEvents
 from streams.state.subjects import OVERFLOW, Name, Subjects, UInt64s
 from tests.harness.compacted_topic import CompactedTopic
+from tests.harness.examples import examples
 
 pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
@@ -89,7 +90,7 @@ def test_a_name_has_one_row_and_a_row_one_name(
 
 
 @KINDS
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(batches=BATCHES, budget=st.integers(1, 6))
 def test_rows_do_not_depend_on_batching(
     kind: type[Subjects], batches: list[list[Name]], budget: int

@@ -98,9 +98,8 @@ def test_unreachable_broker_is_one_line_in_time() -> None:
 
 
 @pytest.fixture(scope="module")
-def secured(request: pytest.FixtureRequest) -> Iterator[SecuredKafka]:
+def secured(kafka_jars: None) -> Iterator[SecuredKafka]:
     """A real broker that asks for TLS and a user."""
-    request.getfixturevalue("kafka_jars")
     with secured_kafka() as server:
         yield server
 

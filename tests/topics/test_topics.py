@@ -51,18 +51,18 @@ def names(topic_prefix: str) -> TopicNames:
 
 def _config(admin: AdminClient, topic: str) -> dict[str, str]:
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    answer = admin.describe_configs([resource], request_timeout=10)[resource].result(10)
+    answer = admin.describe_configs([resource], request_timeout=120)[resource].result(10)
     return {key: entry.value for key, entry in answer.items()}
 
 
 def _partitions(admin: AdminClient, topic: str) -> int:
-    return len(admin.list_topics(timeout=10).topics[topic].partitions)
+    return len(admin.list_topics(timeout=120).topics[topic].partitions)
 
 
 def _make_by_hand(admin: AdminClient, *topics: NewTopic) -> None:
     for made in admin.create_topics(list(topics)).values():
         made.result(10)
-    while not {topic.topic for topic in topics} <= admin.list_topics(timeout=10).topics.keys():
+    while not {topic.topic for topic in topics} <= admin.list_topics(timeout=120).topics.keys():
         time.sleep(0.02)
 
 
@@ -100,7 +100,7 @@ def test_dry_run_creates_nothing(admin: AdminClient, names: TopicNames) -> None:
     """A dry run asks the broker and leaves no topic."""
     facts = create(admin, specs(names, LANES), dry_run=True)
     assert {fact.outcome for fact in facts} == {Outcome.WOULD_CREATE}
-    assert names.telemetry not in admin.list_topics(timeout=10).topics
+    assert names.telemetry not in admin.list_topics(timeout=120).topics
 
 
 @pytest.mark.parametrize("partitions", [1, 3])
@@ -114,7 +114,7 @@ def test_other_partition_count_is_refused_and_nothing_created(
     with pytest.raises(TopicsRefused, match=rf"telemetry has {partitions} partitions, not 2"):
         create(admin, specs(names, LANES))
     assert _partitions(admin, names.telemetry) == partitions
-    assert names.anomalies not in admin.list_topics(timeout=10).topics
+    assert names.anomalies not in admin.list_topics(timeout=120).topics
     refused = check(admin, specs(names, LANES))[0]
     assert refused.outcome is Outcome.REFUSED
     assert not refused.good
@@ -164,7 +164,7 @@ def test_embedded_broker_gets_its_topics_by_asking_for_them() -> None:
     admin = AdminClient({"bootstrap.servers": "ignored", "test.mock.num.brokers": 1})
     facts = wake(admin, specs(TopicNames("e."), LANES))
     assert [fact.partitions for fact in facts] == [EMBEDDED_PARTITIONS] * len(facts)
-    assert "e.detect-state" in admin.list_topics(timeout=10).topics
+    assert "e.detect-state" in admin.list_topics(timeout=120).topics
 
 
 def test_a_broker_that_stands_still_in_the_middle_is_told_as_one(
@@ -177,7 +177,7 @@ def test_a_broker_that_stands_still_in_the_middle_is_told_as_one(
     names = TopicNames(broker.topic_prefix)
     reached, known = reach(broker)
     create(reached, specs(names, LANES))
-    known = reached.list_topics(timeout=10)
+    known = reached.list_topics(timeout=120)
     monkeypatch.setattr(topics, "check", partial(check, timeout_s=1.0))
     monkeypatch.setattr("topology.stages.build.reach", lambda _: (_Listed(reached, known), known))
     own_kafka.pause()

@@ -23,6 +23,8 @@ from topology.demo.traces.outbox import NotDelivered, Outbox, load_config
 from topology.demo.traces.playing import Clock, backlog, play, send_at_rate
 from topology.demo.traces.templates import event_id
 
+pytestmark = pytest.mark.system
+
 NOON = 1_790_000_000_000_000
 SMALL = Population(applications=5, models=2, users=10)
 PARTITIONS = 4
@@ -33,7 +35,7 @@ PARTITIONS = 4
 def broker() -> Iterator[str]:
     """Address of an embedded broker in this process."""
     holder = Producer({"bootstrap.servers": "none:1", "test.mock.num.brokers": 1, "log_level": 2})
-    brokers = holder.list_topics(timeout=10).brokers
+    brokers = holder.list_topics(timeout=120).brokers
     yield ",".join(f"{one.host}:{one.port}" for one in brokers.values())
     holder.flush(1)
 

@@ -117,7 +117,11 @@ class Group:
         config: Path | None = None,
         after_death: AfterDeath | None = None,
     ) -> Member:
-        """One more worker of a stage, started; what is not given is as for the others."""
+        """One more worker of a stage, started; what is not given is as for the others. A name that
+        was there before gets a number.
+        """
+        before = sum(each.split("#")[0] == name for each in self.members)
+        name = f"{name}#{before + 1}" if before else name
         member = self.members[name] = Member(
             name,
             stage,
@@ -137,6 +141,25 @@ class Group:
             for member in self.members.values()
             if member.stage == stage and not member.has_left
         ]
+
+    def only(self, stage: str) -> Member:
+        """The one worker of a stage that has not left."""
+        (member,) = self.of_stage(stage)
+        return member
+
+    async def as_usual(self) -> None:
+        """Workers that run something else, or with other settings, are relieved by usual ones."""
+        for member in list(self.members.values()):
+            if not member.has_left and not self._is_usual(member):
+                await works(self.add(f"{member.stage}-usual", member.stage))
+                await member.leave()
+
+    def _is_usual(self, member: Member) -> bool:
+        usual = (tuple(sentinel()), self.config)
+        return (tuple(member.program), member.config) == usual and member.environment in (
+            {},
+            _SMALL_FETCHES,
+        )
 
     async def drop(self) -> None:
         """Ends all processes, however they are."""
@@ -197,22 +220,24 @@ class Disturber:
         """A second worker of detect joins while there is a backlog, and, if the plan says so, the
         first is then frozen.
         """
+        first = self.group.only("detect")
         second = self.group.add(_SECOND, "detect")
-        await until(second.is_up, _READY_S, f"{_SECOND} does not start")
+        await until(second.is_up, _READY_S, f"{second.name} does not start")
         self.sender.rush(_RUSH_AT_REBALANCE)
         await works(second)
         self.say("a second worker of detect has joined")
         if self.plan.freezes:
-            await self.freeze(self.group.members["detect"], self.group.members[_SECOND])
+            await self.freeze(first, second)
 
     async def leave(self) -> None:
         """The second worker leaves. Once it works: one that is told to end while it starts just
         ends.
         """
-        await works(self.group.members[_SECOND])
-        await works(self.group.members["detect"])
+        first, second = self.group.of_stage("detect")
+        await works(second)
+        await works(first)
         self.sender.rush(_RUSH_AT_REBALANCE)
-        await self.group.members[_SECOND].leave()
+        await second.leave()
         self.say("the second worker of detect has left")
 
     async def freeze(self, frozen: Member, other: Member) -> None:

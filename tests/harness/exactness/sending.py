@@ -41,6 +41,8 @@ class Sender:
     plan: Plan
     rate: float
     """Records a second until `calm`, but for rushes."""
+    parts: int = 1
+    """Into how many parts, one after the other, what is kept for rushes is divided."""
     go: threading.Event = field(default_factory=threading.Event)
     """Set when sending may begin; until then the traffic is prepared."""
     calm: threading.Event = field(default_factory=threading.Event)
@@ -93,11 +95,12 @@ class Sender:
         self._too.append(chunk)
 
     def rush(self, share: float) -> None:
-        """Sends this share of the events as fast as the broker takes them, as long as there are
-        some kept for it: workers fall behind.
+        """Sends this share of a part's events as fast as the broker takes them, as long as there
+        are some kept for it: workers fall behind.
         """
         count = min(
-            round(share * self.plan.events), round(RUSHED * self.plan.events) - self._rushed
+            round(share * self.plan.events / self.parts),
+            round(RUSHED * self.plan.events) - self._rushed,
         )
         self._rushed += count
         self._rush_until = self.sent + count

@@ -113,6 +113,16 @@ class ElasticServer:
         """Start, wait until it answers, and return the URL. Raises CannotStartElasticsearch with
         the log's end.
         """
+        self.launch()
+        try:
+            self._wait_until_ready(timeout_s)
+        except CannotStartElasticsearch:
+            self.close()
+            raise
+        return self.url
+
+    def launch(self) -> None:
+        """Start, and return at once. Raises CannotStartElasticsearch."""
         if why := missing():
             raise CannotStartElasticsearch(why)
         if self._folder is None:
@@ -130,12 +140,6 @@ class ElasticServer:
                 cwd=self._folder,
                 start_new_session=True,
             )
-        try:
-            self._wait_until_ready(timeout_s)
-        except CannotStartElasticsearch:
-            self.close()
-            raise
-        return self.url
 
     def stop(self) -> None:
         """Shut down in order; the data stay for the next `start`."""
@@ -231,7 +235,7 @@ class ElasticServer:
         assert self._folder is not None
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and self._running().poll() is None:
-            if _answers(self.url):
+            if answers(self.url):
                 return
             time.sleep(0.1)
         log = (self._folder / "server.log").read_text(errors="replace")
@@ -253,7 +257,8 @@ def _as_other_user() -> list[str]:
     return [*guard, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether the server serves requests."""
     try:
         with urllib.request.urlopen(
             f"{url}/_cluster/health?wait_for_status=yellow&timeout=1s", timeout=3

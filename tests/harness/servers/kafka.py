@@ -296,7 +296,7 @@ class KafkaServer:
         while time.monotonic() < deadline:
             if self._running().poll() is not None:
                 break
-            if _accepts(self._seat.ports[0]) and _answers(self.address):
+            if answers(self.address):
                 return
             time.sleep(0.1)
         log = (self._folder / "server.log").read_text(errors="replace")
@@ -385,7 +385,11 @@ def _accepts(port: int) -> bool:
     return False
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Whether a broker on this machine serves requests."""
+    if not _accepts(int(address.rpartition(":")[2])):
+        # A client that cannot connect says so on standard error, again and again.
+        return False
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
     try:
         return bool(admin.list_topics(timeout=2).brokers)
