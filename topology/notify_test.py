@@ -12,7 +12,7 @@ from agents.alerting.matching import Matcher
 from agents.alerting.messages import incident_message, message_id
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered, after_attempt
-from agents.alerting.telling import why_told
+from agents.alerting.routing import Router
 from schemas.ids import record_id
 from schemas.records.anomalies import Severity
 from schemas.records.incidents import Incident, IncidentChange, IncidentState
@@ -89,8 +89,8 @@ def shown(receiver: ConnectedReceiver, message: Sample) -> str:
 
 
 def reached(settings: AlertingSettings, conditions: Sequence[str]) -> list[tuple[str, str]]:
-    """Each receiver's name, and whether an incident like this would be told to it when it opens,
-    with the reason; silences and caps are not asked.
+    """Each receiver's name, and whether it would get an incident like this when it opens, with the
+    reason; silences and caps do not count.
 
     `conditions` describe the incident: `tenant=acme`, `application=checkout`, `severity=high`, and
     so on, as many of each as it names. Without a severity it is critical. Raises ValueError for
@@ -116,13 +116,9 @@ def reached(settings: AlertingSettings, conditions: Sequence[str]) -> list[tuple
         metrics=tuple(named.get("metric", ())),
         detectors=tuple(named.get("detector", ())),
     )
-    reasons = [
-        (receiver.name, why_told(incident, receiver, None, is_acknowledged=False))
-        for receiver in settings.receivers
-    ]
     return [
-        (name, f"told: {reason}" if reason is Reason.OPENED else f"not told: {reason}")
-        for name, reason in reasons
+        (route.receiver.name, f"{'sent' if route.is_open else 'not sent'}: {route.reason}")
+        for route in Router(settings.receivers).routes(incident)
     ]
 
 

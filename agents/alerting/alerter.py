@@ -12,10 +12,10 @@ from agents.alerting.messages import Delivery
 from agents.alerting.paging import PageCount
 from agents.alerting.queues import Queues, name_of
 from agents.alerting.reasons import Reason
+from agents.alerting.routing import ENDS, QUIET_CHANGES, Route, Router, news
 from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from agents.alerting.standing import Acknowledgement, Standing
-from agents.alerting.telling import ENDS, QUIET_CHANGES, concerns, is_severe_enough, why_told
 from schemas.records.control import AuditOutcome, Command, CommandKind
 from schemas.records.incidents import Incident, IncidentState
 from schemas.records.notifications import NotificationOutcome
@@ -45,7 +45,7 @@ class Alerter:
     """
 
     def __init__(self, settings: AlertSettings, lane: int, pages: PageCount | None = None) -> None:
-        self._settings: Final = settings
+        self._router: Final = Router(settings.receivers)
         self._receivers: Final = {receiver.name: receiver for receiver in settings.receivers}
         self._repeat_us: Final = round((settings.repeat_interval_s or 0) * 1e6)
         self._max_age_us: Final = round(settings.alert_max_age_s * 1e6)
@@ -74,15 +74,11 @@ class Alerter:
         self._touched.add(LEDGER_KEY)
         self._ledger.turn(offset)
         self._stand(incident)
-        decisions: list[Decision] = []
-        if self._is_unrouted(incident):
+        routes = self._router.routes(incident)
+        if self._is_unrouted(incident, routes):
             return [self._queues.unsent(incident, "", Reason.NOT_ROUTED, now)]
-        for receiver in self._settings.receivers:
-            if incident.state is not IncidentState.OPEN:
-                decisions += self._on_resolved(incident, receiver, now)
-            else:
-                decisions += self._on_open(incident, receiver, now)
-        return decisions
+        follow = self._on_open if incident.state is IncidentState.OPEN else self._on_resolved
+        return [decision for route in routes for decision in follow(incident, route, now)]
 
     @property
     def taken_back(self) -> int:
@@ -202,10 +198,11 @@ class Alerter:
         """
         return self._state.changed()
 
-    def _on_open(self, incident: Incident, receiver: ReceiverSettings, now: int) -> list[Decision]:
+    def _on_open(self, incident: Incident, route: Route, now: int) -> list[Decision]:
+        receiver = route.receiver
         talk = self._talks.get(talk_key(incident, receiver.name))
         is_acknowledged = bool(self._acknowledged_by(incident))
-        reason = why_told(incident, receiver, talk, is_acknowledged=is_acknowledged)
+        reason = news(incident, route, talk, is_acknowledged=is_acknowledged)
         if reason is Reason.UPDATED_NOT_SENT:
             self._summaries.refresh(incident, receiver.name)
             return [Decision(reason, receiver.name)]
@@ -219,15 +216,15 @@ class Alerter:
             return self._say(incident, receiver.name, reason, now)
         return self._tell(incident, receiver, reason, now)
 
-    def _is_unrouted(self, incident: Incident) -> bool:
+    def _is_unrouted(self, incident: Incident, routes: list[Route]) -> bool:
         """Whether this is news of an open incident that no receiver's `match` holds for, and that
-        nobody was told of.
+        no receiver has a thread about.
         """
         if incident.state is not IncidentState.OPEN or incident.change in QUIET_CHANGES:
             return False
         return not any(
-            concerns(incident, receiver) or talk_key(incident, receiver.name) in self._talks
-            for receiver in self._settings.receivers
+            route.is_matched or talk_key(incident, route.receiver.name) in self._talks
+            for route in routes
         )
 
     def _tell(
@@ -381,9 +378,8 @@ class Alerter:
         known = self._standing.get(incident.id)
         return "" if known is None else known.acknowledged_by
 
-    def _on_resolved(
-        self, incident: Incident, receiver: ReceiverSettings, now: int
-    ) -> list[Decision]:
+    def _on_resolved(self, incident: Incident, route: Route, now: int) -> list[Decision]:
+        receiver = route.receiver
         key = talk_key(incident, receiver.name)
         talk = self._talks.get(key)
         if talk is None:
@@ -392,8 +388,7 @@ class Alerter:
             if (
                 self._silences.of(incident, now) is None
                 and self._is_old(incident, now)
-                and is_severe_enough(incident, receiver)
-                and concerns(incident, receiver)
+                and route.is_open
             ):
                 return [self._queues.listed(incident, receiver.name, Reason.LISTED_OLD, now)]
             return [self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]

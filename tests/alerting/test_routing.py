@@ -8,6 +8,7 @@ import pytest
 
 from agents.alerting.matching import Matcher
 from agents.alerting.reasons import Reason
+from agents.alerting.routing import Router
 from agents.alerting.settings import AlertSettings, ReceiverSettings
 from schemas.records.anomalies import Severity
 from schemas.records.incidents import IncidentChange
@@ -122,3 +123,23 @@ def test_a_silence_is_of_one_tenant_and_has_no_condition_on_it() -> None:
     """It would hold never, or say nothing."""
     with pytest.raises(ValueError, match="no field 'tenant'; known are application"):
         Matcher.parse("tenant=acme")
+
+
+def test_a_router_names_every_receiver_with_its_reason() -> None:
+    """One that gets the incident, one that it does not match, one for which it is not severe
+    enough: in the order of the settings.
+    """
+    shop = ReceiverSettings(name="shop", match=("application=shop",))
+    severe = ReceiverSettings(name="severe", min_severity=Severity.CRITICAL)
+    about = incident("i1", IncidentChange.OPENED, 0, severity=Severity.HIGH)
+    routes = Router((shop, severe, ReceiverSettings(name="all"))).routes(about)
+    assert [(route.receiver.name, route.reason) for route in routes] == [
+        ("shop", Reason.NOT_MATCHED),
+        ("severe", Reason.BELOW_SEVERITY),
+        ("all", Reason.OPENED),
+    ]
+    assert [(route.is_matched, route.is_open) for route in routes] == [
+        (False, False),
+        (True, False),
+        (True, True),
+    ]

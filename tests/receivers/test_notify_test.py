@@ -117,11 +117,11 @@ def test_reaches_says_who_would_be_told_of_an_incident_and_why_not(
     assert status == 0
     lines = [line.split(maxsplit=1) for line in said.splitlines()[1:]]
     assert lines == [
-        ["shop", "not told: does not match the receiver"],
-        ["grave", "not told: below the receiver's severity"],
+        ["shop", "not sent: does not match the receiver"],
+        ["grave", "not sent: below the receiver's severity"],
     ]
     _, said = told(capsys, "--reaches", "application=checkout", "--config", routed(tmp_path))
-    assert said.count("told: opened") == 2
+    assert said.count("sent: opened") == 2
 
 
 @pytest.mark.parametrize(

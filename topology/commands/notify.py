@@ -31,8 +31,8 @@ def notify_test(
         typer.Option(
             "--reaches",
             help=(
-                "Only print which receivers an incident with this FIELD=VALUE would be told to; may"
-                " be given again."
+                "Only print which receivers would get an incident with this FIELD=VALUE; may be"
+                " repeated."
             ),
             metavar="FIELD=VALUE",
         ),
