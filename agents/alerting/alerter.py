@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from agents.alerting import standing
+from agents.alerting import tracked_incident
 from agents.alerting.auditing import Asked, audit
-from agents.alerting.conversation import Conversation
 from agents.alerting.decisions import Decision, Outcome
-from agents.alerting.lane_state import LEDGER_KEY, TOLD_KEY, LaneState, commands_key, talk_key
+from agents.alerting.lane_state import JOURNAL_KEY, THREAD_KEY, LaneState, commands_key, thread_key
 from agents.alerting.messages import Delivery
 from agents.alerting.paging import PageCount
 from agents.alerting.queues import Queues, name_of
@@ -15,7 +14,8 @@ from agents.alerting.reasons import Reason
 from agents.alerting.routing import ENDS, QUIET_CHANGES, Route, Router, news
 from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from agents.alerting.standing import Acknowledgement, Standing
+from agents.alerting.thread import Thread
+from agents.alerting.tracked_incident import Acknowledgement, TrackedIncident
 from schemas.records.control import AuditOutcome, Command, CommandKind
 from schemas.records.incidents import Incident, IncidentState
 from schemas.records.notifications import NotificationOutcome
@@ -50,29 +50,29 @@ class Alerter:
         self._repeat_us: Final = round((settings.repeat_interval_s or 0) * 1e6)
         self._max_age_us: Final = round(settings.alert_max_age_s * 1e6)
         state = self._state = LaneState(settings, lane, pages)
-        self._ledger, self._summaries, self._silences = (
-            state.ledger,
+        self._journal, self._summaries, self._silences = (
+            state.journal,
             state.summaries,
             state.silences,
         )
-        self._paging, self._standing, self._talks = state.paging, state.open, state.talks
+        self._paging, self._tracked, self._threads = state.paging, state.open, state.threads
         self._sources, self._commands, self._touched = state.sources, state.commands, state.touched
         self._queues: Final = Queues(settings, state)
-        self._over: Standing | None = None
+        self._over: TrackedIncident | None = None
         """Of the incident that ended last: who cared for it is told with its end."""
         self._repeats: Final[Schedule[bytes]] = Schedule()
         self._held: Final[set[bytes]] = set()
-        """Keys of the conversations in which a silence holds a message back."""
+        """Keys of the threads in which a silence holds a message back."""
 
     def on_incident(self, incident: Incident, *, offset: int, now: int) -> list[Decision]:
         """A record of the lane came, from `offset`.
 
         One that came before, as `CorrelateLanes` knows it: nothing happens.
         """
-        if not self._sources.is_new(incident, self._standing.get(incident.id), now):
+        if not self._sources.is_new(incident, self._tracked.get(incident.id), now):
             return [Decision(Reason.DUPLICATE)]
-        self._touched.add(LEDGER_KEY)
-        self._ledger.turn(offset)
+        self._touched.add(JOURNAL_KEY)
+        self._journal.turn(offset)
         self._stand(incident)
         routes = self._router.routes(incident)
         if self._is_unrouted(incident, routes):
@@ -154,10 +154,10 @@ class Alerter:
             decisions += self._release(now)
         decisions += self._repeat(now)
         decisions += [
-            self._ledger.begun(delivery, now) for delivery in self._summaries.take_due(now)
+            self._journal.begun(delivery, now) for delivery in self._summaries.take_due(now)
         ]
         if decisions:
-            self._touched.add(LEDGER_KEY)
+            self._touched.add(JOURNAL_KEY)
         return decisions
 
     def next_wake(self) -> int | None:
@@ -190,7 +190,7 @@ class Alerter:
         """
         self._state.restore(rows)
         self._queues.restored()
-        self._touched.news.update(self._talks)
+        self._touched.news.update(self._threads)
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """Key and value of every row that changed since the last call, None for one that is gone;
@@ -200,9 +200,9 @@ class Alerter:
 
     def _on_open(self, incident: Incident, route: Route, now: int) -> list[Decision]:
         receiver = route.receiver
-        talk = self._talks.get(talk_key(incident, receiver.name))
+        thread = self._threads.get(thread_key(incident, receiver.name))
         is_acknowledged = bool(self._acknowledged_by(incident))
-        reason = news(incident, route, talk, is_acknowledged=is_acknowledged)
+        reason = news(incident, route, thread, is_acknowledged=is_acknowledged)
         if reason is Reason.UPDATED_NOT_SENT:
             self._summaries.refresh(incident, receiver.name)
             return [Decision(reason, receiver.name)]
@@ -223,7 +223,7 @@ class Alerter:
         if incident.state is not IncidentState.OPEN or incident.change in QUIET_CHANGES:
             return False
         return not any(
-            route.is_matched or talk_key(incident, route.receiver.name) in self._talks
+            route.is_matched or thread_key(incident, route.receiver.name) in self._threads
             for route in routes
         )
 
@@ -251,19 +251,19 @@ class Alerter:
     def _hold(
         self, incident: Incident, receiver: str, reason: Reason, silence_id: str, now: int
     ) -> list[Decision]:
-        key = talk_key(incident, receiver)
-        talk = self._talks.setdefault(key, Conversation(incident.tenant, incident.id, receiver))
-        is_new = talk.held != reason
-        if talk.held in ("", Reason.REPEATED, Reason.EXTENDED):
-            talk.held = reason
+        key = thread_key(incident, receiver)
+        thread = self._threads.setdefault(key, Thread(incident.tenant, incident.id, receiver))
+        is_new = thread.held != reason
+        if thread.held in ("", Reason.REPEATED, Reason.EXTENDED):
+            thread.held = reason
         self._touched.add(key)
         if not is_new and incident.change in QUIET_CHANGES:
             return [Decision(Reason.UPDATED_NOT_SENT, receiver)]
-        self._touched.add(LEDGER_KEY)
-        name = name_of(incident, receiver, reason, talk)
+        self._touched.add(JOURNAL_KEY)
+        name = name_of(incident, receiver, reason, thread)
         held = NotificationOutcome.SUPPRESSED
         return [
-            self._ledger.unsent(
+            self._journal.unsent(
                 incident, receiver, held, Reason.SILENCED, now, name=name, detail=silence_id
             )
         ]
@@ -272,21 +272,21 @@ class Alerter:
         """Tell what no silence holds back any more."""
         decisions: list[Decision] = []
         self._look_at_news()
-        for talk in [self._talks[key] for key in sorted(self._held)]:
+        for thread in [self._threads[key] for key in sorted(self._held)]:
             known, receiver = (
-                self._standing.get(talk.incident_id),
-                self._receivers.get(talk.receiver),
+                self._tracked.get(thread.incident_id),
+                self._receivers.get(thread.receiver),
             )
             if (
-                talk.held
+                thread.held
                 and known is not None
                 and receiver is not None
                 and not self._silences.of(known.incident, now)
             ):
-                self._touched.add(LEDGER_KEY)
+                self._touched.add(JOURNAL_KEY)
                 # It is old because a person held it back, not because we were away.
                 decisions += self._tell(
-                    known.incident, receiver, Reason(talk.held), now, at_any_age=True
+                    known.incident, receiver, Reason(thread.held), now, at_any_age=True
                 )
         return decisions
 
@@ -295,41 +295,44 @@ class Alerter:
         decisions: list[Decision] = []
         self._look_at_news()
         for key in self._repeats.take_due(now):
-            talk = self._talks[key]
-            incident = self._standing[talk.incident_id].incident
-            talk.said_at, talk.repeats = now, talk.repeats + 1
-            self._touched |= {talk_key(incident, talk.receiver), LEDGER_KEY}
+            thread = self._threads[key]
+            incident = self._tracked[thread.incident_id].incident
+            thread.said_at, thread.repeats = now, thread.repeats + 1
+            self._touched |= {thread_key(incident, thread.receiver), JOURNAL_KEY}
             decisions += self._tell(
-                incident, self._receivers[talk.receiver], Reason.REPEATED, now, at_any_age=True
+                incident, self._receivers[thread.receiver], Reason.REPEATED, now, at_any_age=True
             )
         return decisions
 
     def _look_at_news(self) -> None:
-        """What time has to do with each conversation that changed, or whose incident did."""
+        """What time has to do with each thread that changed, or whose incident did."""
         for key in self._touched.news:
-            if key.startswith(TOLD_KEY):
+            if key.startswith(THREAD_KEY):
                 self._look_at(key)
-            elif key.startswith(standing.KEY):
+            elif key.startswith(tracked_incident.KEY):
                 for receiver in self._receivers:
                     self._look_at(
-                        b"%s%s/%s" % (TOLD_KEY, key.removeprefix(standing.KEY), receiver.encode())
+                        b"%s%s/%s"
+                        % (THREAD_KEY, key.removeprefix(tracked_incident.KEY), receiver.encode())
                     )
         self._touched.news.clear()
 
     def _look_at(self, key: bytes) -> None:
-        talk = self._talks.get(key)
-        self._repeats.put(key, None if talk is None else self._repeat_at(talk))
-        if talk is not None and talk.held:
+        thread = self._threads.get(key)
+        self._repeats.put(key, None if thread is None else self._repeat_at(thread))
+        if thread is not None and thread.held:
             self._held.add(key)
         else:
             self._held.discard(key)
 
-    def _repeat_at(self, talk: Conversation) -> int | None:
+    def _repeat_at(self, thread: Thread) -> int | None:
         """When the receiver is to be told again that the incident is open; None while that is not
         for time to decide.
         """
-        known = self._standing.get(talk.incident_id)
-        waits = talk.queue or talk.held or talk.summaries or talk.resolved or not talk.singly
+        known = self._tracked.get(thread.incident_id)
+        waits = (
+            thread.queue or thread.held or thread.summaries or thread.resolved or not thread.singly
+        )
         if (
             not self._repeat_us
             or known is None
@@ -337,13 +340,13 @@ class Alerter:
             or waits
             # It was told that this is the new level; nobody need be told again that it is still so.
             or known.incident.new_level_since is not None
-            or talk.receiver not in self._receivers
+            or thread.receiver not in self._receivers
         ):
             return None
-        return talk.said_at + self._repeat_us
+        return thread.said_at + self._repeat_us
 
     def _acknowledge(self, command: Command, now: int) -> tuple[AuditOutcome, str, list[Decision]]:
-        known = self._standing.get(command.target)
+        known = self._tracked.get(command.target)
         if known is None or known.incident.tenant != command.tenant:
             return AuditOutcome.REFUSED, "no incident of this tenant with this id is open", []
         if known.acknowledged_by:
@@ -351,38 +354,38 @@ class Alerter:
         known.acknowledgement = Acknowledgement(
             command.author[:_MOST_AUTHOR] or "somebody", command.at, command.comment[:_MOST_COMMENT]
         )
-        self._touched |= {standing.KEY + command.target.encode(), LEDGER_KEY}
+        self._touched |= {tracked_incident.KEY + command.target.encode(), JOURNAL_KEY}
         decisions: list[Decision] = []
         for name in self._receivers:
-            key = talk_key(known.incident, name)
-            if (talk := self._talks.get(key)) is not None:
+            key = thread_key(known.incident, name)
+            if (thread := self._threads.get(key)) is not None:
                 # Somebody cares for it: nobody needs to be told when the silence ends.
-                talk.held = ""
+                thread.held = ""
                 self._touched.add(key)
-                if talk.singly:
+                if thread.singly:
                     decisions += self._say(known.incident, name, Reason.ACKNOWLEDGED, now)
         return AuditOutcome.APPLIED, "", decisions
 
     def _stand(self, incident: Incident) -> None:
         """Remember how the incident stands, while it is open."""
-        self._touched.add(standing.KEY + incident.id.encode())
-        known = self._standing.get(incident.id)
+        self._touched.add(tracked_incident.KEY + incident.id.encode())
+        known = self._tracked.get(incident.id)
         if incident.state is not IncidentState.OPEN:
-            self._over = self._standing.pop(incident.id, None)
+            self._over = self._tracked.pop(incident.id, None)
         elif known is None:
-            self._standing[incident.id] = Standing(incident)
+            self._tracked[incident.id] = TrackedIncident(incident)
         else:
             known.incident = incident
 
     def _acknowledged_by(self, incident: Incident) -> str:
-        known = self._standing.get(incident.id)
+        known = self._tracked.get(incident.id)
         return "" if known is None else known.acknowledged_by
 
     def _on_resolved(self, incident: Incident, route: Route, now: int) -> list[Decision]:
         receiver = route.receiver
-        key = talk_key(incident, receiver.name)
-        talk = self._talks.get(key)
-        if talk is None:
+        key = thread_key(incident, receiver.name)
+        thread = self._threads.get(key)
+        if thread is None:
             # Nobody was told. Compaction may have left only the end of what would have been listed,
             # so an old one is.
             if (
@@ -392,13 +395,13 @@ class Alerter:
             ):
                 return [self._queues.listed(incident, receiver.name, Reason.LISTED_OLD, now)]
             return [self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
-        talk.resolved, held, talk.held = True, talk.held, ""
-        if held and not (talk.singly or talk.told or talk.summaries):
-            del self._talks[key]
+        thread.resolved, held, thread.held = True, thread.held, ""
+        if held and not (thread.singly or thread.told or thread.summaries):
+            del self._threads[key]
             self._touched.add(key)
             return [self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
-        collecting = self._summaries.collecting(incident.tenant, receiver.name) in talk.summaries
-        if not talk.singly and (
+        collecting = self._summaries.collecting(incident.tenant, receiver.name) in thread.summaries
+        if not thread.singly and (
             collecting or (self._is_old(incident, now) and receiver.send_resolved)
         ):
             return [self._queues.listed(incident, receiver.name, Reason.LISTED_AGAIN, now)]
@@ -411,7 +414,7 @@ class Alerter:
         ]
 
     def _say(self, incident: Incident, receiver: str, reason: Reason, now: int) -> list[Decision]:
-        known = self._standing.get(incident.id)
+        known = self._tracked.get(incident.id)
         if known is None and self._over is not None and self._over.incident.id == incident.id:
             known = self._over
         acknowledged = None if known is None else known.acknowledgement

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from agents.alerting.standing import Standing
+from agents.alerting.tracked_incident import TrackedIncident
 from schemas.records.incidents import Incident, IncidentState
 from streams.state.chunks import seal, unseal
 
@@ -60,7 +60,7 @@ class CorrelateLanes:
         self.taken_back = 0
         """Lanes that were seen to be before the highest place that they had named, since the start."""
 
-    def is_new(self, incident: Incident, known: Standing | None, now: int) -> bool:
+    def is_new(self, incident: Incident, known: TrackedIncident | None, now: int) -> bool:
         """Whether the record was not here before; it counts as come from now on. `known` is how the
         incident stands.
         """
@@ -81,7 +81,7 @@ class CorrelateLanes:
         return True
 
     def _came_before(
-        self, incident: Incident, known: Standing | None, now: int, goes_on: bool
+        self, incident: Incident, known: TrackedIncident | None, now: int, goes_on: bool
     ) -> bool:
         """`goes_on`: the record is above what its lane is believed to have come to."""
         if known is not None:

@@ -5,23 +5,23 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final, Self
 
-from agents.alerting import correlate_lanes, paging, silences, standing, summaries
-from agents.alerting.conversation import Conversation
+from agents.alerting import correlate_lanes, paging, silences, summaries, tracked_incident
 from agents.alerting.correlate_lanes import CorrelateLanes
-from agents.alerting.ledger import Ledger
+from agents.alerting.journal import NotificationJournal
 from agents.alerting.paging import PageCount, Paging
 from agents.alerting.settings import AlertSettings
 from agents.alerting.silences import Silences
-from agents.alerting.standing import Standing
 from agents.alerting.summaries import Summaries
+from agents.alerting.thread import Thread
+from agents.alerting.tracked_incident import TrackedIncident
 from schemas.records.incidents import Incident
 from streams.state.chunks import NewerState, seal, unseal
 
-LEDGER_KEY: Final = b"ledger"
+JOURNAL_KEY: Final = b"ledger"
 
 _VERSION: Final = 1
 _OFFSET: Final = struct.Struct("<q")
-TOLD_KEY: Final = b"told/"
+THREAD_KEY: Final = b"told/"
 _COMMANDS_KEY: Final = b"commands/"
 
 
@@ -47,18 +47,18 @@ class Touched(set[bytes]):
 
 
 class LaneState:
-    """The parts of the state. Who changes a row of `talks`, `open`, `commands` or the ledger puts
+    """The parts of the state. Who changes a row of `threads`, `open`, `commands` or the journal puts
     its key into `touched`.
     """
 
     def __init__(self, settings: AlertSettings, lane: int, pages: PageCount | None) -> None:
-        self.ledger: Final = Ledger(lane)
+        self.journal: Final = NotificationJournal(lane)
         self.summaries: Final = Summaries(settings)
         self.silences: Final = Silences()
         self.paging: Final = Paging(lane, pages)
-        self.talks: Final[dict[bytes, Conversation]] = {}
-        """What each receiver was told, by `talk_key`."""
-        self.open: Final[dict[str, Standing]] = {}
+        self.threads: Final[dict[bytes, Thread]] = {}
+        """What each receiver was told, by `thread_key`."""
+        self.open: Final[dict[str, TrackedIncident]] = {}
         """Open incidents, by id."""
         self.sources: Final = CorrelateLanes(round(settings.alert_max_age_s * 1e6))
         self.commands: Final[dict[int, int]] = {}
@@ -67,18 +67,20 @@ class LaneState:
 
     def receivers(self) -> frozenset[str]:
         """Names of all receivers that something is remembered of."""
-        talking = frozenset(talk.receiver for talk in self.talks.values())
+        talking = frozenset(thread.receiver for thread in self.threads.values())
         return talking | self.summaries.receivers() | self.paging.receivers()
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
         """Take over what `changed` gave, tombstones left out. Raises NewerState."""
         for key, value in rows.items():
-            if key.startswith(TOLD_KEY):
-                self.talks[key] = Conversation.from_row(value)
-            elif key == LEDGER_KEY:
-                self.ledger.restore(value)
-            elif key.startswith(standing.KEY):
-                self.open[key.removeprefix(standing.KEY).decode()] = Standing.from_row(value)
+            if key.startswith(THREAD_KEY):
+                self.threads[key] = Thread.from_row(value)
+            elif key == JOURNAL_KEY:
+                self.journal.restore(value)
+            elif key.startswith(tracked_incident.KEY):
+                self.open[key.removeprefix(tracked_incident.KEY).decode()] = (
+                    TrackedIncident.from_row(value)
+                )
             elif key.startswith(_COMMANDS_KEY):
                 self.commands[int(key.removeprefix(_COMMANDS_KEY))] = _offset(value)
             elif not any(
@@ -102,19 +104,19 @@ class LaneState:
         return rows + self.summaries.changed() + self.silences.changed() + self.paging.changed()
 
     def _row(self, key: bytes) -> bytes | None:
-        if key == LEDGER_KEY:
-            return self.ledger.row()
-        if key.startswith(standing.KEY):
-            known = self.open.get(key.removeprefix(standing.KEY).decode())
+        if key == JOURNAL_KEY:
+            return self.journal.row()
+        if key.startswith(tracked_incident.KEY):
+            known = self.open.get(key.removeprefix(tracked_incident.KEY).decode())
             return None if known is None else known.row()
         if key.startswith(_COMMANDS_KEY):
             return seal(_VERSION, _OFFSET.pack(self.commands[int(key.removeprefix(_COMMANDS_KEY))]))
-        return self.talks[key].row() if key in self.talks else None
+        return self.threads[key].row() if key in self.threads else None
 
 
-def talk_key(incident: Incident, receiver: str) -> bytes:
-    """Of the conversation with this receiver about this incident."""
-    return b"%s%s/%s" % (TOLD_KEY, incident.id.encode(), receiver.encode())
+def thread_key(incident: Incident, receiver: str) -> bytes:
+    """Of the thread with this receiver about this incident."""
+    return b"%s%s/%s" % (THREAD_KEY, incident.id.encode(), receiver.encode())
 
 
 def commands_key(partition: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import quote
 
 from agents.alerting.reasons import Reason
-from agents.alerting.standing import Acknowledgement
+from agents.alerting.tracked_incident import Acknowledgement
 from schemas.ids import record_id
 from schemas.messages import (
     EvidencePart,

@@ -5,14 +5,14 @@ summary.
 from collections import Counter
 from typing import Final
 
-from agents.alerting.conversation import ANSWERS, Conversation
 from agents.alerting.decisions import Decision, Outcome
-from agents.alerting.lane_state import LEDGER_KEY, LaneState, talk_key
+from agents.alerting.lane_state import JOURNAL_KEY, LaneState, thread_key
 from agents.alerting.messages import Delivery, incident_message, message_id
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from agents.alerting.standing import Acknowledgement, reach
+from agents.alerting.thread import ANSWERS, Thread
+from agents.alerting.tracked_incident import Acknowledgement, reach
 from schemas.records.incidents import Incident, IncidentState
 from schemas.records.notifications import NotificationOutcome
 
@@ -26,12 +26,12 @@ class Queues:
         self._settings: Final = settings
         self._receivers: Final = frozenset(receiver.name for receiver in settings.receivers)
         self._state: Final = state
-        self._ledger, self._summaries, self._paging = state.ledger, state.summaries, state.paging
-        self._talks, self._touched = state.talks, state.touched
+        self._journal, self._summaries, self._paging = state.journal, state.summaries, state.paging
+        self._threads, self._touched = state.threads, state.touched
         self._waiting: Counter[str] = Counter()
         self._in_flight: dict[str, bytes] = {}
         self._listed: dict[str, set[bytes]] = {}
-        """Keys of the conversations that a summary without an outcome tells of, by its id; some of
+        """Keys of the threads that a summary without an outcome tells of, by its id; some of
         them may be over.
         """
         self._gone: frozenset[str] = frozenset()
@@ -44,12 +44,12 @@ class Queues:
     def restored(self) -> None:
         """The state was taken over: finds what was under way."""
         self._gone = self._state.receivers() - self._receivers
-        for key, talk in self._talks.items():
-            self._waiting[talk.receiver] += len(talk.queue)
-            for summary in talk.summaries:
+        for key, thread in self._threads.items():
+            self._waiting[thread.receiver] += len(thread.queue)
+            for summary in thread.summaries:
                 self._listed.setdefault(summary, set()).add(key)
-            if talk.sending and talk.receiver in self._receivers:
-                self._in_flight[talk.queue[0].notification_id] = key
+            if thread.sending and thread.receiver in self._receivers:
+                self._in_flight[thread.queue[0].notification_id] = key
 
     def why_listed(self, receiver: ReceiverSettings, now: int) -> Reason | None:
         """Why the receiver takes no further message of its own now; None when it does."""
@@ -71,14 +71,14 @@ class Queues:
         acknowledged: Acknowledgement | None,
     ) -> list[Decision]:
         """Queue a message of its own, and begin it if its turn has come."""
-        key = talk_key(incident, receiver)
-        talk = self._talks.setdefault(key, Conversation(incident.tenant, incident.id, receiver))
-        talk.singly = True
+        key = thread_key(incident, receiver)
+        thread = self._threads.setdefault(key, Thread(incident.tenant, incident.id, receiver))
+        thread.singly = True
         if reason not in ANSWERS:
-            talk.held, talk.said_at, talk.reach = "", now, reach(incident)
-        talk.queue.append(
+            thread.held, thread.said_at, thread.reach = "", now, reach(incident)
+        thread.queue.append(
             Delivery(
-                notification_id=name_of(incident, receiver, reason, talk),
+                notification_id=name_of(incident, receiver, reason, thread),
                 tenant=incident.tenant,
                 incident_id=incident.id,
                 incident_revision=incident.revision,
@@ -98,58 +98,58 @@ class Queues:
         return self.advance(key, now) or [Decision(Reason.WAITS_FOR_EARLIER, receiver)]
 
     def advance(self, key: bytes, now: int) -> list[Decision]:
-        """Begin what can begin now, drop the end that nobody waits for, forget a conversation that
+        """Begin what can begin now, drop the end that nobody waits for, forget a thread that
         is over.
         """
-        talk = self._talks[key]
+        thread = self._threads[key]
         self._touched.add(key)
         decisions: list[Decision] = []
-        while (head := talk.next()) is not None:
-            if head.reason in ANSWERS and not talk.told:
-                del talk.queue[0]
-                self._waiting[talk.receiver] -= 1
+        while (head := thread.next()) is not None:
+            if head.reason in ANSWERS and not thread.told:
+                del thread.queue[0]
+                self._waiting[thread.receiver] -= 1
                 decisions.append(
-                    self._ledger.dropped(
+                    self._journal.dropped(
                         head, NotificationOutcome.SUPPRESSED, Reason.RESOLVED_NOT_SENT, now
                     )
                 )
                 continue
-            talk.sending = True
-            talk.queue[0] = head = head.begun(now, talk.thread)
+            thread.sending = True
+            thread.queue[0] = head = head.begun(now, thread.thread)
             self._in_flight[head.notification_id] = key
-            decisions.append(self._ledger.begun(head, now))
-        if talk.is_over:
-            del self._talks[key]
+            decisions.append(self._journal.begun(head, now))
+        if thread.is_over:
+            del self._threads[key]
         return decisions
 
     def listed(self, incident: Incident, receiver: str, reason: Reason, now: int) -> Decision:
-        """List the incident in a summary; its conversation goes on only while it is open or more is
+        """List the incident in a summary; its thread goes on only while it is open or more is
         queued.
         """
-        key = talk_key(incident, receiver)
-        talk = self._talks.get(key)
+        key = thread_key(incident, receiver)
+        thread = self._threads.get(key)
         not_before = (
             self._cap_summary_from(incident, receiver, now) if reason is Reason.LISTED_CAP else 0
         )
-        is_first = talk is None or bool(talk.held and not talk.told and not talk.singly)
+        is_first = thread is None or bool(thread.held and not thread.told and not thread.singly)
         listed_in = self._summaries.add(
             incident, receiver, is_first=is_first, now=now, not_before=not_before
         )
         self._touched.add(key)
-        if talk is None and incident.state is IncidentState.OPEN:
-            talk = self._talks[key] = Conversation(incident.tenant, incident.id, receiver)
-        if talk is not None:
-            talk.held = ""
-            if listed_in is not None and listed_in not in talk.summaries:
-                talk.summaries.append(listed_in)
+        if thread is None and incident.state is IncidentState.OPEN:
+            thread = self._threads[key] = Thread(incident.tenant, incident.id, receiver)
+        if thread is not None:
+            thread.held = ""
+            if listed_in is not None and listed_in not in thread.summaries:
+                thread.summaries.append(listed_in)
                 self._listed.setdefault(listed_in, set()).add(key)
-            if talk.is_over:
-                del self._talks[key]
-        return self._ledger.unsent(incident, receiver, NotificationOutcome.SUMMARISED, reason, now)
+            if thread.is_over:
+                del self._threads[key]
+        return self._journal.unsent(incident, receiver, NotificationOutcome.SUMMARISED, reason, now)
 
     def unsent(self, incident: Incident, receiver: str, reason: Reason, now: int) -> Decision:
         """The decision not to send."""
-        return self._ledger.unsent(incident, receiver, NotificationOutcome.SUPPRESSED, reason, now)
+        return self._journal.unsent(incident, receiver, NotificationOutcome.SUPPRESSED, reason, now)
 
     def on_outcome(
         self, notification_id: str, outcome: Outcome, *, status: int | None, attempt: int, now: int
@@ -163,16 +163,16 @@ class Queues:
                 if summary is None
                 else self._after_summary(summary, outcome, status, attempt, now)
             )
-        talk = self._talks[key]
-        delivery = talk.queue.pop(0)
-        self._waiting[talk.receiver] -= 1
-        talk.sending = False
+        thread = self._threads[key]
+        delivery = thread.queue.pop(0)
+        self._waiting[thread.receiver] -= 1
+        thread.sending = False
         if delivery.reason not in ANSWERS:
-            talk.told |= isinstance(outcome, Delivered)
+            thread.told |= isinstance(outcome, Delivered)
         if isinstance(outcome, Delivered) and outcome.thread:
-            talk.thread = outcome.thread
-        self._touched.add(LEDGER_KEY)
-        ended = self._ledger.ended(delivery, outcome, status=status, attempt=attempt, now=now)
+            thread.thread = outcome.thread
+        self._touched.add(JOURNAL_KEY)
+        ended = self._journal.ended(delivery, outcome, status=status, attempt=attempt, now=now)
         return [ended, *self.advance(key, now)]
 
     def is_pending(self, notification_id: str) -> bool:
@@ -181,7 +181,7 @@ class Queues:
 
     def pending(self) -> list[Delivery]:
         """As `Alerter.pending`."""
-        begun = [self._talks[key].queue[0] for key in self._in_flight.values()]
+        begun = [self._threads[key].queue[0] for key in self._in_flight.values()]
         begun += [
             summary for summary in self._summaries.sending() if summary.receiver in self._receivers
         ]
@@ -192,16 +192,16 @@ class Queues:
         if not self._gone:
             return []
         given_up: list[Delivery] = []
-        for key, talk in sorted(self._talks.items()):
-            if talk.receiver in self._gone:
-                given_up += talk.queue
+        for key, thread in sorted(self._threads.items()):
+            if thread.receiver in self._gone:
+                given_up += thread.queue
                 self._touched.add(key)
-                del self._talks[key]
+                del self._threads[key]
         given_up += self._summaries.drop(self._gone)
         self._paging.drop(self._gone)
         self._gone = frozenset()
         return [
-            self._ledger.dropped(d, NotificationOutcome.FAILED, Reason.RECEIVER_GONE, now)
+            self._journal.dropped(d, NotificationOutcome.FAILED, Reason.RECEIVER_GONE, now)
             for d in given_up
         ]
 
@@ -209,13 +209,13 @@ class Queues:
         self, summary: Delivery, outcome: Outcome, status: int | None, attempt: int, now: int
     ) -> list[Decision]:
         """Those that the summary told of may go on."""
-        self._touched.add(LEDGER_KEY)
-        decisions = [self._ledger.ended(summary, outcome, status=status, attempt=attempt, now=now)]
+        self._touched.add(JOURNAL_KEY)
+        decisions = [self._journal.ended(summary, outcome, status=status, attempt=attempt, now=now)]
         for key in sorted(self._listed.pop(summary.notification_id, ())):
-            talk = self._talks.get(key)
-            if talk is not None and summary.notification_id in talk.summaries:
-                talk.summaries.remove(summary.notification_id)
-                talk.told |= isinstance(outcome, Delivered)
+            thread = self._threads.get(key)
+            if thread is not None and summary.notification_id in thread.summaries:
+                thread.summaries.remove(summary.notification_id)
+                thread.told |= isinstance(outcome, Delivered)
                 decisions += self.advance(key, now)
         return decisions
 
@@ -230,10 +230,10 @@ class Queues:
         return 0
 
 
-def name_of(incident: Incident, receiver: str, reason: Reason, talk: Conversation) -> str:
+def name_of(incident: Incident, receiver: str, reason: Reason, thread: Thread) -> str:
     """The message's id. A revision makes one message of its own; repeats and an acknowledgement
     come besides.
     """
     if reason is Reason.REPEATED:
-        return message_id(incident, receiver, reason, talk.repeats)
+        return message_id(incident, receiver, reason, thread.repeats)
     return message_id(incident, receiver, *([reason] if reason is Reason.ACKNOWLEDGED else []))

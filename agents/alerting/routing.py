@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from agents.alerting.conversation import Conversation
 from agents.alerting.matching import Matcher
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import ReceiverSettings
-from agents.alerting.standing import reach
+from agents.alerting.thread import Thread
+from agents.alerting.tracked_incident import reach
 from schemas.records.anomalies import Severity
 from schemas.records.incidents import Incident, IncidentChange, IncidentState
 
@@ -76,28 +76,28 @@ def _reason(incident: Incident, receiver: ReceiverSettings, matchers: list[Match
 
 
 def news(
-    incident: Incident, route: Route, talk: Conversation | None, *, is_acknowledged: bool
+    incident: Incident, route: Route, thread: Thread | None, *, is_acknowledged: bool
 ) -> Reason:
     """The reason to send a message about an open incident, or that not to: UPDATED_NOT_SENT,
     BELOW_SEVERITY or NOT_MATCHED.
 
-    `talk` is what the receiver was sent before, None for nothing. A receiver with a thread stays in
+    `thread` is what the receiver was sent before, None for nothing. A receiver with a thread stays in
     it, whatever its route is by now.
     """
-    if talk is None:
+    if thread is None:
         if not route.is_open and incident.change in QUIET_CHANGES:
             return Reason.UPDATED_NOT_SENT
         return route.reason
     if incident.change is IncidentChange.ESCALATED:
         # A receiver whose first message a silence holds back has not heard of the incident: to it
         # the rise is the beginning.
-        return Reason.OPENED if talk.held == Reason.OPENED else Reason.ESCALATED
-    if talk.held:
+        return Reason.OPENED if thread.held == Reason.OPENED else Reason.ESCALATED
+    if thread.held:
         # It may have outgrown its silence, which was for less than it is now.
-        return Reason(talk.held)
-    if incident.change is IncidentChange.NEW_LEVEL and talk.singly:
+        return Reason(thread.held)
+    if incident.change is IncidentChange.NEW_LEVEL and thread.singly:
         return Reason.NEW_LEVEL
-    is_wanted = route.receiver.send_extended and talk.singly and not is_acknowledged
+    is_wanted = route.receiver.send_extended and thread.singly and not is_acknowledged
     # While another message waits, that one is news enough.
-    has_grown = not talk.queue and reach(incident) > talk.reach
+    has_grown = not thread.queue and reach(incident) > thread.reach
     return Reason.EXTENDED if is_wanted and has_grown else Reason.UPDATED_NOT_SENT

@@ -6,11 +6,11 @@ from typing import Final, Self
 
 import orjson
 
-from agents.alerting.conversation import delivery_of
 from agents.alerting.messages import Delivery, Listing, summary_id, summary_message
 from agents.alerting.reasons import Reason
 from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings
+from agents.alerting.thread import delivery_of
 from schemas.ids import record_id
 from schemas.records.incidents import Incident
 from streams.state.chunks import seal, unseal

@@ -219,7 +219,7 @@ class AlertLane:
 
 
 def alert_stage(shared: Surroundings) -> Stage:
-    """Makes the stage; `begin` is the courier's."""
+    """Makes the stage; `begin` is the delivery worker's."""
     names = shared.names
 
     def new_lane(partition: int) -> LaneProgram:

@@ -10,7 +10,7 @@ import pytest
 from agents.alerting import correlate_lanes
 from agents.alerting.correlate_lanes import CorrelateLanes
 from agents.alerting.reasons import Reason
-from agents.alerting.standing import Standing
+from agents.alerting.tracked_incident import TrackedIncident
 from schemas.records.incidents import Incident, IncidentChange
 from streams.state.chunks import seal
 from tests.alerting.timeline import Desk, incident, micros, reasons
@@ -117,8 +117,8 @@ def test_a_later_revision_is_new_wherever_it_says_that_it_stands() -> None:
     lanes = CorrelateLanes(DAY_US)
     opened, over = incident("a", OPENED, 0), incident("a", RESOLVED, 1)
     assert lanes.is_new(replace(opened, offset=FAR), None, micros(0))
-    assert not lanes.is_new(replace(opened, offset=7), Standing(opened), micros(0))
-    assert lanes.is_new(replace(over, offset=8), Standing(opened), micros(0) + 9 * DAY_US)
+    assert not lanes.is_new(replace(opened, offset=7), TrackedIncident(opened), micros(0))
+    assert lanes.is_new(replace(over, offset=8), TrackedIncident(opened), micros(0) + 9 * DAY_US)
 
 
 def test_rows_of_the_release_before_are_read() -> None:
@@ -128,6 +128,6 @@ def test_rows_of_the_release_before_are_read() -> None:
         lanes.restore([(b"source/7", seal(1, struct.pack("<qq", highest, 0)))])
         opened = incident("a", OPENED, 0)
         assert lanes.is_new(replace(opened, offset=5), None, micros(0)) is goes_on
-        assert not lanes.is_new(replace(opened, offset=5), Standing(opened), micros(0))
+        assert not lanes.is_new(replace(opened, offset=5), TrackedIncident(opened), micros(0))
         old = replace(incident("b", OPENED, -9 * 86_400), offset=3)
         assert not lanes.is_new(old, None, micros(0))

@@ -127,7 +127,7 @@ def test_lanes_of_one_worker_count_together() -> None:
 
 
 def test_state_of_the_version_before_is_read() -> None:
-    """Conversations as version 1 wrote them: what is under way goes on, and the end is told."""
+    """Threads as version 1 wrote them: what is under way goes on, and the end is told."""
     desk = Desk()
     [opened] = deliveries(desk.at(0, incident("i1", OPENED, 0)))
     desk.flush()

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 
-from agents.stages.courier import Courier
+from agents.stages.delivery import DeliveryWorker
 from streams.control.settings_log import SettingsLog
 from streams.faust.app import LaneConsumer
 from streams.lane.lane_set import LaneSet
@@ -25,7 +25,7 @@ WHERE: dict[str, tuple[type, str]] = {
     "flush": (LaneSet, "flush_due"),
     "tick": (LaneSet, "quiet"),
     "settings": (SettingsLog, "_follow"),
-    "companion": (Courier, "run"),
+    "companion": (DeliveryWorker, "run"),
     "stop": (LaneSet, "close"),
     "group": (CoordinatorGroupRebalance, "perform_group_join"),
     "fetch": (Fetcher, "_get_actions_per_node"),

@@ -515,8 +515,8 @@ MUTATIONS: Final = (
     Mutation(
         "who cared for an incident is told with its end",
         "agents/alerting/alerter.py",
-        "            self._over = self._standing.pop(incident.id, None)\n",
-        "            self._standing.pop(incident.id, None)\n",
+        "            self._over = self._tracked.pop(incident.id, None)\n",
+        "            self._tracked.pop(incident.id, None)\n",
         ("tests/alerting/test_acknowledging.py",),
     ),
     Mutation(
@@ -528,10 +528,10 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a lane that waits for the broker holds up no other's wake",
-        "agents/stages/courier.py",
+        "agents/stages/delivery.py",
         "                    group.create_task(self._wake(lanes, lane))\n",
         "                    await self._wake(lanes, lane)\n",
-        ("tests/alerting/test_courier.py",),
+        ("tests/alerting/test_delivery_worker.py",),
     ),
     Mutation(
         "a decision is durable before its message is sent",
@@ -542,7 +542,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a message whose fate is unknown is begun again",
-        "agents/stages/courier.py",
+        "agents/stages/delivery.py",
         "                    self.begin(lane, lane.pending())\n",
         "",
         ("tests/stages/test_messages.py",),

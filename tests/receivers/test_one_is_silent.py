@@ -17,7 +17,7 @@ from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, RetrySettings
 from agents.stages.alert import AlertLane, Surroundings
-from agents.stages.courier import Courier
+from agents.stages.delivery import DeliveryWorker
 from connectors.webhook.receiver import WebhookReceiver
 from schemas.secrets import Secret
 from streams import metrics
@@ -108,9 +108,12 @@ async def _p99_s(silent_url: str | None) -> float:
         }
         if silent_url is not None:
             receivers["silent"] = WebhookReceiver(silent_url, Secret(SECRET), allow_private=True)
-        courier, lane = Courier(receivers, RetrySettings(), lambda: time.time_ns() // 1000), _Lane()
-        run = asyncio.create_task(courier.run(cast("Any", _Lanes(lane))))
-        begin: Any = courier.begin
+        worker, lane = (
+            DeliveryWorker(receivers, RetrySettings(), lambda: time.time_ns() // 1000),
+            _Lane(),
+        )
+        run = asyncio.create_task(worker.run(cast("Any", _Lanes(lane))))
+        begin: Any = worker.begin
         if silent_url is not None:
             begin(lane, [_delivery("silent", number) for number in range(SILENT_MESSAGES)])
             await asyncio.sleep(0.2)

@@ -10,7 +10,7 @@ from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Attempt, Reason
 from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_attempt
 from agents.alerting.settings import RetrySettings
-from agents.alerting.standing import Acknowledgement
+from agents.alerting.tracked_incident import Acknowledgement
 from connectors.pagerduty.message import pagerduty_event
 from connectors.slack.message import slack_message
 from connectors.slack.receiver import SlackReceiver

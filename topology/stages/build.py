@@ -14,7 +14,7 @@ from agents.detectors.settings import DetectionSettings
 from agents.detectors.settings_codec import to_json
 from agents.stages.alert import Surroundings, alert_stage
 from agents.stages.correlate import correlate_stage
-from agents.stages.courier import Courier
+from agents.stages.delivery import DeliveryWorker
 from agents.stages.detect import detect_stage
 from agents.stages.heartbeat import Heartbeat
 from schemas.native.library import NATIVE
@@ -97,18 +97,18 @@ def _stage(stage: str, settings: Settings, names: TopicNames, log: SettingsLog) 
 
 
 def _alert(settings: Settings, names: TopicNames, commands: CommandLog) -> tuple[Stage, Companion]:
-    courier = Courier(receivers_of(settings.alerting), settings.alerting.retry, _now_us)
+    deliveries = DeliveryWorker(receivers_of(settings.alerting), settings.alerting.retry, _now_us)
     partitions = (
         topics.EMBEDDED_PARTITIONS if settings.broker.embedded else settings.lanes.partitions
     )
     stage = alert_stage(
-        Surroundings(names, settings.alerting, partitions, _now_us, courier.begin, commands)
+        Surroundings(names, settings.alerting, partitions, _now_us, deliveries.begin, commands)
     )
     heartbeat = heartbeat_of(settings.alerting)
     if heartbeat is None:
-        return stage, courier
+        return stage, deliveries
     return stage, _Side(
-        (courier, Heartbeat(heartbeat, settings.alerting.heartbeat.every_s, _now_us))
+        (deliveries, Heartbeat(heartbeat, settings.alerting.heartbeat.every_s, _now_us))
     )
 
 

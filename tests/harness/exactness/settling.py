@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from agents.alerting.conversation import Conversation
+from agents.alerting.thread import Thread
 from streams.state.position import KEY, Position
 from tests.harness.exactness import storing
 from tests.harness.exactness.disturbing import Group, Say
@@ -93,9 +93,7 @@ async def _told(plan: Plan, group: Group, reader: Reader) -> None:
         waiting = 0
         for partition in range(PARTITIONS):
             for key, value in reader.table(plan.names.state("alert"), partition).items():
-                waiting += (
-                    len(Conversation.from_row(value).queue) if key.startswith(b"told/") else 0
-                )
+                waiting += len(Thread.from_row(value).queue) if key.startswith(b"told/") else 0
                 waiting += key.startswith(b"summary/")
         return waiting == 0, waiting
 

@@ -1,4 +1,4 @@
-"""The courier wakes lanes at the time that they ask for, each apart."""
+"""The delivery worker wakes lanes at the time that they ask for, each on its own."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from agents.alerting.settings import AlertSettings, RetrySettings
 from agents.stages.alert import AlertLane, Surroundings
-from agents.stages.courier import Courier
+from agents.stages.delivery import DeliveryWorker
 from streams.control.command_log import Arrived
 from streams.lane.outgoing import Step
 from streams.topic_names import TopicNames
@@ -72,8 +72,8 @@ async def test_a_lane_that_waits_for_the_broker_holds_up_no_others_wake() -> Non
     due = _now_us() + 50_000
     held, other = _Lane(0, due - 50_000), _Lane(1, due)
     lanes = _Lanes(held, other)
-    courier = Courier({}, RetrySettings(), _now_us)
-    run = asyncio.create_task(courier.run(cast("Any", lanes)))
+    worker = DeliveryWorker({}, RetrySettings(), _now_us)
+    run = asyncio.create_task(worker.run(cast("Any", lanes)))
     async with asyncio.timeout(10):
         while other.woken_at is None:  # noqa: ASYNC110 - what is watched is no task of ours
             await asyncio.sleep(0.01)

@@ -15,7 +15,7 @@ _VERSION: Final = 1
 _POSITION: Final = struct.Struct("<qq")
 
 
-class Ledger:
+class NotificationJournal:
     """Makes notifications. A notification's offset is that of the lane's last record, its ordinal
     counts those written since that record came.
     """
@@ -106,9 +106,9 @@ class Ledger:
         )
 
     def row(self) -> bytes:
-        """Where the ledger stands, as a row of a lane's state."""
+        """Where the journal stands, as a row of a lane's state."""
         return seal(_VERSION, _POSITION.pack(self._offset, self._ordinal))
 
     def restore(self, row: bytes) -> None:
         """Go on where `row` says. Raises NewerState."""
-        self._offset, self._ordinal = _POSITION.unpack(unseal(row, _VERSION, "ledger")[1])
+        self._offset, self._ordinal = _POSITION.unpack(unseal(row, _VERSION, "journal")[1])

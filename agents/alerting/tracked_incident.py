@@ -26,7 +26,7 @@ class Acknowledgement:
 
 
 @dataclass(slots=True)
-class Standing:
+class TrackedIncident:
     """The newest record of an open incident, and who cares for it."""
 
     incident: Incident

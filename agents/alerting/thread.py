@@ -25,7 +25,7 @@ ANSWERS: Final = (
 
 
 @dataclass(slots=True)
-class Conversation:
+class Thread:
     """Messages about an incident reach a receiver in order: the next is begun when the fate of the
     one before is known.
 
@@ -78,13 +78,13 @@ class Conversation:
         return self.resolved and not self.queue
 
     def row(self) -> bytes:
-        """The conversation as a row of a lane's state."""
+        """The thread as a row of a lane's state."""
         return seal(_VERSION, orjson.dumps(asdict(self)))
 
     @classmethod
     def from_row(cls, value: bytes) -> Self:
         """What `row` gave. Raises NewerState."""
-        fields = orjson.loads(unseal(value, _VERSION, "conversations")[1])
+        fields = orjson.loads(unseal(value, _VERSION, "threads")[1])
         if "summary" in fields:
             fields["summaries"] = [one for one in (fields.pop("summary"),) if one]
         fields["queue"] = [delivery_of(item) for item in fields["queue"]]

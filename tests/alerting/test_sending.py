@@ -194,7 +194,7 @@ def test_incident_whose_opening_was_compacted_away_is_told_as_new() -> None:
 
 
 def test_receiver_that_wants_no_resolved_gets_none() -> None:
-    """And its conversation ends with the outcome of the last message."""
+    """And its thread ends with the outcome of the last message."""
     desk = Desk(AlertSettings(receivers=(ReceiverSettings(name="pager", send_resolved=False),)))
     [opened] = deliveries(desk.at(0, incident("i1", OPENED, 0)))
     assert reasons(desk.at(1, incident("i1", RESOLVED, 1))) == [Reason.RESOLVED_NOT_WANTED]

@@ -30,7 +30,7 @@ _AT_ONCE: Final = 64
 """Deliveries to one receiver under way at a time; those that wait for another attempt do not count."""
 
 
-class Courier:
+class DeliveryWorker:
     """The one retry loop of deliveries. It holds no state that must survive: what is pending is in
     the lanes.
     """
@@ -74,7 +74,7 @@ class Courier:
             for partition, owned in list(lanes.lanes.items()):
                 lane = owned.program
                 if not isinstance(lane, AlertLane):
-                    raise TypeError(f"the courier serves alert, not {type(lane).__name__}")
+                    raise TypeError(f"the delivery worker serves alert, not {type(lane).__name__}")
                 if self._resumed.get(partition) is not lane:
                     self._resumed[partition] = lane
                     self.begin(lane, lane.pending())
