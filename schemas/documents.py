@@ -1,17 +1,17 @@
-"""What our records are in a store: documents of five kinds, each with one id, one time and one
-tenant.
+"""Records as documents of a store: of several kinds, each with one id, one time and one tenant.
 
-This stands below both who writes documents (the sink) and what keeps them (the stores).
+Both the sink, which writes documents, and the stores, which keep them, build on this.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 from typing import Final
 
 from schemas.avro import coding, packaged
-from schemas.avro.schema import Array, Enum, Primitive, Record, Type, Union
+from schemas.avro.fitting import fits
+from schemas.avro.schema import Record
 from schemas.bounds import MAX_EVENT_TIME, MAX_ID_BYTES, MIN_EVENT_TIME
 from schemas.errors import BadRecord, Reason
 from schemas.ids import record_id
@@ -88,28 +88,97 @@ class StoreRefused(Exception):
     """
 
 
+class Rotation(Enum):
+    """How much time one index of a store covers, where it keeps documents in several."""
+
+    MONTH = auto()
+    DAY = auto()
+    """For kinds of many documents."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Source:
+class DocumentSpec:
+    """All that a kind differs in. Topics, tables, templates and searches are derived from it.
+
+    To add a kind: a member of `Kind`, its spec in `SPECS`, and `Retention.<kind>_days`.
+    """
+
     record: str
+    """Name of the Avro record that it is made of."""
+    topic: str
+    """Name of the topic without the prefix; also of its listing in the API, where it has one."""
     time: str
-    id_parts: tuple[str, ...]
-    """One field is the id itself; several are hashed."""
+    """Field by which it is searched and kept."""
+    id_parts: tuple[str, ...] = ("id",)
+    """Fields that its id is made of: one field is the id itself; several are hashed."""
     revision: str | None = None
+    """Field of which the highest value wins; None for what never changes."""
+    rotation: Rotation = Rotation.MONTH
+    texts: frozenset[str] = frozenset()
+    """Fields with sentences: searched by word, not by value."""
+    unsearched: frozenset[str] = frozenset()
+    """Fields that are kept and never searched."""
+    indexed: tuple[str, ...] = ()
+    """Fields by which it is often looked for, beside tenant, time, application and model."""
+    names_tenants: bool = False
+    """Whether its tenants are listed. Not of what exists only beside another kind that lists them,
+    nor of events, which are too many.
+    """
+    is_live: bool = False
+    """Whether open pages are notified of new ones."""
+    has_page: bool = False
+    """Whether the page has an address for each, to which stores may link."""
 
 
-_SOURCES: Final = MappingProxyType(
+SPECS: Final = MappingProxyType(
     {
-        Kind.ANOMALY: _Source("Anomaly", "event_time", ("id",)),
-        Kind.INCIDENT: _Source("Incident", "opened_at", ("id",), "revision"),
-        Kind.NOTIFICATION: _Source("Notification", "at", ("id", "outcome", "attempt", "at")),
-        Kind.AGGREGATE: _Source(
-            "Aggregate",
-            "window_start",
-            ("application", "model", "window_start", "window_end", "lane"),
+        Kind.ANOMALY: DocumentSpec(
+            record="Anomaly",
+            topic="anomalies",
+            time="event_time",
+            texts=frozenset({"reason"}),
+            names_tenants=True,
+            is_live=True,
         ),
-        Kind.EVENT: _Source("TelemetryEvent", "event_time", ("event_id",)),
+        Kind.INCIDENT: DocumentSpec(
+            record="Incident",
+            topic="incidents",
+            time="opened_at",
+            revision="revision",
+            texts=frozenset({"title"}),
+            names_tenants=True,
+            is_live=True,
+            has_page=True,
+        ),
+        Kind.NOTIFICATION: DocumentSpec(
+            record="Notification",
+            topic="notifications",
+            time="at",
+            id_parts=("id", "outcome", "attempt", "at"),
+            texts=frozenset({"reason", "detail"}),
+            unsearched=frozenset({"body"}),
+            indexed=("incident_id",),
+            is_live=True,
+        ),
+        Kind.AGGREGATE: DocumentSpec(
+            record="Aggregate",
+            topic="aggregates",
+            time="window_start",
+            id_parts=("application", "model", "window_start", "window_end", "lane"),
+            rotation=Rotation.DAY,
+            names_tenants=True,
+        ),
+        Kind.EVENT: DocumentSpec(
+            record="TelemetryEvent",
+            topic="telemetry",
+            time="event_time",
+            id_parts=("event_id",),
+            rotation=Rotation.DAY,
+            texts=frozenset({"prompt_text", "response_text"}),
+        ),
     }
 )
+"""Every kind has one, in the order in which kinds are shown."""
 
 
 def document_key(tenant: str, id: str) -> str:
@@ -119,7 +188,7 @@ def document_key(tenant: str, id: str) -> str:
 
 def schema_of(kind: Kind) -> Record:
     """The newest schema of what a kind is made of."""
-    return packaged.schema(packaged.newest(_SOURCES[kind].record))
+    return packaged.schema(packaged.newest(SPECS[kind].record))
 
 
 def document(kind: Kind, value: bytes) -> Document:
@@ -130,21 +199,19 @@ def document(kind: Kind, value: bytes) -> Document:
         are empty or too long, or a
             revision is negative.
     """
-    source = _SOURCES[kind]
-    body = coding.read(source.record, value)
-    time = body[source.time]
+    spec = SPECS[kind]
+    body = coding.read(spec.record, value)
+    time = body[spec.time]
     assert isinstance(time, int)
-    check_number(source.time, time, MIN_EVENT_TIME, MAX_EVENT_TIME)
+    check_number(spec.time, time, MIN_EVENT_TIME, MAX_EVENT_TIME)
     # Records of before there were lanes in them keep the id that they were stored by.
-    parts = [
-        _part(body, name) for name in source.id_parts if name != "lane" or body[name] != NO_LANE
-    ]
+    parts = [_part(body, name) for name in spec.id_parts if name != "lane" or body[name] != NO_LANE]
     own_id = parts[0] if len(parts) == 1 else record_id(*parts)
-    revision = body[source.revision] if source.revision else 0
+    revision = body[spec.revision] if spec.revision else 0
     assert isinstance(own_id, str)
     assert isinstance(revision, int)
-    if source.revision:
-        check_number(source.revision, revision, 0, 2**63 - 1)
+    if spec.revision:
+        check_number(spec.revision, revision, 0, 2**63 - 1)
     return Document(kind, own_id, str(_part(body, "tenant")), time, _finite(body), revision)
 
 
@@ -179,38 +246,6 @@ def misfit(given: Document) -> str | None:
     for name, value in given.body.items():
         if name not in fields:
             return f"field {name} is not in the schema"
-        if not (value is None or _fits(fields[name], value)):
+        if not (value is None or fits(fields[name], value)):
             return f"field {name} is a {type(value).__name__}, which its type does not take"
     return None
-
-
-_TYPES: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
-    {
-        "boolean": (bool,),
-        "int": (int,),
-        "long": (int,),
-        "float": (int, float),
-        "double": (int, float),
-        "bytes": (bytes,),
-        "string": (str,),
-    }
-)
-
-
-def _fits(kind: Type, value: object) -> bool:
-    match kind:
-        case Primitive(name):
-            return isinstance(value, _TYPES.get(name, ()))
-        case Enum(_, symbols):
-            return value in symbols
-        case Array(items):
-            return isinstance(value, list) and all(_fits(items, item) for item in value)
-        case Record(_, fields):
-            types = {field.name: field.type for field in fields}
-            return isinstance(value, Mapping) and all(
-                name in types and (part is None or _fits(types[name], part))
-                for name, part in value.items()
-            )
-        case Union(branches):
-            return any(_fits(branch, value) for branch in branches)
-    return False

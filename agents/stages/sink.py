@@ -20,7 +20,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from agents.sinking.batches import Batch, Origin
 from agents.sinking.sampling import Cited, LoggedEvent, cited, sampled
 from agents.sinking.settings import EventsKept, SinkSettings
-from schemas.documents import Document, Kind, Refused, StoreUnavailable
+from schemas.documents import SPECS, Document, Kind, Refused, StoreUnavailable
 from schemas.errors import Reason
 from streams import metrics
 from streams.client import connections, fetch_parsing
@@ -87,13 +87,10 @@ class Sends(Protocol):
 
 def kinds_of(names: TopicNames, settings: SinkSettings) -> dict[str, Kind]:
     """The topics that are read, each with what it holds."""
-    kinds = {
-        names.anomalies: Kind.ANOMALY,
-        names.incidents: Kind.INCIDENT,
-        names.notifications: Kind.NOTIFICATION,
-        names.aggregates: Kind.AGGREGATE,
-    }
-    return kinds | ({names.telemetry: Kind.EVENT} if settings.events is not EventsKept.NONE else {})
+    kinds = {names.prefix + spec.topic: kind for kind, spec in SPECS.items()}
+    if settings.events is EventsKept.NONE:
+        del kinds[names.telemetry]
+    return kinds
 
 
 class Sink(ConsumerRebalanceListener):  # type: ignore[misc]

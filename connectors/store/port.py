@@ -1,5 +1,6 @@
-"""What a store can do, whichever it is. One contract suite (tests/store) holds both implementations
-to this.
+"""The port of every store, in three parts, one for each of its users.
+
+One contract suite (tests/store) holds both implementations to it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,30 +11,28 @@ from schemas.documents import Document, Kind, Refused
 from schemas.records.anomalies import Severity
 
 VERSION: Final = 1
-"""Of how documents lie in a store. A store that holds another one is not touched."""
+"""Of the layout of documents in a store. A store of another version is not touched."""
 
 MAX_POINTS: Final = 10_000
-"""Most points of a series at once: a day of buckets of 10 s, and more."""
+"""Points of one answer: more than a day of buckets of 10 s."""
 
 MAX_PAGE: Final = 1_000
-"""Most documents of a page."""
+"""Documents of one page."""
 
 MAX_SUBJECTS: Final = 1_000
-"""Most subjects of a tenant, and most tenants, that are listed to choose from."""
+"""Tenants, and subjects of a tenant, that are listed to choose from."""
 
 METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate")
-"""What a series can be of."""
+"""Metrics that have series."""
 
 
 class BadSearch(ValueError):
-    """A search that no store answers; the text says what is wrong with it. What a person asked is
-    at fault, not the store.
-    """
+    """A search that is wrong itself, whatever the store; the text says how to correct it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is looked for. Everything that is given must hold; what comes is the newest first."""
+    """Conditions that all must hold, and the page that is wanted, newest documents first."""
 
     kind: Kind
     tenant: str | None
@@ -68,7 +67,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What has series."""
+    """An application and model that have series."""
 
     application: str
     model: str
@@ -94,29 +93,30 @@ class Point:
     """
 
 
-class Store(Protocol):
-    """A place for documents. Every question names the tenant, or says that all are meant.
-
-    All methods raise StoreUnavailable when there is no answer within the deadline, and StoreRefused
-    when there will be none as things are.
-    """
-
-    async def start(self) -> None:
-        """Connects, and makes templates or tables if they are missing. Raises StoreRefused when it
-        holds another version.
-        """
-        ...
+class DocumentWriter(Protocol):
+    """Writes documents: what the sink needs."""
 
     async def write(self, documents: Sequence[Document]) -> list[Refused]:
-        """Returns when all are durable but those that it answers with, which never will be. A
-        document that is there already is left as it is, but for an incident of a lower revision.
-        May be called again with the same documents, whatever became of the call before.
+        """Returns when all are durable except the refused ones, which never will be. A document
+        that exists already stays as it is, unless the new one has a higher revision. May be called
+        again with the same documents, whatever the outcome of the call before.
+
+        Raises StoreUnavailable after the deadline, StoreRefused when a person has to act.
         """
         ...
 
+
+class DocumentQueries(Protocol):
+    """Answers questions: what page, API and command line need. Every question names the tenant, or
+    says that all are meant.
+
+    All methods raise StoreUnavailable when there is no answer within the deadline, and StoreRefused
+    when a person has to act first.
+    """
+
     async def search(self, search: Search) -> Page:
-        """A page of what is looked for, newest first. What was written may be missing for a second.
-        Raises BadSearch.
+        """A page of the documents that match, newest first. What was written within the last second
+        may be missing. Raises BadSearch.
         """
         ...
 
@@ -127,33 +127,45 @@ class Store(Protocol):
     async def series(
         self, tenant: str, application: str, model: str, metric: str, since: int, until: int
     ) -> list[Point]:
-        """Buckets that begin in [since, until), µs, in order, each once, whatever number of lanes
-        counted it; of more than MAX_POINTS the newest. Raises BadSearch for a metric that is none
-        of METRICS.
+        """Buckets that begin in [since, until), µs, in order, each once, however many lanes counted
+        it; of more than MAX_POINTS the newest. Raises BadSearch for an unknown metric.
         """
         ...
 
     async def tenants(self) -> list[str]:
-        """Who has anomalies, incidents or aggregates, by name; the first MAX_SUBJECTS."""
+        """Tenants that have anomalies, incidents or aggregates, by name; the first MAX_SUBJECTS."""
         ...
 
     async def subjects(self, tenant: str) -> list[Subject]:
         """A tenant's subjects, by name; the first MAX_SUBJECTS."""
         ...
 
+
+class DocumentRetention(Protocol):
+    """Keeps a store from growing: what runs beside the sink. Raises as DocumentQueries does."""
+
     async def purge(self, kind: Kind, before: int) -> int:
-        """Forgets documents of a time before this, µs, of all tenants; what shares a month
-        (aggregates and events: a day) with later ones may stay until that is over. Returns how many
-        were forgotten.
+        """Delete documents of a time before this, µs, of all tenants; return how many. A document
+        that shares a month (aggregates and events: a day) with later ones may stay until that ends.
         """
         ...
 
     async def tend(self) -> int:
-        """Looks after what writes left behind; to be called every few seconds by whoever writes.
-        Bytes that a store keeps twice for now, 0 for one that does not.
+        """Clean up what writes left behind; the process that writes calls it every few seconds.
+        Returns the bytes that are stored twice for now, 0 for a store that stores nothing twice.
+        """
+        ...
+
+
+class Store(DocumentWriter, DocumentQueries, DocumentRetention, Protocol):
+    """A store as its owner opens and closes it. Everything else takes the part that it uses."""
+
+    async def start(self) -> None:
+        """Connect, and make templates or tables if they are missing. Raises StoreRefused when the
+        store holds another version.
         """
         ...
 
     async def close(self) -> None:
-        """Disconnects. Closing twice is fine."""
+        """Disconnect. Closing twice is fine."""
         ...

@@ -353,9 +353,9 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a foreign template is named before a document is written",
-        "connectors/store/elasticsearch/store.py",
-        "        if why is not None:\n            known",
-        "        if False:\n            known",
+        "connectors/store/elasticsearch/checking.py",
+        "    if why is not None:\n        known",
+        "    if False:\n        known",
         ("tests/store/test_elasticsearch.py", "-k", "foreign"),
     ),
     Mutation(

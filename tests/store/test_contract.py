@@ -442,8 +442,8 @@ async def test_points_are_counted_and_not_the_lanes_parts(
     """Of more than there may be, the newest, each whole, also where a page of the store ends within
     a bucket.
     """
-    for module in ("embedded", "elasticsearch"):
-        monkeypatch.setattr(f"connectors.store.{module}.MAX_POINTS", 4)
+    for module in ("sqlite", "elasticsearch"):
+        monkeypatch.setattr(f"connectors.store.{module}.store.MAX_POINTS", 4)
     made = [
         aggregate(bucket, lane=lane, request_rate_observed=1.0)
         for bucket in range(9)

@@ -14,7 +14,7 @@ import structlog
 from aiohttp import WSCloseCode, web
 from confluent_kafka import KafkaException
 
-from schemas.documents import Kind, document
+from schemas.documents import SPECS, Kind, document
 from schemas.errors import BadRecord
 from streams.settings import Broker
 from streams.topic_names import TopicNames
@@ -235,9 +235,7 @@ class Following:
         self._broker, self._live = broker, live
         names = TopicNames(broker.topic_prefix)
         self._kinds = {
-            names.anomalies: Kind.ANOMALY,
-            names.incidents: Kind.INCIDENT,
-            names.notifications: Kind.NOTIFICATION,
+            names.prefix + spec.topic: kind for kind, spec in SPECS.items() if spec.is_live
         }
         self._stop = threading.Event()
         self._heard: float | None = None

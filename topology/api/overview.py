@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from connectors.store.port import Search, Store
+from connectors.store.port import DocumentQueries, Search
 from schemas.documents import Kind
 from schemas.records.incidents import IncidentState
 from topology.api import judging, queries
@@ -34,7 +34,7 @@ class Overviews:
     """Answers of the last moment, by tenant."""
 
     def __init__(
-        self, store: Store, workers: Workers, following: Following, stale_after_s: float
+        self, store: DocumentQueries, workers: Workers, following: Following, stale_after_s: float
     ) -> None:
         self._store, self._workers, self._following = store, workers, following
         self._stale_after_s = stale_after_s
@@ -91,7 +91,7 @@ async def overview(request: web.Request, query: queries.OfTenants) -> Overview:
     return replace(told, why=why, stages=judging.for_tenants(told.stages))
 
 
-async def _newest(store: Store, tenant: str | None) -> dict[tuple[str, str], int]:
+async def _newest(store: DocumentQueries, tenant: str | None) -> dict[tuple[str, str], int]:
     """When each application's newest bucket began, by tenant and application."""
     names: Sequence[str] = [tenant] if tenant is not None else (await store.tenants())[:_TENANTS]
     newest: dict[tuple[str, str], int] = {}

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from connectors.store.port import Page, Search, Store
+from connectors.store.port import DocumentQueries, Page, Search
 from schemas.documents import Document, Kind
 from schemas.records.anomalies import Severity
 from topology.api import queries
@@ -15,7 +15,7 @@ from topology.api.access import ASKER
 from topology.api.problems import Problem
 from topology.api.shapes import Tenant
 
-STORE: Final = web.AppKey("store", Store)
+STORE: Final = web.AppKey[DocumentQueries]("store")
 
 
 async def incidents(request: web.Request, query: queries.Incidents) -> Mapping[str, object]:

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from connectors.store.port import Store
+from connectors.store.port import DocumentQueries, Store
 from schemas.documents import StoreRefused, StoreUnavailable
 from streams.exit_status import ENDS_WITHIN_S, end_within
 from topology.api import metering, openapi
@@ -46,7 +46,7 @@ _HEADERS: Final = {
 
 
 def application(
-    store: Store,
+    store: DocumentQueries,
     settings: ApiSettings,
     commands: Commands,
     trace_url: str | None = None,
@@ -106,7 +106,7 @@ def allow_files(count: int) -> None:
 
 @asynccontextmanager
 async def serving(
-    store: Store,
+    store: DocumentQueries,
     settings: ApiSettings,
     commands: Commands,
     trace_url: str | None = None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from connectors.store.port import MAX_PAGE, Page, Search
 from connectors.store.settings import StoreKind, StoreSettings
-from schemas.documents import Kind, StoreRefused, StoreUnavailable
+from schemas.documents import SPECS, Kind, StoreRefused, StoreUnavailable
 from schemas.errors import UserError
 from schemas.records.anomalies import Severity
 from schemas.secrets import Secret
@@ -43,15 +43,6 @@ TIMES: Final = frozenset(
     | {"new_level_since", "started_at"}
 )
 """Fields with a moment: µs since 1970 in the records."""
-
-_NEWEST: Final = {Kind.INCIDENT: "opened_at", Kind.ANOMALY: "event_time", Kind.NOTIFICATION: "at"}
-"""By which documents are listed, newest first."""
-
-_PATHS: Final = {
-    Kind.INCIDENT: "incidents",
-    Kind.ANOMALY: "anomalies",
-    Kind.NOTIFICATION: "notifications",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +153,7 @@ class FromApi:
         )
         items: list[Item] = []
         for tenant in tenants:
-            items += self._items(_PATHS[question.kind], _parameters(question, tenant))
+            items += self._items(SPECS[question.kind].topic, _parameters(question, tenant))
         return _newest(question, items)
 
     def _items(self, path: str, parameters: Sequence[tuple[str, str]]) -> list[Item]:
@@ -226,7 +217,7 @@ def _detail(refused: "HTTPError") -> str:
 
 def _newest(question: Question, items: Iterable[Item]) -> list[Item]:
     shown = [with_iso_times(item) for item in items]
-    shown.sort(key=lambda item: str(item.get(_NEWEST[question.kind])), reverse=True)
+    shown.sort(key=lambda item: str(item.get(SPECS[question.kind].time)), reverse=True)
     return shown[: question.limit]
 
 

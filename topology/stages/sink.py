@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError, RequestTimedOutError
 from agents.sinking.sampling import LoggedEvent
 from agents.stages.sink import NAME, Sink, kinds_of
 from connectors.store.opening import store_of
-from connectors.store.port import Store
+from connectors.store.port import DocumentRetention, Store
 from connectors.store.settings import Retention
 from schemas.documents import Kind, StoreUnavailable
 from streams import metrics
@@ -195,7 +195,7 @@ def _look_at_topics(sink: Sink) -> Work:
     return look
 
 
-def _retain(settings: Settings, store: Store, started: asyncio.Event) -> Work:
+def _retain(settings: Settings, store: DocumentRetention, started: asyncio.Event) -> Work:
     async def retain() -> None:
         await started.wait()
         while True:
@@ -205,7 +205,7 @@ def _retain(settings: Settings, store: Store, started: asyncio.Event) -> Work:
     return retain
 
 
-def _tend(store: Store, started: asyncio.Event) -> Work:
+def _tend(store: DocumentRetention, started: asyncio.Event) -> Work:
     async def tend() -> None:
         log, told = log_for("sentinel.sink"), 0
         await started.wait()
@@ -231,7 +231,7 @@ def _tend(store: Store, started: asyncio.Event) -> Work:
     return tend
 
 
-async def purge(store: Store, retention: Retention, now: int) -> None:
+async def purge(store: DocumentRetention, retention: Retention, now: int) -> None:
     """Forgets what is older than its kind is kept; a store that is away is asked again the next
     time.
     """

@@ -19,7 +19,7 @@ from connectors.store.elasticsearch.templates import (
     index_of,
     times_of,
 )
-from schemas.documents import Document, Kind
+from schemas.documents import SPECS, Document, Kind
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US: Final = timedelta(microseconds=1)
@@ -29,10 +29,11 @@ def bulk_lines(prefix: str, given: Document) -> bytes:
     """Two lines of a bulk request: `create`, or for what has revisions `index` with the revision as
     external version.
     """
+    spec = SPECS[given.kind]
     key = given.key
     place: dict[str, object] = {"_index": index_of(prefix, given.kind, given.time), "_id": key}
     versioned = {**place, "version": given.revision, "version_type": "external"}
-    action = {"index": versioned} if given.kind is Kind.INCIDENT else {"create": place}
+    action = {"create": place} if spec.revision is None else {"index": versioned}
     body = dict(given.body)
     for name in _times(given.kind):
         time = body.get(name)
@@ -40,7 +41,7 @@ def bulk_lines(prefix: str, given: Document) -> bytes:
             body[name] = iso(time)
     body[ID], body[KEY], body[TIME], body[REVISION] = given.id, key, given.time, given.revision
     body[TIMESTAMP] = iso(given.time)
-    if given.kind is Kind.INCIDENT:
+    if spec.has_page:
         body[PAGE_PATH] = f"{quote(given.tenant, safe='')}/{quote(given.id, safe='')}"
     return b"%s\n%s\n" % (orjson.dumps(action), orjson.dumps(body))
 

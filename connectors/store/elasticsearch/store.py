@@ -15,25 +15,25 @@ from connectors.store.adding import Part, part_fields, points
 from connectors.store.asking import check_metric, checked, cursor
 from connectors.store.elasticsearch.answers import meaning
 from connectors.store.elasticsearch.bulk import bulk, requests_of
+from connectors.store.elasticsearch.checking import (
+    check_future_index,
+    check_indices,
+    prepare,
+)
 from connectors.store.elasticsearch.coding import document_of
-from connectors.store.elasticsearch.mappings import missing, winner, wrong
 from connectors.store.elasticsearch.node import Node
 from connectors.store.elasticsearch.templates import (
     KEY,
     OWN,
-    PRIORITY,
     TIME,
     index_ends,
     index_of,
     indices,
-    properties,
-    template,
-    template_name,
 )
-from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point, Search, Subject
+from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, Page, Point, Search, Subject
 from connectors.store.retrying import retried
 from connectors.store.settings import StoreSettings
-from schemas.documents import NO_LANE, Document, Kind, Refused, StoreRefused, document_key
+from schemas.documents import NO_LANE, SPECS, Document, Kind, Refused, StoreRefused, document_key
 
 T = TypeVar("T")
 
@@ -61,13 +61,11 @@ class ElasticStore:
         """
         now = time.time_ns() // 1000
         for kind in Kind:
-            await self._do(partial(self._prepare, kind=kind))
-            await self._do(
-                partial(self._look_at_indices, kind=kind, index=indices(self._prefix, kind))
-            )
-            await self._do(
-                partial(self._look_ahead, kind=kind, index=index_of(self._prefix, kind, now))
-            )
+            replicas = self._settings.replicas
+            await self._do(partial(prepare, prefix=self._prefix, kind=kind, replicas=replicas))
+            of_kind, newest = indices(self._prefix, kind), index_of(self._prefix, kind, now)
+            self._sound |= await self._do(partial(check_indices, kind=kind, index=of_kind))
+            await self._do(partial(check_future_index, kind=kind, index=newest))
         self._looked = True
 
     async def write(self, documents: Sequence[Document]) -> list[Refused]:
@@ -158,7 +156,7 @@ class ElasticStore:
 
     async def tenants(self) -> list[str]:
         """By terms of what is indexed."""
-        kinds = (Kind.ANOMALY, Kind.INCIDENT, Kind.AGGREGATE)
+        kinds = [kind for kind, spec in SPECS.items() if spec.names_tenants]
         names = {"terms": {"field": "tenant", "size": MAX_SUBJECTS, "order": {"_key": "asc"}}}
         answer = await self._ask(
             lambda client: client.search(
@@ -246,69 +244,10 @@ class ElasticStore:
         wanted = {index_of(self._prefix, kind, moment): kind for (kind, _), moment in days.items()}
         for index in sorted(wanted.keys() - self._sound):
             kind = wanted[index]
-            await self._do(partial(self._look_at_indices, kind=kind, index=index))
+            self._sound |= await self._do(partial(check_indices, kind=kind, index=index))
             if index not in self._sound:
-                await self._do(partial(self._look_ahead, kind=kind, index=index))
+                await self._do(partial(check_future_index, kind=kind, index=index))
                 self._sound.add(index)
-
-    async def _prepare(self, client: AsyncElasticsearch, kind: Kind) -> None:
-        name, ours = (
-            template_name(self._prefix, kind),
-            template(self._prefix, kind, self._settings.replicas),
-        )
-        found = (await client.options(ignore_status=404).indices.get_index_template(name=name)).body
-        for each in found.get("index_templates", ()):
-            version = each["index_template"].get("_meta", {}).get("version")
-            if version != VERSION:
-                raise StoreRefused(
-                    f"the index template {name} has version {version}, this program keeps version"
-                    f" {VERSION}; give another store.index_prefix, or the program that wrote it"
-                )
-            there = (
-                each["index_template"].get("template", {}).get("mappings", {}).get("properties", {})
-            )
-            if not missing(properties(kind), there):
-                return
-            # An older program's: records have grown by fields since.
-        await client.indices.put_index_template(name=name, body=ours)
-
-    async def _look_at_indices(self, client: AsyncElasticsearch, kind: Kind, index: str) -> None:
-        """Adds the fields that indices lack. Raises StoreRefused when one has a field as another
-        type: it was made before the template was.
-        """
-        found = (await client.options(ignore_status=404).indices.get_mapping(index=index)).body
-        wanted = properties(kind)
-        for name, told in sorted(found.items() if "error" not in found else ()):
-            there = told["mappings"].get("properties", {})
-            if (why := wrong(wanted, there)) is not None:
-                raise StoreRefused(
-                    f"the index {name} is not as Sentinel makes it: {why}. Something wrote to it"
-                    " before Sentinel's template was there: delete it, or give another"
-                    " store.index_prefix"
-                )
-            if absent := missing(wanted, there):
-                await client.indices.put_mapping(index=name, properties=absent)
-            self._sound.add(name)
-
-    async def _look_ahead(self, client: AsyncElasticsearch, kind: Kind, index: str) -> None:
-        """Raises StoreRefused when an index of this name would not be made as ours are, and names
-        the template that makes it otherwise.
-        """
-        made = (await client.indices.simulate_index_template(name=index)).body
-        wanted, there = (
-            properties(kind),
-            made.get("template", {}).get("mappings", {}).get("properties", {}),
-        )
-        why = wrong(wanted, there) or next(
-            (f"it has no field {name}" for name in missing(wanted, there)), None
-        )
-        if why is not None:
-            known = (await client.indices.get_index_template()).body["index_templates"]
-            raise StoreRefused(
-                f"the index template {winner(index, known)} would make {index} otherwise than"
-                f" Sentinel needs it ({why}), so that nothing would be found; give it narrower"
-                f" patterns or a priority below {PRIORITY}"
-            )
 
 
 def _client(settings: StoreSettings) -> AsyncElasticsearch:

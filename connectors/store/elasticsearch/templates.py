@@ -7,7 +7,7 @@ from typing import Final
 
 from connectors.store.port import VERSION
 from schemas.avro.schema import Array, Enum, Json, Primitive, Record, Type, Union
-from schemas.documents import Kind, schema_of
+from schemas.documents import SPECS, DocumentSpec, Kind, Rotation, schema_of
 
 ID: Final = "document_id"
 """Field beside the schema's own: the document's id, as told to people."""
@@ -25,13 +25,6 @@ OWN: Final = frozenset({ID, KEY, TIME, REVISION, TIMESTAMP, PAGE_PATH})
 PRIORITY: Final = 200
 """Of our templates: of two whose patterns fit, the higher makes an index."""
 
-_TEXTS: Final = frozenset({"title", "reason", "detail", "prompt_text", "response_text"})
-"""Sentences: searched by word."""
-_UNSEARCHED: Final = frozenset({"body"})
-"""Kept, never searched."""
-_DAILY: Final = frozenset({Kind.AGGREGATE, Kind.EVENT})
-"""Kinds of many documents, kept in an index for each day; the others have one for each month."""
-
 _PRIMITIVES: Final[dict[str, str]] = {
     "boolean": "boolean",
     "int": "integer",
@@ -43,6 +36,10 @@ _PRIMITIVES: Final[dict[str, str]] = {
 }
 _LONGEST_KEYWORD: Final = 1024
 """Longer texts are kept and not found by value; Lucene refuses terms above 32,766 bytes."""
+
+
+_SUFFIXES: Final = {Rotation.MONTH: "%Y.%m", Rotation.DAY: "%Y.%m.%d"}
+"""What the name of an index ends with."""
 
 
 def template_name(prefix: str, kind: Kind) -> str:
@@ -63,9 +60,7 @@ def index_of(prefix: str, kind: Kind, time: int) -> str:
     ('sentinel-anomaly-1970.01', 'sentinel-event-1970.01.01')
     """
     moment = datetime.fromtimestamp(time // 1_000_000, UTC)
-    return (
-        f"{prefix}{kind}-{moment:%Y.%m.%d}" if kind in _DAILY else f"{prefix}{kind}-{moment:%Y.%m}"
-    )
+    return f"{prefix}{kind}-{moment:{_SUFFIXES[SPECS[kind].rotation]}}"
 
 
 def index_ends(prefix: str, kind: Kind, index: str) -> int | None:
@@ -75,23 +70,27 @@ def index_ends(prefix: str, kind: Kind, index: str) -> int | None:
     >>> index_ends("sentinel-", Kind.EVENT, "sentinel-event-1970.01.01")
     86400000000
     """
-    form = "%Y.%m.%d" if kind in _DAILY else "%Y.%m"
+    rotation = SPECS[kind].rotation
+    suffix = index.removeprefix(f"{prefix}{kind}-")
     try:
-        begins = datetime.strptime(index.removeprefix(f"{prefix}{kind}-"), form).replace(tzinfo=UTC)
+        begins = datetime.strptime(suffix, _SUFFIXES[rotation]).replace(tzinfo=UTC)
     except ValueError:
         return None
-    days = 1 if kind in _DAILY else 31
-    end = begins + timedelta(days=days)
-    end = end if kind in _DAILY else end.replace(day=1)
+    if rotation is Rotation.DAY:
+        end = begins + timedelta(days=1)
+    else:
+        # 31 days after the first of a month are always in the next one.
+        end = (begins + timedelta(days=31)).replace(day=1)
     return int(end.timestamp()) * 1_000_000
 
 
 def properties(kind: Kind) -> dict[str, Json]:
     """The fields of a kind's documents, as mappings have them."""
+    spec = SPECS[kind]
     of_schema: dict[str, Json] = {
-        field.name: _field(field.name, field.type) for field in schema_of(kind).fields
+        field.name: _field(field.name, field.type, spec) for field in schema_of(kind).fields
     }
-    if kind is Kind.INCIDENT:
+    if spec.has_page:
         of_schema[PAGE_PATH] = {"type": "keyword"}
     return of_schema | {
         ID: {"type": "keyword"},
@@ -139,22 +138,24 @@ def _primitive(kind: Type) -> Type:
     return kind
 
 
-def _field(name: str, kind: Type) -> Json:
+def _field(name: str, kind: Type, spec: DocumentSpec) -> Json:
     match _primitive(kind):
         case each if each in _TIMES:
             return {"type": "date_nanos"}
         case Array(items):
-            return _field(name, items)
+            return _field(name, items, spec)
         case Record(_, fields):
             return {
                 "dynamic": "strict",
-                "properties": {field.name: _field(field.name, field.type) for field in fields},
+                "properties": {
+                    field.name: _field(field.name, field.type, spec) for field in fields
+                },
             }
         case Enum():
             return {"type": "keyword"}
-        case Primitive("string") if name in _TEXTS:
+        case Primitive("string") if name in spec.texts:
             return {"type": "text"}
-        case Primitive("string") if name in _UNSEARCHED:
+        case Primitive("string") if name in spec.unsearched:
             return {"type": "keyword", "index": False, "doc_values": False}
         case Primitive("string"):
             return {"type": "keyword", "ignore_above": _LONGEST_KEYWORD}

@@ -8,22 +8,20 @@ import asyncio
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-import orjson
-
-from connectors.store.adding import Part, part_fields, points
+from connectors.store.adding import part_fields, points
 from connectors.store.asking import check_metric, checked, cursor
-from connectors.store.port import MAX_POINTS, MAX_SUBJECTS, VERSION, Page, Point, Search, Subject
+from connectors.store.port import MAX_POINTS, VERSION, Page, Point, Search, Subject
 from connectors.store.retrying import retried
+from connectors.store.sqlite import tables
 from connectors.store.sqlite.faults import Damaged, meaning
 from connectors.store.sqlite.private_file import make_private, tighten
 from schemas.documents import (
-    NO_LANE,
     Document,
     Kind,
     Refused,
@@ -36,12 +34,10 @@ from schemas.documents import (
 T = TypeVar("T")
 
 
-_COLUMNS: Final = "key, id, tenant, time, revision, application, model, severity, body"
 _BUSY_MS: Final = 1000
 _STEPS: Final = 10_000
 """Instructions of SQLite's machine between two looks at the time, about a millisecond."""
 _CLOSES_WITHIN_S: Final = 5.0
-_FORGOTTEN_AT_ONCE: Final = 5_000
 _CHECKPOINT_BYTES: Final = 16_777_216
 """What a write-ahead log is cut to when it begins again, and from which on it is asked to."""
 
@@ -71,18 +67,18 @@ class EmbeddedStore:
             if (reason := misfit(given)) is not None:
                 refused.append(Refused(index, reason))
             else:
-                rows.setdefault(given.kind, []).append(_row(given))
+                rows.setdefault(given.kind, []).append(tables.row_of(given))
         if rows:
-            await self._do(lambda connection: _insert(connection, rows))
+            await self._do(lambda connection: tables.insert(connection, rows))
         return refused
 
     async def search(self, search: Search) -> Page:
         """Newest first."""
         after = checked(search)
-        statement, values = _select(search, after)
+        statement, values = tables.select(search, after)
         found = await self._ask(
             lambda connection: [
-                _document(search.kind, row)
+                tables.document_of(search.kind, row)
                 for row in connection.execute(statement, values).fetchall()
             ]
         )
@@ -92,11 +88,12 @@ class EmbeddedStore:
 
     async def get(self, kind: Kind, tenant: str, id: str) -> Document | None:
         """By tenant and id."""
-        statement = f"SELECT {_COLUMNS} FROM {kind} WHERE key = ? AND tenant = ?"
+        statement = f"SELECT {tables.COLUMNS} FROM {kind} WHERE key = ? AND tenant = ?"
         values = (document_key(tenant, id), tenant)
         rows = await self._ask(
             lambda connection: [
-                _document(kind, row) for row in connection.execute(statement, values).fetchmany(1)
+                tables.document_of(kind, row)
+                for row in connection.execute(statement, values).fetchmany(1)
             ]
         )
         return rows[0] if rows else None
@@ -114,25 +111,27 @@ class EmbeddedStore:
         values = (tenant, application, model, since, until)
 
         def newest(connection: sqlite3.Connection) -> list[Point]:
-            made = points(metric, (_part(row) for row in connection.execute(statement, values)))
+            made = points(
+                metric, (tables.part_of(row) for row in connection.execute(statement, values))
+            )
             return list(islice(made, MAX_POINTS))
 
         return (await self._ask(newest))[::-1]
 
     async def tenants(self) -> list[str]:
         """From the indices, a step for each tenant."""
-        return await self._ask(_tenants)
+        return await self._ask(tables.tenants)
 
     async def subjects(self, tenant: str) -> list[Subject]:
         """From the index, a step for each subject."""
-        return await self._ask(lambda connection: _subjects(connection, tenant))
+        return await self._ask(lambda connection: tables.subjects(connection, tenant))
 
     async def purge(self, kind: Kind, before: int) -> int:
         """To the microsecond, some thousands at a time: what is to be written does not wait for all
         of it.
         """
         forgotten = 0
-        while found := await self._do(lambda connection: _delete(connection, kind, before)):
+        while found := await self._do(lambda connection: tables.delete(connection, kind, before)):
             forgotten += found
         return forgotten
 
@@ -234,40 +233,18 @@ class EmbeddedStore:
 
     def _create(self, connection: sqlite3.Connection) -> None:
         # Whoever else opens the new file at this moment looks before or after.
-        with _transaction(connection):
+        with tables.transaction(connection):
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            if version == 0 and not tables:
+            (existing,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if version == 0 and not existing:
                 for kind in Kind:
-                    _create(connection, kind)
+                    tables.create_table(connection, kind)
                 connection.execute(f"PRAGMA user_version = {VERSION}")
             elif version != VERSION:
                 raise StoreRefused(
                     f"the store {self._path} holds version {version}, this program keeps version"
                     f" {VERSION}; give another store.path, or the program that wrote it"
                 )
-
-
-class _transaction:
-    """BEGIN IMMEDIATE, then COMMIT, or ROLLBACK where something was raised."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            try:
-                self._connection.execute("COMMIT")
-                return
-            except sqlite3.Error:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
 
 
 def _checkpoint(connection: sqlite3.Connection) -> None:
@@ -277,133 +254,3 @@ def _checkpoint(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-
-
-def _create(connection: sqlite3.Connection, kind: Kind) -> None:
-    connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {kind} (key TEXT PRIMARY KEY, id TEXT, tenant TEXT, time"
-        " INTEGER, revision INTEGER, application TEXT, model TEXT, severity TEXT, body TEXT)"
-    )
-    connection.execute(
-        f"CREATE INDEX IF NOT EXISTS {kind}_by_time ON {kind} (tenant, time DESC, key DESC)"
-    )
-    connection.execute(
-        f"CREATE INDEX IF NOT EXISTS {kind}_by_subject ON {kind} (tenant, application, model, time)"
-    )
-    connection.execute(f"CREATE INDEX IF NOT EXISTS {kind}_by_age ON {kind} (time)")
-    if kind is Kind.NOTIFICATION:
-        connection.execute(
-            f"CREATE INDEX IF NOT EXISTS {kind}_by_incident ON {kind} (tenant, json_extract(body,"
-            " '$.incident_id'))"
-        )
-
-
-def _row(given: Document) -> tuple[object, ...]:
-    body = given.body
-    return (
-        given.key,
-        given.id,
-        given.tenant,
-        given.time,
-        given.revision,
-        body.get("application"),
-        body.get("model"),
-        body.get("severity"),
-        orjson.dumps(body).decode(),
-    )
-
-
-def _insert(connection: sqlite3.Connection, rows: Mapping[Kind, list[tuple[object, ...]]]) -> None:
-    with _transaction(connection):
-        for kind, values in rows.items():
-            connection.executemany(
-                f"INSERT INTO {kind} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT"
-                " (key) DO UPDATE SET time = excluded.time, revision = excluded.revision,"
-                " application = excluded.application, model = excluded.model, severity ="
-                " excluded.severity, body = excluded.body WHERE excluded.revision >"
-                f" {kind}.revision",
-                values,
-            )
-
-
-def _select(search: Search, after: tuple[int, str] | None) -> tuple[str, list[object]]:
-    conditions, values = list[str](), list[object]()
-
-    def add(condition: str, *given: object) -> None:
-        conditions.append(condition)
-        values.extend(given)
-
-    if search.tenant is not None:
-        add("tenant = ?", search.tenant)
-    if search.since is not None:
-        add("time >= ?", search.since)
-    if search.until is not None:
-        add("time < ?", search.until)
-    if search.application is not None:
-        add("application = ?", search.application)
-    if search.severities:
-        add(f"severity IN ({', '.join('?' * len(search.severities))})", *sorted(search.severities))
-    for name, value in search.equal.items():
-        # The name is one of the schema's own.
-        add(f"json_extract(body, '$.{name}') = ?", value)
-    if after is not None:
-        add("(time, key) < (?, ?)", *after)
-    where = " AND ".join(conditions) or "TRUE"
-    return (
-        (
-            f"SELECT {_COLUMNS} FROM {search.kind} WHERE {where} ORDER BY time DESC, key DESC LIMIT"
-            f" {search.limit + 1}"
-        ),
-        values,
-    )
-
-
-def _tenants(connection: sqlite3.Connection) -> list[str]:
-    found: set[str] = set()
-    for kind in (Kind.ANOMALY, Kind.INCIDENT, Kind.AGGREGATE):
-        # Not DISTINCT, which reads every row: from each tenant straight to the next.
-        statement = f"SELECT tenant FROM {kind} WHERE tenant > ? ORDER BY tenant LIMIT 1"
-        row = connection.execute(statement, ("",)).fetchone()
-        while row is not None and len(found) < MAX_SUBJECTS:
-            found.add(row[0])
-            row = connection.execute(statement, row).fetchone()
-    return sorted(found)
-
-
-def _subjects(connection: sqlite3.Connection, tenant: str) -> list[Subject]:
-    following = (
-        "SELECT application, model FROM aggregate WHERE tenant = ? AND (application, model) > (?,"
-        " ?) ORDER BY application, model LIMIT 1"
-    )
-    newest = "SELECT max(time) FROM aggregate WHERE tenant = ? AND application = ? AND model = ?"
-    found: list[Subject] = []
-    row = connection.execute(following, (tenant, "", "")).fetchone()
-    while row is not None and len(found) < MAX_SUBJECTS:
-        found.append(Subject(*row, *connection.execute(newest, (tenant, *row)).fetchone()))
-        row = connection.execute(following, (tenant, *row)).fetchone()
-    return found
-
-
-def _part(row: Sequence[Any]) -> Part:
-    start, end, lane, *numbers = row
-    # Buckets of before lanes were written down have none.
-    return Part(start, end, NO_LANE if lane is None else lane, *numbers)
-
-
-def _delete(connection: sqlite3.Connection, kind: Kind, before: int) -> int:
-    with _transaction(connection):
-        oldest = f"SELECT rowid FROM {kind} WHERE time < ? LIMIT {_FORGOTTEN_AT_ONCE}"
-        return connection.execute(
-            f"DELETE FROM {kind} WHERE rowid IN ({oldest})", (before,)
-        ).rowcount
-
-
-def _document(kind: Kind, row: tuple[object, ...]) -> Document:
-    """Raises Damaged."""
-    match row:
-        case (_, str(id), str(tenant), int(time_us), int(revision), *_, str(body)):
-            try:
-                return Document(kind, id, tenant, time_us, orjson.loads(body), revision)
-            except ValueError as fault:
-                raise Damaged(f"the text of {kind} {id} cannot be read") from fault
-    raise Damaged(f"a row of {kind} is not as it was written")
