@@ -17,7 +17,7 @@ from agents.detection.intake.reports import Report
 from agents.detection.intake.sorting import Interruption, SettingsSwitch, SortedBlock, Tick
 from agents.detection.intake.watch import IntakeWatch
 from agents.detection.lane_row import VERSION, LaneRow
-from agents.detection.policy import Policy
+from agents.detection.policy import PolicySet
 from agents.detection.population import Population
 from agents.detection.segment import Columns, Segment, closes
 from agents.detection.service_levels import ServiceLevels, last_events
@@ -61,11 +61,16 @@ class DetectLane:
         limits: Lanes,
         names: TopicNames,
         intake: Intake,
-        policies: Callable[[str], Policy],
+        policy_sets: Callable[[str], PolicySet],
         seed: int,
     ) -> None:
         self.partition = partition
-        self._limits, self._names, self._intake, self._policies = limits, names, intake, policies
+        self._limits, self._names, self._intake, self._policy_sets = (
+            limits,
+            names,
+            intake,
+            policy_sets,
+        )
         self._bucket_us = limits.bucket_s * 1_000_000
         self._lateness_us = int(limits.lateness_s * 1_000_000)
         self._state = LaneState(limits, seed, partial(intake.read_failed, partition))
@@ -80,7 +85,7 @@ class DetectLane:
         self._log = AnomalyLog(partition, names.anomalies, limits)
         self._levels = ServiceLevels(limits.measured_series)
         self._meta_changed = False
-        self._adopt(policies("0"))
+        self._adopt(policy_sets("0"))
 
     @property
     def wants_ticks(self) -> bool:
@@ -101,7 +106,7 @@ class DetectLane:
     @property
     def settings_version(self) -> str:
         """The version in effect."""
-        return self._policy.version
+        return self._policies.version
 
     def settings_named(self, block: Block) -> set[str]:
         """Versions that take effect within the block; none that is superseded already, which nobody
@@ -168,7 +173,7 @@ class DetectLane:
 
     def _columns_for(self, sorted_out: SortedBlock) -> tuple[str, ...]:
         """What the settings in effect need, and those that come into effect within the block."""
-        policies = [self._policy, *map(self._policies, sorted(sorted_out.versions))]
+        policies = [self._policies, *map(self._policy_sets, sorted(sorted_out.versions))]
         return tuple(dict.fromkeys(column for policy in policies for column in policy.columns))
 
     def _records(self, stretch: Stretch, step: Step) -> None:
@@ -260,7 +265,7 @@ class DetectLane:
         self._at_once(segment, step)
         count_series(self._state.series, segment)
         self._state.failures.count(segment, partial(copies, taken.block))
-        if self._policy.profiles_users:
+        if self._policies.profiles_users:
             count_users(self._state.users, segment, events)
         self._last_event_bucket = max(self._last_event_bucket, int(segment.buckets.max()))
         step.events += len(places)
@@ -268,7 +273,7 @@ class DetectLane:
     def _at_once(self, segment: Segment, step: Step) -> None:
         found = [
             (finding, detector)
-            for detector in self._policy.at_once
+            for detector in self._policies.at_once
             for finding in detector.at_once(self._state.tables[detector.name], segment)
         ]
         found.sort(key=lambda pair: pair[0].position or 0)
@@ -289,7 +294,7 @@ class DetectLane:
             return "" if segment is None else segment.text("event_id", position)
 
         name, place = self._state.name(finding), self._log.next_place(offset)
-        told = anomaly(finding, name, detector, self._policy.version, place, sample, failed)
+        told = anomaly(finding, name, detector, self._policies.version, place, sample, failed)
         self._log.say(told, step)
 
     def _tell_change(
@@ -297,11 +302,11 @@ class DetectLane:
     ) -> None:
         """Says what became of a signal, in the order of the lane's anomalies."""
         name, place = self._state.name(change.signal), self._log.next_place(offset)
-        said = signal_change(change, name, detector, self._policy.version, event_time, place)
+        said = signal_change(change, name, detector, self._policies.version, event_time, place)
         self._log.say(said, step)
 
     def _report(self, report: Report, time: int, step: Step) -> None:
-        self._log.report(report, time, self._bucket_us, self._policy.version, step)
+        self._log.report(report, time, self._bucket_us, self._policies.version, step)
 
     def _interrupt(self, interruption: Interruption, step: Step) -> None:
         match interruption:
@@ -311,18 +316,18 @@ class DetectLane:
                 if self._closed_to != _NO_BUCKET and bucket > self._closed_to:
                     self._close_to(bucket, offset, step)
             case SettingsSwitch(offset, version):
-                self._switch(self._policies(version), offset, step)
+                self._switch(self._policy_sets(version), offset, step)
 
-    def _switch(self, policy: Policy, offset: int, step: Step) -> None:
+    def _switch(self, policies: PolicySet, offset: int, step: Step) -> None:
         """Puts another version into effect; signals that it judges no more end, and say so."""
-        for change, detector in retire(self._state, self._policy, policy):
+        for change, detector in retire(self._state, self._policies, policies):
             self._tell_change(change, detector, self._clock.time, offset, step)
-        self._adopt(policy)
+        self._adopt(policies)
 
-    def _adopt(self, policy: Policy) -> None:
+    def _adopt(self, policies: PolicySet) -> None:
         """Puts a settings version into effect."""
-        self._policy = policy
-        self._state.adopt(policy)
+        self._policies = policies
+        self._state.adopt(policies)
         self._meta_changed = True
 
     def _close_to(self, bucket: int, offset: int, step: Step) -> None:
@@ -336,19 +341,19 @@ class DetectLane:
         for closing in sorted({*within, *(one for one in still_open if one < bucket)}):
             self._close(closing, offset, step)
         self._closed_to = bucket
-        for report in self._watch.passed(bucket, offset, self._policy):
+        for report in self._watch.passed(bucket, offset, self._policies):
             self._report(report, bucket * self._bucket_us, step)
         self._log.closed(offset, bucket * self._bucket_us, self._tenants_with_signals, step)
 
     def _tenants_with_signals(self) -> Iterator[str]:
         """Tenants of which something is wrong and was not said to be over; repeated."""
-        return chain(self._watch.open_tenants(), open_tenants(self._state, self._policy))
+        return chain(self._watch.open_tenants(), open_tenants(self._state, self._policies))
 
     def _close(self, bucket: int, offset: int, step: Step) -> None:
         closed = self._state.series.close(
-            bucket, self._bucket_us, everyone=bool(self._policy.detectors())
+            bucket, self._bucket_us, everyone=bool(self._policies.detectors())
         )
-        watched = watched_users(self._state, self._policy, bucket)
+        watched = watched_users(self._state, self._policies, bucket)
         active = self._state.users.close(bucket, self._bucket_us, everyone=False, watched=watched)
         failures = self._state.failures.close(bucket)
         self._state.reserve_applications()
@@ -363,7 +368,7 @@ class DetectLane:
             self._report(report, closed.end, step)
         verdicts: list[tuple[Verdicts, str, int]] = []
         bands = None
-        for detector in self._policy.at_close:
+        for detector in self._policies.at_close:
             if detector.kind is Kind.SERIES:
                 said = detector.at_close(self._state.tables[detector.name], closed)
                 bands = said.bands if said.bands is not None else bands
@@ -377,7 +382,7 @@ class DetectLane:
                 )
             for change in said.changes:
                 self._tell_change(change, name, closed.end, offset, step)
-        for rules in self._policy.at_once:
+        for rules in self._policies.at_once:
             for change in rules.settle(self._state.tables[rules.name], closed):
                 self._tell_change(change, rules.name, closed.end, offset, step)
         step.with_state.extend(
@@ -386,7 +391,7 @@ class DetectLane:
                 closed,
                 bands,
                 self._state.series.subjects,
-                self._policy.version,
+                self._policies.version,
                 self.partition,
             )
         )
@@ -403,7 +408,7 @@ class DetectLane:
     ) -> Int64s:
         """Of subjects that are due to be forgotten, those that may be."""
         gone, given_up = give_up(
-            self._state, self._policy, population, idle, bucket, self._bucket_us
+            self._state, self._policies, population, idle, bucket, self._bucket_us
         )
         for change, detector in given_up:
             self._tell_change(change, detector, (bucket + 1) * self._bucket_us, offset, step)
@@ -434,7 +439,7 @@ class DetectLane:
             )
         self._clock, self._stamps, self._applied = row.clock, row.stamps, row.applied
         self._closed_to, self._last_event_bucket = row.closed_to, row.last_event_bucket
-        self._adopt(self._policies(row.applied.version))
+        self._adopt(self._policy_sets(row.applied.version))
         if row.listeners:
             self._log.listeners.restore(row.listeners)
         elif self._closed_to != _NO_BUCKET:

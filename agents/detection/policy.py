@@ -1,4 +1,4 @@
-"""The detectors of one settings version, and what they need of a block."""
+"""The policies of one settings version, and the columns that they need of a block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,18 +25,35 @@ WINDOW_COLUMNS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """A settings version made ready: frozen, shared by all lanes of a worker."""
+class TenantPolicy:
+    """What the settings say about the open signals of one tenant."""
+
+    no_data_buckets: int
+    """Buckets without an event after which a signal is reported to have no data."""
+    give_up_buckets: int
+    """Buckets without an event for which a subject with an open signal is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """A settings version made ready: frozen, shared by all lanes of a worker.
+
+    A lane reads no settings elsewhere. What is decided for one name is asked by tenant (`of`); the
+    detectors judge the subjects of all tenants together and are given each subject's name.
+    """
 
     version: str
     at_once: Sequence[AtOnceDetector]
     at_close: Sequence[AtCloseDetector]
     columns: tuple[str, ...]
     """Columns of TelemetryEvent that must be decoded."""
-    give_up_buckets: int
-    """For so long a subject with an open signal is remembered without an event."""
-    no_data_buckets: int
-    """After so long without an event it is told that no data comes of it."""
+    installation: TenantPolicy
+    """The policy of every tenant."""
+
+    def of(self, tenant: str) -> TenantPolicy:
+        """The tenant's policy."""
+        del tenant  # Settings are the installation's; a tenant's own would be looked up here.
+        return self.installation
 
     @property
     def profiles_users(self) -> bool:
@@ -48,9 +65,9 @@ class Policy:
         return [*self.at_once, *self.at_close]
 
 
-def policy_of(version: str, settings: DetectionSettings) -> Policy:
-    """The detectors that these settings switch on. Raises Refused when a lane cannot serve one of
-    them.
+def policies_of(version: str, settings: DetectionSettings) -> PolicySet:
+    """The policies that these settings make. Raises Refused when a lane cannot serve one of their
+    detectors.
     """
     detectors = detectors_of(settings)
     columns = list(WINDOW_COLUMNS)
@@ -61,6 +78,11 @@ def policy_of(version: str, settings: DetectionSettings) -> Policy:
         columns.append("event_id")
     for rule in settings.rules:
         columns.extend(columns_of(rule.metric))
-    columns_read = tuple(dict.fromkeys(columns))
-    buckets = settings.give_up_buckets, settings.no_data_buckets
-    return Policy(version, detectors.at_once, detectors.at_close, columns_read, *buckets)
+    return PolicySet(
+        version=version,
+        at_once=detectors.at_once,
+        at_close=detectors.at_close,
+        # A metric of a rule may be one of the window's columns: each once, in a stable order.
+        columns=tuple(dict.fromkeys(columns)),
+        installation=TenantPolicy(settings.no_data_buckets, settings.give_up_buckets),
+    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from agents.detection.policy import Policy
+from agents.detection.policy import PolicySet
 from agents.detection.population import Population
 from agents.detection.state import LaneState
 from agents.detectors.contract import WATCHED_EVERY, Change, Detector, Kind, Signal
@@ -21,11 +21,11 @@ Ended = tuple[Change, str]
 """What became of a signal, and the detector whose it is."""
 
 
-def retire(state: LaneState, former: Policy, policy: Policy) -> Iterator[Ended]:
-    """Before `policy` is adopted in place of `former`: ends the signals that it judges no more, and
+def retire(state: LaneState, former: PolicySet, policies: PolicySet) -> Iterator[Ended]:
+    """Before `policies` is adopted in place of `former`: ends the signals that it judges no more, and
     hands the others over.
     """
-    new = {detector.name: detector for detector in policy.detectors()}
+    new = {detector.name: detector for detector in policies.detectors()}
     for detector in former.detectors():
         tables, successor = state.tables[detector.name], new.get(detector.name)
         open_signals = detector.open_signals(tables)
@@ -35,7 +35,9 @@ def retire(state: LaneState, former: Policy, policy: Policy) -> Iterator[Ended]:
             if successor is None or not successor.judges(one, state.name(one))
         ]
         for signal in retired:
-            why = f"settings version {policy.version} does not judge {signal.rule or signal.metric}"
+            why = (
+                f"settings version {policies.version} does not judge {signal.rule or signal.metric}"
+            )
             yield Change(signal, SignalStatus.RETIRED, why), detector.name
         detector.forget(tables, retired)
         if isinstance(detector, ThresholdDetector) and isinstance(successor, ThresholdDetector):
@@ -44,7 +46,7 @@ def retire(state: LaneState, former: Policy, policy: Policy) -> Iterator[Ended]:
 
 def give_up(
     state: LaneState,
-    policy: Policy,
+    policies: PolicySet,
     population: Population,
     idle: Int64s,
     bucket: int,
@@ -53,15 +55,15 @@ def give_up(
     """Of subjects without an event for so long that they are due to be forgotten at `bucket`: those
     that are, and the ends of their open signals.
 
-    A subject with an open signal stays for `give_up_buckets`.
+    A subject with an open signal stays for its tenant's `give_up_buckets`.
     """
     seen = population.seen.rows["bucket"]
-    kept = set(idle[seen[idle] > bucket - policy.give_up_buckets].tolist())
     held: set[int] = set()
     given_up: list[Ended] = []
-    for detector in policy.detectors() if len(idle) else ():
+    for detector in policies.detectors() if len(idle) else ():
         for signal in _open_signals(detector, state, population.kind, idle):
-            if signal.row in kept:
+            tenant = state.name(signal)[0]
+            if seen[signal.row] > bucket - policies.of(tenant).give_up_buckets:
                 held.add(signal.row)
             else:
                 last = int(seen[signal.row]) * bucket_us
@@ -70,19 +72,19 @@ def give_up(
     return np.array([row for row in idle.tolist() if row not in held], np.int64), given_up
 
 
-def open_tenants(state: LaneState, policy: Policy) -> Iterator[str]:
+def open_tenants(state: LaneState, policies: PolicySet) -> Iterator[str]:
     """Tenants with open signals, each once for each of its subjects that has one."""
-    for detector in policy.detectors():
+    for detector in policies.detectors():
         signals = detector.open_signals(state.tables[detector.name])
         for signal in {(one.kind, one.row): one for one in signals}.values():
             yield state.name(signal)[0]
 
 
-def watched_users(state: LaneState, policy: Policy, bucket: int) -> Int64s:
+def watched_users(state: LaneState, policies: PolicySet, bucket: int) -> Int64s:
     """Users that a detector wants to see in this closed bucket though they had no event."""
     rows = [np.zeros(0, np.int64)]
     if bucket % WATCHED_EVERY == 0:
-        at_close = [detector for detector in policy.at_close if detector.kind is Kind.USER]
+        at_close = [detector for detector in policies.at_close if detector.kind is Kind.USER]
         rows += [detector.watched(state.tables[detector.name]) for detector in at_close]
     return np.concatenate(rows)
 

@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from agents.detection.failures import TABLE, Failures, Read
-from agents.detection.policy import Policy
+from agents.detection.policy import PolicySet
 from agents.detection.population import SERIES_WINDOW, USER_WINDOW, Pages, Population
 from agents.detectors.contract import Finding, Int64s, Kind, Signal
 from streams.settings import Lanes
@@ -61,15 +61,15 @@ class LaneState:
         }
         return of[finding.kind].name(finding.row)
 
-    def adopt(self, policy: Policy) -> None:
-        """Makes tables for the policy's detectors: what those had that it keeps stays, that of the
+    def adopt(self, policies: PolicySet) -> None:
+        """Makes tables for the policies' detectors: what those had that it keeps stays, that of the
         others is buried.
         """
         for population in (self.series, self.users):
             population.attached = []
         self._of_applications = []
         tables: dict[str, dict[str, Table]] = {}
-        for detector in policy.detectors():
+        for detector in policies.detectors():
             known = self.tables.get(detector.name, {})
             tables[detector.name] = {
                 spec.name: self._attached(kind, known.get(spec.name, Table(spec)))
@@ -113,7 +113,7 @@ class LaneState:
         )
 
     def restore(self, pages: Pages) -> None:
-        """Takes what `changes` gave; the policy in effect must be adopted before. Raises
+        """Takes what `changes` gave; the policies in effect must be adopted before. Raises
         NewerState.
         """
         self.applications.restore(pages.get(self.applications.table, {}))

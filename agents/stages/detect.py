@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from agents.detection.intake.reading import Intake
 from agents.detection.lane import DetectLane
-from agents.detection.policy import Policy, policy_of
+from agents.detection.policy import PolicySet, policies_of
 from agents.detectors.settings_codec import from_json
 from schemas.secrets import Secret
 from schemas.telemetry.columns import packaged_decoder
@@ -21,13 +21,13 @@ from streams.topic_names import TopicNames
 
 
 @dataclass(slots=True)
-class Policies:
+class PolicySets:
     """Settings versions made ready, each once."""
 
     log: SettingsLog
-    _made: dict[str, Policy] = field(default_factory=dict)
+    _made: dict[str, PolicySet] = field(default_factory=dict)
 
-    def __call__(self, version: str) -> Policy:
+    def __call__(self, version: str) -> PolicySet:
         """Raises Refused when the version is not known: a block's lane waits for it before it asks,
         a restored lane cannot.
         """
@@ -41,14 +41,14 @@ class Policies:
                     " topic, or not signed with this key; give the worker.control_key that signed"
                     " them, or publish them again"
                 ) from None
-            made = self._made[version] = policy_of(version, from_json(body))
+            made = self._made[version] = policies_of(version, from_json(body))
         return made
 
 
 def detect_stage(
     names: TopicNames, limits: Lanes, log: SettingsLog, control_key: Secret, note: CrashNote | None
 ) -> Stage:
-    """Makes the stage; its lanes share the decoder and the policies."""
+    """Makes the stage; its lanes share the decoder and the policy sets."""
     intake = Intake(
         names,
         limits,
@@ -57,13 +57,13 @@ def detect_stage(
         log.skipped,
         note,
     )
-    policies = Policies(log)
+    policy_sets = PolicySets(log)
     # Hashes never leave the process; a producer who could guess the seed could make two names share
     # a row.
     seed = int.from_bytes(os.urandom(4), "little")
 
     def new_lane(partition: int) -> LaneProgram:
-        return DetectLane(partition, limits, names, intake, policies, seed)
+        return DetectLane(partition, limits, names, intake, policy_sets, seed)
 
     reading = Reading(telling=_telling(names, note), is_deadly=log.is_deadly)
     return Stage(

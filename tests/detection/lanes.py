@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from agents.detection.intake.reading import Intake
 from agents.detection.lane import DetectLane
-from agents.detection.policy import policy_of
+from agents.detection.policy import policies_of
 from agents.detectors.settings import DetectionSettings
 from schemas.records.anomalies import Anomaly
 from schemas.secrets import Secret
@@ -54,7 +54,7 @@ class RunLane:
 
     def __post_init__(self) -> None:
         self._policies = {
-            name: policy_of(name, settings) for name, settings in self.versions.items()
+            name: policies_of(name, settings) for name, settings in self.versions.items()
         }
         self.lane = self._new()
 

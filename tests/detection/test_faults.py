@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agents.detection.intake import faults as module
 from agents.detection.intake.faults import CROWD, NO_TIME, OTHER, Fault, Faults, FaultyRecords
+from agents.detection.policy import TenantPolicy
 from schemas.records.anomalies import SignalStatus
 from schemas.telemetry.events import FrameEvents
 
@@ -76,7 +77,7 @@ def test_where_blocks_are_cut_changes_nothing(
             sorted({0, len(kinds), *closes, *(cut for cut in cuts if cut < len(kinds))})
         ):
             if start in closes:
-                found += list(pieces.passed(start // 25, start, 2, 5))
+                found += list(pieces.passed(start // 25, start, lambda _: TenantPolicy(2, 5)))
             found += take(pieces, kinds[start:end], start)
             again = Faults(LEAST, seed=7)
             again.restore(pieces.state())  # type: ignore[arg-type]
@@ -84,7 +85,7 @@ def test_where_blocks_are_cut_changes_nothing(
         expected = []
         for start, end in pairwise(sorted({0, len(kinds), *closes})):
             if start in closes:
-                expected += list(whole.passed(start // 25, start, 2, 5))
+                expected += list(whole.passed(start // 25, start, lambda _: TenantPolicy(2, 5)))
             expected += take(whole, kinds[start:end], start)
         assert expected == found
         assert whole.state() == pieces.state()
@@ -150,7 +151,10 @@ def test_what_has_no_records_is_without_data_and_given_up_later_and_then_begins_
     take(faults, "T" * 20, 0)
     became = []
     for bucket in range(100, 120):
-        became += [(bucket, each.status) for each in faults.passed(bucket, bucket, 3, 12)]
+        became += [
+            (bucket, each.status)
+            for each in faults.passed(bucket, bucket, lambda _: TenantPolicy(3, 12))
+        ]
         take(faults, "gggggggggg", 10 * bucket)
     assert became == [(103, SignalStatus.NO_DATA), (112, SignalStatus.GIVEN_UP)]
     assert told(take(faults, "T" * 20, 2_000)) == [(2_019, "two", "shop", True)]
@@ -162,7 +166,9 @@ def test_faulty_records_after_a_time_without_any_are_told_once_and_good_ones_are
         faults = Faults(LEAST, seed=7)
         take(faults, "T" * 20, 0)
         assert [
-            each.status for bucket in range(9) for each in faults.passed(bucket, 30, 3, 12)
+            each.status
+            for bucket in range(9)
+            for each in faults.passed(bucket, 30, lambda _: TenantPolicy(3, 12))
         ] == [SignalStatus.NO_DATA]
         found = take(faults, before + "TTT", 40)
         assert [each.begins for each in found if each.again] == expected

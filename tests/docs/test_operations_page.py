@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from agents.alerting.reasons import Attempt, Reason
-from agents.detection.intake import reading
+from agents.detection.intake import bad_records, sorting
 from schemas.errors import Reason as BadReason
 from schemas.records.notifications import NotificationOutcome
 from streams import exit_status
@@ -105,7 +105,8 @@ def test_every_reason_is_described(heading: str) -> None:
         "Why a record is in dead letters": {
             *BadReason,
             *Broken,
-            *(reading.AHEAD, reading.BEHIND, reading.UNSIGNED, reading.SUPERSEDED, reading.SKIPPED),
+            *(bad_records.AHEAD, bad_records.BEHIND, bad_records.SKIPPED),
+            *(sorting.UNSIGNED, sorting.SUPERSEDED),
             *(command_log.UNSIGNED, command_log.OTHER_TENANT, "refused by the store:"),
         },
         "How an attempt to deliver ends": {*Attempt, Reason.RECEIVER_GONE},

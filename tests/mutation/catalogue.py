@@ -186,7 +186,7 @@ MUTATIONS: Final = (
     Mutation(
         "a lane's watermark goes on while a signal of it is open",
         "agents/detection/lane.py",
-        "        return chain(self._watch.open_tenants(), open_tenants(self._state, self._policy))\n",
+        "        return chain(self._watch.open_tenants(), open_tenants(self._state, self._policies))\n",
         "        return chain(())\n",
         _LISTENERS,
     ),
@@ -677,7 +677,7 @@ MUTATIONS: Final = (
     Mutation(
         "an open signal keeps its subject for longer than others",
         "agents/detection/signals.py",
-        "            if signal.row in kept:\n",
+        "            if seen[signal.row] > bucket - policies.of(tenant).give_up_buckets:\n",
         "            if False:\n",
         ("tests/detection/test_ends_of_rules.py",),
     ),
@@ -768,7 +768,7 @@ MUTATIONS: Final = (
     Mutation(
         "what is told of records is given up when none come",
         "agents/detection/intake/faults.py",
-        "            elif bucket - level.bucket >= give_up_buckets:\n",
+        "            elif bucket - level.bucket >= policy.give_up_buckets:\n",
         "            elif False:\n",
         _FAULTS,
     ),

@@ -9,7 +9,7 @@ hundred records, and one in ten never. Old records need no forgetting: they are 
 What was told and has no records any more is told to be without data, and given up later.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Final, Self, cast
@@ -17,6 +17,7 @@ from typing import Any, Final, Self, cast
 import numpy as np
 import numpy.typing as npt
 
+from agents.detection.policy import TenantPolicy
 from schemas.records.anomalies import SignalStatus
 from schemas.telemetry.events import Events, Name, hashes_of
 
@@ -299,7 +300,7 @@ class Faults:
             yield owners, places
 
     def passed(
-        self, bucket: int, offset: int, no_data_buckets: int, give_up_buckets: int
+        self, bucket: int, offset: int, policy_of: Callable[[str], TenantPolicy]
     ) -> Iterator[Fault]:
         """All buckets before this one are closed, by the record of this offset, all before which
         were taken: what became of those without records.
@@ -307,11 +308,12 @@ class Faults:
         for name, level in sorted(self._levels.items(), key=lambda pair: pair[0]):
             if not level.told:
                 continue
+            policy = policy_of(name[0])
             if level.heard:
                 level.heard, level.bucket = False, bucket
-            elif bucket - level.bucket >= give_up_buckets:
+            elif bucket - level.bucket >= policy.give_up_buckets:
                 yield Fault(offset, name[0], name[1], False, level.flip(), SignalStatus.GIVEN_UP)
-            elif bucket - level.bucket >= no_data_buckets and not level.silent:
+            elif bucket - level.bucket >= policy.no_data_buckets and not level.silent:
                 level.silent = True
                 yield Fault(offset, name[0], name[1], False, replace(level), SignalStatus.NO_DATA)
 

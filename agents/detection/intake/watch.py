@@ -14,7 +14,7 @@ from agents.detection.intake.faults import NO_FAULTY, OTHER, Fault, Faults, Faul
 from agents.detection.intake.placement import Placement
 from agents.detection.intake.reading import DecodedBlock
 from agents.detection.intake.reports import Report
-from agents.detection.policy import Policy
+from agents.detection.policy import PolicySet
 from streams.lane.facts import Fact, FactKind
 from streams.lane.outgoing import Step
 from streams.settings import Lanes
@@ -59,17 +59,14 @@ class IntakeWatch:
             found += self._reports(reports.LATE_EVENTS, self._judge_late(taken, at, on_time))
         return sorted(found, key=lambda report: report.offset)
 
-    def passed(self, bucket: int, offset: int, policy: Policy) -> list[Report]:
+    def passed(self, bucket: int, offset: int, policies: PolicySet) -> list[Report]:
         """All buckets before this one are closed, by the record at this offset: what became of what
         was told and has no records.
         """
         found: list[Report] = []
         for metric, faults in self._faults.items():
             if faults:
-                became = faults.passed(
-                    bucket, offset, policy.no_data_buckets, policy.give_up_buckets
-                )
-                found += self._reports(metric, became)
+                found += self._reports(metric, faults.passed(bucket, offset, policies.of))
         return found
 
     def _judge_late(self, taken: DecodedBlock, at: slice, on_time: Bools | None) -> list[Fault]:

@@ -11,7 +11,7 @@ from aiokafka.partitioner import murmur2
 from agents.correlation.settings import CorrelationSettings
 from agents.detection.intake.reading import Intake
 from agents.detection.lane import DetectLane
-from agents.detection.policy import Policy, policy_of
+from agents.detection.policy import PolicySet, policies_of
 from agents.detectors.settings import DetectionSettings
 from agents.stages.correlate import CorrelateLane
 from schemas.records.anomalies import Anomaly, SignalChange
@@ -160,11 +160,11 @@ def detect_lane(
     """A lane of detect that knows these settings versions; "0" is among them. `skips` are offsets
     that it must not decode.
     """
-    made: dict[str, Policy] = {}
+    made: dict[str, PolicySet] = {}
 
-    def policies(version: str) -> Policy:
+    def policies(version: str) -> PolicySet:
         if version not in made:
-            made[version] = policy_of(version, versions[version])
+            made[version] = policies_of(version, versions[version])
         return made[version]
 
     decoder = packaged_decoder(limits.max_record_bytes)
