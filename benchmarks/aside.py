@@ -1,4 +1,4 @@
-"""What runs beside a measurement in a process of its own: the sender, and the receiver of messages."""
+"""Processes beside a measurement: the sender of events, and the receiver of messages."""
 
 import asyncio
 import contextlib

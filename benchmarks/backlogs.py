@@ -33,7 +33,7 @@ EVENT_RATE: Final = 20_000.0
 """Events per second of event time."""
 
 MOST_TEMPLATES: Final = 1_000_000
-"""Events that are made one by one for a backlog, which then repeats them: each takes about 60 µs."""
+"""Events made one by one for a backlog, which repeats them: each takes about 60 µs."""
 
 _TOGETHER_MS: Final = 8_000
 """How long the group waits for workers that are started together, ms: so that all of them work from
@@ -72,13 +72,13 @@ class Case:
     """
 
     text: int = 0
-    """Characters of a prompt's text in each record, which nobody reads; 0 means that there is none."""
+    """Characters of a prompt's text in each record, which is not read; 0 means no text."""
 
     other_schema_share: float | None = None
     """Share of records that are written under a second schema id; None means that there is none."""
 
     warm_up: int = 0
-    """Events at the begin that are not measured: those that show each subject for the first time."""
+    """Events at the start that are not measured: the first ones of each subject."""
 
 
 @dataclass(frozen=True, slots=True)

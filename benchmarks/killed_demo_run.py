@@ -98,7 +98,8 @@ def schedule(
 ) -> list[tuple[float, str]]:
     """Who dies, and after how many seconds, in order; with as many kills as victims each dies once.
 
-    >>> schedule("abc", 3, 60.0, 1) == schedule("abc", 3, 60.0, 1), sorted(name for _, name in schedule("abc", 3, 60.0, 1))
+    >>> kills = schedule("abc", 3, 60.0, 1)
+    >>> kills == schedule("abc", 3, 60.0, 1), sorted(name for _, name in kills)
     (True, ['a', 'b', 'c'])
     """
     rng = random.Random(seed)

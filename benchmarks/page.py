@@ -55,12 +55,18 @@ _METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_ra
 
 _NOTE_READY: Final = """
 new MutationObserver(() => {
-    if (document.body?.dataset.ready && !window.readyAt) requestAnimationFrame(() => (window.readyAt ??= performance.now()));
-}).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-ready"] });
+    if (!document.body?.dataset.ready || window.readyAt) return;
+    requestAnimationFrame(() => (window.readyAt ??= performance.now()));
+}).observe(document, {
+    subtree: true, childList: true, attributes: true, attributeFilter: ["data-ready"],
+});
 """
 
 _READY_AT: Final = """() => new Promise((done) => {
-    const look = () => (window.readyAt ? done([document.body.dataset.ready, window.readyAt]) : requestAnimationFrame(look));
+    const look = () =>
+        window.readyAt
+            ? done([document.body.dataset.ready, window.readyAt])
+            : requestAnimationFrame(look);
     look();
 })"""
 

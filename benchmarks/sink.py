@@ -98,7 +98,7 @@ def made(number: int, begin_us: int) -> Anomaly:
 
 
 def run(documents: int, rounds: int, screen: Screen) -> tuple[list[Half], list[Half], float]:
-    """Helper halves, sink halves, and the mean size of a document, bytes. Raises BenchmarkFailed."""
+    """Helper halves, sink halves, and a document's mean size, bytes. Raises BenchmarkFailed."""
     with (
         installed() as installation,
         _server() as server,

@@ -88,7 +88,7 @@ class Course:
     """How one number went after the warm-up."""
 
     start: float
-    """Of the second third the median; of what is counted, the value that one look of ten is above."""
+    """Median of the second third; for counters, the value that one sample in ten exceeds."""
     end: float
     """The same of the last third."""
     max: float

@@ -63,7 +63,7 @@ def supervised(
     screen: Screen,
     policy: RestartPolicy | None = None,
 ) -> Iterator[Stages]:
-    """These stages, all ready; they end in order when the context is left. Raises BenchmarkFailed."""
+    """These stages, all ready; they end in order with the context. Raises BenchmarkFailed."""
     ports = {stage: free_port() for stage in which}
     deaths: list[str] = []
 

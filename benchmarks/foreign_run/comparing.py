@@ -119,7 +119,8 @@ def misplaced(plan: Plan, reader: Reader) -> Tally:
 def added(parts: Iterable[tuple[Place, Counts]]) -> dict[Place, Counts]:
     """Of every bucket with an event, all lanes together.
 
-    >>> added([(("t", "a", "m", 0), (1, 0, 5, 7)), (("t", "a", "m", 0), (2, 1, 5, 7)), (("t", "a", "m", 10), (0, 0, 0, 0))])
+    >>> key, later = ("t", "a", "m", 0), ("t", "a", "m", 10)
+    >>> added([(key, (1, 0, 5, 7)), (key, (2, 1, 5, 7)), (later, (0, 0, 0, 0))])
     {('t', 'a', 'm', 0): (3, 1, 10, 14)}
     """
     sums: defaultdict[Place, list[Counts]] = defaultdict(list)

@@ -37,6 +37,7 @@ def sheet(results: Results, engines: Sequence[Engine], events: int) -> Sheet:
         for engine in engines:
             runs = [one[engine.name] for one in rounds]
             rates = [run.speed.events_per_cpu_s for run in runs]
+            walls = [run.speed.events / run.speed.wall_s for run in runs]
             checked = [run.checked for run in runs if run.checked is not None]
             rows.append(
                 (
@@ -44,9 +45,7 @@ def sheet(results: Results, engines: Sequence[Engine], events: int) -> Sheet:
                     engine.name,
                     f"{round(statistics.median(rates)):,}",
                     f"{min(rates):,} - {max(rates):,}" if len(rates) > 1 else "one run",
-                    (
-                        f"{round(statistics.median(run.speed.events / run.speed.wall_s for run in runs)):,}"
-                    ),
+                    f"{round(statistics.median(walls)):,}",
                     f"{max(run.speed.rss_mb for run in runs):,.0f}",
                     f"{engine.events(events):,}",
                     f"{min(checked):,}" if checked else "",

@@ -70,7 +70,7 @@ class Work:
 
 
 def work_of(keys: int, events: int, now_s: float | None = None) -> Work:
-    """The work whose last event lies a minute before now, so that no event is ahead of its arrival."""
+    """The work whose last event is a minute old, so that no event is ahead of its arrival."""
     before = (time.time() if now_s is None else now_s) - events / EVENT_RATE - _BEFORE_NOW_S
     return Work(keys, events, int(before // WINDOW_S) * WINDOW_S * 1_000_000)
 

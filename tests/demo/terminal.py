@@ -1,4 +1,4 @@
-"""A terminal: a pseudo-terminal for a program, and the lines that a person sees in it afterwards."""
+"""A pseudo-terminal for a program, and the lines that a person sees in it afterwards."""
 
 import fcntl
 import os

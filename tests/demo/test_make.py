@@ -53,7 +53,7 @@ def test_in_a_pipe_it_ends(command: list[str], environment: dict[str, str]) -> N
 
 @pytest.mark.parametrize("more", [[], ["--json", "--exit-when-done"]])
 def test_the_first_line_comes_before_anything_is_loaded(more: list[str]) -> None:
-    """Whoever started it reads within a second that it runs, on a busy machine too; JSON has
+    """The person who started it reads within a second that it runs, on a busy machine too; JSON has
     standard output to itself.
     """
     code = f"""
@@ -61,7 +61,9 @@ import sys
 from topology.cli import main
 class Stderr:
     def write(self, text):
-        heavy = {{"faust", "aiokafka", "confluent_kafka", "polars", "numpy", "pydantic", "aiohttp", "rich"}} & set(sys.modules)
+        heavy = {{
+            "faust", "aiokafka", "confluent_kafka", "polars", "numpy", "pydantic", "aiohttp", "rich"
+        }} & set(sys.modules)
         sys.stdout.write(f"{{text.strip()}} {{sorted(heavy)}}")
         sys.stdout.flush()
         raise KeyboardInterrupt

@@ -57,7 +57,9 @@ def demo() -> Iterator[Shown]:
 
 def _get(url: str, token: str | None = None) -> bytes:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=300) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(url, headers=headers), timeout=300
+    ) as answer:
         body: bytes = answer.read()
         return body
 

@@ -94,8 +94,9 @@ def test_cpu_of_a_process_and_the_end_of_a_log_are_read(tmp_path: Path) -> None:
 
 
 FROZEN = """
-import topology.demo.progress, topology.supervision.supervisor
-topology.demo.progress.STUCK_AFTER_S, topology.demo.progress.WORKED_S, topology.supervision.supervisor.GRACE_S = 10.0, 0.05, 1.0
+from topology.demo import progress
+from topology.supervision import supervisor
+progress.STUCK_AFTER_S, progress.WORKED_S, supervisor.GRACE_S = 10.0, 0.05, 1.0
 from topology.cli import main
 main(["demo", "--exit-when-done", "--speed", "0"])
 """

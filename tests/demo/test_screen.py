@@ -24,8 +24,10 @@ with Screen() as screen:
         screen.played(minute * 470, minute * 60_000_000)
         time.sleep(0.03)
         if minute % 10 == 5:
-            screen.found(Any(name=f"fault {minute}", application="chat"), Any(metric="cost", detector="deviation"), 30.0)
-            screen.message(Message(str(minute), "incident.opened", "high", f"cost of chat, {minute} minutes on"))
+            fault = Any(name=f"fault {minute}", application="chat")
+            screen.found(fault, Any(metric="cost", detector="deviation"), 30.0)
+            title = f"cost of chat, {minute} minutes on"
+            screen.message(Message(str(minute), "incident.opened", "high", title))
     screen.sent()
     screen.processes({"api": Seen(1, ready=True, idle=True), "detect": Seen(2, ready=True)}, 80.0)
     time.sleep(0.3)
@@ -62,7 +64,7 @@ def test_in_a_terminal_every_line_is_whole_and_the_bar_below_goes() -> None:
 
 @pytest.mark.system
 def test_where_a_program_reads_it_lines_say_what_is_waited_for_and_how_far_it_is() -> None:
-    """No bar, no control characters; progress now and then, so that a slow machine is not silent."""
+    """No bar, no control characters; a line of progress now and then on a slow machine."""
     done = subprocess.run([sys.executable, "-c", SHOWS], capture_output=True, text=True, check=True)
     assert "\x1b" not in done.stderr
     shown = done.stderr.splitlines()

@@ -215,7 +215,7 @@ def test_what_is_mounted_exists() -> None:
 
 
 def test_nothing_in_the_file_is_secret() -> None:
-    """What sounds like a secret names a file; the files lie where the repository does not see them."""
+    """A variable named like a secret names a file, and git ignores the folder of these files."""
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if re.search(r"PASSWORD|TOKEN|SECRET|(?<!_ID)KEY", name):
@@ -230,7 +230,7 @@ def test_nothing_in_the_file_is_secret() -> None:
 
 
 def test_the_script_makes_the_secrets_that_compose_reads(tmp_path: Path) -> None:
-    """All of them, long, different, behind a closed folder; what is there already stays as it is."""
+    """All of them, long, different, in a private folder; an existing one is kept."""
     script = tmp_path / "deploy" / "compose" / "make-secrets"
     script.parent.mkdir(parents=True)
     shutil.copy(ROOT / "deploy/compose/make-secrets", script)

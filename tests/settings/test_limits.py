@@ -133,15 +133,15 @@ def test_every_setting_with_a_fraction_refuses_what_is_no_number(
         ),
         ("store: {urls: ['http://a:99999']}", "urls: 'http://a:99999' is no URL"),
         ("store: {urls: ['http://[::1']}", "urls: 'http://[::1' is no URL"),
-        ('store: {path: "a\\0b"}', "store.path: holds a NUL character"),
-        ('broker: {topic_prefix: "a\\0b"}', "broker.topic_prefix: holds a NUL character"),
+        ('store: {path: "a\\0b"}', "store.path: contains a NUL character"),
+        ('broker: {topic_prefix: "a\\0b"}', "broker.topic_prefix: contains a NUL character"),
         (
             'worker: {control_key: "kkkkkkkkkkkkkkkk\\0"}',
-            "worker.control_key: holds a NUL character",
+            "worker.control_key: contains a NUL character",
         ),
         (
             'worker: {control_key: "kkkkkkkkkkkkkkkk\\ud800"}',
-            "worker.control_key: holds what is no character of UTF-8",
+            "worker.control_key: contains a character that is not valid UTF-8",
         ),
         (
             "broker: {topic_prefix: 'a b/'}",
@@ -203,27 +203,54 @@ def test_what_can_be_served_is_taken(tmp_path: Path, text: str) -> None:
         ("lanes: {2024-01-01: 1}", "unknown key '2024-01-01'"),
         ("yes: {}", "s.yaml:1: unknown section 'yes'"),
         ("lanes:\n  ? [a]\n  : 1\n", "s.yaml:2: is not YAML: found unhashable key"),
-        ("broker:\n  client_id: 2024-13-01\n", "s.yaml:2: broker.client_id: looks like a value of YAML's type timestamp"),
-        ("broker: {client_id: !!bool geheim}", "s.yaml:1: broker.client_id: looks like a value of YAML's type bool"),
-        ("lanes: {bucket_s: !!int ''}", "s.yaml:1: lanes.bucket_s: looks like a value of YAML's type int"),
-        (f"lanes: {{partitions: {'9' * 5000}}}", "s.yaml:1: lanes.partitions: looks like a value of YAML's type int"),
-        (f"lanes: {{partitions: 0x{'f' * 5000}}}", "s.yaml:1: lanes.partitions: is a number that is too large"),
-        (f"lanes: {{lateness_s: {':'.join(['1'] * 400)}.5}}", "s.yaml:1: lanes.lateness_s: looks like a value"),
-        (f"a: {'[' * 2000}", "s.yaml: has more than 20 levels"),
-        (f"a: {'[' * 30}{']' * 30}", "s.yaml:1: a[0]: has more than 20 levels"),
-        ("broker: &a {x: *a}", "s.yaml:1: broker.x: has more than 20 levels"),
-        ("api: {workers: &a [*a]}", "s.yaml:1: api.workers: has more than 20 levels"),
+        (
+            "broker:\n  client_id: 2024-13-01\n",
+            "s.yaml:2: broker.client_id: looks like YAML's type timestamp",
+        ),
+        (
+            "broker: {client_id: !!bool geheim}",
+            "s.yaml:1: broker.client_id: looks like YAML's type bool",
+        ),
+        ("lanes: {bucket_s: !!int ''}", "s.yaml:1: lanes.bucket_s: looks like YAML's type int"),
+        (
+            f"lanes: {{partitions: {'9' * 5000}}}",
+            "s.yaml:1: lanes.partitions: looks like YAML's type int",
+        ),
+        (
+            f"lanes: {{partitions: 0x{'f' * 5000}}}",
+            "s.yaml:1: lanes.partitions: is a number that is too large",
+        ),
+        (
+            f"lanes: {{lateness_s: {':'.join(['1'] * 400)}.5}}",
+            "s.yaml:1: lanes.lateness_s: looks like YAML's type",
+        ),
+        (f"a: {'[' * 2000}", "s.yaml: is nested more than 20 levels"),
+        (f"a: {'[' * 30}{']' * 30}", "s.yaml:1: a[0]: is nested more than 20 levels"),
+        ("broker: &a {x: *a}", "s.yaml:1: broker.x: is nested more than 20 levels"),
+        ("api: {workers: &a [*a]}", "s.yaml:1: api.workers: is nested more than 20 levels"),
         (LAUGHS, "has more than 100,000 values"),
         # Two lines less: hundreds of thousands.
         (LAUGHS[: LAUGHS.index("g: ")], "has more than 100,000 values"),
         (MERGES, "has more than 100,000 values"),
-        ('worker: {control_key_file: "a\\0b"}', "s.yaml:1: worker.control_key_file: must be the name of a file"),
-        ("worker: {control_key_file: [a]}", "s.yaml:1: worker.control_key_file: must be the name of a file"),
+        (
+            'worker: {control_key_file: "a\\0b"}',
+            "s.yaml:1: worker.control_key_file: must be a file name",
+        ),
+        (
+            "worker: {control_key_file: [a]}",
+            "s.yaml:1: worker.control_key_file: must be a file name",
+        ),
         ("a: \0", "s.yaml: is not YAML: unacceptable character"),
-        (f"alerting: {{receivers: '{'[' * 100_000}'}}", "s.yaml:1: alerting.receivers: is not a list in JSON: it has too many levels"),
-        (f"alerting: {{receivers: '[{'9' * 5000}]'}}", "receivers: is not a list in JSON: a number in it has too many digits"),
+        (
+            f"alerting: {{receivers: '{'[' * 100_000}'}}",
+            "s.yaml:1: alerting.receivers: is not a JSON list: it is nested too deeply",
+        ),
+        (
+            f"alerting: {{receivers: '[{'9' * 5000}]'}}",
+            "receivers: is not a JSON list: a number in it has too many digits",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_breaks_a_reader_is_one_line(tmp_path: Path, text: str, says: str) -> None:
     """With the place, soon, and without what may be a secret."""
     began = time.monotonic()
@@ -249,7 +276,7 @@ def test_a_group_variable_that_breaks_a_reader_is_one_line(monkeypatch: pytest.M
     """As a list is."""
     monkeypatch.setenv("SENTINEL_LANES", '{"bucket_s": ' + "9" * 5000 + "}")
     assert _faults(None) == [
-        "env SENTINEL_LANES: lanes: is not an object in JSON: a number in it has too many digits"
+        "env SENTINEL_LANES: lanes: is not a JSON object: a number in it has too many digits"
     ]
     monkeypatch.setenv("SENTINEL_LANES", '{"lateness_s": NaN, "bucket_s": ' + "9" * 4000 + "}")
     assert _faults(None) == [
@@ -262,7 +289,7 @@ def test_a_group_variable_that_breaks_a_reader_is_one_line(monkeypatch: pytest.M
     monkeypatch.setenv("SENTINEL_LANES", "{}")
     monkeypatch.setenv("SENTINEL_WORKER", '{"control_key_file": "a\\u0000b"}')
     assert _faults(None)[0].startswith(
-        "env SENTINEL_WORKER: worker.control_key_file: must be the name of a file"
+        "env SENTINEL_WORKER: worker.control_key_file: must be a file name"
     )
 
 
@@ -270,8 +297,8 @@ def test_a_variable_whose_bytes_are_no_text_is_refused(monkeypatch: pytest.Monke
     """What signs and sends a secret needs its bytes."""
     monkeypatch.setitem(os.environb, b"SENTINEL_WORKER__CONTROL_KEY", b"k" * 16 + b"\xff")
     assert _faults(None) == [
-        "env SENTINEL_WORKER__CONTROL_KEY: worker.control_key: holds what is no character of UTF-8;"
-        " write it as text"
+        "env SENTINEL_WORKER__CONTROL_KEY: worker.control_key: contains a character that is not"
+        " valid UTF-8; remove it"
     ]
 
 

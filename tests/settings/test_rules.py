@@ -45,12 +45,12 @@ def _validated(
         ),
         (
             "correlation: {quiet_s: 3601}",
-            "correlation.quiet_s: is above the 3600 s for which detect says how far it is",
+            "correlation.quiet_s: is above 3600 s: detect sends its watermark",
         ),
         ("broker: {connect_timeout_s: -1}", "broker.connect_timeout_s: is -1; it must be above 0"),
         (
             "store: {retention: {event_days: 0}}",
-            "store.retention.event_days: is 0; it must be 1 or more, or null for ever",
+            "store.retention.event_days: is 0; it must be 1 or more, or null to keep for ever",
         ),
         ("lanes: {linger_s: -1}", "lanes.linger_s: is -1.0; it must be 0 or more"),
     ],
@@ -117,7 +117,7 @@ def test_receivers_that_alert_refuses_are_refused_here(
     [
         (
             "correlation: {quiet_s: 120}",
-            "correlation.quiet_s: is not above the 120 s after which an anomaly that lasts",
+            "correlation.quiet_s: is not above the 120 s between two anomalies",
         ),
         ("lanes: {bucket_s: 60}", "correlation.quiet_s: is not above the 720 s"),
         ("detection: {profile: {repeat_buckets: 20}}", "(detection.profile.repeat_buckets)"),
@@ -131,7 +131,7 @@ def test_receivers_that_alert_refuses_are_refused_here(
         ("lanes: {tick_after_s: 30}", "lanes.tick_after_s: is above lanes.bucket_s"),
         (
             "lanes: {subject_expiry_s: 60}",
-            "lanes.subject_expiry_s: is shorter than it takes to learn a series",
+            "lanes.subject_expiry_s: is shorter than learning a series takes",
         ),
         (
             "detection: {deviation: {memory_buckets: 20}}",
@@ -141,7 +141,7 @@ def test_receivers_that_alert_refuses_are_refused_here(
             "correlation: {active_lane_s: 0.5}",
             "correlation.active_lane_s: is below lanes.tick_after_s",
         ),
-        ("alerting: {receivers: []}", "alerting.receivers: is empty: nobody is told"),
+        ("alerting: {receivers: []}", "alerting.receivers: is empty: incidents notify nobody"),
         ("alerting: {alert_max_age_s: 10}", "alerting.alert_max_age_s: is below the 15 s"),
         ("alerting: {summary_wait_s: 300}", "alerting.summary_wait_s: is above summary_max_wait_s"),
         ("alerting: {retry: {deadline_s: 0}}", "alerting.retry.deadline_s: is below retry.first_s"),
@@ -157,16 +157,16 @@ def test_receivers_that_alert_refuses_are_refused_here(
             "alerting.receivers[0].send_resolved: is false",
         ),
         ("broker: {session_timeout_s: 5}", "broker.session_timeout_s: is below 6 s"),
-        ("broker: {group_instance_id: a}", "broker.group_instance_id: is given in the file"),
+        ("broker: {group_instance_id: a}", "broker.group_instance_id: is set in the file"),
         (
             "detection: {deviation: {threshold: 5}}",
-            "worker.control_key: is not given: the section detection",
+            "worker.control_key: is not set: the detection settings",
         ),
-        ("sink: {events: all}", "sink.events: is without effect"),
+        ("sink: {events: all}", "sink.events: has no effect"),
         ("store: {kind: embedded, timeout_s: 90}", "store.timeout_s: is above store.deadline_s"),
         (
             "{store: {kind: embedded}, api: {token: tttttttttttttttt}}",
-            "worker.control_key: is not given: nobody can",
+            "worker.control_key: is not set: nobody can",
         ),
     ],
 )

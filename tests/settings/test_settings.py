@@ -130,15 +130,15 @@ def test_a_receivers_kind_says_which_keys_it_has(tmp_path: Path, receiver: str, 
     ("text", "says"),
     [
         ("broker:\n  tls: [", "sentinel.yaml:2: is not YAML"),
-        ("- broker", "must hold sections"),
+        ("- broker", "must contain sections"),
         (
             "lanes:\n  bucket_s: 1\n  bucket_s: 2\n",
-            "sentinel.yaml:3: lanes.bucket_s: is given twice",
+            "sentinel.yaml:3: lanes.bucket_s: duplicate key",
         ),
         ("lanes:\n  bucket_s: 0\n", "sentinel.yaml:2: lanes.bucket_s: is 0; it must be above 0"),
         ("lanes:\n  flush_min_s: 20\n", "flush_min_s: is above lanes.flush_max_s"),
         ("broker:\n  heartbeat_interval_s: 3\n", "heartbeat_interval_s: is above a third"),
-        ("broker:\n  password: 123\n", "password: must be text; put it in quotes"),
+        ("broker:\n  password: 123\n", "password: must be text; quote it"),
         ("worker:\n  log_level: loud\n", "log_level: must be debug, info, warning or error"),
         ("broker:\n  username: u\n  password: p\n", "plain text"),
     ],
@@ -214,7 +214,7 @@ def test_lists_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch
         " you mean 'min_severity'?"
     ]
     monkeypatch.setenv("SENTINEL_ALERTING__RECEIVERS", "[{")
-    assert "is not a list in JSON" in _faults()[0]
+    assert "is not a JSON list" in _faults()[0]
 
 
 def test_other_variables_of_ours_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,10 +244,10 @@ def test_a_section_comes_from_one_variable_and_its_keys_from_others_above_it(
     monkeypatch.setenv("SENTINEL_ALERTING__RETRY", "2")
     monkeypatch.setenv("SENTINEL_LANES__BUCKET_S__MORE", "2")
     assert _faults() == [
-        "env SENTINEL_ALERTING__RETRY: alerting.retry: is not an object in JSON",
+        "env SENTINEL_ALERTING__RETRY: alerting.retry: is not a JSON object",
         (
-            "env SENTINEL_LANES__BUCKET_S__MORE: lanes.bucket_s.more: stands below 'bucket_s',"
-            " which another variable gives a value of its own"
+            "env SENTINEL_LANES__BUCKET_S__MORE: lanes.bucket_s.more: 'bucket_s' is set to a"
+            " value by another variable, so it can have no keys"
         ),
     ]
 
@@ -256,7 +256,10 @@ ADDRESSES = """
 alerting:
   page_url: https://u:geheim@page.example/
   receivers:
-    - {name: hook, kind: webhook, url: "https://u:geheim@hooks.example/T0AB/geheim1234567890ab?key=geheim&x=geheim#token=geheim", secret: whsec_x}
+    - name: hook
+      kind: webhook
+      url: "https://u:geheim@hooks.example/T0AB/geheim1234567890ab?key=geheim&x=geheim#token=geheim"
+      secret: whsec_x
   heartbeat: {url: "https://hc.example/geheim"}
 api:
   workers: ["http://u:geheim@detect:8080"]

@@ -92,7 +92,7 @@ def _at_seconds(*seconds: float) -> list[TelemetryEvent]:
 
 
 def test_playing_keeps_the_pace_of_event_time(broker: str, producer: Producer) -> None:
-    """At speed 10, what is 30 seconds apart is sent 3 seconds apart, and nothing before its moment."""
+    """At speed 10, events 30 seconds apart are sent 3 seconds apart, and none before its time."""
     time_ = Virtual()
     told: list[tuple[int, float]] = []
     events = _at_seconds(0, 0, 30, 31, 60)
@@ -136,7 +136,7 @@ def test_playing_without_a_speed_never_waits(broker: str, producer: Producer) ->
 
 
 def test_playing_pauses_while_it_is_held_and_does_not_hurry_after(producer: Producer) -> None:
-    """A reader that is behind gets time; what was due meanwhile keeps its distance to what follows."""
+    """A reader that is behind gets time; events due meanwhile keep their distance to the next."""
     time_ = Virtual()
     told: list[tuple[int, float]] = []
 

@@ -1,4 +1,4 @@
-"""The demo hour: the same for the same seed, valid, dense enough, and faulty exactly where it says."""
+"""The demo hour: the same for the same seed, valid, dense enough, faulty only where labelled."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

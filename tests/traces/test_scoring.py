@@ -193,7 +193,7 @@ def test_an_incident_that_a_fault_joins_later_stays_a_false_alarm() -> None:
 
 
 def test_without_its_anomalies_an_incident_is_judged_by_what_it_says() -> None:
-    """Where the anomalies were not read, subject, metrics and time of the incident itself decide."""
+    """Where the anomalies were not read, the incident's own subject, metrics and time decide."""
     wrong = replace(_incident(_anomaly(11, metric="cost")), id="i-2")
     scores = _score(incidents=(_incident(_anomaly(11)), wrong))
     assert [incident.id for incident in scores.false_alarms] == ["i-2"]

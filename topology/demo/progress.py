@@ -22,7 +22,7 @@ core: less than this in `STUCK_AFTER_S`.
 """
 
 MOST_DEATHS: Final = 3
-"""Deaths without progress in between after which a process counts as one that dies at every start."""
+"""Deaths without progress in between after which a process counts as failing at every start."""
 
 _LAST_LINES: Final = 5
 _TAIL_BYTES: Final = 16_384

@@ -58,7 +58,8 @@ _WORDS: Final = (
 def family(metric: str) -> Family:
     """The family of a metric by the first telling word in its name.
 
-    >>> [str(family(metric)) for metric in ("time_to_first_token_us", "user_tokens", "http_status", "request_rate")]
+    >>> metrics = ("time_to_first_token_us", "user_tokens", "http_status", "request_rate")
+    >>> [str(family(metric)) for metric in metrics]
     ['time to first token', 'tokens', 'errors', 'requests']
     """
     return next((found for word, found in _WORDS if word in metric.lower()), Family.OTHER)

@@ -1,6 +1,4 @@
-"""Every setting of an installation, as one frozen type. The sections live beside the code that uses
-them; here they are only put together.
-"""
+"""All settings of an installation as one frozen type; each section is defined beside its code."""
 
 from dataclasses import dataclass, field
 
@@ -16,20 +14,20 @@ from topology.settings.receivers import AlertingSettings
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """One worker process: what it serves about itself and how it logs."""
+    """One worker process: health, metrics, logs, and the key of control records."""
 
     health_host: str = "127.0.0.1"
-    """Address on which `/live`, `/ready` and `/metrics` are served. Loopback by default: they need
-    no password.
+    """Address on which `/live`, `/ready` and `/metrics` are served. Loopback by default, since they
+    ask for no password.
     """
 
     health_port: int = 0
-    """Port of health and metrics. 0 takes a free one, which the log names. `sentinel standalone`
+    """Port of health and metrics. 0 picks a free one, which the log names. `sentinel standalone`
     gives its stages this port and the ones after it.
     """
 
     log_level: str = "info"
-    """debug, info, warning or error: the least that is logged."""
+    """Lowest level that is logged: debug, info, warning or error."""
 
     control_key: Secret = field(default_factory=lambda: Secret(""))
     """Key that signs control records (new detection settings, skips), 16 characters or more. Every

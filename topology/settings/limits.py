@@ -1,6 +1,4 @@
-"""What no setting may be, whatever it is about: no number, more than can be counted with, no port,
-text that no file or server can have.
-"""
+"""Limits of every setting: numbers are finite, spans bounded, ports and texts valid."""
 
 import dataclasses
 import math
@@ -15,17 +13,17 @@ from topology.settings.sources import Fault, dotted, nearest_origin
 
 Loc: TypeAlias = tuple[int | str, ...]
 
-_MOST_S: Final = 1_000_000_000
-"""Seconds, 31 years: spans are added to moments and counted in microseconds of 64 bits."""
+_MAX_S: Final = 1_000_000_000
+"""Seconds, 31 years: spans are added to times and counted in microseconds of 64 bits."""
 
-_MOST_DAYS: Final = 100_000
-"""Days, 273 years: what is kept longer is kept for ever, which is null."""
+_MAX_DAYS: Final = 100_000
+"""Days, 273 years; null means for ever."""
 
-_MOST: Final = 2_147_483_647
-"""Of whole numbers: Kafka, Elasticsearch and SQLite take 32 bits."""
+_MAX_INTEGER: Final = 2_147_483_647
+"""For integers: Kafka, Elasticsearch and SQLite use 32 bits."""
 
-_MOST_OF: Final = {
-    # librdkafka takes no longer ones, and counts milliseconds in 32 bits.
+_MAX_OF: Final = {
+    # librdkafka's own bounds; it counts milliseconds in 32 bits.
     "broker.session_timeout_s": 3_600,
     "broker.request_timeout_s": 300,
     "broker.connect_timeout_s": 3_600,
@@ -33,8 +31,8 @@ _MOST_OF: Final = {
     "lanes.bucket_s": 86_400,
     "lanes.partitions": 100_000,
     "lanes.replication_factor": 32_767,
-    # Four partitions' worth is fetched at once, of at most 32 bits.
-    "lanes.max_fetch_bytes": _MOST // 4,
+    # One fetch asks for four partitions' worth, in 32 bits.
+    "lanes.max_fetch_bytes": _MAX_INTEGER // 4,
     # SQLite counts milliseconds in 32 bits.
     "store.timeout_s": 86_400,
 }
@@ -47,16 +45,16 @@ class Leaf:
     loc: Loc
     value: object
     optional: bool
-    """Whether null is a value of it too."""
+    """Whether null is a valid value."""
 
     @property
     def path(self) -> str:
-        """As people write it."""
+        """The path as text."""
         return dotted(self.loc)
 
 
 def leaves(value: object, loc: Loc = (), kind: object = None) -> Iterator[Leaf]:
-    """Every single value below `value`, in the order of the types; a list of plain values is one."""
+    """Every leaf below `value`, in the order of the types; a list of plain values is one leaf."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kinds = typing.get_type_hints(type(value))
         for part in dataclasses.fields(value):
@@ -69,7 +67,7 @@ def leaves(value: object, loc: Loc = (), kind: object = None) -> Iterator[Leaf]:
 
 
 def beyond_limits(settings: Settings, origins: Mapping[str, str]) -> Iterator[Fault]:
-    """What nothing could be done with: a line for each, which says what may stand there."""
+    """A fault for each value that exceeds a limit, with what is allowed."""
     for leaf in leaves(settings):
         why = _wrong(leaf)
         if why is not None:
@@ -90,12 +88,12 @@ def _wrong(leaf: Leaf) -> str | None:
 
 def _wrong_text(text: str) -> str | None:
     if "\0" in text:
-        return "holds a NUL character, which no file, address or name can have; leave it out"
-    # As variables have them whose bytes are no UTF-8, and escapes such as `\ud800`.
+        return "contains a NUL character, which no file, address or name can have; remove it"
+    # Variables whose bytes are not UTF-8 have such characters, and escapes such as `\ud800`.
     return (
         None
         if text.isascii() or _is_utf8(text)
-        else "holds what is no character of UTF-8; write it as text"
+        else "contains a character that is not valid UTF-8; remove it"
     )
 
 
@@ -112,24 +110,24 @@ def _wrong_number(leaf: Leaf, number: float) -> str | None:
     name = str(leaf.loc[-1])
     if name == "port" or name.endswith("_port"):
         return None if 0 <= number <= 65_535 else "must be a port, 1 to 65535, or 0 for a free one"
-    most = _most(leaf.path, name, number)
+    most = _max(leaf.path, name, number)
     if isinstance(number, float) and not math.isfinite(number):
         return (
             f"is {number}; it must be a finite"
             f" number{'' if most is None else f', at most {most:,}'}{never}"
         )
-    # A number too large is not shown: it may have thousands of digits.
+    # The number itself is not shown: it may have thousands of digits.
     return None if most is None or number <= most else f"must be at most {most:,}{never}"
 
 
-def _most(path: str, name: str, number: float) -> int | None:
-    if path in _MOST_OF:
-        return _MOST_OF[path]
+def _max(path: str, name: str, number: float) -> int | None:
+    if path in _MAX_OF:
+        return _MAX_OF[path]
     if name.endswith("_s"):
-        return _MOST_S
+        return _MAX_S
     if name.endswith("_days"):
-        return _MOST_DAYS
-    return _MOST if isinstance(number, int) else None
+        return _MAX_DAYS
+    return _MAX_INTEGER if isinstance(number, int) else None
 
 
 def _texts(value: object) -> Iterator[str]:

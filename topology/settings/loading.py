@@ -1,5 +1,6 @@
-"""Settings read from one YAML file and the environment above it, checked, with where each value
-came from. The environment is read once, by `load`.
+"""Loads settings from one YAML file and the environment, checks them, and keeps their origins.
+
+The environment overrides the file, and is read once, by `load`.
 """
 
 import dataclasses
@@ -44,7 +45,7 @@ _RECEIVER_KINDS: Final = variants_of(typing.get_type_hints(AlertingSettings)["re
 
 
 class SettingsRefused(UserError, ValueError):
-    """Settings that cannot be used; `faults` has one plain line for each thing to change."""
+    """Raised for settings that cannot be used; `faults` has one line for each thing to change."""
 
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
@@ -53,7 +54,7 @@ class SettingsRefused(UserError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One value as `sentinel settings show` prints it."""
+    """A value as `sentinel settings show` prints it."""
 
     path: str
     value: str
@@ -64,7 +65,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, and for every path that was given (`alerting.receivers[0].url`) where it was given."""
+    """Settings, and the origin of every given path, such as `alerting.receivers[0].url`."""
 
     settings: Settings
     origins: Mapping[str, str]
@@ -75,11 +76,11 @@ class Loaded:
             yield Row(leaf.path, _shown(leaf.value), unit(leaf.path), self._origin(leaf.path))
 
     def hints(self) -> list[Fault]:
-        """What works and will hardly be meant."""
+        """Warnings: settings that work and are probably not intended."""
         return list(hints(self.settings, self.origins))
 
     def origin(self, path: str) -> str:
-        """Where this, or the list or section around it, was given; `settings` for what nobody gave."""
+        """Origin of this path, or of the list or section around it; `settings` for a default."""
         while path:
             if path in self.origins:
                 return self.origins[path]
@@ -89,8 +90,8 @@ class Loaded:
     def _origin(self, path: str) -> str:
         if path in self.origins:
             return self.origins[path]
-        # A variable may have given a whole list or section at once; a section of the file has a
-        # place of its own for each key.
+        # One variable may give a whole list or section. In the file each key has a line of its own,
+        # so a section that is there says nothing of keys that are not.
         while path := path[: max(path.rfind("."), path.rfind("["), 0)]:
             if self.origins.get(path, "").startswith("env "):
                 return self.origins[path]
@@ -109,7 +110,7 @@ _UNITS: Final = {
 
 
 def unit(path: str) -> str:
-    """Unit of a setting, which its name ends in; empty for counts, names and switches.
+    """Unit of a setting, from the end of its name; empty for counts, names and switches.
 
     >>> unit("lanes.lateness_s"), unit("lanes.partitions")
     ('s', '')
@@ -118,8 +119,8 @@ def unit(path: str) -> str:
 
 
 def load(path: Path | None = None) -> Loaded:
-    """Read the file (None: only the environment), then what `SENTINEL_<SECTION>__<KEY>` of the
-    environment sets above it.
+    """Read the file (None: only the environment), then the overrides of the environment,
+    `SENTINEL_<SECTION>__<KEY>`.
 
     Raises SettingsRefused with one line for each unknown key, wrong value, unreadable secret file,
     or contradiction.
@@ -133,14 +134,14 @@ def load(path: Path | None = None) -> Loaded:
     settings = Settings(
         **{section.name: getattr(model, section.name) for section in dataclasses.fields(Settings)}
     )
-    # What is no number compares with nothing: the rules would say nonsense of it.
+    # Limits come first: NaN compares with nothing, so the rules would report nonsense.
     if wrong := list(beyond_limits(settings, origins)) or list(contradictions(settings, origins)):
         raise SettingsRefused(wrong)
     return Loaded(settings, origins)
 
 
 class _Model(BaseModel):
-    """Types of the sections, which are those of `Settings`."""
+    """The sections of `Settings`, as pydantic validates them."""
 
     model_config = ConfigDict(
         extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
@@ -158,6 +159,7 @@ class _Model(BaseModel):
 
 
 def _validated(tree: Tree, origins: Mapping[str, str]) -> _Model:
+    # Pydantic's own message would print the input, which may hold a secret.
     try:
         return _Model.model_validate(tree)
     except ValidationError as refused:

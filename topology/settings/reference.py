@@ -1,4 +1,4 @@
-"""`docs/settings.md`, made from the settings types and the text under each of their fields.
+"""Makes `docs/settings.md` from the settings types and the text under each of their fields.
 
 python -m topology.settings.reference > docs/settings.md
 """
@@ -38,14 +38,16 @@ alerting:
       secret_file: /run/secrets/hook
 ```
 
-The environment stands above the file: `SENTINEL_<SECTION>__<KEY>`, such as `SENTINEL_BROKER__TLS=true`; lists are given as JSON, `null` is none.
-An unknown key is an error, and so is a number that is none (`.nan`, `.inf`); where a span may be endless, `null` says so.
-`sentinel settings show` prints every value with the place it came from; `sentinel settings validate FILE` checks a file.
+Environment variables override the file: `SENTINEL_<SECTION>__<KEY>`, such as
+`SENTINEL_BROKER__TLS=true`; lists are given as JSON, and `null` means none. An unknown key is an
+error, and so is a number that is not finite (`.nan`, `.inf`); `null` stands for an endless span
+where one is allowed. `sentinel settings show` prints every value with its origin;
+`sentinel settings validate FILE` checks a file.
 """
 
 
 class Undocumented(LookupError):
-    """A settings field without its text."""
+    """Raised for a settings field without a text."""
 
 
 def reference() -> str:

@@ -1,7 +1,7 @@
-"""What the YAML file and the environment give, with the place of each value.
+"""Reads the YAML file and the environment, with the origin of each value.
 
-Here unknown keys are found, and the nearest known one named; secrets are read from files and
-wrapped, so that nothing after this holds them bare.
+Unknown keys are reported here, with the nearest known one. Secrets are read from their files and
+wrapped, so that no later code holds one as plain text.
 """
 
 import dataclasses
@@ -23,12 +23,12 @@ Tree: TypeAlias = dict[str, object]
 PREFIX = "SENTINEL_"
 
 _SECRETS = ("whsec_", "xox", "http://", "https://")
-"""How secrets of receivers begin."""
+"""How a receiver's secret begins: a value like these is a secret, not the name of its file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing to change, and where."""
+    """One thing to change, with its origin."""
 
     where: str
     path: str
@@ -44,7 +44,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Source:
-    """One source as read: its tree, the place of each path in it, and what is wrong with it."""
+    """One source as read: its tree, the origin of each path in it, and its faults."""
 
     tree: Tree = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Source:
 
 
 def nearest_origin(origins: Mapping[str, str], loc: tuple[int | str, ...]) -> str:
-    """The place of the longest part of this path that was given; `settings` when none was."""
+    """The origin of the longest part of this path that was given; `settings` when none was."""
     for length in range(len(loc), 0, -1):
         if (path := dotted(loc[:length])) in origins:
             return origins[path]
@@ -64,7 +64,7 @@ def nearest_origin(origins: Mapping[str, str], loc: tuple[int | str, ...]) -> st
 
 
 def dotted(loc: Iterable[int | str]) -> str:
-    """A path as people write it.
+    """A path as text.
 
     >>> dotted(("alerting", "receivers", 0, "url"))
     'alerting.receivers[0].url'
@@ -76,8 +76,9 @@ def dotted(loc: Iterable[int | str]) -> str:
 
 
 def from_yaml(path: Path, settings: type) -> Source:
-    """Read a file whose keys are those of `settings`. A missing file, a syntax error and a key
-    given twice are faults; aliases may be used.
+    """Read a file whose keys are those of `settings`.
+
+    A missing file, a syntax error and a duplicate key are faults. Aliases are allowed.
     """
     source = Source()
     try:
@@ -93,27 +94,29 @@ def from_yaml(path: Path, settings: type) -> Source:
         source.faults.append(Fault(where, dotted(error.loc), error.why))
         return source
     if not isinstance(tree, dict):
-        source.faults.append(Fault(str(path), "", "must hold sections such as `broker:`"))
+        source.faults.append(Fault(str(path), "", "must contain sections such as `broker:`"))
         return source
     for place in places:
         source.origins[dotted(place.loc)] = f"{path}:{place.line}"
         if place.twice:
-            source.faults.append(Fault(f"{path}:{place.line}", dotted(place.loc), "is given twice"))
+            source.faults.append(Fault(f"{path}:{place.line}", dotted(place.loc), "duplicate key"))
     _resolve(source, tree, settings, (), path.parent)
     source.tree = tree
     return source
 
 
 def from_environment(settings: type) -> Source:
-    """Read `SENTINEL_<SECTION>__<KEY>`; lists and groups are given as JSON, and what names a key of
-    a group stands above the group's own variable. Other names that begin with SENTINEL_ are left to
-    others.
+    """Read `SENTINEL_<SECTION>__<KEY>`.
+
+    Lists and groups are given as JSON; a variable for one key of a group overrides the group's own
+    variable. Other variables that begin with SENTINEL_ are ignored.
     """
     source = Source()
     sections = typing.get_type_hints(settings)
     for name, parts in sorted(_variables(), key=lambda given: len(given[1])):
         path = ".".join(parts)
         if parts[0] not in sections:
+            # SENTINEL_CONFIG and its like are not settings.
             if len(parts) > 1:
                 message = f"unknown section {parts[0]!r}{nearest(parts[0], sections)}"
                 source.faults.append(Fault(f"env {name}", "", message))
@@ -134,9 +137,7 @@ def _variables() -> Iterator[tuple[str, list[str]]]:
 
 
 def _kind_at(settings: type, parts: Sequence[str]) -> object:
-    """The type of what stands at this path; None where nothing is known, which is found later with
-    everything else.
-    """
+    """The type of the value at this path; None for an unknown key, which `_resolve` reports."""
     kind: object = settings
     for part in parts:
         group = group_of(kind)
@@ -145,25 +146,25 @@ def _kind_at(settings: type, parts: Sequence[str]) -> object:
 
 
 def _parsed(text: str, kind: object) -> object:
-    """What a variable gives: none, a group as JSON, or the text itself. Raises ValueError."""
+    """The value of a variable: none, a group as JSON, or the text itself. Raises ValueError."""
     if text == "null":
         return None
     if isinstance(kind, type) and group_of(kind) is kind:
         try:
             group = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"is not an object in JSON: {_no_json(error)}") from None
+            raise ValueError(f"is not a JSON object: {_json_error(error)}") from None
         if not isinstance(group, dict):
-            raise ValueError("is not an object in JSON")
+            raise ValueError("is not a JSON object")
         return group
     return text
 
 
-def _no_json(error: Exception) -> str:
+def _json_error(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return error.msg
     return (
-        "it has too many levels"
+        "it is nested too deeply"
         if isinstance(error, RecursionError)
         else "a number in it has too many digits"
     )
@@ -174,14 +175,14 @@ def _put(tree: Tree, parts: Sequence[str], value: object) -> None:
         below = tree.setdefault(part, {})
         if not isinstance(below, dict):
             raise ValueError(
-                f"stands below {part!r}, which another variable gives a value of its own"
+                f"{part!r} is set to a value by another variable, so it can have no keys"
             )
         tree = below
     tree[parts[-1]] = value
 
 
 def merged(below: Tree, above: Tree) -> Tree:
-    """Both, and what is in `above` where both have it; groups are merged, lists are not.
+    """Both trees; where both have a key, `above` wins. Groups are merged, lists are not.
 
     >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
     {'a': {'b': 1, 'c': 3}}
@@ -259,15 +260,15 @@ def _resolved(
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
             source.faults.append(
-                Fault(origin, dotted(loc), f"is not a list in JSON: {_no_json(error)}")
+                Fault(origin, dotted(loc), f"is not a JSON list: {_json_error(error)}")
             )
     if kind is Secret:
         if isinstance(value, str):
             return Secret(value)
         if isinstance(value, Secret):
-            # Of a group that an alias repeats.
+            # An alias repeats the group, so its secret is wrapped already.
             return value
-        source.faults.append(Fault(origin, dotted(loc), "must be text; put it in quotes"))
+        source.faults.append(Fault(origin, dotted(loc), "must be text; quote it"))
     elif group is not None and isinstance(value, dict):
         _resolve(source, value, group, loc, base)
     elif group is not None and value is None:
@@ -310,7 +311,7 @@ def _read_secret(source: Source, value: object, loc: tuple[int | str, ...], base
             Fault(
                 origin,
                 dotted(loc),
-                "must be the name of a file, in quotes if it looks like a number",
+                "must be a file name; quote it if it looks like a number",
             )
         )
         return Secret("")
@@ -318,19 +319,19 @@ def _read_secret(source: Source, value: object, loc: tuple[int | str, ...], base
         return Secret((base / value).read_text(encoding="utf-8").rstrip("\r\n"))
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
-        # Somebody may have put the secret itself where its file belongs.
+        # The secret itself may have been given instead of its file.
         named = HIDDEN if value.startswith(_SECRETS) else redacted(value)
         source.faults.append(Fault(origin, dotted(loc), f"cannot read {named}: {why}"))
         return Secret("")
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
-    """What was meant, for the end of a sentence.
+    """A suggestion for an unknown key, to end a message with.
 
     >>> nearest("brokr", ["broker", "lanes"]), nearest("x", ["broker", "lanes"])
     ("; did you mean 'broker'?", '; use one of broker, lanes')
     """
-    # Imported only for mistakes.
+    # Imported only after a mistake: it is slow to import.
     import difflib
 
     close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)

@@ -1,5 +1,5 @@
-"""YAML as settings are written in it: keys are text, aliases and nesting have bounds, and what no
-value can be made of is told with its place.
+"""Reads the YAML of a settings file: keys are text, aliases and nesting are bounded, and a value
+that cannot be read is reported with its line.
 """
 
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ import yaml
 
 Loc: TypeAlias = tuple[int | str, ...]
 
-_DEEPEST: Final = 20
-"""Levels below each other; settings have seven at most. A list that holds itself by an alias is
-deeper than any.
+_MAX_DEPTH: Final = 20
+"""Levels of nesting; settings have seven at most, a list that contains itself by an alias has no
+end.
 """
 
-_MOST_PLACES: Final = 100_000
-"""Keys and items, each counted as often as aliases repeat it: eight lines of nested aliases would
+_MAX_VALUES: Final = 100_000
+"""Keys and items, each counted as often as aliases repeat it: eight lines of nested aliases can
 make millions.
 """
 
-_MOST_BITS: Final = 63
+_MAX_BITS: Final = 63
 """Of a whole number."""
 
 _TEXT: Final = "tag:yaml.org,2002:str"
@@ -28,8 +28,8 @@ _MERGE: Final = "tag:yaml.org,2002:merge"
 
 
 class NoYaml(Exception):
-    """A text that no settings can be read from: `why`, in one line, and where it is known the line
-    and the path.
+    """Raised for a text that no settings can be read from: `why`, in one line, and the line and
+    path where they are known.
     """
 
     def __init__(self, why: str, line: int | None = None, loc: Loc = ()) -> None:
@@ -39,7 +39,7 @@ class NoYaml(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a key or an item of a list stands."""
+    """The line of a key or of a list's item."""
 
     loc: Loc
     line: int
@@ -48,7 +48,7 @@ class Place:
 
 
 class _NoValue(Exception):
-    """A value that is written as what it is not; `node` is its own."""
+    """Raised for a value that is not what its YAML type says; `node` is the value's."""
 
     def __init__(self, node: yaml.Node, why: str) -> None:
         super().__init__(why)
@@ -59,16 +59,14 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             value = super().construct_object(node, deep)
-            if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-                raise _NoValue(
-                    node, "is a number that is too large; put it in quotes if it is text"
-                )
+            if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+                raise _NoValue(node, "is a number that is too large; quote it if it is text")
         except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError):
-            # PyYAML lets these out where a date has a 13th month or a number 5,000 digits. The
+            # PyYAML raises these for a date with a 13th month or a number of 5,000 digits. The
             # value may be a secret and is not shown.
             kind = str(node.tag).rpartition(":")[2]
             raise _NoValue(
-                node, f"looks like a value of YAML's type {kind} and is none; put it in quotes"
+                node, f"looks like YAML's type {kind} and is not a valid one; quote it"
             ) from None
         return value
 
@@ -84,13 +82,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def read(text: str) -> tuple[object, list[Place]]:
-    """What the text holds (nothing: an empty mapping) and the place of each key and item. Raises
-    NoYaml.
+    """The value of the text, {} for an empty one, and the line of each key and item.
+
+    Raises NoYaml.
     """
     try:
         return _read(text)
     except RecursionError:
-        raise NoYaml(f"has more than {_DEEPEST} levels below each other") from None
+        raise NoYaml(f"is nested more than {_MAX_DEPTH} levels deep") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         why = " ".join(str(getattr(error, "problem", None) or error).split())
@@ -114,8 +113,9 @@ def _read(text: str) -> tuple[object, list[Place]]:
 
 
 def _places(root: yaml.Node) -> Iterator[tuple[Place, yaml.Node]]:
-    """Every key and item with its value, aliases followed; makes each key text. Raises NoYaml where
-    there are too many.
+    """Every key and item with its value, aliases followed; makes each key text.
+
+    Raises NoYaml where there are too many.
     """
     waiting, count = [((), root)], 0  # type: list[tuple[Loc, yaml.Node]], int
     while waiting:
@@ -124,13 +124,11 @@ def _places(root: yaml.Node) -> Iterator[tuple[Place, yaml.Node]]:
         for name, line, value in _below(node):
             count += 1
             place = Place((*above, name), line, name in seen)
-            if len(place.loc) > _DEEPEST:
+            if len(place.loc) > _MAX_DEPTH:
+                raise NoYaml(f"is nested more than {_MAX_DEPTH} levels deep", line, place.loc[:2])
+            if count > _MAX_VALUES:
                 raise NoYaml(
-                    f"has more than {_DEEPEST} levels below each other", line, place.loc[:2]
-                )
-            if count > _MOST_PLACES:
-                raise NoYaml(
-                    f"has more than {_MOST_PLACES:,} values, with what aliases repeat",
+                    f"has more than {_MAX_VALUES:,} values, counting those that aliases repeat",
                     line,
                     place.loc[:2],
                 )
@@ -143,8 +141,8 @@ def _below(node: yaml.Node) -> Iterator[tuple[int | str, int, yaml.Node]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if not _is_group(key) and key.tag != _MERGE:
-                # YAML 1.1 reads `on`, `null`, `1` and dates as no text. As text they are unknown
-                # keys, and told as such.
+                # YAML 1.1 reads `on`, `null`, `1` and dates as other types. As text they are
+                # unknown keys, and reported as such.
                 key.tag = _TEXT
             yield str(key.value), key.start_mark.line + 1, value
     elif isinstance(node, yaml.SequenceNode):

@@ -7,7 +7,7 @@ from typing import Final
 
 _RANGE: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _DEFAULT: Final = 32_768
-"""Where the range of outgoing connections begins when the system does not say; others begin later."""
+"""First port of outgoing connections where the system does not say; others begin later."""
 _LOWEST: Final = 15_000
 _TRIES: Final = 1_000
 

@@ -40,7 +40,8 @@ class RestartPolicy:
         """Deaths in a row including this one, and seconds to wait, for a process that had died
         `deaths` times in a row and then ran for `ran_s`.
 
-        >>> RestartPolicy().after(0, 1.0), RestartPolicy().after(3, 1.0), RestartPolicy().after(9, 90.0)
+        >>> policy = RestartPolicy()
+        >>> policy.after(0, 1.0), policy.after(3, 1.0), policy.after(9, 90.0)
         ((1, 0.2), (4, 1.6), (1, 0.2))
         """
         deaths = 1 if ran_s >= self.well_after_s else deaths + 1
@@ -114,7 +115,7 @@ class Supervisor:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Keep the children running until `stop`. However this is left, none of them runs any more."""
+        """Keep the children running until `stop`; none runs when this returns or raises."""
         try:
             async with asyncio.TaskGroup() as group:
                 for child in self._children:
@@ -208,5 +209,5 @@ class Supervisor:
 
 
 def sentinel(*arguments: str) -> list[str]:
-    """The command line of another `sentinel` in the same Python, wherever the script is installed."""
+    """The command line of `sentinel` in the same Python, wherever the script is installed."""
     return [sys.executable, "-m", "topology", *arguments]

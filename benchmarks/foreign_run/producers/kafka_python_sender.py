@@ -1,4 +1,4 @@
-"""kafka-python with fastavro: its own murmur2 for keys, random partitions without, not compressed."""
+"""kafka-python with fastavro: its own murmur2 for keys, random without one, not compressed."""
 
 import json
 import os

@@ -29,7 +29,7 @@ then.
 """
 
 CACHED_SHARE: Final = 0.3
-"""Share of requests of which the provider had half the prompt in its cache; those tokens cost half."""
+"""Share of requests with half the prompt in the provider's cache; those tokens cost half."""
 
 SESSION_US: Final = 900_000_000
 """Length of a user's session, µs."""

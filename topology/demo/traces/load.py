@@ -1,4 +1,4 @@
-"""The hour's requests as callers make them: who asks whom for what, before any of it is answered."""
+"""The hour's requests as callers make them: application, model, user and tokens, before answers."""
 
 from importlib.resources import files
 from typing import Final, TypeAlias

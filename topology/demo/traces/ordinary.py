@@ -1,4 +1,4 @@
-"""Ordinary traffic over as many applications, models and users as a benchmark wants, for templates."""
+"""Ordinary traffic over any number of applications, models and users, for templates."""
 
 from dataclasses import dataclass
 from typing import Final
