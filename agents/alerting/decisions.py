@@ -27,3 +27,11 @@ class Decision:
 
 Outcome = Delivered | GiveUp
 """How the attempts to deliver one message ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryEnded:
+    """The outcome of a delivery, with the HTTP status of the last attempt if one came."""
+
+    outcome: Outcome
+    status: int | None

@@ -9,6 +9,7 @@ from typing import Final
 from agents.alerting.ports import DeliveryAnswer
 from agents.alerting.reasons import Attempt
 from agents.alerting.settings import RetrySettings
+from streams.lane.effects import RetryAt
 
 _ASKS_TO_WAIT: Final = (429, 503)
 _TIMED_OUT: Final = 408
@@ -22,15 +23,6 @@ class Delivered:
     reason: Attempt = Attempt.DELIVERED
     thread: str = ""
     """Where later messages about the same incident belong, in the receiver's own terms."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryAt:
-    """Try again at this wall-clock time, µs."""
-
-    at: int
-    reason: Attempt
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ message is on its way.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka.partitioner import murmur2
 
 from agents.alerting.alerter import Alerter
 from agents.alerting.auditing import Asked
-from agents.alerting.decisions import Decision, Outcome
+from agents.alerting.decisions import Decision, DeliveryEnded
 from agents.alerting.messages import Delivery
 from agents.alerting.paging import PageCount
 from agents.alerting.settings import AlertSettings
@@ -20,6 +20,7 @@ from schemas.records.control import Command, CommandKind
 from schemas.records.incidents import Incident
 from schemas.records.plausible import plausible
 from streams.control.command_log import Arrived
+from streams.lane.effects import Effect
 from streams.lane.facts import Fact, FactKind
 from streams.lane.outgoing import Step, dead_letter
 from streams.lane.program import LaneProgram, Stage
@@ -31,11 +32,8 @@ _log = structlog.get_logger("sentinel.alert")
 Now = Callable[[], int]
 """The wall clock, µs."""
 
-
-class Begin(Protocol):
-    """Starts deliveries whose decision is durable."""
-
-    def __call__(self, lane: "AlertLane", deliveries: list[Delivery]) -> None: ...
+DELIVERY: Final = "delivery"
+"""Kind of the effects of alert: a message to one receiver."""
 
 
 class Commands(Protocol):
@@ -57,7 +55,6 @@ class Surroundings:
     partitions: int
     """Of `incidents`: an incident's key says which lane has it."""
     now: Now
-    begin: Begin
     commands: Commands
     pages: PageCount = field(default_factory=PageCount)
 
@@ -72,12 +69,7 @@ class AlertLane:
 
     def __init__(self, partition: int, shared: Surroundings) -> None:
         self.partition = partition
-        self._shared, self._names, self._now, self._begin = (
-            shared,
-            shared.names,
-            shared.now,
-            shared.begin,
-        )
+        self._shared, self._names, self._now = shared, shared.names, shared.now
         self._alerter = Alerter(shared.settings, partition, shared.pages)
         self.wants_ticks = False
         self.last_append: int | None = None
@@ -94,13 +86,13 @@ class AlertLane:
         """Rows changed since the last call."""
         return iter(self._alerter.changed())
 
-    def pending(self) -> list[Delivery]:
+    def pending(self) -> list[Effect]:
         """Deliveries begun before the lane came here, to be begun again under the same ids."""
-        return self._alerter.pending()
+        return [_effect(delivery) for delivery in self._alerter.pending()]
 
-    def is_pending(self, notification_id: str) -> bool:
-        """Whether this delivery was begun and its fate is not known."""
-        return self._alerter.is_pending(notification_id)
+    def is_pending(self, effect_id: str) -> bool:
+        """Whether this delivery was begun and has no outcome yet."""
+        return self._alerter.is_pending(effect_id)
 
     def next_wake(self) -> int | None:
         """When `wake` is to be called, µs; None while nothing waits for time."""
@@ -139,13 +131,13 @@ class AlertLane:
         self._decided(self._alerter.on_wake(now), step)
         return step
 
-    def ended(
-        self, notification_id: str, outcome: Outcome, status: int | None, attempt: int
-    ) -> Step:
-        """Notes the fate of a delivery."""
+    def ended(self, effect: Effect, outcome: object, attempt: int) -> Step:
+        """Notes the outcome of a delivery."""
+        if not isinstance(outcome, DeliveryEnded):
+            raise TypeError(f"{outcome!r} is not the outcome of a delivery")
         step = Step()
         decisions = self._alerter.on_outcome(
-            notification_id, outcome, status=status, attempt=attempt, now=self._now()
+            effect.id, outcome.outcome, status=outcome.status, attempt=attempt, now=self._now()
         )
         self._decided(decisions, step)
         return step
@@ -211,15 +203,16 @@ class AlertLane:
                     (self._names.audit, audit.tenant.encode(), [audit.to_bytes()])
                 )
                 step.flush = True
-        deliveries = [decision.delivery for decision in decisions if decision.delivery is not None]
-        if deliveries:
-            # Durable before the call that carries them out.
-            step.flush = True
-            step.then.append(lambda: self._begin(self, deliveries))
+            if decision.delivery is not None:
+                step.effects.append(_effect(decision.delivery))
+
+
+def _effect(delivery: Delivery) -> Effect:
+    return Effect(delivery.notification_id, DELIVERY, delivery, delivery.decided_at)
 
 
 def alert_stage(shared: Surroundings) -> Stage:
-    """Makes the stage; `begin` is the delivery worker's."""
+    """Makes the stage."""
     names = shared.names
 
     def new_lane(partition: int) -> LaneProgram:

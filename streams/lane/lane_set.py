@@ -11,6 +11,7 @@ import structlog
 
 from streams import metrics
 from streams.lane.dead_letter_log import RefusalLog
+from streams.lane.effects import Effect
 from streams.lane.fact_metrics import count_facts
 from streams.lane.outgoing import Outgoing, Step
 from streams.lane.program import LaneProgram, Stage
@@ -140,6 +141,9 @@ class LaneSet:
         self._suspended = True
         self._stepped_s = 0.0
         """CPU time of all steps, which other lanes take while one is flushed."""
+        # Bounded by the lanes, which bound how many of their effects wait for an outcome.
+        self.effects: asyncio.Queue[tuple[int, LaneProgram, Effect]] = asyncio.Queue()
+        """Effects whose decision is durable, for the outbox."""
         self.moves = 0
         """Grows with everything that a lane does: what a watchdog looks at."""
 
@@ -413,12 +417,13 @@ class LaneSet:
         lane.unflushed = True
         if step.now:
             await self._sender.send(step.now)
-        if step.flush or lane.pending > _MOST_PENDING:
+        # A side effect of a decision that is not durable would be decided, and run, once more.
+        if step.flush or step.effects or lane.pending > _MOST_PENDING:
             await self._flush(lane)
         # Behind the acknowledgements: what a fenced worker did not carry out, its successor counts.
         count_facts(self.stage.name, lane.partition, step.facts)
-        for follow in step.then:
-            follow()
+        for effect in step.effects:
+            self.effects.put_nowait((lane.partition, lane.program, effect))
 
     def _count(self, lane: Lane, block: Block, step: Step) -> None:
         name = self.stage.name

@@ -1,10 +1,10 @@
 """What leaves a lane."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from streams.lane.effects import Effect
 from streams.lane.facts import Fact
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -46,8 +46,9 @@ class Step:
     """
     flush: bool = False
     """The state must be durable before anything else happens."""
-    then: list[Callable[[], None]] = field(default_factory=list)
-    """Called when all of this is done."""
+    effects: list[Effect] = field(default_factory=list)
+    """Run by the outbox when all of this is durable; the state has them until their outcome is known.
+    """
     late: int = 0
     bad: int = 0
     events: int = 0

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from agents.alerting.decisions import DeliveryEnded
 from agents.alerting.messages import Delivery
+from agents.alerting.retrying import Delivered
 from agents.alerting.settings import AlertSettings
-from agents.stages.alert import AlertLane, Surroundings
+from agents.stages.alert import DELIVERY, AlertLane, Surroundings
 from schemas.records.incidents import IncidentChange
 from streams.topic_names import TopicNames
 from tests.alerting.timeline import PAGER, incident, micros
@@ -23,26 +25,31 @@ class NoCommands:
         return []
 
 
-def test_a_decision_is_durable_before_its_message_is_begun() -> None:
-    """Sent first, it would be sent again by whoever finds no decision, when its time or its
-    revision has passed.
+def test_a_message_is_an_effect_of_the_step_that_decided_it() -> None:
+    """Its decision goes to `notifications` with the state; it stays pending until its outcome is
+    noted, over a restart too.
     """
-    begun: list[Delivery] = []
     settings = AlertSettings(receivers=(PAGER,))
-
-    def begin(lane: AlertLane, deliveries: list[Delivery]) -> None:
-        begun.extend(deliveries)
-
-    lane = AlertLane(
-        0, Surroundings(TopicNames("t."), settings, 1, lambda: micros(1), begin, NoCommands())
-    )
+    shared = Surroundings(TopicNames("t."), settings, 1, lambda: micros(1), NoCommands())
+    lane, heir = AlertLane(0, shared), AlertLane(0, shared)
     opened = replace(incident("i1", IncidentChange.OPENED, 0), offset=0, ordinal=0)
     step = lane.step(block([Rec(0, micros(0) // 1000, opened.to_bytes())]))
-    assert step.flush
-    assert begun == []
-    for follow in step.then:
-        follow()
-    assert [delivery.incident_id for delivery in begun] == ["i1"]
+    [effect] = step.effects
+    assert isinstance(effect.payload, Delivery)
+    assert (effect.kind, effect.id, effect.decided_at, effect.payload.incident_id) == (
+        DELIVERY,
+        effect.payload.notification_id,
+        micros(1),
+        "i1",
+    )
+    assert [topic for topic, _, _ in step.with_state] == ["t.notifications"]
+    heir.restore({key: value for key, value in lane.changes() if value is not None})
+    assert heir.pending() == [effect]
+    ended = heir.ended(effect, DeliveryEnded(Delivered("HTTP 200"), 200), 1)
+    assert [topic for topic, _, _ in ended.with_state] == ["t.notifications"]
+    assert heir.pending() == []
+    with pytest.raises(TypeError):
+        heir.ended(effect, "delivered", 1)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +71,7 @@ def test_an_incident_of_a_time_that_cannot_be_is_a_dead_letter(name: str, far: i
     settings = AlertSettings(receivers=(PAGER,))
     lane = AlertLane(
         0,
-        Surroundings(
-            TopicNames("t."), settings, 1, lambda: micros(1), lambda *_: None, NoCommands()
-        ),
+        Surroundings(TopicNames("t."), settings, 1, lambda: micros(1), NoCommands()),
     )
     opened = replace(incident("i1", IncidentChange.OPENED, 0), offset=1, evidence_metric="latency")
     forged = replace(opened, offset=0, evidence_observed=1.0, **{name: far})  # type: ignore[arg-type]

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.alerting.reasons import Attempt
-from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_attempt, backoff_s
+from agents.alerting.retrying import Delivered, GiveUp, Verdict, after_attempt, backoff_s
 from agents.alerting.settings import RetrySettings
+from streams.lane.effects import RetryAt
 
 RETRY = RetrySettings(first_s=1, cap_s=300, deadline_s=3600)
 

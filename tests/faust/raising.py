@@ -9,10 +9,10 @@ from typing import Any
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 
-from agents.stages.delivery import DeliveryWorker
 from streams.control.settings_log import SettingsLog
 from streams.faust.app import LaneConsumer
 from streams.lane.lane_set import LaneSet
+from streams.lane.outbox import Outbox
 from streams.lane.producing import KafkaSender
 from topology.cli import main
 
@@ -25,7 +25,7 @@ WHERE: dict[str, tuple[type, str]] = {
     "flush": (LaneSet, "flush_due"),
     "tick": (LaneSet, "quiet"),
     "settings": (SettingsLog, "_follow"),
-    "companion": (DeliveryWorker, "run"),
+    "companion": (Outbox, "run"),
     "stop": (LaneSet, "close"),
     "group": (CoordinatorGroupRebalance, "perform_group_join"),
     "fetch": (Fetcher, "_get_actions_per_node"),

@@ -11,19 +11,20 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from agents.alerting.decisions import Outcome
 from agents.alerting.messages import Delivery
 from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, RetrySettings
-from agents.stages.alert import AlertLane, Surroundings
-from agents.stages.delivery import DeliveryWorker
+from agents.stages.alert import DELIVERY, AlertLane, Surroundings
+from agents.stages.delivery import Deliveries
 from connectors.webhook.receiver import WebhookReceiver
 from schemas.secrets import Secret
 from streams import metrics
 from streams.client.connections import Connection
 from streams.client.name_lookups import NameLookups
 from streams.control.command_log import Arrived
+from streams.lane.effects import Effect
+from streams.lane.outbox import Outbox
 from streams.lane.outgoing import Step
 from streams.topic_names import TopicNames
 from tests.harness.webhook_server import answers, receiving
@@ -54,7 +55,6 @@ class _Lane(AlertLane):
     """A lane that only waits for outcomes."""
 
     def __init__(self) -> None:
-        begin: Any = None
         super().__init__(
             0,
             Surroundings(
@@ -62,20 +62,17 @@ class _Lane(AlertLane):
                 AlertSettings(),
                 1,
                 lambda: time.time_ns() // 1000,
-                begin,
                 _NoCommands(),
             ),
         )
         self.ended_at: dict[str, float] = {}
         self.all_good = asyncio.Event()
 
-    def is_pending(self, notification_id: str) -> bool:
-        return notification_id not in self.ended_at
+    def is_pending(self, effect_id: str) -> bool:
+        return effect_id not in self.ended_at
 
-    def ended(
-        self, notification_id: str, outcome: Outcome, status: int | None, attempt: int
-    ) -> Step:
-        self.ended_at[notification_id] = time.monotonic()
+    def ended(self, effect: Effect, outcome: object, attempt: int) -> Step:
+        self.ended_at[effect.id] = time.monotonic()
         if sum(name.startswith("good-") for name in self.ended_at) == GOOD_MESSAGES:
             self.all_good.set()
         return Step()
@@ -86,14 +83,20 @@ class _Lanes:
 
     def __init__(self, lane: _Lane) -> None:
         self.lanes: dict[int, Any] = {0: type("Owned", (), {"program": lane})()}
+        self.effects: asyncio.Queue[tuple[int, _Lane, Effect]] = asyncio.Queue()
 
     async def act(self, partition: int, work: Any, program: Any) -> None:
         work(program)
 
 
-def _delivery(receiver: str, number: int) -> Delivery:
-    now = time.time_ns() // 1000
-    return Delivery(f"{receiver}-{number}", "acme", "4f", 1, receiver, Reason.OPENED, "{}", now)
+def _effect(receiver: str, number: int) -> Effect:
+    now, name = _now_us(), f"{receiver}-{number}"
+    delivery = Delivery(name, "acme", "4f", 1, receiver, Reason.OPENED, "{}", now)
+    return Effect(name, DELIVERY, delivery, now)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 async def _p99_s(silent_url: str | None) -> float:
@@ -108,19 +111,18 @@ async def _p99_s(silent_url: str | None) -> float:
         }
         if silent_url is not None:
             receivers["silent"] = WebhookReceiver(silent_url, Secret(SECRET), allow_private=True)
-        worker, lane = (
-            DeliveryWorker(receivers, RetrySettings(), lambda: time.time_ns() // 1000),
-            _Lane(),
-        )
-        run = asyncio.create_task(worker.run(cast("Any", _Lanes(lane))))
-        begin: Any = worker.begin
+        lane = _Lane()
+        lanes = _Lanes(lane)
+        outbox = Outbox({DELIVERY: Deliveries(receivers, RetrySettings(), _now_us)}, _now_us)
+        run = asyncio.create_task(outbox.run(cast("Any", lanes)))
         if silent_url is not None:
-            begin(lane, [_delivery("silent", number) for number in range(SILENT_MESSAGES)])
+            for number in range(SILENT_MESSAGES):
+                lanes.effects.put_nowait((0, lane, _effect("silent", number)))
             await asyncio.sleep(0.2)
         begun: dict[str, float] = {}
         for number in range(GOOD_MESSAGES):
             begun[f"good-{number}"] = time.monotonic()
-            begin(lane, [_delivery("good", number)])
+            lanes.effects.put_nowait((0, lane, _effect("good", number)))
             await asyncio.sleep(0.005)
         await asyncio.wait_for(lane.all_good.wait(), 30)
         run.cancel()

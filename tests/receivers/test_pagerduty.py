@@ -5,7 +5,7 @@ import pytest
 
 from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Attempt, Reason
-from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_attempt
+from agents.alerting.retrying import Delivered, GiveUp, Verdict, after_attempt
 from agents.alerting.settings import RetrySettings
 from connectors.http.rate_limit import Pace
 from connectors.pagerduty.message import dedup_key, pagerduty_event
@@ -13,6 +13,7 @@ from connectors.pagerduty.receiver import PagerDutyReceiver
 from schemas.messages import parse
 from schemas.records.anomalies import Severity
 from schemas.secrets import Secret
+from streams.lane.effects import RetryAt
 from tests.harness.services import ROUTING_KEY, pagerduty, says
 from tests.harness.webhook_server import BadReceiver, Behaviour, answers, receiving, resets
 from tests.receivers.messages import NASTY, OPENED, body, summary

@@ -8,7 +8,7 @@ import pytest
 from agents.alerting.messages import incident_message
 from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Attempt, Reason
-from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_attempt
+from agents.alerting.retrying import Delivered, GiveUp, Verdict, after_attempt
 from agents.alerting.settings import RetrySettings
 from agents.alerting.tracked_incident import Acknowledgement
 from connectors.pagerduty.message import pagerduty_event
@@ -18,6 +18,7 @@ from schemas.messages import parse
 from schemas.records.anomalies import Breakdown, Severity
 from schemas.records.incidents import IncidentState
 from schemas.secrets import Secret
+from streams.lane.effects import RetryAt
 from tests.alerting.timeline import micros
 from tests.harness.services import BOT_TOKEN, says, slack_bot, slack_webhook
 from tests.harness.webhook_server import BadReceiver, Behaviour, answers, receiving

@@ -13,7 +13,9 @@ from tests.harness.servers import elasticsearch as server_module
 
 def _get(url: str, authorization: str | None = None) -> dict[str, object]:
     headers = {"Authorization": authorization} if authorization else {}
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=300) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(url, headers=headers), timeout=300
+    ) as answer:
         told: dict[str, object] = json.loads(answer.read())
     return told
 

@@ -26,9 +26,7 @@ from tests.store.stores import IMPATIENT_S, ElasticPlace, Place, SqlitePlace, st
 DAY = 86_400 * SECOND
 
 
-@pytest.fixture(
-    params=["embedded", pytest.param("elasticsearch", marks=pytest.mark.system)]
-)
+@pytest.fixture(params=["embedded", pytest.param("elasticsearch", marks=pytest.mark.system)])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     """A place of its own for each test."""
     made: Place

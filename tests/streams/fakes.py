@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import ProducerFenced
 
+from streams.lane.effects import Effect
 from streams.lane.lane_set import LaneSet
 from streams.lane.outgoing import Outgoing, Step
 from streams.lane.program import LaneProgram, Stage
@@ -111,7 +112,8 @@ class Counting:
     needs: frozenset[str] = frozenset()
     flush: bool = False
     """Whether each step must be durable at once."""
-    after: list[str] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    """What each step decides to do to the world."""
     works: Callable[[], None] = lambda: None
     """Happens within each step."""
 
@@ -132,9 +134,7 @@ class Counting:
             self.last_append = (self.last_append or 0) + self.passes_us
         sent = [Outgoing("t.out", b"k", b"%d" % offset) for offset in offsets]
         kept = [("t.aggregates", b"k", [b"%d" % offset]) for offset in offsets]
-        return Step(
-            now=sent, with_state=kept, flush=self.flush, then=[lambda: self.after.append("then")]
-        )
+        return Step(now=sent, with_state=kept, flush=self.flush, effects=list(self.effects))
 
 
 @dataclass

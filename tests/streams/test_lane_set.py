@@ -10,6 +10,7 @@ from aiokafka.errors import ProducerFenced
 
 from streams import metrics
 from streams.exit_status import AGAIN, fate_of
+from streams.lane.effects import Effect
 from streams.lane.facts import Fact, FactKind
 from streams.lane.lane_set import _MOST_PENDING, LaneSet
 from streams.lane.outgoing import Outgoing, Step
@@ -254,19 +255,28 @@ async def test_rows_position_and_records_for_later_are_one_transaction(machine: 
     assert machine.memory.others()[2:] == [("t.aggregates", b"k", [b"2"])]
 
 
-async def test_a_step_that_asks_for_it_is_durable_before_what_follows(machine: Machine) -> None:
-    """A decision to call somebody is on the topic before the call."""
-    seen: list[int] = []
-
-    def new_lane(partition: int) -> Counting:
-        lane = Counting(partition, flush=True)
-        lane.after = _Noting(lambda: seen.append(machine.memory.position(3)))
-        return lane
-
-    machine.new_lane = new_lane
+async def test_a_step_that_asks_for_it_is_durable_before_the_next(machine: Machine) -> None:
+    """An answer that a person waits for is on the topic at once."""
+    machine.new_lane = lambda partition: Counting(partition, flush=True)
     lanes = await assigned(machine)
     await lanes.take(block(0, 7))
-    assert seen == [7]
+    assert machine.memory.position(3) == 7
+
+
+async def test_an_effect_is_begun_when_its_decision_is_durable(machine: Machine) -> None:
+    """A decision to call somebody is on the topic before the call; if it cannot be written, nobody
+    is called.
+    """
+    effect = Effect("e1", "call", "payload", 0)
+    machine.new_lane = lambda partition: Counting(partition, effects=[effect])
+    lanes = await assigned(machine)
+    await lanes.take(block(0, 7))
+    assert machine.memory.position(3) == 7
+    assert lanes.effects.get_nowait() == (3, program(lanes), effect)
+    machine.memory.fails = ConnectionError()
+    with pytest.raises(ConnectionError):
+        await lanes.take(block(7, 7))
+    assert lanes.effects.empty()
 
 
 async def test_a_flush_is_made_early_when_much_is_pending(machine: Machine) -> None:
@@ -507,19 +517,6 @@ async def test_a_lane_acts_besides_its_records_only_while_it_is_ours(machine: Ma
     await lanes.assign([3])
     await lanes.act(3, work, old)
     assert acted == [old]
-
-
-class _Noting(list[str]):
-    """A list that calls somebody at each append."""
-
-    def __init__(self, call: object) -> None:
-        super().__init__()
-        self._call = call
-
-    def append(self, item: str) -> None:
-        super().append(item)
-        assert callable(self._call)
-        self._call()
 
 
 @pytest.mark.parametrize("where", ["acknowledgement", "commit"])

@@ -10,12 +10,13 @@ from aiohttp import web
 
 from agents.alerting.ports import Receiver
 from agents.alerting.reasons import Attempt
-from agents.alerting.retrying import Delivered, GiveUp, RetryAt, Verdict, after_attempt
+from agents.alerting.retrying import Delivered, GiveUp, Verdict, after_attempt
 from agents.alerting.settings import RetrySettings
 from connectors.http.exchange import Fault, OutboundLimits
 from connectors.http.outbound import OutboundTarget
 from connectors.webhook.receiver import WebhookReceiver
 from schemas.secrets import Secret
+from streams.lane.effects import RetryAt
 from tests.harness.webhook_server import (
     BadReceiver,
     Behaviour,

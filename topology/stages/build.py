@@ -12,11 +12,12 @@ from confluent_kafka import KafkaException
 
 from agents.detectors.settings import DetectionSettings
 from agents.detectors.settings_codec import to_json
-from agents.stages.alert import Surroundings, alert_stage
+from agents.stages.alert import DELIVERY, Surroundings, alert_stage
 from agents.stages.correlate import correlate_stage
-from agents.stages.delivery import DeliveryWorker
+from agents.stages.delivery import Deliveries
 from agents.stages.detect import detect_stage
 from agents.stages.heartbeat import Heartbeat
+from agents.stages.waking import Waker
 from schemas.native.library import NATIVE
 from streams.admin import topics
 from streams.client.brokers import CannotReachBroker, aiokafka_config, reach, told
@@ -25,6 +26,7 @@ from streams.control.settings_log import SettingsLog
 from streams.exit_status import ENDS_WITHIN_S, end_within
 from streams.faust.worker import Companion, Worker, build, execute
 from streams.lane.lane_set import LaneSet
+from streams.lane.outbox import Outbox
 from streams.lane.program import Stage
 from streams.process.allocation import settle
 from streams.process.crash_note import CrashNote
@@ -97,19 +99,15 @@ def _stage(stage: str, settings: Settings, names: TopicNames, log: SettingsLog) 
 
 
 def _alert(settings: Settings, names: TopicNames, commands: CommandLog) -> tuple[Stage, Companion]:
-    deliveries = DeliveryWorker(receivers_of(settings.alerting), settings.alerting.retry, _now_us)
+    deliveries = Deliveries(receivers_of(settings.alerting), settings.alerting.retry, _now_us)
     partitions = (
         topics.EMBEDDED_PARTITIONS if settings.broker.embedded else settings.lanes.partitions
     )
-    stage = alert_stage(
-        Surroundings(names, settings.alerting, partitions, _now_us, deliveries.begin, commands)
-    )
-    heartbeat = heartbeat_of(settings.alerting)
-    if heartbeat is None:
-        return stage, deliveries
-    return stage, _Side(
-        (deliveries, Heartbeat(heartbeat, settings.alerting.heartbeat.every_s, _now_us))
-    )
+    stage = alert_stage(Surroundings(names, settings.alerting, partitions, _now_us, commands))
+    companions: list[Companion] = [Outbox({DELIVERY: deliveries}, _now_us), Waker(_now_us)]
+    if (heartbeat := heartbeat_of(settings.alerting)) is not None:
+        companions.append(Heartbeat(heartbeat, settings.alerting.heartbeat.every_s, _now_us))
+    return stage, _Side(tuple(companions))
 
 
 @dataclass(frozen=True, slots=True)

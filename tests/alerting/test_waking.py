@@ -1,4 +1,4 @@
-"""The delivery worker wakes lanes at the time that they ask for, each on its own."""
+"""Lanes of alert are woken at the time that they ask for, each on its own."""
 
 import asyncio
 import time
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
-from agents.alerting.settings import AlertSettings, RetrySettings
+from agents.alerting.settings import AlertSettings
 from agents.stages.alert import AlertLane, Surroundings
-from agents.stages.delivery import DeliveryWorker
+from agents.stages.waking import Waker
 from streams.control.command_log import Arrived
 from streams.lane.outgoing import Step
 from streams.topic_names import TopicNames
@@ -26,10 +26,9 @@ class _Lane(AlertLane):
     """A lane that asks to be woken once."""
 
     def __init__(self, partition: int, wake_at: int) -> None:
-        begin: Any = None
         super().__init__(
             partition,
-            Surroundings(TopicNames(""), AlertSettings(), 2, _now_us, begin, _NoCommands()),
+            Surroundings(TopicNames(""), AlertSettings(), 2, _now_us, _NoCommands()),
         )
         self.wake_at: int | None = wake_at
         self.woken_at: int | None = None
@@ -72,8 +71,7 @@ async def test_a_lane_that_waits_for_the_broker_holds_up_no_others_wake() -> Non
     due = _now_us() + 50_000
     held, other = _Lane(0, due - 50_000), _Lane(1, due)
     lanes = _Lanes(held, other)
-    worker = DeliveryWorker({}, RetrySettings(), _now_us)
-    run = asyncio.create_task(worker.run(cast("Any", lanes)))
+    run = asyncio.create_task(Waker(_now_us).run(cast("Any", lanes)))
     async with asyncio.timeout(10):
         while other.woken_at is None:  # noqa: ASYNC110 - what is watched is no task of ours
             await asyncio.sleep(0.01)
