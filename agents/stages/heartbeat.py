@@ -32,7 +32,7 @@ class Pulse(Protocol):
     def moves(self) -> int:
         """Grows with everything that a lane does."""
 
-    def behind(self) -> Collection[int]:
+    def lanes_with_work(self) -> Collection[int]:
         """Partitions of lanes that have records before them."""
 
 
@@ -65,7 +65,7 @@ class Heartbeat:
         if _SPEAKER not in lanes.lanes:
             return False
         moves, seen, self._seen_moves = lanes.moves, self._seen_moves, lanes.moves
-        return moves != seen or not lanes.behind()
+        return moves != seen or not lanes.lanes_with_work()
 
     async def _beat(self) -> None:
         """One attempt: the next beat is the retry."""

@@ -133,7 +133,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         self.ready = False
         """Whether the group has told what is read here."""
 
-    def behind(self) -> dict[int, int]:
+    def lanes_with_work(self) -> dict[int, int]:
         """None: whoever waits for the store is not helped by a new start; the store's own deadline
         ends that.
         """

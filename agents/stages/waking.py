@@ -39,6 +39,6 @@ class Waker:
 
     async def _wake(self, lanes: LaneSet, lane: AlertLane) -> None:
         try:
-            await lanes.act(lane.partition, AlertLane.wake, lane)
+            await lanes.run_in_lane(lane.partition, AlertLane.wake, lane)
         finally:
             self._waking.discard(lane)

@@ -102,7 +102,7 @@ def build(worker: Worker) -> LaneApp:
     health = HealthServer(
         worker.health_host, worker.health_port, watchdog.stalled, lambda: app.lanes_ready
     )
-    feeder = Feeder(lanes.take)
+    feeder = Feeder(lanes.process)
     app = LaneApp(
         lanes, broker, worker.limits, _Surroundings(worker, sender, health, watchdog, feeder)
     )
@@ -196,12 +196,12 @@ async def _every(seconds: float, work: Work) -> None:
 
 
 async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
-    quiet = lanes.quiet()
-    if quiet:
+    idle = lanes.idle_partitions()
+    if idle:
         await sender.send(
-            [tick(lanes.stage.topic, partition, passed) for partition, passed in quiet.items()]
+            [tick(lanes.stage.topic, partition, passed) for partition, passed in idle.items()]
         )
-        for partition in quiet:
+        for partition in idle:
             metrics.TICKS.labels(lanes.stage.name, partition).inc()
 
 

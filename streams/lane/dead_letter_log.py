@@ -1,5 +1,5 @@
-"""Dead letters on the log: a line for each reason at once, then one a minute with how many there
-were.
+"""Dead letters in the log: a line for each new reason at once, then at most one per minute with the
+count.
 """
 
 import time
@@ -11,11 +11,13 @@ import structlog
 
 from streams.lane.outgoing import REASON, Outgoing
 
-EVERY_S: Final = 60.0
-"""Least time between two lines of one reason and field, wall clock."""
+MIN_INTERVAL_S: Final = 60.0
+"""Between two lines of one reason and field, monotonic seconds."""
 
-MOST_REASONS: Final = 100
-"""Reasons, with their fields, that have lines of their own; the rest share one."""
+MAX_REASONS: Final = 100
+"""Pairs of reason and field that have lines of their own; the others share one. A reason may contain
+a producer's words, so their number has no bound.
+"""
 
 _log = structlog.get_logger("sentinel.lanes")
 
@@ -24,54 +26,55 @@ Key = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Told:
-    at: float
+class _Reason:
+    logged_at: float
     count: int = 0
-    """Since then."""
+    """Dead letters since then."""
     example: str = ""
+    """Topic, partition and offset of the last one."""
 
 
-class RefusalLog:
-    """What a stage refuses, counted by reason."""
+class DeadLetterLog:
+    """Counts the dead letters of a stage by reason, and logs them at a limited rate."""
 
     def __init__(self, stage: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._stage, self._monotonic = stage, monotonic
-        self._told: dict[Key, _Told] = {}
+        self._reasons: dict[Key, _Reason] = {}
 
     def note(self, sent: Iterable[Outgoing]) -> None:
-        """Counts the dead letters among these, and writes the lines that are due."""
+        """Count the dead letters among these records, and write the lines that are due."""
         now = self._monotonic()
         for outgoing in sent:
             headers = dict(outgoing.headers)
             if REASON not in headers:
                 continue
             key = (_text(headers[REASON]), _text(headers.get("sentinel-field", b"")))
-            if key not in self._told and len(self._told) >= MOST_REASONS:
+            if key not in self._reasons and len(self._reasons) >= MAX_REASONS:
                 key = ("(others)", "")
-            told = self._told.setdefault(key, _Told(now - EVERY_S))
-            told.count += 1
+            seen = self._reasons.setdefault(key, _Reason(now - MIN_INTERVAL_S))
+            seen.count += 1
             origin, partition = (
                 _text(headers["sentinel-topic"]),
                 _text(headers["sentinel-partition"]),
             )
-            told.example = f"{origin}/{partition}@{_text(headers['sentinel-offset'])}"
-        self.tell_due()
+            seen.example = f"{origin}/{partition}@{_text(headers['sentinel-offset'])}"
+        self.log_due()
 
-    def tell_due(self) -> None:
-        """Writes the lines that are due."""
+    def log_due(self) -> None:
+        """Write the lines that are due."""
         now = self._monotonic()
-        for (reason, field), told in self._told.items():
-            if told.count and now - told.at >= EVERY_S:
+        for (reason, field), seen in self._reasons.items():
+            if seen.count and now - seen.logged_at >= MIN_INTERVAL_S:
                 where = {"field": field} if field else {}
                 _log.warning(
                     "records.refused",
                     stage=self._stage,
                     reason=reason,
-                    count=told.count,
-                    example=told.example,
+                    count=seen.count,
+                    example=seen.example,
                     **where,
                 )
-                told.at, told.count = now, 0
+                seen.logged_at, seen.count = now, 0
 
 
 def _text(content: bytes) -> str:

@@ -24,8 +24,8 @@ class Feeder:
     few records it has.
     """
 
-    def __init__(self, take: Callable[[Block], Awaitable[None]]) -> None:
-        self._take = take
+    def __init__(self, process: Callable[[Block], Awaitable[None]]) -> None:
+        self._process = process
         self._queues: dict[int, asyncio.Queue[Block | None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -72,7 +72,7 @@ class Feeder:
                     blocks.append(block)
                 else:
                     kept = block
-            await self._take(Block.joined(blocks))
+            await self._process(Block.joined(blocks))
             # Not kept while it waits for the next: it has been read.
             blocks.clear()
             del first

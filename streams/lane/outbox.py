@@ -109,7 +109,9 @@ class Outbox:
                 if isinstance(outcome, RetryAt):
                     await asyncio.sleep(max(outcome.at - self._now(), 0) / 1e6)
                     continue
-                await lanes.act(partition, partial(_ended, effect, outcome, attempt), program)
+                await lanes.run_in_lane(
+                    partition, partial(_ended, effect, outcome, attempt), program
+                )
                 return
         finally:
             self._under_way.discard((id(program), effect.id))

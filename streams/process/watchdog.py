@@ -45,7 +45,7 @@ class Watched(Protocol):
         """Grows with everything that is done, restoring included."""
         ...
 
-    def behind(self) -> Mapping[int, int]:
+    def lanes_with_work(self) -> Mapping[int, int]:
         """The lanes that have something to do, by partition, each with a number that changes
         whenever it moves.
         """
@@ -104,7 +104,7 @@ class Watchdog:
         if not self._is_ready():
             return {_NOT_READY: self._watched.moves}
         # Lanes are counted on in a look at which the loop is busy.
-        seen: dict[str | int, int] = dict(self._watched.behind().items())
+        seen: dict[str | int, int] = dict(self._watched.lanes_with_work().items())
         if self._beats == self._seen_beats:
             seen[_LOOP] = self._beats
         return seen

@@ -68,7 +68,7 @@ async def follow(
         machine.new_lane = worker.stage.new_lane
         lanes = machine.worker(settings.lanes)
         await lanes.assign([LANE])
-        feeder = Feeder(lanes.take)
+        feeder = Feeder(lanes.process)
         beside = None
         with _seen(passed):
             if worker.companion is not None:

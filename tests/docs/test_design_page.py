@@ -22,6 +22,7 @@ BEYOND: Final = {
     "streams.faust.scheduling",
     "streams.faust.worker",
     "streams.lane.changelog",
+    "streams.lane.kafka_state_store",
     "streams.lane.producing",
 }
 """Modules of the way that need a broker, or a Faust that has one."""

@@ -23,9 +23,9 @@ async def _blocked(*args: Any) -> None:
 
 
 WHERE = {
-    "agent": (LaneSet, "take", _never),
+    "agent": (LaneSet, "process", _never),
     "restore": (LaneSet, "assign", _never),
-    "loop": (LaneSet, "take", _blocked),
+    "loop": (LaneSet, "process", _blocked),
     "fetch": (_Lingering, "__call__", _never),
 }
 """The method that does not return, of which class, and whether the event loop runs on."""

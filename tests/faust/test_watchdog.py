@@ -50,7 +50,7 @@ class Standing:
         self.ended: list[BaseException] = []
         self.dog = Watchdog(self, lambda: self.ready, end=self.ended.append)
 
-    def behind(self) -> dict[int, int]:
+    def lanes_with_work(self) -> dict[int, int]:
         return self.lag
 
     def looks(self, count: int, beats: bool = True) -> str | None:

@@ -21,7 +21,7 @@ class Lanes:
     moves: int = 0
     waiting: list[int] = field(default_factory=list)
 
-    def behind(self) -> list[int]:
+    def lanes_with_work(self) -> list[int]:
         """Those that have records before them."""
         return self.waiting
 

@@ -85,7 +85,7 @@ class _Lanes:
         self.lanes: dict[int, Any] = {0: type("Owned", (), {"program": lane})()}
         self.effects: asyncio.Queue[tuple[int, _Lane, Effect]] = asyncio.Queue()
 
-    async def act(self, partition: int, work: Any, program: Any) -> None:
+    async def run_in_lane(self, partition: int, work: Any, program: Any) -> None:
         work(program)
 
 

@@ -12,8 +12,9 @@ from streams import metrics
 from streams.exit_status import AGAIN, fate_of
 from streams.lane.effects import Effect
 from streams.lane.facts import Fact, FactKind
-from streams.lane.lane_set import _MOST_PENDING, LaneSet
+from streams.lane.lane_set import LaneSet
 from streams.lane.outgoing import Outgoing, Step
+from streams.lane.stepping import MAX_PENDING
 from streams.records.blocks import Block
 from streams.settings import Lanes
 from streams.state.position import Committed, Displaced, Log, Refused
@@ -55,7 +56,7 @@ async def test_the_position_is_written_before_the_first_block_is_taken(machine: 
     lanes = machine.worker()
     assert await lanes.assign([3]) == {3: 40}
     assert machine.memory.position(3) == 40
-    await lanes.take(block(40, 5))
+    await lanes.process(block(40, 5))
     machine.logs.committed_offset = Committed(45, "")
     assert await machine.worker().assign([3]) == {3: 40}
 
@@ -66,7 +67,7 @@ async def test_what_begins_at_or_before_the_position_is_taken_from_the_position_
     """Overlapping fetches, repeated ones, and gaps in the log: every record once."""
     lanes = await assigned(machine)
     for one in (block(0, 10), block(0, 10), block(5, 10), block(20, 5, ask=15), block(3, 40)):
-        await lanes.take(one)
+        await lanes.process(one)
     assert machine.sender.sent == [*range(15), *range(20, 43)]
     assert (program(lanes).count, lanes.lanes[3].position.offset) == (38, 43)
 
@@ -78,7 +79,7 @@ async def test_a_lane_that_went_to_another_worker_leaves_no_gauge_behind(machine
     for partition in (3, 4):
         taken = block(0, 10)
         taken.partition = partition
-        await lanes.take(taken)
+        await lanes.process(taken)
         await lanes.flush()
         metrics.LAG.labels(name, partition).set(7)
     assert _standing(name) == {(gauge, lane) for gauge in _STANDING for lane in ("3", "4")}
@@ -126,29 +127,29 @@ async def test_a_stale_block_behind_the_position_is_dropped_and_comes_again(
     now.
     """
     lanes = await assigned(machine)
-    await lanes.take(block(0, 10))
-    await lanes.take(block(20, 10))
+    await lanes.process(block(0, 10))
+    await lanes.process(block(20, 10))
     assert lanes.lanes[3].position.offset == 10
-    await lanes.take(block(10, 20))
+    await lanes.process(block(10, 20))
     assert machine.sender.sent == list(range(30))
 
 
 async def test_blocks_between_suspension_and_assignment_are_dropped(machine: Machine) -> None:
     """Also of lanes that stay; after the rebalance they come again from the position."""
     lanes = await assigned(machine, 3, 4)
-    await lanes.take(block(0, 10))
+    await lanes.process(block(0, 10))
     await lanes.suspend()
-    await lanes.take(block(10, 10))
+    await lanes.process(block(10, 10))
     assert machine.sender.sent == list(range(10))
     assert await lanes.assign([3]) == {3: 10}
-    await lanes.take(block(10, 10))
+    await lanes.process(block(10, 10))
     assert machine.sender.sent == list(range(20))
 
 
 async def test_before_a_rebalance_everything_is_made_durable(machine: Machine) -> None:
     """Or whoever gets the lane would do it all again."""
     lanes = await assigned(machine, 3, 4)
-    await lanes.take(block(0, 10))
+    await lanes.process(block(0, 10))
     await lanes.suspend()
     assert machine.memory.position(3) == 10
 
@@ -156,14 +157,14 @@ async def test_before_a_rebalance_everything_is_made_durable(machine: Machine) -
 async def test_a_block_of_a_lane_that_is_not_ours_is_dropped(machine: Machine) -> None:
     """It was assigned to somebody else while it waited."""
     lanes = await assigned(machine, 4)
-    await lanes.take(block(0, 10))
+    await lanes.process(block(0, 10))
     assert machine.sender.sent == []
 
 
 async def test_a_lane_that_stays_keeps_its_state_and_another_is_restored(machine: Machine) -> None:
     """Nobody reads back what is there already."""
     lanes = await assigned(machine, 3)
-    await lanes.take(block(0, 10))
+    await lanes.process(block(0, 10))
     kept = program(lanes)
     await lanes.suspend()
     assert await lanes.assign([3, 4]) == {3: 10, 4: 0}
@@ -176,9 +177,9 @@ async def test_a_successor_goes_on_where_the_state_is(machine: Machine) -> None:
     offset.
     """
     first = await assigned(machine)
-    await first.take(block(0, 10))
+    await first.process(block(0, 10))
     await first.flush()
-    await first.take(block(10, 10))
+    await first.process(block(10, 10))
     second = await assigned(machine)
     assert (program(second).count, second.lanes[3].position.offset) == (10, 10)
 
@@ -204,9 +205,9 @@ async def test_a_lane_is_restored_by_a_worker_that_has_read_all_settings(machine
 async def test_a_zombie_cannot_write_and_ends(machine: Machine) -> None:
     """Once another owns the lane, the old owner's flush raises, and nothing of it is there."""
     zombie = await assigned(machine)
-    await zombie.take(block(0, 10))
+    await zombie.process(block(0, 10))
     heir = await assigned(machine)
-    await heir.take(block(0, 5))
+    await heir.process(block(0, 5))
     await heir.flush()
     with pytest.raises(ProducerFenced):
         await zombie.flush()
@@ -218,14 +219,14 @@ async def test_outputs_are_durable_before_the_position_moves_on(machine: Machine
     lanes = await assigned(machine)
     machine.sender.fails = RuntimeError("the broker is away")
     with pytest.raises(RuntimeError):
-        await lanes.take(block(0, 10))
+        await lanes.process(block(0, 10))
     assert (lanes.durable_position(3), machine.memory.position(3)) == (0, 0)
 
 
 async def test_what_may_be_committed_is_never_more_than_what_is_durable(machine: Machine) -> None:
     """Faust asks for it; a lane that is not owned has none."""
     lanes = await assigned(machine)
-    await lanes.take(block(0, 10))
+    await lanes.process(block(0, 10))
     assert lanes.durable_position(3) == 0
     machine.memory.fails = RuntimeError("the broker is away")
     with pytest.raises(RuntimeError):
@@ -240,7 +241,7 @@ async def test_rows_position_and_records_for_later_are_one_transaction(machine: 
     """Aggregates go out with the state that they come from, once."""
     lanes = await assigned(machine)
     before = machine.memory.commits
-    await lanes.take(block(0, 2))
+    await lanes.process(block(0, 2))
     assert machine.memory.others() == []
     await lanes.flush()
     await lanes.flush()
@@ -250,7 +251,7 @@ async def test_rows_position_and_records_for_later_are_one_transaction(machine: 
         ("t.aggregates", b"k", [b"1"]),
     ]
     assert machine.memory.rows[3][b"count"] == b"2"
-    await lanes.take(block(2, 1))
+    await lanes.process(block(2, 1))
     await lanes.flush()
     assert machine.memory.others()[2:] == [("t.aggregates", b"k", [b"2"])]
 
@@ -259,7 +260,7 @@ async def test_a_step_that_asks_for_it_is_durable_before_the_next(machine: Machi
     """An answer that a person waits for is on the topic at once."""
     machine.new_lane = lambda partition: Counting(partition, flush=True)
     lanes = await assigned(machine)
-    await lanes.take(block(0, 7))
+    await lanes.process(block(0, 7))
     assert machine.memory.position(3) == 7
 
 
@@ -270,21 +271,21 @@ async def test_an_effect_is_begun_when_its_decision_is_durable(machine: Machine)
     effect = Effect("e1", "call", "payload", 0)
     machine.new_lane = lambda partition: Counting(partition, effects=[effect])
     lanes = await assigned(machine)
-    await lanes.take(block(0, 7))
+    await lanes.process(block(0, 7))
     assert machine.memory.position(3) == 7
     assert lanes.effects.get_nowait() == (3, program(lanes), effect)
     machine.memory.fails = ConnectionError()
     with pytest.raises(ConnectionError):
-        await lanes.take(block(7, 7))
+        await lanes.process(block(7, 7))
     assert lanes.effects.empty()
 
 
 async def test_a_flush_is_made_early_when_much_is_pending(machine: Machine) -> None:
     """Records that wait for a transaction are bounded."""
     lanes = await assigned(machine)
-    for start in range(0, 3 * _MOST_PENDING, _MOST_PENDING):
-        await lanes.take(block(start, _MOST_PENDING))
-    assert machine.memory.position(3) == 2 * _MOST_PENDING
+    for start in range(0, 3 * MAX_PENDING, MAX_PENDING):
+        await lanes.process(block(start, MAX_PENDING))
+    assert machine.memory.position(3) == 2 * MAX_PENDING
 
 
 async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(
@@ -302,7 +303,7 @@ async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(
         machine.cpu += cost
         other = block(lanes.lanes[4].position.offset, 1)
         other.partition = 4
-        await lanes.take(other)
+        await lanes.process(other)
         lanes.lanes[4].flushed_at = machine.now
 
     machine.new_lane = lambda partition: Counting(partition, works=step_works)
@@ -311,7 +312,7 @@ async def test_flushes_keep_their_interval_and_it_stretches_with_their_cost(
     for start, (spent, due_s) in enumerate(
         ((0.005, 1.0), (0.15, 1.0), (0.45, 3.0), (5.0, 9.0), (0.0, 10.0))
     ):
-        await lanes.take(block(start, 1))
+        await lanes.process(block(start, 1))
         commits, cost = machine.memory.commits, spent
         machine.now += due_s - 0.01
         lanes.lanes[4].flushed_at = machine.now
@@ -330,9 +331,9 @@ async def test_a_lane_that_waits_for_an_acknowledgement_holds_up_no_others_flush
     """
     lanes = await assigned(machine, 3, 4)
     for partition in (3, 4):
-        await lanes.take(block_of(partition, 0))
+        await lanes.process(block_of(partition, 0))
     machine.sender.waits = asyncio.Event()
-    waiting = asyncio.create_task(lanes.take(block_of(3, 1)))
+    waiting = asyncio.create_task(lanes.process(block_of(3, 1)))
     await asyncio.sleep(0)
     for start in (1, 2):
         machine.now += 20
@@ -340,7 +341,7 @@ async def test_a_lane_that_waits_for_an_acknowledgement_holds_up_no_others_flush
             await lanes.flush_due()
         assert lanes.durable_position(4) == start
         machine.sender.waits, held = None, machine.sender.waits
-        await lanes.take(block_of(4, start))
+        await lanes.process(block_of(4, start))
         machine.sender.waits = held
     assert lanes.durable_position(3) == 0
     held.set()
@@ -355,7 +356,7 @@ async def test_a_flush_that_fails_later_ends_the_worker_with_its_own_error(
     """What nobody waited for is raised by the next look; of several all are told."""
     lanes = await assigned(machine, 3, 4)
     for partition in (3, 4):
-        await lanes.take(block_of(partition, 0))
+        await lanes.process(block_of(partition, 0))
     go_on = asyncio.Event()
 
     async def meanwhile() -> None:
@@ -378,18 +379,18 @@ async def test_a_quiet_lane_is_ticked_only_while_it_wants_to_know(machine: Machi
     while a rebalance is on.
     """
     lanes = await assigned(machine)
-    assert lanes.quiet() == {}
+    assert lanes.idle_partitions() == {}
     machine.now += 1.0
-    await lanes.take(Block.empty(("t", 3), 0, 1))
-    assert (lanes.lanes[3].position.offset, lanes.quiet()) == (1, {3: 1_000_000})
-    await lanes.take(block(1, 1))
-    assert lanes.quiet() == {}
+    await lanes.process(Block.empty(("t", 3), 0, 1))
+    assert (lanes.lanes[3].position.offset, lanes.idle_partitions()) == (1, {3: 1_000_000})
+    await lanes.process(block(1, 1))
+    assert lanes.idle_partitions() == {}
     machine.now += 1.0
     program(lanes).wants_ticks = False
-    assert lanes.quiet() == {}
+    assert lanes.idle_partitions() == {}
     program(lanes).wants_ticks = True
     await lanes.suspend()
-    assert lanes.quiet() == {}
+    assert lanes.idle_partitions() == {}
 
 
 async def test_a_tick_on_its_way_is_waited_for(machine: Machine) -> None:
@@ -398,12 +399,12 @@ async def test_a_tick_on_its_way_is_waited_for(machine: Machine) -> None:
     """
     lanes = await assigned(machine)
     machine.now += 1.5
-    assert lanes.quiet() == {3: 1_500_000}
+    assert lanes.idle_partitions() == {3: 1_500_000}
     machine.now += 60
-    assert lanes.quiet() == {}
-    await lanes.take(block(0, 1))
+    assert lanes.idle_partitions() == {}
+    await lanes.process(block(0, 1))
     machine.now += 1.0
-    assert lanes.quiet() == {3: 1_000_000}
+    assert lanes.idle_partitions() == {3: 1_000_000}
 
 
 @pytest.mark.parametrize("passes_us", [0, 1000])
@@ -420,8 +421,8 @@ async def test_records_that_move_no_time_do_not_stand_in_for_ticks(
     ticks = []
     for number in range(20):
         machine.now += 0.9
-        ticks += lanes.quiet().values()
-        await lanes.take(block(number, 1))
+        ticks += lanes.idle_partitions().values()
+        await lanes.process(block(number, 1))
     assert len(ticks) >= 9
     # Each from when time last moved, which none of these records did.
     assert ticks[-1] > 15_000_000
@@ -438,7 +439,7 @@ async def test_the_first_tick_after_a_restart_says_what_passed_meanwhile(
     machine.new_lane = lambda partition: Counting(partition, last_append=last)
     lanes = await assigned(machine)
     machine.now += 1.0
-    assert lanes.quiet() == {3: passed * 1_000_000}
+    assert lanes.idle_partitions() == {3: passed * 1_000_000}
 
 
 async def test_settings_are_waited_for_before_the_step_that_needs_them(machine: Machine) -> None:
@@ -454,7 +455,7 @@ async def test_settings_are_waited_for_before_the_step_that_needs_them(machine: 
         await read.wait()
 
     machine.settings.wait_for = until_read  # type: ignore[method-assign]
-    taking = asyncio.create_task(lanes.take(block(0, 1)))
+    taking = asyncio.create_task(lanes.process(block(0, 1)))
     await asyncio.wait_for(waiting.wait(), 10)
     assert (program(lanes).count, machine.sender.sent) == (0, [])
     read.set()
@@ -467,28 +468,28 @@ async def test_a_lane_whose_next_records_are_gone_ends_the_worker(machine: Machi
     start counts the jump.
     """
     lanes = await assigned(machine)
-    await lanes.take(block(100, 5))
+    await lanes.process(block(100, 5))
     machine.now += 4.0
-    await lanes.take(block(105, 5))
+    await lanes.process(block(105, 5))
     machine.now += 2.0
-    with pytest.raises(Displaced, match=r"detect/3.*behind offset 0"):
-        await lanes.take(block(110, 5))
+    with pytest.raises(Displaced, match=r"detect/3.*after offset 0"):
+        await lanes.process(block(110, 5))
 
 
 async def test_stale_blocks_now_and_then_are_not_taken_for_a_gap(machine: Machine) -> None:
     """Between them the lane moves."""
     lanes = await assigned(machine)
     for start in range(0, 50, 10):
-        await lanes.take(block(start + 100, 5))
+        await lanes.process(block(start + 100, 5))
         machine.now += 4.0
-        await lanes.take(block(start, 10))
+        await lanes.process(block(start, 10))
     assert lanes.lanes[3].position.offset == 50
 
 
 async def test_a_refused_start_lets_go_of_all_lanes(machine: Machine) -> None:
     """One lane that must not go on: none is taken."""
     lanes = await assigned(machine)
-    await lanes.take(block(0, 10))
+    await lanes.process(block(0, 10))
     await lanes.flush()
     machine.logs.log = Log("id-2", 0, 1000)
     other = machine.worker()
@@ -509,13 +510,13 @@ async def test_a_lane_acts_besides_its_records_only_while_it_is_ours(machine: Ma
         acted.append(lane)
         return Step(flush=True, with_state=[("t.notes", b"k", [b"x"])])
 
-    await lanes.act(3, work, old)
+    await lanes.run_in_lane(3, work, old)
     assert (acted, machine.memory.others()) == ([old], [("t.notes", b"k", [b"x"])])
     await lanes.suspend()
     await lanes.assign([])
-    await lanes.act(3, work, old)
+    await lanes.run_in_lane(3, work, old)
     await lanes.assign([3])
-    await lanes.act(3, work, old)
+    await lanes.run_in_lane(3, work, old)
     assert acted == [old]
 
 
@@ -528,26 +529,26 @@ async def test_a_lane_that_waits_for_ever_has_something_to_do_though_it_took_its
     """
     lanes = await assigned(machine)
     machine.now += 3600.0
-    await lanes.take(block(0, 10))
+    await lanes.process(block(0, 10))
     await lanes.flush()
     never = asyncio.Event()
     if where == "commit":
-        await lanes.take(block(10, 10))
+        await lanes.process(block(10, 10))
         machine.memory.meanwhile = never.wait
         hanging = asyncio.create_task(lanes.flush())
     else:
         machine.sender.waits = never
-        hanging = asyncio.create_task(lanes.take(block(10, 10)))
+        hanging = asyncio.create_task(lanes.process(block(10, 10)))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert lanes.lanes[3].position.offset == 20
-    assert lanes.behind() == {}
+    assert lanes.lanes_with_work() == {}
     machine.now += Lanes().flush_max_s + 1.0
-    assert lanes.behind() == {3: 21}
+    assert lanes.lanes_with_work() == {3: 21}
     never.set()
     await hanging
     await lanes.flush()
-    assert lanes.behind() == {}
+    assert lanes.lanes_with_work() == {}
 
 
 async def test_a_lane_has_all_its_series_before_its_first_record(machine: Machine) -> None:
@@ -578,10 +579,10 @@ async def test_facts_are_counted_once_their_outputs_are_acknowledged(machine: Ma
 
     machine.sender.fails = ProducerFenced()
     with pytest.raises(ProducerFenced):
-        await lanes.act(6, work, program(lanes, 6))
+        await lanes.run_in_lane(6, work, program(lanes, 6))
     assert metrics.REGISTRY.get_sample_value("sentinel_bad_records_total", labels) is None
     machine.sender.fails = None
-    await lanes.act(6, work, program(lanes, 6))
+    await lanes.run_in_lane(6, work, program(lanes, 6))
     assert metrics.REGISTRY.get_sample_value("sentinel_bad_records_total", labels) == 3
 
 
@@ -592,7 +593,7 @@ async def test_a_block_that_waits_for_settings_does_not_outlast_a_suspension(
     machine.settings.never = True
     machine.new_lane = lambda partition: Counting(partition, needs=frozenset({"v1"}))
     lanes = await assigned(machine)
-    waiting = asyncio.create_task(lanes.take(block(0, 1)))
+    waiting = asyncio.create_task(lanes.process(block(0, 1)))
     await asyncio.sleep(0.01)
     assert not waiting.done()
     await lanes.suspend()

@@ -42,7 +42,7 @@ class Lanes:
         self.lanes = {one.partition: type("Owned", (), {"program": one})() for one in programs}
         self.effects: asyncio.Queue[tuple[int, Any, Effect]] = asyncio.Queue()
 
-    async def act(self, partition: int, work: Callable[[Any], Step], program: Any) -> None:
+    async def run_in_lane(self, partition: int, work: Callable[[Any], Step], program: Any) -> None:
         work(program)
 
 

@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from streams.lane.dead_letter_log import EVERY_S, MOST_REASONS, RefusalLog
+from streams.lane.dead_letter_log import MAX_REASONS, MIN_INTERVAL_S, DeadLetterLog
 from streams.lane.outgoing import Outgoing, dead_letter
 
 
@@ -12,20 +12,18 @@ def letter(reason: str, offset: int = 7, field: str | None = None) -> Outgoing:
 
 
 def test_a_reason_is_logged_at_once_and_then_once_a_minute_with_the_count() -> None:
-    """Each reason and field for itself, with the place of the last such record; nothing for what is
-    no dead letter.
-    """
+    """For each pair of reason and field, with the last such record; other outputs are not logged."""
     now = [1000.0]
-    log = RefusalLog("detect", lambda: now[0])
+    log = DeadLetterLog("detect", lambda: now[0])
     with capture_logs() as lines:
         log.note(
             [letter("number out of range", 1, "latency_us"), Outgoing("anomalies", b"k", b"v")]
         )
         log.note([letter("number out of range", offset, "latency_us") for offset in range(2, 902)])
         log.note([letter("empty record", 5)])
-        now[0] += EVERY_S
-        log.tell_due()
-        log.tell_due()
+        now[0] += MIN_INTERVAL_S
+        log.log_due()
+        log.log_due()
     assert [
         (line["reason"], line.get("field"), line["count"], line["example"]) for line in lines
     ] == [
@@ -38,8 +36,8 @@ def test_a_reason_is_logged_at_once_and_then_once_a_minute_with_the_count() -> N
 
 def test_reasons_without_end_share_a_line() -> None:
     """A reason may have a producer's words in it."""
-    log = RefusalLog("detect", lambda: 1000.0)
+    log = DeadLetterLog("detect", lambda: 1000.0)
     with capture_logs() as lines:
-        log.note([letter(f"reason {number}") for number in range(3 * MOST_REASONS)])
-    assert len(lines) == MOST_REASONS + 1
-    assert sum(line["count"] for line in lines) == 3 * MOST_REASONS
+        log.note([letter(f"reason {number}") for number in range(3 * MAX_REASONS)])
+    assert len(lines) == MAX_REASONS + 1
+    assert sum(line["count"] for line in lines) == 3 * MAX_REASONS
