@@ -185,9 +185,9 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a lane's watermark goes on while a signal of it is open",
-        "agents/detection/lane.py",
-        "        return chain(self._watch.open_tenants(), open_tenants(self._state, self._policies))\n",
-        "        return chain(())\n",
+        "agents/detection/closing.py",
+        "            return chain(self._watch.open_tenants(), open_tenants(self._state, policies))\n",
+        "            return chain(())\n",
         _LISTENERS,
     ),
     Mutation(
