@@ -12,16 +12,9 @@ from typing import Final
 
 from agents.detectors.settings import DetectionSettings
 from streams.admin.inspection import lanes
-from tests.harness.installation import (
-    PARTITIONS,
-    Installation,
-    Kept,
-    Usage,
-    WorkerProcess,
-    installed,
-    kept,
-)
-from tests.harness.scraping import Scrape
+from tests.harness.installation import PARTITIONS, Installation, Kept, installed, kept
+from tests.harness.metrics import Scrape
+from tests.harness.processes import Usage, WorkerProcess
 from tests.harness.second_schema import Mixed
 from tests.harness.showing import BenchmarkFailed, Screen
 from topology.control.reading import span

@@ -39,9 +39,10 @@ from schemas.records.anomalies import Severity
 from streams.admin.topics import STAGES
 from streams.settings import Broker
 from streams.topic_names import TopicNames
-from tests.harness.installation import Usage, installed, usage, wait_until
+from tests.harness.installation import installed
 from tests.harness.machine import machine
-from tests.harness.scraping import Scrape
+from tests.harness.metrics import Scrape
+from tests.harness.processes import Usage, usage, wait_until
 from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
 from topology.demo.traces.ordinary import MARKED_LATENCY_US, Population
 from topology.demo.traces.playing import Played

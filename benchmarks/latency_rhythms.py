@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.harness.scraping import Scrape
+from tests.harness.metrics import Scrape
 
 
 @dataclass(frozen=True, slots=True)

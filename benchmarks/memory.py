@@ -18,9 +18,10 @@ from typing import Final
 import psutil
 
 from streams.admin.topics import STAGES
-from tests.harness.installation import Installation, installed, wait_until
+from tests.harness.installation import Installation, installed
 from tests.harness.machine import machine
-from tests.harness.scraping import is_ready
+from tests.harness.metrics import is_ready
+from tests.harness.processes import wait_until
 from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from topology.supervision.memory import shared_out_mb
 from topology.supervision.ports import free_port

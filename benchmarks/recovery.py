@@ -33,15 +33,9 @@ from benchmarks.stamps import follow
 from schemas.errors import BadRecord
 from schemas.records.anomalies import Anomaly
 from streams.admin.inspection import lanes
-from tests.harness.installation import (
-    PARTITIONS,
-    Installation,
-    Usage,
-    WorkerProcess,
-    installed,
-    wait_until,
-)
+from tests.harness.installation import PARTITIONS, Installation, installed
 from tests.harness.machine import machine
+from tests.harness.processes import Usage, WorkerProcess, wait_until
 from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order, percentile
 from topology.demo.traces.ordinary import MARKED_LATENCY_US, Population
 from topology.demo.traces.playing import backlog

@@ -37,8 +37,9 @@ from connectors.store.elasticsearch.templates import template, template_name
 from schemas.documents import Kind, document
 from schemas.ids import record_id
 from schemas.records.anomalies import Anomaly, Direction, Evidence, Severity
-from tests.harness.installation import Installation, Usage, WorkerProcess, installed, usage
+from tests.harness.installation import Installation, installed
 from tests.harness.machine import machine
+from tests.harness.processes import Usage, WorkerProcess, usage
 from tests.harness.servers.elasticsearch import CannotStartElasticsearch, ElasticServer
 from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 

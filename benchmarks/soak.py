@@ -37,8 +37,9 @@ from confluent_kafka import Producer
 
 from benchmarks.throughput import DETECTORS
 from streams.settings import Broker
-from tests.harness.installation import Installation, WorkerProcess, installed
+from tests.harness.installation import Installation, installed
 from tests.harness.machine import machine
+from tests.harness.processes import WorkerProcess
 from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 from topology.demo.traces.ordinary import Population
 from topology.demo.traces.outbox import load_config

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tests.harness.installation import Installation, last_words, wait_until
-from tests.harness.scraping import Scrape, is_ready, scrape
+from tests.harness.installation import Installation
+from tests.harness.metrics import Scrape, is_ready, scrape
+from tests.harness.processes import last_words, wait_until
 from tests.harness.showing import BenchmarkFailed, Screen
 from topology.stages.standalone import stage_processes
 from topology.supervision.ports import free_port

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.harness.installation import last_words
+from tests.harness.processes import last_words
 from tests.harness.showing import BenchmarkFailed
 
 PRODUCERS: Final = Path(__file__).parent / "producers"

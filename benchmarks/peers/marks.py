@@ -8,7 +8,7 @@ from typing import IO, Final
 
 import psutil
 
-from tests.harness.installation import Usage, usage
+from tests.harness.processes import Usage, usage
 from tests.harness.showing import BenchmarkFailed
 
 WARM_UP: Final = 0.1

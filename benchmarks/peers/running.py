@@ -13,13 +13,8 @@ from benchmarks.peers.marks import Mark, Speed, mark, speed
 from benchmarks.peers.reading import peer_windows, sentinel_windows
 from benchmarks.peers.starting import Started, started
 from benchmarks.peers.work import Int64s, Work
-from tests.harness.installation import (
-    PARTITIONS,
-    Installation,
-    WorkerProcess,
-    last_words,
-    wait_until,
-)
+from tests.harness.installation import PARTITIONS, Installation
+from tests.harness.processes import WorkerProcess, last_words, wait_until
 from tests.harness.reference.reading import Reader
 from tests.harness.showing import BenchmarkFailed
 

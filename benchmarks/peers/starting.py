@@ -14,7 +14,8 @@ from benchmarks.peers.catalogue import ENGINES, Engine
 from benchmarks.peers.marks import Listener
 from benchmarks.peers.work import GRACE_S, WINDOW_S
 from schemas.avro import packaged
-from tests.harness.installation import PARTITIONS, Installation, last_words
+from tests.harness.installation import PARTITIONS, Installation
+from tests.harness.processes import last_words
 from tests.harness.showing import BenchmarkFailed
 
 KEYED: Final = "peers-keyed"

@@ -4,9 +4,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.secrets import Secret
+from tests.harness.metrics import parsed
 from topology.api.settings import TenantToken
 
 OPERATOR, ACME = "o" * 32, "a" * 32
@@ -21,13 +21,11 @@ async def scrape(base: str) -> dict[tuple[str, ...], float]:
         client.get(f"{base}/metrics", headers={"Authorization": f"Bearer {OPERATOR}"}) as answer,
     ):
         assert (answer.status, answer.content_type) == (200, "text/plain")
-        families = {
-            family.name: family for family in text_string_to_metric_families(await answer.text())
-        }
+        found = parsed(await answer.text())
     return {
         (sample.labels["route"], sample.labels["status"]): sample.value
-        for sample in families["sentinel_api_requests"].samples
-        if sample.name.endswith("_total")
+        for sample in found.samples
+        if sample.name == "sentinel_api_requests_total"
     }
 
 

@@ -16,7 +16,7 @@ from benchmarks.peers.checking import UNTOLD, checked
 from benchmarks.peers.marks import Mark, speed
 from benchmarks.peers.work import COLUMNS, EVENT_RATE, WINDOW_S, Int64s, Work, reference, work_of
 from schemas.records.telemetry import Status, TelemetryEvent
-from tests.harness.installation import Usage
+from tests.harness.processes import Usage
 from tests.harness.showing import BenchmarkFailed
 from topology.demo.traces.ordinary import ordinary_events
 from topology.demo.traces.templates import Templates

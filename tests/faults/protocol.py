@@ -11,7 +11,6 @@ client's second try is never a duplicate.
 import asyncio
 import json
 import time
-import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,7 +21,6 @@ from typing import Final
 
 import numpy as np
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from agents.detection.population import SERIES_WINDOW
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
@@ -39,6 +37,7 @@ from tests.faults.protocol_codes import CODES, Api, Case, Moment, cases
 from tests.faults.protocol_events import SLOW_US, Events, Lane, Place
 from tests.harness.exactness.disturbing import Say
 from tests.harness.exactness.workers import Member, until
+from tests.harness.metrics import scrape
 from tests.harness.reference.lane_state import LaneState
 from tests.harness.reference.reading import Reader
 from tests.harness.showing import BenchmarkFailed, Json
@@ -274,17 +273,9 @@ def _told(reader: Reader, names: TopicNames, partition: int) -> set[Place]:
 
 def _durable(port: int) -> Mapping[Lane, float]:
     """Durable position of each lane, as the worker tells it; empty while it does not answer."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5.0) as answer:
-            text = answer.read().decode()
-    except OSError:
-        return {}
-    return {
-        int(sample.labels["lane"]): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == "sentinel_lane_durable_position"
-    }
+    answer = scrape(port)
+    lanes = {} if answer is None else answer.by("lane", "sentinel_lane_durable_position")
+    return {int(lane): position for lane, position in lanes.items()}
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from tests.faults.scene import Scene
 from tests.harness.exactness.disturbing import works
 from tests.harness.exactness.storing import SINK
 from tests.harness.exactness.workers import Member, until
-from tests.harness.scraping import scrape
+from tests.harness.metrics import scrape
 from tests.harness.showing import BenchmarkFailed
 
 TIMEOUT_S: Final = 2.0

@@ -97,7 +97,10 @@ def test_a_lane_that_stands_is_seen_and_one_without_records_is_not(
     watch._see("detect", 1, 9, 9)
     assert watch.longest_gap_s == 0
     watch._see("detect", 0, 5, 9)
-    assert (watch.longest_gap_s, watch.gap_of) == (MOST_GAP_S + 1, "detect/0 at 5 of 9 during a test")
+    assert (watch.longest_gap_s, watch.gap_of) == (
+        MOST_GAP_S + 1,
+        "detect/0 at 5 of 9 during a test",
+    )
     assert watch.recovery_s == 0
     watch._see("detect", 0, 6, 9)
     assert watch.recovery_s == MOST_GAP_S + 1

@@ -1,7 +1,6 @@
 """Workers as real processes on the shared broker, and what can be seen of them from outside."""
 
 import http.client
-import os
 import re
 import signal
 import subprocess
@@ -20,14 +19,13 @@ from streams.admin.topics import create, specs
 from streams.client.brokers import producer_config
 from streams.settings import Broker, Lanes
 from streams.topic_names import TopicNames
+from tests.harness.metrics import scrape
+from tests.harness.processes import WorkerProcess
 
 CONTROL_KEY = "the key of these workers"
 
 PATIENCE_S = 300.0
 """How long a machine that does other things too may take for what takes a second."""
-
-_SAMPLE = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 def until(
@@ -168,21 +166,15 @@ class Kept:
 
 
 class Worker:
-    """`sentinel worker STAGE` as a process of its own."""
+    """`sentinel worker STAGE` as a process of its own, which a test waits for and asks."""
 
     def __init__(self, stage: str, config: Path, folder: Path, command: Sequence[str]) -> None:
         self.stage = stage
-        self._log = folder / f"{stage}-{config.stem}.log"
         self.started = time.monotonic()
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, "worker", stage, "--config", str(config)],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "RUST_BACKTRACE": "0", "PYTHONUNBUFFERED": "1"},
-                start_new_session=True,
-            )
+        name = f"{stage}-{config.stem}"
+        started = WorkerProcess(stage, config, folder, command, port=0, name=name, where=Path.cwd())
+        self._log = started.log
+        self._process = started.start()
 
     @property
     def status(self) -> int | None:
@@ -219,17 +211,8 @@ class Worker:
 
     def metric(self, name: str, **labels: object) -> float:
         """Sum of the samples of a metric that have these labels."""
-        wanted = {key: str(value) for key, value in labels.items()}
-        total = 0.0
-        for line in self.get("/metrics")[1].splitlines():
-            sample = _SAMPLE.fullmatch(line)
-            if (
-                sample
-                and sample["name"] == name
-                and wanted.items() <= dict(_LABEL.findall(sample["labels"] or "")).items()
-            ):
-                total += float(sample["value"])
-        return total
+        found = scrape(self.port())
+        return 0.0 if found is None else found.total(name, **labels)
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal."""

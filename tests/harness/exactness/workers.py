@@ -4,15 +4,14 @@ import asyncio
 import os
 import signal
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.harness.installation import last_words
-from tests.harness.scraping import Scrape, is_ready, scrape
+from tests.harness.metrics import Scrape, is_ready, scrape
+from tests.harness.processes import last_words
 from tests.harness.showing import BenchmarkFailed
 from topology.supervision.ports import free_port
 from topology.supervision.supervisor import Child, RestartPolicy, Supervisor, sentinel
@@ -71,10 +70,11 @@ class Member:
 
     def told_lanes(self) -> str:
         """What it tells of its lanes now, as metrics."""
+        answer = scrape(self.port)
         said = [
-            line.decode()
-            for line in self._metrics()
-            if line.startswith((b"sentinel_lane_", b"sentinel_ready"))
+            f"{sample.name}{sample.labels} {sample.value:g}"
+            for sample in ([] if answer is None else answer.samples)
+            if sample.name.startswith(("sentinel_lane_", "sentinel_ready"))
         ]
         return "\n".join(said) or "it tells nothing of its lanes"
 
@@ -160,18 +160,8 @@ class Member:
         return await asyncio.to_thread(self._count_flushed)
 
     def _count_flushed(self) -> int:
-        return sum(line.startswith(b"sentinel_lane_durable_position{") for line in self._metrics())
-
-    def _metrics(self) -> list[bytes]:
-        """None while it does not answer."""
-        try:
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.port}/metrics", timeout=10.0
-            ) as answer:
-                lines: list[bytes] = answer.read().splitlines()
-        except OSError:
-            return []
-        return lines
+        answer = scrape(self.port)
+        return 0 if answer is None else len(answer.by("lane", "sentinel_lane_durable_position"))
 
     async def has_unflushed(self) -> bool:
         """Whether it has taken records that its durable state does not cover."""
