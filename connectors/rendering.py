@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from connectors.http.answers import ReceiverAnswer
-from schemas.messages import BadMessage, Message, parse
+from schemas.messages import Message, parse
+from schemas.parts import BadMessage
 
 _WRONG_SHAPE: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What rendering raises for values that nobody thought of."""

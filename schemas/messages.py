@@ -1,10 +1,9 @@
-"""What a receiver is sent: JSON by Standard Webhooks' advice, `type`, `timestamp` and `data`, and
-the `version` of the form.
+"""Messages to receivers: JSON as Standard Webhooks advises, `type`, `timestamp` and `data`, and the
+`version` of the form.
 
     {"type": "incident.opened",                      or incident.escalated, .extended, .repeated,
-    .acknowledged, .new_level,
-                                                     .resolved, .given_up, .closed,
-                                                     incidents.summary
+                                                     .acknowledged, .new_level, .resolved,
+                                                     .given_up, .closed, incidents.summary
      "timestamp": "2026-01-31T12:00:00.000000Z",     event time of the newest news in it, UTC
      "version": 2,
      "data": {"incident": {…}}}                      see `IncidentMessage`, `SummaryMessage`
@@ -14,21 +13,17 @@ come from elsewhere, such as severities and states, are kept as they are, so tha
 and not refused.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import orjson
 
-from schemas.errors import BadRecord
+from schemas.parts import OMITTED, BadMessage, read, read_object, read_text, written
 
 VERSION: Final = 2
 """1, which has no `version`, ends with `settings_version`, `link` and `acknowledged_by`. 2 added
 what follows these in `IncidentPart`.
 """
-
-
-class BadMessage(BadRecord):
-    """A body that is no message: names the field, as `data.incident.title`, and the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +34,14 @@ class EvidencePart:
 
     metric: str
     now: str
-    """What was observed, as `12 s`."""
-    usual: str
+    """Observed value, as `12 s`."""
+    usual: str = ""
     """What is usual, or the limit of a rule, as `0.4 %` or `limit 10 s`; empty where neither is
     known.
     """
-    unusual: str
+    unusual: str = ""
     """How unusual that is, as `30x usual, score 8.2`."""
-    since: str
+    since: str = ""
     """Event time at which it began, ISO 8601, UTC."""
 
 
@@ -71,30 +66,30 @@ class IncidentPart:
     detectors: tuple[str, ...] = ()
     anomaly_ids: tuple[str, ...] = ()
     settings_version: str = ""
-    link: str | None = None
+    link: str | None = field(default=None, metadata=OMITTED)
     """The incident on Sentinel's page; None, and left out, without `alerting.page_url`."""
-    acknowledged_by: str | None = None
-    """Who cares for it; None, and left out, while nobody does."""
-    acknowledged_at: str | None = None
-    """Since when; None, and left out, where that is not known."""
-    acknowledged_comment: str | None = None
-    """What that person says; None, and left out, for nothing."""
+    acknowledged_by: str | None = field(default=None, metadata=OMITTED)
+    """Who acknowledged it; None, and left out, while nobody has."""
+    acknowledged_at: str | None = field(default=None, metadata=OMITTED)
+    """When; None, and left out, where that is not known."""
+    acknowledged_comment: str | None = field(default=None, metadata=OMITTED)
+    """That person's comment; None, and left out, without one."""
     no_data_since: str | None = None
     """Since when no data has come of anything that is still wrong; None while data comes."""
     new_level_since: str | None = None
     """Since when all that is still wrong counts as the new level; None while anything is wrong that
     does not.
     """
-    evidence: EvidencePart | None = None
-    """What it is about in numbers; None, and left out, in incidents of earlier releases."""
+    evidence: EvidencePart | None = field(default=None, metadata=OMITTED)
+    """Its numbers; None, and left out, in incidents of earlier releases."""
     errors: tuple[str, ...] = ()
-    """Which errors, refusals or the like, the most frequent first, as `error_type rate_limited:
+    """Errors, refusals and the like, the most frequent first, as `error_type rate_limited:
     41`.
     """
     sample_event_ids: tuple[str, ...] = ()
     """Ids of some of the calls that were judged."""
     trace_links: tuple[str, ...] = ()
-    """Addresses of traces of such calls, by `alerting.trace_url`."""
+    """Addresses of traces of these calls, by `alerting.trace_url`."""
     note: str = ""
     """Why it is in this state, in one sentence; may be empty."""
 
@@ -120,7 +115,7 @@ class ListedPart:
     opened_at: str = ""
     updated_at: str = ""
     resolved_at: str | None = None
-    link: str | None = None
+    link: str | None = field(default=None, metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,182 +125,45 @@ class SummaryMessage:
     type: str
     timestamp: str
     tenant: str
-    count: int
+    count: int = 0
     """Of all incidents that it is about."""
-    open: int
+    open: int = 0
     """Of those listed."""
-    resolved: int
-    unlisted: int
-    """Those that are counted only."""
+    resolved: int = 0
+    unlisted: int = 0
+    """Incidents that are counted, not listed."""
     incidents: tuple[ListedPart, ...]
     """In the order in which they came."""
 
 
 Message = IncidentMessage | SummaryMessage
 
-_LEFT_OUT: Final = frozenset(
-    {"link", "acknowledged_by", "acknowledged_at", "acknowledged_comment", "evidence"}
-)
-"""Fields that are absent where there is nothing to say."""
-
 
 def encode(message: Message) -> str:
     """The message's body."""
-    data: dict[str, object]
-    match message:
-        case IncidentMessage():
-            data = {"incident": _present(message.incident)}
-        case SummaryMessage():
-            counts = {
-                name: getattr(message, name)
-                for name in ("tenant", "count", "open", "resolved", "unlisted")
-            }
-            data = counts | {"incidents": [_present(listed) for listed in message.incidents]}
-    head = {"type": message.type, "timestamp": message.timestamp, "version": VERSION}
+    data = written(message)
+    head = {"type": data.pop("type"), "timestamp": data.pop("timestamp"), "version": VERSION}
     return orjson.dumps(head | {"data": data}).decode()
 
 
 def parse(body: bytes | str) -> Message:
-    """The message of a body of any version. Fields that it does not know are left out.
+    """The message of a body of any version.
 
-    Raises BadMessage when the body cannot be read, or lacks what no message can do without: names
-    the field and the reason.
+    Raises BadMessage when the body cannot be read, or lacks a required field: names the field and
+    the reason.
     """
     try:
         loaded = orjson.loads(body)
     except orjson.JSONDecodeError as fault:
         raise BadMessage(f"not JSON: {fault}") from fault
-    whole = _Fields(loaded, "")
-    kind, timestamp, data = whole.text("type"), whole.text("timestamp"), whole.fields("data")
-    if data.has("incident"):
-        return IncidentMessage(
-            type=kind, timestamp=timestamp, incident=_incident(data.fields("incident"))
-        )
-    listed = tuple(_listed(item) for item in data.items("incidents"))
-    return SummaryMessage(
-        type=kind,
-        timestamp=timestamp,
-        tenant=data.text("tenant"),
-        count=data.number("count", len(listed)),
-        open=data.number("open"),
-        resolved=data.number("resolved"),
-        unlisted=data.number("unlisted"),
-        incidents=listed,
-    )
-
-
-class _Fields:
-    """A JSON object whose fields are read by name and type."""
-
-    def __init__(self, value: Any, path: str) -> None:
-        if not isinstance(value, dict):
-            raise BadMessage("not an object", path or None)
-        self._value: Final[dict[str, Any]] = value
-        self._path: Final = path
-
-    def has(self, name: str) -> bool:
-        return self._value.get(name) is not None
-
-    def text(self, name: str) -> str:
-        """One that no message can do without."""
-        if not self.has(name):
-            raise BadMessage("no value", self._at(name))
-        text: str = self._of(name, str, "not text")
-        return text
-
-    def text_or_none(self, name: str) -> str | None:
-        return self._of(name, str, "not text") if self.has(name) else None
-
-    def number(self, name: str, default: int = 0) -> int:
-        return self._of(name, int, "not a whole number") if self.has(name) else default
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        listed: list[Any] = self._of(name, list, "not a list") if self.has(name) else []
-        if not all(isinstance(item, str) for item in listed):
-            raise BadMessage("not a list of texts", self._at(name))
-        return tuple(listed)
-
-    def fields(self, name: str) -> "_Fields":
-        if not self.has(name):
-            raise BadMessage("no value", self._at(name))
-        return _Fields(self._value[name], self._at(name))
-
-    def items(self, name: str) -> "list[_Fields]":
-        if not self.has(name):
-            raise BadMessage("no value", self._at(name))
-        listed: list[Any] = self._of(name, list, "not a list")
-        return [_Fields(item, f"{self._at(name)}[{place}]") for place, item in enumerate(listed)]
-
-    def _of(self, name: str, kind: type, reason: str) -> Any:
-        value = self._value[name]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise BadMessage(reason, self._at(name))
-        return value
-
-    def _at(self, name: str) -> str:
-        return f"{self._path}.{name}" if self._path else name
-
-
-def _incident(fields: _Fields) -> IncidentPart:
-    return IncidentPart(
-        id=fields.text("id"),
-        tenant=fields.text("tenant"),
-        application=fields.text("application"),
-        state=fields.text("state"),
-        severity=fields.text("severity"),
-        title=fields.text("title"),
-        revision=fields.number("revision"),
-        opened_at=fields.text_or_none("opened_at") or "",
-        updated_at=fields.text_or_none("updated_at") or "",
-        resolved_at=fields.text_or_none("resolved_at"),
-        anomaly_count=fields.number("anomaly_count"),
-        models=fields.texts("models"),
-        users=fields.texts("users"),
-        metrics=fields.texts("metrics"),
-        detectors=fields.texts("detectors"),
-        anomaly_ids=fields.texts("anomaly_ids"),
-        settings_version=fields.text_or_none("settings_version") or "",
-        link=fields.text_or_none("link"),
-        acknowledged_by=fields.text_or_none("acknowledged_by"),
-        acknowledged_at=fields.text_or_none("acknowledged_at"),
-        acknowledged_comment=fields.text_or_none("acknowledged_comment"),
-        no_data_since=fields.text_or_none("no_data_since"),
-        new_level_since=fields.text_or_none("new_level_since"),
-        evidence=_evidence(fields.fields("evidence")) if fields.has("evidence") else None,
-        errors=fields.texts("errors"),
-        sample_event_ids=fields.texts("sample_event_ids"),
-        trace_links=fields.texts("trace_links"),
-        note=fields.text_or_none("note") or "",
-    )
-
-
-def _evidence(fields: _Fields) -> EvidencePart:
-    return EvidencePart(
-        metric=fields.text("metric"),
-        now=fields.text("now"),
-        usual=fields.text_or_none("usual") or "",
-        unusual=fields.text_or_none("unusual") or "",
-        since=fields.text_or_none("since") or "",
-    )
-
-
-def _listed(fields: _Fields) -> ListedPart:
-    return ListedPart(
-        id=fields.text("id"),
-        application=fields.text("application"),
-        state=fields.text("state"),
-        severity=fields.text("severity"),
-        title=fields.text("title"),
-        opened_at=fields.text_or_none("opened_at") or "",
-        updated_at=fields.text_or_none("updated_at") or "",
-        resolved_at=fields.text_or_none("resolved_at"),
-        link=fields.text_or_none("link"),
-    )
-
-
-def _present(part: IncidentPart | ListedPart) -> dict[str, object]:
-    return {
-        name: value
-        for name, value in asdict(part).items()
-        if value is not None or name not in _LEFT_OUT
-    }
+    whole = read_object(loaded, "")
+    head = {name: read_text(whole, name) for name in ("type", "timestamp")}
+    if whole.get("data") is None:
+        raise BadMessage("no value", "data")
+    data = read_object(whole["data"], "data")
+    if data.get("incident") is not None:
+        return read(IncidentMessage, data, "data", **head)
+    summary = read(SummaryMessage, data, "data", **head)
+    if data.get("count") is None:
+        return replace(summary, count=len(summary.incidents))
+    return summary
