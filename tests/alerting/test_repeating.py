@@ -109,7 +109,9 @@ def test_pages_are_free_again_an_hour_after_the_first() -> None:
 
 
 def test_lanes_of_one_worker_count_together() -> None:
-    """A flood comes through all lanes to one person; a lane that comes again forgets what it had."""
+    """A flood comes through all lanes to one person; a lane that comes again forgets what it
+    had.
+    """
     count = PageCount()
     lanes = [Alerter(CAPPED, lane, count) for lane in (0, 1)]
     made = [

@@ -94,7 +94,9 @@ def commands(draw: st.DrawFn, second: float, name: str, serial: int) -> Command:
 
 @st.composite
 def timelines(draw: st.DrawFn) -> list[Happening]:
-    """Histories of a few incidents as correlate writes them, mingled with the fates of deliveries."""
+    """Histories of a few incidents as correlate writes them, mingled with the fates of
+    deliveries.
+    """
     known: dict[
         str, tuple[str, int, int]
     ] = {}  # in each of four places: name, revision and severity of its incident

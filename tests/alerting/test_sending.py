@@ -55,7 +55,9 @@ def test_opened_incident_is_told_and_its_record_says_so() -> None:
 
 
 def test_message_is_what_the_documentation_says() -> None:
-    """Type, event time and the incident with times as ISO 8601; nothing in it depends on the clock."""
+    """Type, event time and the incident with times as ISO 8601; nothing in it depends on the
+    clock.
+    """
     early, late = Desk(), Desk()
     [first] = deliveries(early.at(5, incident("i1", OPENED, 4)))
     [second] = deliveries(late.at(500, incident("i1", OPENED, 4)))
@@ -217,7 +219,9 @@ def test_slow_receiver_holds_up_nobody_else() -> None:
 
 
 def test_record_that_came_before_does_nothing() -> None:
-    """Correlate writes some records again after a fault: same lane, same place, no second message."""
+    """Correlate writes some records again after a fault: same lane, same place, no second
+    message.
+    """
     desk = Desk()
     desk.at(0, incident("i1", OPENED, 0))
     assert reasons(desk.core.on_incident(incident("i1", OPENED, 0), offset=9, now=micros(1))) == [
@@ -236,7 +240,9 @@ def test_deadline_counts_from_when_the_turn_has_come() -> None:
 
 
 def test_messages_to_a_receiver_that_is_gone_are_given_up() -> None:
-    """After a restart without it, what waited for it fails with a reason, and its rows are buried."""
+    """After a restart without it, what waited for it fails with a reason, and its rows are
+    buried.
+    """
     old = ReceiverSettings(name="old")
     desk = Desk(AlertSettings(receivers=(PAGER, old)))
     desk.at(0, incident("i1", OPENED, 0), incident("i1", RESOLVED, 0))

@@ -23,7 +23,9 @@ CAPPED = AlertSettings(
 
 
 def test_backlog_of_an_outage_is_one_message() -> None:
-    """Two hundred old incidents, some of them over: none is paged, one summary says how they stand."""
+    """Two hundred old incidents, some of them over: none is paged, one summary says how they
+    stand.
+    """
     desk = Desk(SUMMING)
     backlog = [incident(f"i{i}", OPENED, i) for i in range(200)]
     backlog += [incident(f"i{i}", RESOLVED, 200 + i) for i in range(20)]

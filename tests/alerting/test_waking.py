@@ -53,7 +53,9 @@ class _Lanes:
         self.lanes = {lane.partition: type("Owned", (), {"program": lane})() for lane in lanes}
         self.acts: list[int] = []
 
-    async def run_in_lane(self, partition: int, work: Callable[[Any], Step], program: _Lane) -> None:
+    async def run_in_lane(
+        self, partition: int, work: Callable[[Any], Step], program: _Lane
+    ) -> None:
         self.acts.append(partition)
         if partition == 0:
             await asyncio.Event().wait()

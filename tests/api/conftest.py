@@ -47,7 +47,9 @@ def broker(embedded: str) -> Broker:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
-    """Two tenants, of each five anomalies and an incident of the first three; one text is hostile."""
+    """Two tenants, of each five anomalies and an incident of the first three; one text is
+    hostile.
+    """
     store = EmbeddedStore(str(tmp_path / "s.db"), 1.0)
     await store.start()
     for tenant in ("acme", "other"):

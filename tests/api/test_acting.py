@@ -1,4 +1,6 @@
-"""Silences and acknowledgements through the API: signed commands on the topic, of whom may say so."""
+"""Silences and acknowledgements through the API: signed commands on the topic, of whom may
+say so.
+"""
 
 import asyncio
 from dataclasses import replace

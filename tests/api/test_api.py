@@ -169,7 +169,9 @@ async def test_tenants_and_subjects_are_listed_to_choose_from(
 
 
 async def test_a_tenants_token_opens_its_own_documents_and_no_others(served: Any) -> None:
-    """Without naming a tenant; naming another is refused, and an id of another tenant is not there."""
+    """Without naming a tenant; naming another is refused, and an id of another tenant is not
+    there.
+    """
     ask = await served(token=Secret(OPERATOR), tenant_tokens=(TenantToken("acme", Secret(ACME)),))
     bearer = {"Authorization": f"Bearer {ACME}"}
     _, page = await ask("/api/v1/anomalies", **bearer)

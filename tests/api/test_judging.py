@@ -66,7 +66,9 @@ def test_every_stage_moves_when_each_has_moving_lanes() -> None:
     ],
 )
 def test_a_stage_that_does_not_move_is_not_said_to_work(broken: Worker, word: str) -> None:
-    """Its lag says nothing: it is as old as the last fetch, and 0 when the broker froze after it."""
+    """Its lag says nothing: it is as old as the last fetch, and 0 when the broker froze after
+    it.
+    """
     found, why = state(broken, *others(broken.stage))
     assert found is StageState.STALLED
     assert word in why

@@ -246,7 +246,9 @@ def test_each_page_is_told_of_its_own_tenant() -> None:
 
 
 def test_a_page_that_is_told_nothing_hears_that_it_is_still_told() -> None:
-    """Or it could not know of a connection that is gone; one that has something waiting hears that."""
+    """Or it could not know of a connection that is gone; one that has something waiting hears
+    that.
+    """
 
     async def quiet() -> list[list[str]]:
         hub = Live(10, 10)

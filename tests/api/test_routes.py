@@ -1,4 +1,6 @@
-"""Every route, whatever it is: nobody reaches it without being let in, and only with what it takes."""
+"""Every route, whatever it is: nobody reaches it without being let in, and only with what it
+takes.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack

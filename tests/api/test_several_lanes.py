@@ -88,7 +88,8 @@ def test_an_application_on_several_lanes_is_counted_whole(
         found = {}
         for tenant in PRODUCERS:
             for application in APPLICATIONS:
-                what = f"tenant={tenant}&application={application}&model=gpt-4o-mini&metric=request_rate&{span}"
+                of = f"tenant={tenant}&application={application}&model=gpt-4o-mini"
+                what = f"{of}&metric=request_rate&{span}"
                 points = asked(port, f"series?{what}")
                 assert len({point["window_start"] for point in points}) == len(points)
                 found[tenant, application] = round(sum(10 * point["observed"] for point in points))

@@ -1,4 +1,6 @@
-"""Every benchmark runs, small: it measures something, and prints the one object that it promises."""
+"""Every benchmark runs, small: it measures something, and prints the one object that it
+promises.
+"""
 
 import pytest
 
@@ -55,9 +57,7 @@ def test_latency_counts_a_message_for_every_marked_event() -> None:
 
 @pytest.mark.nightly
 @pytest.mark.usefixtures("kafka_jars")
-def test_latency_through_pagerduty_counts_what_its_shape_of_receiver_took_while_the_sink_stores() -> (
-    None
-):
+def test_latency_through_pagerduty_counts_what_a_receiver_of_its_shape_took() -> None:
     """A refused event would be missing; the store had something to do meanwhile."""
     result = run(
         "latency", "--through", "pagerduty", "--rate", "300", "--seconds", "5", "--warm-up", "1"

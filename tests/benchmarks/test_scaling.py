@@ -1,4 +1,6 @@
-"""How cost grows: what is measured is what was asked for, and what cannot be asked for is refused."""
+"""How cost grows: what is measured is what was asked for, and what cannot be asked for is
+refused.
+"""
 
 import json
 import subprocess

@@ -86,7 +86,9 @@ def _on(address: str, prefix: str = "sentinel.") -> Mapping[str, str]:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_has_help(command: Sequence[str]) -> None:
-    """--help of each command works, says what it does, and those that do something show an example."""
+    """--help of each command works, says what it does, and those that do something show an
+    example.
+    """
     done = CliRunner().invoke(app, [*command, "--help"], prog_name="sentinel")
     assert done.exit_code == 0
     assert done.stdout.startswith("Usage: sentinel ")
@@ -107,7 +109,9 @@ def test_help_lists_every_command_in_a_group_in_one_line_each() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_can_complete(shell: str) -> None:
-    """Each shell is given a script that asks the command itself; the command names what can follow."""
+    """Each shell is given a script that asks the command itself; the command names what can
+    follow.
+    """
     script = _sentinel(
         _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1", _SENTINEL_COMPLETE=f"source_{shell}"
     )
@@ -120,7 +124,9 @@ def test_shells_can_complete(shell: str) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    """`sentinel --help` answers at once: no Kafka client, no framework, no numpy is loaded for it."""
+    """`sentinel --help` answers at once: no Kafka client, no framework, no numpy is loaded
+    for it.
+    """
     code = """
 import sys
 from topology.cli import main
@@ -128,7 +134,8 @@ try:
     main(["--help"])
 except SystemExit:
     pass
-heavy = {"faust", "aiokafka", "confluent_kafka", "polars", "numpy", "pydantic", "aiohttp"} & set(sys.modules)
+heavy = {"faust", "aiokafka", "confluent_kafka", "polars", "numpy", "pydantic", "aiohttp"}
+heavy &= set(sys.modules)
 sys.stderr.write(",".join(sorted(heavy)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

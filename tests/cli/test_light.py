@@ -33,7 +33,8 @@ try:
     main(sys.argv[1:])
 except SystemExit as end:
     status = end.code or 0
-sys.stderr.write("@" + json.dumps([status, sorted({name.partition(".")[0] for name in sys.modules})]))
+loaded = sorted({name.partition(".")[0] for name in sys.modules})
+sys.stderr.write("@" + json.dumps([status, loaded]))
 """
 
 

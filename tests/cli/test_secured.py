@@ -1,4 +1,6 @@
-"""Workers on a broker that asks for TLS and a user, with the settings that the documentation names."""
+"""Workers on a broker that asks for TLS and a user, with the settings that the documentation
+names.
+"""
 
 import http.client
 import os

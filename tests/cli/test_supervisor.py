@@ -153,7 +153,9 @@ async def test_child_that_cannot_start_ends_the_supervisor_and_the_others() -> N
     sys.platform != "linux", reason="only Linux tells a process of its parent's death"
 )
 async def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
-    """kill -9 of the supervisor: its children end too, instead of writing on beside the next one's."""
+    """kill -9 of the supervisor: its children end too, instead of writing on beside the next
+    one's.
+    """
     note = tmp_path / "pid"
     child = f"""
 import os, pathlib, time

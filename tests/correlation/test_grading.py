@@ -49,7 +49,9 @@ def test_rise_by_size_and_duration_is_told_once_and_kept_over_a_restart() -> Non
 
 
 def test_reach_counts_models_and_users() -> None:
-    """A second model and two users of a large incident are an escalation, a fourth metric is none."""
+    """A second model and two users of a large incident are an escalation, a fourth metric is
+    none.
+    """
     lane = Lane(CorrelationSettings(large_from=4, wide_from=4, update_every_s=1000))
     lane.at(0, *(arrives(anomaly(0, source=(0, n, 0), metric=f"m{n}")) for n in range(1, 6)))
     lane.at(

@@ -125,7 +125,9 @@ def test_more_of_the_same_says_nothing_new() -> None:
 
 
 def test_rise_of_severity_is_told_at_once_and_a_fall_never() -> None:
-    """Severity is the greatest of the anomalies, and its rise does not wait for `update_every_s`."""
+    """Severity is the greatest of the anomalies, and its rise does not wait for
+    `update_every_s`.
+    """
     lane = Lane()
     lane.at(0, arrives(anomaly(0, source=(0, 1, 0))))
     [escalated] = lane.at(

@@ -99,9 +99,7 @@ def test_one_signal_that_lasts_holds_the_incident_open() -> None:
     assert changes(lane.told)[-1] is RESOLVED
 
 
-def test_a_lane_that_has_nothing_more_to_say_is_not_missed_while_another_lane_says_that_it_lasts() -> (
-    None
-):
+def test_a_lane_without_more_to_say_is_not_missed_while_another_says_that_it_lasts() -> None:
     """Detect tells its watermark only where it has a signal open: of two lanes, the one whose
     signal ended falls silent for good.
     """
@@ -520,7 +518,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_record_that_says_what_cannot_be_is_a_dead_letter(name: str) -> None:
-    """With its field; the lane goes on, tells of silence afterwards, and its state can be written."""
+    """With its field; the lane goes on, tells of silence afterwards, and its state can be
+    written.
+    """
     value, headers, field = HOSTILE[name]
     program = CorrelateLane(3, CorrelationSettings(), NAMES)
     first = Outgoing(NAMES.anomalies, b"acme", FOUND.to_bytes())

@@ -44,7 +44,9 @@ def test_lane_that_moves_no_more_is_left_behind_after_a_minute() -> None:
 
 
 def test_lane_that_speaks_late_is_heard_in_its_own_time() -> None:
-    """Catching up, a lane behind the others keeps one incident open, though the time is far ahead."""
+    """Catching up, a lane behind the others keeps one incident open, though the time is far
+    ahead.
+    """
     lane = Lane()
     lane.at(0, watermark(5000, lane=0, source_offset=1), watermark(0, lane=1, source_offset=1))
     for i in range(10):

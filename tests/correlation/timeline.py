@@ -1,4 +1,6 @@
-"""Timelines of one lane of `anomalies`: what is appended, in seconds, and which incidents it makes."""
+"""Timelines of one lane of `anomalies`: what is appended, in seconds, and which incidents it
+makes.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -80,7 +82,9 @@ def becomes(
     source: tuple[int, int, int],
     since: float | None = None,
 ) -> Record:
-    """The record that says at second `at`, written by `source`, what became of an anomaly's signal."""
+    """The record that says at second `at`, written by `source`, what became of an anomaly's
+    signal.
+    """
     lane, offset, ordinal = source
     change = SignalChange(
         tenant=found.tenant,

@@ -210,7 +210,9 @@ def test_text_that_is_no_utf8_and_that_nobody_reads_harms_nobody() -> None:
 
 
 def test_a_skipped_offset_is_a_dead_letter_and_is_never_decoded() -> None:
-    """The verdict that a record kills the decoder holds for its own offset only, on every replay."""
+    """The verdict that a record kills the decoder holds for its own offset only, on every
+    replay.
+    """
     lane = RunLane(skips={11, 40})
     lane.takes([good(number, 0) for number in range(10, 13)])
     assert lane.dead == [(11, SKIPPED)]

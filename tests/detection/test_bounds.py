@@ -1,4 +1,6 @@
-"""A lane's memory is bounded: subjects have a budget, idle ones expire, an idle lane stands still."""
+"""A lane's memory is bounded: subjects have a budget, idle ones expire, an idle lane stands
+still.
+"""
 
 import numpy as np
 import pytest
@@ -51,7 +53,9 @@ def test_a_tenant_with_very_many_applications_costs_its_budget() -> None:
 
 
 def test_idle_subjects_expire_in_event_time_with_tombstones() -> None:
-    """After their time nothing of them is left in the state topic, and their rows are given again."""
+    """After their time nothing of them is left in the state topic, and their rows are given
+    again.
+    """
     lane = RunLane(USERS, SMALL)
     lane.takes(
         [good(number, 0, application=f"old{number}", user=f"u{number}") for number in range(19)]

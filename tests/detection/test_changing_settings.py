@@ -1,4 +1,6 @@
-"""Detection settings take effect where their control record stands, also in the middle of a block."""
+"""Detection settings take effect where their control record stands, also in the middle of a
+block.
+"""
 
 from agents.detectors.settings import Comparison, DetectionSettings, Deviation, Profile, Rule
 from agents.detectors.settings_codec import to_json, version_of

@@ -35,7 +35,9 @@ HOUR_S = 3600
 
 
 HOME = {"acme": "app108", "other": "app3"}
-"""Applications that belong to the lane of these logs, so that nothing is to be said of their place."""
+"""Applications that belong to the lane of these logs, so that nothing is to be said of their
+place.
+"""
 
 
 def place(tenant: str) -> int:
@@ -206,7 +208,9 @@ def test_what_is_kept_is_bounded_by_the_partitions() -> None:
 
 
 def correlated(*lanes: RunLane) -> list[Incident]:
-    """What correlate makes of all that these wrote, one after the other, to its partition for acme."""
+    """What correlate makes of all that these wrote, one after the other, to its partition for
+    acme.
+    """
     program = CorrelateLane(place("acme"), CorrelationSettings(), NAMES)
     sent = [one for lane in lanes for one in lane.sent[NAMES.anomalies]]
     stored = [
@@ -226,7 +230,9 @@ def test_an_incident_opens_and_is_resolved_by_the_watermarks_that_are_left() -> 
 
 
 def test_the_first_anomaly_of_a_log_that_begins_anew_is_not_lost() -> None:
-    """Its offset is below those that correlate knows of the lane; the watermark before it says why."""
+    """Its offset is below those that correlate knows of the lane; the watermark before it says
+    why.
+    """
     before = run(calls(range(0, 1500, 10), slow_at=[100], first=1_000_000), RULES, limits=MANY)
     anew = run(calls(range(9000, 9100, 10), slow_at=[9040]), RULES, limits=MANY)
     told = correlated(before, anew)

@@ -135,9 +135,7 @@ def test_it_is_over_when_none_come_for_ten_minutes_and_told_again_when_they_come
     assert "sends no key; send tenant/application" in again.reason
 
 
-def test_the_events_of_those_beyond_the_first_ones_are_counted_and_one_that_is_over_makes_room() -> (
-    None
-):
+def test_events_of_those_beyond_the_first_are_counted_and_one_that_is_over_makes_room() -> None:
     """Of a hundred, sixty-four are told; when they send no more, others that still do are told."""
     own = murmur2_partitions([key_of(name) for name in NAMES], 12).tolist()
     strangers = [name for name, lane in zip(NAMES, own, strict=True) if lane != LANE][:100]

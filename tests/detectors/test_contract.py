@@ -340,7 +340,9 @@ def test_a_series_is_judged_by_its_own_buckets_alone() -> None:
 
 
 def test_a_user_is_judged_by_the_application_s_users_alone() -> None:
-    """At close, users: each application alone gives the rows and findings that all together give."""
+    """At close, users: each application alone gives the rows and findings that all together
+    give.
+    """
     case = profile_case()
     together, alone = fresh(case.detector), fresh(case.detector)
     found = driven(case, together, case.steps)

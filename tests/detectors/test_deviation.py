@@ -131,7 +131,9 @@ def test_one_odd_bucket_alone_is_no_anomaly() -> None:
 
 
 def test_silence_is_an_anomaly_of_the_request_rate_and_of_nothing_else() -> None:
-    """Zero requests are a number; what nobody asked has no latency, and keeps what it had learnt."""
+    """Zero requests are a number; what nobody asked has no latency, and keeps what it had
+    learnt.
+    """
     silent = run(Fault(at=100, rate=0), 120)
     assert {finding.metric for _, finding in silent.found} == {"request_rate"}
     _, found = next(pair for pair in silent.found if pair[1].row == 0)

@@ -142,7 +142,9 @@ def test_metric_is_as_long_without_data_as_nothing_came_of_it() -> None:
 
 
 def test_anomaly_does_not_grow_older_while_its_metric_does_not_come() -> None:
-    """Half of `give_in_buckets` with it, a long time without, and a few with it again are no level."""
+    """Half of `give_in_buckets` with it, a long time without, and a few with it again are no
+    level.
+    """
     world = parts((800, SLOW_TOKENS))
     run = Run(QUICK).over(*world[:130], *without_first_tokens(world[130:600]), *world[600:620])
     assert [status for _, status in run.of("time_to_first_token")] == [NO_DATA]
@@ -242,7 +244,9 @@ def test_metric_that_is_judged_no_more_is_not_said_to_be_normal() -> None:
 def test_settings_that_ask_for_more_data_end_nothing_that_is_wrong(
     metric: str, fault: Fault, stricter: Deviation
 ) -> None:
-    """Published meanwhile: they are for what begins. What was wrong before ends when it is normal."""
+    """Published meanwhile: they are for what begins. What was wrong before ends when it is
+    normal.
+    """
     world = parts((200, fault), (260, ORDINARY))
     run = Run(Deviation(least_buckets=20)).over(*world[:130])
     assert run.buckets(metric)

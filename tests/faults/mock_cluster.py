@@ -27,7 +27,9 @@ _PRODUCER: Final = 0
 
 
 class MockCluster:
-    """The mock cluster as a child process; `address` is where it listens once it has been entered."""
+    """The mock cluster as a child process; `address` is where it listens once it has been
+    entered.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -49,7 +51,9 @@ class MockCluster:
         self._order("forget", api)
 
     def asked(self, api: int) -> int:
-        """Requests of an API since errors were loaded last; each met one, as long as there was one."""
+        """Requests of an API since errors were loaded last; each met one, as long as there was
+        one.
+        """
         return self._order("asked", api)
 
     def _order(self, *order: object) -> int:

@@ -51,7 +51,9 @@ async def frozen(scene: Scene) -> None:
 
 
 async def storm(scene: Scene) -> None:
-    """Two more workers of detect join and leave again and again, also while they start, under load."""
+    """Two more workers of detect join and leave again and again, also while they start, under
+    load.
+    """
     rng, number = scene.rng, 1
     end = asyncio.get_running_loop().time() + (_LONG_STORM_S if scene.long else _STORM_S)
     there: list[Member] = []

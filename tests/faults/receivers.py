@@ -45,7 +45,9 @@ async def breaking_off(scene: Scene) -> None:
 
 
 async def redirecting(scene: Scene) -> None:
-    """Somebody else is named, who must not be told; it is temporary, so that nothing is given up."""
+    """Somebody else is named, who must not be told; it is temporary, so that nothing is given
+    up.
+    """
 
     async def answer(request: web.Request) -> web.Response | None:
         return web.Response(

@@ -1,4 +1,6 @@
-"""A TCP proxy before a server, that does to the network what a network does by itself now and then."""
+"""A TCP proxy before a server, that does to the network what a network does by itself now and
+then.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,6 @@
-"""What aiokafka's connections do on uvloop when the other side is gone, and what ours do instead."""
+"""What aiokafka's connections do on uvloop when the other side is gone, and what ours do
+instead.
+"""
 
 import asyncio
 import contextlib

@@ -94,11 +94,15 @@ async def violations(page: Page) -> list[dict[str, Any]]:
     # Through the debugger, which the page's policy does not bind.
     await page.evaluate(f"void ({_as_function(AXE.read_text())})()")
     found: list[dict[str, Any]] = await page.evaluate(
-        """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map((one) => ({
-            rule: one.id,
-            what: one.help,
-            where: one.nodes.slice(0, 3).map((node) => `${node.html.slice(0, 200)} ${node.failureSummary}`),
-        }))"""
+        """async () => {
+            const found = await axe.run(document, {resultTypes: ["violations"]});
+            const shown = (node) => `${node.html.slice(0, 200)} ${node.failureSummary}`;
+            return found.violations.map((one) => ({
+                rule: one.id,
+                what: one.help,
+                where: one.nodes.slice(0, 3).map(shown),
+            }));
+        }"""
     )
     return found
 

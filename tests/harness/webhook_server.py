@@ -1,4 +1,6 @@
-"""A receiver of webhooks on a free port of this machine, which behaves as badly as it is told to."""
+"""A receiver of webhooks on a free port of this machine, which behaves as badly as it is told
+to.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -92,7 +92,9 @@ def test_impurities_are_seen(code: str) -> None:
 
 
 def test_package_inits_are_empty() -> None:
-    """One import in an `__init__.py` would drag what it imports into everything below it, unseen."""
+    """One import in an `__init__.py` would drag what it imports into everything below it,
+    unseen.
+    """
     packages = ("schemas", "streams", "agents", "connectors", "topology")
     full = [
         path

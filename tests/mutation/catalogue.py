@@ -186,7 +186,8 @@ MUTATIONS: Final = (
     Mutation(
         "a lane's watermark goes on while a signal of it is open",
         "agents/detection/closing.py",
-        "            return chain(self._watch.open_tenants(), open_tenants(self._state, policies))\n",
+        "            return chain(self._watch.open_tenants(), open_tenants(self._state,"
+        " policies))\n",
         "            return chain(())\n",
         _LISTENERS,
     ),
@@ -278,7 +279,8 @@ MUTATIONS: Final = (
         "a lane is fenced before it is read",
         "streams/lane/changelog.py",
         "        await self._producer.start()\n\n    async def close",
-        "        self._producer._txn_manager = None\n        await self._producer.start()\n\n    async def close",
+        "        self._producer._txn_manager = None\n        await self._producer.start()\n\n"
+        "    async def close",
         _STATE_STORE,
     ),
     Mutation(
@@ -347,7 +349,8 @@ MUTATIONS: Final = (
     Mutation(
         "another topic under the name is seen while a worker runs",
         "streams/admin/topic_ids.py",
-        "            if counts_in is not None and there.get(self._stage.topic, counts_in) != counts_in:\n",
+        "            if counts_in is not None and there.get(self._stage.topic, counts_in)"
+        " != counts_in:\n",
         "            if False:\n",
         ("tests/streams/test_topic_ids.py",),
     ),
@@ -565,7 +568,8 @@ MUTATIONS: Final = (
     Mutation(
         "the native code reads no text beyond its record",
         "schemas/native/native.c",
-        "            if (!number(cursor, &value) || value < 0 || value > cursor->end - cursor->at) return 0;\n",
+        "            if (!number(cursor, &value) || value < 0 || value > cursor->end -"
+        " cursor->at) return 0;\n",
         "            if (!number(cursor, &value) || value < 0) return 0;\n",
         _NATIVE,
     ),
@@ -593,7 +597,8 @@ MUTATIONS: Final = (
     Mutation(
         "the native code holds numbers to their bounds",
         "schemas/native/native.c",
-        "            doubts->bounded &= value >= op[2] && value <= op[3];\n            if (op[1] >= 0) columns->numbers",
+        "            doubts->bounded &= value >= op[2] && value <= op[3];\n"
+        "            if (op[1] >= 0) columns->numbers",
         "            if (op[1] >= 0) columns->numbers",
         _NATIVE,
     ),
@@ -621,7 +626,8 @@ MUTATIONS: Final = (
     Mutation(
         "records with headers of ours are not the native code's",
         "schemas/native/native.c",
-        '        if (begins(at, name, "sentinel-") || begins(at, name, "__value_schema_id")) return 0;\n',
+        '        if (begins(at, name, "sentinel-") || begins(at, name,'
+        ' "__value_schema_id")) return 0;\n',
         "",
         ("tests/streams/test_blocks.py",),
     ),
@@ -671,7 +677,8 @@ MUTATIONS: Final = (
         "a signal without data is not at its end",
         "agents/correlation/signals.py",
         "        if change.status.is_end:\n            del self._listed[key]\n",
-        "        if change.status.is_end or change.status is SignalStatus.NO_DATA:\n            del self._listed[key]\n",
+        "        if change.status.is_end or change.status is SignalStatus.NO_DATA:\n"
+        "            del self._listed[key]\n",
         _LASTING,
     ),
     Mutation(
@@ -761,7 +768,8 @@ MUTATIONS: Final = (
     Mutation(
         "what comes after a pause is told with its own time",
         "streams/state/watermark.py",
-        "            append_time if self.time == 0 else self.time + elapsed(self.append, append_time, None)\n",
+        "            append_time if self.time == 0 else self.time + elapsed(self.append,"
+        " append_time, None)\n",
         "            self.time\n",
         ("tests/detection/test_intake_watch.py",),
     ),

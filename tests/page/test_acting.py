@@ -91,7 +91,9 @@ def _now() -> int:
 
 
 async def test_an_incident_is_silenced_and_the_silence_ended(guarded: Site, opened: Open) -> None:
-    """What was filled in is what `alert` gets; the silence shows on *now*, where it can be ended."""
+    """What was filled in is what `alert` gets; the silence shows on *now*, where it can be
+    ended.
+    """
     window, page = await _signed_in(guarded, opened, filled.OPEN_PATH)
     await page.get_by_role("button", name="Silence…").click()
     dialog = page.get_by_role("dialog")

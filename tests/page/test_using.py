@@ -199,7 +199,9 @@ async def _told(site: Site, kind: Kind, number: int) -> None:
 
 
 async def test_what_changes_shows_by_itself(own: Site, opened: Open) -> None:
-    """An incident opens, grows graver and is over, while the page is open; focus stays where it is."""
+    """An incident opens, grows graver and is over, while the page is open; focus stays where it
+    is.
+    """
     await own.store.write([of(Kind.INCIDENT, incident(1, 1, title="the first"))])
     page = await (await opened(own)).show("/")
     await expect(page.locator("#live")).to_have_attribute("data-link", "live")

@@ -13,7 +13,10 @@ from tests.page.conftest import Open, Site, shared
 
 pytestmark = shared
 
-EXPLORE = f"/explore?tenant={filled.TENANT}&application=chat-assistant&model=heron-large&metric=time_to_first_token"
+EXPLORE = (
+    f"/explore?tenant={filled.TENANT}&application=chat-assistant&model=heron-large"
+    "&metric=time_to_first_token"
+)
 VIEWS = {
     "now": "/",
     "incident": filled.OPEN_PATH,

@@ -79,7 +79,9 @@ def test_severities_are_pagerdutys() -> None:
     "message", [body(NASTY), body(NASTY, Reason.RESOLVED), summary(), body(page_url=None)]
 )
 async def test_any_text_of_telemetry_fits_its_limits(message: bytes) -> None:
-    """Endless titles and tenants, markup and control characters; without a page there is no link."""
+    """Endless titles and tenants, markup and control characters; without a page there is no
+    link.
+    """
     async with receiving(pagerduty) as server:
         assert isinstance(await attempted(receiver(server), message), Delivered)
     sent = server.received[0].body

@@ -179,7 +179,9 @@ def test_colour_says_how_grave_it_is_and_green_that_it_is_over() -> None:
 
 
 def test_message_shows_the_four_numbers_first_and_who_has_it() -> None:
-    """Now, usual, how unusual, since when in the reader's time; which errors; traces; the person."""
+    """Now, usual, how unusual, since when in the reader's time; which errors; traces; the
+    person.
+    """
     about = replace(
         OPENED,
         evidence_metric="error_rate",

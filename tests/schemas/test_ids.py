@@ -16,7 +16,9 @@ def test_an_id_is_the_same_for_ever() -> None:
 @settings(deadline=None)
 @given(_parts, _parts)
 def test_ids_are_equal_only_for_equal_parts(one: list[str | int], other: list[str | int]) -> None:
-    """Neither moving a letter from one part to the next nor writing a number as text keeps the id."""
+    """Neither moving a letter from one part to the next nor writing a number as text keeps
+    the id.
+    """
     same = [(type(part), part) for part in one] == [(type(part), part) for part in other]
     assert (record_id(*one) == record_id(*other)) == same
 

@@ -348,11 +348,15 @@ page, rng = mmap.PAGESIZE, random.Random(int(sys.argv[1]))
 area = mmap.mmap(-1, 2 * page)
 start = ctypes.addressof(ctypes.c_char.from_buffer(area))
 assert ctypes.CDLL(None, use_errno=True).mprotect(ctypes.c_void_p(start + page), page, 0) == 0
-whole = [event(user="u", region="eu", quality=(QualityScore("q", 0.5, None),), features=(Feature("x", 1.0),)).to_bytes(), event().to_bytes()]
+full = event(
+    user="u", region="eu", quality=(QualityScore("q", 0.5, None),), features=(Feature("x", 1.0),)
+)
+whole = [full.to_bytes(), event().to_bytes()]
 decoder = packaged_decoder()
 
 def record(value):
-    body = b"\\0" + b"\\0" + b"\\0" + b"\\1" + bytes([len(value) << 1 & 0x7f | 0x80, len(value) >> 6]) + value + b"\\0"
+    length = bytes([len(value) << 1 & 0x7f | 0x80, len(value) >> 6])
+    body = b"\\0" + b"\\0" + b"\\0" + b"\\1" + length + value + b"\\0"
     return bytes([len(body) << 1 & 0x7f | 0x80, len(body) >> 6]) + body
 
 def at_the_edge(data):
@@ -363,11 +367,13 @@ taken = 0
 for _ in range(60_000):
     value = bytearray(rng.choice(whole))
     for _ in range(rng.choice((0, 1, 1, 2, 5))):
-        value[rng.randrange(len(value))] = rng.choice((0, 1, 2, 0x7f, 0x80, 0xff, rng.randrange(256)))
+        odd = rng.choice((0, 1, 2, 0x7f, 0x80, 0xff, rng.randrange(256)))
+        value[rng.randrange(len(value))] = odd
     value = bytes(value[:rng.choice((len(value), rng.randrange(len(value) + 1)))])
     if value:
         packed = Packed(np.array([at_the_edge(value)]), np.array([len(value)]), (area,))
-        found = decoder._fast.read(NATIVE, packed, ("event_time", "tenant", "application", "model", "user", "region"))
+        columns = ("event_time", "tenant", "application", "model", "user", "region")
+        found = decoder._fast.read(NATIVE, packed, columns)
         if found[2]:
             taken += 1
             found[0].hashes(("tenant", "application", "model", "region"), 3)
@@ -376,7 +382,8 @@ for _ in range(60_000):
     if rng.random() < 0.9:
         batch[rng.randrange(8)] = rng.choice((0, 1, 2, 0x7f, 0x80, 0xff, rng.randrange(256)))
     batch = bytes(batch[:rng.choice((len(batch), rng.randrange(1, len(batch))))])
-    NATIVE._split(ctypes.cast(at_the_edge(batch), ctypes.c_char_p), len(batch), 1, 0, np.empty((4, 1), np.int64).ctypes.data)
+    at, out = ctypes.cast(at_the_edge(batch), ctypes.c_char_p), np.empty((4, 1), np.int64)
+    NATIVE._split(at, len(batch), 1, 0, out.ctypes.data)
 print(taken)
 """
 

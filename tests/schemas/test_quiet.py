@@ -14,7 +14,8 @@ from schemas.records.telemetry import Operation, Status, TelemetryEvent
 if {without}:
     import schemas.telemetry.columns
     schemas.telemetry.columns.NATIVE = None
-good = TelemetryEvent(event_id="e", event_time=1_760_000_000_000_000, tenant="acme", application="shop", model="m",
+good = TelemetryEvent(event_id="e", event_time=1_760_000_000_000_000, tenant="acme",
+                      application="shop", model="m",
     operation=Operation.CHAT, status=Status.SUCCESS, latency_us=1).to_bytes()
 bad = [good[:5] + b"abc", good[:-3], good + b"x", b"garbage", b"", None, good[:5] + b"\\xff" * 40]
 decoded = packaged_decoder().decode([good, *bad] * 3, ("event_time", "tenant"))

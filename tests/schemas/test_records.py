@@ -137,7 +137,8 @@ def test_every_field_has_a_doc_that_names_its_unit(schema_id: int) -> None:
 
 
 UNITS = (
-    "microseconds", "count", "1e-9", "code", "share", "per second", "tokens", "no unit", "0 to 1", "metric's unit",
+    "microseconds", "count", "1e-9", "code", "share", "per second", "tokens", "no unit", "0 to 1",
+    "metric's unit",
     "Number of the lane", "Offset", "Position",
 )  # fmt: skip
 

@@ -145,7 +145,9 @@ def test_acknowledgement_reaches_pagerduty_under_the_incidents_key(
 def test_silence_holds_back_in_every_lane_until_it_is_expired(
     office: Office, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Suppressed on record with the silence's id, listed, and told as soon as the silence is gone."""
+    """Suppressed on record with the silence's id, listed, and told as soon as the silence is
+    gone.
+    """
     line = said(
         capsys,
         office,

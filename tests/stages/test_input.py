@@ -234,7 +234,9 @@ def test_an_open_transaction_holds_back_what_stands_behind_it_and_then_goes_on(
 def test_an_idle_lane_closes_its_bucket_by_ticks(
     big: Installation, worker: Worker, lane: int
 ) -> None:
-    """A single event is in an aggregate within its bucket and the lateness, though nothing follows."""
+    """A single event is in an aggregate within its bucket and the lateness, though nothing
+    follows.
+    """
     big.send(big.names.telemetry, lane, [now_event(0)])
     until(lambda: big.read(big.names.aggregates, lane), "the bucket is closed", worker=worker)
     assert worker.metric("sentinel_ticks_total", lane=lane) >= 1

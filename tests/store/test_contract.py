@@ -325,7 +325,9 @@ async def test_a_series_is_its_buckets_in_order(place: Place, store: Store) -> N
 
 
 async def test_tenants_and_their_subjects_are_listed_by_name(place: Place, store: Store) -> None:
-    """A tenant by anything it has; a subject by its aggregates, each once, with its newest bucket."""
+    """A tenant by anything it has; a subject by its aggregates, each once, with its newest
+    bucket.
+    """
     assert (await store.tenants(), await store.subjects("acme")) == ([], [])
     given = [
         of(Kind.AGGREGATE, aggregate(bucket, model=model))

@@ -134,7 +134,9 @@ async def test_a_store_that_was_repaired_serves_again(sound: bytes, tmp_path: Pa
 async def test_a_file_that_is_deleted_while_it_is_open_takes_nothing_with_it_that_is_written_later(
     tmp_path: Path,
 ) -> None:
-    """A write that went to the deleted file is done again in a new one, before it is acknowledged."""
+    """A write that went to the deleted file is done again in a new one, before it is
+    acknowledged.
+    """
     path = tmp_path / "store.db"
     async with started(EmbeddedStore(str(path), IMPATIENT_S)) as store:
         await store.write(_FEW)

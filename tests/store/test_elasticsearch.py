@@ -119,7 +119,9 @@ async def test_a_foreign_template_that_makes_indices_as_they_must_be_is_fine(
 async def test_an_index_that_was_made_by_dynamic_mapping_is_named(
     place: ElasticPlace, at_start: bool
 ) -> None:
-    """Somebody wrote there before there was a template, or a person has changed what an index has."""
+    """Somebody wrote there before there was a template, or a person has changed what an index
+    has.
+    """
     index = index_of(place.settings.index_prefix, Kind.ANOMALY, ONE.time)
     unfit: dict[str, Any] = {"properties": {"tenant": {"type": "text"}}}
     if at_start:
@@ -212,7 +214,9 @@ async def test_an_index_that_is_deleted_under_a_write_is_made_again(place: Elast
 def test_an_answer_is_taken_for_what_it_says(
     status: int, kind: str, reason: str, means: str
 ) -> None:
-    """Not for its status alone: each of these is the document's fault, passes, or is for a person."""
+    """Not for its status alone: each of these is the document's fault, passes, or is for a
+    person.
+    """
     told = (
         "poison"
         if is_poison(kind, reason)

@@ -45,7 +45,9 @@ class Memory:
 
 
 class MemoryStateStore:
-    """One worker's store (streams.lane.state_store: `StateStore`) over a `Memory` that it shares."""
+    """One worker's store (streams.lane.state_store: `StateStore`) over a `Memory` that it
+    shares.
+    """
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory

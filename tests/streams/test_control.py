@@ -36,7 +36,9 @@ def counts(headers: Headers, *parts: bytes, key: Secret = KEY, kind: str = SETTI
 
 
 def test_a_signed_control_record_counts_in_its_own_lane_only() -> None:
-    """Copied to another partition, another topic, or with another version in it, it is a forgery."""
+    """Copied to another partition, another topic, or with another version in it, it is a
+    forgery.
+    """
     record = settings_control(TOPIC, LANE, Publication(9, "v1"), KEY)
     assert publication(TOPIC, LANE, KEY, record) == Publication(9, "v1")
     assert publication(TOPIC, LANE + 1, KEY, record) is None

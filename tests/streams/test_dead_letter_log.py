@@ -12,7 +12,9 @@ def letter(reason: str, offset: int = 7, field: str | None = None) -> Outgoing:
 
 
 def test_a_reason_is_logged_at_once_and_then_once_a_minute_with_the_count() -> None:
-    """For each pair of reason and field, with the last such record; other outputs are not logged."""
+    """For each pair of reason and field, with the last such record; other outputs are not
+    logged.
+    """
     now = [1000.0]
     log = DeadLetterLog("detect", lambda: now[0])
     with capture_logs() as lines:

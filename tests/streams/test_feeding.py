@@ -28,7 +28,9 @@ async def feeding(take: Take) -> AsyncIterator[Feeder]:
 
 
 async def test_a_lane_that_waits_holds_up_no_other() -> None:
-    """Fed from one stream, one lane stands at its first block, and the other takes all of its own."""
+    """Fed from one stream, one lane stands at its first block, and the other takes all of its
+    own.
+    """
     taken: list[tuple[int, int]] = []
     goes_on, done = asyncio.Event(), asyncio.Event()
 
@@ -82,9 +84,7 @@ async def test_what_waits_together_becomes_one_step_if_it_is_of_neighbours_and_n
     ]
 
 
-async def test_a_stream_waits_for_a_lane_that_has_much_waiting_and_a_stopped_feeder_hands_nothing_on() -> (
-    None
-):
+async def test_a_stream_waits_for_a_full_lane_and_a_stopped_feeder_hands_nothing_on() -> None:
     """Memory is bounded."""
     taken = 0
 

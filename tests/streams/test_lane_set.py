@@ -552,7 +552,9 @@ async def test_a_lane_that_waits_for_ever_has_something_to_do_though_it_took_its
 
 
 async def test_a_lane_has_all_its_series_before_its_first_record(machine: Machine) -> None:
-    """An alarm compares lag with progress: of a lane that never takes a record there must be both."""
+    """An alarm compares lag with progress: of a lane that never takes a record there must be
+    both.
+    """
     lanes = await assigned(machine, 5)
     name = lanes.stage.name
     value = metrics.REGISTRY.get_sample_value

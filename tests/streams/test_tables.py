@@ -112,7 +112,9 @@ def test_a_page_of_zeros_is_a_tombstone_once() -> None:
 
 
 def test_growing_keeps_rows_and_what_is_known_of_them() -> None:
-    """Rows stay where they are, changed pages stay changed, and written ones can still be buried."""
+    """Rows stay where they are, changed pages stay changed, and written ones can still be
+    buried.
+    """
     table, topic = Table(SPEC), CompactedTopic()
     counted(table, [0, PER_PAGE], 7)
     topic.take(table.changes())

@@ -1,4 +1,6 @@
-"""A lane's event time: moved by records only, never back, and alike however the records were cut."""
+"""A lane's event time: moved by records only, never back, and alike however the records were
+cut.
+"""
 
 import numpy as np
 import pytest

@@ -142,7 +142,9 @@ def test_wrong_password_is_one_line_that_names_it(secured: SecuredKafka) -> None
 
 
 def test_untrusted_certificate_is_one_line_that_names_tls(secured: SecuredKafka) -> None:
-    """A broker whose certificate the system does not trust is not talked to, and the line says TLS."""
+    """A broker whose certificate the system does not trust is not talked to, and the line says
+    TLS.
+    """
     with pytest.raises(CannotReachBroker, match=r"TLS") as why:
         reach(replace(_broker(secured, secured.password), tls_ca_file=None, connect_timeout_s=3.0))
     assert "\n" not in str(why.value)

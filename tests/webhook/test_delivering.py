@@ -101,7 +101,9 @@ async def _verifies(request: web.Request) -> web.StreamResponse:
 
 @pytest.mark.parametrize("off_s", [-600, 600])
 async def test_a_clock_that_is_off_loses_no_message(off_s: int) -> None:
-    """The receiver's own clock is signed by from its first refusal on, until ours is right again."""
+    """The receiver's own clock is signed by from its first refusal on, until ours is right
+    again.
+    """
     posts = []
     async with receiving(_verifies) as receiver:
         hook = webhook(receiver)

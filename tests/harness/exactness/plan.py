@@ -64,7 +64,9 @@ class Plan:
     whose lanes are another's.
     """
     seconds: float | None = None
-    """How long the paced part of the traffic takes; None lets it follow from the number of kills."""
+    """How long the paced part of the traffic takes; None lets it follow from the number of
+    kills.
+    """
     prepare: Callable[[], None] | None = None
     """What each process of the reference does first."""
     proxied: str = ""

@@ -1,4 +1,6 @@
-"""The stage `sink`: how far it has stored what the others say, and what is in the store at the end."""
+"""The stage `sink`: how far it has stored what the others say, and what is in the store at the
+end.
+"""
 
 import asyncio
 from collections.abc import Collection

@@ -36,7 +36,9 @@ class Incidents:
 
 
 def incidents(plan: Plan, reader: Reader) -> Incidents:
-    """Incidents and correlate's state to the byte; every anomaly counted in one incident, and once."""
+    """Incidents and correlate's state to the byte; every anomaly counted in one incident, and
+    once.
+    """
     expected: dict[Place, bytes] = {}
     state = Tally("correlate-state")
     for partition, until in enumerate(positions(plan, reader, "correlate")):
@@ -137,7 +139,9 @@ def _as_read(every: Sequence[Incident]) -> list[Incident]:
 
 
 def _counted(plan: Plan, reader: Reader, read: Sequence[Sequence[Incident]]) -> Tally:
-    """Anomalies that were written, and those that incidents count: over when they ended, or so far."""
+    """Anomalies that were written, and those that incidents count: over when they ended, or so
+    far.
+    """
     tally = Tally("anomalies in incidents")
     counted = sum(
         incident.anomaly_count

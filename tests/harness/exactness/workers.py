@@ -155,7 +155,9 @@ class Member:
         return 0.0 if answer is None else answer["sentinel_lane_durable_position"]
 
     async def flushed_lanes(self) -> int:
-        """How many lanes it made durable since it started, those that it has lost again included."""
+        """How many lanes it made durable since it started, those that it has lost again
+        included.
+        """
         self.check()
         return await asyncio.to_thread(self._count_flushed)
 

@@ -26,7 +26,9 @@ class Tally:
     unexpected: int = 0
     """The reference does not have it."""
     repeated: int = 0
-    """Written or sent again under the same name with the same bytes, which readers skip: no error."""
+    """Written or sent again under the same name with the same bytes, which readers skip: no
+    error.
+    """
     examples: list[str] = field(default_factory=list)
     """The first few errors, in words."""
 

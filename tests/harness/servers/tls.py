@@ -1,4 +1,6 @@
-"""A second listener for the test server: TLS with a certificate of its own making, and SCRAM users."""
+"""A second listener for the test server: TLS with a certificate of its own making, and SCRAM
+users.
+"""
 
 import subprocess
 import tempfile
