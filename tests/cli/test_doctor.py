@@ -112,7 +112,7 @@ def test_with_a_broker_every_part_of_kafka_is_looked_at(
 @pytest.mark.parametrize(
     ("spoil", "health", "says"),
     [
-        (lambda path: path.chmod(0o644), "warning", "can be read by others (0644)"),
+        (lambda path: path.chmod(0o644), "warning", "can be read by other users (0644)"),
         (lambda path: path.write_bytes(b"x" * 8192), "failed", "not a database"),
         (lambda path: path.chmod(0o600), "ok", "MB"),
     ],

@@ -11,9 +11,9 @@ import pytest
 from schemas.documents import Kind
 from schemas.errors import UserError
 from schemas.secrets import Secret
-from topology import doctor
 from topology.commands.asking import FromApi, Question, with_iso_times
 from topology.commands.explain import _at
+from topology.doctor.asking import get
 
 Answering = Callable[[bytes], str]
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -107,7 +107,7 @@ def test_doctor_says_of_what_is_no_elasticsearch_that_it_is_none(
     answering: Answering, answer: bytes
 ) -> None:
     """And looks at the rest."""
-    status, body, _ = doctor._get(answering(answer), {}, None)
+    status, body, _ = get(answering(answer), {}, None)
     assert status is None or body
 
 
@@ -122,9 +122,7 @@ def test_doctor_says_of_what_is_no_elasticsearch_that_it_is_none(
 )
 def test_doctor_believes_no_clock_that_cannot_be(answering: Answering, date: bytes) -> None:
     """It asks on without one."""
-    assert doctor._get(
-        answering(OK + b"Date: " + date + b"\r\nContent-Length: 2\r\n\r\n{}"), {}, None
-    ) == (
+    assert get(answering(OK + b"Date: " + date + b"\r\nContent-Length: 2\r\n\r\n{}"), {}, None) == (
         200,
         "{}",
         None,
@@ -133,5 +131,5 @@ def test_doctor_believes_no_clock_that_cannot_be(answering: Answering, date: byt
 
 def test_doctor_shows_no_credentials_that_no_header_can_have() -> None:
     """As a file of the wrong kind may hold."""
-    status, why, _ = doctor._get("http://127.0.0.1:9", {"Authorization": "ApiKey a\ngeheim"}, None)
+    status, why, _ = get("http://127.0.0.1:9", {"Authorization": "ApiKey a\ngeheim"}, None)
     assert (status, "geheim" in why) == (None, False)

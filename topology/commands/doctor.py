@@ -1,4 +1,4 @@
-"""`sentinel doctor`: whether everything is there and works, and what to do where not."""
+"""`sentinel doctor`: checks everything that an installation needs."""
 
 import json
 from typing import Annotated
@@ -22,10 +22,11 @@ def doctor(
     from dataclasses import asdict
 
     from schemas.redacting import redacted_address
-    from topology.doctor import Health, examined
+    from topology.doctor.checking import checked
+    from topology.doctor.findings import Health
 
     loaded = loaded_from(config)
-    found = list(examined(loaded))
+    found = list(checked(loaded))
     failed = any(one.health is Health.FAILED for one in found)
     if as_json:
         checks = [
