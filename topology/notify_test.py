@@ -1,6 +1,4 @@
-"""The messages of `sentinel notify-test`: made and sent as alert would, but for an incident that
-never was.
-"""
+"""The messages of `sentinel notify-test`: made and sent as alert would, of an invented incident."""
 
 import time
 from collections.abc import Sequence
@@ -22,13 +20,13 @@ from topology.stages.receivers import receivers_of
 TITLE = "This is a test by `sentinel notify-test`; nothing is wrong"
 
 
-class NotTaken(Exception):
-    """The receiver did not take a message; the text is one plain line that says how it answered."""
+class NotAccepted(Exception):
+    """The receiver did not accept a message; the text is one plain line with its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One message: what it says, and its id."""
+    """One message with its reason and id."""
 
     reason: Reason
     notification_id: str
@@ -36,7 +34,7 @@ class Sample:
 
 
 def sample_messages(settings: AlertingSettings) -> list[Sample]:
-    """Start and end of an incident of this moment."""
+    """The messages about the start and the end of an incident of now."""
     now = time.time_ns() // 1000
     opened = _incident(now)
     ended = replace(
@@ -83,7 +81,7 @@ def _incident(now: int) -> Incident:
 
 
 def shown(receiver: ConnectedReceiver, message: Sample) -> str:
-    """What the receiver would be sent, as indented JSON; without its secret."""
+    """The message as the receiver would get it, as indented JSON without secrets."""
     said = receiver.preview(message.notification_id, message.body.encode())
     return orjson.dumps(said, option=orjson.OPT_INDENT_2).decode()
 
@@ -93,14 +91,14 @@ def reached(settings: AlertingSettings, conditions: Sequence[str]) -> list[tuple
     reason; silences and caps do not count.
 
     `conditions` describe the incident: `tenant=acme`, `application=checkout`, `severity=high`, and
-    so on, as many of each as it names. Without a severity it is critical. Raises ValueError for
-    what describes none.
+    so on, one for each value that it names. The default severity is critical. Raises ValueError for
+    a condition that does not describe an incident.
     """
     named: dict[str, list[str]] = {}
     for text in conditions:
         matcher = Matcher.parse(text, knows_tenant=True)
         if matcher.operator != "=":
-            raise ValueError(f"{text!r} describes no incident; write {matcher.field}=VALUE")
+            raise ValueError(f"{text!r} does not describe an incident; write {matcher.field}=VALUE")
         named.setdefault(matcher.field, []).append(matcher.value)
     for name in ("tenant", "application", "severity", "incident"):
         if len(named.get(name, ())) > 1:
@@ -123,8 +121,9 @@ def reached(settings: AlertingSettings, conditions: Sequence[str]) -> list[tuple
 
 
 async def send(settings: AlertingSettings, name: str, messages: list[Sample]) -> list[str]:
-    """One attempt each, in order; a line on how each went. Raises NotTaken at the first that was
-    not taken, Refused where its settings are.
+    """Make one attempt for each message, in order; returns a line about each.
+
+    Raises NotAccepted at the first that was not accepted, Refused for settings that are refused.
     """
     only = replace(settings, receivers=tuple(r for r in settings.receivers if r.name == name))
     receiver = receivers_of(only)[name]
@@ -142,11 +141,11 @@ async def send(settings: AlertingSettings, name: str, messages: list[Sample]) ->
                 retry=settings.retry,
             )
             if not isinstance(verdict, Delivered):
-                raise NotTaken(
-                    f"{name} did not take the test message ({message.reason}): {verdict.reason},"
+                raise NotAccepted(
+                    f"{name} did not accept the test message ({message.reason}): {verdict.reason},"
                     f" {verdict.detail}"
                 )
-            lines.append(f"{name} took the test message ({message.reason}): {verdict.detail}")
+            lines.append(f"{name} accepted the test message ({message.reason}): {verdict.detail}")
     finally:
         await receiver.close()
     return lines

@@ -58,7 +58,7 @@ class CorrelateLanes:
         self._newest = 0
         self._touched: set[bytes] = set()
         self.taken_back = 0
-        """Lanes that were seen to be before the highest place that they had named, since the start."""
+        """How often a lane turned out to be before a position that it named, since the start."""
 
     def is_new(self, incident: Incident, known: TrackedIncident | None, now: int) -> bool:
         """Whether the record was not here before; it counts as come from now on. `known` is how the

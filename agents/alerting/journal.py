@@ -37,7 +37,7 @@ class NotificationJournal:
     def ended(
         self, delivery: Delivery, outcome: Outcome, *, status: int | None, attempt: int, now: int
     ) -> Decision:
-        """The attempts to hand a message over are over; the record's reason is the last attempt's."""
+        """Record the outcome of a delivery; the reason is that of the last attempt."""
         is_taken = isinstance(outcome, Delivered)
         kind = NotificationOutcome.DELIVERED if is_taken else NotificationOutcome.FAILED
         record = self._write(delivery, kind, outcome.reason, now, attempt, status, outcome.detail)

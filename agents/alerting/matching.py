@@ -12,7 +12,7 @@ from schemas.records.anomalies import Severity
 from schemas.records.incidents import Incident
 
 _FORM: Final = re.compile(r"([a-z]+)(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
-_MOST: Final = 500
+_MAX_CHARS: Final = 500
 _RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 _COMPARED: Final[dict[str, Callable[[int, int], bool]]] = {
     "=": operator.eq,
@@ -40,7 +40,7 @@ class Matcher:
     for receivers also tenant, which a silence has anyway. A severity can be compared.
 
     For an incident that names several values of a field, silences and receivers read a condition
-    differently, so that in doubt people are told: see `matches` and `concerns`.
+    differently, so that in doubt a message is sent: see `matches` and `concerns`.
     """
 
     field: str
@@ -49,16 +49,16 @@ class Matcher:
 
     @classmethod
     def parse(cls, text: str, *, knows_tenant: bool = False) -> Self:
-        """Raises ValueError with words that say what to write.
+        """Raises ValueError, whose text says what to write.
 
         >>> str(Matcher.parse("severity<=medium"))
         'severity<=medium'
         """
-        form = _FORM.fullmatch(text) if len(text) <= _MOST else None
+        form = _FORM.fullmatch(text) if len(text) <= _MAX_CHARS else None
         if form is None:
             raise ValueError(
-                f"{text[:80]!r} is no matcher; write FIELD=VALUE or FIELD!=VALUE, severity also"
-                " with <= and >="
+                f"{text[:80]!r} is not a condition; write FIELD=VALUE or FIELD!=VALUE, for"
+                " severity also <= and >="
             )
         field, sign, value = form.groups()
         if field == "severity":
@@ -66,15 +66,15 @@ class Matcher:
                 raise ValueError(f"{text!r}: a severity is one of {', '.join(Severity)}")
         elif field not in _LISTED or (field == _TENANT and not knows_tenant):
             known = [name for name in (*_LISTED, "severity") if knows_tenant or name != _TENANT]
-            raise ValueError(f"{text!r}: there is no field {field!r}; known are {', '.join(known)}")
+            raise ValueError(f"{text!r}: unknown field {field!r}; use one of {', '.join(known)}")
         elif sign not in ("=", "!="):
-            raise ValueError(f"{text!r}: only a severity can be compared by {sign}")
+            raise ValueError(f"{text!r}: only severity can be compared with {sign}")
         elif not value:
             raise ValueError(f"{text!r} has no value")
         return cls(field, sign, value)
 
     def matches(self, incident: Incident) -> bool:
-        """Whether a silence with it hides the incident as it stands.
+        """Whether a silence with it hides the incident as it is now.
 
         `=` holds where the incident names this value and no other: a silence for one model hides no
         trouble of a second one. `!=` holds where it does not name the value at all.
@@ -85,7 +85,7 @@ class Matcher:
         return set(named) == {self.value} if self.operator == "=" else self.value not in named
 
     def concerns(self, incident: Incident) -> bool:
-        """Whether a receiver with it is to be told of the incident as it stands.
+        """Whether a receiver with it gets the incident as it is now.
 
         `=` holds where the incident names this value, among others or not; `!=` where it names
         another one, or none.

@@ -1,11 +1,11 @@
-"""What alert needs of a connector that carries messages out."""
+"""Ports of alert: what it needs of a connector that delivers messages."""
 
 from typing import Protocol
 
 
 class DeliveryAnswer(Protocol):
-    """How one attempt went. It was taken when there is no fault and the status is of the 200s or,
-    for what has no statuses, None.
+    """The outcome of one attempt: accepted if there is no fault, no error, and a status of the 200s
+    or, from a receiver without statuses, None.
     """
 
     @property
@@ -14,48 +14,48 @@ class DeliveryAnswer(Protocol):
 
     @property
     def fault(self) -> str | None:
-        """What went wrong before a status came, in a word: `timeout`, `reset`, …"""
+        """The fault before a status came, in a few words: `timeout`, `connection lost`, …"""
 
     @property
     def retry_after_s(self) -> float | None:
-        """Seconds that the receiver asks to wait. None when it does not say."""
+        """Seconds that the receiver asks to wait; None without a request."""
 
     @property
     def error(self) -> str | None:
-        """What the answer itself says is wrong, in a few words. With a status of the 200s it means
-        that the message was not taken.
+        """The error that the answer itself reports, in a few words. With a status of the 200s it
+        means that the message was not accepted.
         """
 
     @property
     def thread(self) -> str:
-        """Where later messages about the same incident belong, in the receiver's own terms; empty
-        when it says nothing of the kind.
+        """Id of the receiver's own thread, for later messages about the same incident; empty from a
+        receiver without threads.
         """
 
     @property
     def refused(self) -> bool:
-        """Whether we refuse to send to this target at all, so that another attempt is pointless."""
+        """Whether the target is not allowed, so that another attempt is pointless."""
 
     @property
     def unrenderable(self) -> bool:
-        """Whether the message itself cannot be made into what the receiver takes, so that another
-        attempt is pointless; `fault` says why.
+        """Whether the message cannot be rendered for the receiver, so that another attempt is
+        pointless; `fault` says why.
         """
 
 
 class Receiver(Protocol):
-    """One receiver of messages. It neither retries nor raises for what a receiver can do wrong:
-    that is an answer.
+    """One receiver of messages. It never retries, and it returns faults of the receiver as answers,
+    not as exceptions.
     """
 
     async def deliver(
         self, notification_id: str, body: bytes, now: int, thread: str = ""
     ) -> DeliveryAnswer:
-        """One attempt to hand over a message within a time of its own. `now` is the wall clock, µs;
-        `thread` what an answer said of an earlier message about the same incident.
+        """Make one attempt to deliver a message, within a timeout of the connector's own.
 
-        The same id is the same message: a receiver that got it before ignores it.
+        `now` is the wall clock, µs; `thread` is that of the answer to an earlier message about the
+        same incident. The same id is the same message: a receiver may ignore it the second time.
         """
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""

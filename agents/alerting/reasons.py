@@ -1,4 +1,4 @@
-"""Why alert decided as it did. The texts go to `notifications`, logs and metrics: they stay."""
+"""Reasons of alert's decisions. The texts go to `notifications`, logs and metrics: they stay."""
 
 from enum import StrEnum
 
@@ -7,89 +7,89 @@ class Reason(StrEnum):
     """Reasons of decisions."""
 
     OPENED = "opened"
-    """The incident is new to the receiver: told."""
+    """Sent: the incident is new to the receiver."""
 
     ESCALATED = "escalated"
-    """Its severity has risen: told."""
+    """Sent: its severity has risen."""
 
     EXTENDED = "extended"
-    """A model, a user or a metric joined: told to receivers that want it."""
+    """Sent to receivers with `send_extended`: a model, a user or a metric joined."""
 
     REPEATED = "repeated"
-    """It is still open `repeat_interval_s` after the last message, and nobody has acknowledged it:
-    told again.
+    """Sent: it is still open `repeat_interval_s` after the last message, and nobody has
+    acknowledged it.
     """
 
     ACKNOWLEDGED = "acknowledged"
-    """Somebody cares for it: told to receivers that were told of it."""
+    """Sent to receivers with a message about it: a person acknowledged it."""
 
     RESOLVED = "resolved"
-    """It is over, and the receiver was told of it: told."""
+    """Sent to receivers with a message about it: it is over."""
 
     GIVEN_UP = "given_up"
-    """No data came for so long that it is waited for no more, and the receiver was told of it:
-    told. It is not said to be resolved.
+    """Sent to receivers with a message about it: no data came for too long to wait any longer. The
+    message does not call it resolved.
     """
 
     CLOSED = "closed"
-    """A person, or a change of settings, ended it, and the receiver was told of it: told."""
+    """Sent to receivers with a message about it: a person, or a change of settings, ended it."""
 
     NEW_LEVEL = "new_level"
-    """What is wrong is still so, and is taken as the new level: told once to those who were told of
-    it, and repeated no more.
+    """Sent once, to receivers with a message about it: the value stays where it is and counts as
+    the new level. Repeats stop.
     """
 
     SUMMARY = "summary"
     """The message that sums up what was listed for it."""
 
     WAITS_FOR_EARLIER = "waits for earlier message"
-    """To be told when the fate of an earlier message about the same incident is known."""
+    """Sent when an earlier message about the same incident has its outcome."""
 
     LISTED_OLD = "too old to be told singly"
     """Listed in the next summary."""
 
     LISTED_BACKLOG = "too many messages wait"
-    """Listed in the next summary, since the receiver has `max_waiting` messages to take first."""
+    """Listed in the next summary, since the receiver has `max_waiting` messages waiting."""
 
     LISTED_CAP = "too many pages within an hour"
     """Listed in a summary, since the receiver had its `pages_per_hour` already."""
 
     SILENCED = "silenced"
-    """Held back by a silence, whose id the record's detail has; told when the silence ends, if the
+    """Held back by a silence, whose id is the record's detail; sent when the silence ends, if the
     incident is open then.
     """
 
     COMMANDED = "commanded"
-    """A command was taken or refused; the audit record says what came of it."""
+    """A command was obeyed or refused, as the audit record says."""
 
     LISTED_AGAIN = "listed in summary"
-    """An incident that the next summary lists, or a summary has listed, changed: the next summary
-    says how it stands now.
+    """An incident that a summary lists, or has listed, changed: the next summary has its state of
+    now.
     """
 
     UPDATED_NOT_SENT = "updated"
-    """More of the same joined: nobody is told."""
+    """Not sent: more of the same joined."""
 
     BELOW_SEVERITY = "below the receiver's severity"
-    """Not told."""
+    """Not sent, by the receiver's `min_severity`."""
 
     NOT_MATCHED = "does not match the receiver"
-    """Not told, by the receiver's `match`."""
+    """Not sent, by the receiver's `match`."""
 
     NOT_ROUTED = "not routed: matches no receiver"
-    """Nobody is told: no receiver's `match` holds."""
+    """Not sent at all: no receiver's `match` holds."""
 
     RESOLVED_NOT_SENT = "nobody was told that it was open"
-    """Its end is not told, since no message about its start was taken by the receiver."""
+    """Its end is not sent, since the receiver accepted no message about its start."""
 
     RESOLVED_NOT_WANTED = "receiver wants no resolved"
-    """Its end is not told, by the receiver's setting."""
+    """Its end is not sent, by the receiver's `send_resolved`."""
 
     DUPLICATE = "came before"
-    """The record is at or below the highest of its correlate lane: nothing happens."""
+    """The record was processed before: nothing happens."""
 
     DELIVERED = "delivered"
-    """The receiver has taken a message."""
+    """The receiver has accepted a message."""
 
     FAILED = "failed"
     """A message was given up; the record's reason says why."""
@@ -99,7 +99,7 @@ class Reason(StrEnum):
 
 
 class Attempt(StrEnum):
-    """Reasons for what follows an attempt to deliver."""
+    """Reasons for the decision after an attempt to deliver."""
 
     DELIVERED = "delivered"
     SERVER_FAULT = "server fault"

@@ -1,5 +1,6 @@
-"""What follows an attempt to deliver: done, again at a time, or given up. A pure function; the one
-loop around it is the shell's.
+"""The retry policy of deliveries: after an attempt, a message is delivered, retried or given up.
+
+A pure function; the one loop around it is the outbox.
 """
 
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ _TIMED_OUT: Final = 408
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The receiver has taken the message."""
+    """The receiver has accepted the message."""
 
     detail: str
     reason: Attempt = Attempt.DELIVERED
     thread: str = ""
-    """Where later messages about the same incident belong, in the receiver's own terms."""
+    """Id of the receiver's own thread, for later messages about the same incident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,14 @@ def after_attempt(
     now: int,
     retry: RetrySettings,
 ) -> Verdict:
-    """What follows the attempt-th attempt (1, 2, …) to deliver the message decided at `decided_at`,
-    which ended at `now` (µs) with `answer`.
+    """Decide what follows the attempt-th attempt (1, 2, …) to deliver the message decided at
+    `decided_at`, which ended at `now` (µs) with `answer`.
 
-    2xx is delivered, unless the answer itself says otherwise: then it is given up. 429, 5xx and
-    attempts that got no status are tried again, after the receiver's Retry-After on 429 and 503 if
-    that is longer than the wait of our own, but never more than `cap_s`. All else, 410 and
-    redirects too, is given up at once, and so is a message whose next attempt would come after
-    `deadline_s`. `attempt` may begin at 1 again after a restart; `decided_at` must not.
+    2xx is delivered, unless the answer itself reports an error: then it is given up. 408, 429, 5xx
+    and attempts without a status are retried, after the receiver's Retry-After on 429 and 503 if
+    that is longer than the backoff, but never more than `cap_s`. Everything else, 410 and redirects
+    too, is given up at once, and so is a message whose next attempt would come after `deadline_s`.
+    `attempt` may begin at 1 again after a restart; `decided_at` must not.
     """
     detail = _detail(answer)
     reason = _reason(answer)
@@ -70,14 +71,16 @@ def after_attempt(
 
 
 def backoff_s(notification_id: str, attempt: int, retry: RetrySettings) -> float:
-    """Seconds to wait after the attempt-th attempt: `first_s` doubled each time up to `cap_s`,
-    times a jitter of 0.5 to 1.
+    """Exponential backoff in seconds after the attempt-th attempt: `first_s` doubled each time up
+    to `cap_s`, times a jitter of 0.5 to 1.
 
     The jitter is made from the id, so that it differs between messages and is the same each time.
 
-    >>> [round(backoff_s("m", attempt, RetrySettings(first_s=1, cap_s=6)), 2) for attempt in (1, 2, 3, 4, 99)]
+    >>> retry = RetrySettings(first_s=1, cap_s=6)
+    >>> [round(backoff_s("m", attempt, retry), 2) for attempt in (1, 2, 3, 4, 99)]
     [0.58, 1.54, 2.76, 4.36, 3.03]
     """
+    # An exponent of 60 is beyond any cap, and far from overflowing a float.
     longest = min(retry.cap_s, retry.first_s * 2.0 ** min(attempt - 1, 60))
     draw = int.from_bytes(
         blake2b(f"{notification_id}/{attempt}".encode(), digest_size=4).digest(), "big"
@@ -87,6 +90,7 @@ def backoff_s(notification_id: str, attempt: int, retry: RetrySettings) -> float
 
 def _reason(answer: DeliveryAnswer) -> Attempt:
     status = answer.status
+    # First what no other attempt would change.
     if answer.unrenderable:
         return Attempt.UNRENDERABLE
     if answer.refused:
@@ -108,7 +112,7 @@ def _detail(answer: DeliveryAnswer) -> str:
     if answer.fault is not None:
         return answer.fault
     if answer.status is None:
-        return answer.error or "taken"
+        return answer.error or "accepted"
     return (
         f"HTTP {answer.status}" if answer.error is None else f"HTTP {answer.status}: {answer.error}"
     )

@@ -81,8 +81,8 @@ def news(
     """The reason to send a message about an open incident, or that not to: UPDATED_NOT_SENT,
     BELOW_SEVERITY or NOT_MATCHED.
 
-    `thread` is what the receiver was sent before, None for nothing. A receiver with a thread stays in
-    it, whatever its route is by now.
+    `thread` is what the receiver was sent before, None for nothing. A receiver with a thread stays
+    in it, whatever its route is by now.
     """
     if thread is None:
         if not route.is_open and incident.change in QUIET_CHANGES:

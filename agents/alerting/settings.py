@@ -1,4 +1,4 @@
-"""Who is told of incidents, from which severity on, and how patiently."""
+"""Settings of alert: receivers, summaries, retries, the heartbeat."""
 
 from dataclasses import dataclass, field
 
@@ -12,8 +12,8 @@ class ReceiverSettings:
     """One receiver of messages: the keys that every kind has."""
 
     name: str
-    """Its name: part of every message's id and of the state, so a receiver under a new name is a
-    new receiver.
+    """Name of the receiver: part of every message's id and of the state, so a receiver under a new
+    name is a new receiver.
     """
 
     kind: str = "log"
@@ -22,12 +22,12 @@ class ReceiverSettings:
     """
 
     min_severity: Severity = Severity.LOW
-    """Least severity that is told. The default leaves out `info`, which is for reading, not for
-    being told.
+    """Minimum severity of the incidents that it gets. The default leaves out `info`, which is for
+    reading on the page, not for notifying anybody.
     """
 
     match: tuple[str, ...] = ()
-    """Conditions that must all hold for an incident to be told, written as those of a silence:
+    """Conditions that an incident must all meet to be sent, written as those of a silence:
     `tenant=acme`, `application=checkout`, `model!=gpt-4o`, `severity>=high`; fields are tenant,
     application, incident, model, user, metric, detector and severity. Of an incident that names
     several models (or users, metrics, detectors), `=` holds when this value is among them and `!=`
@@ -36,17 +36,17 @@ class ReceiverSettings:
     """
 
     send_resolved: bool = True
-    """Whether the end of an incident is told, to those who were told of it."""
+    """Whether the end of an incident is sent, if the receiver got a message about it."""
 
     send_extended: bool = False
-    """Whether it is told that a model, a user or a metric joined an incident. Off, since a rise of
-    severity is told anyway and the page shows the rest.
+    """Whether a message is sent when a model, a user or a metric joins an incident. Off, since a
+    rise of severity is sent anyway and the page shows the rest.
     """
 
     pages_per_hour: int | None = 60
-    """Most messages within an hour that say that an incident is open: those beyond are told in one
-    summary, another hour later in the next. More than one a minute nobody reads. Counted by each
-    worker. None means no cap.
+    """Rate limit: the most messages within an hour that say that an incident is open. Incidents
+    beyond it go into one summary, those of the next hour into another. Nobody reads more than one a
+    minute. Each worker counts its own. None means no limit.
     """
 
     def __post_init__(self) -> None:
@@ -59,14 +59,14 @@ class ReceiverSettings:
                 raise ValueError(f"receiver {self.name!r}: match: {fault}") from fault
         if self.pages_per_hour is not None and self.pages_per_hour < 1:
             raise ValueError(
-                f"receiver {self.name!r}: pages_per_hour must be at least 1, or null for no cap"
+                f"receiver {self.name!r}: pages_per_hour must be at least 1, or null for no limit"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class RetrySettings:
-    """How a delivery that failed for now is tried again: the waits double from `first_s` to
-    `cap_s`, each shortened by up to half by jitter.
+    """Retries of a delivery after a temporary fault: the waits double from `first_s` to `cap_s`,
+    each shortened by up to half by jitter.
     """
 
     first_s: float = 1.0
@@ -75,13 +75,13 @@ class RetrySettings:
     """
 
     cap_s: float = 300.0
-    """Longest wait between two attempts, seconds; also the most that a receiver's Retry-After is
-    granted.
+    """Longest wait between two attempts, seconds; also the most of a receiver's Retry-After that
+    is honoured.
     """
 
     deadline_s: float = 3600.0
-    """Seconds of wall clock after the decision to send at which a message is given up. It counts on
-    while the worker is down.
+    """Seconds of wall clock after the decision to send after which a message is given up. They
+    count while the worker is down, too.
     """
 
     def __post_init__(self) -> None:
@@ -96,16 +96,18 @@ class RetrySettings:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatSettings:
-    """A call that comes while alert runs, for a service that tells people when it stays away."""
+    """Dead man's switch: a ping to a monitor while alert makes progress. The monitor raises an
+    alarm when the pings stop.
+    """
 
     url: Secret = field(default_factory=lambda: Secret(""))
-    """Address that is posted to; a secret, since who knows it can call too. Empty means no
+    """Address of the monitor; a secret, since anybody who knows it can ping too. Empty means no
     heartbeat.
     """
 
     every_s: float = 60.0
-    """Seconds between two calls. The service should wait for two or three of them before it tells
-    anybody.
+    """Seconds between two pings. The monitor should miss two or three of them before it raises an
+    alarm.
     """
 
     allow_private: bool = False
@@ -118,47 +120,47 @@ class HeartbeatSettings:
 
 @dataclass(frozen=True, slots=True)
 class AlertSettings:
-    """What is told to whom."""
+    """Which incidents are sent to which receivers."""
 
     receivers: tuple[ReceiverSettings, ...] = (ReceiverSettings(name="log"),)
-    """All receivers; each is told everything from its severity on. The default writes to the log of
-    the alert worker.
+    """All receivers; each gets every incident from its severity on. The default writes to the log
+    of the alert worker.
     """
 
     alert_max_age_s: float = 900.0
-    """Wall-clock seconds after its `updated_at` at which an incident's record is too old to be told
-    singly when it arrives, as after an outage or at the first start: it goes into one message that
-    sums up. A recorded trace that is played with its old times needs a larger value.
+    """Wall-clock seconds after its `updated_at` after which an incident's record is too old for a
+    message of its own when it arrives, as after an outage or at the first start: it goes into a
+    summary. A recorded trace that is played with its old times needs a larger value.
     """
 
     summary_wait_s: float = 15.0
-    """Seconds without another incident for it after which a summary is sent: a backlog comes in
+    """Debounce: seconds without another incident after which a summary is sent. A backlog arrives
     within a few.
     """
 
     summary_max_wait_s: float = 120.0
-    """Seconds after its first incident at which a summary is sent, though more come."""
+    """Seconds after its first incident at which a summary is sent even if more keep coming."""
 
     summary_listed: int = 50
-    """Most incidents that a summary lists one by one. It counts the others, whose ends are not told
-    then.
+    """Most incidents that a summary lists one by one. The others it counts only; their ends are not
+    sent.
     """
 
     max_waiting: int = 1000
-    """Most messages that wait for one receiver in one lane. While so many wait, new incidents go
-    into the summary: bounded memory, and no flood when the receiver is back.
+    """Most messages that wait for one receiver in one lane. Beyond it, new incidents go into the
+    summary: memory is bounded, and no flood follows when the receiver is back.
     """
 
     retry: RetrySettings = field(default_factory=RetrySettings)
-    """How a failed delivery is tried again."""
+    """Retries of failed deliveries."""
 
     heartbeat: HeartbeatSettings = field(default_factory=HeartbeatSettings)
-    """A call that stops when alert stops."""
+    """Dead man's switch: a ping that stops when alert stops."""
 
     repeat_interval_s: float | None = None
-    """Wall-clock seconds after a message about an incident at which the receiver is told that it is
-    still open, unless somebody has acknowledged it or a silence holds. None or 0 means never: an
-    incident is told once, and its end.
+    """Wall-clock seconds after a message about an incident at which another one says that it is
+    still open, unless it is acknowledged or silenced. None or 0 means never: an incident makes one
+    message, and its end another.
     """
 
     page_url: str | None = None
@@ -169,7 +171,7 @@ class AlertSettings:
     trace_url: str | None = None
     """Address of one trace in your tracing, with `{trace_id}` where its id belongs, such as
     `https://jaeger.example.org/trace/{trace_id}`: messages link to traces of calls that were
-    judged. None means that they name no trace.
+    judged. None means that messages have no such links.
     """
 
     def __post_init__(self) -> None:

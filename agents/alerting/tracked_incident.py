@@ -62,5 +62,5 @@ class TrackedIncident:
 
 
 def reach(incident: Incident) -> int:
-    """How many models, users and metrics it names. It only grows: what is listed once stays listed."""
+    """How many models, users and metrics it names; it only grows."""
     return len(incident.models) + len(incident.users) + len(incident.metrics)

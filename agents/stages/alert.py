@@ -1,10 +1,10 @@
-"""The stage `alert`: incidents in, messages out, every decision on `notifications` before the
-message is on its way.
+"""The stage `alert`: turns incidents into messages, each decision durable on `notifications` before
+its message is sent.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 from aiokafka.partitioner import murmur2
@@ -25,6 +25,7 @@ from streams.lane.facts import Fact, FactKind
 from streams.lane.outgoing import Step, dead_letter
 from streams.lane.program import LaneProgram, Stage
 from streams.records.blocks import Block
+from streams.records.cutting import Record
 from streams.topic_names import TopicNames
 
 _log = structlog.get_logger("sentinel.alert")
@@ -37,7 +38,7 @@ DELIVERY: Final = "delivery"
 
 
 class Commands(Protocol):
-    """What people ask for, as far as this worker has read it."""
+    """The topic `commands`, as far as this worker has read it."""
 
     def ends(self) -> Mapping[int, int]:
         """By partition, the offset after the last record that is known."""
@@ -48,23 +49,23 @@ class Commands(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all lanes of alert in one worker share."""
+    """Dependencies that all lanes of alert in one worker share."""
 
     names: TopicNames
     settings: AlertSettings
     partitions: int
-    """Of `incidents`: an incident's key says which lane has it."""
+    """Partitions of `incidents`: an incident's key decides which lane has it."""
     now: Now
     commands: Commands
     pages: PageCount = field(default_factory=PageCount)
 
 
 class AlertLane:
-    """One partition of incidents (streams.lane.program: `LaneProgram`). It lives in wall-clock
-    time: `now` is asked once per step.
+    """One partition of incidents (streams.lane.outbox: `EffectProgram`). It lives in wall-clock
+    time: the clock is read once per step.
 
-    Commands that the worker has read are obeyed before each block and at each wake, once for each
-    lane: which ones were is in the lane's state.
+    Before each block and at each wake the lane obeys the commands that the worker has read, each
+    once: the lane's state has their offsets.
     """
 
     def __init__(self, partition: int, shared: Surroundings) -> None:
@@ -75,11 +76,11 @@ class AlertLane:
         self.last_append: int | None = None
 
     def settings_named(self, block: Block) -> set[str]:
-        """None: detection's settings do not concern it."""
+        """None: alert does not use detection's settings."""
         return set()
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
-        """Takes the rows of `changes`. Raises NewerState."""
+        """Restores the rows of `changes`. Raises NewerState."""
         self._alerter.restore(rows)
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
@@ -87,7 +88,7 @@ class AlertLane:
         return iter(self._alerter.changed())
 
     def pending(self) -> list[Effect]:
-        """Deliveries begun before the lane came here, to be begun again under the same ids."""
+        """Deliveries without an outcome, to be run again under the same ids after a restore."""
         return [_effect(delivery) for delivery in self._alerter.pending()]
 
     def is_pending(self, effect_id: str) -> bool:
@@ -99,15 +100,15 @@ class AlertLane:
         return self._alerter.next_wake()
 
     def is_due(self) -> bool:
-        """Whether time has come for something, or a command."""
+        """Whether something is due, or a command is new."""
         due = self._alerter.next_wake()
         ends = self._shared.commands.ends()
         return (due is not None and due <= self._now()) or any(
-            end != self._alerter.commands_from(partition) for partition, end in ends.items()
+            end != self._alerter.commands.next(partition) for partition, end in ends.items()
         )
 
     def step(self, block: Block) -> Step:
-        """Every incident in offset order; a bad record becomes a dead letter."""
+        """Processes every incident in offset order; a bad record becomes a dead letter."""
         step, now = Step(), self._now()
         self._obey(step, now)
         taken_back = self._alerter.taken_back
@@ -117,7 +118,7 @@ class AlertLane:
                     raise record.fault
                 incident = plausible(Incident, record.value or b"")
             except BadRecord as error:
-                self._bury(step, record, block.topic, block.partition, error)
+                self._refuse(step, record, block.topic, block.partition, error)
                 continue
             step.events += 1
             self._decided(self._alerter.on_incident(incident, offset=record.offset, now=now), step)
@@ -125,7 +126,7 @@ class AlertLane:
         return step
 
     def wake(self) -> Step:
-        """Obeys new commands, and sends what waited for time."""
+        """Obeys new commands, and decides what is due."""
         step, now = Step(), self._now()
         self._obey(step, now)
         self._decided(self._alerter.on_wake(now), step)
@@ -144,13 +145,13 @@ class AlertLane:
 
     def _obey(self, step: Step, now: int) -> None:
         for partition, end in self._shared.commands.ends().items():
-            if end < self._alerter.commands_from(partition):
-                # Offsets only grow, and all that there was at the start has been read.
+            if end < self._alerter.commands.next(partition):
+                # Offsets of a topic only grow, and this worker read all of it at its start: the
+                # topic was deleted and created again.
                 _log.error("commands.made_anew", lane=self.partition, partition=partition, end=end)
-                self._alerter.commands_made_anew(partition)
-            for record in self._shared.commands.since(
-                partition, self._alerter.commands_from(partition)
-            ):
+                self._alerter.commands.restart(partition)
+            first = self._alerter.commands.next(partition)
+            for record in self._shared.commands.since(partition, first):
                 if record.command is not None:
                     asked = Asked(
                         record.command,
@@ -159,20 +160,25 @@ class AlertLane:
                         self._answers(record.command, partition),
                     )
                     self._decided(self._alerter.on_command(asked, now), step)
-                elif self._alerter.passed(partition, record.offset) and partition == self.partition:
-                    assert record.fault is not None
-                    self._bury(step, record, self._names.commands, partition, record.fault)
+                    continue
+                is_new = self._alerter.commands.passed(partition, record.offset)
+                # Every lane reads every bad command; one of them writes the dead letter.
+                if is_new and partition == self.partition and record.fault is not None:
+                    self._refuse(step, record, self._names.commands, partition, record.fault)
 
     def _answers(self, command: Command, partition: int) -> bool:
-        """Each command is answered by one lane: an acknowledgement by the one that has the
-        incident.
+        """Whether this lane writes the audit record: an acknowledgement's is for the lane that has
+        the incident.
         """
         if command.kind is not CommandKind.ACKNOWLEDGE:
             return partition == self.partition
+        # As correlate's producer partitions the incident's record, by Kafka's default.
         key = f"{command.tenant}/{command.target}".encode()
         return int(murmur2(key) & 0x7FFFFFFF) % self._shared.partitions == self.partition
 
-    def _bury(self, step: Step, record: Any, topic: str, partition: int, error: BadRecord) -> None:
+    def _refuse(
+        self, step: Step, record: Record | Arrived, topic: str, partition: int, error: BadRecord
+    ) -> None:
         step.bad += 1
         step.facts[Fact(FactKind.BAD_RECORD, error.reason)] += 1
         step.now.append(
@@ -198,10 +204,10 @@ class AlertLane:
                 key = f"{note.tenant}/{note.incident_id}".encode()
                 step.with_state.append((self._names.notifications, key, [note.to_bytes()]))
             if (audit := decision.audit) is not None:
-                # Who asked is waiting for the answer.
                 step.with_state.append(
                     (self._names.audit, audit.tenant.encode(), [audit.to_bytes()])
                 )
+                # A person waits for the answer.
                 step.flush = True
             if decision.delivery is not None:
                 step.effects.append(_effect(decision.delivery))

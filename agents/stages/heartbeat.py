@@ -1,5 +1,5 @@
-"""A call that comes as long as all is well: who waits for it notices when nothing is well enough to
-say so.
+"""Dead man's switch: pings a URL while alert's lanes make progress; the monitor behind it raises an
+alarm when the pings stop.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from streams import metrics
 
 _log = structlog.get_logger("sentinel.alert")
 
-_SPEAKER: Final = 0
-"""The worker that owns this lane speaks for all: one heartbeat, however many workers there are."""
+_PINGING_LANE: Final = 0
+"""The worker that owns this lane pings: one heartbeat for any number of workers."""
 
 
 class Pulse(Protocol):
-    """What is looked at of a worker's lanes."""
+    """The part of a worker's lanes that shows whether they make progress."""
 
     @property
     def lanes(self) -> Mapping[int, object]:
@@ -30,15 +30,15 @@ class Pulse(Protocol):
 
     @property
     def moves(self) -> int:
-        """Grows with everything that a lane does."""
+        """A count that grows with every action of a lane."""
 
     def lanes_with_work(self) -> Collection[int]:
         """Partitions of lanes that have records before them."""
 
 
 class Heartbeat:
-    """Calls a receiver every `every_s` seconds while alert's lanes move, or have nothing before
-    them.
+    """Pings every `every_s` seconds while alert's lanes make progress, or have no records to
+    process.
     """
 
     def __init__(
@@ -52,23 +52,24 @@ class Heartbeat:
         self._seen_moves = -1
 
     async def run(self, lanes: Pulse) -> None:
-        """Beats until cancelled."""
+        """Pings until cancelled."""
         try:
             while True:
                 await self._sleep(self._every_s)
                 if self._is_well(lanes):
-                    await self._beat()
+                    await self._ping()
         finally:
             await self._receiver.close()
 
     def _is_well(self, lanes: Pulse) -> bool:
-        if _SPEAKER not in lanes.lanes:
+        if _PINGING_LANE not in lanes.lanes:
             return False
+        # Lanes that did nothing since the last ping are well if there was nothing to do.
         moves, seen, self._seen_moves = lanes.moves, self._seen_moves, lanes.moves
         return moves != seen or not lanes.lanes_with_work()
 
-    async def _beat(self) -> None:
-        """One attempt: the next beat is the retry."""
+    async def _ping(self) -> None:
+        """One attempt: the next ping is the retry."""
         now = self._now()
         body = orjson.dumps({"type": "heartbeat", "timestamp": iso(now), "data": {}})
         answer = await self._receiver.deliver(record_id("heartbeat", now), body, now)

@@ -1,6 +1,4 @@
-"""A plain call of an address that says by itself what it is about, as services that wait for
-heartbeats give out.
-"""
+"""A ping of an address that identifies its sender, as monitors of dead man's switches give out."""
 
 from typing import Final
 
@@ -13,8 +11,8 @@ _LIMITS: Final = OutboundLimits()
 
 
 class PingReceiver:
-    """Posts to one address, unsigned. Raises ForbiddenTarget when it is not allowed; it is not
-    shown, but for its host.
+    """Posts to one address, unsigned. Raises ForbiddenTarget when it is not allowed; the text shows
+    only its host.
     """
 
     def __init__(

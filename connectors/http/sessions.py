@@ -59,7 +59,7 @@ class _VettingResolver(OwnResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises ForbiddenTarget when none may be connected to, OSError when there is no such name."""
+        """Raises ForbiddenTarget when no address is allowed, OSError for an unknown name."""
         found = await super().resolve(host, port, family)
         refusals = [refusal(result["host"], self._reach) for result in found]
         allowed = [result for result, why in zip(found, refusals, strict=True) if why is None]

@@ -47,8 +47,7 @@ class Step:
     flush: bool = False
     """The state must be durable before anything else happens."""
     effects: list[Effect] = field(default_factory=list)
-    """Run by the outbox when all of this is durable; the state has them until their outcome is known.
-    """
+    """Run by the outbox when all of this is durable; the state has each until its outcome is known."""
     late: int = 0
     bad: int = 0
     events: int = 0

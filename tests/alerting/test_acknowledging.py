@@ -83,7 +83,7 @@ def test_the_first_acknowledgement_counts() -> None:
     assert (answer.outcome, answer.author, answer.detail) == (
         AuditOutcome.REPEATED,
         "bob",
-        "ann was first",
+        "already acknowledged by ann",
     )
 
 

@@ -103,11 +103,11 @@ def test_in_doubt_a_receiver_is_told_and_a_silence_hides_nothing(
         (
             "colour=red",
             (
-                "receiver 'r': match: 'colour=red': there is no field 'colour'; known are tenant,"
+                "receiver 'r': match: 'colour=red': unknown field 'colour'; use one of tenant,"
                 " application"
             ),
         ),
-        ("application", "receiver 'r': match: 'application' is no matcher"),
+        ("application", "receiver 'r': match: 'application' is not a condition"),
         ("severity=bad", "a severity is one of info"),
     ],
 )
@@ -121,7 +121,7 @@ def test_conditions_that_cannot_be_read_are_refused_with_the_receiver(
 
 def test_a_silence_is_of_one_tenant_and_has_no_condition_on_it() -> None:
     """It would hold never, or say nothing."""
-    with pytest.raises(ValueError, match="no field 'tenant'; known are application"):
+    with pytest.raises(ValueError, match="unknown field 'tenant'; use one of application"):
         Matcher.parse("tenant=acme")
 
 

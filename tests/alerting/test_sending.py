@@ -240,8 +240,8 @@ def test_deadline_counts_from_when_the_turn_has_come() -> None:
 
 
 def test_messages_to_a_receiver_that_is_gone_are_given_up() -> None:
-    """After a restart without it, what waited for it fails with a reason, and its rows are
-    buried.
+    """After a restart without it, what waited for it fails with a reason, and its rows get
+    tombstones.
     """
     old = ReceiverSettings(name="old")
     desk = Desk(AlertSettings(receivers=(PAGER, old)))

@@ -152,7 +152,7 @@ def test_a_copy_that_another_partition_has_first_changes_nothing() -> None:
     desk = Desk()
     made, ended = silence("s1", ends=1000), expire("s1")
     for partition, command in ((0, ended), (0, made), (1, made), (1, ended), (2, made)):
-        offset = desk.core.commands_from(partition)
+        offset = desk.core.commands.next(partition)
         desk.core.on_command(Asked(command, partition, offset, is_answered_here=True), micros(1))
     assert reasons(desk.at(2, incident("i1", OPENED, 2))) == [Reason.OPENED]
 
@@ -189,8 +189,8 @@ def test_silence_is_for_its_own_tenant_and_for_its_own_time() -> None:
         (silence("s", ends=-1), "ends in the past"),
         (silence("s", starts=60, ends=50), "ends in the past, or before it begins"),
         (replace(silence("s", ends=50), ends_at=None), "ends in the past"),
-        (silence("s", "colour=red", ends=50), "no field 'colour'"),
-        (silence("s", "application", ends=50), "is no matcher"),
+        (silence("s", "colour=red", ends=50), "unknown field 'colour'"),
+        (silence("s", "application", ends=50), "is not a condition"),
         (expire("nobody"), "no silence of this tenant"),
         (expire("theirs"), "no silence of this tenant"),
         (silence("theirs", ends=50), "the id is in use"),

@@ -162,8 +162,8 @@ async def test_what_came_of_a_command_is_told_to_who_may_see_it(
     ("body", "word"),
     [
         ({**SILENCE, "matchers": []}, "everything"),
-        ({**SILENCE, "matchers": ["colour=red"]}, "no field 'colour'"),
-        ({**SILENCE, "matchers": ["shop"]}, "no matcher"),
+        ({**SILENCE, "matchers": ["colour=red"]}, "unknown field 'colour'"),
+        ({**SILENCE, "matchers": ["shop"]}, "not a condition"),
         ({**SILENCE, "for_s": 0}, "for_s"),
         ({**SILENCE, "for_s": 1e300}, "for_s"),
         ({**SILENCE, "until": 5}, "until"),

@@ -95,8 +95,8 @@ MUTATIONS: Final = (
     Mutation(
         "what aliases repeat in a settings file is bounded",
         "topology/settings/yaml_reading.py",
-        "            if count > _MOST_PLACES:\n",
-        "            if count > 10 * _MOST_PLACES:\n",
+        "            if count > _MAX_VALUES:\n",
+        "            if count > 10 * _MAX_VALUES:\n",
         ("tests/settings/test_limits.py",),
     ),
     Mutation(

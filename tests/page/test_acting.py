@@ -105,7 +105,7 @@ async def test_an_incident_is_silenced_and_the_silence_ended(guarded: Site, open
     await dialog.get_by_label("Comment").fill("deploying")
     await dialog.get_by_label("Your name").fill("ann")
     await dialog.get_by_role("button", name="Silence", exact=True).click()
-    await expect(dialog.get_by_role("alert")).to_contain_text("no field 'colour'")
+    await expect(dialog.get_by_role("alert")).to_contain_text("unknown field 'colour'")
     window.forgive("400")
     await dialog.get_by_label("What").fill("application=chat-assistant\n\n severity<=high ")
     await dialog.get_by_role("button", name="Silence", exact=True).click()

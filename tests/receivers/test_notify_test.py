@@ -50,8 +50,8 @@ def test_start_and_end_are_sent_and_told(
         posts = box.posts()
     assert status == 0
     assert said.splitlines() == [
-        "on-call took the test message (opened): HTTP 202",
-        "on-call took the test message (resolved): HTTP 202",
+        "on-call accepted the test message (opened): HTTP 202",
+        "on-call accepted the test message (resolved): HTTP 202",
     ]
     assert [b'"trigger"' in posts[0][1], b'"resolve"' in posts[1][1]] == [True, True]
     assert b"This is a test" in posts[0][1]
@@ -66,7 +66,7 @@ def test_refusal_is_one_plain_line_and_status_1(
         status, said = told(capsys, "on-call", "--config", config(tmp_path, box.url))
     assert (status, said) == (
         1,
-        "sentinel: on-call did not take the test message (opened): server fault, HTTP 500\n",
+        "sentinel: on-call did not accept the test message (opened): server fault, HTTP 500\n",
     )
     status, said = told(capsys, "nobody", "--config", config(tmp_path, "https://x.example"))
     assert (status, said) == (
@@ -127,8 +127,8 @@ def test_reaches_says_who_would_be_told_of_an_incident_and_why_not(
 @pytest.mark.parametrize(
     ("condition", "fault"),
     [
-        ("colour=red", "there is no field 'colour'"),
-        ("model!=a", "describes no incident; write model=VALUE"),
+        ("colour=red", "unknown field 'colour'"),
+        ("model!=a", "does not describe an incident; write model=VALUE"),
     ],
 )
 def test_what_describes_no_incident_is_one_plain_line(

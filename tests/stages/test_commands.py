@@ -233,7 +233,7 @@ def test_what_cannot_be_meant_is_one_plain_line(
         (["application=a", "--for", "2h"], "a silence is for one tenant; add tenant=NAME"),
         (["tenant=acme", "application=a"], "say for how long, such as --for 2h"),
         (["tenant=acme", "application=a", "--for", "-2h"], "is no span above 0"),
-        (["tenant=acme", "colour=a", "--for", "2h"], "there is no field 'colour'"),
+        (["tenant=acme", "colour=a", "--for", "2h"], "unknown field 'colour'"),
         (["--expire", "nothing"], "there is no silence nothing"),
     ):
         with pytest.raises(SystemExit) as end:

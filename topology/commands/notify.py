@@ -1,4 +1,4 @@
-"""`sentinel notify-test`: whether a receiver takes our messages."""
+"""`sentinel notify-test`: whether a receiver accepts messages."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,11 +42,11 @@ def notify_test(
     each.
 
     The receiver's own rules (match, severity, silences, caps) do not apply; --reaches asks them.
-    Exit status 1 if it does not take one of them.
+    Exit status 1 if it does not accept one of them.
     """
     import asyncio
 
-    from topology.notify_test import NotTaken, reached, sample_messages, send, shown
+    from topology.notify_test import NotAccepted, reached, sample_messages, send, shown
 
     settings = settings_from(config).alerting
     if reaches:
@@ -72,7 +72,7 @@ def notify_test(
     try:
         for line in asyncio.run(send(settings, name, sample_messages(settings))):
             typer.echo(line)
-    except NotTaken as fault:
+    except NotAccepted as fault:
         raise UserError(str(fault)) from fault
 
 
