@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.contributing.doing import PAGES, PageIsWrong, copied, follow, run
+from tests.docs.pages import blocks
 
 _DELIVERS = """
 import asyncio, sys
@@ -30,6 +31,16 @@ async def main():
         print([post.headers["title"] for post in server.received])
 
 asyncio.run(main())
+"""
+
+_JUDGES = """
+from pathlib import Path
+from agents.detection.served import detectors_of
+from topology.settings.loading import load
+
+Path("s.yaml").write_text("detection: {empty_answers: {enabled: true, least_buckets: 5}}")
+for detection in (load(Path("s.yaml")).settings.detection, load().settings.detection):
+    print("empty_answers" in [one.name for one in detectors_of(detection).at_close])
 """
 
 _ANSWERS = """
@@ -91,6 +102,15 @@ def copy(tmp_path: Path) -> Path:
     """A copy of the repository."""
     copied(tmp_path)
     return tmp_path
+
+
+def test_a_detector_is_added_as_the_page_says(copy: Path) -> None:
+    """Three files, one of them the example of docs/detectors.md: then settings switch it on."""
+    example = next(one.text for one in blocks("docs/detectors.md") if one.language == "python")
+    (copy / "agents" / "detectors" / "empty_answers.py").write_text(example)
+    assert len(follow("add-a-detector.md", copy)) == 2
+    assert "detection.empty_answers" in run(copy, "-m", "topology.settings.reference")
+    assert run(copy, "-c", _JUDGES) == "True\nFalse\n"
 
 
 def test_a_receiver_is_added_as_the_page_says(copy: Path) -> None:
