@@ -33,6 +33,14 @@ class Item:
         ((operation, place),) = json.loads(self.action).items()
         return operation, place
 
+    @property
+    def name(self) -> tuple[str, str, int]:
+        """Index, id and revision of the document."""
+        _, place = self.what
+        revision = place.get("version", 0)
+        assert isinstance(revision, int)
+        return str(place["_index"]), str(place["_id"]), revision
+
 
 @dataclass(slots=True)
 class Trip:
@@ -109,6 +117,8 @@ class Front:
     """What becomes of each request; None passes it on."""
     refused: set[Refusal] = field(default_factory=set)
     """Documents that were spoiled on their way, so that the server refuses them."""
+    seen: set[tuple[str, str, int]] = field(default_factory=set)
+    """Documents that came here before, and may be stored."""
     _runner: web.AppRunner | None = None
     _session: aiohttp.ClientSession | None = None
 
@@ -133,26 +143,26 @@ class Front:
         assert self._session is not None
         trip = Trip(request, await request.read(), self.server, self._session)
         try:
-            return await (trip.forward() if self.mood is None else self.mood(trip))
+            answer = await (trip.forward() if self.mood is None else self.mood(trip))
+            if trip.is_bulk:
+                self.seen |= {one.name for one in trip.items}
+            return answer
         except (aiohttp.ClientError, ConnectionError):
             # Whatever ended the connection on one side ends it on the other.
             return trip.gone()
 
     def spoiled(self, prefix: str, items: list[Item], kinds: dict[Kind, int]) -> Iterator[Item]:
-        """The items, of which as many as are said of each kind have a time that is none, from now
-        on and whenever they come again.
+        """The items, of which as many as are said of each kind have an invalid time, from now on
+        and whenever they come again: of those that were not stored before.
         """
         for one in items:
-            _, place = one.what
-            index, key, revision = str(place["_index"]), str(place["_id"]), place.get("version", 0)
-            assert isinstance(revision, int)
+            index, key, revision = this = one.name
             kind = Kind(index.removeprefix(prefix).split("-")[0])
-            this = kind, key, revision
-            if this not in self.refused and sum(
-                each == kind for each, *_ in self.refused
-            ) < kinds.get(kind, 0):
-                self.refused.add(this)
-            if this in self.refused:
+            if this not in self.seen and sum(each == kind for each, *_ in self.refused) < kinds.get(
+                kind, 0
+            ):
+                self.refused.add((kind, key, revision))
+            if (kind, key, revision) in self.refused:
                 yield Item(
                     one.action,
                     json.dumps({**json.loads(one.source), "@timestamp": "at no time"}).encode(),

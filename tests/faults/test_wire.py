@@ -85,7 +85,7 @@ def test_a_lane_that_stands_is_seen_and_one_without_records_is_not(
     """Counted from the end of a harm at the earliest."""
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    watch = Watch(Plan("nowhere:1"), during="a test")
+    watch = Watch(Plan("nowhere:1"), lambda: now, during="a test")
     watch._see("detect", 0, 5, 9)
     watch._see("detect", 1, 9, 9)
     watch.harmed()

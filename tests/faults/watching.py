@@ -5,7 +5,9 @@ workers take.
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -19,6 +21,18 @@ from tests.harness.reference.reading import Reader
 _LOOK_S: Final = 0.5
 
 
+def unstarved() -> float:
+    """A clock that stands while this machine has more to do than cores (Linux's pressure stall
+    information; a plain monotonic clock elsewhere), seconds: what did not move then may have had no
+    turn.
+    """
+    try:
+        first = Path("/proc/pressure/cpu").read_text().splitlines()[0]
+    except OSError:
+        return time.monotonic()
+    return time.monotonic() - int(first.rpartition("total=")[2]) / 1e6
+
+
 @dataclass(slots=True)
 class Watch:
     """Looks at the durable positions of every lane, as the state topics tell them, against the ends
@@ -26,9 +40,11 @@ class Watch:
     """
 
     plan: Plan
+    clock: Callable[[], float] = unstarved
+    """Of gaps."""
     longest_gap_s: float = 0.0
     """Longest time for which a lane had records before it and did not move, while nothing harmed
-    it.
+    it and the machine had time for it.
     """
     gap_of: str = ""
     during: str = ""
@@ -51,7 +67,7 @@ class Watch:
     def healed(self) -> None:
         """Nothing keeps them from working any more."""
         self._harmed = False
-        self._healed_at = self._recovers_from = time.monotonic()
+        self._healed_at, self._recovers_from = self.clock(), time.monotonic()
 
     async def run(self, group: Group) -> None:
         """Looks until cancelled."""
@@ -77,12 +93,12 @@ class Watch:
                 self._see(stage, lane, here, end)
 
     def _see(self, stage: str, lane: int, here: int, end: int) -> None:
-        now = time.monotonic()
+        now = self.clock()
         before, since = self._moved.get((stage, lane), (-1, now))
         if here != before or here >= end:
             self._moved[stage, lane] = (here, now)
             if stage == "detect" and here > before >= 0 and self._recovers_from is not None:
-                self.recovery_s = max(self.recovery_s, now - self._recovers_from)
+                self.recovery_s = max(self.recovery_s, time.monotonic() - self._recovers_from)
                 self._recovers_from = None
             return
         gap = now - max(since, self._healed_at)
