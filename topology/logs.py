@@ -22,14 +22,15 @@ _ECS: Final = {
 
 
 def log_for(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger under a name."""
+    """The logger of this name."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger
 
 
 def configure(level: str) -> None:
-    """Sets up structlog and the standard library's logging alike. To be called once, by a process's
-    entry.
+    """Set up structlog and the standard library's logging in the same way.
+
+    To be called once, at the entry of a process.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -56,6 +57,7 @@ def configure(level: str) -> None:
             foreign_pre_chain=shared,
         )
     )
+    # Libraries log warnings only; `level` is for our own loggers.
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -77,7 +79,7 @@ def _cut(logger: Any, method: str, fields: EventDict) -> EventDict:
 
 
 def shortened(text: str) -> str:
-    """A long text's begin, and its last line: of a traceback, what it is about.
+    """The beginning of a long text and its last line, which names the error of a traceback.
 
     >>> shortened("Traceback:\\n" + "  File ...\\n" * 1000 + "ValueError: no").splitlines()[-1]
     'ValueError: no'

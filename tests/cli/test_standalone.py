@@ -79,7 +79,7 @@ def test_killed_stage_works_again_and_all_end_when_told(standalone: Standalone) 
     first = dict(standalone.started())
     os.kill(first["detect"], signal.SIGKILL)
     standalone.wait(lambda: standalone.said("worker.started") == 4)
-    assert standalone.said("detect died (killed by SIGKILL); starting it again in 0.2 s") == 1
+    assert standalone.said("detect died (killed by SIGKILL); restarting it in 0.2 s") == 1
     pids = [pid for _, pid in standalone.started()]
     assert len(pids) == 4
     standalone.process.send_signal(signal.SIGTERM)

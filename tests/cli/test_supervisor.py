@@ -71,7 +71,7 @@ async def test_killed_child_is_started_again_and_said() -> None:
     os.kill(killed, signal.SIGKILL)
     await _until(lambda: supervisor.pids.get("detect", killed) != killed)
     assert supervisor.pids["alert"] == other
-    assert "detect died (killed by SIGKILL); starting it again in 0.01 s" in said
+    assert "detect died (killed by SIGKILL); restarting it in 0.01 s" in said
     last = supervisor.pids
     supervisor.stop()
     await running

@@ -1,4 +1,4 @@
-"""One process per stage on one machine: which they are, and the topics they need first."""
+"""One process per stage on one machine: the processes, and the topics that they need."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ def make_topics(broker: Broker, lanes: Lanes) -> None:
     """Make the topics that are missing. Raises what `reach` and `create` raise."""
     admin, _ = reach(broker)
     wanted = specs(TopicNames(broker.topic_prefix), lanes)
+    # The embedded broker has no CreateTopics: asking for metadata creates a topic.
     if broker.embedded:
         wake(admin, wanted)
     else:
@@ -23,12 +24,12 @@ def make_topics(broker: Broker, lanes: Lanes) -> None:
 
 
 CRASH_NOTE: Final = "SENTINEL_CRASH_NOTE"
-"""Environment variable with the file in which a detect worker notes what it decodes."""
+"""Environment variable with the file of a detect worker's crash note."""
 
 
 def api_process(config: Path | None, ports: Mapping[str, int]) -> Child:
-    """The API over the store that the sink writes, which asks the workers at these ports how they
-    do unless the settings name others.
+    """The API over the sink's store. It asks the workers at these ports for their metrics, unless the
+    settings name others.
     """
     asked = json.dumps([f"http://127.0.0.1:{port}" for port in ports.values()])
     return Child(
@@ -43,8 +44,8 @@ def stage_processes(
     environment: Mapping[str, str] | None = None,
     stages: Sequence[str] = STAGES,
 ) -> list[Child]:
-    """A worker for each stage. Those that serve health on a given port are named in `ports`; `note`
-    is where detect notes what it decodes.
+    """A worker for each stage. `ports` gives the health port of those that need a fixed one; `note`
+    is the file of detect's crash note.
     """
     given = ports or {}
     return [

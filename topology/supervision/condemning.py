@@ -1,10 +1,9 @@
-"""After a worker died of what it read: which record or batch did it, and the signed verdict that no
-worker reads it again.
+"""Finds the record or batch that crashed a worker, and lets every worker skip it.
 
-The dying worker left a note of what it was decoding. Here the same records are decoded one by one
-in child processes; one that kills its process is condemned: a signed skip record on `settings`,
-which every worker reads before it decodes. A batch is condemned when workers died some times in a
-row while they decompressed it or cut it into records, also of too little memory. Other deaths
+The dying worker left a crash note of what it was decoding. The same records are decoded one by one
+in child processes; a record that crashes its process is condemned: a signed skip record on
+`settings`, which every worker reads before it decodes. A batch is condemned when workers died
+several times in a row while they decompressed or cut it, also of too little memory. Other deaths
 condemn nothing.
 """
 
@@ -34,13 +33,13 @@ from topology.supervision.supervisor import Child, cause
 NATIVE: Final = frozenset(
     {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP}
 )
-"""Signals by which native code dies of its input. SIGKILL is not among them: it comes from a person
-or from the kernel when memory is short.
+"""Signals of a crash in native code. Not SIGKILL: it comes from a person, or from the operating
+system when memory is short.
 """
 
 TRIES: Final = 3
-"""Deaths in a row while one batch is decompressed, of a signal, for want of memory or of a bug,
-after which it is the batch that they died of.
+"""Deaths in a row while one batch is decompressed (by a signal, for lack of memory, or of a bug)
+after which the batch is condemned.
 """
 
 TRIAL: Final = (sys.executable, "-m", "topology.supervision.decoding_trial")
@@ -50,13 +49,13 @@ _DURABLE_S: Final = 30.0
 
 
 class Condemner:
-    """What a supervisor awaits after a death.
+    """Examines a worker's death; its `after_death` is the supervisor's.
 
     Args:
         broker: where the records are.
-        key: signs the verdicts; with an empty one they are only told.
+        key: signs the skip records; without one they are only reported.
         note: the file that the worker's note is in.
-        say: told one line for each verdict, and for what could not be done.
+        say: called with one line for each verdict and each failure.
         trial: command that decodes records, as `decoding_trial` does.
     """
 
@@ -74,8 +73,9 @@ class Condemner:
         self._names = TopicNames(broker.topic_prefix)
 
     async def after_death(self, child: Child, status: int) -> None:
-        """Look whether a record killed it, and let it be skipped. Failing to is told, and the
-        worker is started again all the same.
+        """Find the record that crashed the child, and have it skipped.
+
+        A failure to do so is reported, and the worker is restarted all the same.
         """
         if child.name != "detect":
             return
@@ -88,7 +88,7 @@ class Condemner:
             elif isinstance(doing, Decoding) and -status in NATIVE:
                 await asyncio.to_thread(self._try_again, doing)
         except (KafkaException, KafkaError, subprocess.TimeoutExpired, OSError) as fault:
-            self._say(f"could not look for the record that killed {child.name}: {fault}")
+            self._say(f"cannot search for the record that crashed {child.name}: {fault}")
 
     def _died_unpacking(self, batch: Unpacking, status: int) -> None:
         self._deaths = self._deaths + 1 if batch == self._last else 1
@@ -99,7 +99,7 @@ class Condemner:
         )
         if self._deaths < TRIES:
             self._say(
-                f"detect died while it decompressed or cut {what}, {self._deaths} of {TRIES} times"
+                f"detect died while decompressing or cutting {what}, {self._deaths} of {TRIES} times"
                 f" ({cause(status)})"
             )
             return
@@ -124,7 +124,7 @@ class Condemner:
         guilty = list(self._killers(records))
         if not guilty:
             self._say(
-                f"detect died while it decoded {topic}/{decoding.partition} from {decoding.start}"
+                f"detect died while decoding {topic}/{decoding.partition} from {decoding.start}"
                 f" to {decoding.end}, but none of these records kills the decoder alone; none is"
                 " skipped"
             )
@@ -141,6 +141,7 @@ class Condemner:
             )
             if -done.returncode not in NATIVE or not done.stdout:
                 break
+            # The trial names each record before it decodes it: the last one named is guilty.
             number = int(done.stdout.split()[-1])
             guilty.append((left[number], done.returncode))
             left = left[number + 1 :]
@@ -164,7 +165,7 @@ class Condemner:
     def _publish_or_ask(self, what: str, verdict: Outgoing) -> None:
         if not self._key:
             self._say(
-                f"{what}; to have it skipped, give worker.control_key_file, the same for every"
+                f"{what}; to have it skipped, set worker.control_key_file, the same for every"
                 " worker"
             )
             return

@@ -1,11 +1,11 @@
-"""Decodes records one by one in a process of its own, which may die of it.
+"""Decodes records one by one in a process of its own, which may crash.
 
     python -m topology.supervision.decoding_trial < records
 
 Input: for each record its length (four bytes, big-endian) and its bytes. Output: for each record,
-before it is decoded, a line with its number from
-0. So the last line names the record that killed the process. Bad records kill nothing; what is
-   wrong with them does not matter here.
+before it is decoded, a line with its number, from zero.
+So the last line names the record that crashed the process. Bad records crash nothing, and their
+errors do not matter here.
 """
 
 import dataclasses

@@ -1,11 +1,10 @@
 """The embedded broker: librdkafka's mock of Kafka in a process of its own, for the demo and quick
 trials. It keeps nothing.
 
-    python -m topology.supervision.embedded           # prints host:port, and serves until it is
-    told to end
+    python -m topology.supervision.embedded    # prints host:port, and serves until SIGTERM
 
-Its limits: a topic comes to life when somebody asks for its metadata, always with 4 partitions; a
-partition holds its last 5 MB; there is no compaction, no append time and no fencing.
+Its limits: a topic is created when a client asks for its metadata, always with 4 partitions; a
+partition keeps its last 5 MB; there is no compaction, no append time and no fencing.
 """
 
 import os
@@ -30,9 +29,7 @@ class EmbeddedFailed(UserError):
 
 
 class EmbeddedBroker:
-    """The embedded broker as a child process; `address` is where it listens once it has been
-    entered.
-    """
+    """The embedded broker as a child process; `address` is set on entering."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -45,8 +42,8 @@ class EmbeddedBroker:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables under which any `sentinel` speaks to this broker, in plain text and without
-        a user.
+        """Environment of a `sentinel` process that connects to this broker, in plain text and
+        without a user.
         """
         return {
             "SENTINEL_BROKER__BOOTSTRAP_SERVERS": self.address,

@@ -1,4 +1,4 @@
-"""Memory of processes as the kernel shares it out."""
+"""Memory of processes, with shared pages counted once."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 
 def shared_out_mb(pids: Iterable[int]) -> float | None:
     """Proportional set size (PSS) of these processes together, megabytes: shared pages count once.
-    Those that ended count nothing; None where the system does not tell (only Linux does).
+
+    Processes that ended count as 0; None where the system does not report it (only Linux does).
     """
     if not Path("/proc/self/smaps_rollup").exists():
         return None

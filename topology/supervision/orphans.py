@@ -1,4 +1,4 @@
-"""A process that a supervisor started does not outlive it, also when the supervisor is killed."""
+"""Ends a process with the supervisor that started it, also when the supervisor is killed."""
 
 import ctypes
 import os
@@ -7,19 +7,20 @@ import sys
 from typing import Final
 
 PARENT: Final = "SENTINEL_PARENT"
-"""Environment variable in which a supervisor hands its process id to its children."""
+"""Environment variable with the process id of the supervisor."""
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
 def end_with_parent() -> None:
-    """Ask the kernel for SIGTERM at the death of the parent, if a supervisor started us. Only Linux
-    can; elsewhere this does nothing.
+    """Ask the operating system for SIGTERM when the parent dies, if a supervisor started this process.
+
+    Only Linux can; elsewhere this does nothing.
     """
     parent = os.environ.get(PARENT)
     if parent is None or sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(parent):
-        # It died before we asked.
+        # The supervisor died before the request.
         raise SystemExit(0)

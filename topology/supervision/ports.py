@@ -1,4 +1,4 @@
-"""Ports for servers whose address must be known before they run."""
+"""Free ports for servers whose address must be known before they start."""
 
 import random
 import socket
@@ -13,11 +13,10 @@ _TRIES: Final = 1_000
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on.
+    """A free TCP port of the loopback address.
 
-    Below the range from which the system takes the ports of outgoing connections: one of those
-    could otherwise have taken it by the time that the server listens, and keep it for as long as
-    the connection lives. Raises OSError when none is free.
+    It is below the range of outgoing connections: one of those could otherwise occupy it before the
+    server listens, for as long as the connection lives. Raises OSError when none is free.
     """
     for _ in range(_TRIES):
         port = random.randrange(_LOWEST, max(_outgoing_from(), _LOWEST + 1))

@@ -1,7 +1,6 @@
-"""Keeps the processes of one machine running: starts them, starts again what dies, and ends them
-when told.
+"""Keeps the processes of one machine running: starts them, restarts those that die, and stops them.
 
-When to start again is `RestartPolicy`, a pure function of how often and how long; the rest is the
+`RestartPolicy` decides when to restart, as a pure function of deaths and run time; the rest is the
 process edge.
 """
 
@@ -19,22 +18,21 @@ from typing import Final
 from topology.supervision.orphans import PARENT
 
 GRACE_S: Final = 20.0
-"""Seconds a process has to flush and end before it is killed: longer than a flush and a group's
-farewell.
-"""
+"""Seconds that a process has to flush and leave its group before it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """How long to wait before a process that died is started again. The first time at once, since
-    that wait is part of the time to the next verdict; then doubling, so that a process that dies at
-    every start does not eat the machine.
+    """Exponential backoff before a process that died is restarted.
+
+    The first restart is immediate, since the wait delays the next verdict; then the wait doubles,
+    so that a process that dies at every start does not use up the machine.
     """
 
     first_s: float = 0.2
     cap_s: float = 30.0
     well_after_s: float = 60.0
-    """A process that ran for so long was well; its next death counts as a first one."""
+    """After this run time a process was healthy: its next death counts as the first."""
 
     def after(self, deaths: int, ran_s: float) -> tuple[int, float]:
         """Deaths in a row including this one, and seconds to wait, for a process that had died
@@ -57,7 +55,7 @@ class Child:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Set above this process's own environment."""
     log: Path | None = None
-    """File to which its output is appended; None means where the supervisor says."""
+    """File to which its output is appended; None means the supervisor's `output`."""
 
 
 def cause(status: int) -> str:
@@ -79,10 +77,10 @@ class Supervisor:
 
     Args:
         children: what to keep running.
-        say: told one line for each start, death and end.
-        policy: when to start again.
-        after_death: awaited between a death and the next start, with the child and its status: the
-        place to look at what a crash left behind.
+        say: called with one line for each start, death and end.
+        policy: when to restart.
+        after_death: awaited between a death and the restart, with the child and its status, to
+        examine what a crash left behind.
         output: file descriptor for the output of children without a log of their own; None means
         this process's own.
     """
@@ -121,6 +119,7 @@ class Supervisor:
                 for child in self._children:
                     group.create_task(self._keep(child))
         finally:
+            # After an exception in one task the others' children still run.
             self._signal(signal.SIGKILL)
 
     async def run_until_signalled(self) -> None:
@@ -144,12 +143,13 @@ class Supervisor:
                 self._say(f"{child.name} ended ({cause(status)})")
                 return
             deaths, wait_s = self._policy.after(deaths, time.monotonic() - began)
-            self._say(f"{child.name} died ({cause(status)}); starting it again in {wait_s:g} s")
+            self._say(f"{child.name} died ({cause(status)}); restarting it in {wait_s:g} s")
             if self._after_death is not None:
                 await self._after_death(child, status)
             await self._stopped_within(wait_s)
 
     async def _once(self, child: Child) -> int:
+        """One run of the child, until it ends or `stop` ends it; its exit status."""
         process = await self._start(child)
         self._running[child.name] = process
         self._say(f"{child.name} started (pid {process.pid})")
@@ -162,6 +162,7 @@ class Supervisor:
             return ended.result()
         finally:
             stopping.cancel()
+            # Left by a cancellation: no child may outlive this.
             if process.returncode is None:
                 process.kill()
                 await ended
