@@ -136,7 +136,7 @@ CHECKED: Final[tuple[tuple[str, Callable[[str], None], str], ...]] = (
         "in blocks typed here or in the quick start; in a sentence the words are checked",
     ),
     (
-        r"make [a-z]+",
+        r"make [a-z-]+",
         _made,
         (
             "these set up, test or play everything: too long to run within a test, and the demo has"
