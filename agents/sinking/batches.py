@@ -1,4 +1,4 @@
-"""From fetched records to documents, in batches of bounded size, each with the position after it."""
+"""Fetched records as documents, in batches of bounded size, each with the position after it."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ class Batch:
     expired: Counter[Kind] = field(default_factory=Counter)
     """Documents that are older than their kind is kept, and are therefore not here."""
 
-    def take(
+    def add(
         self,
         records: Records,
         kind: Kind,
@@ -88,7 +88,7 @@ class Batch:
         Records without a value are ticks and watermarks: they are passed over. So are bad events
         and those of a clock that is ahead, which `detect` sends to dead-letters.
         """
-        return _take(self, records, kind, chosen, latest, oldest)
+        return _add(self, records, kind, chosen, latest, oldest)
 
     @property
     def is_full(self) -> bool:
@@ -96,7 +96,7 @@ class Batch:
         return len(self.documents) + len(self.bad) >= BATCH_DOCUMENTS
 
 
-def _take(
+def _add(
     batch: Batch,
     records: Records,
     kind: Kind,

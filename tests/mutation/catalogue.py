@@ -552,11 +552,11 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "the sink commits what is stored and no more",
-        "agents/stages/sink.py",
-        "        refused = await self._store.write(batch.documents) if batch.documents else []\n",
-        "        self._settled |= batch.positions\n        await self._begin_to_commit(consumer)\n"
-        "        refused = await self._store.write(batch.documents) if batch.documents else []\n",
-        ("tests/sink/test_sink.py", "-k", "stays_away or hangs"),
+        "streams/client/pipeline.py",
+        "        await self._work.write(batch)\n",
+        "        await self._committer.settle(batch.positions)\n"
+        "        await self._work.write(batch)\n",
+        ("tests/streams/test_pipeline.py",),
     ),
     Mutation(
         "faults of a cluster bury no document",

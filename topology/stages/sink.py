@@ -12,15 +12,18 @@ from typing import Any, Final, TypeAlias
 import uvloop
 from aiokafka.errors import KafkaError, RequestTimedOutError
 
+from agents.sinking.batches import Batch
 from agents.sinking.sampling import LoggedEvent
-from agents.stages.sink import NAME, Sink, kinds_of
+from agents.stages.sink import NAME, Sink, kinds_of, report_lag
 from connectors.store.opening import store_of
-from connectors.store.port import DocumentRetention, Store
+from connectors.store.port import DocumentRetention, DocumentWriter, Store
 from connectors.store.settings import Retention
 from schemas.documents import Kind, StoreUnavailable
 from streams import metrics
 from streams.admin.topic_ids import TopicIds
 from streams.client.brokers import aiokafka_config
+from streams.client.committing import Committer
+from streams.client.pipeline import Pipeline
 from streams.exit_status import ENDS_WITHIN_S, end_within, ends_process
 from streams.lane.producing import KafkaSender
 from streams.process.allocation import settle
@@ -89,31 +92,37 @@ def run_sink(settings: Settings) -> int:
     return 0
 
 
-async def _run(settings: Settings, store: Store) -> None:
-    client = aiokafka_config(settings.broker)
-    sender = KafkaSender(client, NAME)
+def _built(
+    settings: Settings, store: DocumentWriter, sender: KafkaSender
+) -> tuple[Pipeline[Batch], Committer]:
+    names = TopicNames(settings.broker.topic_prefix)
+    topics = sorted(kinds_of(names, settings.sink))
     sink = Sink(
-        client,
-        settings.broker,
+        names,
         settings.sink,
         store,
         sender,
         TelemetryLog(settings.broker),
-        TopicIds(
-            settings.broker,
-            sorted(kinds_of(TopicNames(settings.broker.topic_prefix), settings.sink)),
-        ),
         settings.lanes.max_ahead_s,
         lambda kind: _forgotten_before(settings.store.retention, kind, time.time_ns() // 1000),
-        settings.lanes.max_batch_bytes,
     )
+    committer = Committer(NAME, TopicIds(settings.broker, topics), metrics.forget_sink_lag)
+    client = aiokafka_config(settings.broker)
+    batch_bytes = settings.lanes.max_batch_bytes
+    pipeline = Pipeline(NAME, topics, sink, committer, client, settings.broker, batch_bytes)
+    return pipeline, committer
+
+
+async def _run(settings: Settings, store: Store) -> None:
+    sender = KafkaSender(aiokafka_config(settings.broker), NAME)
+    pipeline, committer = _built(settings, store, sender)
     started = asyncio.Event()
-    watchdog = Watchdog(sink, lambda: sink.ready or not started.is_set())
+    watchdog = Watchdog(pipeline, lambda: pipeline.ready or not started.is_set())
     health = HealthServer(
         settings.worker.health_host,
         settings.worker.health_port,
         watchdog.stalled,
-        lambda: sink.ready,
+        lambda: pipeline.ready,
     )
     stop = _stopped_by_signals()
     await health.start()
@@ -122,14 +131,14 @@ async def _run(settings: Settings, store: Store) -> None:
         "worker.started", stage=NAME, health_port=health.port, pid=os.getpid()
     )
     rounds = (
-        _watch(sink, watchdog),
-        _tell_lag(sink),
-        _look_at_topics(sink),
+        _watch(pipeline, watchdog),
+        _report_lag(pipeline),
+        _check_topics(committer),
         _retain(settings, store, started),
         _tend(store, started),
     )
     beside = [asyncio.create_task(ends_process(each)()) for each in rounds]
-    working = asyncio.create_task(_work(sink, store, sender, started, stop))
+    working = asyncio.create_task(_work(pipeline, store, sender, started, stop))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not working.done():
@@ -151,12 +160,16 @@ async def _run(settings: Settings, store: Store) -> None:
 
 
 async def _work(
-    sink: Sink, store: Store, sender: KafkaSender, started: asyncio.Event, stop: asyncio.Event
+    pipeline: Pipeline[Batch],
+    store: Store,
+    sender: KafkaSender,
+    started: asyncio.Event,
+    stop: asyncio.Event,
 ) -> None:
     await store.start()
     await sender.start()
     started.set()
-    await sink.run(stop)
+    await pipeline.run(stop)
 
 
 def _stopped_by_signals() -> asyncio.Event:
@@ -166,33 +179,35 @@ def _stopped_by_signals() -> asyncio.Event:
     return stop
 
 
-def _watch(sink: Sink, watchdog: Watchdog) -> Work:
+def _watch(pipeline: Pipeline[Batch], watchdog: Watchdog) -> Work:
     async def watch() -> None:
         while True:
             watchdog.beat()
-            metrics.READY.labels(NAME).set(sink.ready)
-            sink.check()
+            metrics.READY.labels(NAME).set(pipeline.ready)
+            pipeline.check()
             await asyncio.sleep(_BEAT_S)
 
     return watch
 
 
-def _tell_lag(sink: Sink) -> Work:
-    async def tell() -> None:
+def _report_lag(pipeline: Pipeline[Batch]) -> Work:
+    async def report() -> None:
         while True:
-            await sink.tell_lag()
+            lags = await pipeline.lags()
+            if lags is not None:
+                report_lag(lags)
             await asyncio.sleep(_LAG_EVERY_S)
 
-    return tell
+    return report
 
 
-def _look_at_topics(sink: Sink) -> Work:
-    async def look() -> None:
+def _check_topics(committer: Committer) -> Work:
+    async def check() -> None:
         while True:
             await asyncio.sleep(_TOPICS_EVERY_S)
-            await sink.look_at_topics()
+            await committer.check_topics()
 
-    return look
+    return check
 
 
 def _retain(settings: Settings, store: DocumentRetention, started: asyncio.Event) -> Work:
