@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from topology.demo.progress import (
-    MOST_DEATHS,
+    MAX_DEATHS,
     STUCK_AFTER_S,
     Progress,
     Seen,
@@ -72,11 +72,11 @@ def test_stuck_is_said_after_a_minute(looks: list[Seen], says: str) -> None:
 def test_dying_at_every_start_is_stuck_and_a_death_after_work_is_not() -> None:
     """What the stage worked off in between counts."""
     progress = Progress("sink", 0.0)
-    for number in range(MOST_DEATHS * 3):
+    for number in range(MAX_DEATHS * 3):
         progress.look(Seen(number, ready=True, positions={"0": number}, cpu_s=2.0), number)
         progress.died("exit status 70")
         assert progress.stuck(number) is None
-    for number in range(MOST_DEATHS):
+    for number in range(MAX_DEATHS):
         progress.look(Seen(100 + number, cpu_s=2.0), 100 + number)
         progress.died("exit status 78")
     assert progress.stuck(103) == "sink ended 4 times in a row (exit status 78)"
@@ -115,7 +115,7 @@ def test_a_frozen_stage_ends_the_demo_with_its_name_and_its_log() -> None:
             said = []
             for line in demo.stderr:
                 said.append(line.strip())
-                if line.startswith("plays "):
+                if line.startswith("playing "):
                     children = psutil.Process(demo.pid).children(recursive=True)
                     (correlate,) = [child for child in children if "correlate" in child.cmdline()]
                     correlate.send_signal(signal.SIGSTOP)

@@ -54,11 +54,11 @@ def test_in_a_terminal_every_line_is_whole_and_the_bar_below_goes() -> None:
         "the broker answers at 127.0.0.1:1",
         "api is ready after 12 s",
         "the page: http://127.0.0.1:1/#token=t",
-        "plays 28,193 events of 59 minutes",
+        "playing 28,193 events of 59 minutes",
         *NEWS,
         "the end",
     ]
-    assert "waits for detect" in written
+    assert "waiting for detect" in written
     assert "28,193 events" in written
 
 
@@ -69,8 +69,8 @@ def test_where_a_program_reads_it_lines_say_what_is_waited_for_and_how_far_it_is
     assert "\x1b" not in done.stderr
     shown = done.stderr.splitlines()
     assert [line for line in shown if line.startswith(("found", "message"))] == NEWS
-    assert "starting: waits for api, detect, 11 s after the start" in shown
-    assert [line for line in shown if line.startswith("playing")] == [
+    assert "starting: waiting for api, detect, 11 s after the start" in shown
+    assert [line for line in shown if line.startswith("playing:")] == [
         f"playing: {minute}:00  {minute * 470:,} of 28,193 events" for minute in range(10, 60, 10)
     ]
-    assert "finishing: waits for detect, 80 s after the start" in shown
+    assert "finishing: waiting for detect, 80 s after the start" in shown

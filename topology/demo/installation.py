@@ -1,5 +1,5 @@
-"""The demo's own installation: the broker, a worker for each stage, the store, the API with the
-page, and the settings of them all.
+"""The demo's installation: broker, a worker for each stage, store, API with the page, and their
+settings.
 """
 
 import contextlib
@@ -24,15 +24,15 @@ from topology.supervision.supervisor import Child
 WORKERS: Final = (*STAGES, "sink")
 
 TICK_AFTER_S: Final = 60.0
-"""Seconds of quiet before a tick: more than playing ever pauses. Held back, its event time stands,
-and ticks would make what follows late.
+"""Seconds without records before a tick: more than playing ever pauses. During a pause event time
+does not move, so ticks would make the next events late.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What runs, and where it is reached. `folder` holds the store and goes with the demo; `logs`,
-    with a file for each process, is kept.
+    """Addresses, ports and folders of the demo. `folder` holds the store and is deleted at the end;
+    `logs`, with a file for each process, is kept.
     """
 
     broker: Broker
@@ -57,7 +57,7 @@ class Installation:
         return f"http://127.0.0.1:{self.api_port}"
 
     def log(self, process: str) -> Path:
-        """Where what this process writes is kept."""
+        """The log file of this process."""
         return self.logs / f"{process}.log"
 
     @property
@@ -90,7 +90,7 @@ class Installation:
             "SENTINEL_LANES__TICK_AFTER_S": str(TICK_AFTER_S),
             "SENTINEL_ALERTING__RECEIVERS": json.dumps([receiver]),
             "SENTINEL_ALERTING__PAGE_URL": self.page,
-            # The hour's incidents are an hour old when they are told.
+            # The hour's incidents are up to an hour old when they arrive.
             "SENTINEL_ALERTING__ALERT_MAX_AGE_S": str(86_400),
             "SENTINEL_WORKER__CONTROL_KEY": self.control_key.reveal(),
             **(self.other_store or self._file()),
@@ -119,7 +119,7 @@ def installed(
     """An installation on this broker (`host:port`; None starts the embedded one), of which nothing
     but the broker runs yet.
     """
-    # The demo's settings are its own: nothing of an installation's environment must reach it.
+    # The demo has its own settings: an installation's environment must not change them.
     for name in [name for name in os.environ if name.startswith("SENTINEL_")]:
         del os.environ[name]
     with (

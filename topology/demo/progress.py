@@ -1,8 +1,8 @@
-"""Whether the demo's processes make progress, so that it waits for as long as they do and no
-longer.
+"""Decides whether the demo's processes make progress, so that the demo waits only while they do.
 
-A slow machine is no fault: a process that computes, reads on, or has nothing to do makes progress,
-however long it takes. One that does none of these is stuck, and so is one that dies at every start.
+A slow machine is not a fault: a process that computes, reads on, or has nothing to do makes
+progress, however long it takes. One that does none of these is stuck, and so is one that dies at
+every start.
 """
 
 import os
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 STUCK_AFTER_S: Final = 60.0
-"""Seconds without progress after which a process counts as stuck: many times what a process waits
-for a broker or a group.
+"""Seconds without progress after which a process counts as stuck: many times the wait for a broker
+or a group.
 """
 
 WORKED_S: Final = 0.5
@@ -21,7 +21,7 @@ WORKED_S: Final = 0.5
 core: less than this in `STUCK_AFTER_S`.
 """
 
-MOST_DEATHS: Final = 3
+MAX_DEATHS: Final = 3
 """Deaths without progress in between after which a process counts as failing at every start."""
 
 _LAST_LINES: Final = 5
@@ -47,7 +47,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Progress:
-    """What is known of one process over time. Times are monotonic seconds."""
+    """Progress of one process over time. Times are monotonic seconds."""
 
     name: str
     moved_at: float
@@ -56,7 +56,7 @@ class Progress:
     _deaths: list[str] = field(default_factory=list)
 
     def look(self, seen: Seen, now: float) -> None:
-        """Another look at it."""
+        """Note another observation of it."""
         if seen.pid != self.seen.pid:
             self._counted_s = 0.0
         further = seen.ready and (not self.seen.ready or seen.positions != self.seen.positions)
@@ -68,12 +68,12 @@ class Progress:
         self.seen = seen
 
     def died(self, cause: str) -> None:
-        """It ended without having been asked to."""
+        """It ended unexpectedly."""
         self._deaths.append(cause)
 
     def stuck(self, now: float) -> str | None:
-        """Why it will not get any further; None while it may."""
-        if len(self._deaths) >= MOST_DEATHS:
+        """Why it is stuck; None while it may make progress."""
+        if len(self._deaths) >= MAX_DEATHS:
             return f"{self.name} ended {len(self._deaths)} times in a row ({self._deaths[-1]})"
         if now - self.moved_at >= STUCK_AFTER_S:
             state = "it has records to read" if self.seen.ready else "it is not ready"

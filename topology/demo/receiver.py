@@ -1,6 +1,4 @@
-"""The demo's own receiver of webhooks: a small HTTP server on loopback that checks the signature of
-what it gets.
-"""
+"""The demo's receiver of webhooks: a small HTTP server on loopback that checks signatures."""
 
 import base64
 import hmac
@@ -18,7 +16,7 @@ from schemas.secrets import Secret
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message that came, once for each id, with a signature that is right."""
+    """A message with a valid signature, once for each id."""
 
     id: str
     kind: str
@@ -33,8 +31,8 @@ class WebhookInbox:
     `forged`.
     """
 
-    told: Callable[[Message], None]
-    """Told each message as it comes."""
+    on_message: Callable[[Message], None]
+    """Called with each new message."""
     secret: Secret = field(
         default_factory=lambda: Secret(
             "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
@@ -43,7 +41,7 @@ class WebhookInbox:
     messages: dict[str, Message] = field(default_factory=dict)
     forged: int = 0
     again: int = 0
-    """Messages that came once more under an id that was there, as after a death they may."""
+    """Messages that came again under a known id, as may happen after a crash."""
     url: str = ""
     _runner: web.AppRunner | None = None
 
@@ -70,7 +68,7 @@ class WebhookInbox:
             self.again += 1
         else:
             self.messages[message.id] = message
-            self.told(message)
+            self.on_message(message)
         return web.Response(status=204)
 
     def _is_signed(self, request: web.Request, body: bytes) -> bool:

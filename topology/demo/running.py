@@ -1,9 +1,9 @@
-"""The demo: an hour of real LLM traffic with known faults, played through all stages, and what came
-of it.
+"""Runs the demo: plays an hour of real LLM traffic with known faults through all stages, and scores
+the result.
 
-Everything runs on this machine and goes at the end: the embedded broker (or a real one that is
-given), a worker for each stage, a store, the page, and a receiver of webhooks. The records of the
-topics are what is scored; nothing is handed round them.
+Everything runs on this machine and is removed at the end: the embedded broker (or a given real
+one), a worker for each stage, a store, the page, and a receiver of webhooks. Only the records on
+the topics are scored.
 """
 
 import asyncio
@@ -44,12 +44,12 @@ from topology.stages.standalone import make_topics
 from topology.supervision.supervisor import Child, Supervisor, cause
 
 WATCH_EVERY_S: Final = 0.5
-"""Seconds between two looks at how the processes do."""
+"""Seconds between two checks of the processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is played, and where."""
+    """Speed, seed and broker of a demo."""
 
     speed: float | None = 60.0
     """Times real time; None as fast as the broker takes it."""
@@ -67,18 +67,17 @@ class Outcome:
 
 
 class Interrupted(Exception):
-    """Somebody ended the demo before it was done."""
+    """Raised when a person ends the demo before it is done."""
 
 
 class Stuck(UserError):
-    """A process of the demo makes no progress; the text says which, and ends with the last lines of
-    its log.
-    """
+    """Raised when a process makes no progress; the text names it and has the end of its log."""
 
 
 async def run(plan: Plan, screen: Screen, after: Callable[[Outcome], None], *, stay: bool) -> None:
-    """Play, score, and tell `after`; with `stay` leave everything running until Ctrl-C. Raises
-    UserError, Interrupted.
+    """Play, score, and pass the outcome to `after`; with `stay` keep all running until Ctrl-C.
+
+    Raises UserError, Interrupted.
     """
     began = time.monotonic()
     with installed(plan.kafka) as installation:
@@ -95,7 +94,7 @@ async def run(plan: Plan, screen: Screen, after: Callable[[Outcome], None], *, s
 
             def say(line: str) -> None:
                 screen.process(line)
-                # In the log too: what a process never wrote is no riddle then.
+                # Also in the process's log, which says nothing itself of a SIGKILL.
                 with installation.log(line.split()[0]).open("a") as log:
                     log.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} sentinel demo: {line}\n")
 
@@ -121,8 +120,7 @@ async def _while_supervised(
     try:
         await asyncio.wait({job, stages}, return_when=asyncio.FIRST_COMPLETED)
         if job.done():
-            # Its exception, if it has one, is what the person should read; the stages are ended
-            # below.
+            # Its exception, if any, is the one to show; the stages are stopped below.
             job.result()
         await stages
         if not job.done():
@@ -136,7 +134,7 @@ async def _while_supervised(
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One playing of the hour, among processes that run already."""
+    """One run of the hour, with the processes already started."""
 
     plan: Plan
     screen: Screen
@@ -147,7 +145,7 @@ class _Run:
     began: float
 
     async def guarded(self) -> Outcome:
-        """`work`, for as long as every process makes progress. Raises Stuck."""
+        """`work`, while every process makes progress. Raises Stuck."""
         working, watching = asyncio.create_task(self.work()), asyncio.create_task(self._watch())
         try:
             await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -160,7 +158,7 @@ class _Run:
             await asyncio.gather(working, watching, return_exceptions=True)
 
     async def _watch(self) -> None:
-        """Until a process is stuck: then raises Stuck."""
+        """Checks the processes until one is stuck; then raises Stuck."""
         here = self.installation
         while True:
             seen = await look(here.ports, self.supervisor.pids, here.page)
@@ -180,10 +178,10 @@ class _Run:
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def work(self) -> Outcome:
-        """Play everything; the outcome, when it was worked off."""
+        """Play everything, wait until it is processed, and return the outcome."""
         page_s = await self._until_ready()
         # The hour has just ended, so that no event is ahead of its arrival at any speed. It begins
-        # on a whole minute: buckets fall alike every time.
+        # on a whole minute, so that every run has the same buckets.
         start = (time.time_ns() // 60_000_000_000 - DURATION_S // 60 - 3) * 60_000_000
         hour = await asyncio.to_thread(events, self.plan.seed, start)
         self.screen.begin(len(hour), start)
@@ -208,8 +206,9 @@ class _Run:
         return Outcome(scores, {**report(scores, played.events), **extras})
 
     async def _until_ready(self) -> float:
-        """Until everything is; the page, which people look at meanwhile, first. Seconds after the
-        start at which that answered.
+        """Wait until everything is ready, the page first, so that people can open it meanwhile.
+
+        Returns the seconds from the start to the page's first answer.
         """
         here = self.installation
         self.screen.note(f"the logs of the processes are in {here.logs}")

@@ -1,7 +1,6 @@
-"""How well the system found labelled faults: what was found, how fast, what was told, what was
-false.
+"""Scores how labelled faults were found: which, how fast, with which messages and false alarms.
 
-Pure: labels on one side, what the topics hold on the other. Nothing here runs where detectors run.
+Pure: labels on one side, the records of the topics on the other. No worker uses it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +15,12 @@ from schemas.records.notifications import Notification, NotificationOutcome
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 GRACE_S: Final = 120
-"""Seconds of event time after a fault's end in which what is found still counts for it: calls that
+"""Seconds of event time after a fault's end in which an anomaly still counts for it: calls that
 began in it end after it, the bucket has to close, and the return to normal is a change as well.
 """
 
-MOST_FALSE_ALARMS: Final = 3
-"""Of an hour: more, and nobody would leave it switched on."""
+MAX_FALSE_ALARMS: Final = 3
+"""Acceptable false alarms in an hour."""
 
 
 class Family(StrEnum):
@@ -143,10 +142,10 @@ class Scores:
 
     @property
     def are_good(self) -> bool:
-        """Whether every fault was found, with no more than `MOST_FALSE_ALARMS`."""
+        """Whether every fault was found, with no more than `MAX_FALSE_ALARMS`."""
         return (
             all(fault.found_by is not None for fault in self.faults)
-            and len(self.false_alarms) <= MOST_FALSE_ALARMS
+            and len(self.false_alarms) <= MAX_FALSE_ALARMS
         )
 
 

@@ -1,5 +1,5 @@
-"""What the demo shows: the page's address, a bar while it plays, a line for each fault found and
-each message, and a table at the end.
+"""The demo's output: the page's address, a progress bar, a line for each fault found and each
+message, and a table at the end.
 """
 
 import json
@@ -29,14 +29,14 @@ _COLOURS: Final = {
 _FILE_WIDTH: Final = 140
 
 LINE_EVERY_S: Final = 10.0
-"""Seconds between two lines about what is waited for, where there is no terminal."""
+"""Seconds between two lines about what the demo waits for, without a terminal."""
 
 MINUTES_A_LINE: Final = 10
-"""Minutes of event time between two lines about what was played, where there is no terminal."""
+"""Minutes of event time between two lines about what was played, without a terminal."""
 
 
 class _Phase(StrEnum):
-    """What goes on, in the words that people read."""
+    """The phase of the demo, as shown."""
 
     STARTING = "starting"
     PLAYING = "playing"
@@ -44,14 +44,15 @@ class _Phase(StrEnum):
 
 
 class Screen:
-    """Writes to standard error, so that `--json` has standard output to itself. A bar shows what
-    goes on in a terminal; elsewhere lines do.
+    """Writes to standard error, so that `--json` has standard output to itself.
+
+    Shows a progress bar in a terminal, and lines elsewhere.
     """
 
     def __init__(self, *, open_page: Callable[[str], None] = lambda link: None) -> None:
         self._terminal: Final = Console(stderr=True).is_terminal
         self._open_page: Final = open_page
-        # A log file has no width to fold a table to.
+        # A log file has no width: a table is not wrapped to one.
         self._console: Final = Console(
             stderr=True,
             highlight=False,
@@ -79,18 +80,16 @@ class Screen:
         self._bar.stop()
 
     def note(self, line: str) -> None:
-        """A line of what goes on."""
+        """A line about progress."""
         self._console.print(Text(line, style="dim"))
 
     def process(self, line: str) -> None:
-        """What the supervisor says: that a process died and comes again is news, that it started is
-        not.
-        """
+        """A line of the supervisor: the death of a process is shown, its start is not."""
         if " died " in line:
             self.note(line)
 
     def processes(self, seen: Mapping[str, Seen], after_s: float) -> None:
-        """How the processes do, so many seconds after the start."""
+        """The state of the processes, `after_s` seconds after the start."""
         for name in sorted(
             name for name, one in seen.items() if one.ready and name not in self._ready
         ):
@@ -105,7 +104,7 @@ class Screen:
             case _Phase.WORKING_OFF:
                 waits_for = sorted(name for name, one in seen.items() if not one.idle)
         detail = (
-            f"waits for {', '.join(waits_for) or 'the last records'}, {after_s:.0f} s after the"
+            f"waiting for {', '.join(waits_for) or 'the last records'}, {after_s:.0f} s after the"
             " start"
         )
         self._bar.update(self._task, detail=detail)
@@ -114,24 +113,22 @@ class Screen:
             self._next_line_s = after_s + LINE_EVERY_S
 
     def page(self, link: str) -> None:
-        """The page answers at this address, which has the token in it; a browser is opened if
-        somebody sits before one.
-        """
+        """The page answers at this address, which has the token; opens a browser on a desktop."""
         self._console.print(Text(f"the page: {link}", style="bold"))
         self._open_page(link)
 
     def found(self, label: Label, anomaly: Anomaly, delay_s: float) -> None:
-        """A fault was found, so many seconds of event time after it began."""
+        """A fault was found, `delay_s` seconds of event time after it began."""
         what = (f"found    {label.name} after {delay_s:.0f} s ", "bold green")
-        # In one piece: the bar is drawn anew after each print, over what stands in its line.
+        # In one print: the bar is redrawn after each one, over whatever is on its line.
         self._console.print(
             Text.assemble(what, f"in {label.application}, by {anomaly.metric} ({anomaly.detector})")
         )
 
     def begin(self, events: int, start: int) -> None:
-        """Playing begins: so many events, the first at `start` (event time, µs)."""
+        """Playing begins: the number of events, and the time of the first (event time, µs)."""
         self._start, self._events, self._phase = start, events, _Phase.PLAYING
-        self.note(f"plays {events:,} events of {DURATION_S // 60 + 1} minutes")
+        self.note(f"playing {events:,} events of {DURATION_S // 60 + 1} minutes")
         self._bar.update(self._task, description=self._phase.value, total=events, detail="")
 
     def played(self, sent: int, event_time: int) -> None:
@@ -144,7 +141,7 @@ class Screen:
             self._next_minute = minutes + MINUTES_A_LINE
 
     def sent(self) -> None:
-        """All events are sent; what is left is the stages' work."""
+        """All events are sent; the stages still work."""
         self._phase, self._next_line_s = _Phase.WORKING_OFF, 0.0
         self._bar.update(self._task, description=self._phase.value, total=None)
 
@@ -157,7 +154,7 @@ class Screen:
         )
 
     def result(self, scores: Scores, report: dict[str, Json]) -> None:
-        """The table of faults, and below it what the whole cost."""
+        """The table of faults, and the totals below it."""
         self._bar.stop()
         self._console.print(_faults(scores.faults))
         false = [f"  false alarm: {incident.title}" for incident in scores.false_alarms]
@@ -198,8 +195,8 @@ def _summary(report: dict[str, Json]) -> list[str]:
             " `after` is event time, from a fault's start to the close of the bucket that found it"
         ),
         f"{report['events']:,} events, {report['events_per_s']:,} a second; {report['wall_s']} s in"
-        f" all, first anomaly {report['first_anomaly_s']} s after the start"
-        + (f", {memory} MB of memory at most (PSS of all processes)" if memory is not None else ""),
+        f" total, first anomaly {report['first_anomaly_s']} s after the start"
+        + (f", {memory} MB of memory at peak (PSS of all processes)" if memory is not None else ""),
     ]
 
 

@@ -1,6 +1,4 @@
-"""What the demo sees while it plays: the records on the topics, how the workers do, and how much
-memory they take.
-"""
+"""Watches a running demo: the records on the topics, the workers' progress and their memory."""
 
 import asyncio
 import contextlib
@@ -24,28 +22,28 @@ from topology.demo.scoring import Label, delay_s, finds
 from topology.supervision.memory import shared_out_mb
 
 QUIET_S: Final = 5.0
-"""Seconds without a new record after which everything that was played counts as worked off, when no
-worker is behind.
+"""Seconds without a new record, with no worker behind, after which everything counts as
+processed.
 """
 
 _LOOK_EVERY_S: Final = 0.2
 _PATIENCE: Final = aiohttp.ClientTimeout(total=2)
 
-_MOST_LAG: Final = {"sentinel_lane_lag": 0.0, "sentinel_sink_lag": 1.0}
-"""Offsets before a worker that has nothing more to do. The sink's last one is the mark that ends a
-transaction.
+_MAX_LAG: Final = {"sentinel_lane_lag": 0.0, "sentinel_sink_lag": 1.0}
+"""Lag of a worker that has nothing left to do, offsets. The sink's last one is the marker that ends
+a transaction.
 """
 
 _POSITIONS: Final = ("sentinel_lane_position", "sentinel_sink_documents_total")
-"""What changes when a worker has read or stored something."""
+"""Metrics that change when a worker has read or stored something."""
 
 Spotted = Callable[[Label, Anomaly, float], None]
-"""Told a fault, the first anomaly that found it, and after how many seconds of event time."""
+"""Called with a fault, the first anomaly that found it, and the delay in seconds of event time."""
 
 
 @dataclass(slots=True)
 class Found:
-    """What stands on the topics so far."""
+    """The records on the topics so far."""
 
     labels: Sequence[Label]
     spotted: Spotted
@@ -158,7 +156,7 @@ async def _seen(session: aiohttp.ClientSession, port: int, pid: int | None) -> S
         pid,
         ready=ready,
         idle=ready
-        and not any(value > _MOST_LAG[name] for name, _, value in samples if name in _MOST_LAG),
+        and not any(value > _MAX_LAG[name] for name, _, value in samples if name in _MAX_LAG),
         positions=dict(_positions(samples)),
         cpu_s=None if pid is None else cpu_seconds(pid),
     )
@@ -187,7 +185,7 @@ async def _samples(
 
 @dataclass(slots=True)
 class Peak:
-    """The most memory of some processes together, looked at every second."""
+    """Peak memory of some processes together, sampled every second."""
 
     pids: Callable[[], list[int]]
     most_mb: float | None = None

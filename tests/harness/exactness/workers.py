@@ -24,7 +24,7 @@ _TAIL: Final = 20_000
 _TOLD: Final = 1
 """Exit status of what a person can put right."""
 _NO_BROKER: Final = "no Kafka broker answers"
-_MOST_DEATHS: Final = 5
+_MAX_DEATHS: Final = 5
 """Deaths of a worker that nobody killed after which the run is given up."""
 
 
@@ -240,7 +240,7 @@ class Member:
 
     def check(self) -> None:
         """Raises BenchmarkFailed when it died by itself too often."""
-        if sum(self.unexpected.values()) > _MOST_DEATHS:
+        if sum(self.unexpected.values()) > _MAX_DEATHS:
             raise BenchmarkFailed(
                 f"{self.name} dies by itself, {dict(self.unexpected)}: {last_words(self.log)}"
             )
