@@ -1,4 +1,4 @@
-"""What is asked of an installation, and what a plan for it says."""
+"""The demand on an installation, and the lines of a plan for it."""
 
 import math
 from collections.abc import Mapping
@@ -21,13 +21,12 @@ DAYS: Final = MappingProxyType(
         "stored-anomalies": 90.0,
     }
 )
-"""Days for which each thing is kept unless told otherwise: topics as `sentinel topics create` makes
-them, `stored-` as `store.retention` has it. Incidents and notifications, a handful, count as
-anomalies.
+"""Default retention in days: topics as `sentinel topics create` makes them, `stored-` as in
+`store.retention`. Incidents and notifications are few, and count as anomalies.
 """
 
 BUCKET_S: Final = 10.0
-"""`lanes.bucket_s` as it is by default."""
+"""Default of `lanes.bucket_s`."""
 
 STORES: Final = ("none", "embedded", "elasticsearch")
 
@@ -35,23 +34,21 @@ DAY_S: Final = 86_400.0
 
 
 class CapacityRefused(ValueError):
-    """A demand that cannot be, or that nothing was measured for; the text is one line that says
-    why.
-    """
+    """Raised for a demand that is impossible or beyond the measurements; the text is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What is asked of an installation."""
+    """The demand on an installation."""
 
     events_per_s: float
-    """Of all producers, when most comes."""
+    """Events of all producers at peak, per second."""
     subjects: int
     """Series: applications times their models."""
     users: int = 0
     """Users with a profile of their own."""
     record_bytes: float = measured.USUAL_RECORD.value
-    """Of an event's record, before compression."""
+    """Bytes of an event's record, before compression."""
     detectors: bool = True
     """False: windows only."""
     store: str = "elasticsearch"

@@ -14,7 +14,7 @@ _STORE_COPIES: Final = {"embedded": 1, "elasticsearch": 2}
 """`store.replicas` is 1 by default, beside the first."""
 
 
-def told_disk(demand: Demand, partitions: int) -> Iterator[Line]:
+def disk_lines(demand: Demand, partitions: int) -> Iterator[Line]:
     """Each topic, what the store keeps, and all of it."""
     topics = [
         _topic(

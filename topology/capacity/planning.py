@@ -1,7 +1,6 @@
-"""From events a second, subjects and retention to workers, partitions, memory and disk. Every
-number comes with its reason.
+"""Plans workers, partitions, memory and disk for a demand; every number has its reason.
 
-Pure: the same demand gives the same plan. What is rested on stands in `measured`.
+Pure: the same demand gives the same plan. The measured constants are in `measured`.
 """
 
 import math
@@ -19,19 +18,17 @@ from topology.capacity.demand import (
     check,
     said,
 )
-from topology.capacity.disk import told_disk
+from topology.capacity.disk import disk_lines
 from topology.capacity.measured import Curve
 
-LEAST_PARTITIONS: Final = 12
-"""`lanes.partitions` as it is by default."""
+MIN_PARTITIONS: Final = 12
+"""Default of `lanes.partitions`."""
 
 LANES_PER_WORKER: Final = 2
-"""Partitions for each worker that is needed, so that their number can double: partitions cannot
-grow.
-"""
+"""Partitions per worker: the number of workers can double later, that of partitions cannot."""
 
 _SESSION_S: Final = 6.0
-"""`broker.session_timeout_s` as it is by default."""
+"""Default of `broker.session_timeout_s`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +60,15 @@ def planned(demand: Demand) -> Plan:
         )
         if workers["sink"] > partitions:
             raise CapacityRefused(
-                f"{_documents_per_s(demand):,.0f} documents a second would take {workers['sink']}"
+                f"{_documents_per_s(demand):,.0f} documents a second need {workers['sink']}"
                 f" sinks, more than there are partitions ({partitions}); store a smaller share of"
                 " the events (--stored-share)"
             )
     sections = (
-        _told_workers(demand, workers, partitions),
-        _told_memory(demand, workers),
-        told_disk(demand, partitions),
-        _told_time(demand, detect),
+        _worker_lines(demand, workers, partitions),
+        _memory_lines(demand, workers),
+        disk_lines(demand, partitions),
+        _time_lines(demand, detect),
     )
     return Plan(
         demand, workers, partitions, tuple(line for section in sections for line in section)
@@ -85,7 +82,7 @@ def partitions_of(workers: int) -> int:
     >>> partitions_of(1), partitions_of(7), partitions_of(20)
     (12, 24, 48)
     """
-    return math.ceil(LANES_PER_WORKER * workers / LEAST_PARTITIONS) * LEAST_PARTITIONS
+    return math.ceil(LANES_PER_WORKER * workers / MIN_PARTITIONS) * MIN_PARTITIONS
 
 
 def share_of(workers: int) -> float:
@@ -118,10 +115,7 @@ def busy(demand: Demand, workers: int) -> float:
 
 def _detect_workers(demand: Demand) -> int:
     most = (
-        int(measured.MOST_PARTITIONS.value)
-        // LEAST_PARTITIONS
-        * LEAST_PARTITIONS
-        // LANES_PER_WORKER
+        int(measured.MOST_PARTITIONS.value) // MIN_PARTITIONS * MIN_PARTITIONS // LANES_PER_WORKER
     )
     enough = (
         workers
@@ -174,7 +168,7 @@ def _documents_per_s(demand: Demand) -> float:
     return aggregates_per_s(demand) + demand.events_per_s * demand.stored_share
 
 
-def _told_workers(demand: Demand, workers: Mapping[str, int], partitions: int) -> Iterator[Line]:
+def _worker_lines(demand: Demand, workers: Mapping[str, int], partitions: int) -> Iterator[Line]:
     detect, curve = workers["detect"], _curve(demand)
     subjects = demand.subjects * share_of(detect)
     yield Line(
@@ -213,7 +207,7 @@ def _told_workers(demand: Demand, workers: Mapping[str, int], partitions: int) -
     )
 
 
-def _told_memory(demand: Demand, workers: Mapping[str, int]) -> Iterator[Line]:
+def _memory_lines(demand: Demand, workers: Mapping[str, int]) -> Iterator[Line]:
     names = _names(demand) * share_of(workers["detect"])
     base = measured.MEMORY.at(names)
     of_each = {"detect": base / (1 - measured.FREE.value)}
@@ -241,7 +235,7 @@ def _told_memory(demand: Demand, workers: Mapping[str, int]) -> Iterator[Line]:
     )
 
 
-def _told_time(demand: Demand, detect: int) -> Iterator[Line]:
+def _time_lines(demand: Demand, detect: int) -> Iterator[Line]:
     subjects = demand.subjects * share_of(detect)
     restore = subjects * measured.RESTORE.value / 1e6
     yield Line(

@@ -99,8 +99,8 @@ class Condemner:
         )
         if self._deaths < TRIES:
             self._say(
-                f"detect died while decompressing or cutting {what}, {self._deaths} of {TRIES} times"
-                f" ({cause(status)})"
+                f"detect died while decompressing or cutting {what},"
+                f" {self._deaths} of {TRIES} times ({cause(status)})"
             )
             return
         verdict = skip_batch_record(
@@ -141,7 +141,7 @@ class Condemner:
             )
             if -done.returncode not in NATIVE or not done.stdout:
                 break
-            # The trial names each record before it decodes it: the last one named is guilty.
+            # The trial names each record before it decodes it: the last one is guilty.
             number = int(done.stdout.split()[-1])
             guilty.append((left[number], done.returncode))
             left = left[number + 1 :]

@@ -13,7 +13,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def end_with_parent() -> None:
-    """Ask the operating system for SIGTERM when the parent dies, if a supervisor started this process.
+    """Ask the operating system for SIGTERM when the supervisor that started this process dies.
 
     Only Linux can; elsewhere this does nothing.
     """
