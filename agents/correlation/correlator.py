@@ -16,6 +16,7 @@ from schemas.records.control import AuditOutcome, Command
 from schemas.records.incidents import Incident, IncidentChange, IncidentState
 from schemas.units import utc
 from streams.state.chunks import NewerState
+from streams.state.rows import RowCodec, Rows
 
 OTHER_APPLICATIONS: Final = "(other applications)"
 """Application of the one incident that a tenant's applications beyond `max_open` share."""
@@ -82,10 +83,26 @@ class Correlator:
         self._give_up_us: Final = round(settings.give_up_s * 1e6)
         self._sources: Final = SourceLanes(round(settings.active_lane_s * 1e6))
         self._most_between_us: Final = round(settings.active_lane_s * 1e6 * _BETWEEN)
-        self._open: dict[bytes, OpenIncident] = {}
-        self._closed: dict[bytes, ClosedSignals] = {}
+        limits = settings.max_listed, settings.max_signals
+        self._open: Final = Rows[bytes, OpenIncident](
+            RowCodec(
+                _OPEN_KEY,
+                lambda key: key.removeprefix(_OPEN_KEY),
+                lambda rest: _OPEN_KEY + rest,
+                OpenIncident.row,
+                lambda value: OpenIncident.from_row(value, *limits, settings.thresholds),
+            )
+        )
+        self._closed: Final = Rows[bytes, ClosedSignals](
+            RowCodec(
+                closed.KEY,
+                lambda key: key.removeprefix(closed.KEY),
+                lambda rest: closed.KEY + rest,
+                ClosedSignals.row,
+                lambda value: ClosedSignals.from_row(value, settings.max_signals),
+            )
+        )
         self._per_tenant: Counter[str] = Counter()
-        self._touched: set[bytes] = set()
         # Nothing is due before these, in event time and in append time: most records look no
         # further.
         self._due = _FAR
@@ -168,7 +185,8 @@ class Correlator:
     def open_groups(self) -> Counter[tuple[str, str, str]]:
         """How many incidents are open, by tenant, application and severity."""
         return Counter(
-            (each.tenant, each.application, str(each.severity)) for each in self._open.values()
+            (each.tenant, each.application, str(each.severity))
+            for each in self._open.view().values()
         )
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
@@ -177,16 +195,14 @@ class Correlator:
 
         Raises NewerState when a newer version wrote them.
         """
-        for key, value in rows.items():
-            if key.startswith(_OPEN_KEY):
-                limits = self._settings.max_listed, self._settings.max_signals
-                self._insert(key, OpenIncident.from_row(value, *limits, self._settings.thresholds))
-            elif key.startswith(closed.KEY):
-                self._closed[key] = ClosedSignals.from_row(value, self._settings.max_signals)
-            elif not is_row(key):
+        for key in rows:
+            if not (key.startswith((_OPEN_KEY, closed.KEY)) or is_row(key)):
                 raise NewerState(
                     f"correlate's state has a row {key!r} that this program does not know"
                 )
+        self._open.restore(rows.items())
+        self._closed.restore(rows.items())
+        self._per_tenant.update(one.tenant for one in self._open.view().values())
         self._sources.restore((key, value) for key, value in rows.items() if is_row(key))
         self._due = self._due_append = NEVER
 
@@ -194,12 +210,7 @@ class Correlator:
         """Key and value of every row that changed since the last call, None for one that is gone;
         never more than one a key.
         """
-        rows: list[tuple[bytes, bytes | None]] = [*self._sources.changed()]
-        for key in sorted(self._touched):
-            kept = self._open.get(key) or self._closed.get(key)
-            rows.append((key, kept.row() if kept else None))
-        self._touched.clear()
-        return rows
+        return [*self._sources.changed(), *self._closed.changes(), *self._open.changes()]
 
     def _begun(self, offset: int, append_time: int) -> _Step:
         """Begins the step of a record that does not say how much time passed. While ticks are
@@ -222,7 +233,6 @@ class Correlator:
                 and (signal in known.signals or known.signals.unlisted)
             ):
                 known.last_append = step.append_time
-                self._touched.add(key)
                 return True
         return False
 
@@ -248,7 +258,7 @@ class Correlator:
                 step.tell(incident, IncidentChange.ESCALATED)
             elif incident.untold and incident.last_event >= incident.told_at + self._update_us:
                 step.tell(incident, IncidentChange.UPDATED)
-        self._concerns(key, incident, step)
+        self._concerns(incident, step)
 
     def _opened(self, key: bytes, application: str, anomaly: Anomaly) -> OpenIncident:
         incident = OpenIncident(
@@ -268,7 +278,7 @@ class Correlator:
         key, others = _key_of(anomaly), _key(anomaly.tenant, OTHER_APPLICATIONS)
         if key in self._open:
             return key, anomaly.application
-        shared = self._open.get(others)
+        shared = self._open.view().get(others)
         is_there = shared is not None and (
             signal in shared.signals or (shared.signals.unlisted and not anomaly.first)
         )
@@ -297,19 +307,17 @@ class Correlator:
                 if one.became(change, step.append_time):
                     if change.status is SignalStatus.NEW_LEVEL:
                         step.tell(one, IncidentChange.NEW_LEVEL)
-                    self._concerns(key, one, step)
+                    self._concerns(one, step)
                     return
             elif one.signals.changed(signal, change):
                 one.last_append = step.append_time
                 if not one.signals:
                     del self._closed[key]
-                self._touched.add(key)
                 return
 
-    def _concerns(self, key: bytes, incident: OpenIncident, step: _Step) -> None:
+    def _concerns(self, incident: OpenIncident, step: _Step) -> None:
         """A record concerned the incident: whether data comes may have changed, and when it is due."""
         self._look_for_data(incident, step)
-        self._touched.add(key)
         self._due = min(self._due, self._due_of(incident))
         self._due_append = min(self._due_append, self._due_append_of(incident))
 
@@ -331,19 +339,21 @@ class Correlator:
         if self._sources.time < self._due and self._sources.append <= self._due_append:
             return
         for _, _, _, key in sorted(
-            (self._due_of(one), one.tenant, one.application, key) for key, one in self._open.items()
+            (self._due_of(one), one.tenant, one.application, key)
+            for key, one in self._open.view().items()
         ):
             self._pass_by(key, self._open[key], step)
         for key in sorted(
-            key for key, one in self._closed.items() if self._is_given_up(one.last_append)
+            key for key, one in self._closed.view().items() if self._is_given_up(one.last_append)
         ):
             del self._closed[key]
-            self._touched.add(key)
-        self._due = min(map(self._due_of, self._open.values()), default=_FAR)
+        still_open = self._open.view().values()
+        self._due = min(map(self._due_of, still_open), default=_FAR)
         forgotten_at = min(
-            (one.last_append for one in self._closed.values()), default=_FAR - self._give_up_us
+            (one.last_append for one in self._closed.view().values()),
+            default=_FAR - self._give_up_us,
         )
-        self._due_append = min(map(self._due_append_of, self._open.values()), default=_FAR)
+        self._due_append = min(map(self._due_append_of, still_open), default=_FAR)
         self._due_append = min(self._due_append, forgotten_at + self._give_up_us)
 
     def _pass_by(self, key: bytes, incident: OpenIncident, step: _Step) -> None:
@@ -361,11 +371,10 @@ class Correlator:
             self._give_up(key, incident, step)
         elif time >= self._due_of(incident):
             step.tell(incident, IncidentChange.UPDATED)
-            self._touched.add(key)
         if key in self._open:
-            self._miss_data(key, incident, step)
+            self._miss_data(incident, step)
 
-    def _miss_data(self, key: bytes, incident: OpenIncident, step: _Step) -> None:
+    def _miss_data(self, incident: OpenIncident, step: _Step) -> None:
         """Notes that no data comes from lanes that have said nothing for long; of each signal by
         the lane that sees it.
         """
@@ -375,7 +384,6 @@ class Correlator:
                     lane, max(self._sources.time_of(lane), incident.opened_at)
                 )
                 self._look_for_data(incident, step)
-                self._touched.add(key)
 
     def _waits_since(self, incident: OpenIncident) -> int:
         """Append time since which the incident waits in vain; NEVER while it does not. Signals that
@@ -411,7 +419,7 @@ class Correlator:
     def _close(self, command: Command, step: _Step) -> tuple[AuditOutcome, str]:
         found = [
             key
-            for key, one in self._open.items()
+            for key, one in self._open.view().items()
             if (one.id, one.tenant) == (command.target, command.tenant)
         ]
         if not found:
@@ -426,7 +434,6 @@ class Correlator:
             known.signals.merge(incident.signals)
             known.last_append = step.append_time
             self._due_append = min(self._due_append, step.append_time + self._give_up_us)
-            self._touched.add(kept)
         comment = f": {command.comment}" if command.comment else ""
         incident.note = f"closed by {command.author or 'somebody'}{comment}"[:MOST_NOTE]
         self._remove(key)
@@ -458,7 +465,6 @@ class Correlator:
 
     def _remove(self, key: bytes) -> OpenIncident:
         incident = self._open.pop(key)
-        self._touched.add(key)
         self._per_tenant[incident.tenant] -= 1
         if not self._per_tenant[incident.tenant]:
             del self._per_tenant[incident.tenant]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streams.state.chunks import seal, unseal
+from streams.state.rows import RowCodec, Rows
 from streams.state.watermark import WENT_BACK_US, elapsed
 
 NEVER: Final = -(2**63)
@@ -34,6 +35,21 @@ class _Source:
     moved_at: int = NEVER
 
 
+def _source_row(source: _Source) -> bytes:
+    body = _LANE.pack(source.offset, source.ordinal, source.watermark, source.moved_at)
+    return seal(_VERSION, body)
+
+
+def _source_from(value: bytes) -> _Source:
+    # A source lane's row is the same in both versions.
+    return _Source(*_LANE.unpack(unseal(value, _VERSION, "source lanes")[1]))
+
+
+_SOURCES: Final[RowCodec[int, _Source]] = RowCodec(
+    _LANE_KEY, lambda lane: b"%d" % lane, int, _source_row, _source_from
+)
+
+
 class SourceLanes:
     """Event time out of the watermarks of many lanes.
 
@@ -49,8 +65,7 @@ class SourceLanes:
 
     def __init__(self, active_us: int) -> None:
         self._active_us: Final = active_us
-        self._lanes: dict[int, _Source] = {}
-        self._touched: set[bytes] = set()
+        self._lanes: Final = Rows(_SOURCES)
         self.time = NEVER
         self.append = NEVER
         self.came_before = 0
@@ -61,6 +76,7 @@ class SourceLanes:
         """
         self.stamped = NEVER
         """The append time that the next one is compared with."""
+        self._written_time = self._time_row()
 
     def appended(self, append_time: int, most: int | None = None) -> int:
         """A record came that was appended then: what `append` is now. `most` is the most that can
@@ -77,7 +93,6 @@ class SourceLanes:
         elif append_time >= self.stamped - WENT_BACK_US:
             return self.append
         self.stamped = append_time
-        self._touched.add(_TIME_KEY)
         return self.append
 
     def is_new(self, lane: int, offset: int, ordinal: int) -> bool:
@@ -89,7 +104,6 @@ class SourceLanes:
             self.came_before += 1
             return False
         source.offset, source.ordinal = offset, ordinal
-        self._touched.add(_lane_key(lane))
         return True
 
     def moved(self, lane: int, offset: int, watermark: int, append_time: int) -> None:
@@ -108,7 +122,6 @@ class SourceLanes:
             if offset < source.offset:
                 source.offset, source.ordinal = offset, NEVER
                 self.taken_back += 1
-            self._touched.add(_lane_key(lane))
 
     def passed(self, append_time: int) -> None:
         """A record was appended at this time; `time` moves on where it can."""
@@ -117,10 +130,11 @@ class SourceLanes:
 
     def settle(self) -> None:
         """Moves `time` on where it can, after a record."""
-        active = [source.watermark for source in self._lanes.values() if self._is_active(source)]
+        active = [
+            source.watermark for source in self._lanes.view().values() if self._is_active(source)
+        ]
         if active and min(active) > self.time:
             self.time = min(active)
-            self._touched.add(_TIME_KEY)
 
     def time_of(self, lane: int) -> int:
         """Up to which event time all that concerns `lane` is known: `time`, or the lane's own
@@ -128,7 +142,7 @@ class SourceLanes:
 
         The second happens where a lane first speaks after the others moved on.
         """
-        source = self._lanes.get(lane)
+        source = self._lanes.view().get(lane)
         return min(self.time, source.watermark) if source and self._is_active(source) else self.time
 
     def word_of(self, lane: int) -> int:
@@ -137,20 +151,20 @@ class SourceLanes:
         Detect tells its watermark only where it wrote something of late, so that the lanes that
         hold `time` back may all have fallen silent.
         """
-        source = self._lanes.get(lane)
+        source = self._lanes.view().get(lane)
         return NEVER if source is None or self.append <= self.still_at else source.watermark
 
     @property
     def still_at(self) -> int:
         """Append time after which no lane is active, unless one moves before."""
         return (
-            max((source.moved_at for source in self._lanes.values()), default=NEVER)
+            max((source.moved_at for source in self._lanes.view().values()), default=NEVER)
             + self._active_us
         )
 
     def moved_at(self, lane: int) -> int:
         """Append time at which the lane's watermark last moved; NEVER before the first time."""
-        source = self._lanes.get(lane)
+        source = self._lanes.view().get(lane)
         return NEVER if source is None else source.moved_at
 
     def _is_active(self, source: _Source) -> bool:
@@ -160,33 +174,30 @@ class SourceLanes:
         """Take over the rows that `changed` gave; `is_row` tells which of a lane's rows these are.
         Raises NewerState.
         """
+        rows = list(rows)
+        self._lanes.restore(rows)
         for key, value in rows:
-            layout, body = unseal(value, _VERSION, "source lanes")
-            if key == _TIME_KEY and layout == 1:
-                self.time, self.append = _OLD_TIME.unpack(body)
-                self.stamped = self.append
-            elif key == _TIME_KEY:
-                self.time, self.append, self.stamped = _TIME.unpack(body)
-            else:
-                self._lanes[int(key.removeprefix(_LANE_KEY))] = _Source(*_LANE.unpack(body))
+            if key == _TIME_KEY:
+                layout, body = unseal(value, _VERSION, "source lanes")
+                if layout == 1:
+                    self.time, self.append = _OLD_TIME.unpack(body)
+                    self.stamped = self.append
+                else:
+                    self.time, self.append, self.stamped = _TIME.unpack(body)
+        self._written_time = self._time_row()
 
-    def changed(self) -> list[tuple[bytes, bytes]]:
+    def changed(self) -> list[tuple[bytes, bytes | None]]:
         """The rows that changed since the last call."""
-        rows = [(key, seal(_VERSION, self._row(key))) for key in sorted(self._touched)]
-        self._touched.clear()
+        rows, time = self._lanes.changes(), self._time_row()
+        if time != self._written_time:
+            rows.append((_TIME_KEY, time))
+            self._written_time = time
         return rows
 
-    def _row(self, key: bytes) -> bytes:
-        if key == _TIME_KEY:
-            return _TIME.pack(self.time, self.append, self.stamped)
-        source = self._lanes[int(key.removeprefix(_LANE_KEY))]
-        return _LANE.pack(source.offset, source.ordinal, source.watermark, source.moved_at)
+    def _time_row(self) -> bytes:
+        return seal(_VERSION, _TIME.pack(self.time, self.append, self.stamped))
 
 
 def is_row(key: bytes) -> bool:
     """Whether the row under this key belongs to SourceLanes."""
     return key == _TIME_KEY or key.startswith(_LANE_KEY)
-
-
-def _lane_key(lane: int) -> bytes:
-    return b"%s%d" % (_LANE_KEY, lane)

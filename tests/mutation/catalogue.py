@@ -163,6 +163,20 @@ MUTATIONS: Final = (
         ("tests/streams/test_watermark.py",),
     ),
     Mutation(
+        "a row whose value changed in place is written",
+        "streams/state/rows.py",
+        "        value = self._values[key]\n        self._handed_out.add(key)\n",
+        "        value = self._values[key]\n",
+        ("tests/streams/test_rows.py",),
+    ),
+    Mutation(
+        "a row that did not change is not written",
+        "streams/state/rows.py",
+        "            if self._written.get(key) != digest:\n",
+        "            if True:\n",
+        ("tests/streams/test_rows.py",),
+    ),
+    Mutation(
         "records that move no time do not stand in for ticks",
         "streams/lane/idle_timer.py",
         "            or moved_us >= _MIN_TIME_SHARE * (now - self.moved_at) * 1e6\n",
