@@ -1,4 +1,4 @@
-"""What a person on call looks for first in an incident, in the order in which it is shown."""
+"""The facts that a person on call looks for first in an incident, in the order of their display."""
 
 from collections.abc import Iterator
 
@@ -6,8 +6,8 @@ from schemas.messages import IncidentPart
 
 
 def facts(incident: IncidentPart) -> Iterator[tuple[str, str]]:
-    """Names and texts: the four numbers, which errors, who cares for it, and why it is in its
-    state. What is not known is left out.
+    """Names and texts: the four numbers, the errors, the acknowledgement, and why the incident is
+    in its state. Unknown facts are left out.
     """
     if incident.evidence is not None:
         shown = incident.evidence

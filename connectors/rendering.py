@@ -1,4 +1,4 @@
-"""A message becomes what one service takes, or an answer that says why it cannot."""
+"""Rendering of a message for one service, with its failure as an answer."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -8,24 +8,24 @@ from schemas.messages import Message, parse
 from schemas.parts import BadMessage
 
 _WRONG_SHAPE: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""What rendering raises for values that nobody thought of."""
+"""Exceptions of rendering for values that nobody thought of."""
 
 
 def rendered(
     body: bytes, render: Callable[[Message], dict[str, Any]]
 ) -> dict[str, Any] | ReceiverAnswer:
-    """What `render` makes of a message's body, or the outcome for one that it can make nothing of.
+    """Render a message's body; returns an unrenderable answer where that fails.
 
-    Rendering is a pure function: what fails for a message once fails for it at every attempt and
-    every start. So that costs this message, which is given up, and not the pager of every tenant;
-    the log has the traceback.
+    Rendering is a pure function: a message that fails once fails at every attempt and every start.
+    So it costs this message, which is given up, and not the worker that pages every tenant; the log
+    has the traceback.
     """
     try:
         return render(parse(body))
     except BadMessage as fault:
         return ReceiverAnswer(fault=str(fault), unrenderable=True)
     except _WRONG_SHAPE as fault:
-        # Not before it is needed: it takes half a second to import.
+        # Not before it is needed: importing takes half a second.
         import structlog
 
         structlog.get_logger("sentinel.alert").error("notification.not_rendered", exc_info=fault)

@@ -1,13 +1,11 @@
-"""Text from telemetry on its way into other people's screens: one line, no control characters, of
-bounded length.
-"""
+"""Text from telemetry made safe to display: one line, no control characters, of bounded length."""
 
 import unicodedata
 from typing import Final
 
 _DROPPED: Final = frozenset(["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"])
-"""Control, formatting (which turns the direction of what follows, or hides it), surrogates,
-private, unassigned, line separators.
+"""Unicode categories: control, formatting (which can reverse or hide the text that follows),
+surrogates, private, unassigned, line separators.
 """
 
 

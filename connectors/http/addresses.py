@@ -1,5 +1,5 @@
-"""Which addresses a program that posts to URLs may connect to. Names are resolved elsewhere; here
-is the policy, on addresses alone.
+"""The policy of outgoing connections, on addresses alone: protection against server-side request
+forgery. Names are resolved elsewhere.
 """
 
 from enum import Enum
@@ -10,13 +10,13 @@ Address = IPv4Address | IPv6Address
 
 
 class Reach(Enum):
-    """Which part of the world a target may be in."""
+    """Which addresses a target may have."""
 
     PUBLIC = "public"
     """Addresses that anyone on the internet can reach."""
 
     PRIVATE = "private"
-    """These, loopback, and the ranges of private networks."""
+    """Public ones, loopback, and the ranges of private networks."""
 
     LOOPBACK = "loopback"
     """This machine alone: for plain http."""

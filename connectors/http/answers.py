@@ -1,11 +1,11 @@
-"""How an attempt to deliver a message went, as every receiver here answers."""
+"""The outcome of an attempt to deliver a message, as every receiver returns it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverAnswer:
-    """Taken when there is neither fault nor error, and the status, where the receiver has statuses,
+    """Accepted when there is neither fault nor error, and the status, if the receiver has statuses,
     is of the 200s.
     """
 
@@ -13,23 +13,23 @@ class ReceiverAnswer:
     """HTTP status. None when none came, or the receiver has none."""
 
     fault: str | None = None
-    """What went wrong before a status came. None when nothing did."""
+    """The fault before a status came; None without one."""
 
     retry_after_s: float | None = None
-    """Seconds that the receiver asks to wait. None when it does not say."""
+    """Seconds that the receiver asks to wait; None without a request."""
 
     error: str | None = None
-    """What the answer itself says is wrong, in a few words; with a status of the 200s the message
-    was not taken. None when it says nothing.
+    """The error that the answer itself reports, in a few words; then the message was not accepted
+    even with a status of the 200s. None without one.
     """
 
     thread: str = ""
-    """Where later messages about the same incident belong, in the receiver's own terms; empty for
-    what has no such thing.
+    """Id of the receiver's own thread, for later messages about the same incident; empty from a
+    receiver without threads.
     """
 
     refused: bool = False
-    """Whether the target is one that we never send to."""
+    """Whether the target is not allowed."""
 
     unrenderable: bool = False
-    """Whether the message cannot be made into what the receiver takes; `fault` says why."""
+    """Whether the message cannot be rendered for the receiver; `fault` says why."""

@@ -1,6 +1,4 @@
-"""What goes into one HTTP attempt, and what comes of it: limits, an answer, or the fault in its
-place.
-"""
+"""The values of one HTTP attempt: its limits, and an answer or a fault."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,22 +10,20 @@ from schemas.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class OutboundLimits:
-    """How much of us one attempt may take."""
+    """How much time and memory one attempt may take."""
 
     connect_s: float = 5.0
     """Seconds to resolve the name and to connect."""
 
     total_s: float = 10.0
-    """Seconds for all of it."""
+    """Seconds for the whole attempt."""
 
     answer_bytes: int = 65_536
     """Most bytes of the answer's body that are read."""
 
 
 class Fault(StrEnum):
-    """What can go wrong before an answer's status is there. The texts go to logs and records: they
-    stay.
-    """
+    """Faults before an answer has a status. The texts go to logs and records: they stay."""
 
     NAME = "name not resolved"
     CONNECT = "no connection"
@@ -38,7 +34,7 @@ class Fault(StrEnum):
 
 
 class ForbiddenTarget(UserError, ValueError):
-    """The target must not be connected to, by its URL or by what its name resolves to."""
+    """The target's URL, or the address that its name resolves to, is not allowed."""
 
 
 class NoAnswer(Exception):

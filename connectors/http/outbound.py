@@ -1,4 +1,4 @@
-"""The one way out by HTTP: to a target that was looked at first."""
+"""The one way to send HTTP requests: to a target whose address is checked first."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -16,15 +16,15 @@ _LIMITS: Final = OutboundLimits()
 
 
 class OutboundTarget:
-    """One URL that is posted to, with connections and name look-ups of its own, so that a target
-    that hangs holds up no other.
+    """One URL for POST requests, with its own connections and name look-ups, so that a target that
+    hangs holds up no other.
 
     https only; http for loopback where `allow_private`. `allow_private` also opens loopback and
-    private addresses, never link-local, metadata or multicast ones. The name is resolved anew and
-    vetted for each connection, which goes to an address that was vetted. Redirects are not
+    private addresses, never link-local, metadata or multicast ones. For each connection the name is
+    resolved again, and the connection goes to an address that was checked. Redirects are not
     followed, proxies, cookies and credentials of the environment not used.
 
-    Raises ForbiddenTarget when the URL itself is not allowed, with words that say what to change.
+    Raises ForbiddenTarget when the URL itself is not allowed; the text says what to change.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class OutboundTarget:
             raise ForbiddenTarget(f"{self._url.host}: {why}")
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """One attempt. Raises NoAnswer when no status came, ForbiddenTarget when the name resolves
-        to what is not allowed.
+        """Make one attempt. Raises NoAnswer when no status came, ForbiddenTarget when the name
+        resolves to addresses that are not allowed.
         """
-        # With the first attempt, not with the settings' check.
+        # With the first attempt, not with the settings' check: aiohttp is slow to import.
         from connectors.http import sessions
 
         if self._session is None:

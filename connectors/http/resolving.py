@@ -1,4 +1,4 @@
-"""How aiohttp's clients here look names up: without the threads that the process shares."""
+"""Name look-ups of aiohttp's clients, without the threads that the process shares."""
 
 import socket
 from typing import Final
@@ -35,4 +35,4 @@ class OwnResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """A look-up that is under way ends by itself, unheard."""
+        """Nothing to close: a look-up that is under way ends unheard."""

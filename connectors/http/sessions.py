@@ -1,5 +1,5 @@
-"""aiohttp's part of the way out: apart, since importing it takes a quarter of a second, which those
-who only check a URL need not wait for.
+"""aiohttp's part of outgoing requests. Importing it takes a quarter of a second, which a check of a
+URL need not wait for: so it is a module of its own.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from connectors.http.resolving import OwnResolver
 
 
 def session(reach: Reach, limits: OutboundLimits) -> aiohttp.ClientSession:
-    """A session for one target. It belongs to the running loop, and whoever opens it closes it."""
+    """A session for one target. It belongs to the running loop; the caller closes it."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             resolver=_VettingResolver(reach), use_dns_cache=False, force_close=True
@@ -36,7 +36,7 @@ def session(reach: Reach, limits: OutboundLimits) -> aiohttp.ClientSession:
 async def posted(
     opened: aiohttp.ClientSession, url: URL, body: bytes, headers: Mapping[str, str], most: int
 ) -> Answer:
-    """One attempt, and at most so many bytes of what the answer says. Raises NoAnswer and
+    """Make one attempt, and read at most `most` bytes of the answer's body. Raises NoAnswer and
     ForbiddenTarget as `OutboundTarget.post` does.
     """
     try:
@@ -48,8 +48,8 @@ async def posted(
 
 
 class _VettingResolver(OwnResolver):
-    """Gives the connector only addresses that may be connected to: it connects to these, not to the
-    name.
+    """Gives the connector only addresses that are allowed. It connects to these, not to the name, so
+    a second look-up cannot change them (DNS rebinding).
     """
 
     def __init__(self, reach: Reach) -> None:

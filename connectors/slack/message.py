@@ -1,8 +1,8 @@
 """A message as Slack shows it: https://docs.slack.dev/reference/block-kit
 
-What comes from telemetry is in plain text blocks, where Slack reads no markup, with & < > escaped,
-so that nobody can be called (`<!channel>`) and no link forged by the name of a model. The only
-markup is ours: links, and times, which Slack shows in each reader's own time zone.
+Text from telemetry goes into plain text blocks, where Slack reads no markup, with & < > escaped, so
+that the name of a model can neither notify a channel (`<!channel>`) nor forge a link. The only
+markup is Sentinel's: links, and times, which Slack shows in each reader's own time zone.
 """
 
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ from connectors.facts import facts
 from connectors.texts import plain
 from schemas.messages import IncidentPart, Message, SummaryMessage
 
-_MOST_HEADER: Final = 150
-_MOST_TEXT: Final = 3000
-_MOST_FIELD: Final = 2000
-_MOST_LINE: Final = 200
-_MOST_LISTED: Final = 20
-_MOST_FIELDS: Final = 10
+_MAX_HEADER: Final = 150
+_MAX_TEXT: Final = 3000
+_MAX_FIELD: Final = 2000
+_MAX_LINE: Final = 200
+_MAX_LISTED: Final = 20
+_MAX_FIELDS: Final = 10
 _WORDS: Final = {
     "incident.opened": "Open",
     "incident.escalated": "Escalated",
     "incident.extended": "Scope extended",
     "incident.repeated": "Still open",
     "incident.acknowledged": "Acknowledged",
-    "incident.new_level": "Still so, taken as the new level",
+    "incident.new_level": "Unchanged, now the new level",
     "incident.resolved": "Resolved",
     "incident.given_up": "Given up, no data",
     "incident.closed": "Closed",
@@ -39,18 +39,18 @@ _COLOURS: Final = {
 }
 _UNKNOWN_COLOUR: Final = "#b3261e"
 _ENDED: Final = {"resolved": "#2e7d32", "closed": "#2e7d32"}
-"""By state. What was given up keeps the colour of its severity: nobody knows that it is over."""
+"""By state. A given up incident keeps the colour of its severity: nobody knows that it is over."""
 _TIMES: Final = {
     "since": "Since",
     "acknowledged_since": "Acknowledged",
     "no_data_since": "No data since",
     "new_level_since": "New level since",
 }
-"""Facts that are times, and how they are called."""
+"""Facts that are times, with their labels."""
 
 
 def slack_message(message: Message) -> dict[str, Any]:
-    """The message as Slack takes it, without a channel: the news as its head, and the incident with
+    """The message for Slack's API, without a channel: the news as its header, and the incident with
     the colour of its severity.
     """
     if isinstance(message, SummaryMessage):
@@ -63,35 +63,38 @@ def slack_message(message: Message) -> dict[str, Any]:
 
 
 def slack_reply(message: Message) -> dict[str, Any]:
-    """The news alone, for the thread of a message that shows the incident."""
+    """The news alone, for the thread below the message that shows the incident."""
     return {name: value for name, value in slack_message(message).items() if name != "attachments"}
 
 
 def _about(incident: IncidentPart) -> Iterator[dict[str, Any]]:
-    yield _plain_section(plain(incident.title, _MOST_TEXT // 5))
+    yield _plain_section(plain(incident.title, _MAX_TEXT // 5))
     known = dict(facts(incident))
     times = {_TIMES[name]: text for name, text in known.items() if name in _TIMES}
-    told = {
+    labelled = {
         name.replace("_", " ").capitalize(): text
         for name, text in known.items()
         if name not in _TIMES
     }
-    told |= {"Tenant": incident.tenant, "Anomalies": str(incident.anomaly_count)}
-    told |= {"Models": ", ".join(incident.models), "Metrics": ", ".join(incident.metrics)}
-    texts = [f"{name}: {plain(text, _MOST_FIELD // 5 - 20)}" for name, text in told.items() if text]
-    yield {"type": "section", "fields": [_text(text) for text in texts[:_MOST_FIELDS]]}
-    ours = [
+    labelled |= {"Tenant": incident.tenant, "Anomalies": str(incident.anomaly_count)}
+    labelled |= {"Models": ", ".join(incident.models), "Metrics": ", ".join(incident.metrics)}
+    # Slack refuses a message with more than ten fields.
+    texts = [
+        f"{name}: {plain(text, _MAX_FIELD // 5 - 20)}" for name, text in labelled.items() if text
+    ]
+    yield {"type": "section", "fields": [_text(text) for text in texts[:_MAX_FIELDS]]}
+    markup = [
         f"{name} {_local_time(text)}"
         for name, text in ({"Opened": incident.opened_at} | times).items()
         if text
     ]
     if incident.link is not None:
-        ours.append(f"<{incident.link}|Open the incident>")
-    ours += [f"<{link}|Trace {number}>" for number, link in enumerate(incident.trace_links, 1)]
-    if ours:
+        markup.append(f"<{incident.link}|Open the incident>")
+    markup += [f"<{link}|Trace {number}>" for number, link in enumerate(incident.trace_links, 1)]
+    if markup:
         yield {
             "type": "section",
-            "text": {"type": "mrkdwn", "text": "  \u00b7  ".join(ours)[:_MOST_TEXT]},
+            "text": {"type": "mrkdwn", "text": "  \u00b7  ".join(markup)[:_MAX_TEXT]},
         }
 
 
@@ -104,7 +107,7 @@ def _local_time(iso: str) -> str:
     try:
         at = datetime.fromisoformat(iso)
     except ValueError:
-        return escaped(plain(iso, _MOST_LINE))
+        return escaped(plain(iso, _MAX_LINE))
     return (
         f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{at:%Y-%m-%d %H:%M:%S}"
         " UTC>"
@@ -112,7 +115,7 @@ def _local_time(iso: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """`&`, `<` and `>` as Slack wants them: without, `<!channel>` calls everybody.
+    """`&`, `<` and `>` escaped for Slack; unescaped, `<!channel>` would notify everybody.
 
     >>> escaped("a < b & <!channel>")
     'a &lt; b &amp; &lt;!channel&gt;'
@@ -126,8 +129,8 @@ def _summary(message: SummaryMessage) -> dict[str, Any]:
         " resolved"
     )
     lines = [
-        plain(f"{item.state}, {item.severity}, {item.application}: {item.title}", _MOST_LINE)
-        for item in message.incidents[:_MOST_LISTED]
+        plain(f"{item.state}, {item.severity}, {item.application}: {item.title}", _MAX_LINE)
+        for item in message.incidents[:_MAX_LISTED]
     ]
     blocks = [_header(head)]
     # One block a line: 20 lines of 200 characters would be too long for one when escaped.
@@ -138,10 +141,10 @@ def _summary(message: SummaryMessage) -> dict[str, Any]:
 
 
 def _whole(text: str, blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    # The text is for notifications and screen readers, where Slack does read markup: so it is told
-    # not to.
+    # The text is for notifications and screen readers. There Slack would read markup, unless the
+    # message forbids it.
     return {
-        "text": escaped(plain(text, _MOST_TEXT // 5)),
+        "text": escaped(plain(text, _MAX_TEXT // 5)),
         "blocks": blocks,
         "mrkdwn": False,
         "link_names": False,
@@ -151,11 +154,10 @@ def _whole(text: str, blocks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _header(text: str) -> dict[str, Any]:
-    line = escaped(plain(text, _MOST_HEADER))
-    # Escaping lengthens; a header that is too long is refused, so one that would be stands cut,
-    # without its last signs.
-    most = _MOST_HEADER
-    while len(line) > _MOST_HEADER:
+    line = escaped(plain(text, _MAX_HEADER))
+    # Escaping lengthens the text, and Slack refuses a header that is too long: cut it until it fits.
+    most = _MAX_HEADER
+    while len(line) > _MAX_HEADER:
         most -= 1
         line = escaped(plain(text, most))
     return {"type": "header", "text": {"type": "plain_text", "text": line, "emoji": False}}

@@ -1,7 +1,7 @@
 """Slack, by an incoming webhook or by a bot:
 https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 
-`connectors.slack.message` is what it shows.
+`connectors.slack.message` makes the messages.
 """
 
 import re
@@ -27,7 +27,7 @@ _TOKEN: Final = re.compile(r"xox[a-z]-[A-Za-z0-9-]+")
 _TEMPORARY: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
-"""Errors of the Web API that pass by themselves:
+"""Temporary errors of the Web API:
 https://docs.slack.dev/reference/methods/chat.postMessage
 """
 
@@ -41,13 +41,13 @@ _CANNOT_CHANGE: Final = frozenset(
         "is_inactive",
     }
 )
-"""Errors of chat.update after which the message has to be another one."""
-_TO_ALL: Final = frozenset({"incident.escalated", "incident.repeated"})
-"""News that is shown in the channel too, and not only in the thread."""
+"""Errors of chat.update after which a new message must be posted."""
+_BROADCAST: Final = frozenset({"incident.escalated", "incident.repeated"})
+"""News that is posted to the channel too, and not only to the thread."""
 
 
 class SlackReceiver:
-    """Posts to one channel. What can go wrong is in the answer; nothing is retried here.
+    """Posts to one channel. Faults are in the answer; nothing is retried here.
 
     With `channel`, `secret` is a bot's token; without, the address of an incoming webhook. Raises
     ForbiddenTarget or ValueError when the address or the secret are not allowed; neither is shown.
@@ -86,12 +86,12 @@ class SlackReceiver:
     async def deliver(
         self, notification_id: str, body: bytes, now: int, thread: str = ""
     ) -> ReceiverAnswer:
-        """One attempt. A bot's answer counts by what it says, not by its status.
+        """Make one attempt. A bot's answer counts by its body, not by its status.
 
-        A bot keeps one message for each incident: later news changes it to how the incident is now,
-        and is told in its thread. A message that cannot be changed any more, since it was deleted
-        or is too old for the workspace, is followed by a new one. An incoming webhook cannot change
-        what it posted: each news is a message of its own.
+        A bot keeps one message for each incident: later news updates it to the incident's state of
+        now, and is posted to its thread. A message that cannot be updated any more, since it was
+        deleted or is too old for the workspace, is followed by a new one. An incoming webhook
+        cannot change what it posted: each news is a message of its own.
         """
         whole = rendered(body, slack_message)
         if isinstance(whole, ReceiverAnswer):
@@ -105,12 +105,13 @@ class SlackReceiver:
                 reply = rendered(body, slack_reply)
                 if isinstance(reply, ReceiverAnswer):
                     return reply
-                told = {
+                posted = {
                     "channel": channel,
                     "thread_ts": ts,
-                    "reply_broadcast": parse(body).type in _TO_ALL,
+                    "reply_broadcast": parse(body).type in _BROADCAST,
                 }
-                return replace(await self._call(self._target, reply | told, now), thread="")
+                # The thread stays that of the first message, not that of its reply.
+                return replace(await self._call(self._target, reply | posted, now), thread="")
             if changed.error not in _CANNOT_CHANGE:
                 return changed
         return await self._call(self._target, whole | {"channel": self._channel}, now)
@@ -148,7 +149,7 @@ class SlackReceiver:
         if error in ("ratelimited", "rate_limited"):
             return ReceiverAnswer(429, retry_after_s=wait_s, error=error)
         return ReceiverAnswer(
-            answer.status, error=error, thread="" if error else _place(answer.body)
+            answer.status, error=error, thread="" if error else _thread(answer.body)
         )
 
 
@@ -157,11 +158,11 @@ def _bot_error(body: bytes) -> str | None:
         said = orjson.loads(body)
         return None if said["ok"] is True else plain(str(said["error"]), 100)
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return "not the answer of Slack's API"
+        return "not an answer of Slack's API"
 
 
-def _place(body: bytes) -> str:
-    """Where Slack put the message: channel, by id, and time stamp."""
+def _thread(body: bytes) -> str:
+    """Channel id and time stamp of the message, which name it in later calls."""
     said = orjson.loads(body)
     channel, ts = said.get("channel"), said.get("ts")
     return f"{channel}/{ts}" if isinstance(channel, str) and isinstance(ts, str) else ""

@@ -18,7 +18,7 @@ _PREFIX: Final = "whsec_"
 _LIMITS: Final = OutboundLimits()
 
 _REFUSALS: Final = frozenset({400, 401, 403})
-"""Statuses with which receivers answer a signature that is not of their time."""
+"""Statuses with which receivers answer a signature whose timestamp is too far from their clock."""
 _TOLERANCE_US: Final = 60_000_000
 """How far two clocks may differ, µs. Receivers accept signatures up to five minutes old."""
 
@@ -54,7 +54,7 @@ class WebhookSigner:
 
 
 class WebhookReceiver:
-    """Posts messages to one URL. What can go wrong is in the answer; nothing is retried here.
+    """Posts messages to one URL. Faults are in the answer; nothing is retried here.
 
     Raises ForbiddenTarget or ValueError when URL or secret are not allowed.
     """
@@ -75,13 +75,12 @@ class WebhookReceiver:
     async def deliver(
         self, notification_id: str, body: bytes, now: int, thread: str = ""
     ) -> ReceiverAnswer:
-        """One attempt. A status counts as soon as it came, whatever becomes of the rest of the
-        answer.
+        """Make one attempt. A status counts as soon as it came, even if the answer breaks off.
 
-        A receiver that refuses the signature while its clock is another than ours is asked once
-        more, by its own clock: a page must not be lost because this machine's is wrong.
+        A receiver that refuses the signature, and whose clock differs from ours, gets the message
+        once more, signed by its own clock: a page must not be lost because this machine's is wrong.
         """
-        # Of this attempt: others may learn of the receiver's clock meanwhile.
+        # A copy: a concurrent attempt may learn the receiver's clock meanwhile.
         ahead_us = self._ahead_us
         try:
             answer = await self._post(notification_id, body, now + ahead_us)
@@ -107,7 +106,7 @@ class WebhookReceiver:
 
     def _sets_clock(self, ahead_us: int) -> None:
         if abs(ahead_us - self._ahead_us) > _TOLERANCE_US:
-            # Not before it is needed: it takes half a second to import.
+            # Not before it is needed: importing takes half a second.
             import structlog
 
             structlog.get_logger("sentinel.webhook").warning(
@@ -121,6 +120,6 @@ class WebhookReceiver:
 
 
 def _ahead_us(answer: Answer, now: int) -> int | None:
-    """How far the clock of who answered is ahead, if it is told."""
+    """How far the receiver's clock is ahead, µs, by its header Date; None without one."""
     seconds = date_s(answer.headers.get("Date") or "")
     return None if seconds is None else int(seconds * 1e6) - now
