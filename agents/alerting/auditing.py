@@ -1,4 +1,4 @@
-"""The record of what came of a command."""
+"""The record of a command's outcome."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,24 +6,24 @@ from typing import Final
 from schemas.ids import record_id
 from schemas.records.control import Audit, AuditOutcome, Command
 
-_MOST_DETAIL: Final = 2000
+_MAX_DETAIL: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A command, and where it stands on `commands`."""
+    """A command, and its position on `commands`."""
 
     command: Command
     partition: int
     offset: int
     is_answered_here: bool
-    """Whether it is this lane that tells what came of it: each command is answered by one lane,
-    though every lane may obey it.
+    """Whether this lane writes the audit record: one lane answers a command, though every lane may
+    obey it.
     """
 
 
 def audit(asked: Asked, outcome: AuditOutcome, detail: str, now: int) -> Audit:
-    """What came of it, decided at `now`, µs."""
+    """The audit record of its outcome, decided at `now`, µs."""
     command = asked.command
     return Audit(
         id=record_id("audit", command.tenant, command.id, asked.partition, asked.offset),
@@ -35,5 +35,5 @@ def audit(asked: Asked, outcome: AuditOutcome, detail: str, now: int) -> Audit:
         at=now,
         target=command.target or command.id,
         outcome=outcome,
-        detail=detail[:_MOST_DETAIL],
+        detail=detail[:_MAX_DETAIL],
     )

@@ -1,4 +1,4 @@
-"""What alert decides: a reason, mostly a record of it, sometimes a message to hand over."""
+"""Decisions of alert: a reason, usually with its record, sometimes with a message to deliver."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Decision:
     notification: Notification | None = None
     delivery: Delivery | None = None
     audit: Audit | None = None
-    """What came of a command."""
+    """The outcome of a command."""
 
 
 Outcome = Delivered | GiveUp

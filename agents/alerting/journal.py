@@ -1,4 +1,4 @@
-"""The records of alert's decisions: each with a place of its own in the lane."""
+"""Writes the records of alert's decisions, each with its own position in the lane."""
 
 import struct
 from typing import Final
@@ -16,8 +16,8 @@ _POSITION: Final = struct.Struct("<qq")
 
 
 class NotificationJournal:
-    """Makes notifications. A notification's offset is that of the lane's last record, its ordinal
-    counts those written since that record came.
+    """Makes notifications. A notification has the offset of the lane's last record, and an ordinal
+    that counts the notifications since that record.
     """
 
     def __init__(self, lane: int) -> None:
@@ -26,11 +26,11 @@ class NotificationJournal:
         self._ordinal = 0
 
     def turn(self, offset: int) -> None:
-        """The lane's next record is processed."""
+        """Begin with the lane's next record."""
         self._offset, self._ordinal = offset, 0
 
     def begun(self, delivery: Delivery, now: int) -> Decision:
-        """A message is to be handed over."""
+        """Record that a message is to be delivered."""
         record = self._write(delivery, NotificationOutcome.DECIDED, delivery.reason, now)
         return Decision(delivery.reason, delivery.receiver, record, delivery)
 
@@ -51,7 +51,7 @@ class NotificationJournal:
         now: int,
         detail: str = "",
     ) -> Decision:
-        """A message is not handed over after all."""
+        """Record that a decided message is not delivered after all."""
         return Decision(
             reason, delivery.receiver, self._write(delivery, outcome, reason, now, detail=detail)
         )
@@ -67,8 +67,9 @@ class NotificationJournal:
         name: str = "",
         detail: str = "",
     ) -> Decision:
-        """A revision of an incident makes no message of its own; `name` is the id of the message
-        that it would have been, if not the usual one.
+        """Record that a revision of an incident has no message of its own.
+
+        `name` is the id that the message would have had, if not the usual one.
         """
         name = name or message_id(incident, receiver)
         about = Delivery(
@@ -106,9 +107,9 @@ class NotificationJournal:
         )
 
     def row(self) -> bytes:
-        """Where the journal stands, as a row of a lane's state."""
+        """Offset and ordinal as a row of a lane's state."""
         return seal(_VERSION, _POSITION.pack(self._offset, self._ordinal))
 
     def restore(self, row: bytes) -> None:
-        """Go on where `row` says. Raises NewerState."""
+        """Continue from `row`. Raises NewerState."""
         self._offset, self._ordinal = _POSITION.unpack(unseal(row, _VERSION, "journal")[1])

@@ -1,7 +1,6 @@
-"""Messages of an incident's changes, and of many incidents together: what `schemas.messages`
-describes.
+"""Builds the messages of `schemas.messages`: about a change of one incident, or a summary of many.
 
-A body depends on incidents alone, on no clock: made again, it is the same to the byte.
+A body depends on incidents alone, on no clock: built again, it is the same to the byte.
 """
 
 import math
@@ -24,13 +23,13 @@ from schemas.messages import (
 from schemas.records.incidents import Incident, IncidentState
 from schemas.units import moment, number, quantity
 
-_MOST_ERRORS: Final = 5
-_MOST_TRACES: Final = 3
+_MAX_ERRORS: Final = 5
+_MAX_TRACES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message to be handed to one receiver: to be tried until an outcome is known."""
+    """One message for one receiver, to be tried until it has an outcome."""
 
     notification_id: str
     tenant: str
@@ -39,13 +38,13 @@ class Delivery:
     incident_revision: int
     receiver: str
     reason: Reason
-    """OPENED, ESCALATED, EXTENDED, REPEATED, ACKNOWLEDGED, RESOLVED or SUMMARY."""
+    """One of the reasons to send, such as OPENED or SUMMARY."""
     body: str
     decided_at: int
     """Wall clock, µs; the deadline counts from here, over restarts."""
 
     thread: str = ""
-    """Where the receiver has put earlier messages about the same incident, in its own terms."""
+    """Id of the receiver's own thread with earlier messages about the incident."""
 
     def begun(self, now: int, thread: str) -> "Delivery":
         """The same message, after it had to wait for its turn: its deadline counts from now."""
@@ -67,7 +66,7 @@ class Listing:
 
     @staticmethod
     def of(incident: Incident) -> "Listing":
-        """The lines of a summary that tell this incident."""
+        """This incident in a summary."""
         return Listing(
             incident.id,
             incident.application,
@@ -84,14 +83,14 @@ def message_id(incident: Incident, receiver: str, *which: str | int) -> str:
     """The id of the message about this revision to this receiver: constant over retries, restarts
     and replays.
 
-    `which` tells messages apart that a revision makes besides its own, such as repeats.
+    `which` distinguishes further messages of the same revision, such as repeats.
     """
     return record_id(incident.tenant, incident.id, incident.revision, receiver, *which)
 
 
 def summary_id(incident: Incident, receiver: str, first_at: int) -> str:
-    """The id of the summary that this incident's revision began at this time: it may begin another
-    one, when it is told again.
+    """The id of the summary that this incident's revision began at this time; a repeat of the
+    revision may begin another one.
     """
     return record_id(incident.tenant, incident.id, incident.revision, receiver, "summary", first_at)
 
@@ -103,8 +102,8 @@ def incident_message(
     trace_url: str | None = None,
     acknowledged: Acknowledgement | None = None,
 ) -> str:
-    """The body of a message about one incident; with `page_url` it has a link, with `trace_url` one
-    to each trace that is known of it.
+    """The body of a message about one incident; with `page_url` it links to the page, with
+    `trace_url` to each known trace.
     """
     part = IncidentPart(
         id=incident.id,
@@ -135,7 +134,7 @@ def incident_message(
         note=incident.note,
         evidence=_evidence(incident),
         errors=tuple(
-            f"{part.name} {part.value}: {part.count}" for part in incident.breakdown[:_MOST_ERRORS]
+            f"{part.name} {part.value}: {part.count}" for part in incident.breakdown[:_MAX_ERRORS]
         ),
         sample_event_ids=incident.sample_event_ids,
         trace_links=_trace_links(trace_url, incident),
@@ -207,8 +206,8 @@ def _evidence(incident: Incident) -> EvidencePart | None:
 def _trace_links(trace_url: str | None, incident: Incident) -> tuple[str, ...]:
     if trace_url is None:
         return ()
-    # Whoever sends telemetry chooses the ids.
-    ids = (quote(trace, safe="") for trace in incident.sample_trace_ids[:_MOST_TRACES])
+    # Ids come from telemetry: quoted, they cannot change the address.
+    ids = (quote(trace, safe="") for trace in incident.sample_trace_ids[:_MAX_TRACES])
     return tuple(trace_url.replace("{trace_id}", trace) for trace in ids)
 
 

@@ -1,4 +1,4 @@
-"""How often each receiver was paged within the last hour."""
+"""The rate limit of pages: how many each receiver got within the last hour."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -14,10 +14,9 @@ _KEY: Final = b"paged/"
 
 
 class PageCount:
-    """Pages of all lanes of one worker: a flood comes through many lanes to one person.
+    """Pages of all lanes of one worker, since a flood comes through many lanes to one person.
 
-    What other workers paged is not known here, so with several workers a receiver may be paged so
-    often by each.
+    Other workers' pages are not known here: with several workers, each has the limit to itself.
     """
 
     def __init__(self) -> None:
@@ -38,7 +37,7 @@ class PageCount:
 
 
 class Paging:
-    """One lane's pages, and when it last summed up what was more than the cap. Times wall clock,
+    """One lane's pages, and its last summary for each receiver over the limit. Times wall clock,
     µs.
     """
 
@@ -49,7 +48,7 @@ class Paging:
         self._touched: set[str] = set()
 
     def paged(self, receiver: str, now: int) -> None:
-        """A page was decided."""
+        """Note that a page was decided."""
         times = self._mine.setdefault(receiver, [])
         times[:] = [at for at in times if at > now - HOUR_US]
         times.append(now)
@@ -60,21 +59,21 @@ class Paging:
         return cap is not None and self._count.within_hour(receiver, now) >= cap
 
     def summary_from(self, receiver: str, tenant: str, now: int) -> int:
-        """Before this time the summary of what the cap held back is not sent: an hour after the one
-        before, at once without one.
+        """Earliest time of the next summary beyond the limit: an hour after the previous one, now
+        without one.
         """
         return max(now, self._summed.get(receiver, {}).get(tenant, 0) + HOUR_US)
 
     def summed(self, receiver: str, tenant: str, at: int) -> None:
-        """A summary of what the cap held back was begun, to be sent from `at` on."""
-        told = self._summed.setdefault(receiver, {})
-        for old in [name for name, when in told.items() if when <= at - HOUR_US]:
-            del told[old]
-        told[tenant] = at
+        """Note that a summary beyond the limit was begun, to be sent from `at` on."""
+        summed = self._summed.setdefault(receiver, {})
+        for old in [name for name, when in summed.items() if when <= at - HOUR_US]:
+            del summed[old]
+        summed[tenant] = at
         self._touched.add(receiver)
 
     def receivers(self) -> frozenset[str]:
-        """Names of the receivers that pages are remembered of."""
+        """Names of the receivers whose pages are remembered."""
         return frozenset(self._mine) | frozenset(self._summed)
 
     def drop(self, receivers: frozenset[str]) -> None:

@@ -1,4 +1,4 @@
-"""Messages on their way: for each receiver one after the other about an incident, or together in a
+"""Messages in transit: to each receiver one after the other about an incident, or together in a
 summary.
 """
 
@@ -18,8 +18,8 @@ from schemas.records.notifications import NotificationOutcome
 
 
 class Queues:
-    """What waits for each receiver, and what is under way. `Alerter` decides what goes in; here it
-    gets its turn.
+    """The messages that wait for each receiver, and those in flight: `Alerter` decides which
+    messages there are, this class when each begins.
     """
 
     def __init__(self, settings: AlertSettings, state: LaneState) -> None:
@@ -31,8 +31,8 @@ class Queues:
         self._waiting: Counter[str] = Counter()
         self._in_flight: dict[str, bytes] = {}
         self._listed: dict[str, set[bytes]] = {}
-        """Keys of the threads that a summary without an outcome tells of, by its id; some of
-        them may be over.
+        """Keys of the threads that a summary without an outcome lists, by its id; some of them may
+        be over.
         """
         self._gone: frozenset[str] = frozenset()
 
@@ -42,7 +42,7 @@ class Queues:
         return bool(self._gone)
 
     def restored(self) -> None:
-        """The state was taken over: finds what was under way."""
+        """The state was restored: find the messages in flight."""
         self._gone = self._state.receivers() - self._receivers
         for key, thread in self._threads.items():
             self._waiting[thread.receiver] += len(thread.queue)
@@ -52,7 +52,7 @@ class Queues:
                 self._in_flight[thread.queue[0].notification_id] = key
 
     def why_listed(self, receiver: ReceiverSettings, now: int) -> Reason | None:
-        """Why the receiver takes no further message of its own now; None when it does."""
+        """Why an incident must go into a summary now; None for a message of its own."""
         if self._waiting[receiver.name] >= self._settings.max_waiting:
             return Reason.LISTED_BACKLOG
         return (
@@ -70,7 +70,7 @@ class Queues:
         *,
         acknowledged: Acknowledgement | None,
     ) -> list[Decision]:
-        """Queue a message of its own, and begin it if its turn has come."""
+        """Queue a message about one incident, and begin it if nothing is before it."""
         key = thread_key(incident, receiver)
         thread = self._threads.setdefault(key, Thread(incident.tenant, incident.id, receiver))
         thread.singly = True
@@ -98,13 +98,14 @@ class Queues:
         return self.advance(key, now) or [Decision(Reason.WAITS_FOR_EARLIER, receiver)]
 
     def advance(self, key: bytes, now: int) -> list[Decision]:
-        """Begin what can begin now, drop the end that nobody waits for, forget a thread that
-        is over.
+        """Begin the thread's next message if it can, drop an end whose start nobody accepted, and
+        forget a thread that is over.
         """
         thread = self._threads[key]
         self._touched.add(key)
         decisions: list[Decision] = []
         while (head := thread.next()) is not None:
+            # All messages that said it is open failed: the receiver has nothing to close.
             if head.reason in ANSWERS and not thread.told:
                 del thread.queue[0]
                 self._waiting[thread.receiver] -= 1
@@ -115,6 +116,7 @@ class Queues:
                 )
                 continue
             thread.sending = True
+            # Its deadline counts from its turn, not from when it had to wait.
             thread.queue[0] = head = head.begun(now, thread.thread)
             self._in_flight[head.notification_id] = key
             decisions.append(self._journal.begun(head, now))
@@ -123,7 +125,7 @@ class Queues:
         return decisions
 
     def listed(self, incident: Incident, receiver: str, reason: Reason, now: int) -> Decision:
-        """List the incident in a summary; its thread goes on only while it is open or more is
+        """List the incident in a summary; its thread continues only while it is open or more is
         queued.
         """
         key = thread_key(incident, receiver)
@@ -148,7 +150,7 @@ class Queues:
         return self._journal.unsent(incident, receiver, NotificationOutcome.SUMMARISED, reason, now)
 
     def unsent(self, incident: Incident, receiver: str, reason: Reason, now: int) -> Decision:
-        """The decision not to send."""
+        """Record the decision not to send."""
         return self._journal.unsent(incident, receiver, NotificationOutcome.SUPPRESSED, reason, now)
 
     def on_outcome(
@@ -176,7 +178,7 @@ class Queues:
         return [ended, *self.advance(key, now)]
 
     def is_pending(self, notification_id: str) -> bool:
-        """Whether this delivery was begun and its fate is not known."""
+        """Whether this delivery was begun and has no outcome yet."""
         return notification_id in self._in_flight or self._summaries.is_sending(notification_id)
 
     def pending(self) -> list[Delivery]:
@@ -188,7 +190,7 @@ class Queues:
         return sorted(begun, key=lambda d: (d.decided_at, d.notification_id))
 
     def give_up_gone(self, now: int) -> list[Decision]:
-        """Give up what waits for receivers that are no longer configured."""
+        """Give up the messages to receivers that are no longer configured."""
         if not self._gone:
             return []
         given_up: list[Delivery] = []
@@ -208,7 +210,7 @@ class Queues:
     def _after_summary(
         self, summary: Delivery, outcome: Outcome, status: int | None, attempt: int, now: int
     ) -> list[Decision]:
-        """Those that the summary told of may go on."""
+        """Continue the threads that the summary listed."""
         self._touched.add(JOURNAL_KEY)
         decisions = [self._journal.ended(summary, outcome, status=status, attempt=attempt, now=now)]
         for key in sorted(self._listed.pop(summary.notification_id, ())):
@@ -220,8 +222,8 @@ class Queues:
         return decisions
 
     def _cap_summary_from(self, incident: Incident, receiver: str, now: int) -> int:
-        """From when on the summary that this incident goes into may be sent: what the cap holds
-        back is one message an hour.
+        """Earliest time, µs, of the summary for this incident: a receiver over its rate limit gets
+        one summary an hour.
         """
         start = self._paging.summary_from(receiver, incident.tenant, now)
         if self._summaries.collecting(incident.tenant, receiver) is None:
@@ -231,8 +233,8 @@ class Queues:
 
 
 def name_of(incident: Incident, receiver: str, reason: Reason, thread: Thread) -> str:
-    """The message's id. A revision makes one message of its own; repeats and an acknowledgement
-    come besides.
+    """The id of a message. A revision has one message; repeats and an acknowledgement of the same
+    revision have ids of their own.
     """
     if reason is Reason.REPEATED:
         return message_id(incident, receiver, reason, thread.repeats)

@@ -1,4 +1,4 @@
-"""What is due when: the next time and what is due cost what changed, not what there is."""
+"""A schedule of keys by time, whose cost grows with its changes, not with its size."""
 
 import heapq
 from typing import Final, Generic, TypeVar
@@ -29,7 +29,7 @@ class Schedule(Generic[K]):
             self._times[key] = at
             heapq.heappush(self._heap, (at, key))
         if len(self._heap) > 2 * len(self._times) + 16:
-            # Times that no longer hold are dropped when they are more than those that do.
+            # Outdated entries are dropped when they outnumber the others: amortised constant cost.
             self._heap = [(time, key) for key, time in self._times.items()]
             heapq.heapify(self._heap)
 

@@ -1,4 +1,4 @@
-"""Silences: messages about some incidents of a tenant are held back for a while."""
+"""Silences: they hold back messages about some incidents of a tenant for a time."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -15,8 +15,8 @@ from streams.state.chunks import seal, unseal
 _VERSION: Final = 1
 _KEY: Final = b"silence/"
 
-MOST: Final = 1000
-"""Silences that a tenant can have at a time; a program in a loop must not fill the state."""
+MAX_SILENCES: Final = 1000
+"""Most silences of one tenant at a time: a program in a loop must not fill the state."""
 
 
 @dataclass(slots=True)
@@ -32,8 +32,8 @@ class Silence:
     starts_at: int
     ends_at: int
     expired: bool = False
-    """Ended before its time. It stays known until then, so that the same command, sent again, does
-    not bring it back.
+    """Expired before its time. It is kept until then, so that a repeated command cannot restore
+    it.
     """
 
     def row(self) -> bytes:
@@ -57,21 +57,21 @@ class Silences:
         self._touched: set[bytes] = set()
 
     def add(self, command: Command, now: int) -> tuple[AuditOutcome, str]:
-        """Take a command that silences; what came of it, and why. One that came before changes
-        nothing.
+        """Obey a command that silences; returns its outcome and the reason. A repeated command
+        changes nothing.
         """
         if (known := self._silences.get(_key(command.id))) is not None:
             is_own = known.tenant == command.tenant
             return (
-                (AuditOutcome.REPEATED, "came before")
+                (AuditOutcome.REPEATED, "already in effect")
                 if is_own
                 else (AuditOutcome.REFUSED, "the id is in use")
             )
         starts_at, ends_at = command.starts_at or command.at, command.ends_at
         if ends_at is None or ends_at <= max(now, starts_at):
             return AuditOutcome.REFUSED, "it ends in the past, or before it begins"
-        if len(self._of_tenant.get(command.tenant, ())) >= MOST:
-            return AuditOutcome.REFUSED, f"the tenant has {MOST} silences already"
+        if len(self._of_tenant.get(command.tenant, ())) >= MAX_SILENCES:
+            return AuditOutcome.REFUSED, f"the tenant has {MAX_SILENCES} silences already"
         silence = Silence(
             command.id, command.tenant, command.author, list(command.matchers), starts_at, ends_at
         )
@@ -83,18 +83,18 @@ class Silences:
         return AuditOutcome.APPLIED, " ".join(silence.matchers) or "every incident"
 
     def expire(self, command: Command) -> tuple[AuditOutcome, str]:
-        """Take a command that ends a silence of the same tenant."""
+        """Obey a command that expires a silence of the same tenant."""
         silence = self._silences.get(_key(command.target))
         if silence is None or silence.tenant != command.tenant:
             return AuditOutcome.REFUSED, "no silence of this tenant has this id, or it has ended"
         if silence.expired:
-            return AuditOutcome.REPEATED, "came before"
+            return AuditOutcome.REPEATED, "already expired"
         silence.expired = True
         self._touched.add(_key(silence.id))
         return AuditOutcome.APPLIED, ""
 
     def of(self, incident: Incident, now: int) -> Silence | None:
-        """The silence that holds messages about the incident back now; of several the one that ends
+        """The silence that holds back messages about the incident now; of several the one that ends
         last.
         """
         holding = [
@@ -111,7 +111,7 @@ class Silences:
         return self._ends.next()
 
     def forget_ended(self, now: int) -> bool:
-        """Drop what has ended; whether anything had."""
+        """Drop the silences that have ended; whether there were any."""
         ended = self._ends.take_due(now)
         for key in ended:
             silence = self._silences.pop(key)

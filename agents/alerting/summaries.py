@@ -1,4 +1,4 @@
-"""One message for what is too old, or too much, to be told singly."""
+"""Summaries: one message for incidents that are too old, or too many, for one each."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -22,7 +22,7 @@ _KEY: Final = b"summary/"
 
 @dataclass(slots=True)
 class _Collected:
-    """A summary that is not sent yet. Wall clock, µs."""
+    """A summary that collects incidents and is not sent yet. Times wall clock, µs."""
 
     id: str
     incident_id: str
@@ -30,21 +30,21 @@ class _Collected:
     first_at: int
     due_at: int
     not_before: int = 0
-    """It is not due before: summaries of what a cap holds back keep their distance."""
+    """It is not due before: summaries of a rate limit are an hour apart."""
     listings: list[Listing] = field(default_factory=list)
     unlisted: int = 0
 
     def put(self, incident: Incident) -> bool:
-        """Tell how a listed incident stands now; false when it is not listed."""
-        for place, listing in enumerate(self.listings):
+        """Update a listed incident; false when it is not listed."""
+        for index, listing in enumerate(self.listings):
             if listing.id == incident.id:
-                self.listings[place] = Listing.of(incident)
+                self.listings[index] = Listing.of(incident)
                 return True
         return False
 
 
 @dataclass(slots=True)
-class _Place:
+class _Row:
     """The summaries of one tenant to one receiver: at most one collects, at most one is being
     delivered.
     """
@@ -54,11 +54,11 @@ class _Place:
     collected: _Collected | None = None
     sending: Delivery | None = None
 
-    def row(self) -> bytes:
+    def to_bytes(self) -> bytes:
         return seal(_VERSION, orjson.dumps(asdict(self)))
 
     @classmethod
-    def from_row(cls, value: bytes) -> Self:
+    def from_bytes(cls, value: bytes) -> Self:
         fields = orjson.loads(unseal(value, _VERSION, "summaries")[1])
         if fields["collected"] is not None:
             listings = [Listing(**listing) for listing in fields["collected"].pop("listings")]
@@ -71,35 +71,35 @@ class _Place:
 class Summaries:
     """All summaries of a lane, one row for each tenant and receiver; tenants are never mixed.
 
-    A summary is due `summary_wait_s` after the last incident that was listed for it,
-    `summary_max_wait_s` after the first at the latest, and not before the outcome of the one before
-    is known. All times wall clock, µs.
+    Summaries are debounced: one is due `summary_wait_s` after the last incident that joined it, at
+    most `summary_max_wait_s` after the first, and not before the previous one has its outcome. All
+    times wall clock, µs.
     """
 
     def __init__(self, settings: AlertSettings) -> None:
         self._settings: Final = settings
         self._wait_us: Final = round(settings.summary_wait_s * 1e6)
         self._max_wait_us: Final = round(settings.summary_max_wait_s * 1e6)
-        self._places: dict[bytes, _Place] = {}
+        self._rows: dict[bytes, _Row] = {}
         self._due: Schedule[bytes] = Schedule()
         self._sending: dict[str, bytes] = {}
-        """Key of the place of each summary that is being delivered, by its id."""
+        """Row key of each summary in delivery, by its id."""
         self._touched: set[bytes] = set()
 
     def add(
         self, incident: Incident, receiver: str, *, is_first: bool, now: int, not_before: int = 0
     ) -> str | None:
-        """List an incident in the summary that collects, or begin one, not to be due before
-        `not_before`; returns its id.
+        """List an incident in the collecting summary, or begin one that is not due before
+        `not_before`; returns the summary's id.
 
-        None where it lists `summary_listed` others already: then it counts the incident, if
-        `is_first` says that nothing told of it before.
+        Returns None if it lists `summary_listed` others already. Then it counts the incident if
+        `is_first`: no message or summary named it before.
         """
         key = _key(incident.tenant, receiver)
-        place = self._places.setdefault(key, _Place(incident.tenant, receiver))
+        row = self._rows.setdefault(key, _Row(incident.tenant, receiver))
         self._touched.add(key)
-        if place.collected is None:
-            place.collected = _Collected(
+        if row.collected is None:
+            row.collected = _Collected(
                 summary_id(incident, receiver, now),
                 incident.id,
                 incident.revision,
@@ -107,7 +107,7 @@ class Summaries:
                 due_at=now,
                 not_before=not_before,
             )
-        collected = place.collected
+        collected = row.collected
         collected.due_at = max(
             min(now + self._wait_us, collected.first_at + self._max_wait_us), collected.not_before
         )
@@ -121,111 +121,103 @@ class Summaries:
         return collected.id
 
     def refresh(self, incident: Incident, receiver: str) -> None:
-        """Let the summary that collects say how the incident stands now, if it lists it; that does
-        not put it off.
-        """
+        """Update the incident in the collecting summary, if that lists it, without delaying it."""
         key = _key(incident.tenant, receiver)
-        place = self._places.get(key)
-        if place is not None and place.collected is not None and place.collected.put(incident):
+        row = self._rows.get(key)
+        if row is not None and row.collected is not None and row.collected.put(incident):
             self._touched.add(key)
 
     def collecting(self, tenant: str, receiver: str) -> str | None:
-        """Id of the summary that collects."""
-        place = self._places.get(_key(tenant, receiver))
-        return place.collected.id if place is not None and place.collected is not None else None
+        """Id of the collecting summary."""
+        row = self._rows.get(_key(tenant, receiver))
+        return row.collected.id if row is not None and row.collected is not None else None
 
     def next_due(self) -> int | None:
-        """When the next summary is due; None while none can become due by time alone."""
+        """When the next summary is due; None while time alone makes none due."""
         return self._due.next()
 
     def take_due(self, now: int) -> list[Delivery]:
-        """The summaries that are due, as deliveries that have begun."""
+        """The due summaries, as deliveries; their delivery has begun."""
         taken = []
         for key in self._due.take_due(now):
-            place = self._places[key]
-            collected = place.collected
+            row = self._rows[key]
+            collected = row.collected
             assert collected is not None
-            place.sending = Delivery(
+            row.sending = Delivery(
                 notification_id=collected.id,
-                tenant=place.tenant,
+                tenant=row.tenant,
                 incident_id=collected.incident_id,
                 incident_revision=collected.incident_revision,
-                receiver=place.receiver,
+                receiver=row.receiver,
                 reason=Reason.SUMMARY,
                 body=summary_message(
-                    place.tenant, collected.listings, collected.unlisted, self._settings.page_url
+                    row.tenant, collected.listings, collected.unlisted, self._settings.page_url
                 ),
                 decided_at=now,
             )
-            place.collected = None
+            row.collected = None
             self._sending[collected.id] = key
             self._touched.add(key)
-            taken.append(place.sending)
+            taken.append(row.sending)
         return taken
 
     def sending(self) -> list[Delivery]:
-        """The summaries that are being delivered."""
+        """The summaries in delivery."""
         keys = sorted(self._sending.values())
-        return [
-            place.sending
-            for place in map(self._places.__getitem__, keys)
-            if place.sending is not None
-        ]
+        return [row.sending for row in map(self._rows.__getitem__, keys) if row.sending is not None]
 
     def is_sending(self, notification_id: str) -> bool:
-        """Whether this summary is being delivered."""
+        """Whether this summary is in delivery."""
         return notification_id in self._sending
 
     def settle(self, notification_id: str) -> Delivery | None:
-        """A summary's outcome is known: forget it. None when no summary of this id is being
-        delivered.
+        """Forget a summary that has its outcome; returns it, or None if none of this id is in
+        delivery.
         """
         key = self._sending.pop(notification_id, None)
         if key is None:
             return None
-        place = self._places[key]
-        done, place.sending = place.sending, None
+        row = self._rows[key]
+        done, row.sending = row.sending, None
         self._touched.add(key)
         self._schedule(key)
-        if place.collected is None:
-            del self._places[key]
+        if row.collected is None:
+            del self._rows[key]
         return done
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over the rows that `changed` gave. Raises NewerState."""
-        self._places = {key: _Place.from_row(value) for key, value in rows}
-        for key, place in self._places.items():
-            if place.sending is not None:
-                self._sending[place.sending.notification_id] = key
+        self._rows = {key: _Row.from_bytes(value) for key, value in rows}
+        for key, row in self._rows.items():
+            if row.sending is not None:
+                self._sending[row.sending.notification_id] = key
             self._schedule(key)
 
     def drop(self, receivers: frozenset[str]) -> list[Delivery]:
-        """Forget these receivers' summaries; returns what was being delivered."""
-        gone = {
-            key: place for key, place in sorted(self._places.items()) if place.receiver in receivers
-        }
-        for key, place in gone.items():
-            del self._places[key]
+        """Forget these receivers' summaries; returns those in delivery."""
+        gone = {key: row for key, row in sorted(self._rows.items()) if row.receiver in receivers}
+        for key, row in gone.items():
+            del self._rows[key]
             self._due.put(key, None)
-            if place.sending is not None:
-                del self._sending[place.sending.notification_id]
+            if row.sending is not None:
+                del self._sending[row.sending.notification_id]
             self._touched.add(key)
-        return [place.sending for place in gone.values() if place.sending is not None]
+        return [row.sending for row in gone.values() if row.sending is not None]
 
     def receivers(self) -> frozenset[str]:
         """Names of the receivers that have one."""
-        return frozenset(place.receiver for place in self._places.values())
+        return frozenset(row.receiver for row in self._rows.values())
 
     def _schedule(self, key: bytes) -> None:
-        """One that collects is due by time alone, unless the one before it is being delivered."""
-        place = self._places[key]
-        collected = None if place.sending is not None else place.collected
+        """Set when the collecting summary is due: never while the previous one is in delivery."""
+        row = self._rows[key]
+        collected = None if row.sending is not None else row.collected
         self._due.put(key, None if collected is None else collected.due_at)
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """The rows that changed since the last call; None for one that is gone."""
         rows = [
-            (key, self._places[key].row() if key in self._places else None)
+            (key, self._rows[key].to_bytes() if key in self._rows else None)
             for key in sorted(self._touched)
         ]
         self._touched.clear()

@@ -1,4 +1,4 @@
-"""What one receiver was told, and is still to be told, of one incident."""
+"""The messages to one receiver about one incident, sent and to be sent."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Final, Self
@@ -21,13 +21,13 @@ ANSWERS: Final = (
     Reason.GIVEN_UP,
     Reason.CLOSED,
 )
-"""What is only told to those who took a message that the incident is open."""
+"""Reasons of messages for receivers that accepted a message that the incident is open."""
 
 
 @dataclass(slots=True)
 class Thread:
-    """Messages about an incident reach a receiver in order: the next is begun when the fate of the
-    one before is known.
+    """Messages about an incident reach a receiver in order: each is begun when the one before has
+    its outcome.
 
     It begins with the first message or summary that says that the incident is open, and ends when
     the last message after its end has its outcome.
@@ -37,11 +37,11 @@ class Thread:
     incident_id: str
     receiver: str
     told: bool = False
-    """Whether the receiver has taken a message, or a summary, that says that it is open."""
+    """Whether the receiver has accepted a message, or a summary, that says that it is open."""
     singly: bool = False
-    """Whether a message of its own was decided; otherwise a summary alone tells of it."""
+    """Whether a message of its own was decided; otherwise only summaries list it."""
     summaries: list[str] = field(default_factory=list)
-    """Ids of the summaries that list it and whose outcome is not known yet: one under way, one that
+    """Ids of the summaries without an outcome that list it: at most one in delivery and one that
     collects.
     """
     resolved: bool = False
@@ -53,19 +53,21 @@ class Thread:
     said_at: int = 0
     """Wall clock, µs, of the last decision to say that it is open."""
     repeats: int = 0
-    """How often it was told, or would have been, that it is still open."""
+    """How many repeats were due, sent or held back."""
     reach: int = 0
     """How many models, users and metrics the last such message named."""
     thread: str = ""
-    """Where the receiver has put the first message, in its own terms."""
+    """Id of the receiver's own thread, which holds the first message."""
     queue: list[Delivery] = field(default_factory=list)
     """Messages without an outcome, in order; few, since repeats and extensions wait until none is
     queued.
     """
 
     def next(self) -> Delivery | None:
-        """The message to be begun now, if one can be: none is being delivered, and an end waits for
-        the summary that is to tell of the start, if nothing else told of it.
+        """The message to begin now, if any.
+
+        None while one is in delivery, and while an end waits for the outcome of the summary that
+        lists the start, if nothing else was accepted.
         """
         if self.sending or not self.queue:
             return None
@@ -74,7 +76,7 @@ class Thread:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing remains to be said or to be waited for."""
+        """Whether the incident has ended and no message waits."""
         return self.resolved and not self.queue
 
     def row(self) -> bytes:

@@ -1,4 +1,4 @@
-"""How an open incident stands: what repeats, silences that end, and acknowledgements need of it."""
+"""Open incidents as repeats, silences that end, and acknowledgements need them."""
 
 import struct
 from dataclasses import asdict, dataclass
@@ -17,17 +17,17 @@ KEY: Final = b"open/"
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Who cares for an incident."""
+    """A person's acknowledgement of an incident."""
 
     author: str
     at: int
-    """When it was asked for, wall clock, µs; 0 when that is not known."""
+    """When the person gave it, wall clock, µs; 0 when that is not known."""
     comment: str = ""
 
 
 @dataclass(slots=True)
 class TrackedIncident:
-    """The newest record of an open incident, and who cares for it."""
+    """The newest record of an open incident, and its acknowledgement."""
 
     incident: Incident
     acknowledgement: Acknowledgement | None = None

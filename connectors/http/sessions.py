@@ -48,8 +48,9 @@ async def posted(
 
 
 class _VettingResolver(OwnResolver):
-    """Gives the connector only addresses that are allowed. It connects to these, not to the name, so
-    a second look-up cannot change them (DNS rebinding).
+    """Gives the connector only addresses that are allowed.
+
+    It connects to these, not to the name: a second look-up cannot change them (DNS rebinding).
     """
 
     def __init__(self, reach: Reach) -> None:

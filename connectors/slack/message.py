@@ -155,7 +155,7 @@ def _whole(text: str, blocks: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _header(text: str) -> dict[str, Any]:
     line = escaped(plain(text, _MAX_HEADER))
-    # Escaping lengthens the text, and Slack refuses a header that is too long: cut it until it fits.
+    # Escaping lengthens the text, and Slack refuses a header that is too long: cut until it fits.
     most = _MAX_HEADER
     while len(line) > _MAX_HEADER:
         most -= 1

@@ -11,7 +11,7 @@ from agents.alerting.auditing import Asked
 from agents.alerting.matching import Matcher
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings
-from agents.alerting.silences import MOST
+from agents.alerting.silences import MAX_SILENCES
 from schemas.records.anomalies import Severity
 from schemas.records.control import AuditOutcome, Command
 from schemas.records.incidents import IncidentChange
@@ -210,7 +210,7 @@ def test_command_that_cannot_be_meant_is_refused_with_a_reason(command: object, 
 def test_silences_of_a_tenant_are_bounded() -> None:
     """A program in a loop fills nobody's memory, and others go on."""
     desk = Desk()
-    for number in range(MOST):
+    for number in range(MAX_SILENCES):
         desk.ask(0, silence(f"s{number}", ends=10))
     assert audits(desk.ask(0, silence("more", ends=10)))[0].outcome is AuditOutcome.REFUSED
     assert audits(desk.ask(0, silence("b", ends=10, tenant="b")))[0].outcome is AuditOutcome.APPLIED
