@@ -65,6 +65,7 @@ def _topic(
     """
     bytes_per_s, days = per_s * record.value * scale + besides, demand.days[name]
     kept = bytes_per_s * days * DAY_S
+    # Kafka deletes whole segments: the one being written keeps records beyond the retention.
     open_segments = min(
         measured.SEGMENT.value * partitions, bytes_per_s * measured.SEGMENT_DAYS.value * DAY_S
     )
@@ -95,6 +96,7 @@ def _state(demand: Demand) -> Line:
     live = demand.subjects * measured.STATE_PER_SUBJECT.value
     if demand.detectors:
         live += demand.users * measured.STATE_PER_USER.value
+    # Compaction removes only segments older than its lag: until then every flush is on disk.
     written = live * measured.STATE_ON_DISK.value
     return Line(
         "disk",

@@ -100,8 +100,10 @@ def busy(demand: Demand, workers: int) -> float:
     what was measured.
     """
     share, partitions = share_of(workers), partitions_of(workers)
+    # Lanes divide unevenly among workers: the busiest decides.
     cost_us = _cost_us(demand, share)
     if workers > 1:
+        # Several workers on a machine share its caches: an event costs more than for one alone.
         cost_us /= measured.TWO_WORKERS.value
     # A lane says how far it is where it found something, once a bucket: here each lane has found
     # something of one tenant.
@@ -117,6 +119,7 @@ def _detect_workers(demand: Demand) -> int:
     most = (
         int(measured.MOST_PARTITIONS.value) // MIN_PARTITIONS * MIN_PARTITIONS // LANES_PER_WORKER
     )
+    # The cost of an event depends on the subjects of a worker, so each number is tried in turn.
     enough = (
         workers
         for workers in range(1, most + 1)
@@ -208,6 +211,7 @@ def _worker_lines(demand: Demand, workers: Mapping[str, int], partitions: int) -
 
 
 def _memory_lines(demand: Demand, workers: Mapping[str, int]) -> Iterator[Line]:
+    # The worker with the most lanes needs the most; every worker may become that one.
     names = _names(demand) * share_of(workers["detect"])
     base = measured.MEMORY.at(names)
     of_each = {"detect": base / (1 - measured.FREE.value)}
@@ -219,6 +223,7 @@ def _memory_lines(demand: Demand, workers: Mapping[str, int]) -> Iterator[Line]:
         f"{base:,.0f} MB at {names:,.0f} subjects and users ({measured.MEMORY.command}; a user"
         f" takes no more than a subject), {measured.FREE.value:.0%} free",
     )
+    # Memory of these stages does not depend on the subjects.
     for stage, at_rest in measured.AT_REST.items():
         if stage in workers:
             of_each[stage] = at_rest.value / (1 - measured.FREE.value)
@@ -248,6 +253,7 @@ def _time_lines(demand: Demand, detect: int) -> Iterator[Line]:
     yield Line(
         "time",
         "an hour behind",
+        # What comes meanwhile has to be processed too.
         3600 * busy(demand, detect) / (1 - busy(demand, detect)),
         "s",
         f"until it is caught up: a worker is {busy(demand, detect):.0%} busy, and has the rest of"

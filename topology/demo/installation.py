@@ -72,6 +72,7 @@ class Installation:
             Child(api.name, api.command, {**common, **api.environment, **self._api_environment()}),
             *stage_processes(None, self.folder / "decoding", self.ports, common, WORKERS),
         ]
+        # Their output would destroy the progress bar.
         return [replace(child, log=self.log(child.name)) for child in children]
 
     def _environment(self, inbox: WebhookInbox) -> dict[str, str]:
@@ -104,6 +105,7 @@ class Installation:
 
     def _api_environment(self) -> dict[str, str]:
         token = self.folder / "token"
+        # Created private before anything is in it.
         token.touch(mode=0o600)
         token.write_text(self.token.reveal())
         return {
@@ -126,6 +128,7 @@ def installed(
         _broker(kafka) as (broker, pids),
         tempfile.TemporaryDirectory(prefix="sentinel-demo-") as folder,
     ):
+        # Not in `folder`: the logs are wanted most after a failure, when that is deleted.
         logs = Path(tempfile.mkdtemp(prefix="sentinel-demo-logs-"))
         yield Installation(
             broker, (os.getpid(), *pids), Path(folder), logs, other_store=other_store or {}
@@ -135,6 +138,7 @@ def installed(
 @contextlib.contextmanager
 def _broker(kafka: str | None) -> Iterator[tuple[Broker, tuple[int, ...]]]:
     """The broker, and the processes that were started for it."""
+    # A prefix of its own, so that a real broker may hold several demos and other topics.
     prefix = f"demo-{secrets.token_hex(4)}."
     if kafka is not None:
         yield Broker(bootstrap_servers=kafka, topic_prefix=prefix), ()

@@ -58,9 +58,11 @@ class Progress:
     def look(self, seen: Seen, now: float) -> None:
         """Note another observation of it."""
         if seen.pid != self.seen.pid:
+            # CPU time starts at 0 with each process.
             self._counted_s = 0.0
         further = seen.ready and (not self.seen.ready or seen.positions != self.seen.positions)
         worked = seen.cpu_s is None or seen.cpu_s >= self._counted_s + WORKED_S
+        # CPU alone does not clear deaths: a process that fails at every start computes too.
         if seen.idle or further:
             self._deaths.clear()
         if seen.idle or further or (worked and seen.pid is not None):
@@ -103,6 +105,7 @@ def last_lines(log: Path) -> Iterator[str]:
     """The last lines of a log, for a person who wants to know why."""
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
+        # A log may be large; its end is enough.
         file.seek(max(size - _TAIL_BYTES, 0))
         text = file.read().decode(errors="replace")
     yield from [line for line in text.splitlines() if line.strip()][-_LAST_LINES:]

@@ -65,6 +65,7 @@ class WebhookInbox:
             return web.Response(status=401)
         message = _read(request.headers["webhook-id"], body)
         if message.id in self.messages:
+            # Standard Webhooks: the id tells a repetition.
             self.again += 1
         else:
             self.messages[message.id] = message
@@ -78,6 +79,7 @@ class WebhookInbox:
         parts = [
             request.headers.get(name, "").encode() for name in ("webhook-id", "webhook-timestamp")
         ]
+        # Compared in constant time, as every receiver should.
         key = base64.b64decode(self.secret.reveal().removeprefix("whsec_"))
         right = base64.b64encode(hmac.new(key, b".".join((*parts, body)), sha256).digest()).decode()
         return any(

@@ -189,6 +189,7 @@ class _Run:
         following = asyncio.create_task(
             asyncio.to_thread(followed, self.installation.broker, found, ended)
         )
+        # A process that was restarted has another id, so they are asked for at each sample.
         memory = Peak(lambda: [*self.installation.pids, *self.supervisor.pids.values()])
         sampling = asyncio.create_task(memory.sample())
         try:
@@ -196,6 +197,7 @@ class _Run:
             self.screen.sent()
             await until_worked_off(self.installation.ports, found, following)
         finally:
+            # Threads cannot be cancelled: following and playing end by this event.
             ended.set()
             sampling.cancel()
             await asyncio.gather(following, sampling, return_exceptions=True)
@@ -229,7 +231,7 @@ class _Run:
         names = TopicNames(broker.topic_prefix)
         producer = Producer({**load_config(broker), "log_level": 0})
         with Pressure(broker, names.telemetry, f"{broker.topic_prefix}detect") as pressure:
-
+            # The embedded broker drops old records, so playing must not run away from detect.
             def hold(sent: int) -> bool:
                 if ended.is_set():
                     raise Interrupted

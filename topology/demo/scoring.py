@@ -163,6 +163,7 @@ def score(
     excuse it.
     """
     grace = round(grace_s * 1e6)
+    # Topics may hold a record twice, and partitions are read in any order.
     in_time = sorted({a.id: a for a in anomalies}.values(), key=lambda a: (a.event_time, a.id))
     known = {a.id: a for a in in_time}
     states = sorted(
@@ -170,6 +171,7 @@ def score(
         key=lambda i: (i.opened_at, i.id, i.revision),
     )
     opened = [state for state in states if state.change is IncidentChange.OPENED]
+    # A message may be sent twice under its id; it counts once.
     delivered = {n.id: n for n in notifications if n.outcome is NotificationOutcome.DELIVERED}
     messages = tuple(sorted(delivered.values(), key=lambda n: (n.at, n.id)))
     return Scores(
@@ -229,6 +231,7 @@ def _score(
     incidents = dict.fromkeys(state.id for state in states if _explains(label, state, known, grace))
     return Score(
         label=label,
+        # A knock-on metric explains an anomaly but does not find the fault.
         found_by=next((a for a in in_time if _finds(label, a, grace)), None),
         incidents=tuple(incidents),
         messages=tuple(m for m in messages if m.incident_id in incidents),
@@ -252,6 +255,7 @@ def _explains(label: Label, state: Incident, known: Mapping[str, Anomaly], grace
     to hand, by what the state itself says.
     """
     parts = [known[anomaly_id] for anomaly_id in state.anomaly_ids if anomaly_id in known]
+    # One explained anomaly is enough: an incident may join a fault and something else.
     if parts:
         return any(_accounts_for(label, anomaly, grace) for anomaly in parts)
     return (

@@ -85,6 +85,7 @@ class Screen:
 
     def process(self, line: str) -> None:
         """A line of the supervisor: the death of a process is shown, its start is not."""
+        # The supervisor has one line for each event, and no other way to tell them apart.
         if " died " in line:
             self.note(line)
 

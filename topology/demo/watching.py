@@ -59,6 +59,7 @@ class Found:
     def take(self, names: TopicNames, topic: str, value: bytes | None) -> None:
         """One record of a topic."""
         self.moved_at = time.monotonic()
+        # A watermark or a change of a signal: it shows that time moves, and is not scored.
         if value is None:
             return
         if topic == names.anomalies:
@@ -109,6 +110,7 @@ async def until_worked_off(
                 and time.monotonic() > found.moved_at + QUIET_S
             ):
                 return
+            # It ends early only by an exception.
             if following.done():
                 following.result()
             await asyncio.sleep(_LOOK_EVERY_S)
@@ -121,6 +123,7 @@ async def look(ports: Mapping[str, int], pids: Mapping[str, int], page: str) -> 
         workers = await asyncio.gather(
             *(_seen(session, ports[name], pids.get(name)) for name in names)
         )
+        # The API has no lanes and no lag: it answers, or it does not.
         answers = await _answers(session, f"{page}/live")
     pid = pids.get("api")
     api = Seen(pid, ready=answers, idle=answers, cpu_s=None if pid is None else cpu_seconds(pid))

@@ -41,6 +41,7 @@ def _receivers(settings: Settings) -> Iterator[Finding]:
         yield failed("receivers", fault, "correct it; `alert` refuses to start with it")
     for hint in hints:
         yield warning("receivers", hint, "change it unless it is intended")
+    # Reported as OK only where nothing else was reported of receivers.
     names = [receiver.name for receiver in settings.alerting.receivers]
     if names and not faults and not hints:
         yield ok("receivers", f"{', '.join(names)}; to test one: sentinel notify-test NAME")

@@ -70,6 +70,7 @@ def _topics(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
 def _groups(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
     from streams.admin.topics import STAGES
 
+    # Without a store there is no sink to run.
     stages = (*STAGES, "sink") if settings.store.kind is not StoreKind.NONE else STAGES
     names = {f"{settings.broker.topic_prefix}{stage}": stage for stage in stages}
     for name, answer in admin.describe_consumer_groups(
@@ -140,6 +141,7 @@ def _clocks(admin: "AdminClient", settings: Settings) -> Iterator[Finding]:
             " future",
             "synchronise the clocks of the brokers and of this machine by NTP",
         )
+    # Idle lanes stop ticking when no event came for long, so silence is only a warning.
     elif -ahead_s > _MAX_SILENCE_S:
         yield warning(
             "clocks",

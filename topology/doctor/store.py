@@ -47,6 +47,7 @@ def _file(path: Path) -> Iterator[Finding]:
         advice = "start the stage sink, which creates it; or set store.path to an absolute path"
         yield warning("store", f"there is no file {path}", advice)
         return
+    # The store holds users' and applications' names of all tenants.
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         yield warning(
@@ -56,6 +57,7 @@ def _file(path: Path) -> Iterator[Finding]:
 
     advice = "see docs/operations.md on a damaged store"
     try:
+        # Read only: a check must not create or repair anything.
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=TIMEOUT_S)
         try:
             (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()

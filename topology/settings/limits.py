@@ -76,6 +76,7 @@ def beyond_limits(settings: Settings, origins: Mapping[str, str]) -> Iterator[Fa
 
 def _wrong(leaf: Leaf) -> str | None:
     match leaf.value:
+        # A bool is an int in Python.
         case bool():
             return None
         case int() | float() as number:

@@ -105,6 +105,7 @@ def field_texts(kind: type) -> dict[str, str]:
     for owner in reversed([above for above in kind.__mro__ if dataclasses.is_dataclass(above)]):
         tree = ast.parse(textwrap.dedent(inspect.getsource(owner)))
         body = typing.cast("ast.ClassDef", tree.body[0]).body
+        # Python keeps no docstring of a field: it is read from the source.
         for line, below in itertools.pairwise(body):
             match line, below:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
@@ -117,6 +118,7 @@ def field_texts(kind: type) -> dict[str, str]:
 
 
 def _paragraph(text: str) -> str:
+    # A table cell is one line.
     return " ".join(text.split())
 
 

@@ -113,6 +113,7 @@ def from_environment(settings: type) -> Source:
     """
     source = Source()
     sections = typing.get_type_hints(settings)
+    # A group before its keys, so that the keys override it.
     for name, parts in sorted(_variables(), key=lambda given: len(given[1])):
         path = ".".join(parts)
         if parts[0] not in sections:
@@ -238,6 +239,7 @@ def _resolve_keys(
         elif key.endswith("_file") and fields.get(secret := key.removesuffix("_file")) is Secret:
             del tree[key]
             origin = source.origin(here)
+            # The secret's own origin: `settings show` names the file, never its content.
             source.origins[dotted((*loc, secret))] = (
                 f"{origin} ({value})" if isinstance(value, str) else origin
             )

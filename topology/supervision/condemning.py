@@ -77,6 +77,7 @@ class Condemner:
 
         A failure to do so is reported, and the worker is restarted all the same.
         """
+        # No other stage decodes telemetry.
         if child.name != "detect":
             return
         doing = read_note(self._note)
@@ -91,6 +92,7 @@ class Condemner:
             self._say(f"cannot search for the record that crashed {child.name}: {fault}")
 
     def _died_unpacking(self, batch: Unpacking, status: int) -> None:
+        # Any other batch in between: deaths are not in a row.
         self._deaths = self._deaths + 1 if batch == self._last else 1
         self._last = batch
         what = (
@@ -139,11 +141,13 @@ class Condemner:
             done = subprocess.run(
                 self._trial, input=given, capture_output=True, timeout=_TRIAL_S, check=False
             )
+            # The rest decodes without a crash.
             if -done.returncode not in NATIVE or not done.stdout:
                 break
             # The trial names each record before it decodes it: the last one is guilty.
             number = int(done.stdout.split()[-1])
             guilty.append((left[number], done.returncode))
+            # Records behind it may crash the decoder too.
             left = left[number + 1 :]
         return guilty
 

@@ -61,6 +61,7 @@ class EmbeddedBroker:
             stderr=subprocess.DEVNULL,
             env={**os.environ, PARENT: str(os.getpid())},
             text=True,
+            # Ctrl-C at the terminal is for the demo, which stops the broker last.
             process_group=0,
         )
         assert self._process.stdout is not None
@@ -80,6 +81,7 @@ class EmbeddedBroker:
         tb: TracebackType | None,
     ) -> None:
         if self._process is not None:
+            # It keeps nothing, so there is nothing to save.
             self._process.kill()
             self._process.wait()
             if self._process.stdout is not None:
@@ -98,6 +100,7 @@ def serve() -> None:
     sys.stdout.write(f"{member.host}:{member.port}\n")
     sys.stdout.flush()
     while not told.wait(0.5):
+        # Serves librdkafka's callbacks, which would pile up otherwise.
         broker.poll(0)
 
 

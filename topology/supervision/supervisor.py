@@ -108,6 +108,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Let `run` end its children and return. A second call kills those that still run."""
+        # A person who presses Ctrl-C twice does not want to wait for flushes.
         if self._stopping.is_set():
             self._signal(signal.SIGKILL)
         self._stopping.set()
