@@ -1,5 +1,5 @@
-"""The third fate of an error: the process ends before anything is committed, and its supervisor
-starts it again.
+"""How a process ends on an error: before anything is committed, with a status that tells its
+supervisor whether to restart it.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ from streams.state.chunks import NewerState
 from streams.state.position import Displaced, Refused
 
 BUG: Final = 70
-"""Exit status: the code is wrong or the state is in doubt (EX_SOFTWARE). Start it again."""
+"""Exit status: the code is wrong or the state is in doubt (EX_SOFTWARE). Restart it."""
 REFUSED: Final = 78
 """Exit status: it cannot go on until a person has changed something (EX_CONFIG)."""
 AGAIN: Final = 75
-"""Exit status: another worker owns a lane now, or the broker is away (EX_TEMPFAIL). Start it again."""
+"""Exit status: another worker owns a lane, or the broker is away (EX_TEMPFAIL). Restart it."""
 
 ENDS_WITHIN_S: Final = 15.0
 """Seconds that an orderly end may take after all work is done; less than a supervisor waits before
 it kills.
 """
 SAID_WITHIN_S: Final = 5.0
-"""Seconds to say why a process ends: a pipe that nobody reads blocks whoever writes to it."""
+"""Seconds to say why a process ends: a pipe that nobody reads blocks its writers."""
 
-_GRAVEST_FIRST: Final = (BUG, REFUSED, AGAIN)
+_MOST_SEVERE_FIRST: Final = (BUG, REFUSED, AGAIN)
 
 _RIGHTS: Final = (
     errors.TopicAuthorizationFailedError,
@@ -49,7 +49,7 @@ _RIGHTS: Final = (
     errors.SaslAuthenticationFailed,
     errors.UnsupportedSaslMechanismError,
 )
-"""What a user may not do."""
+"""Errors of missing rights: an administrator has to grant them."""
 _LIMITS: Final = (
     errors.IncompatibleBrokerVersion,
     errors.UnsupportedVersionError,
@@ -64,7 +64,7 @@ _LIMITS: Final = (
     errors.InvalidTransactionTimeout,
     errors.InconsistentGroupProtocolError,
 )
-"""What a broker does not take, however often it is asked."""
+"""Errors of requests that the broker refuses however often they are repeated."""
 
 _FAULTS_OF_RIGHTS: Final = (
     Fault.TOPIC_AUTHORIZATION_FAILED,
@@ -88,8 +88,8 @@ _debug = os.environ.get("SENTINEL_DEBUG") == "1"
 
 def end_process(error: BaseException) -> None:
     """Says in one line why, and ends the process now: no handler runs, nothing is flushed or
-    committed. Does not return, whatever the error is made of and whoever reads the log: after
-    SAID_WITHIN_S the process ends unsaid.
+    committed. Does not return, whatever the error is and even if nobody reads the log: after
+    SAID_WITHIN_S the process ends without a line.
     """
     status = BUG
     _from_now(SAID_WITHIN_S, lambda: os._exit(status))
@@ -156,11 +156,11 @@ def is_temporary(error: KafkaError) -> bool:
 
 def fate_of(error: BaseException) -> tuple[int, str]:
     """Exit status and the line that says why. What a broker may well answer is no bug, whatever the
-    client wraps it in, and whichever tasks it ends together: of several errors the gravest tells.
+    client wraps it in, and whichever tasks it ends together: the most severe error decides.
     Groups and causes may hold each other in a circle.
     """
     fates = [_fate_of_one(each) for each in _ungrouped(error)]
-    return min(fates, key=lambda fate: _GRAVEST_FIRST.index(fate[0]), default=_bug(error))
+    return min(fates, key=lambda fate: _MOST_SEVERE_FIRST.index(fate[0]), default=_bug(error))
 
 
 def _fate_of_one(error: BaseException) -> tuple[int, str]:
@@ -180,12 +180,12 @@ def _fate_of_one(error: BaseException) -> tuple[int, str]:
         )
     if (
         isinstance(error, KafkaException)
-        and (told := _told_by_librdkafka(error.args[0])) is not None
+        and (fate := _fate_by_librdkafka(error.args[0])) is not None
     ):
-        return told
+        return fate
     for each in _chain(error):
-        if isinstance(each, KafkaError) and (told := _told_by_kafka(each)) is not None:
-            return told
+        if isinstance(each, KafkaError) and (fate := _fate_by_kafka(each)) is not None:
+            return fate
     return _bug(error)
 
 
@@ -220,7 +220,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__
 
 
-def _told_by_kafka(error: KafkaError) -> tuple[int, str] | None:
+def _fate_by_kafka(error: KafkaError) -> tuple[int, str] | None:
     if isinstance(error, errors.ProducerFenced):
         return (
             AGAIN,
@@ -244,7 +244,7 @@ def _told_by_kafka(error: KafkaError) -> tuple[int, str] | None:
                 " again"
             ),
         )
-    # Some answers are only told in the text of an error that is made from nothing.
+    # Some answers of the broker are only in the text of a plain error without a cause.
     if isinstance(error, errors.BrokerResponseError) or (
         type(error) is KafkaError and error.__cause__ is None
     ):
@@ -252,7 +252,7 @@ def _told_by_kafka(error: KafkaError) -> tuple[int, str] | None:
     return None
 
 
-def _told_by_librdkafka(fault: Fault) -> tuple[int, str] | None:
+def _fate_by_librdkafka(fault: Fault) -> tuple[int, str] | None:
     """The other client, which asks a broker for the topic's id."""
     if fault.code() in _FAULTS_OF_RIGHTS:
         return REFUSED, _refused_user(fault.str())
@@ -288,7 +288,8 @@ def ends_process(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corou
             return await work(*args, **kwargs)
         except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # a process edge: whatever it is, the process ends with it; a panic of polars is no Exception
+        # A process edge: whatever it is, the process ends; a panic of polars is no Exception.
+        except BaseException as error:
             end_process(error)
             raise
 

@@ -12,14 +12,14 @@ _LANE = ("stage", "lane")
 
 RECORDS = Counter(
     "sentinel_records",
-    "Records taken by lanes, bad and late ones included.",
+    "Records processed by lanes, bad and late ones included.",
     _LANE,
     registry=REGISTRY,
 )
-EVENTS = Counter("sentinel_events", "Good events counted into windows.", _LANE, registry=REGISTRY)
+EVENTS = Counter("sentinel_events", "Valid events counted in windows.", _LANE, registry=REGISTRY)
 LATE_EVENTS = Counter(
     "sentinel_late_events",
-    "Events later than the lateness, left out of windows.",
+    "Events that came after their bucket was closed, counted in no window.",
     _LANE,
     registry=REGISTRY,
 )
@@ -35,36 +35,36 @@ MISPLACED_EVENTS = Counter(
 )
 CAME_BEFORE = Counter(
     "sentinel_anomalies_came_before",
-    "Anomalies at or below the highest place that came from their lane: read twice after a fault,"
-    " and dropped.",
+    "Anomalies at or below the highest offset that came from their lane: written twice after a"
+    " fault, and dropped.",
     ("lane",),
     registry=REGISTRY,
 )
 TAKEN_BACK = Counter(
     "sentinel_source_lanes_taken_back",
-    "Times that a record had named a place beyond the end of its lane's log, which is believed no"
-    " longer.",
+    "Times that a record had named an offset beyond the end of its lane's log; the offset is"
+    " ignored since.",
     ("lane",),
     registry=REGISTRY,
 )
 STALE_BLOCKS = Counter(
     "sentinel_stale_blocks",
-    "Blocks of an old assignment that were dropped; they come again.",
+    "Blocks of an earlier assignment that were dropped; they are fetched again.",
     _LANE,
     registry=REGISTRY,
 )
 JUMPED = Counter(
     "sentinel_jumped_records",
-    "Offsets that retention took away before a lane could read them.",
+    "Offsets that retention deleted before a lane could read them.",
     _LANE,
     registry=REGISTRY,
 )
-TICKS = Counter("sentinel_ticks", "Ticks appended to quiet partitions.", _LANE, registry=REGISTRY)
+TICKS = Counter("sentinel_ticks", "Ticks appended to idle partitions.", _LANE, registry=REGISTRY)
 OUTPUTS = Counter(
     "sentinel_outputs", "Records produced by lanes.", ("stage", "topic"), registry=REGISTRY
 )
 POSITION = Gauge(
-    "sentinel_lane_position", "Next offset that the lane takes.", _LANE, registry=REGISTRY
+    "sentinel_lane_position", "Next offset that the lane processes.", _LANE, registry=REGISTRY
 )
 DURABLE = Gauge(
     "sentinel_lane_durable_position", "Next offset after the last flush.", _LANE, registry=REGISTRY
@@ -77,13 +77,13 @@ LAG = Gauge(
 )
 PROGRESS = Gauge(
     "sentinel_lane_progress_timestamp_seconds",
-    "Unix time at which the lane last moved.",
+    "Unix time at which the lane last processed a block.",
     _LANE,
     registry=REGISTRY,
 )
 STEP_RECORDS = Histogram(
     "sentinel_step_records",
-    "Records per step: columns are cheap in bulk.",
+    "Records per step; larger steps cost less per record.",
     ("stage",),
     buckets=(1, 10, 50, 200, 1000, 4000, 16000, 64000),
     registry=REGISTRY,
@@ -96,7 +96,7 @@ FLUSH_SECONDS = Histogram(
     registry=REGISTRY,
 )
 FLUSH_ROWS = Counter(
-    "sentinel_flush_rows", "State rows (pages) written by flushes.", ("stage",), registry=REGISTRY
+    "sentinel_flush_rows", "State rows (chunks) written by flushes.", ("stage",), registry=REGISTRY
 )
 DECISIONS = Counter(
     "sentinel_alert_decisions",
@@ -112,7 +112,7 @@ ATTEMPTS = Counter(
 )
 HEARTBEATS = Counter(
     "sentinel_heartbeats",
-    "Heartbeats, by whether they were taken.",
+    "Pings of the dead man's switch, by outcome.",
     ("outcome",),
     registry=REGISTRY,
 )
@@ -124,20 +124,20 @@ RECOVERY_SECONDS = Gauge(
 )
 SINK_DOCUMENTS = Counter(
     "sentinel_sink_documents",
-    "Documents by what became of them: stored (also if it was there already), refused by the store,"
-    " or expired: too old to be kept.",
+    "Documents by outcome: stored (also if it was there already), refused by the store, or expired:"
+    " too old to be kept.",
     ("kind", "outcome"),
     registry=REGISTRY,
 )
 SINK_WRITE_SECONDS = Histogram(
     "sentinel_sink_write_seconds",
-    "Wall time until the store had taken a batch, waits for it included.",
+    "Wall time until the store had stored a batch, waits for the store included.",
     buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
     registry=REGISTRY,
 )
 TOPICS_MADE_AGAIN = Counter(
     "sentinel_topics_made_again",
-    "Partitions of topics that were deleted and made again, which are read from their begin.",
+    "Partitions of topics that were deleted and created again, read from their begin.",
     ("stage", "topic"),
     registry=REGISTRY,
 )
@@ -162,19 +162,19 @@ API_SECONDS = Histogram(
 )
 API_LIVE_CLIENTS = Gauge(
     "sentinel_api_live_clients",
-    "Pages that are connected to be told of changes.",
+    "Web pages connected for live changes.",
     registry=REGISTRY,
 )
 HELD_SINCE = Gauge(
     "sentinel_held_since_timestamp_seconds",
-    "Unix time since which an open transaction of a producer holds back what comes behind it in the"
-    " partition; no series while none does.",
+    "Unix time since which an open transaction of a producer has held back the records after it in"
+    " the partition; no series while none does.",
     ("topic", "partition"),
     registry=REGISTRY,
 )
 HELD_RECORDS = Gauge(
     "sentinel_held_records",
-    "Offsets that an open transaction holds back; they count in no lag.",
+    "Offsets that an open transaction holds back; no lag includes them.",
     ("topic", "partition"),
     registry=REGISTRY,
 )
@@ -229,14 +229,14 @@ SERVICE_LATENCY = Gauge(
 )
 SINK_ASKED = Gauge(
     "sentinel_sink_lag_timestamp_seconds",
-    "Unix time at which the broker last told the sink how far it is behind; `sentinel_sink_lag` is"
-    " as old as this.",
+    "Unix time at which the broker last reported the ends of the sink's partitions;"
+    " `sentinel_sink_lag` is as old as this.",
     registry=REGISTRY,
 )
 ENDS_ASKED = Gauge(
     "sentinel_lane_ends_timestamp_seconds",
-    "Unix time at which the broker last told the worker where its lanes' logs end: a lane without"
-    " lag is then known to have nothing to do.",
+    "Unix time at which the broker last reported the ends of the lanes' logs: as of then, a lane"
+    " without lag has nothing to do.",
     registry=REGISTRY,
 )
 READY = Gauge(
@@ -256,9 +256,7 @@ _SAMPLED = {
 
 
 def show_samples(of_lanes: Mapping[int, Iterable[Sample]]) -> None:
-    """Sets what lanes say of the moment in place of what was so before, that of lanes that went
-    included.
-    """
+    """Replace the gauges that lanes sample, also those of lanes that went."""
     for gauge in _SAMPLED.values():
         gauge.clear()
     for lane, samples in of_lanes.items():
@@ -267,7 +265,7 @@ def show_samples(of_lanes: Mapping[int, Iterable[Sample]]) -> None:
 
 
 def begin_lane(stage: str, lane: int, position: int) -> None:
-    """Makes all series of a lane that starts: an alarm that compares them must be able to fire
+    """Create all series of a lane that starts: an alert that compares them must be able to fire
     before the lane has done anything.
     """
     for counter in (RECORDS, EVENTS, LATE_EVENTS, JUMPED):
@@ -278,15 +276,13 @@ def begin_lane(stage: str, lane: int, position: int) -> None:
 
 
 def forget_lane(stage: str, lane: int) -> None:
-    """Takes back where a lane stands, when another worker goes on with it: what this one says of it
-    would never change again.
-    """
+    """Remove a lane's gauges when another worker continues it: here they would never change again."""
     for gauge in (POSITION, DURABLE, LAG, PROGRESS):
         gauge.remove(stage, lane)
 
 
 def forget_sink_lag(topic: str, partition: int) -> None:
-    """The same for a partition that another sink stores from now on."""
+    """Remove the lag of a partition that another sink stores from now on."""
     SINK_LAG.remove(topic, partition)
 
 

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of a gauge of `streams.metrics`, by the gauge's name, with its labels after `lane`."""
+    """One value of a gauge of `streams.metrics`: the gauge's name, and its labels after `lane`."""
 
     gauge: str
     labels: tuple[str, ...]

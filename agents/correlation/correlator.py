@@ -316,7 +316,7 @@ class Correlator:
                 return
 
     def _concerns(self, incident: OpenIncident, step: _Step) -> None:
-        """A record concerned the incident: whether data comes may have changed, and when it is due."""
+        """A record concerned the incident: update whether it has data, and when it is due."""
         self._look_for_data(incident, step)
         self._due = min(self._due, self._due_of(incident))
         self._due_append = min(self._due_append, self._due_append_of(incident))

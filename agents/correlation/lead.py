@@ -9,7 +9,7 @@ from schemas.records.incidents import Incident
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The newest anomaly of the signal that leads an incident: of one metric, model, user and rule."""
+    """The newest anomaly of the leading signal of an incident: one metric, model, user and rule."""
 
     metric: str
     model: str | None

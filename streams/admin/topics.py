@@ -75,7 +75,7 @@ class TopicFact:
 
 
 class TopicsRefused(UserError, ValueError):
-    """Topics exist with another number of partitions; nothing was created. One line names them all."""
+    """Topics exist with another number of partitions; nothing was created. The text names them."""
 
 
 def specs(names: TopicNames, lanes: Lanes) -> tuple[TopicSpec, ...]:

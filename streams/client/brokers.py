@@ -34,7 +34,7 @@ _FINAL: Final = (KafkaError._AUTHENTICATION, KafkaError._SSL)
 
 
 class CannotReachBroker(UserError):
-    """No broker answered in time, or it would not let us in; the text is one line that says which."""
+    """No broker answered in time, or it refused the connection; the text, one line, says which."""
 
 
 class AiokafkaConfig(TypedDict):
@@ -164,7 +164,7 @@ def refuse_untrusted(broker: Broker) -> None:
 
 
 def told(broker: Broker, fault: KafkaError) -> str:
-    """What a person reads of a fault that comes after a cluster was reached: it may be gone again."""
+    """Text of a fault that occurred after a cluster was reached: the cluster may be gone again."""
     return _why(broker, [fault]) if fault.code() in FAULTS_THAT_PASS else fault.str()
 
 

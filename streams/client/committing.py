@@ -81,7 +81,7 @@ class Committer(ConsumerRebalanceListener):  # type: ignore[misc]
         return self._committing
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        """Read a topic that was made again from its begin: its committed offset is the old one's."""
+        """Read a re-created topic from its begin: the committed offset is the old topic's."""
         consumer = self._consumer
         if consumer is not None and assigned:
             # The consumer's own `committed` drops the metadata, where the id is.

@@ -35,7 +35,7 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
     reading: ClassVar[Reading] = Reading()
     unsound: ClassVar[dict[tuple[str, int, int], int]] = {}
-    """Batches whose checksum was wrong, by topic, partition and first offset, each with how often."""
+    """How often each batch had a wrong checksum, by topic, partition and first offset."""
 
     next_fetch_offset: int
 
@@ -66,7 +66,7 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             yield block
 
     def _tries_of(self, where: tuple[str, int, int]) -> int:
-        """How often this batch was wrong, now included; after the last of its tries it begins anew."""
+        """How often this batch was wrong, this time included; starts over after its last try."""
         tries = self.unsound.pop(where, 0) + 1
         _log.warning(
             "fetched.checksum", topic=where[0], partition=where[1], offset=where[2], tries=tries

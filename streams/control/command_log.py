@@ -1,4 +1,4 @@
-"""The `commands` topic as a worker knows it: what people ask for, in the order in which they asked."""
+"""The `commands` topic as a worker has read it: what people asked for, in the order of asking."""
 
 from bisect import bisect_left
 from collections import Counter

@@ -31,7 +31,7 @@ none.
 """
 
 WATERMARK: Final = "sentinel-watermark"
-"""Header of a lane's watermark on `anomalies`: ASCII `lane offset watermark_us`, the value is null."""
+"""Header of a lane's watermark on `anomalies`: ASCII `lane offset watermark_us`; no value."""
 
 SIGNAL: Final = "sentinel-signal"
 """Header of a record on `anomalies` that says what became of a signal: a framed `SignalChange`; the
@@ -74,9 +74,11 @@ class Publication:
         Without a number it does so only until the first with one, since what an older program
         published has no order.
 
-        >>> Publication(7, "b").supersedes(Publication(6, "a")), Publication(6, "a").supersedes(Publication(6, "a"))
+        >>> sixth = Publication(6, "a")
+        >>> Publication(7, "b").supersedes(sixth), sixth.supersedes(sixth)
         (True, False)
-        >>> Publication(0, "b").supersedes(Publication(0, "a")), Publication(0, "b").supersedes(Publication(6, "a"))
+        >>> old = Publication(0, "b")
+        >>> old.supersedes(Publication(0, "a")), old.supersedes(sixth)
         (True, False)
         """
         return self > applied if self.number else not applied.number
@@ -115,7 +117,7 @@ def tick(topic: str, partition: int, passed_us: int) -> Outgoing:
 
 
 def passed(headers: Headers) -> int | None:
-    """What a tick says has passed, µs; None when it does not say, or nothing that could be meant."""
+    """The time that a tick reports, µs; None when it reports none, or an impossible one."""
     said = header(headers, PASSED)
     return int(said) if said is not None and len(said) <= _MOST_DIGITS and said.isdigit() else None
 
@@ -132,7 +134,7 @@ def settings_control(topic: str, partition: int, made: Publication, key: Secret)
 
 
 def publication(topic: str, partition: int, key: Secret, record: Controlling) -> Publication | None:
-    """What a control record of this lane says; None when it does not carry our signature over that."""
+    """The content of a control record of this lane; None when its signature is missing or wrong."""
     value, number = record.value, header(record.headers, NUMBER)
     if value is None:
         return None
@@ -150,5 +152,5 @@ def watermark(topic: str, partition: int, lane: int, offset: int, watermark_us: 
 
 
 def signal_change(topic: str, change: SignalChange) -> Outgoing:
-    """What became of a signal, for the partition of `anomalies` that the tenant's anomalies go to."""
+    """A change of a signal, for the partition of `anomalies` that has the tenant's anomalies."""
     return Outgoing(topic, change.tenant.encode(), None, ((SIGNAL, change.to_bytes()),))

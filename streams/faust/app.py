@@ -241,7 +241,7 @@ class LaneApp(faust.App):
         self.broker, self.limits = broker, limits
         self.lanes_ready = False
         self.watches: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
-        """Run from the start on, also while lanes are recovered, until the worker is told to stop."""
+        """Run from the start, also while lanes are recovered, until the worker is asked to stop."""
         self._watching: Sequence[asyncio.Future[None]] = ()
         self.ends: Mapping[int, int] = {}
         """Ends of the lanes' logs as the broker last told them, by partition."""

@@ -1,4 +1,4 @@
-"""The order in which a worker gets what was fetched: joined to steps, round robin over partitions."""
+"""The order of fetched blocks: joined to steps, round robin over partitions."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, cast

@@ -98,7 +98,7 @@ def source_hash(patched: Callable[..., Any] | type) -> str:
 
 
 def check_sources() -> None:
-    """Raises Refused when the code underneath is not the one that the overrides were written for."""
+    """Raises Refused when the patched code is not the one that the overrides were written for."""
     for patched in PATCHED:
         name = f"{patched.__module__}.{patched.__qualname__}"
         if source_hash(patched) != HASHES.get(name):

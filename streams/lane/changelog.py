@@ -54,8 +54,9 @@ class Changelog:
         """Commit all rows, and records of other topics, in one transaction.
 
         The records go to the partition with the same number. Returns the number of rows once the
-        broker has acknowledged. Raises what aiokafka raises; the transaction is then aborted, except
-        for a fenced producer, which can do nothing more. Rows are consumed a batch at a time.
+        broker has acknowledged. Raises what aiokafka raises; the transaction is then aborted,
+        except for a fenced producer, which can do nothing more. Rows are consumed a batch at a
+        time.
         """
         sent: list[Awaitable[Any]] = []
         async with self._producer.transaction():

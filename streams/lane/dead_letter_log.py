@@ -15,8 +15,8 @@ MIN_INTERVAL_S: Final = 60.0
 """Between two lines of one reason and field, monotonic seconds."""
 
 MAX_REASONS: Final = 100
-"""Pairs of reason and field that have lines of their own; the others share one. A reason may contain
-a producer's words, so their number has no bound.
+"""Pairs of reason and field that have lines of their own; the others share one. A reason may
+contain a producer's words, so their number has no bound.
 """
 
 _log = structlog.get_logger("sentinel.lanes")

@@ -1,7 +1,7 @@
 """Facts that a lane's step returns, for metrics.
 
 A step counts nothing itself: it is a pure function, and what it counted would be counted again when
-its records are replayed. The lane set counts the facts of a step after its outputs are acknowledged.
+its records are replayed. The lane set counts a step's facts once its outputs are acknowledged.
 """
 
 from dataclasses import dataclass

@@ -75,9 +75,9 @@ class Flusher:
     async def flush_due(self) -> None:
         """Flush the lanes that are due, one after the other.
 
-        A lane whose step or commit waits for an acknowledgement holds up no other: its flush goes on
-        in the background after `_FLUSH_WAIT_S`. Raises what any flush failed with, in this call or
-        since the last.
+        A lane whose step or commit waits for an acknowledgement holds up no other: its flush
+        continues in the background after `_FLUSH_WAIT_S`. Raises what any flush failed with, in
+        this call or since the last.
         """
         for lane in list(self._lanes.values()):
             # Before the next begins: a lane whose flush failed must not be flushed again without

@@ -25,7 +25,7 @@ class IdleTimer:
     """Whether a tick is on its way: what it measured would be measured again."""
 
     def on_record(self, append: int | None, now: float) -> None:
-        """A block with records was processed, after which the program's `last_append` is `append`."""
+        """A block with records was processed; `append` is the program's `last_append` after it."""
         self.is_asked = False
         before = self.moved_append
         if append == before:

@@ -11,7 +11,7 @@ from streams.state.position import KEY, Position
 
 
 class KafkaStateStore:
-    """State of a stage's lanes in the partitions of `topic` (streams.lane.state_store: `StateStore`).
+    """State of a stage's lanes in the partitions of `topic` (see `StateStore`).
 
     The lanes' transactional ids are `transactional_prefix` and the partition's number: they must be
     the same in all workers of a stage, and in no other stage, since the broker fences by them.

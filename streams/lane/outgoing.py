@@ -47,12 +47,12 @@ class Step:
     flush: bool = False
     """The state must be durable before anything else happens."""
     effects: list[Effect] = field(default_factory=list)
-    """Run by the outbox when all of this is durable; the state has each until its outcome is known."""
+    """Run by the outbox once all of this is durable; kept in state until the outcome is known."""
     late: int = 0
     bad: int = 0
     events: int = 0
     facts: Counter[Fact] = field(default_factory=Counter)
-    """Everything else to be counted in metrics; the lane set does it, so a step imports no metric."""
+    """Everything else that metrics count; the lane set counts it, so a step imports no metric."""
 
 
 def dead_letter(

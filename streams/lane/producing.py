@@ -47,7 +47,7 @@ class KafkaSender:
             await producer.stop()
 
     async def send(self, records: Sequence[Outgoing]) -> None:
-        """Produces in order; returns when the broker acknowledged all. Raises what aiokafka raises."""
+        """Produce in order; return when all are acknowledged. Raises what aiokafka raises."""
         producer = self._producer
         if producer is None:
             raise RuntimeError("the sender is not started")

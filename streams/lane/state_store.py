@@ -26,7 +26,7 @@ class StoredLane:
 class StateStore(Protocol):
     """State of a stage's lanes: rows, and the position in the input that they cover.
 
-    A Kafka topic in a worker, memory in tests; both pass tests/streams/test_state_store_contract.py.
+    A Kafka topic in a worker, memory in tests; both pass one contract suite.
     """
 
     async def open(
@@ -35,7 +35,8 @@ class StateStore(Protocol):
         """Take ownership of lanes and return what is committed of each.
 
         The previous owner is fenced before anything is read, so what is returned stays true until
-        this owner commits. Calls `on_progress` whenever a part was read. Holds no lane if it raises.
+        this owner commits. Calls `on_progress` whenever a part was read. Holds no lane if it
+        raises.
 
         Raises:
             Refused, NewerState: a lane's state cannot be read.

@@ -17,7 +17,7 @@ _SIZE: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """The records that were being decoded: partition, first offset, and one more than the last."""
+    """The records that were being decoded: partition, first offset, last offset + 1."""
 
     partition: int
     start: int
@@ -26,7 +26,7 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Unpacking:
-    """The batch that was being decompressed: partition, first offset, and one more than the last."""
+    """The batch that was being decompressed: partition, first offset, last offset + 1."""
 
     partition: int
     start: int
@@ -61,7 +61,7 @@ class CrashNote:
 
 
 class _Doing(AbstractContextManager[None]):
-    """A note while the body runs. There is one for each batch, and a generator would take longer."""
+    """A note while the body runs, one for each batch; a generator would be slower."""
 
     __slots__ = ("_map", "_row")
 

@@ -1,4 +1,4 @@
-"""Where clients put a keyed record: the partition that each of the usual partitioners gives a key."""
+"""The partition that each of the usual clients' partitioners gives a keyed record."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Partitioner(StrEnum):
     by.
     """
     CRC32 = "crc32"
-    """librdkafka's default (`consistent_random`), and so that of confluent-kafka in every language."""
+    """librdkafka's default (`consistent_random`), hence that of confluent-kafka everywhere."""
     FNV1A = "fnv1a"
     """Sarama's default; kafka-go's `Hash` balancer; librdkafka's `fnv1a_random`."""
     FNV1A_UNSIGNED = "fnv1a-unsigned"
@@ -78,7 +78,8 @@ def _murmur2(keys: npt.NDArray[np.uint8]) -> UInt32s:
 def partitioners_of(key: bytes, partition: int, partitions: int) -> frozenset[Partitioner]:
     """The partitioners that put this key there.
 
-    >>> [[str(one) for one in partitioners_of(b"acme/shop", partition, 12)] for partition in (8, 10, 11)]
+    >>> key = b"acme/shop"
+    >>> [[str(one) for one in partitioners_of(key, partition, 12)] for partition in (8, 10, 11)]
     [['murmur2'], ['crc32'], []]
     """
     fnv = _FNV_BASIS

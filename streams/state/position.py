@@ -119,7 +119,7 @@ def start_of(lane: str, stored: Position | None, committed: Committed | None, lo
 
 
 def made_again(stage: str, number: int | str) -> str:
-    """What is said of a lane whose input is another topic than the one that its position counts in."""
+    """Error text for a lane whose input is another topic than the one its position counts in."""
     return (
         f"lane {stage}/{number}: the topic was deleted and made again since its state was written; "
         f"if that was meant, run: {reset_command(stage, number)}"

@@ -218,8 +218,8 @@ class Subjects:
         return row
 
     def _found(self, first: UInt64s, second: UInt64s) -> Int64s:
-        """Row by hashes, _FREE where there is none: open addressing; without native code, all events
-        probe at once.
+        """Row by hashes, _FREE where there is none, by open addressing. Without native code all
+        events probe at once.
         """
         if NATIVE is not None:
             return NATIVE.find(first, second, self._hashes, self._slots)

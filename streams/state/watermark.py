@@ -78,7 +78,8 @@ class Clock:
         as it came after what moved that. Before the first event its append time is all that is
         known.
 
-        >>> Clock(time=100, append=5_000).at(9_000), Clock(time=100, append=5_000).at(3_000), Clock().at(9_000)
+        >>> clock = Clock(time=100, append=5_000)
+        >>> clock.at(9_000), clock.at(3_000), Clock().at(9_000)
         (4100, 100, 9000)
         """
         return (

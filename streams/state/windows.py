@@ -218,7 +218,7 @@ class Windows:
         return self._row_of[bucket][subjects]
 
     def _new(self, bucket: int, subjects: Int64s, capacity: int) -> Int64s:
-        """Indices, ascending, of the first event of each subject that has no row in the bucket yet."""
+        """Indices, ascending, of the first event of each subject without a row in the bucket."""
         row_of = self._row_of.get(bucket)
         if row_of is None or len(row_of) < capacity:
             row_of = self._row_of[bucket] = _grown(_EMPTY if row_of is None else row_of, capacity)

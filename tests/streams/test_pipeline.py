@@ -1,4 +1,4 @@
-"""A pipeline commits what is written, writes one batch while it prepares the next, and ends soon."""
+"""A pipeline commits what is written, writes one batch while it prepares the next, and ends."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
