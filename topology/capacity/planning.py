@@ -103,7 +103,7 @@ def busy(demand: Demand, workers: int) -> float:
     # Lanes divide unevenly among workers: the busiest decides.
     cost_us = _cost_us(demand, share)
     if workers > 1:
-        # Several workers on a machine share its caches: an event costs more than for one alone.
+        # Workers share a machine: the constant is what one beside another was measured to do.
         cost_us /= measured.TWO_WORKERS.value
     # A lane says how far it is where it found something, once a bucket: here each lane has found
     # something of one tenant.
