@@ -62,7 +62,9 @@ async def test_a_body_that_is_not_compressed_as_it_says_is_a_400(
         BODY + b"Content-Length: 100\r\n\r\n{}",
         BODY + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
         BODY + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nzz\r\n",
-        BODY + b"Content-Encoding: gzip\r\nContent-Length: 100\r\n\r\n" + gzip.compress(b"{}", mtime=0)[:9],
+        BODY
+        + b"Content-Encoding: gzip\r\nContent-Length: 100\r\n\r\n"
+        + gzip.compress(b"{}", mtime=0)[:9],
         BODY.replace(b"/silences", b"/incidents/a/close?tenant=acme")
         + b"Content-Length: 100\r\n\r\n{}",
         HEAD + b"Content-Length: 100\r\n\r\n{}",
