@@ -225,6 +225,7 @@ class Alerter:
         listed = self._why_listed(incident, receiver, now, at_any_age=at_any_age)
         if listed is not None:
             return [self._queues.listed(incident, receiver.name, listed, now)]
+        # A summary that lists it as well must not contradict the message.
         self._summaries.refresh(incident, receiver.name)
         if receiver.pages_per_hour is not None:
             self._paging.paged(receiver.name, now)
@@ -283,6 +284,7 @@ class Alerter:
         known = self._tracked.get(command.target)
         if known is None or known.incident.tenant != command.tenant:
             return AuditOutcome.REFUSED, "no incident of this tenant with this id is open", []
+        # The first one counts: its author is named in every later message.
         if known.acknowledged_by:
             return AuditOutcome.REPEATED, f"already acknowledged by {known.acknowledged_by}", []
         known.acknowledgement = Acknowledgement(
@@ -322,6 +324,7 @@ class Alerter:
         if thread is None:
             return [self._end_of_unsent(incident, route, now)]
         thread.resolved, held, thread.held = True, thread.held, ""
+        # Only a silence knew of it: the receiver heard of neither start nor end.
         if held and not (thread.singly or thread.told or thread.summaries):
             del self._threads[key]
             self._touched.add(key)

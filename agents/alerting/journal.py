@@ -22,6 +22,7 @@ class NotificationJournal:
 
     def __init__(self, lane: int) -> None:
         self._lane: Final = lane
+        # Decisions before the first record, as after a command, have this offset.
         self._offset = -1
         self._ordinal = 0
 
@@ -87,6 +88,7 @@ class NotificationJournal:
         status: int | None = None,
         detail: str = "",
     ) -> Notification:
+        # One record of the lane can have many notifications: the ordinal tells them apart.
         self._ordinal += 1
         return Notification(
             id=delivery.notification_id,

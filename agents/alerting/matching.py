@@ -68,6 +68,7 @@ class Matcher:
             known = [name for name in (*_LISTED, "severity") if knows_tenant or name != _TENANT]
             raise ValueError(f"{text!r}: unknown field {field!r}; use one of {', '.join(known)}")
         elif sign not in ("=", "!="):
+            # Names have no order.
             raise ValueError(f"{text!r}: only severity can be compared with {sign}")
         elif not value:
             raise ValueError(f"{text!r} has no value")

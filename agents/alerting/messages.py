@@ -182,6 +182,7 @@ def _evidence(incident: Incident) -> EvidencePart | None:
         incident.evidence_observed,
         incident.evidence_expected,
     )
+    # Incidents of earlier releases have no numbers.
     if not metric or observed is None:
         return None
     usual = "" if expected is None else quantity(metric, expected)
@@ -191,6 +192,7 @@ def _evidence(incident: Incident) -> EvidencePart | None:
     if incident.evidence_rule is not None:
         usual = f"limit {usual}".rstrip()
         unusual = [f"rule {incident.evidence_rule}"]
+    # No ratio to a usual value of zero, or one beyond what a float can hold.
     elif expected is not None and expected > 0 and math.isfinite(observed / expected):
         unusual.insert(0, f"{number(observed / expected)}x usual")
     since = incident.opened_at if incident.evidence_since is None else incident.evidence_since

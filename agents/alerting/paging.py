@@ -27,6 +27,7 @@ class PageCount:
         lane's last owner here are forgotten.
         """
         mine: dict[str, list[int]] = {}
+        # Replaced, not extended: a lane that comes back restores its own pages.
         self._lanes[lane] = mine
         return mine
 
@@ -50,6 +51,7 @@ class Paging:
     def paged(self, receiver: str, now: int) -> None:
         """Note that a page was decided."""
         times = self._mine.setdefault(receiver, [])
+        # Only the last hour counts: the state keeps no more.
         times[:] = [at for at in times if at > now - HOUR_US]
         times.append(now)
         self._touched.add(receiver)

@@ -48,6 +48,7 @@ class Queues:
             self._waiting[thread.receiver] += len(thread.queue)
             for summary in thread.summaries:
                 self._listed.setdefault(summary, set()).add(key)
+            # What is for a receiver that is gone is given up, not begun again.
             if thread.sending and thread.receiver in self._receivers:
                 self._in_flight[thread.queue[0].notification_id] = key
 
@@ -74,6 +75,7 @@ class Queues:
         key = thread_key(incident, receiver)
         thread = self._threads.setdefault(key, Thread(incident.tenant, incident.id, receiver))
         thread.singly = True
+        # Only a message that says that it is open delays the next repeat.
         if reason not in ANSWERS:
             thread.held, thread.said_at, thread.reach = "", now, reach(incident)
         thread.queue.append(
@@ -133,6 +135,7 @@ class Queues:
         not_before = (
             self._cap_summary_from(incident, receiver, now) if reason is Reason.LISTED_CAP else 0
         )
+        # A thread that only holds a message back has told its receiver nothing yet.
         is_first = thread is None or bool(thread.held and not thread.told and not thread.singly)
         listed_in = self._summaries.add(
             incident, receiver, is_first=is_first, now=now, not_before=not_before
@@ -160,6 +163,7 @@ class Queues:
         key = self._in_flight.pop(notification_id, None)
         if key is None:
             summary = self._summaries.settle(notification_id)
+            # Neither in flight nor a summary: its outcome was noted before.
             return (
                 []
                 if summary is None
@@ -187,6 +191,7 @@ class Queues:
         begun += [
             summary for summary in self._summaries.sending() if summary.receiver in self._receivers
         ]
+        # In the same order after every restart.
         return sorted(begun, key=lambda d: (d.decided_at, d.notification_id))
 
     def give_up_gone(self, now: int) -> list[Decision]:

@@ -67,6 +67,7 @@ class Silences:
                 if is_own
                 else (AuditOutcome.REFUSED, "the id is in use")
             )
+        # Without a start it holds from when it was asked for, not from when it came.
         starts_at, ends_at = command.starts_at or command.at, command.ends_at
         if ends_at is None or ends_at <= max(now, starts_at):
             return AuditOutcome.REFUSED, "it ends in the past, or before it begins"
@@ -75,6 +76,7 @@ class Silences:
         silence = Silence(
             command.id, command.tenant, command.author, list(command.matchers), starts_at, ends_at
         )
+        # A signed command may still have matchers of another release, with other fields.
         try:
             self._put(silence)
         except ValueError as fault:

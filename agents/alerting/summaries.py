@@ -112,6 +112,7 @@ class Summaries:
             min(now + self._wait_us, collected.first_at + self._max_wait_us), collected.not_before
         )
         self._schedule(key)
+        # One that is listed already does not count against the limit.
         if collected.put(incident):
             return collected.id
         if len(collected.listings) >= self._settings.summary_listed:

@@ -87,6 +87,7 @@ class Thread:
     def from_row(cls, value: bytes) -> Self:
         """What `row` gave. Raises NewerState."""
         fields = orjson.loads(unseal(value, _VERSION, "threads")[1])
+        # Version 2 and earlier had at most one summary.
         if "summary" in fields:
             fields["summaries"] = [one for one in (fields.pop("summary"),) if one]
         fields["queue"] = [delivery_of(item) for item in fields["queue"]]

@@ -49,6 +49,7 @@ class TrackedIncident:
         (size,) = _SIZE.unpack_from(body)
         about = bytes(body[_SIZE.size : _SIZE.size + size])
         incident = Incident.from_bytes(bytes(body[_SIZE.size + size :]))
+        # Neither version writes anything for an incident without an acknowledgement.
         if not about:
             return cls(incident)
         return cls(

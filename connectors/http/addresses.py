@@ -69,6 +69,7 @@ def refusal(text: str, reach: Reach) -> str | None:
     '169.254.169.254 is a link-local address'
     """
     try:
+        # A zone, as in `fe80::1%eth0`, names an interface and is no part of the address.
         address = _plain(ip_address(text.partition("%")[0]))
     except ValueError:
         return "not an address"

@@ -28,6 +28,7 @@ class Pace:
 
     async def turn(self) -> None:
         """Returns when a call may begin."""
+        # The lock keeps the order: one call at a time waits for its slot, the others for the lock.
         async with self._turn:
             if len(self._begun) == self._begun.maxlen:
                 wait = self._begun[0] + self._per_s - self._monotonic()

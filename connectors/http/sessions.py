@@ -21,7 +21,10 @@ def session(reach: Reach, limits: OutboundLimits) -> aiohttp.ClientSession:
     """A session for one target. It belongs to the running loop; the caller closes it."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            resolver=_VettingResolver(reach), use_dns_cache=False, force_close=True
+            # Neither a cached name nor an open connection outlives the check of its address.
+            resolver=_VettingResolver(reach),
+            use_dns_cache=False,
+            force_close=True,
         ),
         timeout=aiohttp.ClientTimeout(
             total=limits.total_s, connect=limits.connect_s, sock_connect=limits.connect_s
@@ -82,6 +85,7 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> tuple[bytes, boo
             content += part
     except (aiohttp.ClientError, TimeoutError, OSError):
         return bytes(content), False
+    # The rest is not read: a receiver must not decide how much memory an answer takes.
     response.close()
     return bytes(content[:most]), False
 

@@ -105,6 +105,7 @@ def dedup_key(tenant: str, incident_id: str) -> str:
 
 def _summary_event(notification_id: str, message: SummaryMessage) -> dict[str, Any]:
     severities = {_SEVERITIES.get(item.severity, _UNKNOWN_SEVERITY) for item in message.incidents}
+    # PagerDuty shows one severity: that of the most severe incident, while any is open.
     worst = next((severity for severity in _MOST_SEVERE_FIRST if severity in severities), "info")
     title = (
         f"{message.count} incidents of {message.tenant}: {message.open} open, {message.resolved}"

@@ -58,6 +58,7 @@ def slack_message(message: Message) -> dict[str, Any]:
     incident = message.incident
     head = f"{_WORDS.get(message.type, message.type)}: {incident.severity}, {incident.application}"
     whole = _whole(f"{head}: {incident.title}", [_header(head)])
+    # An unknown severity gets the colour of the most severe one.
     colour = _ENDED.get(incident.state) or _COLOURS.get(incident.severity, _UNKNOWN_COLOUR)
     return whole | {"attachments": [{"color": colour, "blocks": list(_about(incident))}]}
 

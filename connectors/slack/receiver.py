@@ -135,6 +135,7 @@ class SlackReceiver:
 
     def _answered(self, answer: Answer, wait_s: float | None) -> ReceiverAnswer:
         if self._channel is None:
+            # Incoming webhooks answer in plain text, `ok` or a word for the error.
             error = (
                 None
                 if answer.status == 200
@@ -144,6 +145,7 @@ class SlackReceiver:
         if not 200 <= answer.status < 300:
             return ReceiverAnswer(answer.status, retry_after_s=wait_s)
         error = _bot_error(answer.body)
+        # A bot's API answers 200 even to an error; only the body tells what can be retried.
         if error in _TEMPORARY:
             return ReceiverAnswer(fault=error)
         if error in ("ratelimited", "rate_limited"):

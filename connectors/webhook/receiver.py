@@ -43,6 +43,7 @@ class WebhookSigner:
         """The three headers of the specification for an attempt at `now`, µs. The id is the
         message's, the timestamp the attempt's.
         """
+        # The attempt's time, not the message's: receivers refuse old signatures.
         timestamp = str(now // 1_000_000)
         signed = b".".join((notification_id.encode(), timestamp.encode(), body))
         digest = hmac.new(self._key, signed, hashlib.sha256).digest()
@@ -112,6 +113,7 @@ class WebhookReceiver:
             structlog.get_logger("sentinel.webhook").warning(
                 "webhook.clock_off", receiver_ahead_s=round(ahead_us / 1e6)
             )
+        # Small differences are noise of the network: then our own clock is used again.
         self._ahead_us = ahead_us if abs(ahead_us) > _TOLERANCE_US else 0
 
     async def close(self) -> None:

@@ -25,6 +25,7 @@ class ConnectedReceiver(ReceiverSettings):
     """A receiver with what its connector must offer; `connectors.*.settings` implement it."""
 
     def __post_init__(self) -> None:
+        # What all kinds have first: a connector's fault is reported under the receiver's name.
         super().__post_init__()
         try:
             self.check()
