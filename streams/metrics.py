@@ -276,7 +276,7 @@ def begin_lane(stage: str, lane: int, position: int) -> None:
 
 
 def forget_lane(stage: str, lane: int) -> None:
-    """Remove a lane's gauges when another worker continues it: here they would never change again."""
+    """Remove the gauges of a lane that another worker continues; here they would never change."""
     for gauge in (POSITION, DURABLE, LAG, PROGRESS):
         gauge.remove(stage, lane)
 

@@ -11,6 +11,7 @@ from agents.alerting.schedule import Schedule
 from schemas.records.control import AuditOutcome, Command
 from schemas.records.incidents import Incident
 from streams.state.chunks import seal, unseal
+from streams.state.rows import Rows, by_row_key
 
 _VERSION: Final = 1
 _KEY: Final = b"silence/"
@@ -50,11 +51,10 @@ class Silences:
     """The silences of all tenants that have not ended."""
 
     def __init__(self) -> None:
-        self._silences: dict[bytes, Silence] = {}
+        self._silences: Final = Rows(by_row_key(_KEY, Silence.row, Silence.from_row))
         self._of_tenant: dict[str, dict[bytes, Silence]] = {}
         self._ends: Schedule[bytes] = Schedule()
         self._matchers: dict[str, tuple[Matcher, ...]] = {}
-        self._touched: set[bytes] = set()
 
     def add(self, command: Command, now: int) -> tuple[AuditOutcome, str]:
         """Obey a command that silences; returns its outcome and the reason. A repeated command
@@ -78,10 +78,10 @@ class Silences:
         )
         # A signed command may still have matchers of another release, with other fields.
         try:
-            self._put(silence)
+            self._index(silence)
         except ValueError as fault:
             return AuditOutcome.REFUSED, str(fault)
-        self._touched.add(_key(silence.id))
+        self._silences[_key(silence.id)] = silence
         return AuditOutcome.APPLIED, " ".join(silence.matchers) or "every incident"
 
     def expire(self, command: Command) -> tuple[AuditOutcome, str]:
@@ -92,7 +92,6 @@ class Silences:
         if silence.expired:
             return AuditOutcome.REPEATED, "already expired"
         silence.expired = True
-        self._touched.add(_key(silence.id))
         return AuditOutcome.APPLIED, ""
 
     def of(self, incident: Incident, now: int) -> Silence | None:
@@ -122,27 +121,22 @@ class Silences:
             del of_tenant[key]
             if not of_tenant:
                 del self._of_tenant[silence.tenant]
-            self._touched.add(key)
         return bool(ended)
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over the rows that `changed` gave. Raises NewerState."""
-        for _, value in rows:
-            self._put(Silence.from_row(value))
+        self._silences.restore(rows)
+        for silence in self._silences.view().values():
+            self._index(silence)
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """The rows that changed since the last call; None for one that is gone."""
-        rows = [
-            (key, self._silences[key].row() if key in self._silences else None)
-            for key in sorted(self._touched)
-        ]
-        self._touched.clear()
-        return rows
+        return self._silences.changes()
 
-    def _put(self, silence: Silence) -> None:
+    def _index(self, silence: Silence) -> None:
+        """Make the silence findable. Raises ValueError when a matcher is malformed."""
         self._matchers[silence.id] = tuple(Matcher.parse(text) for text in silence.matchers)
         key = _key(silence.id)
-        self._silences[key] = silence
         self._of_tenant.setdefault(silence.tenant, {})[key] = silence
         self._ends.put(key, silence.ends_at)
 

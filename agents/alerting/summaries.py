@@ -14,6 +14,7 @@ from agents.alerting.thread import delivery_of
 from schemas.ids import record_id
 from schemas.records.incidents import Incident
 from streams.state.chunks import seal, unseal
+from streams.state.rows import Rows, by_row_key
 
 _VERSION: Final = 3
 """2 added `not_before`, 3 the delivery's `thread`: an older row has their defaults."""
@@ -80,11 +81,10 @@ class Summaries:
         self._settings: Final = settings
         self._wait_us: Final = round(settings.summary_wait_s * 1e6)
         self._max_wait_us: Final = round(settings.summary_max_wait_s * 1e6)
-        self._rows: dict[bytes, _Row] = {}
+        self._rows: Final = Rows(by_row_key(_KEY, _Row.to_bytes, _Row.from_bytes))
         self._due: Schedule[bytes] = Schedule()
         self._sending: dict[str, bytes] = {}
         """Row key of each summary in delivery, by its id."""
-        self._touched: set[bytes] = set()
 
     def add(
         self, incident: Incident, receiver: str, *, is_first: bool, now: int, not_before: int = 0
@@ -97,7 +97,6 @@ class Summaries:
         """
         key = _key(incident.tenant, receiver)
         row = self._rows.setdefault(key, _Row(incident.tenant, receiver))
-        self._touched.add(key)
         if row.collected is None:
             row.collected = _Collected(
                 summary_id(incident, receiver, now),
@@ -125,12 +124,12 @@ class Summaries:
         """Update the incident in the collecting summary, if that lists it, without delaying it."""
         key = _key(incident.tenant, receiver)
         row = self._rows.get(key)
-        if row is not None and row.collected is not None and row.collected.put(incident):
-            self._touched.add(key)
+        if row is not None and row.collected is not None:
+            row.collected.put(incident)
 
     def collecting(self, tenant: str, receiver: str) -> str | None:
         """Id of the collecting summary."""
-        row = self._rows.get(_key(tenant, receiver))
+        row = self._rows.view().get(_key(tenant, receiver))
         return row.collected.id if row is not None and row.collected is not None else None
 
     def next_due(self) -> int | None:
@@ -158,14 +157,13 @@ class Summaries:
             )
             row.collected = None
             self._sending[collected.id] = key
-            self._touched.add(key)
             taken.append(row.sending)
         return taken
 
     def sending(self) -> list[Delivery]:
         """The summaries in delivery."""
-        keys = sorted(self._sending.values())
-        return [row.sending for row in map(self._rows.__getitem__, keys) if row.sending is not None]
+        rows = [self._rows.view()[key] for key in sorted(self._sending.values())]
+        return [row.sending for row in rows if row.sending is not None]
 
     def is_sending(self, notification_id: str) -> bool:
         """Whether this summary is in delivery."""
@@ -180,7 +178,6 @@ class Summaries:
             return None
         row = self._rows[key]
         done, row.sending = row.sending, None
-        self._touched.add(key)
         self._schedule(key)
         if row.collected is None:
             del self._rows[key]
@@ -188,41 +185,37 @@ class Summaries:
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over the rows that `changed` gave. Raises NewerState."""
-        self._rows = {key: _Row.from_bytes(value) for key, value in rows}
-        for key, row in self._rows.items():
+        self._rows.restore(rows)
+        for key, row in self._rows.view().items():
             if row.sending is not None:
                 self._sending[row.sending.notification_id] = key
             self._schedule(key)
 
     def drop(self, receivers: frozenset[str]) -> list[Delivery]:
         """Forget these receivers' summaries; returns those in delivery."""
-        gone = {key: row for key, row in sorted(self._rows.items()) if row.receiver in receivers}
+        gone = {
+            key: row for key, row in sorted(self._rows.view().items()) if row.receiver in receivers
+        }
         for key, row in gone.items():
             del self._rows[key]
             self._due.put(key, None)
             if row.sending is not None:
                 del self._sending[row.sending.notification_id]
-            self._touched.add(key)
         return [row.sending for row in gone.values() if row.sending is not None]
 
     def receivers(self) -> frozenset[str]:
         """Names of the receivers that have one."""
-        return frozenset(row.receiver for row in self._rows.values())
+        return frozenset(row.receiver for row in self._rows.view().values())
 
     def _schedule(self, key: bytes) -> None:
         """Set when the collecting summary is due: never while the previous one is in delivery."""
-        row = self._rows[key]
+        row = self._rows.view()[key]
         collected = None if row.sending is not None else row.collected
         self._due.put(key, None if collected is None else collected.due_at)
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """The rows that changed since the last call; None for one that is gone."""
-        rows = [
-            (key, self._rows[key].to_bytes() if key in self._rows else None)
-            for key in sorted(self._touched)
-        ]
-        self._touched.clear()
-        return rows
+        return self._rows.changes()
 
 
 def is_row(key: bytes) -> bool:

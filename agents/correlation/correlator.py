@@ -16,7 +16,7 @@ from schemas.records.control import AuditOutcome, Command
 from schemas.records.incidents import Incident, IncidentChange, IncidentState
 from schemas.units import utc
 from streams.state.chunks import NewerState
-from streams.state.rows import RowCodec, Rows
+from streams.state.rows import Rows, by_row_key
 
 OTHER_APPLICATIONS: Final = "(other applications)"
 """Application of the one incident that a tenant's applications beyond `max_open` share."""
@@ -84,20 +84,16 @@ class Correlator:
         self._sources: Final = SourceLanes(round(settings.active_lane_s * 1e6))
         self._most_between_us: Final = round(settings.active_lane_s * 1e6 * _BETWEEN)
         limits = settings.max_listed, settings.max_signals
-        self._open: Final = Rows[bytes, OpenIncident](
-            RowCodec(
+        self._open: Final = Rows(
+            by_row_key(
                 _OPEN_KEY,
-                lambda key: key.removeprefix(_OPEN_KEY),
-                lambda rest: _OPEN_KEY + rest,
                 OpenIncident.row,
                 lambda value: OpenIncident.from_row(value, *limits, settings.thresholds),
             )
         )
-        self._closed: Final = Rows[bytes, ClosedSignals](
-            RowCodec(
+        self._closed: Final = Rows(
+            by_row_key(
                 closed.KEY,
-                lambda key: key.removeprefix(closed.KEY),
-                lambda rest: closed.KEY + rest,
                 ClosedSignals.row,
                 lambda value: ClosedSignals.from_row(value, settings.max_signals),
             )

@@ -29,6 +29,19 @@ class RowCodec(Generic[K, V]):
         return key.startswith(self.prefix)
 
 
+def by_row_key(
+    prefix: bytes, to_bytes: Callable[[V], bytes], from_bytes: Callable[[bytes], V]
+) -> RowCodec[bytes, V]:
+    """Codec of a table whose keys are those of its rows, the prefix included."""
+    return RowCodec(
+        prefix,
+        lambda key: key.removeprefix(prefix),
+        lambda rest: prefix + rest,
+        to_bytes,
+        from_bytes,
+    )
+
+
 class Rows(MutableMapping[K, V]):
     """A dictionary that knows which of its entries changed, also when a value changes in place.
 
