@@ -28,8 +28,9 @@ CRASH_NOTE: Final = "SENTINEL_CRASH_NOTE"
 
 
 def api_process(config: Path | None, ports: Mapping[str, int]) -> Child:
-    """The API over the sink's store. It asks the workers at these ports for their metrics, unless the
-    settings name others.
+    """The API over the sink's store.
+
+    It asks the workers at these ports for their metrics, unless the settings name others.
     """
     asked = json.dumps([f"http://127.0.0.1:{port}" for port in ports.values()])
     return Child(
