@@ -100,7 +100,7 @@ def test_help_lists_every_command_in_a_group_in_one_line_each() -> None:
     """Nobody looks for a command among twenty; one that was added is in a group too."""
     said = CliRunner().invoke(app, ["--help"], prog_name="sentinel", env={"COLUMNS": "80"}).stdout
     assert "Others" not in said
-    commands = said.partition("To begin:")[2].splitlines()
+    commands = said.partition("Getting started:")[2].splitlines()
     assert {line.split()[0] for line in commands if line.startswith("  ")} == set(
         get_command(app).commands
     )

@@ -144,7 +144,7 @@ def test_people_read_a_table_without_control_characters(config: str) -> None:
     ("words", "says"),
     [
         (("incidents", "--state", "opn"), "unknown state 'opn'; use one of open, resolved"),
-        (("incidents", "--since", "yesterday"), "'yesterday' is no span above 0"),
+        (("incidents", "--since", "yesterday"), "invalid duration 'yesterday'"),
         (("incidents", "--limit", "0"), "--limit is 0; it must be 1 to 1000"),
         (("messages", "--outcome", "lost"), "unknown outcome 'lost'"),
         (("incidents", "--api", "ftp://x"), "--api must begin with https:// or http://"),

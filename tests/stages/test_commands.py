@@ -231,8 +231,8 @@ def test_what_cannot_be_meant_is_one_plain_line(
             "this would silence every incident of acme; add conditions, or --all",
         ),
         (["application=a", "--for", "2h"], "a silence is for one tenant; add tenant=NAME"),
-        (["tenant=acme", "application=a"], "say for how long, such as --for 2h"),
-        (["tenant=acme", "application=a", "--for", "-2h"], "is no span above 0"),
+        (["tenant=acme", "application=a"], "give a duration, such as --for 2h"),
+        (["tenant=acme", "application=a", "--for", "-2h"], "invalid duration"),
         (["tenant=acme", "colour=a", "--for", "2h"], "unknown field 'colour'"),
         (["--expire", "nothing"], "there is no silence nothing"),
     ):

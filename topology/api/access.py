@@ -57,7 +57,8 @@ class Credentials:
         origin = request.headers.get("Origin")
         if origin is not None and not self._is_ours(origin, request.headers["Host"]):
             raise Problem(
-                403, "pages of this Origin may not ask; api.allowed_hosts names those that may"
+                403,
+                "requests of this Origin are refused; api.allowed_hosts names the allowed ones",
             )
 
     def _is_ours(self, origin: str, host: str) -> bool:

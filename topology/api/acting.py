@@ -1,5 +1,6 @@
-"""What people ask for: silences, acknowledgements and closing an incident, as signed commands;
-`alert` or `correlate` obeys, and the topic `audit` has what came of each.
+"""Silences, acknowledgements and closing an incident, as signed commands.
+
+`alert` or `correlate` applies them, and the topic `audit` has the outcome of each.
 """
 
 import time
@@ -26,22 +27,20 @@ _LISTED: Final = 1000
 
 
 async def me(request: web.Request, query: queries.Query) -> Me:
-    """What this request's token allows."""
+    """The permissions of this request's token."""
     why = why_not_act(request)
     return Me(request[ASKER].tenant, not why, why, request.app[TRACE_URL])
 
 
 async def silences(request: web.Request, query: queries.OfTenants) -> Mapping[str, object]:
-    """Silences that are not past their end, in the order in which they end."""
+    """Silences whose end is not past, in the order in which they end."""
     standing = (await request.app[COMMANDS].said()).silences
     own = [one for one in standing if query.tenant in (None, one.command.tenant)]
     return {"items": [_shown(one) for one in own], "next": None}
 
 
 async def acknowledgements(request: web.Request, query: queries.OfTenants) -> Mapping[str, object]:
-    """Who takes care of which incident, the newest first: the last acknowledgement of each, the
-    first 1,000.
-    """
+    """The last acknowledgement of each incident, newest first; at most 1,000."""
     own = [
         one
         for one in (await request.app[COMMANDS].said()).acknowledgements
@@ -55,8 +54,8 @@ async def acknowledgements(request: web.Request, query: queries.OfTenants) -> Ma
 
 
 async def audit(request: web.Request, query: queries.Audits) -> Mapping[str, object]:
-    """What came of commands, the newest first: applied, repeated, or refused with the reason; the
-    first 1,000. A command that the stage has not processed yet has no record here.
+    """Outcomes of commands, newest first: applied, repeated, or refused with the reason; at most
+    1,000. A command that its stage has not processed yet has no record here.
     """
     found = (await request.app[COMMANDS].said()).audits
     own = [
@@ -68,8 +67,8 @@ async def audit(request: web.Request, query: queries.Audits) -> Mapping[str, obj
 
 
 async def add_silence(request: web.Request, query: queries.Query, given: NewSilence) -> Silence:
-    """Hold messages back. A command: `alert` obeys within a second or so, and what is over its
-    limits is refused there; topic `audit` tells.
+    """Hold back messages about incidents that match. This is a command: `alert` applies it within
+    a second or so, and refuses what exceeds its limits; `/api/v1/audit` has the outcome.
     """
     if not given.matchers and not given.everything:
         raise Problem(
@@ -105,13 +104,14 @@ async def end_silence(request: web.Request, query: queries.OfTenant, given: Sayi
 
 
 async def acknowledge(request: web.Request, query: queries.OfTenant, given: Saying) -> Accepted:
-    """Say that somebody cares: receivers are told once, and the incident is not repeated."""
+    """Acknowledge an incident: receivers are notified once, and it is not repeated."""
     return await _about_incident(request, query, given, CommandKind.ACKNOWLEDGE)
 
 
 async def close(request: web.Request, query: queries.OfTenant, given: Saying) -> Accepted:
-    """End an incident. A command: `correlate` obeys within a second or so, and receivers are told.
-    What is still wrong then opens no other incident before it has been normal once.
+    """Close an incident. This is a command: `correlate` applies it within a second or so, and
+    receivers are notified. A fault that still lasts opens no other incident before it has been
+    normal once.
     """
     return await _about_incident(request, query, given, CommandKind.CLOSE)
 

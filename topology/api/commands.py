@@ -37,7 +37,7 @@ _AGAIN: Final = {"Retry-After": "5"}
 
 
 class Commands:
-    """The topic of commands. `waiting`: commands of one credential that may wait for Kafka at once."""
+    """The topic of commands. `waiting`: commands of one credential that may wait at once."""
 
     def __init__(self, broker: Broker, key: Secret, waiting: int = 16) -> None:
         self.broker, self.key = broker, key
@@ -153,7 +153,7 @@ class _Sender:
             )
         except (BufferError, KafkaException) as fault:
             raise Problem(
-                503, f"the command was not taken: {fault}; try again", headers=_AGAIN
+                503, f"the command was not accepted: {fault}; try again", headers=_AGAIN
             ) from fault
         try:
             # The producer itself gives up before.
@@ -161,11 +161,13 @@ class _Sender:
                 error = await outcome
         except TimeoutError:
             raise Problem(
-                503, "the command was not taken: Kafka does not answer; try again", headers=_AGAIN
+                503,
+                "the command was not accepted: Kafka does not answer; try again",
+                headers=_AGAIN,
             ) from None
         if error is not None:
             raise Problem(
-                503, f"the command was not taken: {error.str()}; try again", headers=_AGAIN
+                503, f"the command was not accepted: {error.str()}; try again", headers=_AGAIN
             )
 
     def stop(self) -> None:

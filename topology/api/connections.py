@@ -65,7 +65,7 @@ class Connections:
 
 
 class Connection(asyncio.Protocol):
-    """One connection: hands everything on to the HTTP server's own protocol, and watches the time."""
+    """One connection: passes everything to the HTTP server's own protocol, within time limits."""
 
     def __init__(self, inner: asyncio.Protocol, connections: Connections) -> None:
         self._inner, self._connections = inner, connections

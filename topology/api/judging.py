@@ -122,7 +122,7 @@ def _ordered(named: Iterable[str]) -> list[str]:
 
 def _stage(name: str, workers: Sequence[Worker], stale_after_s: float, ticks: bool) -> Stage:
     if not workers:
-        return Stage(name, StageState.UNKNOWN, "no worker of it is known to answer")
+        return Stage(name, StageState.UNKNOWN, "no known worker of it answers")
     unready = [one.address for one in workers if not one.ready]
     lanes = [lane for worker in workers for lane in worker.lanes]
     if unready:

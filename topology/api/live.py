@@ -1,4 +1,4 @@
-"""Open pages are told what changed, by WebSocket: which documents, not what is in them."""
+"""Notifies open pages, by WebSocket, of the documents that changed, without their contents."""
 
 import asyncio
 import threading
@@ -177,13 +177,13 @@ class Live:
         wait = {"Retry-After": "30"}
         if len(self._clients) >= self._most:
             raise Problem(
-                503, f"{self._most} pages are told already (api.live_clients)", headers=wait
+                503, f"{self._most} pages follow changes already (api.live_clients)", headers=wait
             )
         own = sum(asker is not None and one.asker == asker for one in self._clients)
         if own >= self._most_of_tenant:
             raise Problem(
                 429,
-                f"{own} pages of this tenant are told already (api.live_clients_per_tenant)",
+                f"{own} pages of this tenant follow changes already (api.live_clients_per_tenant)",
                 headers=wait,
             )
 

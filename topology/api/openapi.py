@@ -19,7 +19,7 @@ _REF: Final = "#/components/schemas/{model}"
 
 _PROBLEM: Final[Json] = {
     "type": "object",
-    "description": "RFC 9457.",
+    "description": "A problem as RFC 9457 defines it.",
     "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {"type": "string"},
@@ -59,7 +59,8 @@ def description(routes: Iterable[Route]) -> Json:
             "title": "Sentinel",
             "version": version("llm-sentinel"),
             "description": (
-                "What Sentinel found and told. Times are RFC 3339 in UTC, or with `times=us`"
+                "Incidents, anomalies and notifications, and commands about them. Times are RFC"
+                " 3339 in UTC, or with `times=us`"
                 " numbers: microseconds since 1970-01-01 UTC, as in the records on the topics."
             ),
         },
@@ -131,7 +132,7 @@ def _operation(route: Route) -> Json:
                 "description": "Success.",
                 "content": {"application/json": {"schema": answer}},
             },
-            "default": {"description": "What went wrong.", "content": problem},
+            "default": {"description": "The error.", "content": problem},
         },
     }
     if route.body is not None:

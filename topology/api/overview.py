@@ -79,8 +79,8 @@ OVERVIEWS: Final = web.AppKey("overviews", Overviews)
 
 
 async def overview(request: web.Request, query: queries.OfTenants) -> Overview:
-    """Whether the data are fresh and every stage works, and whether all is clear: an empty list of
-    incidents alone does not say that.
+    """Whether the data are fresh, every stage works, and no incident is open. An empty list of
+    incidents alone does not show that all is clear.
     """
     told = await request.app[OVERVIEWS].ask(query.tenant)
     if request[ASKER].tenant is None or told.state is DataState.LIVE:

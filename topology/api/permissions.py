@@ -1,4 +1,4 @@
-"""Who may use which route: every route declares it, and `Gate.admit` enforces it for all of them."""
+"""Who may use which route: every route declares it, and `Gate.admit` enforces it for all."""
 
 from enum import Enum, auto
 from typing import Final

@@ -100,7 +100,7 @@ def workers_of(settings: ApiSettings, tick_after_s: float) -> Workers:
 
 
 async def pipeline(request: web.Request, query: queries.Query) -> Pipeline:
-    """The workers that api.workers names. For operators: what they count is of all tenants."""
+    """The workers that api.workers names. For operators, since the counts are of all tenants."""
     return await request.app[WORKERS].ask()
 
 

@@ -1,4 +1,4 @@
-"""What can be asked, by the parameters of a URL."""
+"""The parameters of requests, and the checks of query and body."""
 
 import asyncio
 import json
@@ -86,7 +86,7 @@ B = TypeVar("B", bound=BaseModel)
 
 
 class Query(BaseModel):
-    """What every question takes."""
+    """Parameters of every request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -99,7 +99,7 @@ class Query(BaseModel):
 class OfTenant(Query):
     """Of one tenant."""
 
-    tenant: Name = Field(description="The tenant; may be left out with a tenant's own token.")
+    tenant: Name = Field(description="The tenant; optional with a tenant's own token.")
 
 
 class OfTenants(Query):
@@ -124,7 +124,7 @@ class Span(OfTenants):
     """Documents of some time."""
 
     since: Moment | None = Field(
-        None, description="Of this time or later: RFC 3339, or µs since 1970-01-01 UTC."
+        None, description="From this time on: RFC 3339, or µs since 1970-01-01 UTC."
     )
     until: Moment | None = Field(None, description="Before this time.")
 
@@ -139,21 +139,21 @@ class Listing(Span):
     """A page of documents, newest first."""
 
     application: Name | None = Field(None, description="Only of this application.")
-    limit: Count = Field(50, ge=1, le=MAX_PAGE, description="Documents of a page.")
-    cursor: Name | None = Field(None, max_length=200, description="`next` of the page before.")
+    limit: Count = Field(50, ge=1, le=MAX_PAGE, description="Documents per page.")
+    cursor: Name | None = Field(None, max_length=200, description="`next` of the previous page.")
 
 
 class Incidents(Listing):
     """`since` and `until` look at when an incident opened."""
 
     state: IncidentState | None = Field(None, description="Only of this state.")
-    severity: list[Severity] = Field([], description="Any of these; may be given several times.")
+    severity: list[Severity] = Field([], description="Any of these; repeat it for more.")
 
 
 class Anomalies(Listing):
     """`since` and `until` look at event time."""
 
-    severity: list[Severity] = Field([], description="Any of these; may be given several times.")
+    severity: list[Severity] = Field([], description="Any of these; repeat it for more.")
     detector: Name | None = Field(None, description="Only of this detector.")
     metric: Name | None = Field(None, description="Only of this metric.")
     model: Name | None = Field(None, description="Only of this model.")
@@ -166,14 +166,14 @@ class Notifications(Span):
     incident_id: Name | None = Field(None, description="Only about this incident.")
     receiver: Name | None = Field(None, description="Only to this receiver.")
     outcome: NotificationOutcome | None = Field(None, description="Only of this outcome.")
-    limit: Count = Field(50, ge=1, le=MAX_PAGE, description="Documents of a page.")
-    cursor: Name | None = Field(None, max_length=200, description="`next` of the page before.")
+    limit: Count = Field(50, ge=1, le=MAX_PAGE, description="Documents per page.")
+    cursor: Name | None = Field(None, max_length=200, description="`next` of the previous page.")
 
 
 class Series(Span):
     """One metric of one subject, a point for each bucket."""
 
-    tenant: Name = Field(description="The tenant; may be left out with a tenant's own token.")
+    tenant: Name = Field(description="The tenant; optional with a tenant's own token.")
     application: Name
     model: Name
     metric: Name = Field(

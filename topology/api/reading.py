@@ -1,4 +1,4 @@
-"""Answers from the store: what was found and told."""
+"""Answers from the store: incidents, anomalies, notifications, subjects and series."""
 
 import asyncio
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ async def anomaly(request: web.Request, query: queries.OfTenant) -> Mapping[str,
 
 
 async def notifications(request: web.Request, query: queries.Notifications) -> Mapping[str, object]:
-    """A page of what was decided to be sent, and of how delivery went."""
+    """A page of decisions about messages, and of their deliveries."""
     wanted = {
         "incident_id": query.incident_id,
         "receiver": query.receiver,
@@ -84,19 +84,19 @@ async def notifications(request: web.Request, query: queries.Notifications) -> M
 
 
 async def tenants(request: web.Request, query: queries.Query) -> Mapping[str, object]:
-    """Whom the token lets see what: all who have anything in the store, or the one."""
+    """The tenants that this token may see: all that have documents, or the token's own."""
     own = request[ASKER].tenant
     names = [own] if own is not None else await request.app[STORE].tenants()
     return {"items": [Tenant(name) for name in names], "next": None}
 
 
 async def subjects(request: web.Request, query: queries.OfTenant) -> Mapping[str, object]:
-    """Applications with their models that have series, by name, the first 1,000."""
+    """Applications with their models that have series, by name; at most 1,000."""
     return {"items": await request.app[STORE].subjects(query.tenant), "next": None}
 
 
 async def series(request: web.Request, query: queries.Series) -> Mapping[str, object]:
-    """Points of a series with the band that was expected."""
+    """Points of a series with the expected band."""
     points = await request.app[STORE].series(
         query.tenant, query.application, query.model, query.metric, query.since, query.until
     )

@@ -157,8 +157,8 @@ def _is_address(url: str) -> bool:
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches the address.
 
-    >>> is_loopback("localhost"), is_loopback("127.0.0.1"), is_loopback("0.0.0.0"), is_loopback("sentinel.example")
-    (True, True, False, False)
+    >>> is_loopback("localhost"), is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
+    (True, True, False)
     """
     try:
         return host == "localhost" or ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""What the API answers beside documents, and what it takes."""
+"""Shapes of answers beside documents, and of the bodies of requests."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,24 +23,24 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Me:
-    """What the token of this request allows."""
+    """The permissions of this request's token."""
 
     tenant: str | None
-    """The one tenant that may be seen; null for operators."""
+    """The one tenant whose data it may see; null for operators."""
     can_act: bool
     """Whether commands are accepted: silences, acknowledgements, closing an incident."""
     why_not: str
     """Why they are not accepted; empty when they are."""
     trace_url: str | None
-    """Where a trace is looked at (`alerting.trace_url`), with `{trace_id}` for its id; null when
-    the settings do not say.
+    """Address of a trace (`alerting.trace_url`), with `{trace_id}` for its id; null when it is
+    not set.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A silence that is not past its end. It is what was asked for; `alert` obeys it unless it is
-    over its limits.
+    """A silence whose end is not past, as it was asked for. `alert` refuses one that exceeds its
+    limits.
     """
 
     id: str
@@ -51,16 +51,16 @@ class Silence:
     starts_at: int
     ends_at: int
     state: commanding.SilenceState
-    """What became of it: only what `alert` has applied holds messages back."""
+    """Only a silence that `alert` has applied holds messages back."""
     detail: str
-    """What `alert` said of it, such as why it was refused."""
+    """The answer of `alert`, such as why it was refused."""
     expired_by: str
     """Who asked to end it before its time; empty while nobody has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Who takes care of an incident."""
+    """The last acknowledgement of an incident."""
 
     tenant: str
     incident_id: str
@@ -71,8 +71,8 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A command that is on its topic. What came of it is the record of `/api/v1/audit` that has
-    both of these.
+    """A command that is on its topic. Its outcome is the record of `/api/v1/audit` that has both
+    of these values.
     """
 
     command_id: str
@@ -103,7 +103,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a worker counted since it started."""
+    """Counts of a worker since it started."""
 
     records: int
     events: int
@@ -112,7 +112,7 @@ class Totals:
     bad: int
     """Records that went to dead-letters."""
     stored: int
-    """Documents that the store took."""
+    """Documents that the store accepted."""
     delivered: int
     failed: int
     """Attempts to deliver a message that failed; most were made again."""
@@ -120,7 +120,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One worker, as it tells of itself."""
+    """One worker, as it reports itself on `/metrics`."""
 
     address: str
     stage: str
@@ -163,7 +163,7 @@ class Pipeline:
     at: int
     """When they were asked."""
     state: StageState
-    """Of all stages together: moving only when each of them moves and every named worker answers."""
+    """Of all stages together: moving only when each one moves and every named worker answers."""
     why: str
     """Empty when all move."""
     stages: tuple[Stage, ...]
@@ -171,7 +171,7 @@ class Pipeline:
 
 
 class DataState(StrEnum):
-    """What can be believed of what is shown."""
+    """How far the data that is shown can be trusted."""
 
     LIVE = "live"
     """Every stage moves, and the newest data are fresh."""
@@ -184,7 +184,7 @@ class DataState(StrEnum):
     be processed.
     """
     STALLED = "stalled"
-    """A stage does not work, or Kafka does not answer: faults of now are not found, or not shown."""
+    """A stage does not work, or Kafka does not answer: new faults are not found, or not shown."""
     UNKNOWN = "unknown"
     """Whether the stages work is not known to the API."""
     EMPTY = "empty"
@@ -205,7 +205,7 @@ class LastEvent:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How things are, and how far that can be believed."""
+    """State of the data, the stages and open incidents."""
 
     at: int
     """When this was found."""
@@ -232,22 +232,22 @@ def _matcher(text: str) -> str:
 
 
 class Saying(BaseModel):
-    """Who says something, and why."""
+    """The author of a command, and the reason."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     author: Annotated[str, AfterValidator(texts.line)] = Field(
-        "", max_length=200, description="Who; others read it. Empty means the API's user."
+        "", max_length=200, description="Author, shown to others. Empty means the API's user."
     )
     comment: Annotated[str, AfterValidator(texts.prose)] = Field(
-        "", max_length=2000, description="Why; others read it."
+        "", max_length=2000, description="Reason, shown to others."
     )
 
 
 class NewSilence(Saying):
-    """A silence to be made."""
+    """A new silence."""
 
-    tenant: Name = Field(description="The tenant; may be left out with a tenant's own token.")
+    tenant: Name = Field(description="The tenant; optional with a tenant's own token.")
     matchers: list[
         Annotated[str, Field(max_length=400), AfterValidator(texts.line), AfterValidator(_matcher)]
     ] = Field(
@@ -255,5 +255,5 @@ class NewSilence(Saying):
         max_length=20,
         description="Conditions that must all hold, such as application=chat, severity<=medium.",
     )
-    for_s: float = Field(gt=0, le=LONGEST_SILENCE_S, description="For how long, in seconds.")
+    for_s: float = Field(gt=0, le=LONGEST_SILENCE_S, description="Duration in seconds.")
     everything: bool = Field(False, description="Needed to silence without any condition.")

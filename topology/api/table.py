@@ -1,4 +1,4 @@
-"""All questions of the API: what is served, and what its description says."""
+"""All routes of the JSON API: who may use each, its parameters and its answer."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ ROUTES: Final = (
     Route(
         f"{_V1}/me",
         Access.READ,
-        "What this token allows",
+        "Permissions of this token",
         queries.Query,
         shapes.Me,
         Shape.ONE,
@@ -75,7 +75,7 @@ ROUTES: Final = (
     Route(
         f"{_V1}/incidents/{{id}}/close",
         Access.ACT,
-        "End an incident",
+        "Close an incident",
         queries.OfTenant,
         shapes.Accepted,
         Shape.ONE,
@@ -114,7 +114,7 @@ ROUTES: Final = (
     Route(
         f"{_V1}/subjects",
         Access.READ,
-        "What has series",
+        "Subjects that have series",
         queries.OfTenant,
         Subject,
         Shape.PAGE,
@@ -123,7 +123,7 @@ ROUTES: Final = (
     Route(
         f"{_V1}/series",
         Access.READ,
-        "A series with its band",
+        "A series with its expected band",
         queries.Series,
         Point,
         Shape.PAGE,
@@ -165,7 +165,7 @@ ROUTES: Final = (
     Route(
         f"{_V1}/acknowledgements",
         Access.READ,
-        "Who takes care of which incident",
+        "Acknowledgements",
         queries.OfTenants,
         shapes.Acknowledgement,
         Shape.PAGE,
@@ -174,7 +174,7 @@ ROUTES: Final = (
     Route(
         f"{_V1}/audit",
         Access.READ,
-        "What came of commands",
+        "Outcomes of commands",
         queries.Audits,
         Audit,
         Shape.PAGE,
@@ -183,7 +183,7 @@ ROUTES: Final = (
     Route(
         f"{_V1}/overview",
         Access.READ,
-        "How things are, and how far that can be believed",
+        "State of the data, the stages and open incidents",
         queries.OfTenants,
         shapes.Overview,
         Shape.ONE,
@@ -199,6 +199,5 @@ ROUTES: Final = (
         pipeline.pipeline,
     ),
 )
-"""The questions of `/api/v1`, each with what it takes and what it answers. `/live` beside them is a
-WebSocket.
+"""The routes of `/api/v1` that the description lists. `/live` beside them is a WebSocket.
 """

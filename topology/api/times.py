@@ -1,4 +1,4 @@
-"""Times in answers: RFC 3339 for people and their tools, or µs for programs that compute with them."""
+"""Times in answers: RFC 3339 for people and tools, or µs for programs that compute with them."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass

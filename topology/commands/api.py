@@ -1,4 +1,4 @@
-"""`sentinel api`: what was found and told, from the store, for people (the page) and for programs."""
+"""`sentinel api`: the page, and the JSON API over the store."""
 
 import typer
 

@@ -44,7 +44,7 @@ def capacity(
             help=(
                 "WHAT=DAYS, for telemetry, aggregates, anomalies (topics), stored-events,"
                 " stored-aggregates, stored-anomalies "
-                "(store); may be given again. Default: as topics and store keep them."
+                "(store); repeat it for more. Default: as topics and store keep them."
             ),
             show_default=False,
         ),
@@ -113,7 +113,7 @@ def _show(plan: "Plan") -> None:
     typer.echo(
         f"\nHeadroom is in it: a detect worker and a sink are at most {BUSY.value:.0%} busy,"
         f" {FREE.value:.0%} of memory and disk stay free.\nMeasured on {MACHINE}; on others,"
-        " measure anew with the commands named."
+        " repeat the measurement with the commands named."
     )
 
 

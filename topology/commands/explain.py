@@ -23,8 +23,8 @@ def explain(
     ],
     config: Config = None,
 ) -> None:
-    """Print what an anomaly says: how its failed calls failed, some of its events and traces, and
-    the evidence from which its score can be computed again.
+    """Print an anomaly: how its failed calls failed, some of its events and traces, and the
+    evidence from which its score can be computed again.
 
     Example: sentinel explain 5f0c1d6c0e4b4d1b9a7f3f7f2f7a1c55
     """

@@ -5,34 +5,34 @@ from typing import Any, Final
 from typer.core import TyperGroup
 
 GROUPS: Final = {
-    "To begin": {
+    "Getting started": {
         "demo": "play an hour of traffic with seven known faults",
         "init": "write a settings file and its secrets",
-        "doctor": "look at everything, and say what to do",
+        "doctor": "check everything, and advise what to do",
         "settings": "show, check and publish settings",
-        "topics": "make and check the topics",
+        "topics": "create and check the topics",
     },
-    "To run": {
+    "Running": {
         "worker": "one worker of one stage",
         "standalone": "all stages on this machine",
         "api": "the page and the JSON API",
-        "lanes": "show lanes, and let them start anew",
+        "lanes": "show lanes, and reset them",
         "capacity": "workers, memory and disk for your load",
     },
-    "What is wrong": {
+    "Investigating": {
         "incidents": "list incidents",
         "anomalies": "list anomalies",
         "explain": "one anomaly and its evidence",
-        "messages": "what was decided about messages, and why",
-        "audit": "what people asked for, and what came of it",
+        "messages": "decisions about messages, and why",
+        "audit": "commands of people, and their outcomes",
     },
-    "To answer": {
-        "acknowledge": "say that somebody cares for an incident",
+    "Responding": {
+        "acknowledge": "acknowledge an incident: it is not repeated",
         "silence": "hold messages back for a while",
-        "close": "end an incident",
+        "close": "close an incident that does not resolve",
     },
-    "To try": {
-        "notify-test": "whether a receiver takes our messages",
+    "Trying out": {
+        "notify-test": "send a receiver a test incident",
         "produce": "send telemetry",
     },
 }

@@ -23,7 +23,7 @@ CONTROL_KEY, API_TOKEN, HOOK_SECRET, PASSWORD = (
 
 def init(
     folder: Annotated[
-        Path, typer.Argument(help="Folder to write into; it is made if it is missing.")
+        Path, typer.Argument(help="Folder to write into; created if it is missing.")
     ] = Path(),
     bootstrap_servers: Annotated[
         str | None,
@@ -38,8 +38,7 @@ def init(
         str | None,
         typer.Option(
             help=(
-                "https address that is told of incidents. Asked for in a terminal; else the log is"
-                " told."
+                "https address to notify of incidents. Asked for in a terminal; default: the log."
             )
         ),
     ] = None,
@@ -73,7 +72,7 @@ def init(
         )
     if webhook is None and asks:
         webhook = typer.prompt(
-            "https address to tell of incidents (empty: only the log)",
+            "https address to notify of incidents (empty: only the log)",
             default="",
             show_default=False,
         )
@@ -143,7 +142,8 @@ def _files(
     return {**{name: f"{content}\n" for name, content in files.items()}, "sentinel.yaml": text}
 
 
-_TEXT: Final = """# Every setting with its unit and default: docs/settings.md. Check this file with: sentinel settings validate sentinel.yaml
+_TEXT: Final = """# Every setting with its unit and default: docs/settings.md
+# Check this file with: sentinel settings validate sentinel.yaml
 broker:
 {broker}
 lanes:

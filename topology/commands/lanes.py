@@ -1,4 +1,4 @@
-"""`sentinel lanes`: where each lane stands, and starting one anew."""
+"""`sentinel lanes`: the positions of lanes, and their reset."""
 
 import dataclasses
 from enum import StrEnum
@@ -8,9 +8,7 @@ import typer
 
 from topology.commands.options import Config, settings_from, show_table
 
-lanes = typer.Typer(
-    no_args_is_help=True, help="Show where each lane stands, and let lanes start anew."
-)
+lanes = typer.Typer(no_args_is_help=True, help="Show the position of each lane, and reset lanes.")
 
 
 class Stage(StrEnum):
@@ -50,14 +48,12 @@ def reset(
     stage: StageArgument,
     config: Config = None,
     lane: Annotated[
-        list[int] | None, typer.Option(help="Only this lane; may be given again. Default: all.")
+        list[int] | None, typer.Option(help="Only this lane; repeat it for more. Default: all.")
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Really do it. Without, it is only shown.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without --yes, only show it.")] = False,
 ) -> None:
-    """Forget what lanes of a stage have learnt, and their positions. Its workers must be stopped;
-    they start again at the committed offset.
+    """Delete the state and the positions of a stage's lanes. Its workers must be stopped; they
+    start again at the committed offset.
     """
     from streams.admin.inspection import reset as reset_lanes
 

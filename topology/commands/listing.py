@@ -1,11 +1,12 @@
-"""`sentinel incidents`, `anomalies`, `messages` and `audit`: what was found, what was told, and
-what people did.
-"""
+"""`sentinel incidents`, `anomalies`, `messages` and `audit`: lists of what the store keeps."""
 
+import inspect
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +16,8 @@ from schemas.errors import UserError
 from topology.commands.options import Config, settings_from, show_table
 
 if TYPE_CHECKING:
+    from schemas.documents import Kind
     from topology.commands.asking import Item, Question, Source
-    from topology.settings.installation import Settings
 
 
 class Severity(StrEnum):
@@ -29,49 +30,88 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-Tenant = Annotated[str | None, typer.Option(help="Only of this tenant. Default: every tenant.")]
 Application = Annotated[str | None, typer.Option(help="Only of this application.")]
 Severities = Annotated[
     list[Severity] | None,
     typer.Option("--severity", help="Only of this severity; repeat it for more."),
 ]
-Since = Annotated[
-    str | None,
-    typer.Option(help="Only from this time on: 90s, 30m, 2h, 3d, or 2026-05-28T20:00:00Z."),
-]
-Limit = Annotated[int, typer.Option(help="At most so many, the newest: 1 to 1,000.")]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object with `items` instead of a table.")
-]
-Api = Annotated[
-    str | None,
-    typer.Option(
-        help=(
-            "Ask the API at this address, with the token of api.token. Default: read the store of"
-            " the settings."
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Options of every list. A command that has a parameter `given` of this type, or of a subtype,
+    has all of them (`with_shared_options`).
+    """
+
+    config: Config = None
+    tenant: Annotated[
+        str | None, typer.Option(help="Only of this tenant. Default: every tenant.")
+    ] = None
+    since: Annotated[
+        str | None,
+        typer.Option(help="Only from this time on: 90s, 30m, 2h, 3d, or 2026-05-28T20:00:00Z."),
+    ] = None
+    limit: Annotated[int, typer.Option(help="Maximum number of entries: 1 to 1,000.")] = 50
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with `items` instead of a table.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredListing(Listing):
+    """Options of every list that comes from the store."""
+
+    api: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "Ask the API at this address, with the token of api.token. Default: read the store"
+                " that the settings name."
+            )
+        ),
+    ] = None
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with another token for --api, such as a tenant's own.")
+    ] = None
+
+
+def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the fields of its parameter `given` as options, after its own ones."""
+    own = list(inspect.signature(command).parameters.values())
+    shared = next(each.annotation for each in own if each.name == "given")
+    own = [each for each in own if each.name != "given"]
+    added = [
+        inspect.Parameter(
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=each.default,
+            annotation=each.type,
         )
-    ),
-]
-TokenFile = Annotated[
-    Path | None, typer.Option(help="File with another token for --api, such as a tenant's own.")
-]
+        for each in fields(shared)
+    ]
+
+    @wraps(command)
+    def run(**options: Any) -> None:
+        given = shared(**{each.name: options.pop(each.name) for each in added})
+        command(given=given, **options)
+
+    # Typer reads both.
+    run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in (*own, *added)}
+    return run
 
 
+@with_shared_options
 def incidents(
-    config: Config = None,
-    tenant: Tenant = None,
+    *,
+    given: StoredListing,
     application: Application = None,
     state: Annotated[
         str | None, typer.Option(help="Only of this state: open, resolved, given_up or closed.")
     ] = None,
     severity: Severities = None,
-    since: Since = None,
-    limit: Limit = 50,
-    as_json: AsJson = False,
-    api: Api = None,
-    token_file: TokenFile = None,
 ) -> None:
-    """List incidents, the newest first; --since looks at when they opened."""
+    """List incidents, newest first. --since refers to when they opened."""
     from schemas.documents import Kind
     from schemas.records.incidents import IncidentState
 
@@ -79,7 +119,7 @@ def incidents(
     if state is not None and state not in known:
         raise UserError(f"unknown state {state!r}; use one of {', '.join(known)}")
     equal = {} if state is None else {"state": state}
-    question = _question(Kind.INCIDENT, tenant, application, severity, since, equal, limit)
+    question = _question(Kind.INCIDENT, given, application, severity, equal)
     columns = (
         "opened_at",
         "severity",
@@ -90,26 +130,22 @@ def incidents(
         "anomaly_count",
         "id",
     )
-    _print(_source(config, api, token_file).ask(question), columns, "no incident", as_json)
+    _print(_source(given).ask(question), columns, "no incidents", given.as_json)
 
 
+@with_shared_options
 def anomalies(
-    config: Config = None,
-    tenant: Tenant = None,
+    *,
+    given: StoredListing,
     application: Application = None,
     severity: Severities = None,
-    since: Since = None,
     metric: Annotated[str | None, typer.Option(help="Only of this metric.")] = None,
-    limit: Limit = 50,
-    as_json: AsJson = False,
-    api: Api = None,
-    token_file: TokenFile = None,
 ) -> None:
-    """List anomalies, the newest first. `sentinel explain ID` says why one was raised."""
+    """List anomalies, newest first. `sentinel explain ID` shows the evidence of one."""
     from schemas.documents import Kind
 
     equal = {} if metric is None else {"metric": metric}
-    question = _question(Kind.ANOMALY, tenant, application, severity, since, equal, limit)
+    question = _question(Kind.ANOMALY, given, application, severity, equal)
     columns = (
         "event_time",
         "severity",
@@ -122,12 +158,13 @@ def anomalies(
         "expected",
         "id",
     )
-    _print(_source(config, api, token_file).ask(question), columns, "no anomaly", as_json)
+    _print(_source(given).ask(question), columns, "no anomalies", given.as_json)
 
 
+@with_shared_options
 def messages(
-    config: Config = None,
-    tenant: Tenant = None,
+    *,
+    given: StoredListing,
     incident: Annotated[
         str | None, typer.Option(help="Only about the incident with this id.")
     ] = None,
@@ -135,13 +172,8 @@ def messages(
     outcome: Annotated[
         str | None, typer.Option(help="Only of this outcome, such as delivered or suppressed.")
     ] = None,
-    since: Since = None,
-    limit: Limit = 50,
-    as_json: AsJson = False,
-    api: Api = None,
-    token_file: TokenFile = None,
 ) -> None:
-    """List what was decided about messages, and how delivery went: why was somebody told, or not?"""
+    """List decisions about messages and their deliveries: why was a receiver notified, or not?"""
     from schemas.documents import Kind
     from schemas.records.notifications import NotificationOutcome
 
@@ -150,69 +182,62 @@ def messages(
         raise UserError(f"unknown outcome {outcome!r}; use one of {', '.join(known)}")
     wanted = {"incident_id": incident, "receiver": receiver, "outcome": outcome}
     equal = {name: value for name, value in wanted.items() if value is not None}
-    question = _question(Kind.NOTIFICATION, tenant, None, None, since, equal, limit)
+    question = _question(Kind.NOTIFICATION, given, None, None, equal)
     columns = ("at", "outcome", "receiver", "reason", "tenant", "incident_id", "attempt", "detail")
-    _print(_source(config, api, token_file).ask(question), columns, "no message", as_json)
+    _print(_source(given).ask(question), columns, "no messages", given.as_json)
 
 
-def audit(
-    config: Config = None,
-    tenant: Tenant = None,
-    since: Since = None,
-    limit: Limit = 50,
-    as_json: AsJson = False,
-) -> None:
-    """List what people asked for (silences, acknowledgements, closed incidents) and what came of
-    it, from the topic `audit`.
+@with_shared_options
+def audit(*, given: Listing) -> None:
+    """List commands of people (silences, acknowledgements, closed incidents) and their outcomes,
+    from the topic `audit`.
     """
     from dataclasses import asdict
 
+    from streams.client.brokers import reach
     from topology.commands.asking import with_iso_times
     from topology.control.commanding import audits
 
-    settings = settings_from(config)
-    _reach(settings)
-    found = audits(settings.broker, tenant, _moment(since))[:limit]
+    broker = settings_from(given.config).broker
+    reach(broker)
+    found = audits(broker, given.tenant, _moment(given.since))[: given.limit]
     columns = ("at", "action", "outcome", "tenant", "author", "target", "detail")
-    _print(
-        [with_iso_times(asdict(one)) for one in found], columns, "nothing was asked for", as_json
-    )
+    _print([with_iso_times(asdict(one)) for one in found], columns, "no commands", given.as_json)
 
 
 def _question(
-    kind: Any,
-    tenant: str | None,
+    kind: "Kind",
+    given: Listing,
     application: str | None,
     severities: Sequence[Severity] | None,
-    since: str | None,
     equal: Mapping[str, str],
-    limit: int,
 ) -> "Question":
     from schemas.records.anomalies import Severity as Graded
     from topology.commands.asking import Question
 
     graded = tuple(Graded(one.value) for one in severities or ())
-    return Question(kind, tenant, _moment(since), application, graded, equal, limit)
+    since = _moment(given.since)
+    return Question(kind, given.tenant, since, application, graded, equal, given.limit)
 
 
-def _source(config: Path | None, api: str | None, token_file: Path | None) -> "Source":
+def _source(given: StoredListing) -> "Source":
     from schemas.secrets import Secret
     from topology.commands.asking import FromApi, FromStore
 
-    settings = settings_from(config)
-    if api is None:
-        if token_file is not None:
+    settings = settings_from(given.config)
+    if given.api is None:
+        if given.token_file is not None:
             raise UserError(
                 "--token-file is for --api; the store is read with the credentials of the settings"
             )
         return FromStore(settings.store)
-    if token_file is None:
-        return FromApi(api, settings.api.token)
+    if given.token_file is None:
+        return FromApi(given.api, settings.api.token)
     try:
-        return FromApi(api, Secret(token_file.read_text(encoding="utf-8").strip()))
+        return FromApi(given.api, Secret(given.token_file.read_text(encoding="utf-8").strip()))
     except (OSError, UnicodeDecodeError) as fault:
         raise UserError(
-            f"cannot read {token_file}: {getattr(fault, 'strerror', 'it is not text')}"
+            f"cannot read {given.token_file}: {getattr(fault, 'strerror', 'it is not text')}"
         ) from fault
 
 
@@ -255,9 +280,3 @@ def _cell(value: object) -> str:
             return value[:19] + "Z"
         case _:
             return str(value)
-
-
-def _reach(settings: "Settings") -> None:
-    from streams.client.brokers import reach
-
-    reach(settings.broker)

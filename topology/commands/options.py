@@ -1,4 +1,4 @@
-"""What several commands share: the settings option, and output that people and programs can read."""
+"""Shared by several commands: the settings option, and output for people and programs."""
 
 import itertools
 import shutil
@@ -20,7 +20,7 @@ Config = Annotated[
         "--config",
         "-c",
         envvar="SENTINEL_CONFIG",
-        help="YAML file of settings; the environment (SENTINEL_SECTION__KEY) stands above it.",
+        help="YAML settings file; environment variables (SENTINEL_SECTION__KEY) override it.",
     ),
 ]
 

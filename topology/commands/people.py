@@ -1,6 +1,4 @@
-"""`sentinel silence`, `sentinel acknowledge` and `sentinel close`: what people say to the messages
-they get.
-"""
+"""`sentinel silence`, `sentinel acknowledge` and `sentinel close`: commands about incidents."""
 
 import re
 import time
@@ -23,7 +21,9 @@ ANSWER_S: Final = 5.0
 """For what `alert` says to a command; it obeys within a second."""
 
 Tenant = Annotated[str | None, typer.Option(help="The tenant; may also be a matcher, tenant=NAME.")]
-Author = Annotated[str | None, typer.Option(help="Who asks. Default: the user who is logged in.")]
+Author = Annotated[
+    str | None, typer.Option(help="Author, shown to others. Default: the user who is logged in.")
+]
 
 
 def silence(
@@ -40,11 +40,12 @@ def silence(
     span: Annotated[
         str | None, typer.Option("--for", help="How long: 90s, 30m, 2h, 3d, 1w.")
     ] = None,
-    comment: Annotated[str, typer.Option(help="Why; others read it.")] = "",
+    comment: Annotated[str, typer.Option(help="Reason, shown to others.")] = "",
     author: Author = None,
     tenant: Tenant = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Yes: all incidents of the tenant, without any condition.")
+        bool,
+        typer.Option("--all", help="Silence all incidents of the tenant, without any condition."),
     ] = False,
     listing: Annotated[
         bool, typer.Option("--list", help="Only print the silences that have not ended.")
@@ -56,8 +57,9 @@ def silence(
     """Hold messages about some incidents back for a while.
 
     Fields are application, incident, model, user, metric, detector and severity. FIELD=VALUE holds
-    where an incident names this value and no other. What is still open when the silence ends is
-    told then; what was told before and ends meanwhile is told as over.
+    where an incident names this value and no other. An incident that is still open when the silence
+    ends is notified then; one that was notified before and resolves meanwhile is notified as
+    resolved.
     """
     named, conditions = _tenant_of(matchers or [], tenant)
     settings = settings_from(config)
@@ -75,12 +77,12 @@ def acknowledge(
     incident: Annotated[str, typer.Argument(help="Id of the incident.", metavar="INCIDENT")],
     tenant: Annotated[str, typer.Option(help="Its tenant.")],
     config: Config = None,
-    comment: Annotated[str, typer.Option(help="What is being done; others read it.")] = "",
+    comment: Annotated[str, typer.Option(help="What is being done, shown to others.")] = "",
     author: Author = None,
 ) -> None:
-    """Say that somebody cares for an incident: receivers are told once, and it is not repeated.
+    """Acknowledge an incident: receivers are notified once, and it is not repeated.
 
-    A rise of its severity and its end are told as before.
+    Receivers are notified of a higher severity and of its end as before.
     """
     from schemas.records.control import CommandKind
     from topology.control.commanding import about
@@ -101,14 +103,13 @@ def close(
     incident: Annotated[str, typer.Argument(help="Id of the incident.", metavar="INCIDENT")],
     tenant: Annotated[str, typer.Option(help="Its tenant.")],
     config: Config = None,
-    comment: Annotated[str, typer.Option(help="Why it is over; others read it.")] = "",
+    comment: Annotated[str, typer.Option(help="Why it is over, shown to others.")] = "",
     author: Author = None,
 ) -> None:
-    """End an incident that does not end by itself: one without data, or one that is as it should
-    be.
+    """Close an incident that does not resolve: one without data, or one of a state that is wanted.
 
-    What is still wrong then opens no other incident before it has been normal once; what is wrong
-    besides does.
+    A fault that still lasts opens no other incident before it has been normal once; other faults
+    do.
     """
     from schemas.records.control import CommandKind
     from topology.control.commanding import about
@@ -145,7 +146,7 @@ def _silence(
             " meant"
         )
     if span is None:
-        raise UserError("say for how long, such as --for 2h")
+        raise UserError("give a duration, such as --for 2h")
     now = _now_us()
     ends_at = now + round(seconds_of(span) * 1e6)
     command = command_of(
@@ -251,9 +252,9 @@ def seconds_of(span: str) -> float:
     parts = _SPAN.findall(span)
     total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not parts or "".join(number + unit for number, unit in parts) != span or total <= 0:
-        raise UserError(f"{span!r} is no span above 0; write 90s, 30m, 2h, 3d or 1w")
+        raise UserError(f"invalid duration {span!r}; write 90s, 30m, 2h, 3d or 1w")
     if total > _LONGEST_S:
-        raise UserError(f"{span} is more than a year")
+        raise UserError(f"{span} is longer than a year")
     return total
 
 
@@ -264,7 +265,7 @@ def _tenant_of(words: list[str], tenant: str | None) -> tuple[str | None, tuple[
         {tenant} - {None}
     )
     if len(named) > 1:
-        raise UserError(f"one tenant, please: {', '.join(sorted(filter(None, named)))}")
+        raise UserError(f"give one tenant, not several: {', '.join(sorted(filter(None, named)))}")
     conditions = sorted({word for word in words if not word.startswith("tenant=")})
     try:
         parsed = tuple(str(Matcher.parse(word)) for word in conditions)

@@ -26,8 +26,8 @@ def worker(
     stage: Annotated[Stage, typer.Argument(help="The stage.", show_default=False)],
     config: Config = None,
 ) -> None:
-    """Run one worker of one stage until it is told to end (SIGTERM or Ctrl-C). Start it again
-    elsewhere to add a worker.
+    """Run one worker of one stage until SIGTERM or Ctrl-C. To add a worker, start another one
+    anywhere.
     """
     # Each worker has one core to itself; polars would start a thread for every core. It reads this
     # when it is imported.
@@ -53,12 +53,12 @@ def standalone(
         bool,
         typer.Option(
             "--embedded",
-            help="Start the embedded broker too. It keeps nothing: for trials, not for use.",
+            help="Start the embedded broker too. It keeps nothing on disk: for trials only.",
         ),
     ] = False,
 ) -> None:
-    """Run one process per stage on this machine, and start again what dies. Topics are made first.
-    Ends at SIGTERM or Ctrl-C.
+    """Run one process per stage on this machine until SIGTERM or Ctrl-C, and restart those that
+    die. Topics are created first.
 
     With a store (store.kind), the sink and the API run too.
     """

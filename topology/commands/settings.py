@@ -10,7 +10,7 @@ from topology.commands.options import Config, loaded_from, settings_from, show_t
 
 settings = typer.Typer(
     no_args_is_help=True,
-    help="Show what is set and where, check a settings file, and publish its detection.",
+    help="Show settings and where each was set, check a settings file, and publish its detection.",
 )
 
 
@@ -37,8 +37,8 @@ def validate(
     """Check a settings file together with the environment: one line for each error, exit status 1
     if there is any.
 
-    Receivers are made as alert makes them, and nothing is sent. A line that begins with `hint` is
-    about what works and is hardly meant.
+    Receivers are built as alert builds them, and nothing is sent. A line that begins with `hint`
+    is about a setting that works but is hardly intended.
     """
     from topology.stages.receivers import check_receivers
 
@@ -58,11 +58,11 @@ def validate(
 
 @settings.command(epilog="Example: sentinel settings publish --config sentinel.yaml")
 def publish(config: Config = None) -> None:
-    """Let the section `detection` take effect: an immutable version, and a signed record in every
-    lane from which on it counts.
+    """Publish the section `detection`: an immutable version, and a signed record in every lane
+    after which it takes effect.
 
-    The other sections are read by each worker when it starts; this one is the same for all, so it
-    goes through the log.
+    Each worker reads the other sections when it starts; this one must be the same for all, so
+    it goes through the log.
     """
     import getpass
 

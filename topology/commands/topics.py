@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from streams.admin.topics import TopicFact
 
 topics = typer.Typer(
-    no_args_is_help=True, help="Make the topics, and check that they are as the lanes need them."
+    no_args_is_help=True, help="Create the topics, and check that they are as the lanes need them."
 )
 
 
@@ -21,12 +21,12 @@ def create(
     config: Config = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Ask the cluster whether it would, and change nothing."),
+        typer.Option(
+            "--dry-run", help="Ask the cluster whether it would create them; change nothing."
+        ),
     ] = False,
 ) -> None:
-    """Make the topics that are missing. One that exists with another number of partitions is
-    refused, and then none is made.
-    """
+    """Create the missing topics: none if one exists with another number of partitions."""
     from streams.admin.topics import create as create_topics
     from streams.admin.topics import specs, wake
     from streams.client.brokers import reach
