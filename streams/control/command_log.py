@@ -213,10 +213,6 @@ class CommandLog(FollowedTopic):
         # Each lane asks before each of its steps, and nearly always for none.
         return iter(kept[bisect_left(kept, offset, key=lambda record: record.offset) :])
 
-    async def wait_for(self, version: str) -> None:
-        """Lanes that obey commands name no settings versions."""
-        raise NotImplementedError(f"a lane of alert waits for settings {version}")
-
     def _take_record(self, partition: int, record: Any) -> None:
         one = arrived(self._topic, self._key, partition, record)
         self._kept.setdefault(partition, []).append(one)

@@ -17,6 +17,7 @@ from streams.faust.app import LaneApp
 from streams.lane.dispatching import Feeder
 from streams.lane.kafka_state_store import KafkaStateStore
 from streams.lane.lane_set import LaneSet
+from streams.lane.ports import KnownSettings
 from streams.lane.producing import KafkaLogs, KafkaSender
 from streams.lane.program import Stage
 from streams.process.health import HealthServer
@@ -45,10 +46,6 @@ class Followed(Protocol):
         """Disconnects."""
         ...
 
-    async def wait_for(self, version: str) -> None:
-        """Returns when the settings version is known."""
-        ...
-
     async def catch_up(self) -> None:
         """Returns when everything is known that the topic holds now."""
         ...
@@ -69,9 +66,11 @@ class Worker:
     stage: Stage
     broker: Broker
     limits: Lanes
-    settings_log: Followed
+    followed: Followed
     health_host: str = "127.0.0.1"
     health_port: int = 0
+    settings: KnownSettings | None = None
+    """For stages whose lanes wait for settings versions."""
     companion: Companion | None = None
     announce: Callable[[int], None] | None = None
     """Told the port of health and metrics once it is bound."""
@@ -96,7 +95,8 @@ def build(worker: Worker) -> LaneApp:
         ),
         sender,
         KafkaLogs(broker, client, stage.topic, stage.group),
-        worker.settings_log,
+        worker.followed,
+        settings=worker.settings,
     )
     watchdog = Watchdog(lanes, lambda: app.lanes_ready, lambda: app.loops)
     health = HealthServer(
@@ -155,11 +155,11 @@ class _Surroundings:
         if self.worker.announce is not None:
             self.worker.announce(self.health.port)
         await self.sender.start()
-        await self.worker.settings_log.start()
+        await self.worker.followed.start()
 
     async def close(self) -> None:
         await self.feeder.stop()
-        await self.worker.settings_log.stop()
+        await self.worker.followed.stop()
         await self.sender.stop()
         await self.health.stop()
         self.watchdog.stop()

@@ -11,7 +11,7 @@ from streams.lane.effects import Effect
 from streams.lane.flushing import CpuTime, Flusher
 from streams.lane.lane import Lane
 from streams.lane.outgoing import Step
-from streams.lane.ports import InputLogs, KnownSettings, Sender
+from streams.lane.ports import CatchesUp, InputLogs, KnownSettings, Sender
 from streams.lane.program import LaneProgram, Stage
 from streams.lane.restoring import Restorer
 from streams.lane.state_store import StateStore
@@ -43,8 +43,9 @@ class LaneSet:
         store: StateStore,
         sender: Sender,
         logs: InputLogs,
-        settings: KnownSettings,
+        followed: CatchesUp,
         *,
+        settings: KnownSettings | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         cpu_time: Callable[[], float] = time.thread_time,
         wall: Callable[[], float] = time.time,
@@ -66,7 +67,7 @@ class LaneSet:
             stage.name, sender, self._flusher, self.effects, cpu, monotonic, self._moved
         )
         self._restorer = Restorer(
-            stage, limits, store, logs, settings, monotonic, wall, self._moved
+            stage, limits, store, logs, followed, monotonic, wall, self._moved
         )
 
     @property
@@ -220,6 +221,8 @@ class LaneSet:
             and block.next_offset > lane.position.offset
         ):
             for version in lane.program.settings_named(block):
+                if self._settings is None:
+                    raise TypeError(f"{self.stage.name} names settings {version}, and reads none")
                 await self._unless_suspended(self._settings.wait_for(version))
 
     async def _unless_suspended(self, waiting: Coroutine[Any, Any, None]) -> None:

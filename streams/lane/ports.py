@@ -27,13 +27,17 @@ class InputLogs(Protocol):
         ...
 
 
+class CatchesUp(Protocol):
+    """A small topic that lanes must know: settings versions, or commands."""
+
+    async def catch_up(self) -> None:
+        """Return when everything has been read that is on the topic now."""
+        ...
+
+
 class KnownSettings(Protocol):
     """The settings versions that this worker has read."""
 
     async def wait_for(self, version: str) -> None:
         """Return when the version has been read."""
-        ...
-
-    async def catch_up(self) -> None:
-        """Return when everything has been read that is on the topic now."""
         ...

@@ -8,7 +8,7 @@ import structlog
 from streams import metrics
 from streams.lane.idle_timer import IdleTimer
 from streams.lane.lane import Lane
-from streams.lane.ports import InputLogs, KnownSettings
+from streams.lane.ports import CatchesUp, InputLogs
 from streams.lane.program import Stage
 from streams.lane.state_store import StateStore, StoredLane
 from streams.settings import Lanes as Limits
@@ -26,13 +26,13 @@ class Restorer:
         limits: Limits,
         store: StateStore,
         logs: InputLogs,
-        settings: KnownSettings,
+        followed: CatchesUp,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
         on_progress: Callable[[], None],
     ) -> None:
         self._stage, self._limits, self._store = stage, limits, store
-        self._logs, self._settings = logs, settings
+        self._logs, self._followed = logs, followed
         self._monotonic, self._wall, self._on_progress = monotonic, wall, on_progress
 
     async def restore(self, partitions: Sequence[int]) -> dict[int, Lane]:
@@ -46,7 +46,7 @@ class Restorer:
         lanes = {}
         try:
             # The lanes' last owner may have known settings that this worker has not read yet.
-            await self._settings.catch_up()
+            await self._followed.catch_up()
             for partition in partitions:
                 # Popped: a lane's rows are not kept while the next lane is restored.
                 lanes[partition] = await self._started(

@@ -271,7 +271,7 @@ MUTATIONS: Final = (
     Mutation(
         "a restored lane knows the newest settings",
         "streams/lane/restoring.py",
-        "            await self._settings.catch_up()\n",
+        "            await self._followed.catch_up()\n",
         "",
         _LANE_SET,
     ),

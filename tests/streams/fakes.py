@@ -217,6 +217,7 @@ class Machine:
             self.sender,
             self.logs,
             self.settings,
+            settings=self.settings,
             monotonic=lambda: self.now,
             cpu_time=lambda: self.cpu,
             wall=lambda: self.now,
