@@ -16,10 +16,7 @@ def intake_sentence(anomaly: Anomaly) -> str:
     """
     whose = _whose(anomaly)
     if anomaly.metric == "misplaced_events":
-        return (
-            f"events of {whose} are on partition {anomaly.lane}, which is not"
-            f" theirs{_cause(anomaly)}"
-        )
+        return f"events of {whose} are on partition {anomaly.lane}, the wrong one{_cause(anomaly)}"
     example = f" (e.g. telemetry/{anomaly.lane}@{anomaly.offset})"
     share = _share(anomaly.observed)
     match anomaly.metric:
@@ -28,8 +25,8 @@ def intake_sentence(anomaly: Anomaly) -> str:
             return f"{share} of the records of {whose} are refused{why}{example}"
         case "late_events":
             return (
-                f"{share} of the events of {whose} come {_skew(anomaly)}late and are in no"
-                f" bucket{example}"
+                f"{share} of the events of {whose} arrive {_skew(anomaly)}late and are not"
+                f" counted{example}"
             )
         case _:
             return (
@@ -66,4 +63,4 @@ def _cause(anomaly: Anomaly) -> str:
     causes = {"none": "the producer sends no key", "another": "the key is not tenant/application"}
     if said.get("key") in causes:
         return f": {causes[said['key']]}"
-    return f": the producer places keys by {said['partitioner']}" if "partitioner" in said else ""
+    return f": the producer partitions by {said['partitioner']}" if "partitioner" in said else ""

@@ -13,7 +13,7 @@ _NUMBERS: Final = struct.Struct("<qqqqqq")
 _STAMPS: Final = struct.Struct("<q")
 """Since version 3, behind the numbers."""
 _PUBLICATION: Final = struct.Struct("<q")
-"""Since version 4, behind the stamps: the number under which the settings in effect were published."""
+"""Since version 4, behind the stamps: the number of the publication in effect."""
 _SIZE: Final = struct.Struct("<I")
 """Since version 5, behind the settings' name: bytes of the listeners, which follow."""
 

@@ -22,8 +22,8 @@ Ended = tuple[Change, str]
 
 
 def retire(state: LaneState, former: PolicySet, policies: PolicySet) -> Iterator[Ended]:
-    """Before `policies` is adopted in place of `former`: ends the signals that it judges no more, and
-    hands the others over.
+    """Ends the signals that `policies` do not judge, and hands the others over, before they replace
+    `former`.
     """
     new = {detector.name: detector for detector in policies.detectors()}
     for detector in former.detectors():

@@ -34,7 +34,7 @@ class Stretch:
     on_time: Bools | None
     """None when all are."""
     closes: list[tuple[int, int]]
-    """Where buckets close: index of the event that does it, and the first bucket that stays open."""
+    """Where buckets close: index of the event that closes, first bucket that stays open."""
 
     def on_time_in(self, start: int, end: int) -> Bools | None:
         """Which events of a part are; None when all are."""

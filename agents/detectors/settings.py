@@ -1,4 +1,4 @@
-"""What people decide about detection: one immutable version of it is one `DetectionSettings`."""
+"""Settings of detection: one immutable version of them is one `DetectionSettings`."""
 
 import math
 import re
@@ -36,8 +36,8 @@ _RULE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 class SettingsError(ValueError):
-    """A value that cannot be. `field` says where it stands, as in `rules[2].threshold`; `why` what
-    is wrong with it.
+    """A value out of range. `field` is its path, as in `rules[2].threshold`; `why` says what is
+    wrong.
     """
 
     def __init__(self, field: str, why: str) -> None:
@@ -47,7 +47,7 @@ class SettingsError(ValueError):
 
 
 class Comparison(StrEnum):
-    """How a value stands to a rule's threshold when the rule is broken."""
+    """How a value that breaks a rule compares to its threshold."""
 
     ABOVE = ">"
     AT_LEAST = ">="
@@ -103,13 +103,13 @@ class Rule:
             known = ", ".join(
                 [*RULE_METRICS, *(f"{prefix}<name>" for prefix in RULE_METRIC_PREFIXES)]
             )
-            raise SettingsError("metric", f"{self.metric!r} is no metric; there are {known}")
+            raise SettingsError("metric", f"{self.metric!r} is not a metric; use one of {known}")
         _finite("threshold", self.threshold)
 
 
 @dataclass(frozen=True, slots=True)
 class LeastChange:
-    """The smallest change of a series that is worth telling, however sure it is. None means that
+    """The smallest change of a series that is worth reporting, however sure it is. None means that
     the metric is not judged.
 
     Ratios are symmetrical: 1.5 means half as much again, or two thirds.
@@ -131,7 +131,7 @@ class LeastChange:
 
     error_rate: float | None = 0.05
     """Difference of shares: 0.05 is five more failures in a hundred calls. Only more failures are
-    told.
+    reported.
     """
 
     request_rate: float | None = 2.5
@@ -174,28 +174,29 @@ class Deviation:
     """
 
     repeat_buckets: int = 12
-    """An anomaly that lasts is told again after so many buckets (two minutes of 10 s), so that what
-    it grew to is seen.
+    """Buckets after which an anomaly that lasts is reported again (two minutes of 10 s), with its
+    new extent.
     """
 
     give_in_buckets: int | None = 360
-    """A level of latency, time to first token, tokens, cost or request rate that stays for so many
-    buckets with data (an hour of 10 s) is taken as the new one: that is told once, and learning
-    begins again from it. Its signal stays open until the old level is back. Errors are never taken
-    so, nor is a request rate that fell under five times `least_rate`. None means that no level is.
+    """Buckets with data (an hour of 10 s) after which a changed level of latency, time to first
+    token, tokens, cost or request rate becomes the new normal: that is reported once, and learning
+    starts over from it. Its signal stays open until the old level returns. An error rate never
+    becomes normal, nor does a request rate below five times `least_rate`. None means that no level
+    does.
     """
 
     level_memory_buckets: int = 60_480
-    """For so many buckets after a level was taken as the new one (a week of 10 s) the old level is
-    remembered, and to return to it is the end of the signal, no finding. After them the new level
-    is what is usual, and that ends the signal too.
+    """Buckets for which the old level is remembered after a new one became normal (a week of 10 s).
+    A return to it within them ends the signal and is not a finding; after them the new level alone
+    is normal, which ends the signal too.
     """
 
     least_rate: float = 1.0
-    """Expected requests per bucket under which the request rate, and its silence, are not judged."""
+    """Expected requests per bucket below which the request rate, and silence, are not judged."""
 
     least_change: LeastChange = field(default_factory=LeastChange)
-    """The smallest change of each metric that is worth telling."""
+    """The smallest change of each metric that is worth reporting."""
 
     def __post_init__(self) -> None:
         _between("threshold", self.threshold, 3.0, 8.0)
@@ -210,7 +211,7 @@ class Deviation:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How users are judged against their own past and against the other users of the application."""
+    """How users are judged against their own past and other users of the application."""
 
     enabled: bool = True
     """False: no findings, and nothing is learnt."""
@@ -237,7 +238,7 @@ class Profile:
     """
 
     least_ratio: float = 5.0
-    """The smallest ratio of recent to usual volume worth telling, however sure it is."""
+    """The smallest ratio of recent to usual volume worth reporting, however sure it is."""
 
     least_buckets: int = 5
     """Buckets with requests that make a past of a user's own, over at least `window_buckets`."""
@@ -246,18 +247,16 @@ class Profile:
     """Buckets with requests over which a user's usual volume is remembered (time constant)."""
 
     repeat_buckets: int = 12
-    """A user who stays anomalous is told again after so many buckets (two minutes of 10 s)."""
+    """Buckets after which a user who stays anomalous is reported again (two minutes of 10 s)."""
 
     give_in_buckets: int | None = 360
-    """A user whom findings have been about for so many buckets (an hour of 10 s) is taken as they
-    now are: that is told once, and learning begins again. The signal ends when the user takes
+    """Buckets of continuous findings (an hour of 10 s) after which a user's volume becomes the new
+    normal: that is reported once, and learning starts over. The signal ends when the user uses
     clearly less. None means never.
     """
 
     level_memory_buckets: int = 60_480
-    """So many buckets after a user was taken as they are (a week of 10 s), that is what is usual
-    for the user, and the signal ends.
-    """
+    """Buckets after which a user's new normal ends the signal (a week of 10 s)."""
 
     def __post_init__(self) -> None:
         _between("window_buckets", self.window_buckets, 1, 1000)
@@ -287,20 +286,20 @@ class DetectionSettings:
     """How users are judged."""
 
     rule_quiet_buckets: int = 18
-    """A broken rule counts as kept again when its series had events with the rule's metric over so
-    many buckets (three minutes of 10 s), and none of them broke it.
+    """Buckets (three minutes of 10 s) with events that have the rule's metric, none of which breaks
+    the rule, after which the signal of a broken rule ends.
     """
 
     no_data_buckets: int = 18
-    """After so many buckets without an event (three minutes of 10 s) of something that is wrong, or
-    without one that has the metric of a broken rule, it is told that no data comes of it. That ends
-    nothing.
+    """Buckets (three minutes of 10 s) without an event of a subject with an open signal, or without
+    one that has the broken rule's metric, after which the signal is reported to have no data. That
+    does not end it.
     """
 
     give_up_buckets: int = 25_920
-    """A subject with something wrong is forgotten after so many buckets without an event (three
-    days of 10 s), or after `lanes.subject_expiry_s` if that is longer. What was wrong is then given
-    up, which is not the same as being over.
+    """Buckets without an event (three days of 10 s) after which a subject with an open signal is
+    forgotten, or `lanes.subject_expiry_s` if that is longer. The signal is then given up, which is
+    not the same as resolved.
     """
 
     def __post_init__(self) -> None:
@@ -316,7 +315,7 @@ class DetectionSettings:
         seen: set[str] = set()
         for index, rule in enumerate(self.rules):
             if rule.name in seen:
-                raise SettingsError(f"rules[{index}].name", f"{rule.name!r} stands there twice")
+                raise SettingsError(f"rules[{index}].name", f"{rule.name!r} is used twice")
             seen.add(rule.name)
 
 

@@ -27,7 +27,7 @@ UNREADABLE: Final = (
     ValueError,
     struct.error,
 )
-"""What fastavro raises on bytes that make no sense: whatever the part raises that stumbles first."""
+"""What fastavro raises on malformed bytes: it has no error type of its own for them."""
 
 
 @cache

@@ -127,8 +127,8 @@ class NativeEvents:
             if step == 1:
                 return NativeEvents(self._slots, self._cells[:, start:stop], self._holders)
             at = np.arange(start, stop, step)
-        # Each column lies in a row, as native code wants it; indexing by an array would lay them out
-        # anyhow.
+        # The native code needs each column contiguous; indexing by an array may lay them out
+        # otherwise.
         return NativeEvents(self._slots, self._cells.take(at, axis=1), self._holders)
 
     def integers(self, column: str) -> Int64s:

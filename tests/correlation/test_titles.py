@@ -103,7 +103,7 @@ def test_long_names_are_cut() -> None:
                 "evidence": (Evidence("least_us", 3.6e9), Evidence("most_us", 3.7e9)),
             },
             (
-                "all of the events of acme/chat-api come 60 min late and are in no bucket (e.g."
+                "all of the events of acme/chat-api arrive 60 min late and are not counted (e.g."
                 " telemetry/3@1234)"
             ),
         ),
@@ -121,7 +121,7 @@ def test_long_names_are_cut() -> None:
         (
             {"metric": "misplaced_events", "breakdown": (Breakdown("key", "none", 3),)},
             (
-                "events of acme/chat-api are on partition 3, which is not theirs: the producer"
+                "events of acme/chat-api are on partition 3, the wrong one: the producer"
                 " sends no key"
             ),
         ),
@@ -134,8 +134,8 @@ def test_long_names_are_cut() -> None:
                 ),
             },
             (
-                "events of acme/chat-api are on partition 3, which is not theirs: the producer"
-                " places keys by crc32"
+                "events of acme/chat-api are on partition 3, the wrong one: the producer"
+                " partitions by crc32"
             ),
         ),
     ],

@@ -68,7 +68,7 @@ def test_a_tenant_whose_clock_is_an_hour_off_is_told_with_what_to_do() -> None:
         True,
     )
     assert found.severity is Severity.HIGH
-    assert "20 of the last 20 records of small/shop came 60 min late" in found.reason
+    assert "20 of the last 20 records of small/shop arrived 60 min late" in found.reason
     assert "off by 1 h, which is a time zone" in found.reason
     assert f"telemetry/{LANE}@{found.offset}" in found.reason
     assert {each.name: each.value for each in found.evidence}["least_us"] == HOUR_S * 1e6
@@ -93,7 +93,7 @@ def test_a_producer_that_buffers_is_told_apart_from_a_time_zone() -> None:
     ]
     lane.takes(records)
     (found,) = told(lane)
-    assert "holds them back for longer than lanes.lateness_s (5 s)" in found.reason
+    assert "delays them for longer than lanes.lateness_s (5 s)" in found.reason
 
 
 def test_events_ahead_of_the_clock_are_told_apart_from_other_refusals() -> None:
@@ -256,10 +256,10 @@ def test_a_tenant_that_sends_nothing_more_is_without_data_and_then_given_up() ->
     assert silent.reason.startswith("no record of small/shop since 2025-10-09 08:5")
     lane.takes([raw(200 + number, 330 + number, b"x", key=b"small/shop") for number in range(5)])
     first, again = told(lane)
-    assert (first.first, again.first, again.reason[:33]) == (
+    assert (first.first, again.first, again.reason[:34]) == (
         True,
         False,
-        "after a time without records 1 of",
+        "after a time without records, 1 of",
     )
     lane.takes([good(300 + number, 340 + 10 * number) for number in range(80)])
     assert [each.status for each in ended(lane)[1:]] == [

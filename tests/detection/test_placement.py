@@ -128,7 +128,7 @@ def test_it_is_over_when_none_come_for_ten_minutes_and_told_again_when_they_come
     lane.stops_and_goes_on()
     assert len(misplaced(lane)) == 1
     (over,) = ended(lane)
-    assert "should any come again" in over.reason
+    assert "if more come, they are reported again" in over.reason
     lane.takes([one(10_000 + turn, 9_000 + turn, stranger, None) for turn in range(60)])
     _, again = misplaced(lane)
     assert (again.application, again.first) == (stranger, True)

@@ -19,10 +19,10 @@ from agents.detectors.contract import (
     Detector,
     Finding,
     Kind,
-    significant,
 )
 from agents.detectors.deviation.detector import DeviationDetector
 from agents.detectors.profile.detector import ProfileDetector
+from agents.detectors.scores import significant
 from agents.detectors.settings import Comparison, Deviation, LeastChange, Profile, Rule
 from agents.detectors.threshold.detector import ThresholdDetector
 from streams.state.chunks import split_key

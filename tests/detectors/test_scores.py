@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.detectors.contract import Closed, Kind, significant
+from agents.detectors.contract import Closed, Kind
 from agents.detectors.deviation.charts import Charts
 from agents.detectors.deviation.detector import DeviationDetector
 from agents.detectors.deviation.residuals import share_residual
 from agents.detectors.profile.detector import ProfileDetector
+from agents.detectors.scores import significant
 from agents.detectors.settings import Deviation, Profile
 from streams.state.sketch import BINS
 from streams.state.tables import Table

@@ -1,4 +1,4 @@
-"""Bad records of a block: as dead letters, as facts, and as faults of the applications they name."""
+"""Bad records of a block: as dead letters, as facts, and as faults of their applications."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,12 +1,13 @@
-"""Applications most of whose records do not count: refused, late, or ahead of the clock. Somebody
-must be told, since little of theirs is watched.
+"""Applications most of whose records do not count: refused, late, or ahead of the clock. They are
+reported, since little of their traffic is watched.
 
 For each application with such records a level is kept (a cumulative sum, Page, Biometrika 1954):
-one up for a faulty record, one down for another, never below 0. At `records` it is told; from then
-on the level counts the other way, and at `records` again it is over. So twenty faulty records of a
-tenant that sends nothing else are told at the twentieth, half of a tenant's traffic after some
-hundred records, and one in ten never. Old records need no forgetting: they are below the last 0.
-What was told and has no records any more is told to be without data, and given up later.
+one up for a faulty record, one down for another, never below 0. At `records` it is reported; from
+then on the level counts the other way, and at `records` again it is over. So twenty faulty records
+of a tenant that sends nothing else are reported at the twentieth, half of a tenant's traffic after
+some hundred records, and one in ten never. Old records need no forgetting: they are below the last
+0.
+What was reported and has no more records is reported to have no data, and given up later.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -120,7 +121,7 @@ NO_FAULTY: Final = FaultyRecords().all()
 
 @dataclass(slots=True)
 class Level:
-    """Where one application stands."""
+    """The cumulative sum of one application, and what was counted since it was 0."""
 
     told: bool = False
     level: int = 0
@@ -138,7 +139,7 @@ class Level:
     append_time: int = 0
     """All three of the last faulty one; the append time is known though the level was 0 since."""
     heard: bool = True
-    """Whether it had a record, faulty or not, since buckets were closed last; of one that was told."""
+    """Whether a reported one had a record, faulty or not, since buckets were closed last."""
     bucket: int = 0
     """The first open bucket when that was last so."""
     silent: bool = False

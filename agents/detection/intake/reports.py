@@ -41,26 +41,24 @@ _NEAR_HOUR_US: Final = 300_000_000
 _WORDS: Final = MappingProxyType(
     {
         BAD_RECORDS: "are refused: {kinds}",
-        AHEAD_EVENTS: (
-            "are {skew} ahead of the time at which Kafka took them, and refused: {advice}"
-        ),
-        LATE_EVENTS: "came {skew} late and count in no bucket: {advice}",
+        AHEAD_EVENTS: ("are {skew} ahead of their append time in Kafka and are refused: {advice}"),
+        LATE_EVENTS: "arrived {skew} late and are not counted: {advice}",
     }
 )
 
 _ADVICE: Final[Mapping[Partitioner, str]] = MappingProxyType(
     {
         Partitioner.CRC32: (
-            "its place is that of librdkafka's default partitioner (confluent-kafka): set"
+            "its partition is that of librdkafka's default partitioner (confluent-kafka): set"
             " partitioner=murmur2_random"
         ),
         Partitioner.FNV1A: (
-            "its place is that of Sarama's default partitioner or kafka-go's Hash (FNV-1a): use"
-            " murmur2, in kafka-go Murmur2Balancer"
+            "its partition is that of Sarama's default partitioner or kafka-go's Hash (FNV-1a):"
+            " use murmur2, in kafka-go Murmur2Balancer"
         ),
         Partitioner.FNV1A_UNSIGNED: (
-            "its place is that of Sarama's or kafka-go's ReferenceHash (FNV-1a): use murmur2, in"
-            " kafka-go Murmur2Balancer"
+            "its partition is that of Sarama's or kafka-go's ReferenceHash (FNV-1a): use murmur2,"
+            " in kafka-go Murmur2Balancer"
         ),
     }
 )
@@ -110,7 +108,7 @@ def of_fault(metric: str, fault: Fault, lane: int, limits: Lanes) -> Report:
             f"{seen.faulty} of the last {seen.total} records of {whose} {what}; the last one is"
             f" telemetry/{lane}@{seen.offset}"
         )
-        reason = f"after a time without records {reason}" if fault.again else reason
+        reason = f"after a time without records, {reason}" if fault.again else reason
     else:
         reason = _became(fault, whose, since)
     return Report(
@@ -141,15 +139,15 @@ def _became(fault: Fault, whose: str, since: int) -> str:
     seen = fault.seen
     if fault.status is SignalStatus.NORMAL:
         return (
-            f"{seen.total - seen.faulty} of the last {seen.total} records of {whose} are as they"
-            " should be"
+            f"{seen.total - seen.faulty} of the last {seen.total} records of {whose} are free of"
+            " this fault"
         )
     if fault.status is SignalStatus.NO_DATA:
         return f"no record of {whose} since {utc(since)}"
     if seen.told:
         return (
-            f"given up: {whose} are not counted together any more, since each has room again; those"
-            " that still fail are told one by one"
+            f"given up: {whose} are no longer counted together, since each can be counted on its"
+            " own again; those that still fail are reported one by one"
         )
     return f"given up: no record of {whose} since {utc(since)}"
 
@@ -164,8 +162,8 @@ def of_placement(verdict: Verdict, offset: int, lane: int, partitions: int) -> R
         reason = f"events of {whose} are on {where} of {partitions}: {_cause(verdict)}"
     else:
         reason = (
-            f"no event of {whose} came to {where} for {QUIET_BUCKETS} buckets; should any come"
-            " again, it is told again"
+            f"no event of {whose} came to {where} for {QUIET_BUCKETS} buckets; if more come, they"
+            " are reported again"
         )
     spread = verdict.key is not Key.OWN or verdict.partitioner is None
     return Report(
@@ -289,11 +287,11 @@ def _skew_advice(metric: str, seen: Level, limits: Lanes) -> str:
         return "the producer's clock is ahead, or the broker's is behind"
     if most - least > max(least // 2, 2 * limits.bucket_s * 1_000_000):
         return (
-            f"the producer holds them back for longer than lanes.lateness_s ({limits.lateness_s:g}"
-            " s), or sends old ones again"
+            f"the producer delays them for longer than lanes.lateness_s ({limits.lateness_s:g} s),"
+            " or resends old ones"
         )
     return (
-        "the producer's clock is behind, or it holds them back for longer than lanes.lateness_s"
+        "the producer's clock is behind, or it delays them for longer than lanes.lateness_s"
         f" ({limits.lateness_s:g} s)"
     )
 
@@ -306,11 +304,11 @@ def _cause(verdict: Verdict) -> str:
             return "the record's key is not tenant/application"
         case Key.UNSEEN:
             return (
-                "the producer sends no key or another one than tenant/application, or does not"
-                " place keys by murmur2"
+                "the producer sends no key, or a key other than tenant/application, or does not"
+                " partition by murmur2"
             )
     known = None if verdict.partitioner is None else _ADVICE.get(verdict.partitioner)
     return (
-        "the key is right, and"
-        f" {known or 'no known partitioner puts it here (round robin?): place it by murmur2'}"
+        "the key is correct, and"
+        f" {known or 'no known partitioner maps it here (round robin?): partition by murmur2'}"
     )

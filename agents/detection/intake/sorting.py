@@ -65,7 +65,7 @@ class SortedBlock:
 
 
 def sorted_block(block: Block, topic: str, key: Secret, applied: Publication) -> SortedBlock:
-    """Sorts a block of `topic`, before which `applied` was in effect; `key` signs control records."""
+    """Sorts a block of `topic`; `applied` is in effect before it, `key` signs control records."""
     # A copy only where a value may change; plain blocks stay packed.
     values = list(block.values) if block.headed else block.values
     found = SortedBlock(block, applied, values)

@@ -40,7 +40,7 @@ otherwise take longer to its end, or never get there.
 """
 
 MOST_LEARNT: Final = 2.5
-"""A chart's variance learns from a value as if it were at most so many of its standard deviations."""
+"""Standard deviations of a chart beyond which its variance learns no more from a value."""
 
 YOUTH: Final = 20.0
 """After N buckets a variance is taken to be 1 + YOUTH/N times what it seems, since few buckets,
@@ -86,7 +86,7 @@ class Charts:
         return fast, slow
 
     def learnt(self, weight: Float64s) -> tuple[Float64s, Float64s]:
-        """Both variances after learning the present values with this weight (0 to learn nothing)."""
+        """Both variances after learning the present values with this weight (0: learn nothing)."""
         return (
             _learnt(self.fast_variance, self.fast, FAST_VARIANCE, weight),
             _learnt(self.slow_variance, self.slow, SLOW_VARIANCE, weight),

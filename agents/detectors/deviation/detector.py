@@ -65,7 +65,7 @@ class DeviationDetector:
     A bucket without requests says nothing about metrics other than the request rate: they stay as
     they were. There is no score before `least_buckets` buckets with data. The score is that of the
     chart that speaks, in its standard deviations. The confidence is 1 - 4/(9 score²): whatever the
-    noise, if it has one mode, no more than the rest is chance (`deviation_findings.confidence`).
+    noise, if it has one mode, no more than the rest is chance (`scores.confidence`).
 
     The verdict on a series depends on its own buckets alone.
     """
@@ -129,7 +129,7 @@ class DeviationDetector:
         return np.flatnonzero(opened(tables["deviation"].rows).any(axis=1))
 
     def open_signals(self, tables: Tables, rows: Int64s | None = None) -> Sequence[Signal]:
-        """Anomalies that last, and levels that were taken as new while the old one is remembered."""
+        """Anomalies that last, and new levels while the old one is remembered."""
         table = tables["deviation"].rows
         chosen = np.arange(len(table)) if rows is None else rows[rows < len(table)]
         return [

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from agents.detectors.contract import Closed, Finding, Float64s, Kind, significant
+from agents.detectors.contract import Closed, Finding, Float64s, Kind
 from agents.detectors.deviation.charts import Charts
 from agents.detectors.deviation.judging import Judged
 from agents.detectors.deviation.residuals import (
@@ -15,6 +15,7 @@ from agents.detectors.deviation.residuals import (
     size_variance,
 )
 from agents.detectors.deviation.state import COUNT, METRICS, SHARE, Bucket, SeriesState, in_units
+from agents.detectors.scores import confidence, significant
 from schemas.records.anomalies import Direction, Severity
 from schemas.units import quantity
 
@@ -26,18 +27,6 @@ _GRAVE_BELOW: Final = COUNT
 
 _EVIDENCE: Final = ("learnt", "centre", "spread", "fast", "slow", "fast_variance", "slow_variance")
 """What of the state before the bucket the score is computed from, single precision made double."""
-
-
-def confidence(score: float) -> float:
-    """Least probability that a value so many standard deviations out is not chance, whatever the
-    noise, if it has one mode.
-
-    Vysochanskij and Petunin, Theory of Probability and Mathematical Statistics 21, 1980.
-
-    >>> confidence(5.0)
-    0.982222
-    """
-    return float(significant(np.array([1 - 4 / (9 * max(score, 2.0) ** 2)]))[0])
 
 
 def severity(metric: int, above: bool, size: float) -> Severity:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agents.detectors.contract import Float64s, Int64s, significant
+from agents.detectors.contract import Float64s, Int64s
 from agents.detectors.deviation.charts import FAST_VARIANCE, SLOW
 from agents.detectors.deviation.levels import HOLDING, gates, returning, staying
 from agents.detectors.deviation.residuals import (
@@ -19,6 +19,7 @@ from agents.detectors.deviation.residuals import (
     size_variance,
 )
 from agents.detectors.deviation.state import COUNT, SHARE, SIZES, Bucket, SeriesState
+from agents.detectors.scores import significant
 from agents.detectors.settings import Deviation
 
 Bools = npt.NDArray[np.bool_]
@@ -77,7 +78,7 @@ class Judged:
     """The level is the new one, or again the one that was taken so."""
 
     lesson: Float64s
-    """How much of the bucket's scatter is to be learnt, 0 to 1; where it is 0, nothing is learnt."""
+    """Share of the bucket's scatter to be learnt, 0 to 1; where it is 0, nothing is learnt."""
 
 
 def judged(

@@ -61,7 +61,8 @@ def size_residual(
     """Residual of a size given as natural logarithm; `learnt` (at least 1) is the number of buckets
     that `centre` is the mean of.
 
-    >>> size_residual(np.log([2.0]), np.array([0.16]), np.log([1.0]), np.array([1e9])).round(3).tolist()
+    >>> seen, usual = np.log([2.0]), np.log([1.0])
+    >>> size_residual(seen, np.array([0.16]), usual, np.array([1e9])).round(3).tolist()
     [1.733]
     """
     return np.asarray((size - centre) / np.sqrt(variance * (1 + 1 / learnt)))
@@ -76,7 +77,8 @@ def share_residual(
     Two failures in ten where two in a hundred fail are 2.4, not the 4.1 of the normal
     approximation:
 
-    >>> share_residual(np.array([0.2, 0.0]), np.full(2, 10.0), np.full(2, 0.02), np.ones(2)).round(2).tolist()
+    >>> shares, usual = np.array([0.2, 0.0]), np.full(2, 0.02)
+    >>> share_residual(shares, np.full(2, 10.0), usual, np.ones(2)).round(2).tolist()
     [2.44, -0.64]
     """
     # Between the usual share and the floor lies what says nothing: neither side may lean on the

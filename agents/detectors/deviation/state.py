@@ -230,7 +230,7 @@ def asleep(table: Table, rows: Int64s, requests: Int64s, least: float) -> npt.ND
 
 
 def has_unknown(table: Table, rows: Int64s) -> npt.NDArray[np.bool_]:
-    """Where an open signal's metric was not known in the newest bucket with requests; shape (n,)."""
+    """Where an open signal's metric was unknown in the newest bucket with requests; shape (n,)."""
     return np.asarray(table.rows.view(np.uint32).reshape(-1, _WORDS)[rows, _LAST] > 0)
 
 

@@ -20,9 +20,7 @@ from agents.detectors.contract import (
     Signal,
     Tables,
     Verdicts,
-    significant,
 )
-from agents.detectors.deviation.findings import confidence
 from agents.detectors.profile.judging import Judged, counted, expected, judged, unjudged
 from agents.detectors.profile.learning import crowds_learnt, users_learnt
 from agents.detectors.profile.state import (
@@ -36,6 +34,7 @@ from agents.detectors.profile.state import (
     read_users,
     write,
 )
+from agents.detectors.scores import confidence, significant
 from agents.detectors.settings import Profile
 from schemas.records.anomalies import Direction, Severity, SignalStatus
 from schemas.units import quantity
@@ -63,7 +62,7 @@ class ProfileDetector:
 
     An anomaly is told at its start and then every `repeat_buckets` in which the user is active;
     meanwhile nothing is learnt from the user, by the profile or the crowd. The confidence is as the
-    deviation's (`deviation_findings.confidence`).
+    deviation's (`scores.confidence`).
 
     The signal ends when the user takes less again, be it nothing at all while other users of the
     application go on; or, after the level was taken as the user's new one, when the user takes

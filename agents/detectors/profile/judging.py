@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agents.detectors.contract import Float64s, significant
+from agents.detectors.contract import Float64s
 from agents.detectors.profile.state import Crowds, Users
+from agents.detectors.scores import significant
 from agents.detectors.settings import Profile
 
 Bools = npt.NDArray[np.bool_]
@@ -145,7 +146,7 @@ def judged(
 
 
 def unjudged(judged: Judged, users: Users, where: Bools) -> Judged:
-    """The verdict with what the bucket says nothing of left as it was: volumes, and what is open."""
+    """The verdict, leaving volumes and open signals as they were where nothing was judged."""
     said = ~where
     return replace(
         judged,

@@ -20,8 +20,8 @@ from agents.detectors.contract import (
     Names,
     Signal,
     Tables,
-    significant,
 )
+from agents.detectors.scores import significant
 from agents.detectors.settings import MOST_RULES, Comparison, Rule
 from schemas.records.anomalies import Direction, SignalStatus
 from schemas.units import quantity
