@@ -56,7 +56,9 @@ def part_fields(metric: str) -> tuple[str, ...]:
 
 
 def points(metric: str, parts: Iterable[Part]) -> Iterator[Point]:
-    """A point for each bucket, in the order of `parts`, where those of one bucket are neighbours."""
+    """A point for each bucket, in the order of `parts`, where those of one bucket are
+    neighbours.
+    """
     for _, of_bucket in groupby(parts, lambda part: part.window_start):
         own = sorted(of_bucket, key=lambda part: part.lane)
         yield _alone(own[0]) if len(own) == 1 else _together(metric, own)

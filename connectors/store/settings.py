@@ -24,7 +24,9 @@ class Retention:
     """As long as the topic has them."""
 
     incident_days: int | None = 365
-    """Counted from when an incident opened. A year, so that last year's same week can be looked at."""
+    """Counted from when an incident opened. A year, so that last year's same week can be
+    looked at.
+    """
 
     notification_days: int | None = 365
     """As long as the incidents that they tell of."""
@@ -81,7 +83,9 @@ class StoreSettings:
     """
 
     replicas: int = 1
-    """Copies of each index beside the first; takes effect for indices that are made from then on."""
+    """Copies of each index beside the first; takes effect for indices that are made from then
+    on.
+    """
 
     timeout_s: float = 20.0
     """Seconds that one request to the store may take before it counts as failed for now."""

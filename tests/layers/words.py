@@ -24,7 +24,7 @@ INSTEAD: Final = {
 """Private words as patterns, each with a plain one."""
 
 MAX_SUBJECT: Final = 72
-SUBJECTS_SINCE: Final = "a4dadd8"
+SUBJECTS_SINCE: Final = "1c542b1"
 """The commit after which subjects are at most `MAX_SUBJECT` characters long."""
 
 _FILES: Final = ("*.py", "*.md")

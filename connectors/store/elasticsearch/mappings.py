@@ -57,7 +57,9 @@ def winner(index: str, templates: Sequence[Mapping[str, Any]]) -> str | None:
     """Name of the index template that an index of this name is made by: of those whose patterns fit
     the one of the highest priority.
 
-    >>> winner("a-1", [{"name": n, "index_template": {"index_patterns": ["*"], "priority": p}} for n, p in (("x", 1), ("y", 5))])
+    >>> def template(name, priority):
+    ...     return {"name": name, "index_template": {"index_patterns": ["*"], "priority": priority}}
+    >>> winner("a-1", [template("x", 1), template("y", 5)])
     'y'
     """
     fitting = [

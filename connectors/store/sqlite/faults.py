@@ -1,4 +1,6 @@
-"""What SQLite's faults mean: which pass by themselves, and what a person is to do about the others."""
+"""What SQLite's faults mean: which pass by themselves, and what a person is to do about the
+others.
+"""
 
 import errno
 import os

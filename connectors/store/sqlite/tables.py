@@ -92,7 +92,9 @@ def insert(connection: sqlite3.Connection, rows: Mapping[Kind, list[tuple[object
 
 
 def select(search: Search, after: tuple[int, str] | None) -> tuple[str, list[object]]:
-    """The statement of a page and its values: one row more than the page, to know whether it ends."""
+    """The statement of a page and its values: one row more than the page, to know whether it
+    ends.
+    """
     conditions, values = list[str](), list[object]()
 
     def add(condition: str, *given: object) -> None:
