@@ -50,7 +50,10 @@ class Gate:
         """
         self._credentials.check_names(request)
         if request.match_info.http_exception is not None:
-            return  # No route: the answer is 404 or 405, which shows nothing.
+            # There is no such route, which a stranger is not told of the API.
+            if request.path.startswith("/api/"):
+                request[ASKER] = self._credentials.asker(request)
+            return
         # No default: a route that declares nothing must stay closed, not open.
         access = request.app[ACCESS][request.match_info.route]
         if access is Access.PUBLIC:
