@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import IllegalOperation, ProducerFenced
 from aiokafka.structs import TopicPartition
 
 from streams.client.fetching import check_fetching
@@ -58,6 +59,16 @@ class Changelog:
         except for a fenced producer, which can do nothing more. Rows are consumed a batch at a
         time.
         """
+        try:
+            return await self._commit(rows, others)
+        except (IllegalOperation, AssertionError) as error:
+            # Once a producer was fenced, aiokafka refuses whatever comes next with one of these,
+            # depending on how far that got; only the first call says what is wrong.
+            if self._producer._txn_manager.is_fatal_error():
+                raise ProducerFenced from error
+            raise
+
+    async def _commit(self, rows: RowChanges, others: Sequence[TopicRecords]) -> int:
         sent: list[Awaitable[Any]] = []
         async with self._producer.transaction():
             count = await self._send(self._topic, rows, sent)

@@ -253,9 +253,10 @@ def test_what_can_be_served_is_taken(tmp_path: Path, text: str) -> None:
 )
 def test_a_file_that_breaks_a_reader_is_one_line(tmp_path: Path, text: str, says: str) -> None:
     """With the place, soon, and without what may be a secret."""
-    began = time.monotonic()
+    began = time.process_time()
     lines = _of(tmp_path, text)
-    assert time.monotonic() - began < 5
+    # Of CPU, which a machine that does other things too does not stretch.
+    assert time.process_time() - began < 20
     assert any(says in line for line in lines), lines
     assert "geheim" not in " ".join(lines)
 

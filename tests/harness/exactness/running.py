@@ -14,6 +14,7 @@ import yaml
 
 from connectors.store.settings import StoreKind, StoreSettings
 from streams.admin.topics import STAGES
+from streams.state.position import Refused
 from tests.harness.exactness.disturbing import Disturb, Group, Say, killed
 from tests.harness.exactness.inbox import Inbox
 from tests.harness.exactness.plan import CORRELATION, PARTITIONS, Plan
@@ -139,10 +140,19 @@ async def _change_settings(plan: Plan, sender: Sender, say: Say) -> None:
     async def is_mid_stream() -> bool:
         return sender.sent > _MIDDLE * plan.events
 
+    async def is_published() -> bool:
+        try:
+            await asyncio.to_thread(
+                publish, plan.broker, plan.lanes, plan.second, plan.control_key, "exactness"
+            )
+        except Refused as why:
+            # A person who is told to try again does so.
+            say(str(why))
+            return False
+        return True
+
     await until(is_mid_stream, 3600.0, "the sender does not get half-way")
-    await asyncio.to_thread(
-        publish, plan.broker, plan.lanes, plan.second, plan.control_key, "exactness"
-    )
+    await until(is_published, 300.0, "the settings are not published")
     say("another settings version takes effect")
 
 
