@@ -187,11 +187,12 @@ demo: setup
 quick: setup
 	$(BIN)/pytest -n 2 --dist loadfile -m "not system and not nightly" --hypothesis-profile=quick
 
-# More at a time than two cores: most tests of the system wait for servers. A file's tests stay together.
+# More at a time than two cores: most tests of the system wait for servers. A file's tests stay
+# together, in the order of collection: the longest files first (tests/conftest.py).
 TESTS_AT_ONCE := 4
 
 test: setup servers
-	$(BIN)/pytest -n $(TESTS_AT_ONCE) --dist loadfile
+	$(BIN)/pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 nightly: setup servers
 	$(BIN)/pytest -n 2 --dist loadfile -m nightly
