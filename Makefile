@@ -187,12 +187,11 @@ demo: setup
 quick: setup
 	$(BIN)/pytest -n 2 --dist loadfile -m "not system and not nightly" --hypothesis-profile=quick
 
-# More at a time than two cores: most tests of the system wait for servers. A file's tests stay
-# together, in the order of collection: the longest files first (tests/conftest.py).
+# More at a time than two cores: most tests of the system wait for servers. A file's tests stay together.
 TESTS_AT_ONCE := 4
 
 test: setup servers
-	$(BIN)/pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n $(TESTS_AT_ONCE) --dist loadfile
 
 nightly: setup servers
 	$(BIN)/pytest -n 2 --dist loadfile -m nightly

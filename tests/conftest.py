@@ -28,9 +28,6 @@ SERVERS: Final = frozenset(
 """Fixtures that run a server, a mock of one, or a browser."""
 
 
-LONG: Final = frozenset({"benchmarks", "exactness", "faults"})
-"""Folders whose files take longest, few tests though they have."""
-
 _shared: Final = contextlib.ExitStack()
 
 
@@ -48,10 +45,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What asks for a server is a test of the system (`make quick` leaves it out). Folders whose
-    files take minutes come first, so that no process is left with one of them in the end.
-    """
-    items.sort(key=lambda item: item.path.parent.name not in LONG)
+    """What asks for a server is a test of the system (`make quick` leaves it out)."""
     for item in items:
         if isinstance(item, pytest.Function) and SERVERS & {*item.fixturenames}:
             item.add_marker(pytest.mark.system)

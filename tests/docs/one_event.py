@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import _lru_cache_wrapper
 from pathlib import Path
 from types import FrameType
 
@@ -48,15 +47,6 @@ class Sent:
         self.records += records
 
 
-def _forget() -> None:
-    """Empties what our modules cached in tests before, which would keep them from being called."""
-    ours = [module for name, module in sys.modules.items() if name.split(".")[0] in PACKAGES]
-    for module in ours:
-        for value in list(vars(module).values()):
-            if isinstance(value, _lru_cache_wrapper):
-                value.cache_clear()
-
-
 async def follow(
     receiver: BadReceiver, machine: Machine, folder: Path, patch: pytest.MonkeyPatch
 ) -> list[str]:
@@ -73,7 +63,6 @@ async def follow(
     now = time.time_ns() // 1000
     value = replace(ORDINARY, event_time=now).to_bytes()
     passed: dict[str, None] = {}
-    _forget()
     for worker in workers:
         sent = machine.sender = Sent()  # type: ignore[assignment]
         machine.new_lane = worker.stage.new_lane
