@@ -1,5 +1,5 @@
 """The wheel's native code (schemas/native), compiled where the wheel is built. Without a C compiler
-wheel has none, and what it installs is slower.
+the wheel has none, and what it installs is slower.
 """
 
 import sysconfig

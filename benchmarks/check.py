@@ -69,15 +69,18 @@ def compared(rounds: Sequence[tuple[Rates, Rates]]) -> tuple[float, float]:
     (1.0, 0.1)
     """
     cases = list(rounds[0][0])
-    medians = [
-        statistics.median(ours[case] / other[case] for ours, other in rounds) for case in cases
-    ]
+    medians = [_ratio(case, rounds) for case in cases]
     whole = [
         statistics.geometric_mean([ours[case] / other[case] for case in cases])
         for ours, other in rounds
     ]
     spread = (max(whole) - min(whole)) / 2
     return round(statistics.geometric_mean(medians), 12), round(spread, 12)
+
+
+def _ratio(case: str, rounds: Sequence[tuple[Rates, Rates]]) -> float:
+    """Median over the rounds."""
+    return statistics.median(ours[case] / other[case] for ours, other in rounds)
 
 
 def _round(number: int, events: int, screen: Screen) -> tuple[Rates, Rates]:
@@ -91,16 +94,7 @@ def _round(number: int, events: int, screen: Screen) -> tuple[Rates, Rates]:
 
 def _measured(tree: Path, events: int) -> Rates:
     command = [".venv/bin/python", "-m", "benchmarks.throughput", "--json"]
-    done = subprocess.run(
-        [*command, "--events", str(events), "--subjects", str(SUBJECTS)],
-        cwd=tree,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise BenchmarkFailed(f"in {tree.name}: {done.stderr.strip().splitlines()[-1]}")
-    told = json.loads(done.stdout)
+    told = json.loads(_run([*command, "--events", str(events), "--subjects", str(SUBJECTS)], tree))
     return {
         "windows only": told["subjects"][str(SUBJECTS)]["events_per_cpu_s"],
         "with detectors": told["with_detectors"]["events_per_cpu_s"],
@@ -137,7 +131,7 @@ def _sheet(rounds: Sequence[tuple[Rates, Rates]], against: str) -> Sheet:
         (
             case,
             *(f"{round_[tree][case]:,.0f}" for round_ in rounds for tree in (0, 1)),
-            f"{statistics.median(ours[case] / other[case] for ours, other in rounds):.3f}",
+            f"{_ratio(case, rounds):.3f}",
         )
         for case in rounds[0][0]
     ]

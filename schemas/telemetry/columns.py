@@ -197,9 +197,8 @@ class Decoder:
         frame = pl.concat(gathered.frames)
         index: Positions = np.array(gathered.places, dtype=np.int64)
         gathered.bad.sort(key=lambda entry: entry[0])
-        if bool(
-            (index[1:] < index[:-1]).any()
-        ):  # schemas were mixed; reordering columns of lists is slow
+        # Only where schemas were mixed: reordering columns of lists is slow.
+        if bool((index[1:] < index[:-1]).any()):
             order = np.argsort(index)
             frame, index = frame[order], index[order]
         return frame, index, gathered.bad

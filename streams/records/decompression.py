@@ -57,9 +57,8 @@ def unpacked(codec: int, packed: memoryview, max_bytes: int) -> bytes:
     ) as fault:
         raise CannotUnpack(str(fault)) from fault
     except BaseException as fault:
-        if (
-            type(fault).__name__ != "PanicException"
-        ):  # Rust's, which is no Exception and has no name to import
+        # A panic of Rust's is not an Exception, and its type cannot be imported.
+        if type(fault).__name__ != "PanicException":
             raise
         raise CannotUnpack(str(fault)) from fault
 
