@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from schemas.messages import IncidentPart
+from schemas.messages.message import IncidentPart
 
 
 def facts(incident: IncidentPart) -> Iterator[tuple[str, str]]:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from connectors.http.answers import ReceiverAnswer
-from schemas.messages import Message, parse
-from schemas.parts import BadMessage
+from schemas.messages.message import Message, parse
+from schemas.messages.parts import BadMessage
 
 _WRONG_SHAPE: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """Exceptions of rendering for values that nobody thought of."""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from agents.alerting.reasons import Reason
 from agents.alerting.tracked_incident import Acknowledgement
 from schemas.ids import record_id
-from schemas.messages import (
+from schemas.messages.message import (
     EvidencePart,
     IncidentMessage,
     IncidentPart,

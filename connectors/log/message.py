@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from connectors.facts import facts
-from schemas.messages import IncidentMessage, Message
+from schemas.messages.message import IncidentMessage, Message
 
 _OF_INCIDENT: Final = ("tenant", "id", "application", "state", "severity", "title")
 _OF_SUMMARY: Final = ("tenant", "count", "open", "resolved")

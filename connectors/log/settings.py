@@ -45,6 +45,6 @@ class LogSettings:
     def preview(self, notification_id: str, body: bytes) -> dict[str, Any]:
         """The fields of a message's line."""
         from connectors.log.message import log_line
-        from schemas.messages import parse
+        from schemas.messages.message import parse
 
         return log_line(parse(body))

@@ -11,7 +11,7 @@ from typing import Any, Final
 from connectors.facts import facts
 from connectors.texts import plain
 from schemas.ids import record_id
-from schemas.messages import IncidentPart, Message, SummaryMessage
+from schemas.messages.message import IncidentPart, Message, SummaryMessage
 
 _MAX_SUMMARY: Final = 1024
 _MAX_DEDUP_KEY: Final = 255

@@ -57,6 +57,6 @@ class PagerDutySettings:
     def preview(self, notification_id: str, body: bytes) -> dict[str, Any]:
         """The event that a message becomes, with the routing key hidden."""
         from connectors.pagerduty.message import pagerduty_event
-        from schemas.messages import parse
+        from schemas.messages.message import parse
 
         return pagerduty_event(notification_id, parse(body)) | {"routing_key": "***"}

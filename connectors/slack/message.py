@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from connectors.facts import facts
 from connectors.texts import plain
-from schemas.messages import IncidentPart, Message, SummaryMessage
+from schemas.messages.message import IncidentPart, Message, SummaryMessage
 
 _MAX_HEADER: Final = 150
 _MAX_TEXT: Final = 3000

@@ -17,7 +17,7 @@ from connectors.http.retry_after import retry_after_s
 from connectors.rendering import rendered
 from connectors.slack.message import slack_message, slack_reply
 from connectors.texts import plain
-from schemas.messages import parse
+from schemas.messages.message import parse
 from schemas.secrets import Secret
 
 BOT_URL: Final = "https://slack.com/api/chat.postMessage"

@@ -85,7 +85,7 @@ class SlackSettings:
     def preview(self, notification_id: str, body: bytes) -> dict[str, Any]:
         """The first message about an incident, as Slack's API takes it."""
         from connectors.slack.message import slack_message
-        from schemas.messages import parse
+        from schemas.messages.message import parse
 
         channel = {} if self.channel is None else {"channel": self.channel}
         return slack_message(parse(body)) | channel

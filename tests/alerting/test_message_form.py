@@ -13,7 +13,7 @@ import orjson
 from agents.alerting.messages import Listing, incident_message, summary_message
 from agents.alerting.reasons import Reason
 from agents.alerting.tracked_incident import Acknowledgement
-from schemas.messages import encode, parse
+from schemas.messages.message import encode, parse
 from schemas.records.anomalies import Breakdown
 from schemas.records.incidents import IncidentChange, IncidentState
 from tests.alerting.timeline import incident, micros

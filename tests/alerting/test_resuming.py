@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agents.alerting.messages import Delivery
 from agents.alerting.reasons import Reason
 from agents.alerting.settings import AlertSettings, ReceiverSettings
-from schemas.messages import parse
+from schemas.messages.message import parse
 from schemas.records.anomalies import Severity
 from schemas.records.control import Command
 from schemas.records.incidents import Incident, IncidentChange

@@ -10,7 +10,7 @@ from agents.alerting.settings import RetrySettings
 from connectors.http.rate_limit import Pace
 from connectors.pagerduty.message import dedup_key, pagerduty_event
 from connectors.pagerduty.receiver import PagerDutyReceiver
-from schemas.messages import parse
+from schemas.messages.message import parse
 from schemas.records.anomalies import Severity
 from schemas.secrets import Secret
 from streams.lane.effects import RetryAt

@@ -26,7 +26,7 @@ from connectors.rendering import rendered
 from connectors.slack.message import slack_message
 from connectors.slack.receiver import SlackReceiver
 from connectors.webhook.receiver import WebhookReceiver
-from schemas.messages import Message, parse
+from schemas.messages.message import Message, parse
 from schemas.secrets import Secret
 from tests.harness.services import BOT_TOKEN, ROUTING_KEY, pagerduty, slack_bot, slack_webhook
 from tests.harness.webhook_server import answers, receiving

@@ -14,7 +14,7 @@ from agents.alerting.tracked_incident import Acknowledgement
 from connectors.pagerduty.message import pagerduty_event
 from connectors.slack.message import slack_message
 from connectors.slack.receiver import SlackReceiver
-from schemas.messages import parse
+from schemas.messages.message import parse
 from schemas.records.anomalies import Breakdown, Severity
 from schemas.records.incidents import IncidentState
 from schemas.secrets import Secret

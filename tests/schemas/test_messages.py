@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.messages import (
+from schemas.messages.message import (
     VERSION,
     IncidentMessage,
     IncidentPart,
@@ -16,7 +16,7 @@ from schemas.messages import (
     encode,
     parse,
 )
-from schemas.parts import BadMessage
+from schemas.messages.parts import BadMessage
 
 GOLDEN = Path(__file__).parents[1] / "alerting" / "golden"
 BODIES = {

@@ -18,7 +18,7 @@ from typing import Final
 
 import orjson
 
-from schemas.parts import OMITTED, BadMessage, read, read_object, read_text, written
+from schemas.messages.parts import OMITTED, BadMessage, read, read_object, read_text, written
 
 VERSION: Final = 2
 """1, which has no `version`, ends with `settings_version`, `link` and `acknowledged_by`. 2 added
