@@ -16,6 +16,7 @@ import typer
 from schemas.errors import UserError
 from schemas.redacting import redacted
 from topology.commands.api import api
+from topology.commands.backtest import backtest
 from topology.commands.capacity import capacity
 from topology.commands.demo import announce, demo
 from topology.commands.doctor import doctor
@@ -92,6 +93,7 @@ app.command(
 app.command(epilog="Example: sentinel doctor --config sentinel.yaml --json")(doctor)
 app.command()(produce)
 app.command()(explain)
+app.command()(backtest)
 app.command()(demo)
 
 

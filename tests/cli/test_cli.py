@@ -40,6 +40,7 @@ COMMANDS = [
     ("capacity",),
     ("produce",),
     ("explain",),
+    ("backtest",),
     ("demo",),
     ("init",),
     ("doctor",),

@@ -34,6 +34,7 @@ GROUPS: Final = {
     "Trying out": {
         "notify-test": "send a receiver a test incident",
         "produce": "send telemetry",
+        "backtest": "score recorded data",
     },
 }
 """Heading, commands and what each does; a command that is in no group comes last, with the begin of
