@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from agents.alerting import tracked_incident
 from agents.alerting.auditing import Asked, audit
 from agents.alerting.decisions import Decision, Outcome
-from agents.alerting.lane_state import JOURNAL_KEY, LaneState, thread_key
+from agents.alerting.lane_state import LaneState, thread_key
 from agents.alerting.messages import Delivery
 from agents.alerting.paging import PageCount
 from agents.alerting.queues import Queues, name_of
@@ -57,7 +56,7 @@ class Alerter:
             state.silences,
         )
         self._paging, self._tracked, self._threads = state.paging, state.open, state.threads
-        self._sources, self._touched = state.sources, state.touched
+        self._sources: Final = state.sources
         self.commands: Final = state.commands
         """How far the lane is in `commands`."""
         self._queues: Final = Queues(settings, state)
@@ -69,9 +68,8 @@ class Alerter:
         """Process the lane's record at `offset`; a repeated one, as `CorrelateLanes` knows it,
         changes nothing.
         """
-        if not self._sources.is_new(incident, self._tracked.get(incident.id), now):
+        if not self._sources.is_new(incident, self._tracked.view().get(incident.id), now):
             return [Decision(Reason.DUPLICATE)]
-        self._touched.add(JOURNAL_KEY)
         self._journal.turn(offset)
         self._track(incident)
         routes = self._router.routes(incident)
@@ -135,8 +133,6 @@ class Alerter:
         decisions += [
             self._journal.begun(delivery, now) for delivery in self._summaries.take_due(now)
         ]
-        if decisions:
-            self._touched.add(JOURNAL_KEY)
         return decisions
 
     def next_wake(self) -> int | None:
@@ -170,17 +166,17 @@ class Alerter:
         """
         self._state.restore(rows)
         self._queues.restored()
-        self._reminders.restored()
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
         """Key and value of every row that changed since the last call, at most one for a key; None
         for a row that is gone.
         """
-        return self._state.changed()
+        return self._state.changes()
 
     def _on_open(self, incident: Incident, route: Route, now: int) -> list[Decision]:
         receiver = route.receiver
-        thread = self._threads.get(thread_key(incident, receiver.name))
+        # Only read: most records of an open incident send nothing, and change no thread.
+        thread = self._threads.view().get(thread_key(incident.id, receiver.name))
         is_acknowledged = bool(self._acknowledged_by(incident))
         reason = news(incident, route, thread, is_acknowledged=is_acknowledged)
         if reason is Reason.UPDATED_NOT_SENT:
@@ -203,7 +199,7 @@ class Alerter:
         if incident.state is not IncidentState.OPEN or incident.change in QUIET_CHANGES:
             return False
         return not any(
-            route.is_matched or thread_key(incident, route.receiver.name) in self._threads
+            route.is_matched or thread_key(incident.id, route.receiver.name) in self._threads
             for route in routes
         )
 
@@ -234,16 +230,14 @@ class Alerter:
     def _hold(
         self, incident: Incident, receiver: str, reason: Reason, silence_id: str, now: int
     ) -> list[Decision]:
-        key = thread_key(incident, receiver)
+        key = thread_key(incident.id, receiver)
         thread = self._threads.setdefault(key, Thread(incident.tenant, incident.id, receiver))
         is_new = thread.held != reason
         # A held message of more weight, such as the first one, is not replaced by a lesser one.
         if thread.held in ("", Reason.REPEATED, Reason.EXTENDED):
             thread.held = reason
-        self._touched.add(key)
         if not is_new and incident.change in QUIET_CHANGES:
             return [Decision(Reason.UPDATED_NOT_SENT, receiver)]
-        self._touched.add(JOURNAL_KEY)
         name = name_of(incident, receiver, reason, thread)
         held = NotificationOutcome.SUPPRESSED
         return [
@@ -256,11 +250,10 @@ class Alerter:
         """Send what no silence holds back any more."""
         decisions: list[Decision] = []
         for thread in self._reminders.held():
-            known = self._tracked.get(thread.incident_id)
+            known = self._tracked.view().get(thread.incident_id)
             receiver = self._receivers.get(thread.receiver)
             if known is None or receiver is None or self._silences.of(known.incident, now):
                 continue
-            self._touched.add(JOURNAL_KEY)
             # It is old because a person held it back, not because this worker was away.
             decisions += self._page(
                 known.incident, receiver, Reason(thread.held), now, at_any_age=True
@@ -271,10 +264,9 @@ class Alerter:
         """Send again what is still open."""
         decisions: list[Decision] = []
         for thread in self._reminders.take_repeats(now):
-            incident = self._tracked[thread.incident_id].incident
+            incident = self._tracked.view()[thread.incident_id].incident
             # Counted also if a silence then holds it back: the next one is due an interval later.
             thread.said_at, thread.repeats = now, thread.repeats + 1
-            self._touched |= {thread_key(incident, thread.receiver), JOURNAL_KEY}
             decisions += self._page(
                 incident, self._receivers[thread.receiver], Reason.REPEATED, now, at_any_age=True
             )
@@ -290,21 +282,18 @@ class Alerter:
         known.acknowledgement = Acknowledgement(
             command.author[:_MAX_AUTHOR] or "somebody", command.at, command.comment[:_MAX_COMMENT]
         )
-        self._touched |= {tracked_incident.KEY + command.target.encode(), JOURNAL_KEY}
         decisions: list[Decision] = []
         for name in self._receivers:
-            key = thread_key(known.incident, name)
+            key = thread_key(known.incident.id, name)
             if (thread := self._threads.get(key)) is not None:
                 # A person is on it: what a silence holds back need not be sent when that ends.
                 thread.held = ""
-                self._touched.add(key)
                 if thread.singly:
                     decisions += self._say(known.incident, name, Reason.ACKNOWLEDGED, now)
         return AuditOutcome.APPLIED, "", decisions
 
     def _track(self, incident: Incident) -> None:
         """Keep the newest record of the incident while it is open."""
-        self._touched.add(tracked_incident.KEY + incident.id.encode())
         known = self._tracked.get(incident.id)
         if incident.state is not IncidentState.OPEN:
             self._over = self._tracked.pop(incident.id, None)
@@ -314,12 +303,12 @@ class Alerter:
             known.incident = incident
 
     def _acknowledged_by(self, incident: Incident) -> str:
-        known = self._tracked.get(incident.id)
+        known = self._tracked.view().get(incident.id)
         return "" if known is None else known.acknowledged_by
 
     def _on_resolved(self, incident: Incident, route: Route, now: int) -> list[Decision]:
         receiver = route.receiver
-        key = thread_key(incident, receiver.name)
+        key = thread_key(incident.id, receiver.name)
         thread = self._threads.get(key)
         if thread is None:
             return [self._end_of_unsent(incident, route, now)]
@@ -327,7 +316,6 @@ class Alerter:
         # Only a silence knew of it: the receiver heard of neither start nor end.
         if held and not (thread.singly or thread.told or thread.summaries):
             del self._threads[key]
-            self._touched.add(key)
             return [self._queues.unsent(incident, receiver.name, Reason.RESOLVED_NOT_SENT, now)]
         collecting = self._summaries.collecting(incident.tenant, receiver.name) in thread.summaries
         if not thread.singly and (
@@ -352,7 +340,7 @@ class Alerter:
         return self._queues.unsent(incident, receiver, Reason.RESOLVED_NOT_SENT, now)
 
     def _say(self, incident: Incident, receiver: str, reason: Reason, now: int) -> list[Decision]:
-        known = self._tracked.get(incident.id)
+        known = self._tracked.view().get(incident.id)
         if known is None and self._over is not None and self._over.incident.id == incident.id:
             known = self._over
         acknowledged = None if known is None else known.acknowledgement

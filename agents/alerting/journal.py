@@ -1,6 +1,7 @@
 """Writes the records of alert's decisions, each with its own position in the lane."""
 
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 from agents.alerting.decisions import Decision, Outcome
@@ -10,8 +11,10 @@ from agents.alerting.retrying import Delivered
 from schemas.records.incidents import Incident
 from schemas.records.notifications import Notification, NotificationOutcome
 from streams.state.chunks import seal, unseal
+from streams.state.rows import SingleRow
 
 _VERSION: Final = 1
+_KEY: Final = b"ledger"
 _POSITION: Final = struct.Struct("<qq")
 
 
@@ -25,6 +28,9 @@ class NotificationJournal:
         # Decisions before the first record, as after a command, have this offset.
         self._offset = -1
         self._ordinal = 0
+        self._row: Final = SingleRow(_KEY, self._to_row)
+        # A lane that never wrote a notification stores no position.
+        self._row.settle()
 
     def turn(self, offset: int) -> None:
         """Begin with the lane's next record."""
@@ -108,10 +114,23 @@ class NotificationJournal:
             ordinal=self._ordinal - 1,
         )
 
-    def row(self) -> bytes:
-        """Offset and ordinal as a row of a lane's state."""
+    def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Continue from its row of these, as `changes` returned it. Raises NewerState."""
+        for key, value in rows:
+            if is_row(key):
+                self._offset, self._ordinal = _POSITION.unpack(
+                    unseal(value, _VERSION, "journal")[1]
+                )
+                self._row.settle()
+
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """Its row, if it changed since the last call."""
+        return self._row.changes()
+
+    def _to_row(self) -> bytes:
         return seal(_VERSION, _POSITION.pack(self._offset, self._ordinal))
 
-    def restore(self, row: bytes) -> None:
-        """Continue from `row`. Raises NewerState."""
-        self._offset, self._ordinal = _POSITION.unpack(unseal(row, _VERSION, "journal")[1])
+
+def is_row(key: bytes) -> bool:
+    """Whether the row under this key belongs to NotificationJournal."""
+    return key == _KEY

@@ -1,17 +1,9 @@
 """The state of a lane of alert, and the rows that it is stored as."""
 
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
-from agents.alerting import (
-    command_offsets,
-    correlate_lanes,
-    paging,
-    silences,
-    summaries,
-    tracked_incident,
-)
+from agents.alerting import command_offsets, correlate_lanes, journal, paging, silences, summaries
 from agents.alerting.command_offsets import CommandOffsets
 from agents.alerting.correlate_lanes import CorrelateLanes
 from agents.alerting.journal import NotificationJournal
@@ -21,52 +13,38 @@ from agents.alerting.silences import Silences
 from agents.alerting.summaries import Summaries
 from agents.alerting.thread import Thread
 from agents.alerting.tracked_incident import TrackedIncident
-from schemas.records.incidents import Incident
 from streams.state.chunks import NewerState
+from streams.state.rows import RowCodec, Rows, by_row_key
 
-JOURNAL_KEY: Final = b"ledger"
+_OPEN: Final[RowCodec[str, TrackedIncident]] = RowCodec(
+    b"open/", str.encode, bytes.decode, TrackedIncident.row, TrackedIncident.from_row
+)
+_THREADS: Final = by_row_key(b"told/", Thread.row, Thread.from_row)
 
-THREAD_KEY: Final = b"told/"
-
-_PARTS: Final = (command_offsets, correlate_lanes, summaries, silences, paging)
-"""Modules whose rows are stored by the part itself."""
+_IS_ROW: Final = (
+    _OPEN.is_row,
+    _THREADS.is_row,
+    journal.is_row,
+    command_offsets.is_row,
+    correlate_lanes.is_row,
+    summaries.is_row,
+    silences.is_row,
+    paging.is_row,
+)
+"""Whether a row belongs to one of the parts."""
 
 
 class _Part(Protocol):
-    """A part of the state that stores its own rows."""
+    """A part of the state that knows which of its rows changed."""
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None: ...
 
-    def changed(self) -> list[tuple[bytes, bytes | None]]: ...
-
-
-class Touched(set[bytes]):
-    """Keys of the rows that changed since they were last written.
-
-    `news` has the keys that changed since `Reminders` last looked at them.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.news: Final[set[bytes]] = set()
-
-    def add(self, key: bytes) -> None:
-        """One row changed."""
-        super().add(key)
-        self.news.add(key)
-
-    def __ior__(self, keys: AbstractSet[bytes]) -> Self:  # type: ignore[override,misc]  # of bytes alone
-        """Several changed."""
-        super().update(keys)
-        self.news.update(keys)
-        return self
+    def changes(self) -> list[tuple[bytes, bytes | None]]: ...
 
 
 class LaneState:
-    """The parts of the state.
-
-    A change to `threads`, `open` or the journal must add the row's key to `touched`: a row that is
-    not touched is not stored. The other parts note their own changes.
+    """The parts of the state. Each knows what changed in it; `threads` and `open` are read through
+    `view` where nothing is to change, since a flush compares all that they handed out.
     """
 
     def __init__(self, settings: AlertSettings, lane: int, pages: PageCount | None) -> None:
@@ -74,56 +52,45 @@ class LaneState:
         self.summaries: Final = Summaries(settings)
         self.silences: Final = Silences()
         self.paging: Final = Paging(lane, pages)
-        self.threads: Final[dict[bytes, Thread]] = {}
+        self.threads: Final = Rows(_THREADS)
         """Messages to each receiver about each incident, by `thread_key`."""
-        self.open: Final[dict[str, TrackedIncident]] = {}
+        self.open: Final = Rows(_OPEN)
         """Open incidents, by id."""
         self.sources: Final = CorrelateLanes(round(settings.alert_max_age_s * 1e6))
         self.commands: Final = CommandOffsets()
-        self.touched: Final = Touched()
 
     def receivers(self) -> frozenset[str]:
         """Names of all receivers that the state knows."""
-        talking = frozenset(thread.receiver for thread in self.threads.values())
+        talking = frozenset(thread.receiver for thread in self.threads.view().values())
         return talking | self.summaries.receivers() | self.paging.receivers()
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
-        """Restore the rows of `changed`, without tombstones. Raises NewerState."""
-        for key, value in rows.items():
-            if key.startswith(THREAD_KEY):
-                self.threads[key] = Thread.from_row(value)
-            elif key == JOURNAL_KEY:
-                self.journal.restore(value)
-            elif key.startswith(tracked_incident.KEY):
-                self.open[key.removeprefix(tracked_incident.KEY).decode()] = (
-                    TrackedIncident.from_row(value)
-                )
-            elif not any(part.is_row(key) for part in _PARTS):
+        """Restore the rows of `changes`, without tombstones. Raises NewerState."""
+        for key in rows:
+            if not any(is_row(key) for is_row in _IS_ROW):
                 raise NewerState(f"alert's state has a row {key!r} that this program does not know")
-        for part, module in zip(self._parts(), _PARTS, strict=True):
-            part.restore((key, value) for key, value in rows.items() if module.is_row(key))
+        for part in self._parts():
+            part.restore(rows.items())
 
-    def changed(self) -> list[tuple[bytes, bytes | None]]:
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
         """Key and value of every row that changed since the last call, at most one for a key; None
         for a row that is gone.
         """
-        rows = [(key, self._row(key)) for key in sorted(self.touched)]
-        self.touched.clear()
-        return rows + [row for part in self._parts() for row in part.changed()]
+        return [row for part in self._parts() for row in part.changes()]
 
     def _parts(self) -> tuple[_Part, ...]:
-        """Those of `_PARTS`, in the same order."""
-        return self.commands, self.sources, self.summaries, self.silences, self.paging
+        return (
+            self.journal,
+            self.open,
+            self.threads,
+            self.commands,
+            self.sources,
+            self.summaries,
+            self.silences,
+            self.paging,
+        )
 
-    def _row(self, key: bytes) -> bytes | None:
-        if key == JOURNAL_KEY:
-            return self.journal.row()
-        if key.startswith(tracked_incident.KEY):
-            known = self.open.get(key.removeprefix(tracked_incident.KEY).decode())
-            return None if known is None else known.row()
-        return self.threads[key].row() if key in self.threads else None
 
-
-def thread_key(incident: Incident, receiver: str) -> bytes:
+def thread_key(incident_id: str, receiver: str) -> bytes:
     """Key of the thread with this receiver about this incident."""
-    return b"%s%s/%s" % (THREAD_KEY, incident.id.encode(), receiver.encode())
+    return b"%s%s/%s" % (_THREADS.prefix, incident_id.encode(), receiver.encode())

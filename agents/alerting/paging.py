@@ -1,16 +1,40 @@
 """The rate limit of pages: how many each receiver got within the last hour."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Final, Self
 
 import orjson
 
 from streams.state.chunks import seal, unseal
+from streams.state.rows import RowCodec, Rows
 
 HOUR_US: Final = 3_600_000_000
 
 _VERSION: Final = 1
-_KEY: Final = b"paged/"
+
+
+@dataclass(slots=True)
+class _Pages:
+    """What one receiver got from one lane. Times wall clock, µs."""
+
+    at: list[int] = field(default_factory=list)
+    """Times of the pages within the hour before the last one."""
+    summed: dict[str, int] = field(default_factory=dict)
+    """By tenant, from when on its last summary beyond the limit may be sent."""
+
+    def to_row(self) -> bytes:
+        return seal(_VERSION, orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS))
+
+    @classmethod
+    def from_row(cls, value: bytes) -> Self:
+        return cls(**orjson.loads(unseal(value, _VERSION, "pages")[1]))
+
+
+_PAGES: Final[RowCodec[str, _Pages]] = RowCodec(
+    b"paged/", str.encode, bytes.decode, _Pages.to_row, _Pages.from_row
+)
+is_row: Final = _PAGES.is_row
 
 
 class PageCount:
@@ -20,21 +44,20 @@ class PageCount:
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[int, dict[str, list[int]]] = {}
+        self._lanes: dict[int, Mapping[str, _Pages]] = {}
 
-    def of_lane(self, lane: int) -> dict[str, list[int]]:
-        """A lane's own pages by receiver, times in µs, to be kept current by the lane; those of the
-        lane's last owner here are forgotten.
+    def count_lane(self, lane: int, pages: Mapping[str, _Pages]) -> None:
+        """Count a lane's pages by receiver, now and as they change, instead of those of the lane's
+        last owner here.
         """
-        mine: dict[str, list[int]] = {}
         # Replaced, not extended: a lane that comes back restores its own pages.
-        self._lanes[lane] = mine
-        return mine
+        self._lanes[lane] = pages
 
     def within_hour(self, receiver: str, now: int) -> int:
         """How many there were in the hour before `now`."""
         since = now - HOUR_US
-        return sum(at > since for lane in self._lanes.values() for at in lane.get(receiver, ()))
+        known = (lane[receiver] for lane in self._lanes.values() if receiver in lane)
+        return sum(at > since for pages in known for at in pages.at)
 
 
 class Paging:
@@ -44,17 +67,14 @@ class Paging:
 
     def __init__(self, lane: int, count: PageCount | None = None) -> None:
         self._count: Final = count or PageCount()
-        self._mine: Final = self._count.of_lane(lane)
-        self._summed: dict[str, dict[str, int]] = {}
-        self._touched: set[str] = set()
+        self._pages: Final = Rows(_PAGES)
+        self._count.count_lane(lane, self._pages.view())
 
     def paged(self, receiver: str, now: int) -> None:
         """Note that a page was decided."""
-        times = self._mine.setdefault(receiver, [])
+        pages = self._pages.setdefault(receiver, _Pages())
         # Only the last hour counts: the state keeps no more.
-        times[:] = [at for at in times if at > now - HOUR_US]
-        times.append(now)
-        self._touched.add(receiver)
+        pages.at = [*(at for at in pages.at if at > now - HOUR_US), now]
 
     def is_full(self, receiver: str, cap: int | None, now: int) -> bool:
         """Whether another page would be more than `cap` within an hour."""
@@ -64,49 +84,29 @@ class Paging:
         """Earliest time of the next summary beyond the limit: an hour after the previous one, now
         without one.
         """
-        return max(now, self._summed.get(receiver, {}).get(tenant, 0) + HOUR_US)
+        pages = self._pages.view().get(receiver)
+        return max(now, pages.summed.get(tenant, 0) + HOUR_US) if pages else now
 
     def summed(self, receiver: str, tenant: str, at: int) -> None:
         """Note that a summary beyond the limit was begun, to be sent from `at` on."""
-        summed = self._summed.setdefault(receiver, {})
+        summed = self._pages.setdefault(receiver, _Pages()).summed
         for old in [name for name, when in summed.items() if when <= at - HOUR_US]:
             del summed[old]
         summed[tenant] = at
-        self._touched.add(receiver)
 
     def receivers(self) -> frozenset[str]:
         """Names of the receivers whose pages are remembered."""
-        return frozenset(self._mine) | frozenset(self._summed)
+        return frozenset(self._pages)
 
     def drop(self, receivers: frozenset[str]) -> None:
         """Forget these receivers' pages."""
-        for receiver in receivers & self.receivers():
-            self._mine.pop(receiver, None)
-            self._summed.pop(receiver, None)
-            self._touched.add(receiver)
+        for receiver in receivers:
+            self._pages.pop(receiver, None)
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take over the rows that `changed` gave. Raises NewerState."""
-        for key, value in rows:
-            receiver = key.removeprefix(_KEY).decode()
-            fields = orjson.loads(unseal(value, _VERSION, "pages")[1])
-            self._mine[receiver], self._summed[receiver] = fields["at"], fields["summed"]
+        """Restore its rows of these, as `changes` returned them. Raises NewerState."""
+        self._pages.restore(rows)
 
-    def changed(self) -> list[tuple[bytes, bytes | None]]:
-        """The rows that changed since the last call."""
-        rows: list[tuple[bytes, bytes | None]] = [
-            (_KEY + name.encode(), self._row(name)) for name in sorted(self._touched)
-        ]
-        self._touched.clear()
-        return rows
-
-    def _row(self, receiver: str) -> bytes | None:
-        if receiver not in self._mine and receiver not in self._summed:
-            return None
-        fields = {"at": self._mine.get(receiver, []), "summed": self._summed.get(receiver, {})}
-        return seal(_VERSION, orjson.dumps(fields, option=orjson.OPT_SORT_KEYS))
-
-
-def is_row(key: bytes) -> bool:
-    """Whether the row under this key belongs to Paging."""
-    return key.startswith(_KEY)
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """Rows that changed since the last call."""
+        return self._pages.changes()

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Final
 
 from agents.alerting.decisions import Decision, Outcome
-from agents.alerting.lane_state import JOURNAL_KEY, LaneState, thread_key
+from agents.alerting.lane_state import LaneState, thread_key
 from agents.alerting.messages import Delivery, incident_message, message_id
 from agents.alerting.reasons import Reason
 from agents.alerting.retrying import Delivered
@@ -27,7 +27,7 @@ class Queues:
         self._receivers: Final = frozenset(receiver.name for receiver in settings.receivers)
         self._state: Final = state
         self._journal, self._summaries, self._paging = state.journal, state.summaries, state.paging
-        self._threads, self._touched = state.threads, state.touched
+        self._threads: Final = state.threads
         self._waiting: Counter[str] = Counter()
         self._in_flight: dict[str, bytes] = {}
         self._listed: dict[str, set[bytes]] = {}
@@ -44,7 +44,7 @@ class Queues:
     def restored(self) -> None:
         """The state was restored: find the messages in flight."""
         self._gone = self._state.receivers() - self._receivers
-        for key, thread in self._threads.items():
+        for key, thread in self._threads.view().items():
             self._waiting[thread.receiver] += len(thread.queue)
             for summary in thread.summaries:
                 self._listed.setdefault(summary, set()).add(key)
@@ -72,7 +72,7 @@ class Queues:
         acknowledged: Acknowledgement | None,
     ) -> list[Decision]:
         """Queue a message about one incident, and begin it if nothing is before it."""
-        key = thread_key(incident, receiver)
+        key = thread_key(incident.id, receiver)
         thread = self._threads.setdefault(key, Thread(incident.tenant, incident.id, receiver))
         thread.singly = True
         # Only a message that says that it is open delays the next repeat.
@@ -104,7 +104,6 @@ class Queues:
         forget a thread that is over.
         """
         thread = self._threads[key]
-        self._touched.add(key)
         decisions: list[Decision] = []
         while (head := thread.next()) is not None:
             # All messages that said it is open failed: the receiver has nothing to close.
@@ -130,7 +129,7 @@ class Queues:
         """List the incident in a summary; its thread continues only while it is open or more is
         queued.
         """
-        key = thread_key(incident, receiver)
+        key = thread_key(incident.id, receiver)
         thread = self._threads.get(key)
         not_before = (
             self._cap_summary_from(incident, receiver, now) if reason is Reason.LISTED_CAP else 0
@@ -140,7 +139,6 @@ class Queues:
         listed_in = self._summaries.add(
             incident, receiver, is_first=is_first, now=now, not_before=not_before
         )
-        self._touched.add(key)
         if thread is None and incident.state is IncidentState.OPEN:
             thread = self._threads[key] = Thread(incident.tenant, incident.id, receiver)
         if thread is not None:
@@ -177,7 +175,6 @@ class Queues:
             thread.told |= isinstance(outcome, Delivered)
         if isinstance(outcome, Delivered) and outcome.thread:
             thread.thread = outcome.thread
-        self._touched.add(JOURNAL_KEY)
         ended = self._journal.ended(delivery, outcome, status=status, attempt=attempt, now=now)
         return [ended, *self.advance(key, now)]
 
@@ -187,7 +184,7 @@ class Queues:
 
     def pending(self) -> list[Delivery]:
         """As `Alerter.pending`."""
-        begun = [self._threads[key].queue[0] for key in self._in_flight.values()]
+        begun = [self._threads.view()[key].queue[0] for key in self._in_flight.values()]
         begun += [
             summary for summary in self._summaries.sending() if summary.receiver in self._receivers
         ]
@@ -199,10 +196,9 @@ class Queues:
         if not self._gone:
             return []
         given_up: list[Delivery] = []
-        for key, thread in sorted(self._threads.items()):
+        for key, thread in sorted(self._threads.view().items()):
             if thread.receiver in self._gone:
                 given_up += thread.queue
-                self._touched.add(key)
                 del self._threads[key]
         given_up += self._summaries.drop(self._gone)
         self._paging.drop(self._gone)
@@ -216,7 +212,6 @@ class Queues:
         self, summary: Delivery, outcome: Outcome, status: int | None, attempt: int, now: int
     ) -> list[Decision]:
         """Continue the threads that the summary listed."""
-        self._touched.add(JOURNAL_KEY)
         decisions = [self._journal.ended(summary, outcome, status=status, attempt=attempt, now=now)]
         for key in sorted(self._listed.pop(summary.notification_id, ())):
             thread = self._threads.get(key)

@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from agents.alerting import tracked_incident
-from agents.alerting.lane_state import THREAD_KEY, LaneState
+from agents.alerting.lane_state import LaneState, thread_key
 from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings
 from agents.alerting.thread import Thread
@@ -15,14 +14,12 @@ class Reminders:
     def __init__(self, settings: AlertSettings, state: LaneState) -> None:
         self._receivers: Final = frozenset(receiver.name for receiver in settings.receivers)
         self._repeat_us: Final = round((settings.repeat_interval_s or 0) * 1e6)
-        self._threads, self._tracked, self._touched = state.threads, state.open, state.touched
+        self._threads, self._tracked = state.threads, state.open.view()
+        self._changed_threads = state.threads.follow()
+        self._changed_incidents = state.open.follow()
         self._repeats: Final[Schedule[bytes]] = Schedule()
         self._held: Final[set[bytes]] = set()
         """Keys of the threads in which a silence holds a message back."""
-
-    def restored(self) -> None:
-        """The state was restored: every thread is to be looked at."""
-        self._touched.news.update(self._threads)
 
     def next_repeat(self) -> int | None:
         """Wall clock, µs, of the next repeat; None without any."""
@@ -30,29 +27,28 @@ class Reminders:
         return self._repeats.next()
 
     def take_repeats(self, now: int) -> list[Thread]:
-        """The threads in which a repeat is due; it is due no more."""
+        """The threads in which a repeat is due, to be changed; it is due no more."""
         self._catch_up()
         return [self._threads[key] for key in self._repeats.take_due(now)]
 
     def held(self) -> list[Thread]:
-        """The threads in which a silence holds a message back."""
+        """The threads in which a silence holds a message back, to be read."""
         self._catch_up()
-        return [self._threads[key] for key in sorted(self._held)]
+        return [self._threads.view()[key] for key in sorted(self._held)]
 
     def _catch_up(self) -> None:
-        for key in self._touched.news:
-            if key.startswith(THREAD_KEY):
-                self._look_at(key)
-            elif key.startswith(tracked_incident.KEY):
-                # An acknowledgement or a new level concerns the incident's threads with all
-                # receivers, none of which has changed.
-                incident_id = key.removeprefix(tracked_incident.KEY)
-                for receiver in self._receivers:
-                    self._look_at(b"%s%s/%s" % (THREAD_KEY, incident_id, receiver.encode()))
-        self._touched.news.clear()
+        for key in self._changed_threads:
+            self._look_at(key)
+        self._changed_threads.clear()
+        # An acknowledgement or a new level concerns the incident's threads with all receivers, none
+        # of which has changed.
+        for incident_id in self._changed_incidents:
+            for receiver in self._receivers:
+                self._look_at(thread_key(incident_id, receiver))
+        self._changed_incidents.clear()
 
     def _look_at(self, key: bytes) -> None:
-        thread = self._threads.get(key)
+        thread = self._threads.view().get(key)
         self._repeats.put(key, None if thread is None else self._repeat_at(thread))
         if thread is not None and thread.held:
             self._held.add(key)

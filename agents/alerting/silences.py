@@ -124,13 +124,13 @@ class Silences:
         return bool(ended)
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take over the rows that `changed` gave. Raises NewerState."""
+        """Restore its rows of these, as `changes` returned them. Raises NewerState."""
         self._silences.restore(rows)
         for silence in self._silences.view().values():
             self._index(silence)
 
-    def changed(self) -> list[tuple[bytes, bytes | None]]:
-        """The rows that changed since the last call; None for one that is gone."""
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """Rows that changed since the last call; None for one that is gone."""
         return self._silences.changes()
 
     def _index(self, silence: Silence) -> None:

@@ -184,7 +184,7 @@ class Summaries:
         return done
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take over the rows that `changed` gave. Raises NewerState."""
+        """Restore its rows of these, as `changes` returned them. Raises NewerState."""
         self._rows.restore(rows)
         for key, row in self._rows.view().items():
             if row.sending is not None:
@@ -213,8 +213,8 @@ class Summaries:
         collected = None if row.sending is not None else row.collected
         self._due.put(key, None if collected is None else collected.due_at)
 
-    def changed(self) -> list[tuple[bytes, bytes | None]]:
-        """The rows that changed since the last call; None for one that is gone."""
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """Rows that changed since the last call; None for one that is gone."""
         return self._rows.changes()
 
 

@@ -12,7 +12,6 @@ from streams.state.chunks import seal, unseal
 _VERSION: Final = 2
 """1 had the author of the acknowledgement alone: a row of it has no time and no comment."""
 _SIZE: Final = struct.Struct("<H")
-KEY: Final = b"open/"
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,21 +55,22 @@ class Rows(MutableMapping[K, V]):
         self._values: dict[K, V] = {}
         self._handed_out: set[K] = set()
         """Keys whose rows may differ from what was written."""
+        self._followers: list[set[K]] = []
         self._written: dict[K, bytes] = {}
         """Digest of each row as it was written last."""
 
     def __getitem__(self, key: K) -> V:
         value = self._values[key]
-        self._handed_out.add(key)
+        self._mark(key)
         return value
 
     def __setitem__(self, key: K, value: V) -> None:
         self._values[key] = value
-        self._handed_out.add(key)
+        self._mark(key)
 
     def __delitem__(self, key: K) -> None:
         del self._values[key]
-        self._handed_out.add(key)
+        self._mark(key)
 
     def __contains__(self, key: object) -> bool:
         return key in self._values
@@ -84,6 +85,16 @@ class Rows(MutableMapping[K, V]):
         """Return the entries for reading: a change of a value that came from here is lost."""
         return MappingProxyType(self._values)
 
+    def follow(self) -> set[K]:
+        """Return a set that gains the key of every entry that may have changed, restored ones too.
+
+        It is for an index over the values, which empties the set when it has caught up, and must
+        read through `view`: an entry handed out while it catches up would be in the set again.
+        """
+        follower = set[K]()
+        self._followers.append(follower)
+        return follower
+
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over rows that `changes` returned, without tombstones and rows of other tables.
 
@@ -95,6 +106,8 @@ class Rows(MutableMapping[K, V]):
                 key = self._codec.key_from_bytes(row_key.removeprefix(self._codec.prefix))
                 self._values[key] = self._codec.from_bytes(value)
                 self._written[key] = _digest(value)
+                for follower in self._followers:
+                    follower.add(key)
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """Return the rows that changed since the last call, by key; None where the row is gone.
@@ -117,6 +130,37 @@ class Rows(MutableMapping[K, V]):
         self._handed_out.clear()
         # A set has no order; what is written has the same one in each run.
         return sorted(changed, key=lambda row: row[0])
+
+    def _mark(self, key: K) -> None:
+        self._handed_out.add(key)
+        for follower in self._followers:
+            follower.add(key)
+
+
+class SingleRow:
+    """A row made from an object that changes in place: written when its bytes differ from those
+    that were written last.
+    """
+
+    def __init__(self, key: bytes, to_bytes: Callable[[], bytes]) -> None:
+        self._key, self._to_bytes = key, to_bytes
+        self._written: bytes | None = None
+
+    def is_row(self, key: bytes) -> bool:
+        """Whether this is the row's key."""
+        return key == self._key
+
+    def settle(self) -> None:
+        """Count the object as written: it is as it was restored, or as it begins."""
+        self._written = self._to_bytes()
+
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """Return the row if it changed since the last call or `settle`."""
+        value = self._to_bytes()
+        if value == self._written:
+            return []
+        self._written = value
+        return [(self._key, value)]
 
 
 def _digest(value: bytes) -> bytes:

@@ -81,18 +81,19 @@ def test_what_is_old_came_before() -> None:
     first = replace(incident("a", RESOLVED, 0), offset=5)
     later = replace(incident("b", RESOLVED, 0), offset=6, updated_at=micros(0) + 3 * DAY_US)
     assert lanes.is_new(first, None, micros(0))
+    assert b"ended/a" in dict(lanes.changes())
     assert lanes.is_new(later, None, micros(0) + 3 * DAY_US)
-    rows = dict(lanes.changed())
+    rows = dict(lanes.changes())
     assert rows[b"ended/a"] is None
     assert rows[b"ended/b"] is not None
     assert not lanes.is_new(first, None, micros(0) + 3 * DAY_US)
     assert not lanes.is_new(later, None, micros(0) + 3 * DAY_US)
-    assert lanes.changed() == []
+    assert lanes.changes() == []
 
 
 def test_ends_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a restored lane forgets the same ones."""
-    monkeypatch.setattr(correlate_lanes, "_MOST_ENDED", 5)
+    monkeypatch.setattr(correlate_lanes, "_MAX_ENDED", 5)
     kept: list[dict[bytes, bytes]] = []
     for restarts in (False, True):
         lanes, rows = CorrelateLanes(DAY_US), dict[bytes, bytes | None]()
@@ -103,10 +104,10 @@ def test_ends_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -
                 replace(incident(f"{97 * number % 40}", RESOLVED, 0), offset=number), None, now
             )
             if restarts:
-                rows |= lanes.changed()
+                rows |= lanes.changes()
                 lanes = CorrelateLanes(DAY_US)
                 lanes.restore([(key, value) for key, value in rows.items() if value is not None])
-        rows |= lanes.changed()
+        rows |= lanes.changes()
         kept.append({key: value for key, value in rows.items() if value is not None})
     assert kept[0] == kept[1]
     assert len(kept[0]) <= 5 + 1

@@ -37,9 +37,9 @@ _FLUSH: Final = f"{_COMMIT}        lane.durable = lane.position.offset\n"
 
 MUTATIONS: Final = (
     Mutation(
-        "a place that no lane of correlate has come to blinds nobody",
+        "a position that no lane of correlate has reached hides no later record",
         "agents/alerting/correlate_lanes.py",
-        "        elif self._came_before(incident, known, now, place > marks.believed):\n",
+        "        elif self._came_before(incident, known, now, position > lane.believed):\n",
         "        elif True:\n",
         _CORRELATE_LANES,
     ),
@@ -165,7 +165,7 @@ MUTATIONS: Final = (
     Mutation(
         "a row whose value changed in place is written",
         "streams/state/rows.py",
-        "        value = self._values[key]\n        self._handed_out.add(key)\n",
+        "        value = self._values[key]\n        self._mark(key)\n",
         "        value = self._values[key]\n",
         ("tests/streams/test_rows.py",),
     ),

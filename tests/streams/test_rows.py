@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.state.rows import RowCodec, Rows
+from streams.state.rows import RowCodec, Rows, SingleRow
 
 CODEC: RowCodec[int, list[int]] = RowCodec(
     prefix=b"n/",
@@ -107,3 +107,31 @@ def test_changes_come_in_the_order_of_their_keys() -> None:
     rows[2].append(0)
     del rows[3]
     assert rows.changes() == [(b"n/2", b"\x02\x00"), (b"n/3", None)]
+
+
+def test_a_follower_learns_of_every_entry_that_may_have_changed() -> None:
+    """An index need not look at the others; entries that are only read are no news."""
+    rows = Rows(CODEC)
+    news = rows.follow()
+    rows.restore([(b"n/1", b"\x01"), (b"n/2", b"\x02"), (b"n/3", b"\x03")])
+    assert news == {1, 2, 3}
+    news.clear()
+    assert rows.view()[1] == [1]
+    assert news == set()
+    rows[2].append(0)
+    del rows[3]
+    rows[4] = []
+    assert news == {2, 3, 4}
+
+
+def test_a_single_row_is_written_when_its_object_changed() -> None:
+    """Also the first time, unless the object was settled as it begins."""
+    value = [1]
+    row = SingleRow(b"one", lambda: bytes(value))
+    assert row.changes() == [(b"one", b"\x01")]
+    assert row.changes() == []
+    value.append(2)
+    assert row.changes() == [(b"one", b"\x01\x02")]
+    value.append(3)
+    row.settle()
+    assert row.changes() == []
