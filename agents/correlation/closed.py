@@ -27,9 +27,9 @@ class ClosedSignals:
         return seal(_VERSION, _HEAD.pack(self.last_append) + self.signals.row())
 
     @classmethod
-    def from_row(cls, value: bytes, most: int) -> Self:
-        """What `row` gave. Raises NewerState."""
+    def from_row(cls, value: bytes, max_signals: int) -> Self:
+        """Read what `row` returned. Raises NewerState."""
         version, body = unseal(value, _VERSION, "closed signals")
-        # Which lane sees a closed one nobody asks.
-        signals, _ = Signals.from_row(body[_HEAD.size :], most, 0 if version == 1 else None)
+        # Nothing reads the lane of a closed one: any will do.
+        signals, _ = Signals.from_row(body[_HEAD.size :], max_signals, 0 if version == 1 else None)
         return cls(signals, *_HEAD.unpack_from(body))

@@ -1,5 +1,5 @@
-"""How grave an incident is: as grave as its gravest anomaly, or a step more when it is more than
-that.
+"""How severe an incident is: as its most severe anomaly, or a step more if it is large, long or
+wide.
 """
 
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ class Thresholds:
     wide: int
 
 
-def incident_severity(gravest: Severity, extent: Extent, thresholds: Thresholds) -> Severity:
-    """The severity of an incident whose gravest anomaly is `gravest`.
+def incident_severity(highest: Severity, extent: Extent, thresholds: Thresholds) -> Severity:
+    """The severity of an incident whose anomalies have `highest` as their highest.
 
-    One of large, long and wide is what faults are like: many small buckets, a slow repair, two
-    models behind one provider. Two of them together are an incident that is more than any one of
-    its anomalies says: one step graver. Three are no more than one step. What is only `info` stays
-    so. The severity never falls while an incident is open, since nothing that it depends on does.
+    Many faults are one of large, long and wide: many small buckets, a slow repair, two models
+    behind one provider. An incident that is two of them is worse than any one of its anomalies: one
+    step more severe. Three are one step too. `info` stays `info`. The severity never falls while an
+    incident is open, since nothing that it depends on does.
 
     >>> bounds = Thresholds(large=30, long_us=900_000_000, wide=3)
     >>> incident_severity(Severity.MEDIUM, Extent(40, 60_000_000, 1), bounds).value
@@ -51,6 +51,6 @@ def incident_severity(gravest: Severity, extent: Extent, thresholds: Thresholds)
             extent.reach >= thresholds.wide,
         )
     )
-    if held < 2 or gravest is Severity.INFO:
-        return gravest
-    return _ORDER[min(_ORDER.index(gravest) + 1, len(_ORDER) - 1)]
+    if held < 2 or highest is Severity.INFO:
+        return highest
+    return _ORDER[min(_ORDER.index(highest) + 1, len(_ORDER) - 1)]

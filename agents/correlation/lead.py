@@ -26,7 +26,7 @@ class Lead:
 
     @classmethod
     def of(cls, anomaly: Anomaly, before: "Lead | None") -> Self:
-        """The lead after this anomaly, `before` the one until then."""
+        """The lead after this anomaly; `before` is the one until then."""
         goes_on = before is not None and before.is_signal_of(anomaly)
         since = (
             before.since
@@ -48,8 +48,8 @@ class Lead:
         )
 
     @classmethod
-    def told_by(cls, incident: Incident) -> "Lead | None":
-        """As the record has it; None in records that have none."""
+    def read_from(cls, incident: Incident) -> "Lead | None":
+        """Read it from a record; None in records that have none."""
         if not incident.evidence_metric:
             return None
         return cls(
@@ -71,8 +71,8 @@ class Lead:
         signal = (self.metric, self.model, self.user, self.rule)
         return signal == (anomaly.metric, anomaly.model, anomaly.user, anomaly.rule)
 
-    def told_in(self, incident: Incident) -> Incident:
-        """The record, with this evidence."""
+    def written_in(self, incident: Incident) -> Incident:
+        """Return the record with this evidence."""
         return replace(
             incident,
             evidence_metric=self.metric,

@@ -15,8 +15,8 @@ from streams.state.chunks import seal, unseal
 _VERSION: Final = 3
 _HEAD: Final = struct.Struct("<qqqdi?H")
 _MORE: Final = struct.Struct("<qqB")
-MOST_NOTE: Final = 500
-"""Most characters of a note; names in records may be long."""
+MAX_NOTE: Final = 500
+"""Characters of a note; names in records may be long."""
 _ENDS: Final = {SignalStatus.NORMAL: 1, SignalStatus.RETIRED: 2, SignalStatus.GIVEN_UP: 4}
 _RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
@@ -36,11 +36,11 @@ class OpenIncident:
     thresholds: Thresholds
     signals: Signals
     """What is still wrong."""
-    gravest: Severity = Severity.INFO
-    """The gravest severity of its anomalies."""
+    max_severity: Severity = Severity.INFO
+    """The highest severity of its anomalies."""
     score: float = float("-inf")
-    """Score of the anomaly that the title tells: the gravest, of those the one with the highest
-    score, of those the first.
+    """Score of the anomaly that the title is about: the most severe, of those the one with the
+    highest score, of those the first.
     """
     lead: str = ""
     lead_metric: str = ""
@@ -49,11 +49,11 @@ class OpenIncident:
     """Latest event time of its anomalies."""
     last_append: int = 0
     """Append time of the last record that concerned it."""
-    told_at: int = 0
-    """`last_event` as the last record of it was written."""
+    recorded_at: int = 0
+    """`last_event` when the last record of it was written."""
     source_lane: int = 0
     """Lane of `telemetry` that the last anomaly came from."""
-    untold: bool = False
+    has_news: bool = False
     """Whether a metric, model, user or detector joined since the last record."""
     settings_version: str = ""
     """Of the last anomaly."""
@@ -74,19 +74,19 @@ class OpenIncident:
     note: str = ""
     """Why it is as it is, for a person."""
     evidence: Lead | None = None
-    """The newest of the signal that the title tells of; None in a row of an earlier release."""
+    """The newest of the signal that the title is about; None in a row of an earlier release."""
 
     def join(self, anomaly: Anomaly, append_time: int) -> bool:
-        """Take an anomaly in; true when that raises the incident's severity.
+        """Add an anomaly; true when that raises the incident's severity.
 
         One that lies before the incident's start joins like any other and leaves `opened_at` as it
-        was told.
+        is, since records of the incident have that already.
         """
         before = self.severity
-        is_graver = _RANK[anomaly.severity] > _RANK[self.gravest]
+        is_worse = _RANK[anomaly.severity] > _RANK[self.max_severity]
         if (
-            is_graver
-            or (anomaly.severity is self.gravest and anomaly.score > self.score)
+            is_worse
+            or (anomaly.severity is self.max_severity and anomaly.score > self.score)
             or not self.anomaly_count
         ):
             self.evidence = Lead.of(anomaly, self.evidence)
@@ -95,11 +95,13 @@ class OpenIncident:
                 sentence(anomaly, self.evidence.since),
                 anomaly.metric,
             )
+        # The title keeps its anomaly; its numbers follow the signal, as a person would read them.
         elif self.evidence is not None and self.evidence.is_signal_of(anomaly):
             self.evidence = Lead.of(anomaly, self.evidence)
-        if is_graver:
-            self.gravest = anomaly.severity
+        if is_worse:
+            self.max_severity = anomaly.severity
         self.last_event = max(self.last_event, anomaly.event_time)
+        # A broker's clock may go back, the time since which nothing was heard must not.
         self.last_append = max(self.last_append, append_time)
         self.source_lane, self.settings_version = anomaly.lane, anomaly.settings_version
         self.anomaly_count += 1
@@ -110,18 +112,18 @@ class OpenIncident:
             (self.metrics, anomaly.metric),
             (self.detectors, anomaly.detector),
         ):
-            self.untold |= self._list(listed, name)
+            self.has_news |= self._list(listed, name)
         return _RANK[self.severity] > _RANK[before]
 
     @property
     def severity(self) -> Severity:
-        """By its gravest anomaly, and by its size, duration and reach."""
+        """By its most severe anomaly, and by its size, duration and reach."""
         extent = Extent(
             self.anomaly_count,
             max(self.last_event - self.opened_at, 0),
             len(self.models) + len(self.users),
         )
-        return incident_severity(self.gravest, extent, self.thresholds)
+        return incident_severity(self.max_severity, extent, self.thresholds)
 
     def _list(self, listed: list[str], name: str | None) -> bool:
         if name is None or len(listed) >= self.max_listed or name in listed:
@@ -130,7 +132,7 @@ class OpenIncident:
         return True
 
     def became(self, change: SignalChange, append_time: int) -> bool:
-        """Take in what became of a signal; false when it is none of these."""
+        """Apply what became of a signal; false when the incident does not have it."""
         if not self.signals.changed(signal_key(change), change):
             return False
         self.last_append = max(self.last_append, append_time)
@@ -138,17 +140,17 @@ class OpenIncident:
             self.ended_at = max(self.ended_at, change.event_time)
             self.ends |= _ENDS[change.status]
         if change.status is SignalStatus.NEW_LEVEL or not self.signals:
-            self.note = change.reason[:MOST_NOTE]
+            self.note = change.reason[:MAX_NOTE]
         return True
 
     def quiet_at(self, quiet_us: int) -> int | None:
-        """From when on it is over if nothing more comes; None while a signal is open."""
+        """Event time at which it is over if nothing more comes; None while a signal is open."""
         return None if self.signals else max(self.last_event, self.ended_at) + quiet_us
 
     @property
     def end(self) -> tuple[IncidentState, IncidentChange]:
-        """As what it ends when no signal is open: what was given up, or retired by settings, is not
-        called resolved.
+        """State and change with which it ends when no signal is open: what was given up, or retired
+        by settings, is not called resolved.
         """
         if self.ends & _ENDS[SignalStatus.GIVEN_UP]:
             return IncidentState.GIVEN_UP, IncidentChange.GIVEN_UP
@@ -166,10 +168,10 @@ class OpenIncident:
         offset: int,
         ordinal: int,
     ) -> Incident:
-        """The incident's next revision, to be written; what joined counts as told."""
+        """The incident's next revision, to be written; what joined is no news from now on."""
         self.revision += 1
-        self.told_at = self.last_event
-        self.untold = False
+        self.recorded_at = self.last_event
+        self.has_news = False
         others = [metric for metric in self.metrics if metric != self.lead_metric]
         made = self._incident(change, self.severity, title(self.lead, others))
         return replace(
@@ -208,38 +210,41 @@ class OpenIncident:
             new_level_since=self.signals.level_since,
             note=self.note,
         )
-        return made if self.evidence is None else self.evidence.told_in(made)
+        return made if self.evidence is None else self.evidence.written_in(made)
 
     def row(self) -> bytes:
-        """The state as a row: a head of what the record does not say, the lead metric, and the
-        record with the lead as its title and the gravest severity as its own, from which the rest
-        follows.
+        """The state as a row: a head of what the record does not have, the lead metric, and the
+        record with the lead as its title and the highest severity of its anomalies as its own, from
+        which the rest follows.
         """
         metric = self.lead_metric.encode()
         head = _HEAD.pack(
             self.last_event,
             self.last_append,
-            self.told_at,
+            self.recorded_at,
             self.score,
             self.source_lane,
-            self.untold,
+            self.has_news,
             len(metric),
         )
         more = _MORE.pack(self.ended_at, self.no_data_append, self.ends)
-        record = self._incident(IncidentChange.UPDATED, self.gravest, self.lead)
+        record = self._incident(IncidentChange.UPDATED, self.max_severity, self.lead)
         return seal(_VERSION, head + metric + more + self.signals.row() + record.to_bytes())
 
     @classmethod
     def from_row(
         cls, value: bytes, max_listed: int, max_signals: int, thresholds: Thresholds
     ) -> Self:
-        """What `row` gave. Raises NewerState, and BadRecord where the bytes are not a row's.
+        """Read what `row` returned. Raises NewerState, and BadRecord where the bytes are not a
+        row's.
 
-        A row of version 1 names no signal; what lasts is told again, and then it is open. One of
-        version 2 says the lane of the last anomaly alone.
+        A row of version 1 names no signal; detect repeats what lasts, and then it is open. One of
+        version 2 has the lane of the last anomaly only.
         """
         version, body = unseal(value, _VERSION, "open incidents")
-        last_event, last_append, told_at, score, source_lane, untold, size = _HEAD.unpack_from(body)
+        last_event, last_append, recorded_at, score, source_lane, has_news, size = (
+            _HEAD.unpack_from(body)
+        )
         at = _HEAD.size + size
         ended_at, no_data_append, ends, signals = NEVER, NEVER, 0, Signals(max_signals)
         if version > 1:
@@ -257,16 +262,16 @@ class OpenIncident:
             opened_at=record.opened_at,
             max_listed=max_listed,
             thresholds=thresholds,
-            gravest=record.severity,
+            max_severity=record.severity,
             score=score,
             lead=record.title,
             lead_metric=bytes(body[_HEAD.size : _HEAD.size + size]).decode(),
             revision=record.revision,
             last_event=last_event,
             last_append=last_append,
-            told_at=told_at,
+            recorded_at=recorded_at,
             source_lane=source_lane,
-            untold=untold,
+            has_news=has_news,
             settings_version=record.settings_version,
             anomaly_count=record.anomaly_count,
             models=list(record.models),
@@ -279,5 +284,5 @@ class OpenIncident:
             no_data_append=no_data_append,
             ends=ends,
             note=record.note,
-            evidence=Lead.told_by(record),
+            evidence=Lead.read_from(record),
         )

@@ -51,11 +51,11 @@ class _Open:
 
 @dataclass(slots=True)
 class Signals:
-    """Open signals, the first `most` of them by name; those beyond are counted, by the anomalies
+    """Open signals, the first `limit` of them by name; those beyond are counted, by the anomalies
     that begin and the changes that end them.
     """
 
-    most: int
+    limit: int
     unlisted: int = 0
     """Open ones that are not listed."""
     _listed: dict[bytes, _Open] = field(default_factory=dict)
@@ -72,9 +72,9 @@ class Signals:
         return key in self._listed
 
     def anomaly(self, anomaly: Anomaly) -> bool:
-        """An anomaly says that its signal is open, and neither without data (unless it is silence
-        itself that it tells) nor at a level that was taken; true when that is news of one that was
-        either.
+        """Note an anomaly: its signal is open, and neither without data nor at a level that detect
+        has accepted; true when that is news of one that was either. An anomaly that says that there
+        are no calls leaves a signal without data so.
         """
         key, first = signal_key(anomaly), anomaly.first
         known = self._listed.get(key)
@@ -87,17 +87,19 @@ class Signals:
             known.lane = anomaly.lane
             return was_marked
         if not first and self.unlisted:
-            return False  # one of those
-        if len(self._listed) < self.most:
+            # It is one of those that are only counted.
+            return False
+        if len(self._listed) < self.limit:
             self._listed[key] = _Open(anomaly.lane)
         else:
             self.unlisted += 1
         return False
 
     def changed(self, key: bytes, change: SignalChange) -> bool:
-        """What became of a signal; false when none of these was meant."""
+        """Apply what became of a signal; false when it is not one of these."""
         known = self._listed.get(key)
         if known is None:
+            # A name that is not listed may be one of those that are only counted.
             if change.status.is_end and self.unlisted:
                 self.unlisted -= 1
                 return True
@@ -112,26 +114,26 @@ class Signals:
 
     @property
     def lanes(self) -> list[int]:
-        """Lanes that see listed ones of which data comes, ascending."""
+        """Lanes that see listed signals with data, ascending."""
         return sorted(
             {known.lane for known in self._listed.values() if known.no_data_since == NEVER}
         )
 
     def lose_data(self, lane: int, since: int) -> None:
-        """No data comes of any that this lane sees; those that were known to be without stay so."""
+        """Note that no data comes of any signal of this lane; those without keep their time."""
         for known in self._listed.values():
             if known.lane == lane and known.no_data_since == NEVER:
                 known.no_data_since = since
 
     @property
     def no_data_since(self) -> int | None:
-        """Since when no data comes of any listed signal; None while it comes of one."""
+        """Event time since which no listed signal has data, µs; None while one has."""
         return _latest([known.no_data_since for known in self._listed.values()])
 
     @property
     def level_since(self) -> int | None:
-        """Since when all open signals are at levels that were taken as new ones; None while one is
-        not, or may not be.
+        """Event time since which all open signals are at levels that detect has accepted as new,
+        µs; None while one is not, or may not be.
         """
         return (
             None
@@ -140,16 +142,16 @@ class Signals:
         )
 
     def merge(self, other: "Signals") -> None:
-        """Takes over another's open signals."""
+        """Add another's open signals."""
         self.unlisted += other.unlisted
         for key, known in other._listed.items():
-            if key in self._listed or len(self._listed) < self.most:
+            if key in self._listed or len(self._listed) < self.limit:
                 self._listed[key] = known
             else:
                 self.unlisted += 1
 
     def row(self) -> bytes:
-        """As part of a row, in the order in which they were opened."""
+        """The signals as part of a row, in the order in which they were opened."""
         entries = [
             _ENTRY.pack(key, one.no_data_since, one.level_since, one.lane)
             for key, one in self._listed.items()
@@ -157,9 +159,11 @@ class Signals:
         return _HEAD.pack(len(entries), self.unlisted) + b"".join(entries)
 
     @classmethod
-    def from_row(cls, body: memoryview, most: int, old_lane: int | None = None) -> tuple[Self, int]:
-        """What `row` gave, and how many bytes that were. `old_lane`: that of all, where an earlier
-        release wrote a row that says none.
+    def from_row(
+        cls, body: memoryview, limit: int, old_lane: int | None = None
+    ) -> tuple[Self, int]:
+        """Read what `row` returned, and how many bytes that took. `old_lane` is the lane of all
+        signals in a row of an earlier release, which has none.
         """
         count, unlisted = _HEAD.unpack_from(body)
         entry = _ENTRY if old_lane is None else _OLD_ENTRY
@@ -168,7 +172,7 @@ class Signals:
             key: _Open(lane[0] if lane else old_lane or 0, no_data, level)
             for key, no_data, level, *lane in entry.iter_unpack(body[_HEAD.size : size])
         }
-        return cls(most, unlisted, listed), size
+        return cls(limit, unlisted, listed), size
 
 
 def _latest(times: list[int]) -> int | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streams.state.chunks import seal, unseal
-from streams.state.rows import RowCodec, Rows
+from streams.state.rows import RowCodec, Rows, SingleRow
 from streams.state.watermark import WENT_BACK_US, elapsed
 
 NEVER: Final = -(2**63)
@@ -53,14 +53,15 @@ _SOURCES: Final[RowCodec[int, _Source]] = RowCodec(
 class SourceLanes:
     """Event time out of the watermarks of many lanes.
 
-    `time` is the least watermark of the lanes that moved within `active_us` of `append`; it never
-    goes back, and stands while no lane moves. `append` is the append time that has passed: it
+    `time` is the lowest watermark of the lanes that moved within `active_us` of `append`; it never
+    goes back, and does not move while no lane does. `append` is the append time that has passed: it
     begins as the first record's and grows by what lies between records, so that a broker's clock
-    that was ahead for a while leaves nothing behind. All times µs. An anomaly at or below the
-    highest (offset, ordinal) of its lane came before: detect writes a lane's anomalies in this
-    order and, after a fault, some of them again. A watermark that came before is known by not being
-    above the lane's last; it has no place in that order, since the record that closes a bucket may
-    itself be anomalous and is judged after the close.
+    that was ahead for a while leaves nothing behind. All times µs.
+
+    An anomaly at or below the highest (offset, ordinal) of its lane came before: detect writes a
+    lane's anomalies in this order and, after a fault, some of them again. A watermark came before
+    if it is not above the lane's last; it has no position in that order, since the record that
+    closes a bucket may itself be anomalous and is judged after the close.
     """
 
     def __init__(self, active_us: int) -> None:
@@ -76,28 +77,30 @@ class SourceLanes:
         """
         self.stamped = NEVER
         """The append time that the next one is compared with."""
-        self._written_time = self._time_row()
+        self._time_row: Final = SingleRow(_TIME_KEY, self._to_row)
+        # A lane that saw no record stores no time.
+        self._time_row.settle()
 
-    def appended(self, append_time: int, most: int | None = None) -> int:
-        """A record came that was appended then: what `append` is now. `most` is the most that can
-        have passed since the record before, if that is known.
+    def appended(self, append_time: int, max_us: int | None = None) -> int:
+        """Note when a record was appended; returns what `append` is now. At most `max_us` can have
+        passed since the record before, if that is known.
 
-        Brokers' clocks differ a little, so an append time that is a little less than the one before
-        moves nothing; one that is much less is of a clock that went back, or of the one that is
-        right, and is followed.
+        Brokers' clocks differ a little, so an append time that is a little earlier than the one
+        before moves nothing. One that is much earlier is that of a clock that went back, or of the
+        one that is right, and is followed.
         """
         if self.stamped == NEVER:
             self.append = append_time
         elif append_time > self.stamped:
-            self.append += elapsed(self.stamped, append_time, most)
+            self.append += elapsed(self.stamped, append_time, max_us)
         elif append_time >= self.stamped - WENT_BACK_US:
             return self.append
         self.stamped = append_time
         return self.append
 
     def is_new(self, lane: int, offset: int, ordinal: int) -> bool:
-        """Whether the anomaly at this place is above all that came from its lane. It counts as come
-        from now on.
+        """Whether the anomaly at this position is above all that came from its lane. It counts as
+        come from now on.
         """
         source = self._lanes.setdefault(lane, _Source())
         if (offset, ordinal) <= (source.offset, source.ordinal):
@@ -107,13 +110,13 @@ class SourceLanes:
         return True
 
     def moved(self, lane: int, offset: int, watermark: int, append_time: int) -> None:
-        """A watermark came, made by the lane's record at `offset`. One that is not above the lane's
-        last moves nothing.
+        """Note a watermark that the lane's record at `offset` made. One that is not above the
+        lane's last moves nothing.
 
-        A lane makes its anomalies and watermarks in the order of its records, so that none before a
-        new watermark can have named a later record. One that did named what lies beyond the log's
-        end: it is believed no longer, or all that comes until the log is there would seem to have
-        come before.
+        A lane makes its anomalies and watermarks in the order of its records, so that no anomaly
+        before a new watermark can have named a later record. One that did named a position beyond
+        the end of the log. It no longer counts: otherwise all that comes until the log is there
+        would seem to have come before.
         """
         source = self._lanes.setdefault(lane, _Source())
         now = self.appended(append_time)
@@ -124,12 +127,12 @@ class SourceLanes:
                 self.taken_back += 1
 
     def passed(self, append_time: int) -> None:
-        """A record was appended at this time; `time` moves on where it can."""
+        """Note that a record was appended at this time; `time` moves on where it can."""
         self.appended(append_time)
         self.settle()
 
     def settle(self) -> None:
-        """Moves `time` on where it can, after a record."""
+        """Move `time` on where it can, after a record."""
         active = [
             source.watermark for source in self._lanes.view().values() if self._is_active(source)
         ]
@@ -137,19 +140,20 @@ class SourceLanes:
             self.time = min(active)
 
     def time_of(self, lane: int) -> int:
-        """Up to which event time all that concerns `lane` is known: `time`, or the lane's own
+        """Event time up to which all that concerns `lane` is known: `time`, or the lane's own
         watermark while it is active and behind.
 
-        The second happens where a lane first speaks after the others moved on.
+        It is behind where its first record comes after the others moved on, since `time` never goes
+        back.
         """
         source = self._lanes.view().get(lane)
         return min(self.time, source.watermark) if source and self._is_active(source) else self.time
 
-    def word_of(self, lane: int) -> int:
+    def own_time_of(self, lane: int) -> int:
         """The lane's own watermark while no lane is active, else NEVER.
 
-        Detect tells its watermark only where it wrote something of late, so that the lanes that
-        hold `time` back may all have fallen silent.
+        Detect writes its watermark only where it wrote something recently, so that the lanes that
+        hold `time` back may all have become idle.
         """
         source = self._lanes.view().get(lane)
         return NEVER if source is None or self.append <= self.still_at else source.watermark
@@ -171,9 +175,7 @@ class SourceLanes:
         return source.moved_at != NEVER and source.moved_at >= self.append - self._active_us
 
     def restore(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take over the rows that `changed` gave; `is_row` tells which of a lane's rows these are.
-        Raises NewerState.
-        """
+        """Restore its rows of these, as `changed` returned them. Raises NewerState."""
         rows = list(rows)
         self._lanes.restore(rows)
         for key, value in rows:
@@ -184,17 +186,13 @@ class SourceLanes:
                     self.stamped = self.append
                 else:
                     self.time, self.append, self.stamped = _TIME.unpack(body)
-        self._written_time = self._time_row()
+        self._time_row.settle()
 
     def changed(self) -> list[tuple[bytes, bytes | None]]:
-        """The rows that changed since the last call."""
-        rows, time = self._lanes.changes(), self._time_row()
-        if time != self._written_time:
-            rows.append((_TIME_KEY, time))
-            self._written_time = time
-        return rows
+        """Rows that changed since the last call."""
+        return [*self._lanes.changes(), *self._time_row.changes()]
 
-    def _time_row(self) -> bytes:
+    def _to_row(self) -> bytes:
         return seal(_VERSION, _TIME.pack(self.time, self.append, self.stamped))
 
 

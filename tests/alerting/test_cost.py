@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.alerting.alerter import Alerter
 from agents.alerting.schedule import Schedule
 from agents.alerting.settings import AlertSettings, ReceiverSettings
+from agents.alerting.thread import Thread
 from schemas.errors import BadRecord
 from schemas.records.incidents import IncidentChange
 from schemas.secrets import Secret
@@ -90,6 +92,28 @@ def test_repeats_come_when_they_are_due_after_a_restart_too() -> None:
     assert desk.core.next_wake() == micros(3600)
     assert len(deliveries(desk.pass_to(3600))) == 6
     assert isinstance(desk.core, Alerter)
+
+
+def test_a_flush_encodes_no_thread_that_a_record_only_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Most records of an open incident send nothing; their incident is stored, its threads are not
+    looked at again.
+    """
+    desk = _busy(FEW)
+    desk.flush()
+    encoded: list[Thread] = []
+    row = Thread.row
+    counted = replace(
+        desk.core._state.threads._codec, to_bytes=lambda one: encoded.append(one) or row(one)
+    )
+    monkeypatch.setattr(desk.core._state.threads, "_codec", counted)
+    desk.at(1, *(incident(f"i{number}", IncidentChange.UPDATED, 1) for number in range(FEW)))
+    desk.flush()
+    assert encoded == []
+    assert len(desk.at(2, incident("i0", IncidentChange.ESCALATED, 2))) == 2
+    desk.flush()
+    assert len(encoded) == 2
 
 
 @dataclass

@@ -2,7 +2,7 @@
 its end.
 """
 
-from agents.correlation.correlator import OTHER_APPLICATIONS
+from agents.correlation.incident_table import OTHER_APPLICATIONS
 from agents.correlation.settings import CorrelationSettings
 from schemas.ids import record_id
 from schemas.records.anomalies import INTAKE, Breakdown, Severity

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.correlation.correlator import OTHER_APPLICATIONS
+from agents.correlation.incident_table import OTHER_APPLICATIONS
 from agents.correlation.open_incident import OpenIncident
 from agents.correlation.settings import CorrelationSettings
 from agents.stages.correlate import CorrelateLane

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.correlation.open_incident import OpenIncident
 from agents.correlation.settings import CorrelationSettings
 from schemas.ids import record_id
 from schemas.records.anomalies import Anomaly, Severity, SignalStatus
@@ -220,3 +221,27 @@ def test_newer_state_is_refused(place: int) -> None:
         lane.restart()
     with pytest.raises(NewerState):
         Lane().core.restore({b"future/1": b""})
+
+
+def test_a_flush_encodes_incidents_that_changed_and_not_all_that_are_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when time passed by all of them because one was due."""
+    encoded: list[str] = []
+    row = OpenIncident.row
+
+    def counted(incident: OpenIncident) -> bytes:
+        encoded.append(incident.application)
+        return row(incident)
+
+    monkeypatch.setattr(OpenIncident, "row", counted)
+    lane = Lane()
+    for number in range(50):
+        lane.at(0, arrives(anomaly(0, application=f"app{number}", source=(0, number, 0))))
+    lane.at(1, arrives(anomaly(1, application="app7", metric="cost", source=(0, 50, 0))))
+    lane.flush()
+    assert sorted(encoded) == sorted(f"app{number}" for number in range(50))
+    encoded.clear()
+    [updated] = lane.at(31, watermark(31, source_offset=51))
+    lane.flush()
+    assert encoded == [updated.application] == ["app7"]

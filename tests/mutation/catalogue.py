@@ -170,6 +170,36 @@ MUTATIONS: Final = (
         ("tests/streams/test_rows.py",),
     ),
     Mutation(
+        "an index over rows learns of those that may have changed",
+        "streams/state/rows.py",
+        "        self._handed_out.add(key)\n        for follower in self._followers:\n",
+        "        self._handed_out.add(key)\n        for follower in ():\n",
+        ("tests/streams/test_rows.py",),
+    ),
+    Mutation(
+        "a single row that did not change is not written",
+        "streams/state/rows.py",
+        "        if value == self._written:\n",
+        "        if False:\n",
+        ("tests/streams/test_rows.py",),
+    ),
+    Mutation(
+        "an incident that time passes by is not encoded at the next flush",
+        "agents/correlation/ageing.py",
+        "        incident = self._open.view()[key]\n        over_at",
+        "        incident = self._open[key]\n        over_at",
+        ("tests/correlation/test_resuming.py", "-k", "encodes"),
+    ),
+    Mutation(
+        "a thread that a record only read is not encoded at the next flush",
+        "agents/alerting/alerter.py",
+        "        thread = self._threads.view().get(thread_key(incident.id, receiver.name))\n"
+        "        is_ack",
+        "        thread = self._threads.get(thread_key(incident.id, receiver.name))\n"
+        "        is_ack",
+        ("tests/alerting/test_cost.py", "-k", "encodes"),
+    ),
+    Mutation(
         "a row that did not change is not written",
         "streams/state/rows.py",
         "            if self._written.get(key) != digest:\n",
@@ -186,15 +216,15 @@ MUTATIONS: Final = (
     Mutation(
         "a record's append time silences no other lane",
         "agents/correlation/correlator.py",
-        "        most = self._most_between_us if self.wants_ticks else None\n",
-        "        most = None\n",
+        "        max_us = self._max_step_us if self.wants_ticks else None\n",
+        "        max_us = None\n",
         ("tests/correlation/test_time.py",),
     ),
     Mutation(
-        "the end of a signal goes to whoever knows it by name",
-        "agents/correlation/correlator.py",
-        "sorted(kept, key=lambda pair: signal not in pair[1].signals)",
-        "kept",
+        "the end of a signal goes to the incident that has it by name",
+        "agents/correlation/incident_table.py",
+        "sorted(known, key=lambda key: signal not in known[key])",
+        "known",
         _LASTING,
     ),
     Mutation(
@@ -214,7 +244,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "a lane with nothing more to say is not missed while another one's signal lasts",
-        "agents/correlation/correlator.py",
+        "agents/correlation/deadlines.py",
         "        return max(incident.last_append, self._sources.moved_at(lane))\n",
         "        return max(incident.last_append, self._sources.moved_at(incident.source_lane))\n",
         ("tests/correlation/test_lasting.py",),
@@ -682,7 +712,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "no data is told once, not with each record that says so",
-        "agents/correlation/correlator.py",
+        "agents/correlation/ageing.py",
         "        elif incident.no_data_append == NEVER:\n",
         "        else:\n",
         _LASTING,
