@@ -1,4 +1,5 @@
-// What a person does: silence, end a silence, acknowledge, close. The API asks for a token, so that it is known who may.
+// What a person does: silence, end a silence, acknowledge, close. The API asks for a token, so that
+// it is known who may.
 
 import { Problem } from "./api.js";
 import { h } from "./dom.js";
@@ -6,7 +7,10 @@ import { dialog, field, form } from "./dialogs.js";
 import { clock } from "./units.js";
 
 const NAME = "sentinel.name";
-/** For so long the dialog waits for the stage's answer, which comes within a second or two while the stage runs. */
+/**
+ * For so long the dialog waits for the stage's answer, which comes within a second or two while the
+ * stage runs.
+ */
 const ANSWER_MS = 10_000;
 const AGAIN_MS = 500;
 const SPANS = [
@@ -19,10 +23,18 @@ const SPANS = [
 ];
 
 function author() {
-  return h("input", { required: true, maxlength: "100", autocomplete: "name", value: localStorage.getItem(NAME) ?? "" });
+  return h("input", {
+    required: true,
+    maxlength: "100",
+    autocomplete: "name",
+    value: localStorage.getItem(NAME) ?? "",
+  });
 }
 
-/** Opens a form that sends; `send(waiting)` does it and answers with what to say. What fails after the form was left is said beside it. */
+/**
+ * Opens a form that sends; `send(waiting)` does it and answers with what to say. What fails after
+ * the form was left is said beside it.
+ */
 async function act(page, title, submitLabel, fields, name, send) {
   if (!(await page.mayAct())) return;
   let isShown = true;
@@ -47,13 +59,18 @@ async function act(page, title, submitLabel, fields, name, send) {
   isShown = false;
 }
 
-/** What the stage made of an accepted command: its record on the topic `audit`; null when there is none in time, or none can be read. */
+/**
+ * What the stage made of an accepted command: its record on the topic `audit`; null when there is
+ * none in time, or none can be read.
+ */
 async function answerTo(page, tenant, target, accepted) {
   const deadline = AbortSignal.timeout(ANSWER_MS);
   while (!deadline.aborted) {
     try {
       const told = await page.ask("/audit", { tenant, target }, deadline);
-      const own = told?.items.find((one) => one.command_id === accepted.command_id && one.asked_at === accepted.asked_at);
+      const own = told?.items.find(
+        (one) => one.command_id === accepted.command_id && one.asked_at === accepted.asked_at,
+      );
       if (own) return own;
     } catch (problem) {
       // The command is on its topic whatever becomes of this question.
@@ -64,18 +81,37 @@ async function answerTo(page, tenant, target, accepted) {
   return null;
 }
 
-/** Asks for a comment and a name, sends a command about one thing (`target` of `tenant`), and says what `stage`, which carries it out, answers. */
-function command(page, { title, submitLabel, meaning, placeholder, path, method = "POST", tenant, target, stage, done }) {
+/**
+ * Asks for a comment and a name, sends a command about one thing (`target` of `tenant`), and says
+ * what `stage`, which carries it out, answers.
+ */
+function command(
+  page,
+  { title, submitLabel, meaning, placeholder, path, method = "POST", tenant, target, stage, done },
+) {
   const comment = h("input", { maxlength: "500", autofocus: true, placeholder });
   const name = author();
-  const fields = [meaning.map((one) => h("p", {}, one)), field("Comment", comment), field("Your name", name)];
+  const fields = [
+    meaning.map((one) => h("p", {}, one)),
+    field("Comment", comment),
+    field("Your name", name),
+  ];
   return act(page, title, submitLabel, fields, name, async (waiting) => {
-    const accepted = await page.ask(path, { tenant }, null, { method, body: { author: name.value.trim(), comment: comment.value.trim() } });
+    const accepted = await page.ask(path, { tenant }, null, {
+      method,
+      body: { author: name.value.trim(), comment: comment.value.trim() },
+    });
     page.soon();
     waiting(`Sent. Waiting for ${stage} to answer…`);
     const answer = await answerTo(page, tenant, target, accepted);
-    if (!answer) return `Sent, but ${stage} has not answered yet. It carries this out when it runs.`;
-    if (answer.outcome === "refused") throw new Problem(409, "Refused", `Refused by ${stage}: ${answer.detail || "no reason is given"}.`);
+    if (!answer)
+      return `Sent, but ${stage} has not answered yet. It carries this out when it runs.`;
+    if (answer.outcome === "refused")
+      throw new Problem(
+        409,
+        "Refused",
+        `Refused by ${stage}: ${answer.detail || "no reason is given"}.`,
+      );
     return done;
   });
 }
@@ -83,20 +119,43 @@ function command(page, { title, submitLabel, meaning, placeholder, path, method 
 export function silence(page, incident) {
   const wanted = [`application=${incident.application}`];
   if (incident.models.length === 1) wanted.push(`model=${incident.models[0]}`);
-  const matchers = h("textarea", { rows: "3", required: true, spellcheck: "false", autofocus: true });
+  const matchers = h("textarea", {
+    rows: "3",
+    required: true,
+    spellcheck: "false",
+    autofocus: true,
+  });
   matchers.value = wanted.join("\n");
-  const span = h("select", {}, SPANS.map(([text, seconds]) => h("option", { value: String(seconds) }, text)));
+  const span = h(
+    "select",
+    {},
+    SPANS.map(([text, seconds]) => h("option", { value: String(seconds) }, text)),
+  );
   span.value = "7200";
-  const comment = h("input", { required: true, maxlength: "500", placeholder: "why, for example: deployment, known to the team" });
+  const comment = h("input", {
+    required: true,
+    maxlength: "500",
+    placeholder: "why, for example: deployment, known to the team",
+  });
   const name = author();
-  const hint = "One condition per line; all must match. FIELD=VALUE or FIELD!=VALUE; application, incident, model, user, metric, detector, and severity also with <= and >=.";
-  const fields = [field("What", matchers, hint), field("For how long", span), field("Comment", comment), field("Your name", name)];
+  const hint =
+    "One condition per line; all must match. FIELD=VALUE or FIELD!=VALUE; application, " +
+    "incident, model, user, metric, detector, and severity also with <= and >=.";
+  const fields = [
+    field("What", matchers, hint),
+    field("For how long", span),
+    field("Comment", comment),
+    field("Your name", name),
+  ];
   return act(page, "Silence", "Silence", fields, name, async () => {
     const made = await page.ask("/silences", {}, null, {
       method: "POST",
       body: {
         tenant: incident.tenant,
-        matchers: matchers.value.split("\n").map((line) => line.trim()).filter(Boolean),
+        matchers: matchers.value
+          .split("\n")
+          .map((line) => line.trim())
+          .filter(Boolean),
         for_s: Number(span.value),
         comment: comment.value.trim(),
         author: name.value.trim(),
@@ -111,7 +170,11 @@ export function acknowledge(page, incident) {
   return command(page, {
     title: "Acknowledge",
     submitLabel: "Acknowledge",
-    meaning: ["Receivers that were notified of this incident are told that you have it, and it is not repeated.", "A rise in severity and the end of the incident are still sent."],
+    meaning: [
+      "Receivers that were notified of this incident are told that you have it, and it is not " +
+        "repeated.",
+      "A rise in severity and the end of the incident are still sent.",
+    ],
     placeholder: "what you are doing about it",
     path: `/incidents/${encodeURIComponent(incident.id)}/acknowledge`,
     tenant: incident.tenant,
@@ -126,9 +189,12 @@ export function closeIncident(page, incident) {
     title: "Close incident",
     submitLabel: "Close incident",
     meaning: [
-      "The incident ends now, whatever the data say. Receivers that were notified of it are told that it was closed.",
-      "What is still abnormal opens no new incident until it has been normal once. Anything else that becomes abnormal does.",
-      "A closed incident cannot be opened again. To stop its messages for a while, silence it; to say that you are working on it, acknowledge it.",
+      "The incident ends now, whatever the data say. Receivers that were notified of it are " +
+        "told that it was closed.",
+      "What is still abnormal opens no new incident until it has been normal once. Anything " +
+        "else that becomes abnormal does.",
+      "A closed incident cannot be opened again. To stop its messages for a while, silence it; " +
+        "to say that you are working on it, acknowledge it.",
     ],
     placeholder: "why it is over",
     path: `/incidents/${encodeURIComponent(incident.id)}/close`,

@@ -1,4 +1,5 @@
-// One *anomaly*: its series with the band and its mark, why it was told, and the numbers to compute it again.
+// One *anomaly*: its series with the band and its mark, why it was told, and the numbers to compute
+// it again.
 
 import { address } from "./api.js";
 import { cut, h, Region } from "./dom.js";
@@ -37,7 +38,11 @@ export class AnomalyView {
     const why = h("div");
     const evidence = h("div", {}, loading("evidence"));
     this.figure = new SeriesFigure();
-    this.noSeries = h("p", { class: "empty", hidden: true }, "This verdict is about no series that is stored.");
+    this.noSeries = h(
+      "p",
+      { class: "empty", hidden: true },
+      "This verdict is about no series that is stored.",
+    );
     const numbers = h("div");
     this.numbers = new Region(numbers, numbersOf);
     const errors = h("div");
@@ -49,7 +54,14 @@ export class AnomalyView {
       "div",
       { class: "anomaly" },
       head,
-      h("div", { class: "wide" }, numbers, errors, section("Series", [this.figure.element, this.noSeries]), section("Evidence", evidence)),
+      h(
+        "div",
+        { class: "wide" },
+        numbers,
+        errors,
+        section("Series", [this.figure.element, this.noSeries]),
+        section("Evidence", evidence),
+      ),
       h("div", { class: "side" }, section("Why", why)),
     );
   }
@@ -68,9 +80,22 @@ export class AnomalyView {
     this.noSeries.hidden = has;
     if (!has) return;
     const span = { since: one.window_start - BEFORE_US, until: one.window_end + AFTER_US };
-    const series = await ask("/series", { tenant, application: one.application, model: one.model, metric: one.metric, ...span });
+    const series = await ask("/series", {
+      tenant,
+      application: one.application,
+      model: one.model,
+      metric: one.metric,
+      ...span,
+    });
     const mark = { from: one.window_start, to: one.window_end, severity: one.severity };
-    await this.figure.show(`${one.application}/${one.model}`, one.metric, series.items, [mark], [span.since, Math.min(span.until, Math.max(one.window_end, Date.now() * 1000))], this.page.truth);
+    await this.figure.show(
+      `${one.application}/${one.model}`,
+      one.metric,
+      series.items,
+      [mark],
+      [span.since, Math.min(span.until, Math.max(one.window_end, Date.now() * 1000))],
+      this.page.truth,
+    );
   }
 
   close() {
@@ -81,7 +106,14 @@ export class AnomalyView {
 function headOf(one) {
   const subject = [one.application, one.model].filter(Boolean).join("/");
   const { tenant, application, model, metric } = one;
-  const around = { tenant, application, model, metric, since: one.window_start - BEFORE_US, until: one.window_end + AFTER_US };
+  const around = {
+    tenant,
+    application,
+    model,
+    metric,
+    since: one.window_start - BEFORE_US,
+    until: one.window_end + AFTER_US,
+  };
   return h(
     "div",
     { class: `head edge-${one.severity}` },
@@ -97,7 +129,9 @@ function headOf(one) {
       ["Detector", `${one.detector}, version ${one.detector_version}`],
       ["Confidence", `${plain(one.confidence * 100, 3)} %`],
     ]),
-    one.model === null ? null : h("p", { class: "actions" }, link(address("/explore", around), "Explore around it")),
+    one.model === null
+      ? null
+      : h("p", { class: "actions" }, link(address("/explore", around), "Explore around it")),
   );
 }
 
@@ -105,14 +139,32 @@ function whyOf(one) {
   const times = one.expected ? one.observed / one.expected : null;
   const far = times !== null && times >= 1.05 ? `, ${plain(times, 3)} times what was expected` : "";
   const window = `between ${clock(one.window_start)} and ${clock(one.window_end)}`;
-  const expected = one.expected === null ? "No number was expected; a rule or a check was broken." : `Expected was ${measured(one.metric, one.expected)}.`;
+  const expected =
+    one.expected === null
+      ? "No number was expected; a rule or a check was broken."
+      : `Expected was ${measured(one.metric, one.expected)}.`;
   return [
     h("blockquote", {}, cut(one.reason, 600)),
-    h("p", {}, `${cap(metricName(one.metric))} was ${measured(one.metric, one.observed)} ${window}: ${one.direction} what is usual${far}. ${expected}`),
-    h("p", {}, "The detector ", h("b", {}, cut(one.detector, 60)), ` scored it ${plain(one.score)} on its own scale and is ${plain(one.confidence * 100, 3)} % sure.`),
+    h(
+      "p",
+      {},
+      `${cap(metricName(one.metric))} was ${measured(one.metric, one.observed)} ${window}: ` +
+        `${one.direction} what is usual${far}. ${expected}`,
+    ),
+    h(
+      "p",
+      {},
+      "The detector ",
+      h("b", {}, cut(one.detector, 60)),
+      ` scored it ${plain(one.score)} on its own scale and is ` +
+        `${plain(one.confidence * 100, 3)} % sure.`,
+    ),
     facts([
       ["Settings version", h("code", {}, cut(one.settings_version, 64))],
-      ["Log coordinates", h("code", {}, `lane ${one.lane}, offset ${one.offset}, ordinal ${one.ordinal}`)],
+      [
+        "Log coordinates",
+        h("code", {}, `lane ${one.lane}, offset ${one.offset}, ordinal ${one.ordinal}`),
+      ],
       ["Id", h("code", {}, cut(one.id, 64))],
     ]),
     h("p", { class: "hint" }, "sentinel explain ID prints the same from the log."),
@@ -122,12 +174,35 @@ function whyOf(one) {
 const cap = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 function evidenceOf(evidence, ids) {
-  const rows = evidence.slice(0, 100).map((one) =>
-    h("tr", {}, h("th", { scope: "row" }, cut(one.name, 60)), h("td", { class: "number" }, plain(one.value)), h("td", { class: "hint" }, MEANINGS[one.name] ?? "")),
+  const rows = evidence
+    .slice(0, 100)
+    .map((one) =>
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, cut(one.name, 60)),
+        h("td", { class: "number" }, plain(one.value)),
+        h("td", { class: "hint" }, MEANINGS[one.name] ?? ""),
+      ),
+    );
+  const head = h(
+    "tr",
+    {},
+    h("th", { scope: "col" }, "Number"),
+    h("th", { scope: "col", class: "number" }, "Value"),
+    h("th", { scope: "col" }, "Meaning"),
   );
-  const head = h("tr", {}, h("th", { scope: "col" }, "Number"), h("th", { scope: "col", class: "number" }, "Value"), h("th", { scope: "col" }, "Meaning"));
-  const table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Evidence" }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows)));
-  const machinery = h("details", { "data-key": "machinery" }, h("summary", {}, "How it was computed: the detector's own numbers"), table);
+  const table = h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Evidence" },
+    h("table", {}, h("thead", {}, head), h("tbody", {}, rows)),
+  );
+  const machinery = h(
+    "details",
+    { "data-key": "machinery" },
+    h("summary", {}, "How it was computed: the detector's own numbers"),
+    table,
+  );
   return [
     evidence.length ? machinery : empty("It came with no numbers."),
     h("h3", {}, "Some of the events"),

@@ -12,7 +12,10 @@ export class Problem extends Error {
   }
 }
 
-/** Takes the token out of the address (#token=…), where messages and the terminal put it; whether there was one. */
+/**
+ * Takes the token out of the address (#token=…), where messages and the terminal put it; whether
+ * there was one.
+ */
 export function takeToken() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given === null) return false;
@@ -30,11 +33,15 @@ export function setToken(given) {
   else sessionStorage.removeItem(TOKEN);
 }
 
-/** Path with a query; what is null, empty or an empty list is left out, lists are given several times. */
+/**
+ * Path with a query; what is null, empty or an empty list is left out, lists are given several
+ * times.
+ */
 export function address(path, query = {}) {
   const made = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
-    for (const one of [value].flat()) if (one !== null && one !== undefined && one !== "") made.append(name, one);
+    for (const one of [value].flat())
+      if (one !== null && one !== undefined && one !== "") made.append(name, one);
   }
   const text = made.toString();
   return text ? `${path}?${text}` : path;
@@ -66,12 +73,25 @@ export async function ask(path, query, signal, options = {}) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    if (error.name === "TimeoutError") throw new Problem(0, "No answer in time", "Sentinel's API takes too long. The page asks again by itself.");
-    throw new Problem(0, "No answer", "Sentinel's API does not answer. Is it running, and is the network there?");
+    if (error.name === "TimeoutError")
+      throw new Problem(
+        0,
+        "No answer in time",
+        "Sentinel's API takes too long. The page asks again by itself.",
+      );
+    throw new Problem(
+      0,
+      "No answer",
+      "Sentinel's API does not answer. Is it running, and is the network there?",
+    );
   }
   const body = await answer.json().catch(() => null);
   if (!answer.ok) {
-    throw new Problem(answer.status, body?.title ?? `HTTP ${answer.status}`, body?.detail ?? "The answer says nothing more.");
+    throw new Problem(
+      answer.status,
+      body?.title ?? `HTTP ${answer.status}`,
+      body?.detail ?? "The answer says nothing more.",
+    );
   }
   return body;
 }

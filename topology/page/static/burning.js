@@ -11,12 +11,22 @@ const MINUTES = 60;
 /** Most anomalies that are looked at. */
 export const LOOKED_AT = 300;
 
-/** From open incidents: by application how grave they are, with the anomalies of the newest hour, the gravest first. What is over does not burn. */
+/**
+ * From open incidents: by application how grave they are, with the anomalies of the newest hour,
+ * the gravest first. What is over does not burn.
+ */
 export function burning(open, anomalies) {
   const found = new Map();
   const place = (one) => JSON.stringify([one.tenant, one.application]);
   for (const one of open) {
-    const entry = found.get(place(one)) ?? { tenant: one.tenant, application: one.application, incidents: 0, count: 0, rank: SEVERITIES.length, minutes: {} };
+    const entry = found.get(place(one)) ?? {
+      tenant: one.tenant,
+      application: one.application,
+      incidents: 0,
+      count: 0,
+      rank: SEVERITIES.length,
+      minutes: {},
+    };
     entry.incidents += 1;
     entry.rank = Math.min(entry.rank, SEVERITIES.indexOf(one.severity));
     found.set(place(one), entry);
@@ -32,26 +42,47 @@ export function burning(open, anomalies) {
     bar[0] += 1;
     bar[1] = Math.min(bar[1], SEVERITIES.indexOf(one.severity));
   }
-  const applications = [...found.values()].sort((a, b) => a.rank - b.rank || b.count - a.count || (a.application < b.application ? -1 : 1));
-  return { newest: anomalies[0]?.event_time ?? null, applications: applications.slice(0, 8), more: Math.max(0, applications.length - 8), cut: within.length === LOOKED_AT };
+  const applications = [...found.values()].sort(
+    (a, b) => a.rank - b.rank || b.count - a.count || (a.application < b.application ? -1 : 1),
+  );
+  return {
+    newest: anomalies[0]?.event_time ?? null,
+    applications: applications.slice(0, 8),
+    more: Math.max(0, applications.length - 8),
+    cut: within.length === LOOKED_AT,
+  };
 }
 
-/** Where the newest hour ends: now, unless the newest anomaly is older than an hour, as in a recorded one. */
+/**
+ * Where the newest hour ends: now, unless the newest anomaly is older than an hour, as in a
+ * recorded one.
+ */
 function endOf(anomalies) {
   const now = Date.now() * 1000;
   const newest = anomalies[0]?.event_time ?? now;
   return now - newest < HOUR_US ? Math.max(now, newest) : newest + 10e6;
 }
 
-/** The series that the gravest anomaly of the newest hour is about, the newest of these, with all its anomalies; null when none has a series. */
+/**
+ * The series that the gravest anomaly of the newest hour is about, the newest of these, with all
+ * its anomalies; null when none has a series.
+ */
 export function gravest(anomalies) {
   const end = endOf(anomalies);
   const within = anomalies.filter((one) => one.event_time > end - HOUR_US);
   const about = (one) => JSON.stringify([one.tenant, one.application, one.model, one.metric]);
-  const [first] = within.filter((one) => one.model !== null && one.user === null && METRICS.includes(one.metric)).sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || b.event_time - a.event_time);
+  const [first] = within
+    .filter((one) => one.model !== null && one.user === null && METRICS.includes(one.metric))
+    .sort(
+      (a, b) =>
+        SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) ||
+        b.event_time - a.event_time,
+    );
   if (!first) return null;
   const { tenant, application, model, metric } = first;
-  const marks = within.filter((one) => about(one) === about(first)).map((one) => ({ from: one.window_start, to: one.window_end, severity: one.severity }));
+  const marks = within
+    .filter((one) => about(one) === about(first))
+    .map((one) => ({ from: one.window_start, to: one.window_end, severity: one.severity }));
   // To the minute, so that the same picture is not drawn again each time.
   const until = Math.ceil(end / 60e6) * 60e6;
   return { subject: { tenant, application, model, metric }, marks, until, since: until - HOUR_US };
@@ -60,10 +91,20 @@ export function gravest(anomalies) {
 /** The list of it. */
 export function burningList(told, isAll) {
   if (!told.applications.length) {
-    return empty("Nothing burns.", told.newest === null ? "No incident is open, and no anomaly is stored." : `No incident is open. The last anomaly was ${ago(told.newest)}.`);
+    return empty(
+      "Nothing burns.",
+      told.newest === null
+        ? "No incident is open, and no anomaly is stored."
+        : `No incident is open. The last anomaly was ${ago(told.newest)}.`,
+    );
   }
   return [
-    h("p", { class: "hint" }, `Applications with open incidents, and their anomalies in the newest hour${told.cut ? `, of its newest ${LOOKED_AT}` : ""}.`),
+    h(
+      "p",
+      { class: "hint" },
+      "Applications with open incidents, and their anomalies in the newest hour",
+      told.cut ? `, of its newest ${LOOKED_AT}.` : ".",
+    ),
     h(
       "ul",
       { class: "burning" },
@@ -71,9 +112,17 @@ export function burningList(told, isAll) {
         h(
           "li",
           {},
-          link(address("/explore", { tenant: one.tenant, application: one.application }), cut(isAll ? `${one.application} (${one.tenant})` : one.application, 40)),
+          link(
+            address("/explore", { tenant: one.tenant, application: one.application }),
+            cut(isAll ? `${one.application} (${one.tenant})` : one.application, 40),
+          ),
           spark(one.minutes),
-          h("span", { class: "count" }, `${one.count} `, h("span", { class: "unseen" }, "anomalies, the gravest incident")),
+          h(
+            "span",
+            { class: "count" },
+            `${one.count} `,
+            h("span", { class: "unseen" }, "anomalies, the gravest incident"),
+          ),
           severity(SEVERITIES[one.rank]),
         ),
       ),
@@ -86,7 +135,18 @@ function spark(minutes) {
   const most = Math.max(1, ...Object.values(minutes).map(([count]) => count));
   const bars = Object.entries(minutes).map(([minute, [count, rank]]) => {
     const height = 4 + (12 * count) / most;
-    return svg("rect", { x: minute * 2, y: 16 - height, width: 1.6, height, class: `bar-${SEVERITIES[rank]}` });
+    return svg("rect", {
+      x: minute * 2,
+      y: 16 - height,
+      width: 1.6,
+      height,
+      class: `bar-${SEVERITIES[rank]}`,
+    });
   });
-  return svg("svg", { viewBox: "0 0 120 16", class: "spark", "aria-hidden": "true", preserveAspectRatio: "none" }, svg("rect", { x: 0, y: 15, width: 120, height: 1, class: "ground" }), ...bars);
+  return svg(
+    "svg",
+    { viewBox: "0 0 120 16", class: "spark", "aria-hidden": "true", preserveAspectRatio: "none" },
+    svg("rect", { x: 0, y: 15, width: 120, height: 1, class: "ground" }),
+    ...bars,
+  );
 }

@@ -16,7 +16,14 @@ export function uPlot() {
 
 function styles() {
   return new Promise((done, failed) => {
-    document.head.append(h("link", { rel: "stylesheet", href: "/static/vendor/uPlot.min.css", load: done, error: failed }));
+    document.head.append(
+      h("link", {
+        rel: "stylesheet",
+        href: "/static/vendor/uPlot.min.css",
+        load: done,
+        error: failed,
+      }),
+    );
   });
 }
 
@@ -25,14 +32,20 @@ export function columns(points) {
   const made = [[], [], [], [], []];
   let end = null;
   for (const one of points) {
-    if (end !== null && one.window_start > end) [end / 1e6, null, null, null, null].forEach((value, row) => made[row].push(value));
-    [one.window_start / 1e6, one.low, one.high, one.expected, one.observed].forEach((value, row) => made[row].push(value));
+    if (end !== null && one.window_start > end)
+      [end / 1e6, null, null, null, null].forEach((value, row) => made[row].push(value));
+    [one.window_start / 1e6, one.low, one.high, one.expected, one.observed].forEach((value, row) =>
+      made[row].push(value),
+    );
     end = one.window_end;
   }
   return made;
 }
 
-/** Draws into `place`; `marks` are {from, to, severity}, µs; `zoomed(from, to)` hears of a chosen span, µs. */
+/**
+ * Draws into `place`; `marks` are {from, to, severity}, µs; `zoomed(from, to)` hears of a chosen
+ * span, µs.
+ */
 export class Chart {
   constructor(library, place, metric, zoomed) {
     this.library = library;
@@ -56,7 +69,9 @@ export class Chart {
     this.marks = marks;
     this.span = span;
     this.plot?.destroy();
-    this.plot = points.length ? new this.library(this.#options(), columns(points), this.place) : null;
+    this.plot = points.length
+      ? new this.library(this.#options(), columns(points), this.place)
+      : null;
   }
 
   destroy() {
@@ -69,22 +84,41 @@ export class Chart {
 
   #fit() {
     const width = this.place.clientWidth;
-    if (this.plot && width && Math.abs(width - this.plot.width) > 1) this.plot.setSize({ width, height: this.plot.height });
+    if (this.plot && width && Math.abs(width - this.plot.width) > 1)
+      this.plot.setSize({ width, height: this.plot.height });
   }
 
   #options() {
     const ink = colours(this.place);
-    const axis = { stroke: ink.muted, grid: { stroke: ink.grid, width: 1 }, ticks: { stroke: ink.grid, width: 1, size: 4 }, font: "12px system-ui, sans-serif" };
+    const axis = {
+      stroke: ink.muted,
+      grid: { stroke: ink.grid, width: 1 },
+      ticks: { stroke: ink.grid, width: 1, size: 4 },
+      font: "12px system-ui, sans-serif",
+    };
     const metric = this.metric;
     return {
       width: Math.max(280, this.place.clientWidth),
       height: innerWidth < 600 ? 220 : 300,
       legend: { show: false },
-      cursor: { y: false, drag: { x: Boolean(this.zoomed), y: false, setScale: false }, points: { size: 7 } },
+      cursor: {
+        y: false,
+        drag: { x: Boolean(this.zoomed), y: false, setScale: false },
+        points: { size: 7 },
+      },
       scales: { x: { range: () => this.#across() }, y: { range: () => this.#upTo() } },
       axes: [
-        { ...axis, size: 32, values: (_, splits, __, ___, step) => splits.map((at) => moment(at, step)) },
-        { ...axis, size: 74, values: (_, splits) => splits.map((value) => measured(metric, value).replace(" tokens", "")) },
+        {
+          ...axis,
+          size: 32,
+          values: (_, splits, __, ___, step) => splits.map((at) => moment(at, step)),
+        },
+        {
+          ...axis,
+          size: 74,
+          values: (_, splits) =>
+            splits.map((value) => measured(metric, value).replace(" tokens", "")),
+        },
       ],
       series: [
         {},
@@ -96,7 +130,10 @@ export class Chart {
       bands: [{ series: [2, 1], fill: ink.band }],
       hooks: {
         drawAxes: [(plot) => this.#drawMarks(plot, ink)],
-        setCursor: [(plot) => this.read(plot.cursor.idx === null ? null : plot.data[0][plot.cursor.idx] * 1e6)],
+        setCursor: [
+          (plot) =>
+            this.read(plot.cursor.idx === null ? null : plot.data[0][plot.cursor.idx] * 1e6),
+        ],
         setSelect: [(plot) => this.#choose(plot)],
       },
     };
@@ -114,7 +151,8 @@ export class Chart {
       seen = Math.max(seen, one.observed ?? 0, one.expected ?? 0);
       band = Math.max(band, one.high ?? 0);
     }
-    // A band that is very wide, as at first and in buckets of few calls, would press everything else flat.
+    // A band that is very wide, as at first and in buckets of few calls, would press everything
+    // else flat.
     return [0, Math.max(seen, Math.min(band, 1.5 * seen)) * 1.08 || 1];
   }
 
@@ -137,7 +175,9 @@ export class Chart {
 
   #choose(plot) {
     if (plot.select.width < 6) return;
-    const [from, to] = [plot.select.left, plot.select.left + plot.select.width].map((x) => Math.round(plot.posToVal(x, "x") * 1e6));
+    const [from, to] = [plot.select.left, plot.select.left + plot.select.width].map((x) =>
+      Math.round(plot.posToVal(x, "x") * 1e6),
+    );
     this.zoomed?.(from, to);
   }
 }
@@ -145,7 +185,10 @@ export class Chart {
 function moment(at, step) {
   const day = { day: "numeric", month: "short" };
   const hour = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  return new Date(at * 1000).toLocaleString(undefined, step >= 86400 ? day : step < 60 ? { ...hour, second: "2-digit" } : hour);
+  return new Date(at * 1000).toLocaleString(
+    undefined,
+    step >= 86400 ? day : step < 60 ? { ...hour, second: "2-digit" } : hour,
+  );
 }
 
 /** Colours of the style sheet as they are now. */
@@ -153,7 +196,16 @@ function colours(place) {
   const probe = h("span", { class: "probe" });
   place.append(probe);
   const made = {};
-  for (const name of ["muted", "grid", "edge", "expected", "observed", "band", "mark", "markHead"]) {
+  for (const name of [
+    "muted",
+    "grid",
+    "edge",
+    "expected",
+    "observed",
+    "band",
+    "mark",
+    "markHead",
+  ]) {
     probe.style.color = `var(--chart-${name.toLowerCase()})`;
     made[name] = getComputedStyle(probe).color;
   }

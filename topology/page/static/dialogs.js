@@ -5,12 +5,19 @@ import { DESCRIBED } from "./keys.js";
 
 let number = 0;
 
-/** Opens a dialog of a title and a body; answers when it is closed. `body(close)` gives its content. */
+/**
+ * Opens a dialog of a title and a body; answers when it is closed. `body(close)` gives its content.
+ */
 export function dialog(title, body) {
   return new Promise((done) => {
     const id = `dialog-${(number += 1)}`;
     const close = () => made.close();
-    const head = h("header", {}, h("h2", { id }, title), h("button", { type: "button", class: "quiet", "aria-label": "Close", click: close }, "✕"));
+    const head = h(
+      "header",
+      {},
+      h("h2", { id }, title),
+      h("button", { type: "button", class: "quiet", "aria-label": "Close", click: close }, "✕"),
+    );
     const made = h("dialog", { "aria-labelledby": id }, head, body(close));
     const opener = document.activeElement?.dataset.key;
     made.addEventListener("close", () => {
@@ -28,10 +35,14 @@ export function dialog(title, body) {
   });
 }
 
-/** The browser gives focus back to what opened the dialog. Where that was made anew meanwhile, its successor gets it, and where it is gone, the content. */
+/**
+ * The browser gives focus back to what opened the dialog. Where that was made anew meanwhile, its
+ * successor gets it, and where it is gone, the content.
+ */
 function refocus(key) {
   if (document.activeElement && document.activeElement !== document.body) return;
-  const successor = key && [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
+  const successor =
+    key && [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
   (successor ?? document.getElementById("main")).focus({ preventScroll: true });
 }
 
@@ -42,15 +53,41 @@ export function isOpen() {
 
 /** Keys and what they do. */
 export function showKeys() {
-  return dialog("Keys", () => h("dl", { class: "keys" }, DESCRIBED.map(([key, what]) => h("div", {}, h("dt", {}, key.split(" ").map((one) => h("kbd", {}, one))), h("dd", {}, what)))));
+  return dialog("Keys", () =>
+    h(
+      "dl",
+      { class: "keys" },
+      DESCRIBED.map(([key, what]) =>
+        h(
+          "div",
+          {},
+          h(
+            "dt",
+            {},
+            key.split(" ").map((one) => h("kbd", {}, one)),
+          ),
+          h("dd", {}, what),
+        ),
+      ),
+    ),
+  );
 }
 
 /** A field of a form with its label. */
 export function field(label, control, hint) {
-  return h("label", { class: "field" }, h("span", {}, label), control, hint ? h("small", {}, hint) : null);
+  return h(
+    "label",
+    { class: "field" },
+    h("span", {}, label),
+    control,
+    hint ? h("small", {}, hint) : null,
+  );
 }
 
-/** A form whose submission is ours: `submit(failed, waiting)` does it; `failed(text)` says why it cannot be, `waiting(text)` for what it waits. */
+/**
+ * A form whose submission is ours: `submit(failed, waiting)` does it; `failed(text)` says why it
+ * cannot be, `waiting(text)` for what it waits.
+ */
 export function form(submitLabel, fields, submit, close) {
   const why = h("p", { class: "wrong", role: "alert", hidden: true });
   const failed = (text) => {
@@ -93,12 +130,25 @@ export function form(submitLabel, fields, submit, close) {
 export async function askToken(why) {
   let given = null;
   await dialog("Token", (close) => {
-    const input = h("input", { type: "password", autocomplete: "off", required: true, autofocus: true, spellcheck: "false" });
-    const hint = "The operators' token, or a tenant's, from api.token_file or api.tenant_tokens. It is kept for this tab only.";
-    return form("Use it", [h("p", {}, why), field("Bearer token", input, hint)], async () => {
-      given = input.value.trim() || null;
-      close();
-    }, close);
+    const input = h("input", {
+      type: "password",
+      autocomplete: "off",
+      required: true,
+      autofocus: true,
+      spellcheck: "false",
+    });
+    const hint =
+      "The operators' token, or a tenant's, from api.token_file or api.tenant_tokens. " +
+      "It is kept for this tab only.";
+    return form(
+      "Use it",
+      [h("p", {}, why), field("Bearer token", input, hint)],
+      async () => {
+        given = input.value.trim() || null;
+        close();
+      },
+      close,
+    );
   });
   return given;
 }

@@ -1,13 +1,20 @@
-// Elements from values. All text goes through here: it stays text, and signs that nobody sees become visible.
+// Elements from values. All text goes through here: it stays text, and signs that nobody sees
+// become visible.
 
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
 
-/** The text with control, formatting (which turn the direction of what follows) and unassigned signs as escapes: "a\u{202e}b". */
+/**
+ * The text with control, formatting (which turn the direction of what follows) and unassigned signs
+ * as escapes: "a\u{202e}b".
+ */
 export function visible(text) {
   return String(text).replace(UNSEEN, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
 }
 
-/** An element. Properties that are functions listen to the event of that name; null and false leave an attribute out. */
+/**
+ * An element. Properties that are functions listen to the event of that name; null and false leave
+ * an attribute out.
+ */
 export function h(tag, given = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(given)) {
@@ -19,7 +26,12 @@ export function h(tag, given = {}, ...children) {
       made.setAttribute(name, name === "value" || name === "href" ? value : visible(value));
     }
   }
-  made.append(...children.flat(3).filter((one) => one !== null && one !== undefined && one !== false).map(node));
+  made.append(
+    ...children
+      .flat(3)
+      .filter((one) => one !== null && one !== undefined && one !== false)
+      .map(node),
+  );
   return made;
 }
 
@@ -40,10 +52,15 @@ export function svg(tag, given = {}, ...children) {
 /** Text of at most so many signs, the whole of it as its title. */
 export function cut(text, most = 160) {
   const signs = [...visible(text)];
-  return signs.length <= most ? String(text) : h("span", { title: signs.slice(0, 2000).join("") }, `${signs.slice(0, most - 1).join("")}…`);
+  return signs.length <= most
+    ? String(text)
+    : h("span", { title: signs.slice(0, 2000).join("") }, `${signs.slice(0, most - 1).join("")}…`);
 }
 
-/** A place whose content follows data: made anew when the data differ, with focus and open details as they were. */
+/**
+ * A place whose content follows data: made anew when the data differ, with focus and open details
+ * as they were.
+ */
 export class Region {
   constructor(element, render) {
     this.element = element;
@@ -54,12 +71,19 @@ export class Region {
   show(...data) {
     const told = JSON.stringify(data);
     if (told === this.shown) return;
-    const focused = this.element.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+    const focused = this.element.contains(document.activeElement)
+      ? document.activeElement.dataset.key
+      : undefined;
     const held = this.element.contains(document.activeElement);
-    const open = [...this.element.querySelectorAll("details[open][data-key]")].map((one) => one.dataset.key);
+    const open = [...this.element.querySelectorAll("details[open][data-key]")].map(
+      (one) => one.dataset.key,
+    );
     this.element.replaceChildren(...[this.render(...data)].flat(3).filter(Boolean));
-    for (const one of this.element.querySelectorAll("details[data-key]")) if (open.includes(one.dataset.key)) one.open = true;
-    const successor = focused && [...this.element.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused);
+    for (const one of this.element.querySelectorAll("details[data-key]"))
+      if (open.includes(one.dataset.key)) one.open = true;
+    const successor =
+      focused &&
+      [...this.element.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused);
     // What had focus may be gone: the content has it then, so that the tab key goes on from there.
     if (held) (successor ?? document.getElementById("main")).focus({ preventScroll: !successor });
     this.shown = told;

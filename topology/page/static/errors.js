@@ -1,4 +1,5 @@
-// Which errors: how the failed calls of an anomaly failed, and some of them to look at, with their traces.
+// Which errors: how the failed calls of an anomaly failed, and some of them to look at, with their
+// traces.
 
 import { cut, h } from "./dom.js";
 import { idList, section } from "./parts.js";
@@ -6,24 +7,78 @@ import { metricName } from "./units.js";
 
 const MOST = 8;
 
-/** `record`: an anomaly or an incident with a breakdown; `traceUrl`: an address with {trace_id}, or null. Null where nothing is known. */
+/**
+ * `record`: an anomaly or an incident with a breakdown; `traceUrl`: an address with {trace_id}, or
+ * null. Null where nothing is known.
+ */
 export function errorsOf(record, traceUrl) {
   const found = new Map();
-  for (const one of record.breakdown ?? []) found.set(one.name, [...(found.get(one.name) ?? []), one]);
+  for (const one of record.breakdown ?? [])
+    found.set(one.name, [...(found.get(one.name) ?? []), one]);
   const traces = record.sample_trace_ids ?? [];
   if (!found.size && !traces.length) return null;
   const rows = [...found].flatMap(([name, own]) =>
-    own.slice(0, MOST).map((one, index) => h("tr", {}, h("th", { scope: "row" }, index ? "" : metricName(name)), h("td", {}, cut(one.value, 80)), h("td", { class: "number" }, one.count.toLocaleString("en")))),
+    own
+      .slice(0, MOST)
+      .map((one, index) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, index ? "" : metricName(name)),
+          h("td", {}, cut(one.value, 80)),
+          h("td", { class: "number" }, one.count.toLocaleString("en")),
+        ),
+      ),
   );
-  const head = h("tr", {}, ["Field", "Value", "Failed calls"].map((name, index) => h("th", { scope: "col", class: index === 2 ? "number" : null }, name)));
-  return section("Which errors", [
-    rows.length ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Errors of failed calls" }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows))) : null,
-    traces.length ? [h("h3", {}, "Traces of some of these calls"), idList(traces, (id) => traceOf(id, traceUrl), MOST)] : null,
-  ].flat().filter(Boolean));
+  const head = h(
+    "tr",
+    {},
+    ["Field", "Value", "Failed calls"].map((name, index) =>
+      h("th", { scope: "col", class: index === 2 ? "number" : null }, name),
+    ),
+  );
+  return section(
+    "Which errors",
+    [
+      rows.length
+        ? h(
+            "div",
+            {
+              class: "scroll",
+              tabindex: "0",
+              role: "region",
+              "aria-label": "Errors of failed calls",
+            },
+            h("table", {}, h("thead", {}, head), h("tbody", {}, rows)),
+          )
+        : null,
+      traces.length
+        ? [
+            h("h3", {}, "Traces of some of these calls"),
+            idList(traces, (id) => traceOf(id, traceUrl), MOST),
+          ]
+        : null,
+    ]
+      .flat()
+      .filter(Boolean),
+  );
 }
 
-/** A link where the settings say where traces are looked at (alerting.trace_url); it leaves this page. */
+/**
+ * A link where the settings say where traces are looked at (alerting.trace_url); it leaves this
+ * page.
+ */
 function traceOf(id, traceUrl) {
   const shown = h("code", {}, cut(id, 64));
-  return traceUrl ? h("a", { href: traceUrl.replaceAll("{trace_id}", encodeURIComponent(id)), target: "_blank", rel: "noreferrer noopener" }, shown) : shown;
+  return traceUrl
+    ? h(
+        "a",
+        {
+          href: traceUrl.replaceAll("{trace_id}", encodeURIComponent(id)),
+          target: "_blank",
+          rel: "noreferrer noopener",
+        },
+        shown,
+      )
+    : shown;
 }

@@ -21,23 +21,48 @@ export class ExploreView {
   constructor(page) {
     this.page = page;
     this.chosen = {};
-    const changed = (name) => (event) => this.#go({ ...this.chosen, ...(name === "application" ? { model: null } : {}), [name]: event.target.value });
+    const changed = (name) => (event) =>
+      this.#go({
+        ...this.chosen,
+        ...(name === "application" ? { model: null } : {}),
+        [name]: event.target.value,
+      });
     this.application = h("select", { change: changed("application") });
     this.model = h("select", { change: changed("model") });
     this.metric = h("select", { change: changed("metric") });
-    this.ranges = h("span", { class: "chips", role: "group", "aria-label": "Range up to the newest data" });
+    this.ranges = h("span", {
+      class: "chips",
+      role: "group",
+      "aria-label": "Range up to the newest data",
+    });
     this.moves = h("nav", { class: "pager", "aria-label": "Move in time" });
     this.figure = new SeriesFigure((since, until) => this.#go({ ...this.chosen, since, until }));
     this.nothing = h("div");
     const list = h("div", {}, loading("anomalies"));
-    this.list = new Region(list, (items) => (items.length ? h("ul", { class: "lines" }, items.map(anomalyLine)) : empty("No anomaly of this metric in this time.")));
+    this.list = new Region(list, (items) =>
+      items.length
+        ? h("ul", { class: "lines" }, items.map(anomalyLine))
+        : empty("No anomaly of this metric in this time."),
+    );
     const label = (text, control) => h("label", {}, h("span", {}, text), control);
-    this.body = h("div", {}, section("Series", [this.figure.element, this.moves]), section("Its anomalies", list));
+    this.body = h(
+      "div",
+      {},
+      section("Series", [this.figure.element, this.moves]),
+      section("Its anomalies", list),
+    );
     this.root = h(
       "div",
       { class: "explore" },
       h("h1", {}, "Explore"),
-      h("div", { class: "filters card", role: "group", "aria-label": "What to show" }, label("Application", this.application), label("Model", this.model), label("Metric", this.metric), this.ranges),
+      h(
+        "div",
+        { class: "filters card", role: "group", "aria-label": "What to show" },
+        label("Application", this.application),
+        label("Model", this.model),
+        label("Metric", this.metric),
+        this.ranges,
+      ),
       this.nothing,
       this.body,
     );
@@ -51,7 +76,16 @@ export class ExploreView {
     const { tenant, query } = place;
     const subjects = await this.page.subjects(tenant, kinds === null || kinds.has("slow"));
     this.body.hidden = !subjects.length;
-    this.nothing.replaceChildren(...(subjects.length ? [] : [empty("No series is stored for this tenant yet.", "Series come with closed buckets, some seconds after the first events.")]));
+    this.nothing.replaceChildren(
+      ...(subjects.length
+        ? []
+        : [
+            empty(
+              "No series is stored for this tenant yet.",
+              "Series come with closed buckets, some seconds after the first events.",
+            ),
+          ]),
+    );
     if (!subjects.length) return;
     const subject = this.#choose(subjects, query);
     this.body.hidden = !subject;
@@ -62,26 +96,68 @@ export class ExploreView {
       ask("/series", { tenant, application, model, metric, ...span }),
       ask("/anomalies", { tenant, application, model, metric, ...span, limit: MARKS }),
     ]);
-    const marks = anomalies.items.map((one) => ({ from: one.window_start, to: one.window_end, severity: one.severity }));
+    const marks = anomalies.items.map((one) => ({
+      from: one.window_start,
+      to: one.window_end,
+      severity: one.severity,
+    }));
     this.list.show(anomalies.items.slice(0, 50));
-    await this.figure.show(`${application}/${model}`, metric, series.items, marks, [span.since, span.until], this.page.truth);
+    await this.figure.show(
+      `${application}/${model}`,
+      metric,
+      series.items,
+      marks,
+      [span.since, span.until],
+      this.page.truth,
+    );
   }
 
-  /** What the address names; what it leaves open is what has the newest data. Null, with words, when there is no such series. */
+  /**
+   * What the address names; what it leaves open is what has the newest data. Null, with words, when
+   * there is no such series.
+   */
   #choose(subjects, query) {
     const newestFirst = subjects.toSorted((a, b) => b.newest - a.newest);
-    const wanted = { application: query.get("application"), model: query.get("model"), metric: query.get("metric") };
-    const fits = newestFirst.filter((one) => [null, one.application].includes(wanted.application) && [null, one.model].includes(wanted.model));
+    const wanted = {
+      application: query.get("application"),
+      model: query.get("model"),
+      metric: query.get("metric"),
+    };
+    const fits = newestFirst.filter(
+      (one) =>
+        [null, one.application].includes(wanted.application) &&
+        [null, one.model].includes(wanted.model),
+    );
     const metric = wanted.metric ?? METRICS[0];
     const subject = METRICS.includes(metric) ? fits[0] : undefined;
     const application = wanted.application ?? subject?.application ?? "";
     const model = wanted.model ?? subject?.model ?? "";
     const own = subjects.filter((one) => one.application === application);
-    offer(this.application, [...new Set(subjects.map((one) => one.application))].sort(), application);
+    offer(
+      this.application,
+      [...new Set(subjects.map((one) => one.application))].sort(),
+      application,
+    );
     offer(this.model, own.map((one) => one.model).sort(), model);
     offer(this.metric, METRICS, metric, metricName);
-    this.chosen = { tenant: this.page.place.tenant, application, model, metric, range: query.get("range"), since: query.get("since"), until: query.get("until") };
-    if (!subject) this.nothing.replaceChildren(empty(`No series of ${[application, model].filter(Boolean).join("/")}, ${metricName(metric)}, is stored for ${this.page.place.tenant}.`, "It may have been forgotten (retention), or the address names another. Choose one that is there above."));
+    this.chosen = {
+      tenant: this.page.place.tenant,
+      application,
+      model,
+      metric,
+      range: query.get("range"),
+      since: query.get("since"),
+      until: query.get("until"),
+    };
+    if (!subject)
+      this.nothing.replaceChildren(
+        empty(
+          `No series of ${[application, model].filter(Boolean).join("/")}, ` +
+            `${metricName(metric)}, is stored for ${this.page.place.tenant}.`,
+          "It may have been deleted (retention), or the address names another. " +
+            "Choose an existing one above.",
+        ),
+      );
     return subject ?? null;
   }
 
@@ -89,19 +165,39 @@ export class ExploreView {
   #span(subject, query) {
     const [since, until] = [Number(query.get("since")), Number(query.get("until"))];
     const fixed = since > 0 && until > since;
-    const length = fixed ? until - since : (RANGES.find(([name]) => name === query.get("range"))?.[1] ?? DEFAULT_US);
-    // To now while the newest data are within the range, so that what is missing is seen to be missing; a recorded hour ends with its data.
+    const length = fixed
+      ? until - since
+      : (RANGES.find(([name]) => name === query.get("range"))?.[1] ?? DEFAULT_US);
+    // To now while the newest data are within the range, so that what is missing is seen to be
+    // missing; a recorded hour ends with its data.
     const now = Math.ceil(Date.now() / 60e3) * 60e6;
     const end = fixed ? until : now - subject.newest < length ? now : subject.newest + 10e6;
     const span = { since: end - length, until: end };
-    const chips = RANGES.map(([name, us]) => h("button", { type: "button", class: "chip", "data-key": name, "aria-pressed": String(!fixed && us === length), click: () => this.#go({ ...this.chosen, range: name, since: null, until: null }) }, name));
+    const chips = RANGES.map(([name, us]) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: "chip",
+          "data-key": name,
+          "aria-pressed": String(!fixed && us === length),
+          click: () => this.#go({ ...this.chosen, range: name, since: null, until: null }),
+        },
+        name,
+      ),
+    );
     swap(this.ranges, chips, `${fixed} ${length}`);
-    const at = (to) => address("/explore", { ...this.chosen, range: null, since: to - length, until: to });
+    const at = (to) =>
+      address("/explore", { ...this.chosen, range: null, since: to - length, until: to });
     const moves = [
       link(at(end - length), "‹ Earlier"),
       h("span", { class: "hint" }, time(span.since), " to ", time(span.until)),
-      end < subject.newest ? link(at(Math.min(end + length, subject.newest + 10e6)), "Later ›") : null,
-      fixed ? link(address("/explore", { ...this.chosen, since: null, until: null }), "Newest »") : null,
+      end < subject.newest
+        ? link(at(Math.min(end + length, subject.newest + 10e6)), "Later ›")
+        : null,
+      fixed
+        ? link(address("/explore", { ...this.chosen, since: null, until: null }), "Newest »")
+        : null,
     ];
     swap(this.moves, moves.filter(Boolean), JSON.stringify([this.chosen, span]));
     return span;
@@ -121,8 +217,17 @@ function offer(select, values, chosen, name = (one) => one) {
   const missing = values.includes(chosen) ? [] : [chosen];
   const told = JSON.stringify([missing, values]);
   if (select.dataset.told !== told) {
-    const label = (one) => (missing.includes(one) ? `${name(one) || "any"} (not stored)` : name(one));
-    select.replaceChildren(...[...missing, ...values].map((one) => h("option", { value: one }, [...label(one)].length > 60 ? `${[...label(one)].slice(0, 59).join("")}…` : label(one))));
+    const label = (one) =>
+      missing.includes(one) ? `${name(one) || "any"} (not stored)` : name(one);
+    select.replaceChildren(
+      ...[...missing, ...values].map((one) =>
+        h(
+          "option",
+          { value: one },
+          [...label(one)].length > 60 ? `${[...label(one)].slice(0, 59).join("")}…` : label(one),
+        ),
+      ),
+    );
     select.dataset.told = told;
   }
   select.value = chosen;
@@ -132,7 +237,9 @@ function offer(select, values, chosen, name = (one) => one) {
 function swap(element, children, told) {
   if (element.dataset.told === told) return;
   element.dataset.told = told;
-  const held = element.contains(document.activeElement) ? [...element.children].indexOf(document.activeElement) : -1;
+  const held = element.contains(document.activeElement)
+    ? [...element.children].indexOf(document.activeElement)
+    : -1;
   element.replaceChildren(...children);
   element.children[held]?.focus();
 }

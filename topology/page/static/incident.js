@@ -4,7 +4,19 @@ import { acknowledge, closeIncident, silence } from "./acting.js";
 import { Problem } from "./api.js";
 import { cut, h, Region } from "./dom.js";
 import { messagesOf, outcome } from "./messages.js";
-import { anomalyHref, anomalyLine, badge, empty, facts, idList, link, loading, names, section, severity } from "./parts.js";
+import {
+  anomalyHref,
+  anomalyLine,
+  badge,
+  empty,
+  facts,
+  idList,
+  link,
+  loading,
+  names,
+  section,
+  severity,
+} from "./parts.js";
 import { SeriesFigure } from "./series.js";
 import { isOpen, ownerOf, stateBadge } from "./incidents.js";
 import { errorsOf } from "./errors.js";
@@ -33,7 +45,9 @@ export class IncidentView {
     const errors = h("div");
     this.errors = new Region(errors, errorsOf);
     const events = h("div");
-    this.events = new Region(events, (ids) => (ids.length ? section("Some of the events", idList(ids)) : null));
+    this.events = new Region(events, (ids) =>
+      ids.length ? section("Some of the events", idList(ids)) : null,
+    );
     this.head = new Region(head, (incident, owner) => headOf(incident, owner, page));
     this.line = new Region(line, timeLine);
     this.anomalies = new Region(anomalies, anomalyList);
@@ -42,7 +56,16 @@ export class IncidentView {
       "div",
       { class: "incident" },
       head,
-      h("div", { class: "wide" }, numbers, errors, this.picture, events, section("Anomalies", anomalies), section("Messages", messages)),
+      h(
+        "div",
+        { class: "wide" },
+        numbers,
+        errors,
+        this.picture,
+        events,
+        section("Anomalies", anomalies),
+        section("Messages", messages),
+      ),
       h("div", { class: "side" }, section("Time line", line)),
     );
   }
@@ -72,21 +95,45 @@ export class IncidentView {
     await this.#showSeries(incident, lead, anomalies.items, ask);
   }
 
-  /** The series that the incident is about; where it is about none, that of its most severe anomaly, of several the one with the most anomalies. */
+  /**
+   * The series that the incident is about; where it is about none, that of its most severe anomaly,
+   * of several the one with the most anomalies.
+   */
   async #showSeries(incident, lead, anomalies, ask) {
     const own = Map.groupBy(anomalies.filter(hasSeries), seriesOf);
-    const [gravest] = [...own].sort((a, b) => rank(a[1]) - rank(b[1]) || b[1].length - a[1].length)[0] ?? [];
+    const [gravest] =
+      [...own].sort((a, b) => rank(a[1]) - rank(b[1]) || b[1].length - a[1].length)[0] ?? [];
     const name = lead && hasSeries(lead) ? seriesOf(lead) : gravest;
     this.picture.hidden = !name;
     if (!name) return;
     const [application, model, metric] = JSON.parse(name);
     const since = incident.opened_at - BEFORE_US;
     // To now while it is open, whatever came last: what is missing must be seen to be missing.
-    const end = isOpen(incident) ? Math.ceil(Date.now() / 60e3) * 60e6 : (incident.resolved_at ?? incident.updated_at) + AFTER_US;
+    const end = isOpen(incident)
+      ? Math.ceil(Date.now() / 60e3) * 60e6
+      : (incident.resolved_at ?? incident.updated_at) + AFTER_US;
     const until = Math.min(end, since + MOST_US);
-    const told = await ask("/series", { tenant: incident.tenant, application, model, metric, since, until });
-    const marks = (own.get(name) ?? []).map((one) => ({ from: one.window_start, to: one.window_end, severity: one.severity }));
-    await this.figure.show(`${application}/${model}`, metric, told.items, marks, [since, until], this.page.truth);
+    const told = await ask("/series", {
+      tenant: incident.tenant,
+      application,
+      model,
+      metric,
+      since,
+      until,
+    });
+    const marks = (own.get(name) ?? []).map((one) => ({
+      from: one.window_start,
+      to: one.window_end,
+      severity: one.severity,
+    }));
+    await this.figure.show(
+      `${application}/${model}`,
+      metric,
+      told.items,
+      marks,
+      [since, until],
+      this.page.truth,
+    );
   }
 
   close() {
@@ -107,7 +154,14 @@ function headOf(one, owner, page) {
     { class: `head edge-${one.severity}` },
     h("p", { class: "crumbs" }, link("/", "Now"), " › incident"),
     h("h1", {}, cut(one.title, 240)),
-    h("p", { class: "marks" }, severity(one.severity), over ? stateBadge(one) : badge("open", "bad"), over ? null : stateBadge(one), owner && !over ? h("span", {}, ownerOf(owner)) : null),
+    h(
+      "p",
+      { class: "marks" },
+      severity(one.severity),
+      over ? stateBadge(one) : badge("open", "bad"),
+      over ? null : stateBadge(one),
+      owner && !over ? h("span", {}, ownerOf(owner)) : null,
+    ),
     facts([
       ["Tenant", cut(one.tenant, 80)],
       ["Application", cut(one.application, 80)],
@@ -128,9 +182,26 @@ function headOf(one, owner, page) {
       : h(
           "p",
           { class: "actions" },
-          h("button", { type: "button", class: "primary", "data-key": "acknowledge", click: () => acknowledge(page, one) }, "Acknowledge…"),
-          h("button", { type: "button", "data-key": "silence", click: () => silence(page, one) }, "Silence…"),
-          h("button", { type: "button", "data-key": "close", click: () => closeIncident(page, one) }, "Close incident…"),
+          h(
+            "button",
+            {
+              type: "button",
+              class: "primary",
+              "data-key": "acknowledge",
+              click: () => acknowledge(page, one),
+            },
+            "Acknowledge…",
+          ),
+          h(
+            "button",
+            { type: "button", "data-key": "silence", click: () => silence(page, one) },
+            "Silence…",
+          ),
+          h(
+            "button",
+            { type: "button", "data-key": "close", click: () => closeIncident(page, one) },
+            "Close incident…",
+          ),
         ),
   );
 }
@@ -138,35 +209,89 @@ function headOf(one, owner, page) {
 const cap = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 function anomalyList(count, items) {
-  if (!items.length) return empty("None of its anomalies is in the store.", "Retention may have removed them before the incident.");
+  if (!items.length)
+    return empty(
+      "None of its anomalies is in the store.",
+      "Retention may have removed them before the incident.",
+    );
   const shown = items.slice(0, 50);
   const more = count - shown.length;
-  return [h("ul", { class: "lines" }, shown.map(anomalyLine)), more > 0 ? h("p", { class: "hint" }, `and ${more.toLocaleString("en")} more`) : null];
+  return [
+    h("ul", { class: "lines" }, shown.map(anomalyLine)),
+    more > 0 ? h("p", { class: "hint" }, `and ${more.toLocaleString("en")} more`) : null,
+  ];
 }
 
 function messageTable(items, isCut) {
-  if (!items.length) return empty("Nobody was notified.", "No receiver is configured, or nothing has been decided yet.");
+  if (!items.length)
+    return empty(
+      "Nobody was notified.",
+      "No receiver is configured, or nothing has been decided yet.",
+    );
   const rows = messagesOf(items).map((one) =>
     h(
       "li",
       { class: "line" },
-      h("div", { class: "line-head" }, outcome(one.outcome), h("b", {}, cut(one.receiver, 40)), h("span", {}, cut(one.reason, 120))),
-      h("div", { class: "line-foot" }, time(one.at), ` · revision ${one.incident_revision}`, one.tries > 1 ? ` · ${one.tries} attempts` : null, detailOf(one)),
-      one.records.length > 1 ? h("details", { "data-key": `attempts ${one.id}` }, h("summary", {}, "How it was delivered"), h("ul", {}, one.records.toReversed().map(recordLine))) : null,
-      one.body ? h("details", { "data-key": `body ${one.id}` }, h("summary", {}, "The message"), h("pre", { tabindex: "0" }, cut(one.body, 2000))) : null,
+      h(
+        "div",
+        { class: "line-head" },
+        outcome(one.outcome),
+        h("b", {}, cut(one.receiver, 40)),
+        h("span", {}, cut(one.reason, 120)),
+      ),
+      h(
+        "div",
+        { class: "line-foot" },
+        time(one.at),
+        ` · revision ${one.incident_revision}`,
+        one.tries > 1 ? ` · ${one.tries} attempts` : null,
+        detailOf(one),
+      ),
+      one.records.length > 1
+        ? h(
+            "details",
+            { "data-key": `attempts ${one.id}` },
+            h("summary", {}, "How it was delivered"),
+            h("ul", {}, one.records.toReversed().map(recordLine)),
+          )
+        : null,
+      one.body
+        ? h(
+            "details",
+            { "data-key": `body ${one.id}` },
+            h("summary", {}, "The message"),
+            h("pre", { tabindex: "0" }, cut(one.body, 2000)),
+          )
+        : null,
     ),
   );
-  return [h("ul", { class: "lines" }, rows), isCut ? h("p", { class: "hint" }, `The newest ${MESSAGES}.`) : null];
+  return [
+    h("ul", { class: "lines" }, rows),
+    isCut ? h("p", { class: "hint" }, `The newest ${MESSAGES}.`) : null,
+  ];
 }
 
 function detailOf(one) {
-  const status = one.status_code === null || one.detail.includes(String(one.status_code)) ? null : ` · HTTP ${one.status_code}`;
+  const status =
+    one.status_code === null || one.detail.includes(String(one.status_code))
+      ? null
+      : ` · HTTP ${one.status_code}`;
   return [status, one.detail ? [" · ", cut(one.detail, 160)] : null];
 }
 
 /** One decision or attempt. */
 function recordLine(one) {
-  return h("li", { class: "line-foot" }, time(one.at), " · ", one.outcome, one.attempt ? `, attempt ${one.attempt}` : null, ": ", cut(one.reason, 80), detailOf(one));
+  return h(
+    "li",
+    { class: "line-foot" },
+    time(one.at),
+    " · ",
+    one.outcome,
+    one.attempt ? `, attempt ${one.attempt}` : null,
+    ": ",
+    cut(one.reason, 80),
+    detailOf(one),
+  );
 }
 
 /** What happened in order: anomalies in event time, messages by the wall clock. */
@@ -174,15 +299,43 @@ function timeLine(incident, anomalies, messages) {
   const happened = [
     { at: incident.opened_at, kind: "opened", what: ["Opened"] },
     ...runs(anomalies),
-    ...messagesOf(messages).map((one) => ({ at: one.at, kind: one.outcome === "failed" ? "failed" : "told", what: [h("b", {}, cut(one.receiver, 30)), " ", outcome(one.outcome), " ", cut(one.reason, 80)] })),
+    ...messagesOf(messages).map((one) => ({
+      at: one.at,
+      kind: one.outcome === "failed" ? "failed" : "told",
+      what: [
+        h("b", {}, cut(one.receiver, 30)),
+        " ",
+        outcome(one.outcome),
+        " ",
+        cut(one.reason, 80),
+      ],
+    })),
   ];
-  if (incident.resolved_at !== null) happened.push({ at: incident.resolved_at, kind: "resolved", what: [incident.state === "resolved" ? "Resolved" : cap(incident.state.replaceAll("_", " "))] });
+  if (incident.resolved_at !== null)
+    happened.push({
+      at: incident.resolved_at,
+      kind: "resolved",
+      what: [incident.state === "resolved" ? "Resolved" : cap(incident.state.replaceAll("_", " "))],
+    });
   happened.sort((a, b) => a.at - b.at);
   // The newest, which is how it stands.
   const shown = happened.slice(-80);
   return [
-    h("ol", { class: "timeline" }, shown.map((one) => h("li", { class: `on-${one.kind}` }, h("span", { class: "at" }, time(one.at)), h("div", {}, one.what)))),
-    happened.length > shown.length ? h("p", { class: "hint" }, `and ${happened.length - shown.length} earlier`) : null,
+    h(
+      "ol",
+      { class: "timeline" },
+      shown.map((one) =>
+        h(
+          "li",
+          { class: `on-${one.kind}` },
+          h("span", { class: "at" }, time(one.at)),
+          h("div", {}, one.what),
+        ),
+      ),
+    ),
+    happened.length > shown.length
+      ? h("p", { class: "hint" }, `and ${happened.length - shown.length} earlier`)
+      : null,
     h("p", { class: "hint" }, "Anomalies are placed by event time, messages by wall-clock time."),
   ];
 }
@@ -194,11 +347,22 @@ function runs(anomalies) {
     const last = made.at(-1);
     const subject = JSON.stringify([one.model, one.user, one.metric]);
     if (last?.subject === subject) last.more += 1;
-    else made.push({ at: one.event_time, kind: `anomaly edge-${one.severity}`, subject, more: 0, one });
+    else
+      made.push({
+        at: one.event_time,
+        kind: `anomaly edge-${one.severity}`,
+        subject,
+        more: 0,
+        one,
+      });
   }
   for (const run of made) {
     const subject = cut([run.one.model, run.one.user].filter(Boolean).join(", "), 50);
-    run.what = [link(anomalyHref(run.one.tenant, run.one.id), metricName(run.one.metric)), subject ? [" of ", subject] : null, run.more ? ` and ${run.more} more like it` : null];
+    run.what = [
+      link(anomalyHref(run.one.tenant, run.one.id), metricName(run.one.metric)),
+      subject ? [" of ", subject] : null,
+      run.more ? ` and ${run.more} more like it` : null,
+    ];
     run.one = null;
   }
   return made;

@@ -2,7 +2,10 @@
 
 const GO_MS = 1500;
 
-/** `actions`: by key, or by "g" and a second key as in "g n". Returns nothing; listens as long as the page lives. */
+/**
+ * `actions`: by key, or by "g" and a second key as in "g n". Returns nothing; listens as long as
+ * the page lives.
+ */
 export function listen(actions) {
   let goUntil = 0;
   document.addEventListener("keydown", (event) => {

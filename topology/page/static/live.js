@@ -1,10 +1,14 @@
-// What changed, as soon as it is stored. Calls `changed` with what the server names, or with null when anything may have.
+// What changed, as soon as it is stored. Calls `changed` with what the server names, or with null
+// when anything may have.
 
 import { address, token } from "./api.js";
 
 const FIRST_MS = 500;
 const MOST_MS = 30_000;
-/** The server says something at least every 30 s; of a connection that is gone a browser may hear nothing. */
+/**
+ * The server says something at least every 30 s; of a connection that is gone a browser may hear
+ * nothing.
+ */
 const SILENCE_MS = 75_000;
 
 export class Live {

@@ -6,7 +6,10 @@ const OUTCOMES = { delivered: "good", failed: "bad" };
 
 export const outcome = (name) => badge(name, OUTCOMES[name] ?? "");
 
-/** One entry a message, newest first: why it was decided, what became of it last, how often it was tried, and all its records. `records` come newest first. */
+/**
+ * One entry a message, newest first: why it was decided, what became of it last, how often it was
+ * tried, and all its records. `records` come newest first.
+ */
 export function messagesOf(records) {
   const found = new Map();
   for (const one of records) {
@@ -19,13 +22,18 @@ export function messagesOf(records) {
     if (entry.outcome !== "failed") entry.reason = one.reason;
     found.set(one.id, entry);
   }
-  const titles = new Map([...found.values()].filter((one) => one.title).map((one) => [one.incident_id, one.title]));
+  const titles = new Map(
+    [...found.values()].filter((one) => one.title).map((one) => [one.incident_id, one.title]),
+  );
   // What was held back has no body; another message about the same incident tells its title.
   for (const one of found.values()) one.title ??= titles.get(one.incident_id) ?? null;
   return [...found.values()];
 }
 
-/** The title of the incident that a message tells; its body is JSON of ours, with texts from telemetry in it. */
+/**
+ * The title of the incident that a message tells; its body is JSON of ours, with texts from
+ * telemetry in it.
+ */
 function titleOf(record) {
   try {
     const title = JSON.parse(record.body)?.data?.incident?.title;

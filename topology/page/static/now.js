@@ -23,9 +23,13 @@ export class NowView {
     this.page = page;
     this.burningAt = 0;
     this.count = h("span", { class: "hint", role: "status" });
-    this.filters = filters((query) => page.go(address("/", { tenant: page.place?.tenant, ...query })));
+    this.filters = filters((query) =>
+      page.go(address("/", { tenant: page.place?.tenant, ...query })),
+    );
     const list = h("div", {}, loading("incidents"));
-    const side = ["what burns", "stages", "messages", "applications"].map((what) => h("div", {}, loading(what)));
+    const side = ["what burns", "stages", "messages", "applications"].map((what) =>
+      h("div", {}, loading(what)),
+    );
     const silences = h("div");
     this.figure = new SeriesFigure();
     this.around = h("span");
@@ -40,16 +44,37 @@ export class NowView {
     this.incidents = new Region(list, incidentList);
     this.lastEvents = new Region(side[3], lastEvents);
     this.burning = new Region(side[0], burningList);
-    this.stages = new Region(side[1], orWhyNot((told) => (told.workers ? stagesInShort(told.workers, told.stages) : stagesJudged(told.stages))));
+    this.stages = new Region(
+      side[1],
+      orWhyNot((told) =>
+        told.workers ? stagesInShort(told.workers, told.stages) : stagesJudged(told.stages),
+      ),
+    );
     this.messages = new Region(side[2], messageList);
-    this.silences = new Region(silences, orWhyNot((items) => silenceList(items, page)));
+    this.silences = new Region(
+      silences,
+      orWhyNot((items) => silenceList(items, page)),
+    );
     this.root = h(
       "div",
       { class: "now" },
       h("h1", {}, "Now"),
       beat,
-      h("div", { class: "wide" }, section("Incidents", [this.filters.element, list], this.count, "incidents"), this.gravest),
-      h("div", { class: "side" }, section("What burns", side[0]), section("Stages", side[1], link("/pipeline", "Pipeline")), section("Last events", side[3]), section("Last messages", side[2]), silences),
+      h(
+        "div",
+        { class: "wide" },
+        section("Incidents", [this.filters.element, list], this.count, "incidents"),
+        this.gravest,
+      ),
+      h(
+        "div",
+        { class: "side" },
+        section("What burns", side[0]),
+        section("Stages", side[1], link("/pipeline", "Pipeline")),
+        section("Last events", side[3]),
+        section("Last messages", side[2]),
+        silences,
+      ),
     );
   }
 
@@ -64,20 +89,43 @@ export class NowView {
     if (kinds === null) this.filters.set(query);
     const parts = [];
     if (changed("incident", "slow")) parts.push(this.#showIncidents(place, ask));
-    if (kinds === null || (changed("anomaly", "slow") && performance.now() - this.burningAt > BURNING_EVERY_MS)) {
+    if (
+      kinds === null ||
+      (changed("anomaly", "slow") && performance.now() - this.burningAt > BURNING_EVERY_MS)
+    ) {
       this.burningAt = performance.now();
-      parts.push(ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) => this.#showAnomalies(told.items, ask)));
+      parts.push(
+        ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) =>
+          this.#showAnomalies(told.items, ask),
+        ),
+      );
     }
     if (changed("notification", "slow")) {
-      parts.push(ask("/notifications", { tenant, limit: 3 * MESSAGES }).then((told) => this.messages.show(told.items)));
+      parts.push(
+        ask("/notifications", { tenant, limit: 3 * MESSAGES }).then((told) =>
+          this.messages.show(told.items),
+        ),
+      );
     }
     if (changed("slow")) {
       // A tenant's own token cannot see what all tenants share.
-      if (!this.page.me?.tenant) parts.push(aside(this.stages, ask("/pipeline", {}).then(({ workers, stages }) => ({ workers, stages }))));
+      if (!this.page.me?.tenant)
+        parts.push(
+          aside(
+            this.stages,
+            ask("/pipeline", {}).then(({ workers, stages }) => ({ workers, stages })),
+          ),
+        );
       parts.push(this.#askOwners(place, ask));
-      parts.push(aside(this.silences, ask("/silences", { tenant }).then((told) => told.items.filter((one) => isShown(one)))));
+      parts.push(
+        aside(
+          this.silences,
+          ask("/silences", { tenant }).then((told) => told.items.filter((one) => isShown(one))),
+        ),
+      );
     }
-    if (kinds === null && tenant) parts.push(this.page.subjects(tenant).then((subjects) => this.filters.offer(subjects)));
+    if (kinds === null && tenant)
+      parts.push(this.page.subjects(tenant).then((subjects) => this.filters.offer(subjects)));
     // What does come is shown, whatever else fails.
     const failed = (await Promise.allSettled(parts)).find((part) => part.status === "rejected");
     if (failed) throw failed.reason;
@@ -102,18 +150,29 @@ export class NowView {
     const { subject, since, until, marks } = worst;
     const told = await ask("/series", { ...subject, since, until });
     this.around.replaceChildren(link(address("/explore", subject), "Explore"));
-    await this.figure.show(`${subject.application}/${subject.model}`, subject.metric, told.items, marks, [since, until], this.page.truth);
+    await this.figure.show(
+      `${subject.application}/${subject.model}`,
+      subject.metric,
+      told.items,
+      marks,
+      [since, until],
+      this.page.truth,
+    );
   }
 
   async #showIncidents({ tenant, query }, ask) {
     this.told = await askIncidents(ask, tenant, query);
     const { items, next, state } = this.told;
     const what = state === "all" ? "" : ` ${state}`;
-    const count = next || query.get("cursor") ? `${items.length} of more` : `${items.length}${what}`;
+    const count =
+      next || query.get("cursor") ? `${items.length} of more` : `${items.length}${what}`;
     if (this.count.textContent !== count) this.count.textContent = count;
     this.#list();
     // What burns is open, whatever the filter shows.
-    this.open = state === "open" && !this.told.filtered ? items : (await ask("/incidents", { tenant, state: "open", limit: LISTED })).items;
+    this.open =
+      state === "open" && !this.told.filtered
+        ? items
+        : (await ask("/incidents", { tenant, state: "open", limit: LISTED })).items;
     this.#burn();
   }
 
@@ -132,7 +191,8 @@ export class NowView {
   }
 
   #burn() {
-    if (this.open && this.anomalies) this.burning.show(burning(this.open, this.anomalies), !this.page.place?.tenant);
+    if (this.open && this.anomalies)
+      this.burning.show(burning(this.open, this.anomalies), !this.page.place?.tenant);
   }
 
   close() {
@@ -150,16 +210,42 @@ async function aside(region, coming) {
   }
 }
 
-const orWhyNot = (render) => (shown) => ("why" in shown ? h("p", { class: "hint" }, cut(shown.why, 200)) : render(shown.told));
+const orWhyNot = (render) => (shown) =>
+  "why" in shown ? h("p", { class: "hint" }, cut(shown.why, 200)) : render(shown.told);
 
 /** What was refused is shown too: whoever asked for it must not believe that it holds. */
 const isShown = (silence) => !silence.expired_by && silence.ends_at > Date.now() * 1000;
 
 function filters(changed) {
-  const application = h("input", { type: "search", list: "applications", placeholder: "all applications", "aria-label": "Application", autocomplete: "off", spellcheck: "false" });
+  const application = h("input", {
+    type: "search",
+    list: "applications",
+    placeholder: "all applications",
+    "aria-label": "Application",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const known = h("datalist", { id: "applications" });
-  const state = h("select", { "aria-label": "State" }, STATES.map((one) => h("option", { value: one }, one === "all" ? "open and over" : one.replaceAll("_", " "))));
-  const grades = SEVERITIES.map((one) => h("button", { type: "button", class: "chip", "aria-pressed": "false", "data-severity": one, click: (event) => toggle(event.currentTarget) }, one));
+  const state = h(
+    "select",
+    { "aria-label": "State" },
+    STATES.map((one) =>
+      h("option", { value: one }, one === "all" ? "open and over" : one.replaceAll("_", " ")),
+    ),
+  );
+  const grades = SEVERITIES.map((one) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: "chip",
+        "aria-pressed": "false",
+        "data-severity": one,
+        click: (event) => toggle(event.currentTarget),
+      },
+      one,
+    ),
+  );
   const tell = () => {
     changed({
       application: application.value.trim(),
@@ -174,16 +260,32 @@ function filters(changed) {
   application.addEventListener("change", tell);
   state.addEventListener("change", tell);
   return {
-    element: h("div", { class: "filters", role: "group", "aria-label": "Filter" }, application, known, state, h("span", { class: "chips", role: "group", "aria-label": "Severities" }, grades)),
+    element: h(
+      "div",
+      { class: "filters", role: "group", "aria-label": "Filter" },
+      application,
+      known,
+      state,
+      h("span", { class: "chips", role: "group", "aria-label": "Severities" }, grades),
+    ),
     application,
     set(query) {
-      if (document.activeElement !== application) application.value = query.get("application") ?? "";
+      if (document.activeElement !== application)
+        application.value = query.get("application") ?? "";
       state.value = query.get("state") ?? "open";
-      for (const one of grades) one.setAttribute("aria-pressed", String(query.getAll("severity").includes(one.dataset.severity)));
+      for (const one of grades)
+        one.setAttribute(
+          "aria-pressed",
+          String(query.getAll("severity").includes(one.dataset.severity)),
+        );
     },
     offer(subjects) {
       const all = [...new Set(subjects.map((one) => one.application))].sort().slice(0, 200);
-      if (known.childElementCount === all.length && all.every((one, index) => known.children[index].value === one)) return;
+      if (
+        known.childElementCount === all.length &&
+        all.every((one, index) => known.children[index].value === one)
+      )
+        return;
       known.replaceChildren(...all.map((one) => h("option", { value: one })));
     },
   };
@@ -196,15 +298,32 @@ function messageList(items) {
   return h(
     "ul",
     { class: "messages" },
-    messagesOf(items).slice(0, MESSAGES).map((one) => {
-      const text = cut(one.title ?? (one.incident_id ? "an incident" : one.reason), 70);
-      return h(
-        "li",
-        {},
-        h("div", {}, outcome(one.outcome), " ", one.incident_id ? link(incidentHref(one.tenant, one.incident_id), text) : text),
-        h("div", { class: "line-foot" }, cut(one.receiver, 30), " · ", cut(one.reason, 60), one.tries > 1 ? ` · ${one.tries} attempts` : null, " · ", time(one.at, true)),
-      );
-    }),
+    messagesOf(items)
+      .slice(0, MESSAGES)
+      .map((one) => {
+        const text = cut(one.title ?? (one.incident_id ? "an incident" : one.reason), 70);
+        return h(
+          "li",
+          {},
+          h(
+            "div",
+            {},
+            outcome(one.outcome),
+            " ",
+            one.incident_id ? link(incidentHref(one.tenant, one.incident_id), text) : text,
+          ),
+          h(
+            "div",
+            { class: "line-foot" },
+            cut(one.receiver, 30),
+            " · ",
+            cut(one.reason, 60),
+            one.tries > 1 ? ` · ${one.tries} attempts` : null,
+            " · ",
+            time(one.at, true),
+          ),
+        );
+      }),
   );
 }
 
@@ -217,9 +336,36 @@ function silenceList(items, page) {
       h(
         "li",
         {},
-        h("div", {}, one.state === "applied" ? null : [badge(one.state, one.state === "refused" ? "bad" : "warn"), " "], one.matchers.length ? one.matchers.map((matcher) => [h("code", {}, cut(matcher, 60)), " "]) : "everything"),
-        h("div", { class: "line-foot" }, cut(one.author, 30), one.comment ? [": ", cut(one.comment, 60)] : null, " · ends ", time(one.ends_at, true)),
-        one.state === "refused" ? h("div", { class: "line-foot wrong" }, "It holds nothing back: ", cut(one.detail, 160)) : h("button", { type: "button", class: "small", "data-key": `end ${one.id}`, click: () => endSilence(page, one) }, "End…"),
+        h(
+          "div",
+          {},
+          one.state === "applied"
+            ? null
+            : [badge(one.state, one.state === "refused" ? "bad" : "warn"), " "],
+          one.matchers.length
+            ? one.matchers.map((matcher) => [h("code", {}, cut(matcher, 60)), " "])
+            : "everything",
+        ),
+        h(
+          "div",
+          { class: "line-foot" },
+          cut(one.author, 30),
+          one.comment ? [": ", cut(one.comment, 60)] : null,
+          " · ends ",
+          time(one.ends_at, true),
+        ),
+        one.state === "refused"
+          ? h("div", { class: "line-foot wrong" }, "It holds nothing back: ", cut(one.detail, 160))
+          : h(
+              "button",
+              {
+                type: "button",
+                class: "small",
+                "data-key": `end ${one.id}`,
+                click: () => endSilence(page, one),
+              },
+              "End…",
+            ),
       ),
     ),
   );

@@ -1,17 +1,31 @@
-// The four numbers that a person on call looks for first: now, usual, how unusual, since when. And the record that has them.
+// The four numbers that a person on call looks for first: now, usual, how unusual, since when. And
+// the record that has them.
 
 import { h } from "./dom.js";
 import { section } from "./parts.js";
 import { measured, metricName, plain, SEVERITIES, since, time } from "./units.js";
 
-/** What an incident is about: its own evidence, or where an older record has none, what was measured last of the most severe of its anomalies. Null where there is neither. */
+/**
+ * What an incident is about: its own evidence, or where an older record has none, what was measured
+ * last of the most severe of its anomalies. Null where there is neither.
+ */
 export function leadOf(incident, anomalies) {
   const newest = newestOfGravest(anomalies);
-  if (!incident.evidence_metric) return newest && { ...newest, since: incident.opened_at, at: newest.window_end };
-  const { evidence_metric: metric, evidence_model: model, evidence_user: user, evidence_rule: rule, evidence_observed: observed } = incident;
+  if (!incident.evidence_metric)
+    return newest && { ...newest, since: incident.opened_at, at: newest.window_end };
+  const {
+    evidence_metric: metric,
+    evidence_model: model,
+    evidence_user: user,
+    evidence_rule: rule,
+    evidence_observed: observed,
+  } = incident;
   const lead = { metric, model, user, rule, observed };
-  // When it was measured, and how sure the detector was, only the anomaly says; it may be past the first ones that an incident names.
-  const same = anomalies.findLast((one) => Object.entries(lead).every(([name, value]) => one[name] === value));
+  // When it was measured, and how sure the detector was, only the anomaly says; it may be past the
+  // first ones that an incident names.
+  const same = anomalies.findLast((one) =>
+    Object.entries(lead).every(([name, value]) => one[name] === value),
+  );
   return {
     ...lead,
     application: incident.application,
@@ -29,22 +43,46 @@ export function leadOf(incident, anomalies) {
 function newestOfGravest(anomalies) {
   const rank = (one) => SEVERITIES.indexOf(one.severity);
   const [gravest] = anomalies.toSorted((a, b) => rank(a) - rank(b) || b.event_time - a.event_time);
-  const like = (one) => one.metric === gravest.metric && one.model === gravest.model && one.user === gravest.user;
+  const like = (one) =>
+    one.metric === gravest.metric && one.model === gravest.model && one.user === gravest.user;
   return gravest ? anomalies.filter(like).toSorted((a, b) => b.event_time - a.event_time)[0] : null;
 }
 
-/** `one`: an anomaly, or what `leadOf` answers, with `since` and, where it is known, `at`, the end of what was measured; `isOpen`: whether it goes on. */
+/**
+ * `one`: an anomaly, or what `leadOf` answers, with `since` and, where it is known, `at`, the end
+ * of what was measured; `isOpen`: whether it goes on.
+ */
 export function numbersOf(one, isOpen) {
   if (!one) return null;
   const isUnexpected = one.expected === null || one.expected === undefined;
-  const sure = one.confidence === undefined ? `score ${plain(one.score, 3)}` : `${plain(one.confidence * 100, 3)} % sure`;
+  const sure =
+    one.confidence === undefined
+      ? `score ${plain(one.score, 3)}`
+      : `${plain(one.confidence * 100, 3)} % sure`;
   const tiles = [
-    [isOpen ? "Now" : "Then", measured(one.metric, one.observed), [metricName(one.metric), one.at ? [", ", time(one.at)] : null]],
-    ["Usual", isUnexpected ? "—" : measured(one.metric, one.expected), isUnexpected ? "no number was expected" : "what was expected"],
+    [
+      isOpen ? "Now" : "Then",
+      measured(one.metric, one.observed),
+      [metricName(one.metric), one.at ? [", ", time(one.at)] : null],
+    ],
+    [
+      "Usual",
+      isUnexpected ? "—" : measured(one.metric, one.expected),
+      isUnexpected ? "no number was expected" : "what was expected",
+    ],
     ["How unusual", unusual(one), sure],
     ["Since", time(one.since), isOpen ? ["for ", since(one.since)] : time(one.since, true)],
   ];
-  return section("In numbers", h("dl", { class: "tiles" }, tiles.map(([term, what, more]) => h("div", {}, h("dt", {}, term), h("dd", {}, what), h("dd", { class: "hint" }, more)))));
+  return section(
+    "In numbers",
+    h(
+      "dl",
+      { class: "tiles" },
+      tiles.map(([term, what, more]) =>
+        h("div", {}, h("dt", {}, term), h("dd", {}, what), h("dd", { class: "hint" }, more)),
+      ),
+    ),
+  );
 }
 
 /** As a factor where there is one, else what the detector says of a rule or a check. */

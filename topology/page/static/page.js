@@ -93,7 +93,11 @@ class Page {
     delete document.body.dataset.ready;
     this.pending = undefined;
     const place = this.#place();
-    const same = this.view && this.place.name === place.name && this.place.path === place.path && this.place.tenant === place.tenant;
+    const same =
+      this.view &&
+      this.place.name === place.name &&
+      this.place.path === place.path &&
+      this.place.tenant === place.tenant;
     this.place = place;
     clearTimeout(this.waiting);
     if (this.#isNothingStored(place)) return this.#wait();
@@ -121,9 +125,16 @@ class Page {
   #wait() {
     this.view?.close();
     this.view = null;
-    const why = this.unmet ? trouble(this.unmet, () => this.#again()) : empty("Nothing is stored yet.", "The first series come when their first buckets close, some seconds after the first events. This page looks again by itself.");
+    const why = this.unmet
+      ? trouble(this.unmet, () => this.#again())
+      : empty(
+          "Nothing is stored yet.",
+          "The first series appear when their first buckets close, some seconds after the first " +
+            "events. This page looks again by itself.",
+        );
     if (!this.unmet) this.#look({ tenant: null }, AbortSignal.timeout(ANSWER_MS));
-    if (main.textContent !== why.textContent) main.replaceChildren(h("h1", { class: "unseen" }, "Sentinel"), why);
+    if (main.textContent !== why.textContent)
+      main.replaceChildren(h("h1", { class: "unseen" }, "Sentinel"), why);
     document.body.dataset.ready = "waiting";
     this.waiting = setTimeout(async () => {
       if (!document.hidden) await this.#meet();
@@ -143,8 +154,14 @@ class Page {
       if (!view) throw new Problem(404, "No such view", `Nothing is at ${location.pathname}.`);
       // After something failed, everything is asked for until all of it came.
       const asked = this.failed ? null : kinds;
-      if (asked === null || asked.has("slow") || asked.has("incident")) this.#look(place, mine.signal);
-      await view.show(place, (path, query) => ask(path, query, AbortSignal.any([mine.signal, AbortSignal.timeout(ANSWER_MS)])), asked);
+      if (asked === null || asked.has("slow") || asked.has("incident"))
+        this.#look(place, mine.signal);
+      await view.show(
+        place,
+        (path, query) =>
+          ask(path, query, AbortSignal.any([mine.signal, AbortSignal.timeout(ANSWER_MS)])),
+        asked,
+      );
       if (mine.signal.aborted) return;
       this.failed = false;
       this.shown = Date.now();
@@ -166,7 +183,11 @@ class Page {
   /** Asks how far what is shown can be believed; what the view asks goes on meanwhile. */
   async #look(place, signal) {
     try {
-      const told = await ask("/overview", { tenant: place.tenant }, AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]));
+      const told = await ask(
+        "/overview",
+        { tenant: place.tenant },
+        AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
+      );
       if (!signal.aborted) this.truth.told(told);
     } catch (problem) {
       if (!signal.aborted && problem.name !== "AbortError") this.truth.failed(problem);
@@ -185,7 +206,10 @@ class Page {
     this.saidTimer = setTimeout(() => said.replaceChildren(), 6000);
   }
 
-  /** Whether silences and acknowledgements are taken; asks for a token where that is what is missing. */
+  /**
+   * Whether silences and acknowledgements are taken; asks for a token where that is what is
+   * missing.
+   */
   async mayAct() {
     this.me = await ask("/me").catch(() => this.me);
     if (this.me?.can_act) return true;
@@ -216,13 +240,30 @@ class Page {
     await this.#meet();
     document.addEventListener("click", (event) => {
       const to = event.target.closest?.("a[data-go]");
-      if (!to || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+      if (
+        !to ||
+        event.defaultPrevented ||
+        event.button ||
+        event.ctrlKey ||
+        event.metaKey ||
+        event.shiftKey ||
+        event.altKey
+      )
+        return;
       event.preventDefault();
-      this.go(to.dataset.view || to.getAttribute("href") === "/" ? this.to(to.getAttribute("href")) : to.getAttribute("href"));
+      this.go(
+        to.dataset.view || to.getAttribute("href") === "/"
+          ? this.to(to.getAttribute("href"))
+          : to.getAttribute("href"),
+      );
     });
     tenants.addEventListener("change", () => {
       this.tenants.choose(tenants.value);
-      this.go(address(["explore", "pipeline"].includes(this.place.name) ? this.place.path : "/", { tenant: tenants.value }));
+      this.go(
+        address(["explore", "pipeline"].includes(this.place.name) ? this.place.path : "/", {
+          tenant: tenants.value,
+        }),
+      );
     });
     document.addEventListener("visibilitychange", () => this.#seen());
     setInterval(() => document.hidden || tick(), TICK_MS);
@@ -240,7 +281,10 @@ class Page {
       const [me, told] = await Promise.all([ask("/me"), ask("/tenants")]);
       this.me = me;
       this.unmet = null;
-      this.tenants.told(me, told.items.map((one) => one.tenant));
+      this.tenants.told(
+        me,
+        told.items.map((one) => one.tenant),
+      );
     } catch (problem) {
       this.unmet = problem;
       if (problem.status === 401 && !this.declined) await this.#giveToken(problem.detail);
@@ -261,7 +305,13 @@ class Page {
       const found = pattern.exec(location.pathname);
       if (!found) continue;
       const [tenant, id] = found.slice(1).map(decoded);
-      return { name, path: location.pathname, query, tenant: this.tenants.of(name, tenant ?? query.get("tenant")), id };
+      return {
+        name,
+        path: location.pathname,
+        query,
+        tenant: this.tenants.of(name, tenant ?? query.get("tenant")),
+        id,
+      };
     }
     return { name: "", path: location.pathname, query, tenant: this.tenants.names[0] };
   }
@@ -273,7 +323,12 @@ class Page {
     this.banner = null;
     main.replaceChildren(...(this.view ? [this.view.root] : []));
     scrollTo(0, 0);
-    if (document.activeElement && document.activeElement !== document.body && !document.activeElement.isConnected) main.focus({ preventScroll: true });
+    if (
+      document.activeElement &&
+      document.activeElement !== document.body &&
+      !document.activeElement.isConnected
+    )
+      main.focus({ preventScroll: true });
     for (const one of document.querySelectorAll("nav [data-view]")) {
       if (one.dataset.view === place.name) one.setAttribute("aria-current", "page");
       else one.removeAttribute("aria-current");
@@ -286,7 +341,11 @@ class Page {
   async #failed(problem) {
     if (problem.status === 401 && !this.declined) return this.#giveToken(problem.detail);
     if (!(problem instanceof Problem)) console.error(problem);
-    this.#wrong(problem instanceof Problem ? problem : new Problem(0, "A defect of this page", String(problem?.message ?? problem)));
+    this.#wrong(
+      problem instanceof Problem
+        ? problem
+        : new Problem(0, "A defect of this page", String(problem?.message ?? problem)),
+    );
     document.body.dataset.ready = "problem";
   }
 
@@ -295,7 +354,10 @@ class Page {
     this.banner = null;
     if (!problem) return;
     this.banner = trouble(problem, () => (this.view ? this.#retry() : this.#again()));
-    if (this.shown && this.view?.root.querySelector(".line, .facts")) this.banner.prepend(h("p", { class: "hint" }, `What is below was so at ${clock(this.shown * 1000)}.`));
+    if (this.shown && this.view?.root.querySelector(".line, .facts"))
+      this.banner.prepend(
+        h("p", { class: "hint" }, `What is below was so at ${clock(this.shown * 1000)}.`),
+      );
     // What is still being loaded never comes.
     for (const one of main.querySelectorAll(".loading")) one.remove();
     main.prepend(this.banner);
@@ -307,7 +369,8 @@ class Page {
     const refused = token();
     const given = await askToken(why).finally(() => (this.asking = false));
     if (given === null) {
-      // Another address in this tab has brought one meanwhile, which is not the one that was refused.
+      // Another address in this tab has brought one meanwhile, which is not the one that was
+      // refused.
       if (token() !== refused) return;
       this.declined = true;
       // One that is not taken would shut out also where none is needed.
@@ -329,11 +392,13 @@ class Page {
   #changed(changes, more = true) {
     if (!this.place || !this.view || document.hidden) return;
     const kinds = changes === null ? null : new Set(changes.map((one) => one.kind));
-    this.pending = this.pending === null || kinds === null ? null : new Set([...(this.pending ?? []), ...kinds]);
+    this.pending =
+      this.pending === null || kinds === null ? null : new Set([...(this.pending ?? []), ...kinds]);
     this.#schedule(Math.max(50, LEAST_MS - (performance.now() - this.lastShow)));
     if (!more) return;
     // The store may lag behind what was told: all that changed is asked for once more.
-    this.late = this.late === null || kinds === null ? null : new Set([...(this.late ?? []), ...kinds]);
+    this.late =
+      this.late === null || kinds === null ? null : new Set([...(this.late ?? []), ...kinds]);
     this.toldAt = performance.now();
     this.again ||= setTimeout(() => this.#onceMore(), ONCE_MORE_MS);
   }

@@ -3,8 +3,10 @@
 import { cut, h } from "./dom.js";
 import { measured, metricName, SEVERITIES, time } from "./units.js";
 
-export const incidentHref = (tenant, id) => `/incidents/${encodeURIComponent(tenant)}/${encodeURIComponent(id)}`;
-export const anomalyHref = (tenant, id) => `/anomalies/${encodeURIComponent(tenant)}/${encodeURIComponent(id)}`;
+export const incidentHref = (tenant, id) =>
+  `/incidents/${encodeURIComponent(tenant)}/${encodeURIComponent(id)}`;
+export const anomalyHref = (tenant, id) =>
+  `/anomalies/${encodeURIComponent(tenant)}/${encodeURIComponent(id)}`;
 
 /** A link within the page. */
 export function link(href, ...text) {
@@ -15,7 +17,12 @@ export function link(href, ...text) {
 export function severity(name) {
   const rank = SEVERITIES.length - SEVERITIES.indexOf(name);
   const steps = [1, 2, 3, 4, 5].map((step) => h("i", { class: step <= rank ? "on" : null }));
-  return h("span", { class: `sev sev-${SEVERITIES.includes(name) ? name : "info"}` }, h("span", { class: "steps", "aria-hidden": "true" }, steps), name);
+  return h(
+    "span",
+    { class: `sev sev-${SEVERITIES.includes(name) ? name : "info"}` },
+    h("span", { class: "steps", "aria-hidden": "true" }, steps),
+    name,
+  );
 }
 
 /** A state or outcome as a small word in a frame. */
@@ -55,7 +62,9 @@ export function trouble(problem, again) {
 export function names(list, most = 3) {
   if (!list.length) return "—";
   const shown = list.slice(0, most).map((one, index) => [index ? ", " : "", cut(one, 40)]);
-  return list.length > most ? [shown, h("span", { title: list.slice(0, 50).join(", ") }, ` and ${list.length - most} more`)] : shown;
+  return list.length > most
+    ? [shown, h("span", { title: list.slice(0, 50).join(", ") }, ` and ${list.length - most} more`)]
+    : shown;
 }
 
 /** Links to what is older, and back to the newest. */
@@ -80,25 +89,56 @@ export function anomalyLine(one) {
   return h(
     "li",
     { class: `line edge-${one.severity}` },
-    h("div", { class: "line-head" }, severity(one.severity), link(anomalyHref(one.tenant, one.id), metricName(one.metric), " of ", cut([one.application, one.model].filter(Boolean).join("/"), 60))),
-    h("div", { class: "line-foot" }, told(one), one.user ? [" · user ", cut(one.user, 30)] : null, " · ", one.detector, " · ", time(one.event_time)),
+    h(
+      "div",
+      { class: "line-head" },
+      severity(one.severity),
+      link(
+        anomalyHref(one.tenant, one.id),
+        metricName(one.metric),
+        " of ",
+        cut([one.application, one.model].filter(Boolean).join("/"), 60),
+      ),
+    ),
+    h(
+      "div",
+      { class: "line-foot" },
+      told(one),
+      one.user ? [" · user ", cut(one.user, 30)] : null,
+      " · ",
+      one.detector,
+      " · ",
+      time(one.event_time),
+    ),
   );
 }
 
 /** Observed against expected. */
 export function told(one) {
   const seen = measured(one.metric, one.observed);
-  return one.expected === null || one.expected === undefined ? seen : `${seen}, ${measured(one.metric, one.expected)} expected`;
+  return one.expected === null || one.expected === undefined
+    ? seen
+    : `${seen}, ${measured(one.metric, one.expected)} expected`;
 }
 
 /** Ids of events or traces; `show` makes an element of one. */
 export function idList(ids, show = (id) => h("code", {}, cut(id, 80)), most = 50) {
-  return h("ul", { class: "ids" }, ids.slice(0, most).map((id) => h("li", {}, show(id))));
+  return h(
+    "ul",
+    { class: "ids" },
+    ids.slice(0, most).map((id) => h("li", {}, show(id))),
+  );
 }
 
 /** Terms with what they say. */
 export function facts(pairs) {
-  return h("dl", { class: "facts" }, pairs.filter(([, what]) => what !== null && what !== undefined).map(([term, what]) => h("div", {}, h("dt", {}, term), h("dd", {}, what))));
+  return h(
+    "dl",
+    { class: "facts" },
+    pairs
+      .filter(([, what]) => what !== null && what !== undefined)
+      .map(([term, what]) => h("div", {}, h("dt", {}, term), h("dd", {}, what))),
+  );
 }
 
 /** A section with a heading; `more` stands at the heading's end. */

@@ -16,7 +16,12 @@ const COUNTED = [
   ["failed", "Failed attempts to deliver"],
 ];
 /** Counts that are shown also when they are zero, by stage. */
-const ALWAYS = { records: ["detect", "correlate", "alert"], bad: ["detect", "correlate", "alert"], delivered: ["alert"], failed: ["alert"] };
+const ALWAYS = {
+  records: ["detect", "correlate", "alert"],
+  bad: ["detect", "correlate", "alert"],
+  delivered: ["alert"],
+  failed: ["alert"],
+};
 const WORRYING = new Set(["bad", "failed"]);
 
 export class PipelineView {
@@ -33,7 +38,11 @@ export class PipelineView {
     if (kinds !== null && !kinds.has("slow")) return;
     const told = await ask("/pipeline", {});
     this.workers.show(told.workers, told.stages, told.state, told.why);
-    this.at.replaceChildren("What the workers said of themselves at ", time(told.at), ". Counts are since a worker started.");
+    this.at.replaceChildren(
+      "What the workers said of themselves at ",
+      time(told.at),
+      ". Counts are since a worker started.",
+    );
   }
 
   close() {}
@@ -62,10 +71,19 @@ function health(worker) {
 
 function heldText(lanes) {
   const first = lanes.reduce((least, lane) => (lane.held_since < least.held_since ? lane : least));
-  return [`${lanes.length === 1 ? `Lane ${cut(first.lane, 60)} is` : `${lanes.length} lanes are`} held by an open transaction since `, time(first.held_since, true), "; the worker's log names the producer."];
+  return [
+    lanes.length === 1 ? ["Lane ", cut(first.lane, 60), " is"] : `${lanes.length} lanes are`,
+    " held by an open transaction since ",
+    time(first.held_since, true),
+    "; the worker's log names the producer.",
+  ];
 }
 
-const STATES = { moving: ["moving", "good"], stalled: ["not working", "bad"], unknown: ["not known", "warn"] };
+const STATES = {
+  moving: ["moving", "good"],
+  stalled: ["not working", "bad"],
+  unknown: ["not known", "warn"],
+};
 
 function judged(one) {
   const [word, kind] = STATES[one.state] ?? [one.state, "warn"];
@@ -74,30 +92,71 @@ function judged(one) {
 
 /** A line for each stage, without its workers: what a tenant sees. */
 export function stagesJudged(stages) {
-  return h("ul", { class: "stages" }, stages.map((one) => h("li", {}, h("b", {}, cut(one.stage, 30)), judged(one), one.why ? h("span", { class: "hint" }, cut(one.why, 80)) : null)));
+  return h(
+    "ul",
+    { class: "stages" },
+    stages.map((one) =>
+      h(
+        "li",
+        {},
+        h("b", {}, cut(one.stage, 30)),
+        judged(one),
+        one.why ? h("span", { class: "hint" }, cut(one.why, 80)) : null,
+      ),
+    ),
+  );
 }
 
 /** A line for each stage. */
 export function stagesInShort(workers, stages) {
-  if (!workers.length) return empty("No worker is named.", "api.workers in the settings lists where workers serve their metrics.");
+  if (!workers.length)
+    return empty(
+      "No worker is named.",
+      "api.workers in the settings lists where workers serve their metrics.",
+    );
   return h(
     "ul",
     { class: "stages" },
     stages.map((one) => {
       const own = workers.filter((worker) => worker.stage === one.stage);
       const lag = own.reduce((sum, worker) => sum + lagOf(worker), 0);
-      const how = one.state === "moving" ? [own.length > 1 ? `${own.length} workers, ` : "", `${plain(lag)} waiting`] : cut(one.why, 120);
-      return h("li", {}, h("b", {}, cut(one.stage, 30)), judged(one), h("span", { class: "hint" }, how));
+      const how =
+        one.state === "moving"
+          ? [own.length > 1 ? `${own.length} workers, ` : "", `${plain(lag)} waiting`]
+          : cut(one.why, 120);
+      return h(
+        "li",
+        {},
+        h("b", {}, cut(one.stage, 30)),
+        judged(one),
+        h("span", { class: "hint" }, how),
+      );
     }),
-    workers.filter((one) => !one.up).map((one) => h("li", {}, h("b", {}, "worker"), badge("down", "bad"), h("span", { class: "hint" }, cut(one.address, 40)))),
+    workers
+      .filter((one) => !one.up)
+      .map((one) =>
+        h(
+          "li",
+          {},
+          h("b", {}, "worker"),
+          badge("down", "bad"),
+          h("span", { class: "hint" }, cut(one.address, 40)),
+        ),
+      ),
   );
 }
 
 function whole(workers, stages, state, why) {
-  if (!workers.length) return empty("No worker is named.", "api.workers in the settings lists where workers serve their metrics, such as http://detect:9100.");
+  if (!workers.length)
+    return empty(
+      "No worker is named.",
+      "api.workers in the settings lists where workers serve their metrics, " +
+        "such as http://detect:9100.",
+    );
   const found = Object.fromEntries(stages.map((one) => [one.stage, one]));
   const count = (own) => (own.length === 1 ? "1 worker" : `${own.length} workers`);
-  const about = (stage, own) => h("span", { class: "hint" }, found[stage] ? [judged(found[stage]), " "] : null, count(own));
+  const about = (stage, own) =>
+    h("span", { class: "hint" }, found[stage] ? [judged(found[stage]), " "] : null, count(own));
   return [
     state === "moving" ? null : h("p", { class: "wrong", role: "status" }, cut(why, 400)),
     byStage(workers).map(([stage, own]) => section(stage, own.map(workerOf), about(stage, own))),
@@ -105,7 +164,9 @@ function whole(workers, stages, state, why) {
 }
 
 function workerOf(one) {
-  const counts = COUNTED.filter(([name]) => one.totals[name] > 0 || (one.up && ALWAYS[name]?.includes(one.stage)));
+  const counts = COUNTED.filter(
+    ([name]) => one.totals[name] > 0 || (one.up && ALWAYS[name]?.includes(one.stage)),
+  );
   const shown = one.lanes.slice(0, MOST_LANES);
   const rows = shown.map((lane) =>
     h(
@@ -114,24 +175,69 @@ function workerOf(one) {
       h("th", { scope: "row" }, cut(lane.lane, 60)),
       h("td", { class: "number" }, plain(lane.lag)),
       h("td", {}, lane.moved_at === null ? "—" : time(lane.moved_at, true)),
-      h("td", {}, lane.held_since === null ? "" : [`${plain(lane.held)} records held by an open transaction since `, time(lane.held_since, true)]),
+      h(
+        "td",
+        {},
+        lane.held_since === null
+          ? ""
+          : [
+              `${plain(lane.held)} records held by an open transaction since `,
+              time(lane.held_since, true),
+            ],
+      ),
     ),
   );
-  const head = h("tr", {}, h("th", { scope: "col" }, "Lane"), h("th", { scope: "col", class: "number" }, "Lag, records"), h("th", { scope: "col" }, "Moved"), h("th", { scope: "col" }, "Held"));
+  const head = h(
+    "tr",
+    {},
+    h("th", { scope: "col" }, "Lane"),
+    h("th", { scope: "col", class: "number" }, "Lag, records"),
+    h("th", { scope: "col" }, "Moved"),
+    h("th", { scope: "col" }, "Held"),
+  );
   return h(
     "article",
     { class: "worker" },
     h("h3", {}, cut(one.address, 80), " ", health(one)),
     heldOf(one).length ? h("p", { class: "wrong" }, heldText(heldOf(one))) : null,
     one.error ? h("p", { class: "wrong" }, cut(one.error, 200)) : null,
-    counts.length ? h("dl", { class: "counts" }, counts.map(([name, what]) => h("div", { class: WORRYING.has(name) && one.totals[name] > 0 ? "worry" : null }, h("dt", {}, what), h("dd", {}, plain(one.totals[name]))))) : null,
+    counts.length
+      ? h(
+          "dl",
+          { class: "counts" },
+          counts.map(([name, what]) =>
+            h(
+              "div",
+              { class: WORRYING.has(name) && one.totals[name] > 0 ? "worry" : null },
+              h("dt", {}, what),
+              h("dd", {}, plain(one.totals[name])),
+            ),
+          ),
+        )
+      : null,
     rows.length
       ? h(
           "details",
           { "data-key": `lanes ${one.address}` },
-          h("summary", {}, `${one.lanes.length} ${one.lanes.length === 1 ? "lane" : "lanes"}, ${plain(lagOf(one))} records waiting`),
-          h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Lanes of ${one.address}` }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows))),
-          one.lanes.length > shown.length ? h("p", { class: "hint" }, `and ${one.lanes.length - shown.length} more lanes`) : null,
+          h(
+            "summary",
+            {},
+            `${one.lanes.length} ${one.lanes.length === 1 ? "lane" : "lanes"}, ` +
+              `${plain(lagOf(one))} records waiting`,
+          ),
+          h(
+            "div",
+            {
+              class: "scroll",
+              tabindex: "0",
+              role: "region",
+              "aria-label": `Lanes of ${one.address}`,
+            },
+            h("table", {}, h("thead", {}, head), h("tbody", {}, rows)),
+          ),
+          one.lanes.length > shown.length
+            ? h("p", { class: "hint" }, `and ${one.lanes.length - shown.length} more lanes`)
+            : null,
         )
       : null,
   );

@@ -34,7 +34,10 @@ export class Tenants {
     sessionStorage.setItem(CHOSEN, name);
   }
 
-  /** The tenant of an address: what it names, what was chosen in this tab, else all of them (null); a series is always one tenant's. */
+  /**
+   * The tenant of an address: what it names, what was chosen in this tab, else all of them (null);
+   * a series is always one tenant's.
+   */
   of(view, named) {
     if (named) return named;
     if (this.chosen) return this.chosen;
@@ -46,7 +49,12 @@ export class Tenants {
     if (this.select.contains(document.activeElement)) return;
     const names = shown && !this.names.includes(shown) ? [shown, ...this.names] : this.names;
     const all = this.maySeeAll ? [h("option", { value: "" }, "All tenants")] : [];
-    this.select.replaceChildren(...all, ...names.slice(0, MOST).map((one) => h("option", { value: one }, one.length > 40 ? `${one.slice(0, 39)}…` : one)));
+    this.select.replaceChildren(
+      ...all,
+      ...names
+        .slice(0, MOST)
+        .map((one) => h("option", { value: one }, one.length > 40 ? `${one.slice(0, 39)}…` : one)),
+    );
     this.select.value = shown ?? "";
     this.select.closest("label").hidden = names.length < 2;
   }

@@ -1,9 +1,13 @@
-// How far what is shown can be believed: the state in the bar, made of the overview, its age, and the connection.
+// How far what is shown can be believed: the state in the bar, made of the overview, its age, and
+// the connection.
 
 import { h } from "./dom.js";
 import { ago, clock, lasting, time } from "./units.js";
 
-/** Without a good answer for so long, nothing is called live: three slow rounds. A machine that slept finds it so when it wakes. */
+/**
+ * Without a good answer for so long, nothing is called live: three slow rounds. A machine that
+ * slept finds it so when it wakes.
+ */
 const OLD_MS = 45_000;
 const LOOK_MS = 1000;
 
@@ -74,10 +78,18 @@ export class Truth {
     const text = this.#text();
     this.dot.dataset.state = this.state;
     this.dot.dataset.link = this.link;
-    const title = this.why || (this.overview?.newest ? `The newest data are of ${clock(this.overview.newest)}.` : "");
+    const title =
+      this.why ||
+      (this.overview?.newest ? `The newest data are of ${clock(this.overview.newest)}.` : "");
     if (this.dot.textContent !== text) this.dot.textContent = text;
     if (this.dot.title !== title) this.dot.title = title;
-    const now = JSON.stringify([this.state, this.allClear, this.why, this.overview?.stages, this.overview?.applications.map((one) => one.last_event)]);
+    const now = JSON.stringify([
+      this.state,
+      this.allClear,
+      this.why,
+      this.overview?.stages,
+      this.overview?.applications.map((one) => one.last_event),
+    ]);
     if (now === this.before) return;
     this.before = now;
     this.changed(this);
@@ -86,7 +98,8 @@ export class Truth {
   #state() {
     if (this.paused) return "paused";
     if (this.link === "reconnecting") return this.link;
-    if (this.link === "connecting" && (!this.isFresh || this.overview.state === "live")) return this.link;
+    if (this.link === "connecting" && (!this.isFresh || this.overview.state === "live"))
+      return this.link;
     if (!this.overview) return this.problem ? "stale" : "connecting";
     return this.isFresh ? this.overview.state : "stale";
   }
@@ -94,7 +107,9 @@ export class Truth {
   #text() {
     const asOf = this.at ? `, as of ${clock(this.at * 1000)}` : "";
     if (this.state in WORDS) return WORDS[this.state](this.overview);
-    return { stale: `no answer${asOf}`, reconnecting: `reconnecting${asOf}` }[this.state] ?? this.state;
+    return (
+      { stale: `no answer${asOf}`, reconnecting: `reconnecting${asOf}` }[this.state] ?? this.state
+    );
   }
 }
 
@@ -103,15 +118,41 @@ const sentence = (text) => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}.`;
 /** Until when each application sent something, the longest silent first. */
 export function lastEvents(overview, isAll) {
   const most = 8;
-  const shown = overview.applications.toSorted((a, b) => a.last_event - b.last_event).slice(0, most);
+  const shown = overview.applications
+    .toSorted((a, b) => a.last_event - b.last_event)
+    .slice(0, most);
   return [
-    h("ul", { class: "last-events" }, shown.map((one) => h("li", {}, h("span", {}, isAll ? `${one.application} (${one.tenant})` : one.application), h("span", { class: "hint" }, "last event ", time(one.last_event, true))))),
-    overview.applications.length > most ? h("p", { class: "hint" }, `and ${overview.applications.length - most} more applications, all with later events`) : null,
+    h(
+      "ul",
+      { class: "last-events" },
+      shown.map((one) =>
+        h(
+          "li",
+          {},
+          h("span", {}, isAll ? `${one.application} (${one.tenant})` : one.application),
+          h("span", { class: "hint" }, "last event ", time(one.last_event, true)),
+        ),
+      ),
+    ),
+    overview.applications.length > most
+      ? h(
+          "p",
+          { class: "hint" },
+          `and ${overview.applications.length - most} more applications, all with later events`,
+        )
+      : null,
   ];
 }
 
 /** What is said where no incident is open. */
 export function goodNews(truth) {
-  if (!truth.allClear) return ["No incident is open, as far as is known.", truth.why || "Whether all is well is not known."];
-  return ["No incident is open.", `That is good news: every stage works, and the newest data came ${ago(truth.overview.newest)}.`];
+  if (!truth.allClear)
+    return [
+      "No incident is open, as far as is known.",
+      truth.why || "Whether all is well is not known.",
+    ];
+  return [
+    "No incident is open.",
+    `That is good news: every stage works, and the newest data came ${ago(truth.overview.newest)}.`,
+  ];
 }

@@ -2,15 +2,29 @@
 
 import { h } from "./dom.js";
 
-export const METRICS = ["latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate"];
+export const METRICS = [
+  "latency",
+  "time_to_first_token",
+  "tokens",
+  "cost",
+  "error_rate",
+  "request_rate",
+];
 export const SEVERITIES = ["critical", "high", "medium", "low", "info"];
 
-const number = (value, digits = 3) => value.toLocaleString("en", { maximumSignificantDigits: digits, notation: Math.abs(value) >= 1e6 ? "compact" : "standard" });
+const number = (value, digits = 3) =>
+  value.toLocaleString("en", {
+    maximumSignificantDigits: digits,
+    notation: Math.abs(value) >= 1e6 ? "compact" : "standard",
+  });
 
 /** Whole numbers in full, others with so many significant digits. */
 export function plain(value, digits = 6) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "not known";
-  return value.toLocaleString("en", Number.isInteger(value) ? {} : { maximumSignificantDigits: digits });
+  return value.toLocaleString(
+    "en",
+    Number.isInteger(value) ? {} : { maximumSignificantDigits: digits },
+  );
 }
 
 /** A length of time, from µs: "850 µs", "12.3 ms", "2.5 s", "3.2 min". */
@@ -34,7 +48,10 @@ export function lasting(s) {
 
 const TIMES = new Set(["latency", "time_to_first_token"]);
 
-/** A value of a metric with its unit. Costs are in currency units (the API has 1e-9 of one), error rates in percent. */
+/**
+ * A value of a metric with its unit. Costs are in currency units (the API has 1e-9 of one), error
+ * rates in percent.
+ */
 export function measured(metric, value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "not known";
   if (TIMES.has(metric) || metric.endsWith("_us")) return duration(value);
@@ -52,10 +69,22 @@ export function metricName(metric) {
 }
 
 export function metricUnit(metric) {
-  return { tokens: "tokens of a call", cost: "cu = currency units of a call", error_rate: "% of calls", request_rate: "calls per second" }[metric] ?? "";
+  return (
+    {
+      tokens: "tokens of a call",
+      cost: "cu = currency units of a call",
+      error_rate: "% of calls",
+      request_rate: "calls per second",
+    }[metric] ?? ""
+  );
 }
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const CLOCK = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
 
 /** Local time of day, with the day where it is not today's. */
@@ -81,7 +110,15 @@ export function ago(us, now = Date.now() * 1000) {
 export function time(us, relative = false) {
   if (us === null || us === undefined) return "not known";
   const shown = relative ? ago(us) : clock(us);
-  return h("time", { datetime: utc(us), title: relative ? `${clock(us)} (${utc(us)})` : utc(us), "data-at": relative ? us : null }, shown);
+  return h(
+    "time",
+    {
+      datetime: utc(us),
+      title: relative ? `${clock(us)} (${utc(us)})` : utc(us),
+      "data-at": relative ? us : null,
+    },
+    shown,
+  );
 }
 
 /** How long something has lasted from then until now; kept up to date by `tick`. */
