@@ -1,5 +1,8 @@
-# Sentinel, for every stage: `docker build -t sentinel .`, then `docker run sentinel worker detect`. docker-compose.yml builds it by itself.
-# Packages are those of uv.lock, by their hashes. It runs as user 10001 and writes only below /var/lib/sentinel, so its root may be read-only.
+# Sentinel, for every stage: `docker build -t sentinel .`, then `docker run sentinel worker detect`.
+# docker-compose.yml builds it too.
+#
+# Packages are those of uv.lock, checked by hash. The container runs as user 10001 and writes only
+# to /var/lib/sentinel, so its root file system may be read-only.
 
 # The Python and Debian that the tests run on.
 ARG PYTHON=3.11.14-slim-bookworm
@@ -15,15 +18,18 @@ RUN mkdir vendor \
 
 FROM python:${PYTHON} AS build
 # Compiles schemas/native; the image itself has no compiler.
-RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
 # The Makefile's version.
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.8
 WORKDIR /src
-# What we depend on changes less often than what we are: a layer of its own.
+# Dependencies change less often than the source, so they have a layer of their own.
 COPY pyproject.toml hatch_build.py uv.lock README.md LICENSE ./
 RUN uv export --quiet --locked --no-dev --no-emit-project --output-file /tmp/pins.txt \
  && uv venv /opt/sentinel --python "$(command -v python)" \
- && uv pip install --no-cache --python /opt/sentinel/bin/python --require-hashes --no-build --compile-bytecode -r /tmp/pins.txt
+ && uv pip install --no-cache --python /opt/sentinel/bin/python \
+      --require-hashes --no-build --compile-bytecode -r /tmp/pins.txt
 COPY schemas schemas
 COPY streams streams
 COPY agents agents
@@ -32,19 +38,22 @@ COPY topology topology
 COPY docs docs
 COPY --from=page /page/vendor topology/page/static/vendor
 RUN uv build --wheel --out-dir /tmp/dist \
- && uv pip install --no-cache --python /opt/sentinel/bin/python --no-deps --compile-bytecode /tmp/dist/*.whl
+ && uv pip install --no-cache --python /opt/sentinel/bin/python \
+      --no-deps --compile-bytecode /tmp/dist/*.whl
 
 FROM python:${PYTHON}
 RUN groupadd --gid 10001 sentinel \
- && useradd --uid 10001 --gid sentinel --no-create-home --home-dir /var/lib/sentinel --shell /usr/sbin/nologin sentinel \
+ && useradd --uid 10001 --gid sentinel --no-create-home --home-dir /var/lib/sentinel \
+      --shell /usr/sbin/nologin sentinel \
  && install --directory --owner sentinel --group sentinel --mode 700 /var/lib/sentinel
 COPY --from=build /opt/sentinel /opt/sentinel
 ENV PATH=/opt/sentinel/bin:$PATH PYTHONUNBUFFERED=1 SENTINEL_WORKER__HEALTH_PORT=9100
-# The framework makes an empty folder where it is started.
+# The framework creates an empty folder in its working directory.
 WORKDIR /var/lib/sentinel
 USER 10001:10001
 EXPOSE 9100
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-  CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9100/live', timeout=4)"]
+  CMD ["python", "-c", \
+       "import urllib.request as r; r.urlopen('http://127.0.0.1:9100/live', timeout=4)"]
 ENTRYPOINT ["sentinel"]
 CMD ["--help"]

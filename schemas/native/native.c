@@ -1,8 +1,10 @@
-/* The hot path in C: records out of a Kafka batch, Avro records to columns, names to rows, numbers to buckets.
+/* The hot path in C: records out of a Kafka batch, Avro records to columns, names to rows, numbers
+ * to buckets.
  *
- * What reads foreign bytes believes no length: whatever would lie outside what it was given makes it say
- * no, and the caller decodes the slow way, which knows why. Nothing here allocates, keeps state or calls Python; a yes
- * means that the slow way would have said the same (tests/schemas/test_native.py).
+ * Code that reads foreign bytes trusts no length: a read that would leave its input returns 0, and
+ * the caller decodes the record in Python, which reports why it is bad. Nothing here allocates,
+ * keeps state or calls Python. Where a function succeeds, Python would have given the same result
+ * (tests/schemas/test_native.py).
  */
 
 #include <stdint.h>
@@ -11,12 +13,12 @@
 #define ABI 5
 
 #define PREFIX_BYTES 5
-#define MOST_LEVELS 64
+#define MAX_LEVELS 64
 #define NONE (-1)
 
-/* As in streams/records/cutting.py, which is asked what becomes of more. */
-#define MOST_HEADERS 1000
-#define MOST_BATCH_HEADERS 500000
+/* As in streams/records/cutting.py, which decides what happens to a record with more. */
+#define MAX_HEADERS 1000
+#define MAX_BATCH_HEADERS 500000
 
 int64_t sentinel_abi(void) { return ABI; }
 
@@ -41,7 +43,7 @@ static int varint(Cursor *cursor, uint64_t *value) {
     return 0;
 }
 
-/* A zigzag number, as Kafka and Avro both write them. */
+/* A zigzag number, which Kafka and Avro encode alike. Small ones are one byte: the fast path. */
 static inline int number(Cursor *cursor, int64_t *value) {
     uint64_t read;
     if (cursor->at != cursor->end && *cursor->at < 0x80)
@@ -58,11 +60,12 @@ static inline int skip(Cursor *cursor, int64_t bytes) {
     return 1;
 }
 
-/* Well-formed UTF-8 (Unicode 16, table 3-7): what Rust and Python take. */
+/* Well-formed UTF-8 (Unicode 16, table 3-7), which is what Rust and Python accept. */
 static int utf8(const uint8_t *at, int64_t size) {
     const uint8_t *end = at + size;
     while (end - at >= 8) {
         uint64_t word;
+        /* Eight ASCII characters at a time: none of them has its top bit set. */
         memcpy(&word, at, 8);
         if (word & UINT64_C(0x8080808080808080)) break;
         at += 8;
@@ -73,8 +76,9 @@ static int utf8(const uint8_t *at, int64_t size) {
         int more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
         if (first < 0xc2 || first > 0xf4 || end - at < more) return 0;
         uint8_t second = *at;
-        if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) || (first == 0xf0 && second < 0x90) ||
-            (first == 0xf4 && second > 0x8f))
+        /* Overlong forms, surrogates, and what is above U+10FFFF. */
+        if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+            (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
             return 0;
         for (; more; more--)
             if ((*at++ & 0xc0) != 0x80) return 0;
@@ -89,11 +93,12 @@ static int begins(const uint8_t *at, int64_t size, const char *with) {
     return size >= length && memcmp(at, with, (size_t)length) == 0;
 }
 
-/* Whether a record's headers, which must fill what is left of it, say nothing to us: tracing's, for example. Names of
- * others may be any bytes; clients in some languages put no UTF-8 there. `all` grows by how many they are. */
+/* Whether none of a record's headers is for Sentinel; tracing headers, for example, are not. They
+ * must fill the rest of the record. Other names may be any bytes: some clients do not write UTF-8.
+ * Adds the number of headers to `all`. */
 static int foreign_headers(Cursor *record, int64_t *all) {
     int64_t headers, name, value;
-    if (!number(record, &headers) || headers < 0 || headers > MOST_HEADERS) return 0;
+    if (!number(record, &headers) || headers < 0 || headers > MAX_HEADERS) return 0;
     *all += headers;
     for (; headers; headers--) {
         if (!number(record, &name)) return 0;
@@ -105,16 +110,19 @@ static int foreign_headers(Cursor *record, int64_t *all) {
     return record->at == record->end;
 }
 
-/* Finds the values of `count` records, which fill `size` bytes from `data` on, a batch's records after decompression.
+/* Finds the values of the `count` records of a batch; decompressed, they fill `size` bytes at
+ * `data`.
  *
- * `found` gets for each the address of its value, `count` words later its size, then how far its offset and its time are
- * from the batch's first. Where there are as many records as the batch has offsets, up to `last`, they are numbered in
- * order, and what a record itself says of its offset counts for nothing: brokers do not look at it. The answer is 1 when
- * every record is plain: whole, with a value, without headers that say something to us or are too many, at a rising
- * offset within the batch; 0 when any is not.
+ * `found` has four rows of `count` words: addresses of the values, their sizes, and the differences
+ * of offset and time from the batch's first. If there are as many records as offsets, up to `last`,
+ * they are numbered in order and a record's own offset is ignored: brokers do not check it. Returns
+ * 1 if every record is plain: complete, with a value, without headers for Sentinel or too many
+ * headers, at an ascending offset within the batch. Otherwise returns 0.
  */
-int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t last, int64_t *found) {
-    int64_t *addresses = found, *sizes = found + count, *offsets = found + 2 * count, *times = found + 3 * count;
+int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t last,
+                       int64_t *found) {
+    int64_t *addresses = found, *sizes = found + count, *offsets = found + 2 * count,
+            *times = found + 3 * count;
     Cursor batch = {data, data + size};
     int64_t before = -1, headers = 0;
     for (int64_t row = 0; row < count; row++) {
@@ -122,7 +130,7 @@ int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t
         if (!number(&batch, &length) || length < 0 || length > batch.end - batch.at) return 0;
         Cursor record = {batch.at, batch.at + length};
         batch.at = record.end;
-        /* One byte of attributes, which mean nothing. */
+        /* The attributes, which no version of Kafka uses yet. */
         if (!skip(&record, 1)) return 0;
         if (!number(&record, &times[row]) || !number(&record, &offsets[row])) return 0;
         if (!number(&record, &key) || (key != -1 && !skip(&record, key))) return 0;
@@ -130,7 +138,7 @@ int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t
         addresses[row] = (int64_t)(intptr_t)record.at;
         sizes[row] = value;
         if (!skip(&record, value) || !foreign_headers(&record, &headers)) return 0;
-        if (headers > MOST_BATCH_HEADERS) return 0;
+        if (headers > MAX_BATCH_HEADERS) return 0;
         if (count == last + 1)
             offsets[row] = row;
         else if (offsets[row] <= before || offsets[row] > last)
@@ -142,23 +150,24 @@ int64_t sentinel_split(const uint8_t *data, int64_t size, int64_t count, int64_t
 
 /* ---- Avro to columns ---- */
 
-/* What a schema is made into (schemas/telemetry/programs.py): operations of some words each, in the order of the bytes. */
+/* Operations of a compiled schema (schemas/telemetry/programs.py), in the order of the bytes, each
+ * with the words that follow its number. */
 enum {
-    LONG = 1,     /* slot, least, most */
-    TEXT = 2,     /* slot, fewest bytes, most bytes, whether it must be UTF-8 */
+    LONG = 1,     /* slot, minimum, maximum */
+    TEXT = 2,     /* slot, minimum size, maximum size, whether it must be UTF-8 */
     DOUBLE = 3,   /* whether it must be finite */
-    FIXED = 4,    /* bytes */
-    BOOLEAN = 5,  /* */
-    NULLABLE = 6, /* branch of null, slot of a number or -1, slot of a text or -1, words of what follows */
-    ARRAY = 7,    /* fewest bytes of an item, words of what follows */
+    FIXED = 4,    /* size */
+    BOOLEAN = 5,  /* nothing */
+    NULLABLE = 6, /* branch of null, slot of a number or -1, of a text or -1, words of the value */
+    ARRAY = 7,    /* minimum size of an item, words of an item */
 };
 
-/* What a record is. */
+/* Verdicts on a record. */
 enum {
-    UNSURE = 0,      /* whole, but something in it is not between its bounds; or of no schema: the slow way says what it is */
-    GOOD = 1,
+    UNSURE = 0,      /* complete but out of bounds, or of an unknown schema: Python decides */
+    GOOD = 1,        /* as its schema says, within all bounds */
     UNDECODABLE = 2, /* not of its schema */
-    TRAILING = 3,    /* longer than a record of its schema */
+    TRAILING = 3,    /* bytes are left after it */
 };
 
 typedef struct {
@@ -166,14 +175,15 @@ typedef struct {
     int64_t *numbers, *texts, *sizes;
 } Columns;
 
-/* How a record was read: whether all is between its bounds, and whether all texts are UTF-8 that must be. */
+/* Whether all values are within their bounds, and all texts that must be UTF-8 are. */
 typedef struct {
     int bounded, readable;
 } Doubts;
 
-/* Whether the bytes are of what the program says. That takes time by the bytes that are there, whatever counts say. */
-static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Columns *columns, Doubts *doubts,
-               int levels) {
+/* Decodes bytes by a program; returns whether they fit it. The time depends on the bytes that are
+ * there, never on a count that they claim. */
+static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Columns *columns,
+               Doubts *doubts, int levels) {
     while (op < stop) {
         int64_t value;
         switch (op[0]) {
@@ -188,7 +198,8 @@ static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Col
             doubts->bounded &= value >= op[2] && value <= op[3];
             doubts->readable &= !op[4] || utf8(cursor->at, value);
             if (op[1] >= 0) {
-                columns->texts[op[1] * columns->stride + columns->row] = (int64_t)(intptr_t)cursor->at;
+                columns->texts[op[1] * columns->stride + columns->row] =
+                    (int64_t)(intptr_t)cursor->at;
                 columns->sizes[op[1] * columns->stride + columns->row] = value;
             }
             cursor->at += value;
@@ -215,7 +226,7 @@ static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Col
         case NULLABLE:
             if (!number(cursor, &value)) return 0;
             doubts->bounded &= value == 0 || value == 1;
-            /* A branch that there is not is the second one, as polars has it. */
+            /* An unknown branch is read as the second one, as polars does. */
             if ((value != 0) == op[1]) {
                 if (op[2] >= 0) columns->numbers[op[2] * columns->stride + columns->row] = NONE;
                 if (op[3] >= 0) {
@@ -233,7 +244,8 @@ static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Col
                 int64_t bytes;
                 if (!number(cursor, &value)) return 0;
                 if (value == 0) break;
-                /* A negative count has the size of its items beside it, which only says how to skip them. */
+                /* A negative count is followed by the size of its items in bytes, which serves only
+                 * to skip them (Avro 1.12, arrays). */
                 if (value < 0 && (value == INT64_MIN || !number(cursor, &bytes))) return 0;
                 if (value < 0) value = -value;
                 if (value > (cursor->end - cursor->at) / op[1]) return 0;
@@ -249,30 +261,32 @@ static int run(const int64_t *op, const int64_t *stop, Cursor *cursor, const Col
     return 1;
 }
 
-/* Reads `count` framed records to columns of as many rows.
+/* Decodes `count` framed records to columns of `count` rows.
  *
- * `ids` are the schemas that may be read, `programs` has the first word of each one's program and the end of the last.
- * A number that is null is -1, a text that is null has size -1. `verdicts` gets what each record is: GOOD where it is, from
- * its first byte to its last, a record of its schema, not larger than `most` bytes, and everything in it lies between its
- * bounds; what the columns hold elsewhere means nothing. The answer is how many are good.
+ * `ids` are the known schemas; `programs` has the first word of each one's program, and the end of
+ * the last. A null number is -1, a null text has size -1. A verdict is GOOD if the whole record is
+ * one of its schema, has at most `most` bytes, and all values are within their bounds. The content
+ * of the columns is undefined for all other records. Returns the number of good records.
  */
-int64_t sentinel_decode(int64_t count, const int64_t *addresses, const int64_t *value_sizes, int64_t most,
-                        int64_t schemas, const int64_t *ids, const int64_t *programs, const int64_t *words,
-                        int64_t *numbers, int64_t *texts, int64_t *sizes, uint8_t *verdicts) {
+int64_t sentinel_decode(int64_t count, const int64_t *addresses, const int64_t *value_sizes,
+                        int64_t most, int64_t schemas, const int64_t *ids, const int64_t *programs,
+                        const int64_t *words, int64_t *numbers, int64_t *texts, int64_t *sizes,
+                        uint8_t *verdicts) {
     int64_t all = 0;
     for (int64_t row = 0; row < count; row++) {
         const uint8_t *value = (const uint8_t *)(intptr_t)addresses[row];
         int64_t size = value_sizes[row], schema = 0;
         verdicts[row] = UNSURE;
         if (size < PREFIX_BYTES || size > most || value[0] != 0) continue;
-        int64_t id = (int64_t)value[1] << 24 | (int64_t)value[2] << 16 | (int64_t)value[3] << 8 | value[4];
+        int64_t id =
+            (int64_t)value[1] << 24 | (int64_t)value[2] << 16 | (int64_t)value[3] << 8 | value[4];
         while (schema < schemas && ids[schema] != id) schema++;
         if (schema == schemas) continue;
         Cursor cursor = {value + PREFIX_BYTES, value + size};
         Columns columns = {row, count, numbers, texts, sizes};
         Doubts doubts = {1, 1};
         const int64_t *program = words + programs[schema], *stop = words + programs[schema + 1];
-        if (!run(program, stop, &cursor, &columns, &doubts, MOST_LEVELS))
+        if (!run(program, stop, &cursor, &columns, &doubts, MAX_LEVELS))
             verdicts[row] = UNDECODABLE;
         else if (cursor.at != cursor.end)
             verdicts[row] = TRAILING;
@@ -288,7 +302,9 @@ int64_t sentinel_decode(int64_t count, const int64_t *addresses, const int64_t *
 
 /* ---- Names to rows ---- */
 
-static inline uint64_t rotated(uint64_t word, int bits) { return word << bits | word >> (64 - bits); }
+static inline uint64_t rotated(uint64_t word, int bits) {
+    return word << bits | word >> (64 - bits);
+}
 
 static inline void sip_round(uint64_t v[4]) {
     v[0] += v[1], v[1] = rotated(v[1], 13) ^ v[0], v[0] = rotated(v[0], 32);
@@ -297,28 +313,31 @@ static inline void sip_round(uint64_t v[4]) {
     v[2] += v[1], v[1] = rotated(v[1], 17) ^ v[2], v[2] = rotated(v[2], 32);
 }
 
-/* The next bytes of a text, of which `left` are there, as one word; fewer than eight without a call for each name's end. */
+/* The next bytes of a text as one word. `left` bytes remain, at least one; fewer than eight are
+ * read without a memcpy of variable size, which would be a call for the end of each name. */
 static inline uint64_t next_word(const uint8_t *at, int64_t left) {
     uint64_t word = 0;
     uint32_t first, last;
     if (left >= 8) {
         memcpy(&word, at, 8);
     } else if (left >= 4) {
-        /* They overlap where there are fewer than eight. */
+        /* Two reads of four bytes, which overlap if there are fewer than eight. */
         memcpy(&first, at, 4);
         memcpy(&last, at + left - 4, 4);
         word = first | (uint64_t)last << 8 * (left - 4);
     } else {
-        word = at[0] | (uint64_t)at[left / 2] << 8 * (left / 2) | (uint64_t)at[left - 1] << 8 * (left - 1);
+        word = at[0] | (uint64_t)at[left / 2] << 8 * (left / 2) |
+               (uint64_t)at[left - 1] << 8 * (left - 1);
     }
     return word;
 }
 
-/* SipHash-1-3 with 128 bits (Aumasson and Bernstein, 2012), over parts that each come with their size before them, so
- * that no two names of as many parts are the same words. */
-static void hashed(const int64_t *texts, const int64_t *sizes, int64_t stride, int64_t parts, const int64_t *places,
-                   uint64_t seed, uint64_t out[2]) {
-    uint64_t v[4] = {UINT64_C(0x736f6d6570736575) ^ seed, UINT64_C(0x646f72616e646f6d) ^ ~seed ^ 0xee,
+/* SipHash-1-3 with 128 bits (Aumasson and Bernstein, 2012). Each part is preceded by its size, so
+ * that different names with the same number of parts never give the same words. */
+static void hashed(const int64_t *texts, const int64_t *sizes, int64_t stride, int64_t parts,
+                   const int64_t *places, uint64_t seed, uint64_t out[2]) {
+    uint64_t v[4] = {UINT64_C(0x736f6d6570736575) ^ seed,
+                     UINT64_C(0x646f72616e646f6d) ^ ~seed ^ 0xee,
                      UINT64_C(0x6c7967656e657261) ^ seed, UINT64_C(0x7465646279746573) ^ ~seed};
     for (int64_t part = 0; part < parts; part++) {
         const uint8_t *at = (const uint8_t *)(intptr_t)texts[places[part] * stride];
@@ -341,9 +360,11 @@ static void hashed(const int64_t *texts, const int64_t *sizes, int64_t stride, i
     out[1] = v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* The two hashes of each of `count` names. Part p of name n is at places[p] * stride + n of `texts` and `sizes`. */
-void sentinel_hash(int64_t count, int64_t stride, int64_t parts, const int64_t *places, const int64_t *texts,
-                   const int64_t *sizes, uint64_t seed, uint64_t *first, uint64_t *second) {
+/* The two hashes of each of `count` names. Part p of name n is at places[p] * stride + n of `texts`
+ * and `sizes`. */
+void sentinel_hash(int64_t count, int64_t stride, int64_t parts, const int64_t *places,
+                   const int64_t *texts, const int64_t *sizes, uint64_t seed, uint64_t *first,
+                   uint64_t *second) {
     for (int64_t row = 0; row < count; row++) {
         uint64_t both[2];
         hashed(texts + row, sizes + row, stride, parts, places, seed, both);
@@ -351,14 +372,17 @@ void sentinel_hash(int64_t count, int64_t stride, int64_t parts, const int64_t *
     }
 }
 
-/* Rows by hashes in a table of open addressing: `slots` holds `mask` + 1 rows, a power of two, -1 where there is none;
- * `known` the first hash of each row, and `capacity` words later the second. -1 where a pair is not there.
+/* Finds rows by their hashes in a table with open addressing. `slots` holds `mask` + 1 rows, a
+ * power of two, with -1 for an empty slot; `known` has the first hash of each row and, `capacity`
+ * words later, the second. A pair that is not found gives -1.
  */
-void sentinel_find(int64_t count, const uint64_t *first, const uint64_t *second, const uint64_t *known,
-                   int64_t capacity, const int64_t *slots, int64_t mask, int64_t *rows) {
+void sentinel_find(int64_t count, const uint64_t *first, const uint64_t *second,
+                   const uint64_t *known, int64_t capacity, const int64_t *slots, int64_t mask,
+                   int64_t *rows) {
     for (int64_t index = 0; index < count; index++) {
         int64_t at = (int64_t)(first[index] & (uint64_t)mask), row;
-        while ((row = slots[at]) >= 0 && (known[row] != first[index] || known[capacity + row] != second[index]))
+        while ((row = slots[at]) >= 0 &&
+               (known[row] != first[index] || known[capacity + row] != second[index]))
             at = (at + 1) & mask;
         rows[index] = row;
     }
@@ -366,17 +390,19 @@ void sentinel_find(int64_t count, const uint64_t *first, const uint64_t *second,
 
 /* ---- Counting ---- */
 
-/* Counts `count` events into rows of a table of `words` 64-bit words each: a bucket's (streams/state/windows.py), whose numbers
- * begin at word 2.
+/* Counts `count` events into the rows of a bucket (streams/state/windows.py). A row has `words`
+ * words of 64 bits; its numbers begin at word 2.
  *
- * Column c is at columns[c], and the next event's is steps[c] words on: 0 for a column that is the same for all. The
- * first `sums` columns are added; the next `maxima` raise what is there; of the last `sketches`, whose numbers are below
- * zero where an event has none, one is counted in the bin of each. `clamped` says of a sum whether it is one of these:
- * then it adds nothing where there is none. The bins of a sketch are `bins` 32-bit words after all numbers.
+ * Column c starts at columns[c]; steps[c] words later is the next event's value, 0 for a column
+ * that is the same for all events. The first `sums` columns are added, the next `maxima` keep the
+ * highest value, and each of the last `sketches` increments the bin of its value. A negative value
+ * means that the event has none: it is in no bin, and is not added to a sum that is `clamped`. The
+ * `bins` 32-bit bins of each sketch follow all numbers.
  */
-void sentinel_count(int64_t count, const int64_t *rows, int64_t *table, int64_t words, int64_t sums, int64_t maxima,
-                    int64_t sketches, const int64_t *const *columns, const int64_t *steps, const int64_t *clamped,
-                    int64_t bins, int64_t shift, int64_t offset) {
+void sentinel_count(int64_t count, const int64_t *rows, int64_t *table, int64_t words, int64_t sums,
+                    int64_t maxima, int64_t sketches, const int64_t *const *columns,
+                    const int64_t *steps, const int64_t *clamped, int64_t bins, int64_t shift,
+                    int64_t offset) {
     for (int64_t event = 0; event < count; event++) {
         int64_t *numbers = table + rows[event] * words + 2;
         uint32_t *counts = (uint32_t *)(numbers + sums + maxima);
@@ -384,6 +410,7 @@ void sentinel_count(int64_t count, const int64_t *rows, int64_t *table, int64_t 
         for (; column < sums; column++) {
             int64_t value = columns[column][event * steps[column]];
             if (!clamped[column] || value > 0)
+                /* Unsigned: overflow of a signed sum would be undefined. */
                 numbers[column] = (int64_t)((uint64_t)numbers[column] + (uint64_t)value);
         }
         for (; column < sums + maxima; column++) {
@@ -394,6 +421,7 @@ void sentinel_count(int64_t count, const int64_t *rows, int64_t *table, int64_t 
             int64_t value = columns[column][event * steps[column]], bin;
             double number = (double)value;
             if (value < 0) continue;
+            /* The exponent and the first bits of the mantissa: bins of equal relative width. */
             memcpy(&bin, &number, sizeof bin);
             bin = (bin >> shift) - offset;
             counts[bin < 0 ? 0 : bin < bins ? bin : bins - 1]++;

@@ -1,5 +1,6 @@
-/* Runs the native code on random programs, records and batches. Compiled with sanitizers, which end the process at the first byte read or written that is not its own, and at the
- * first operation that C leaves undefined. Whatever is foreign lies in memory of exactly its size.
+/* Runs the native code on random programs, records and batches. Compiled with sanitizers, which end
+ * the process at the first byte read or written that is not its own, and at the first operation
+ * that C leaves undefined. Whatever is foreign lies in memory of exactly its size.
  *
  *     native_harness SEED RUNS        prints how many records were good, and how many batches plain
  */
@@ -20,9 +21,14 @@ static int64_t below(int64_t bound) { return (int64_t)(rnd() % (uint64_t)bound);
 
 /* A number that is an edge of something, more often than not. */
 static int64_t edge(void) {
-    static const int64_t edges[] = {0, 1, -1, 2, 63, 64, 127, 128, 8191, 8192, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN,
-                                    INT64_C(1) << 40, -(INT64_C(1) << 40), INT64_MAX - 7, INT64_MIN + 7};
-    return below(2) ? edges[below(sizeof edges / sizeof *edges)] : below(3) ? below(9) : (int64_t)rnd();
+    static const int64_t edges[] = {
+        0,         1,         -1,        2,         63,
+        64,        127,       128,       8191,      8192,
+        INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, INT64_C(1) << 40,
+        -(INT64_C(1) << 40),  INT64_MAX - 7,        INT64_MIN + 7};
+    return below(2)   ? edges[below(sizeof edges / sizeof *edges)]
+           : below(3) ? below(9)
+                      : (int64_t)rnd();
 }
 
 typedef struct {
@@ -41,7 +47,8 @@ static void put_number(Bytes *out, int64_t value) {
 }
 
 static void put_text(Bytes *out) {
-    static const char *parts[] = {"a", "\xc3\xbc", "\xf0\x9f\x98\x80", "\xff", "\xed\xa0\x80", "sentinel-", "abcdefgh"};
+    static const char *parts[] = {
+        "a", "\xc3\xbc", "\xf0\x9f\x98\x80", "\xff", "\xed\xa0\x80", "sentinel-", "abcdefgh"};
     Bytes text = {{0}, 0};
     for (int64_t count = below(5); count; count--)
         for (const char *at = parts[below(7)]; *at; at++) put(&text, (uint8_t)*at);
@@ -64,7 +71,8 @@ static int64_t operation(Program *program, Bytes *out, int levels) {
     int64_t *op = program->words + program->size;
     switch (levels ? 1 + below(7) : 1 + below(5)) {
     case LONG:
-        memcpy(op, (int64_t[]){LONG, slot(), below(2) ? INT64_MIN : 0, below(2) ? INT64_MAX : 100}, 32);
+        memcpy(op, (int64_t[]){LONG, slot(), below(2) ? INT64_MIN : 0, below(2) ? INT64_MAX : 100},
+               32);
         program->size += 4;
         put_number(out, edge());
         return 1;
@@ -95,9 +103,13 @@ static int64_t operation(Program *program, Bytes *out, int levels) {
         int64_t null = below(2), branch = below(20) ? below(2) : edge();
         program->size += 5;
         operation(program, &inner, levels - 1);
-        memcpy(op, (int64_t[]){NULLABLE, null, slot(), slot(), program->size - (op - program->words) - 5}, 40);
+        memcpy(
+            op,
+            (int64_t[]){NULLABLE, null, slot(), slot(), program->size - (op - program->words) - 5},
+            40);
         put_number(out, branch);
-        for (int64_t at = 0; (branch != 0) != null && at < inner.size; at++) put(out, inner.bytes[at]);
+        for (int64_t at = 0; (branch != 0) != null && at < inner.size; at++)
+            put(out, inner.bytes[at]);
         return 1;
     }
     default: {
@@ -118,7 +130,8 @@ static int64_t operation(Program *program, Bytes *out, int levels) {
 
 static void mangle(Bytes *bytes) {
     for (int64_t changes = below(4); changes > 1 && bytes->size; changes--)
-        bytes->bytes[below(bytes->size)] = below(2) ? (uint8_t)rnd() : (uint8_t[]){0, 1, 2, 0x7f, 0x80, 0xff}[below(6)];
+        bytes->bytes[below(bytes->size)] =
+            below(2) ? (uint8_t)rnd() : (uint8_t[]){0, 1, 2, 0x7f, 0x80, 0xff}[below(6)];
     if (bytes->size && !below(4)) bytes->size = below(bytes->size + 1);
 }
 
@@ -135,7 +148,8 @@ static int64_t decode_some(void) {
     Bytes record = {{0}, 0};
     for (int at = 0; at < 4; at++) put(&record, 0);
     put(&record, below(50) ? 1 : 2);
-    for (int64_t fields = 1 + below(6); fields && program.size < WORDS / 2; fields--) operation(&program, &record, 4);
+    for (int64_t fields = 1 + below(6); fields && program.size < WORDS / 2; fields--)
+        operation(&program, &record, 4);
     if (below(3)) mangle(&record);
     uint8_t *value = own(&record), verdict = 9;
     int64_t *words = malloc((size_t)program.size * 8);
@@ -144,7 +158,8 @@ static int64_t decode_some(void) {
     int64_t ids[] = {1}, starts[] = {0, program.size}, address = (int64_t)(intptr_t)value;
     int64_t numbers[SLOTS] = {0}, texts[SLOTS] = {0}, sizes[SLOTS];
     for (int at = 0; at < SLOTS; at++) sizes[at] = NONE;
-    int64_t good = sentinel_decode(1, &address, &record.size, 4096, 1, ids, starts, words, numbers, texts, sizes, &verdict);
+    int64_t good = sentinel_decode(1, &address, &record.size, 4096, 1, ids, starts, words, numbers,
+                                   texts, sizes, &verdict);
     if (good != (verdict == GOOD) || verdict > TRAILING) abort();
     if (good) {
         int64_t places[] = {0, 1, 2};
@@ -180,7 +195,9 @@ static int64_t split_some(void) {
     for (int64_t row = 0; plain && row < count; row++) {
         const uint8_t *value = (const uint8_t *)(intptr_t)found[row];
         if (value < data || value + found[count + row] > data + batch.size) abort();
-        if (found[2 * count + row] < 0 || found[2 * count + row] > (count == last + 1 ? count - 1 : last)) abort();
+        if (found[2 * count + row] < 0 ||
+            found[2 * count + row] > (count == last + 1 ? count - 1 : last))
+            abort();
     }
     free(found), free(data);
     return plain;
@@ -190,7 +207,8 @@ int main(int count, char **words) {
     if (count != 3) return 2;
     state = strtoull(words[1], NULL, 10) * UINT64_C(0x9e3779b97f4a7c15) + 1;
     int64_t good = 0, plain = 0;
-    for (int64_t runs = strtoll(words[2], NULL, 10); runs; runs--) good += decode_some(), plain += split_some();
+    for (int64_t runs = strtoll(words[2], NULL, 10); runs; runs--)
+        good += decode_some(), plain += split_some();
     printf("%lld %lld\n", (long long)good, (long long)plain);
     return 0;
 }
