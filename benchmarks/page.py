@@ -243,10 +243,12 @@ async def _served(anomalies: int, screen: Screen) -> AsyncIterator[tuple[str, Ma
                 "incident": f"/incidents/acme/{some:032x}",
                 "anomaly": f"/anomalies/acme/{anomalies - 50:032x}",
                 "explore": (
-                    "/explore?tenant=acme&application=application-1&model=model-1&metric=latency&range=1+h"
+                    "/explore?tenant=acme&application=application-1&model=model-1"
+                    "&metric=latency&range=1+h"
                 ),
                 "explore 24 h": (
-                    "/explore?tenant=acme&application=application-1&model=model-1&metric=cost&range=24+h"
+                    "/explore?tenant=acme&application=application-1&model=model-1"
+                    "&metric=cost&range=24+h"
                 ),
                 "pipeline": "/pipeline?tenant=acme",
             }

@@ -1,4 +1,4 @@
-"""Makes `docs/settings.md` from the settings types and the text under each of their fields.
+"""Generates `docs/settings.md` from the settings types and the text under each of their fields.
 
 python -m topology.settings.reference > docs/settings.md
 """
@@ -20,7 +20,7 @@ from topology.settings.sources import group_of, variants_of
 
 HEAD: Final = """# Settings
 
-Made from the source by `python -m topology.settings.reference`; do not edit.
+Generated from the source by `python -m topology.settings.reference`; do not edit.
 
 One YAML file, given by `--config FILE` or `SENTINEL_CONFIG`, holds sections with keys:
 
@@ -60,9 +60,7 @@ def reference() -> str:
 
 
 def _variants(path: str, variants: dict[str, type], level: int) -> Iterator[str]:
-    """The keys that all kinds have, which are those of the type that all are made from, then each
-    kind's own.
-    """
+    """The keys that all kinds have, which are those of their common base, then each kind's own."""
     kinds = list(variants.values())
     shared = next(
         above
@@ -77,7 +75,8 @@ def _variants(path: str, variants: dict[str, type], level: int) -> Iterator[str]
 
 def _section(path: str, kind: type, level: int, without: Collection[str] = ()) -> Iterator[str]:
     yield f"{'#' * level} {path}\n"
-    yield f"{_paragraph(inspect.getdoc(kind) or '')}\n"
+    # Not at hyphens: a name in backticks must stay whole.
+    yield textwrap.fill(_paragraph(inspect.getdoc(kind) or ""), 100, break_on_hyphens=False) + "\n"
     yield "| key | type | default | meaning |\n|---|---|---|---|"
     texts, hints = field_texts(kind), typing.get_type_hints(kind)
     for item in dataclasses.fields(kind):
@@ -97,11 +96,11 @@ def _section(path: str, kind: type, level: int, without: Collection[str] = ()) -
 
 
 def field_texts(kind: type) -> dict[str, str]:
-    """The text under each field of a settings type, or of one that it is made from, as one
-    paragraph. Raises Undocumented.
+    """The text under each field of a settings type or of its bases, as one paragraph. Raises
+    Undocumented.
     """
     texts = {}
-    # A type's own texts replace those of the types that it is made from.
+    # A type's own texts replace those of its bases.
     for owner in reversed([above for above in kind.__mro__ if dataclasses.is_dataclass(above)]):
         tree = ast.parse(textwrap.dedent(inspect.getsource(owner)))
         body = typing.cast("ast.ClassDef", tree.body[0]).body

@@ -1,4 +1,5 @@
-// KafkaJS with avsc: murmur2 for keys, round robin without, gzip. It sends what is there, then what came meanwhile.
+// KafkaJS with avsc: murmur2 for keys, round robin without, gzip. It sends what is there, then what
+// came meanwhile.
 import { readFileSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 import avro from "avsc";
@@ -10,8 +11,16 @@ const { FOREIGN_BROKER, FOREIGN_TOPIC, FOREIGN_SCHEMA } = process.env;
 const FRAME = Buffer.from([0, 0, 0, 0, 1]);
 const type = avro.Type.forSchema(JSON.parse(readFileSync(FOREIGN_SCHEMA, "utf8")));
 
-const client = new kafkajs.Kafka({ clientId: "kafkajs", brokers: [FOREIGN_BROKER], logLevel: kafkajs.logLevel.ERROR });
-const producer = client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner, idempotent: true, maxInFlightRequests: 1 });
+const client = new kafkajs.Kafka({
+    clientId: "kafkajs",
+    brokers: [FOREIGN_BROKER],
+    logLevel: kafkajs.logLevel.ERROR,
+});
+const producer = client.producer({
+    createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+    idempotent: true,
+    maxInFlightRequests: 1,
+});
 await producer.connect();
 console.log("ready");
 
@@ -23,9 +32,17 @@ const lines = createInterface({ input: process.stdin });
 async function send() {
     while (waiting.length) {
         const messages = waiting.splice(0, MOST_AT_ONCE);
-        const stored = await producer.send({ topic: FOREIGN_TOPIC, messages, compression: kafkajs.CompressionTypes.GZIP });
-        // It tells the first offset of each partition, and neither which records went there nor how many.
-        writeSync(1, stored.map(({ partition, baseOffset }) => `${partition} ${baseOffset}\n`).join(""));
+        const stored = await producer.send({
+            topic: FOREIGN_TOPIC,
+            messages,
+            compression: kafkajs.CompressionTypes.GZIP,
+        });
+        // It tells the first offset of each partition, and neither which records went there nor how
+        // many.
+        writeSync(
+            1,
+            stored.map(({ partition, baseOffset }) => `${partition} ${baseOffset}\n`).join(""),
+        );
         if (waiting.length < MOST_WAITING) lines.resume();
     }
     isSending = false;

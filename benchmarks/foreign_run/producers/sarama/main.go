@@ -81,7 +81,8 @@ func main() {
 	text, err := os.ReadFile(os.Getenv("FOREIGN_SCHEMA"))
 	check(err)
 	// A plain long: this library would want a time.Time for a timestamp.
-	text = bytes.ReplaceAll(text, []byte(`{"type": "long", "logicalType": "timestamp-micros"}`), []byte(`"long"`))
+	timestamp := []byte(`{"type": "long", "logicalType": "timestamp-micros"}`)
+	text = bytes.ReplaceAll(text, timestamp, []byte(`"long"`))
 	parsed, err := avro.Parse(string(text))
 	check(err)
 	schema := parsed.(*avro.RecordSchema)
@@ -121,7 +122,8 @@ func main() {
 		check(decoder.Decode(&read))
 		body, err := avro.Marshal(schema, whole(schema, read.Event))
 		check(err)
-		message := &sarama.ProducerMessage{Topic: topic, Value: sarama.ByteEncoder(append([]byte{0, 0, 0, 0, 1}, body...))}
+		framed := append([]byte{0, 0, 0, 0, 1}, body...)
+		message := &sarama.ProducerMessage{Topic: topic, Value: sarama.ByteEncoder(framed)}
 		if read.Key != nil {
 			message.Key = sarama.StringEncoder(*read.Key)
 		}
