@@ -79,6 +79,13 @@ FAULTS_THAT_PASS: Final = (
     Fault._RESOLVE,
 )
 
+_PASSED_ON: Final[tuple[type[BaseException], ...]] = (
+    asyncio.CancelledError,
+    GeneratorExit,
+    KeyboardInterrupt,
+    SystemExit,
+)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -275,22 +282,36 @@ def _answered(what: object) -> str:
 
 
 def ends_process(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """For everything of ours that Faust calls: Faust gathers and forgets the exceptions of many
+    """For each of our functions that Faust calls: Faust gathers and forgets the exceptions of many
     callbacks, so none may leave.
 
     Cancellation is passed on: it is how Faust stops things. So are the exceptions with which Python
     itself ends.
     """
+    return ends_process_unless()(work)
 
-    @wraps(work)
-    async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await work(*args, **kwargs)
-        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
-            raise
-        # A process edge: whatever it is, the process ends; a panic of polars is no Exception.
-        except BaseException as error:
-            end_process(error)
-            raise
 
-    return guarded
+def ends_process_unless(
+    *passed_on: type[BaseException],
+) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, Coroutine[Any, Any, T]]]:
+    """As `ends_process`, for a callback from which Faust expects some exceptions: these are passed
+    on too.
+    """
+
+    passing = (*_PASSED_ON, *passed_on)
+
+    def ends(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+        @wraps(work)
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return await work(*args, **kwargs)
+            except passing:
+                raise
+            # A process edge: whatever it is, the process ends; a panic of polars is no Exception.
+            except BaseException as error:
+                end_process(error)
+                raise
+
+        return guarded
+
+    return ends

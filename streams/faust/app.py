@@ -1,5 +1,6 @@
-"""Faust, hardened: what Faust does for us (groups, assignment, agents, the worker's life),
-with the parts replaced that lose data or hang.
+"""The Faust app of a stage's worker: Faust does groups, assignment, agents and the worker's life;
+the parts of it that lose data or hang are replaced (`streams.faust.consumer`, `recovery`,
+`scheduling`).
 
 Each override names what stock Faust does instead; `streams.faust.source_hashes` refuses to start
 when the code underneath is not the one it was written for.
@@ -13,23 +14,16 @@ from typing import Any, Protocol, TypeVar, cast
 
 import aiokafka
 import faust
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
-from faust.tables.manager import TableManager
-from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
-from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer
-from faust.transport.drivers.aiokafka import Producer as AiokafkaProducer
-from faust.transport.drivers.aiokafka import Transport as AiokafkaTransport
-from faust.types import TP
 
 from streams import metrics
 from streams.client import connections, fetch_parsing
-from streams.client.brokers import aiokafka_config
-from streams.client.fetching import LaneClient, check_fetching
+from streams.client.fetching import check_fetching
 from streams.client.transactions import OpenTransactions
 from streams.exit_status import end_process, ends_process, is_temporary
+from streams.faust.consumer import BLOCKS_PER_POLL, LaneConsumer, LaneTransport
+from streams.faust.recovery import LaneTables
 from streams.faust.scheduling import Coalesce
 from streams.faust.source_hashes import check_sources
 from streams.lane.lane_set import LaneSet
@@ -39,176 +33,6 @@ from streams.state.position import Displaced
 
 T = TypeVar("T")
 
-_BLOCKS_PER_POLL = 512
-_EMBEDDED_FETCH_WAIT_MS = 20
-"""The embedded broker does not wake a fetch that waits."""
-_FETCH_WAIT_MS = 500
-_METADATA_AGE_MS = 5_000
-_REBALANCE_MS = 20_000
-"""How long the group waits for a member that does not come: one that is alive only has to end a
-step and flush.
-"""
-
-
-class LaneConsumerThread(AIOKafkaConsumerThread):
-    """Stock: isolation, fetch wait and assignor cannot be set, the whole topic is moved at each
-    rebalance, few records are fetched at any rate.
-    """
-
-    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
-        app = _ours(self.app)
-        broker, limits = app.broker, app.limits
-        self._assignor = StickyPartitionAssignor
-        return LaneClient(
-            linger_s=limits.linger_s,
-            **aiokafka_config(broker),
-            client_id=app.conf.id,
-            group_id=app.conf.id,
-            group_instance_id=broker.group_instance_id,
-            partition_assignment_strategy=[StickyPartitionAssignor],
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_poll_records=_BLOCKS_PER_POLL,
-            max_poll_interval_ms=300_000,
-            # So that a topic that was deleted and made again is noticed; by default it takes five
-            # minutes.
-            metadata_max_age_ms=_METADATA_AGE_MS,
-            max_partition_fetch_bytes=limits.max_fetch_bytes,
-            fetch_max_bytes=4 * limits.max_fetch_bytes,
-            fetch_max_wait_ms=_EMBEDDED_FETCH_WAIT_MS if broker.embedded else _FETCH_WAIT_MS,
-            session_timeout_ms=int(broker.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(broker.heartbeat_interval_s * 1000),
-            rebalance_timeout_ms=_REBALANCE_MS,
-            isolation_level="read_committed",
-            # What the embedded broker's transactions wrote reads back with a wrong checksum.
-            check_crcs=not broker.embedded,
-        )
-
-
-class LaneConsumer(AiokafkaConsumer):
-    """Stock: commits run past events in flight (upstream #606), and a seek goes to committed
-    offsets, from the wrong thread.
-    """
-
-    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    def _new_offset(self, tp: TP) -> int | None:
-        self._acked[tp].clear()
-        self._acked_index[tp].clear()
-        position: int | None = _ours(self.app).lane_set.durable_position(tp.partition)
-        return position
-
-    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Stock keeps a tree of missing offsets; a block's offset range has no gaps."""
-
-    def on_buffer_full(self, tp: TP) -> None:
-        """Stock leaves a partition out of the next fetches while its stream's buffer is full, and
-        sleeps a second when all are left out, however soon there is room again. Here the full
-        buffer alone holds the fetcher back: the block that finds no room waits for it.
-        """
-
-    async def perform_seek(self) -> None:
-        """To the lanes' positions, which are the truth; a lane that is not restored yet is sought
-        when it is.
-
-        Stock seeks committed offsets, and its other seeks reach from this thread into what aiokafka
-        is doing in the consumer's: a fetch that is being handed over then fails with a KeyError.
-        """
-        topic, lanes = _ours(self.app).lane_topic, _ours(self.app).lane_set.lanes
-        places = {TP(topic, partition): lane.position.offset for partition, lane in lanes.items()}
-        thread = self._thread
-        await thread.call_thread(_seek, thread._ensure_consumer(), places)
-        for tp, offset in places.items():
-            self._read_offset[tp] = offset or None
-
-
-async def _seek(consumer: aiokafka.AIOKafkaConsumer, places: Mapping[TP, int]) -> None:
-    """In the consumer's thread."""
-    for tp, offset in places.items():
-        partition = TopicPartition(tp.topic, tp.partition)
-        if partition in consumer.assignment():
-            consumer.seek(partition, offset)
-
-
-class PlainProducer(AiokafkaProducer):
-    """Faust wants a producer; nothing of ours goes through it, but it connects with our
-    credentials.
-    """
-
-    def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
-        return aiokafka.AIOKafkaProducer(**aiokafka_config(_ours(self.app).broker))
-
-
-class LaneTransport(AiokafkaTransport):
-    """Stock with our consumer and producer."""
-
-    Consumer = LaneConsumer
-    Producer = PlainProducer
-
-
-class LaneRecovery(Recovery):
-    """Stock reads changelogs through agents' buffers, keeps revoked rows, waits for ever at a
-    transaction's marker, and swallows exceptions.
-    """
-
-    async def on_rebalance(
-        self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0
-    ) -> None:
-        """Lets the recovery task begin, but for an assignment that is over already."""
-        if generation_id == self.app.consumer_generation_id:
-            self._generation_id = generation_id
-            self.signal_recovery_start.set()
-
-    async def _resume_streams(self, generation_id: int = 0) -> None:
-        try:
-            await self._resume(generation_id)
-        except (RebalanceAgain, ServiceStopped, IllegalStateError):
-            # Faust's own signals, and a partition that went while it was sought.
-            raise
-        except (
-            Exception
-        ) as error:  # a process edge: Faust would end in order, and commit on its way out
-            end_process(error)
-            raise
-
-    async def _resume(self, generation_id: int) -> None:
-        app = _ours(self.app)
-        consumer = app.consumer
-        await app.on_rebalance_complete.send()
-        assignment = {tp for tp in consumer.assignment() if tp.topic == app.lane_topic}
-        # Also raises, by Faust's own signal, when the next rebalance begins.
-        await self._wait(app.restore_lanes({tp.partition for tp in assignment}))
-        if app.consumer_generation_id != generation_id:
-            return
-        consumer.resume_partitions(assignment)
-        await self._wait(consumer.perform_seek(), timeout=app.conf.broker_request_timeout)
-        self.completed.set()
-        app.flow_control.resume()
-        consumer.resume_flow()
-        await app._fetcher.maybe_start()
-        self.tables.on_actives_ready()
-        self.tables.on_standbys_ready()
-        app.on_rebalance_end()
-        metrics.READY.labels(app.lane_set.stage.name).set(1)
-        app.lanes_ready = True
-
-
-class LaneTables(TableManager):
-    """Stock waits a second for tables that we do not have."""
-
-    async def on_start(self) -> None:
-        """Starts the recovery at once."""
-        await self._update_channels()
-        await self.recovery.start()
-
-    @property
-    def recovery(self) -> Recovery:
-        """Ours."""
-        if self._recovery is None:
-            self._recovery = LaneRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
-        return self._recovery
-
 
 class Surroundings(Protocol):
     """What a worker's app opens before it takes part in the group, and closes when it no longer
@@ -217,6 +41,14 @@ class Surroundings(Protocol):
 
     async def open(self) -> None:
         """Before anything is assigned."""
+        ...
+
+    def begin_rounds(self) -> None:
+        """When the consumer exists; lanes may still be recovered."""
+        ...
+
+    def end_rounds(self) -> None:
+        """Before the consumer goes away, and its thread's loop."""
         ...
 
     async def close(self) -> None:
@@ -240,9 +72,6 @@ class LaneApp(faust.App):
         self.lane_topic = lane_set.stage.topic
         self.broker, self.limits = broker, limits
         self.lanes_ready = False
-        self.watches: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
-        """Run from the start, also while lanes are recovered, until the worker is asked to stop."""
-        self._watching: Sequence[asyncio.Future[None]] = ()
         self.ends: Mapping[int, int] = {}
         """Ends of the lanes' logs as the broker last told them, by partition."""
         self._transactions = OpenTransactions()
@@ -259,7 +88,7 @@ class LaneApp(faust.App):
             broker_heartbeat_interval=broker.heartbeat_interval_s,
             broker_request_timeout=max(broker.request_timeout_s, broker.session_timeout_s + 1),
             broker_commit_interval=1.0,
-            broker_max_poll_records=_BLOCKS_PER_POLL,
+            broker_max_poll_records=BLOCKS_PER_POLL,
             consumer_auto_offset_reset="earliest",
             stream_wait_empty=False,
             stream_buffer_maxsize=8,
@@ -274,18 +103,14 @@ class LaneApp(faust.App):
         """Faust's hook, before its consumer starts."""
         await self._surroundings.open()
         await super().on_start()
-        # Not Faust's tasks: they begin after the first recovery, which an error of the group keeps
-        # from ever coming, and run on while it stops.
-        self._watching = [self.add_future(watch()) for watch in self.watches]
+        self._surroundings.begin_rounds()
 
     @ends_process
     async def on_stop(self) -> None:
         """Faust's hook: lanes are flushed, then Faust commits and leaves the group, then the lanes
         are let go.
         """
-        for watch in self._watching:
-            # The consumer that it looks at goes away, and its thread's loop.
-            watch.cancel()
+        self._surroundings.end_rounds()
         await self.lane_set.suspend()
         await super().on_stop()
         await self.lane_set.close()
@@ -316,7 +141,6 @@ class LaneApp(faust.App):
     @ends_process
     async def _suspend_lanes(self, *args: Any, **kwargs: Any) -> None:
         self.lanes_ready = False
-        metrics.READY.labels(self.lane_set.stage.name).set(0)
         await self.lane_set.suspend()
 
     @property
@@ -412,8 +236,3 @@ async def _ends(
         [TopicPartition(topic, partition) for partition in partitions]
     )
     return {tp.partition: end for tp, end in ends.items()}
-
-
-def _ours(app: Any) -> LaneApp:
-    """Faust's parts know their app as any app; it is ours."""
-    return cast(LaneApp, app)

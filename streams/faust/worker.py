@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 import faust
@@ -20,16 +21,12 @@ from streams.lane.lane_set import LaneSet
 from streams.lane.ports import KnownSettings
 from streams.lane.producing import KafkaLogs, KafkaSender
 from streams.lane.program import Stage
-from streams.process.health import HealthServer
-from streams.process.watchdog import Watchdog
+from streams.process.runtime import Runtime, Work, every
 from streams.samples import Observed
 from streams.settings import Broker, Lanes
 from streams.state.position import Displaced
 
-Work = Callable[[], Coroutine[Any, Any, None]]
-
 _FLUSH_CHECK_S: Final = 0.25
-_WATCH_S: Final = 0.5
 _ENDS_S: Final = 5.0
 _SAMPLES_S: Final = 5.0
 _TOPICS_S: Final = 5.0
@@ -72,8 +69,6 @@ class Worker:
     settings: KnownSettings | None = None
     """For stages whose lanes wait for settings versions."""
     companion: Companion | None = None
-    announce: Callable[[int], None] | None = None
-    """Told the port of health and metrics once it is bound."""
     closed: Callable[[], None] | None = None
     """Called when everything is closed and only the process's own end is left."""
 
@@ -98,14 +93,17 @@ def build(worker: Worker) -> LaneApp:
         worker.followed,
         settings=worker.settings,
     )
-    watchdog = Watchdog(lanes, lambda: app.lanes_ready, lambda: app.loops)
-    health = HealthServer(
-        worker.health_host, worker.health_port, watchdog.stalled, lambda: app.lanes_ready
+    runtime = Runtime(
+        stage.name,
+        worker.health_host,
+        worker.health_port,
+        lanes,
+        lambda: app.lanes_ready,
+        loops=lambda: app.loops,
     )
     feeder = Feeder(lanes.process)
-    app = LaneApp(
-        lanes, broker, worker.limits, _Surroundings(worker, sender, health, watchdog, feeder)
-    )
+    surroundings = _Surroundings(worker, sender, runtime, feeder, lambda: _begin(app, runtime))
+    app = LaneApp(lanes, broker, worker.limits, surroundings)
     topic = app.topic(
         stage.topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw"
     )
@@ -118,12 +116,6 @@ def build(worker: Worker) -> LaneApp:
     app.agent(topic, name=f"sentinel-{stage.name}")(take)
     for name, work in _rounds(worker, app, sender).items():
         app.task(_named(f"sentinel-{stage.name}-{name}", ends_process(work)))
-    topics = TopicWatch(stage, broker)
-    app.watches = (
-        ends_process(lambda: _every(_WATCH_S, lambda: _watch(app, watchdog))),
-        ends_process(lambda: _look_at_ends(app, topics)),
-        ends_process(lambda: _every(_TOPICS_S, lambda: _look_at_topics(app, topics))),
-    )
     return app
 
 
@@ -145,37 +137,49 @@ def execute(app: LaneApp, loop: asyncio.AbstractEventLoop) -> int:
 class _Surroundings:
     worker: Worker
     sender: KafkaSender
-    health: HealthServer
-    watchdog: Watchdog
+    runtime: Runtime
     feeder: Feeder
+    begin_rounds: Callable[[], None]
 
     async def open(self) -> None:
-        await self.health.start()
-        self.watchdog.start()
-        if self.worker.announce is not None:
-            self.worker.announce(self.health.port)
+        await self.runtime.open()
         await self.sender.start()
         await self.worker.followed.start()
+
+    def end_rounds(self) -> None:
+        self.runtime.end_rounds()
 
     async def close(self) -> None:
         await self.feeder.stop()
         await self.worker.followed.stop()
         await self.sender.stop()
-        await self.health.stop()
-        self.watchdog.stop()
+        await self.runtime.close()
         if self.worker.closed is not None:
             self.worker.closed()
+
+
+def _begin(app: LaneApp, runtime: Runtime) -> None:
+    """Begins what runs from the start, also while lanes are recovered. Not as tasks of Faust's:
+    those begin after the first recovery, which an error of the group keeps from ever coming, and
+    run on while it stops.
+    """
+    topics = TopicWatch(app.lane_set.stage, app.broker)
+    runtime.begin_checks(partial(_check, app))
+    runtime.begin_rounds(
+        lambda: _look_at_ends(app, topics),
+        lambda: every(_TOPICS_S, lambda: _look_at_topics(app, topics)),
+    )
 
 
 def _rounds(worker: Worker, app: LaneApp, sender: KafkaSender) -> dict[str, Work]:
     """What a worker does besides taking records, once it is recovered, by name."""
     lanes = app.lane_set
     rounds: dict[str, Work] = {
-        "flush": lambda: _every(_FLUSH_CHECK_S, lanes.flush_due),
-        "tick": lambda: _every(worker.limits.tick_after_s / 2, lambda: _tick(lanes, sender)),
+        "flush": lambda: every(_FLUSH_CHECK_S, lanes.flush_due),
+        "tick": lambda: every(worker.limits.tick_after_s / 2, lambda: _tick(lanes, sender)),
     }
     if worker.limits.measured_series:
-        rounds["samples"] = lambda: _every(
+        rounds["samples"] = lambda: every(
             _SAMPLES_S, lambda: _sample(lanes, worker.limits.measured_series)
         )
     if worker.companion is not None:
@@ -187,12 +191,6 @@ def _rounds(worker: Worker, app: LaneApp, sender: KafkaSender) -> dict[str, Work
 def _named(name: str, work: Work) -> Work:
     work.__name__ = work.__qualname__ = name
     return work
-
-
-async def _every(seconds: float, work: Work) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        await work()
 
 
 async def _tick(lanes: LaneSet, sender: KafkaSender) -> None:
@@ -231,8 +229,7 @@ async def _look_at_topics(app: LaneApp, topics: TopicWatch) -> None:
     )
 
 
-async def _watch(app: LaneApp, watchdog: Watchdog) -> None:
-    watchdog.beat()
+async def _check(app: LaneApp) -> None:
     await app.check_group()
     lanes = app.lane_set
     for partition, lane in lanes.lanes.items():

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Protocol, runtime_checkable
+from weakref import WeakSet
 
 from streams.lane.effects import Effect, RetryAt
 from streams.lane.lane_set import LaneSet
@@ -58,7 +59,7 @@ class Outbox:
     def __init__(self, kinds: Mapping[str, EffectKind], now: Callable[[], int]) -> None:
         self._kinds, self._now = kinds, now
         self._under_way: set[tuple[int, str]] = set()
-        self._resumed: dict[int, LaneProgram] = {}
+        self._resumed: WeakSet[LaneProgram] = WeakSet()
         self._slots: defaultdict[tuple[str, str], asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(_MAX_ATTEMPTS)
         )
@@ -69,31 +70,45 @@ class Outbox:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._resume(lanes))
                 while True:
-                    partition, program, effect = await lanes.effects.get()
-                    if not isinstance(program, EffectProgram):
-                        raise TypeError(f"{type(program).__name__} cannot note outcomes of effects")
-                    # An effect may come twice: from the step that decided it, and from the look
-                    # for what its lane brought along. By then its outcome may be known.
-                    key = (id(program), effect.id)
-                    if key not in self._under_way and program.is_pending(effect.id):
-                        self._under_way.add(key)
-                        group.create_task(self._run(lanes, partition, program, effect))
+                    self._begin(group, lanes, *await lanes.effects.get())
         finally:
             for kind in self._kinds.values():
                 await kind.close()
 
+    def _begin(
+        self,
+        group: asyncio.TaskGroup,
+        lanes: LaneSet,
+        partition: int,
+        program: LaneProgram,
+        effect: Effect,
+    ) -> None:
+        if not isinstance(program, EffectProgram):
+            raise TypeError(f"{type(program).__name__} cannot note outcomes of effects")
+        # An effect may come twice: from the step that decided it, and from the search for what
+        # its restored lane still has to run. By then its outcome may be known.
+        key = (id(program), effect.id)
+        if key not in self._under_way and program.is_pending(effect.id):
+            self._under_way.add(key)
+            group.create_task(self._run(lanes, partition, program, effect))
+
     async def _resume(self, lanes: LaneSet) -> None:
-        """Begins again what each new lane brought along."""
+        """Runs again the pending effects of each lane that was restored."""
         while True:
-            for partition, owned in list(lanes.lanes.items()):
-                program = owned.program
-                if self._resumed.get(partition) is program:
-                    continue
-                self._resumed[partition] = program
-                if isinstance(program, EffectProgram):
-                    for effect in program.pending():
-                        lanes.effects.put_nowait((partition, program, effect))
+            # Nothing here refers to a lane while it sleeps: the state of a lane that was revoked
+            # is freed, however large.
+            self._resume_new(lanes)
             await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _resume_new(self, lanes: LaneSet) -> None:
+        for partition, owned in list(lanes.lanes.items()):
+            program = owned.program
+            if program in self._resumed:
+                continue
+            self._resumed.add(program)
+            if isinstance(program, EffectProgram):
+                for effect in program.pending():
+                    lanes.effects.put_nowait((partition, program, effect))
 
     async def _run(
         self, lanes: LaneSet, partition: int, program: EffectProgram, effect: Effect

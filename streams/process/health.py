@@ -16,9 +16,14 @@ class HealthServer:
     """
 
     def __init__(
-        self, host: str, port: int, stalled: Callable[[], str | None], ready: Callable[[], bool]
+        self,
+        stage: str,
+        host: str,
+        port: int,
+        stalled: Callable[[], str | None],
+        ready: Callable[[], bool],
     ) -> None:
-        self._host, self.port = host, port
+        self._stage, self._host, self.port = stage, host, port
         self._stalled, self._ready = stalled, ready
         app = web.Application()
         app.router.add_get("/live", self._live)
@@ -55,6 +60,8 @@ class HealthServer:
         )
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        # Set when it is asked for, so that it never differs from what /ready says.
+        metrics.READY.labels(self._stage).set(self._ready())
         return web.Response(body=generate_latest(metrics.REGISTRY), content_type="text/plain")
 
 

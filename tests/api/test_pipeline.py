@@ -17,7 +17,6 @@ from topology.api.settings import ApiSettings, TenantToken
 @pytest.fixture
 async def worker() -> AsyncIterator[str]:
     """The health server of a worker that has two lanes."""
-    metrics.READY.labels("detect").set(1)
     for lane in ("2", "10"):
         metrics.LAG.labels("detect", lane).set(int(lane) * 100)
         metrics.PROGRESS.labels("detect", lane).set(1_780_000_000.5)
@@ -27,7 +26,7 @@ async def worker() -> AsyncIterator[str]:
     metrics.HELD_SINCE.labels("t.settings", "0").set(1_780_000_200.0)
     metrics.ATTEMPTS.labels("on-call", "delivered").inc(4)
     metrics.ATTEMPTS.labels("on-call", "server fault").inc(2)
-    server = HealthServer("127.0.0.1", 0, lambda: None, lambda: True)
+    server = HealthServer("detect", "127.0.0.1", 0, lambda: None, lambda: True)
     await server.start()
     yield f"http://127.0.0.1:{server.port}"
     await server.stop()
@@ -93,13 +92,12 @@ async def test_a_lane_that_nothing_comes_for_is_at_rest_while_the_broker_says_so
     holds them back.
     """
     now = time.time()
-    metrics.READY.labels(stage).set(1)
     for lane in LANES:
         metrics.LAG.labels(stage, lane).set(lane == "behind")
         metrics.PROGRESS.labels(stage, lane).set(now - 900)
     metrics.HELD_SINCE.labels(f"t.{INPUTS[stage]}", "held").set(now - 900)
     metrics.ENDS_ASKED.set(now - 3)
-    server = HealthServer("127.0.0.1", 0, lambda: None, lambda: True)
+    server = HealthServer(stage, "127.0.0.1", 0, lambda: None, lambda: True)
     await server.start()
     try:
         ask = await served(workers=(f"http://127.0.0.1:{server.port}",))

@@ -17,7 +17,7 @@ __all__ = ["machine"]
 BEYOND: Final = {
     "streams.client.connections",
     "streams.client.fetching",
-    "streams.faust.app",
+    "streams.faust.consumer",
     "streams.faust.scheduling",
     "streams.faust.worker",
     "streams.lane.changelog",

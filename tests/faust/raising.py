@@ -9,8 +9,9 @@ from typing import Any
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 
+import streams.faust.source_hashes  # noqa: F401 - knows the stock code before it is broken
 from streams.control.settings_log import SettingsLog
-from streams.faust.app import LaneConsumer
+from streams.faust.consumer import LaneConsumer
 from streams.lane.lane_set import LaneSet
 from streams.lane.outbox import Outbox
 from streams.lane.producing import KafkaSender

@@ -6,7 +6,8 @@ import asyncio
 import sys
 
 from streams.faust import worker
-from streams.faust.app import PlainProducer
+from streams.faust.consumer import PlainProducer
+from streams.process import runtime
 from topology.cli import main
 
 _stop = PlainProducer.on_stop
@@ -18,6 +19,6 @@ async def _stops_slowly(producer: PlainProducer) -> None:
 
 
 if __name__ == "__main__":
-    worker._WATCH_S = worker._ENDS_S = 0.2  # type: ignore[misc]
+    runtime.CHECK_S = worker._ENDS_S = 0.2  # type: ignore[misc]
     PlainProducer.on_stop = _stops_slowly  # type: ignore[method-assign]
     main(sys.argv[1:])

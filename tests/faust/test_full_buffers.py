@@ -7,7 +7,8 @@ import pytest
 from faust.transport.drivers.aiokafka import Consumer as StockConsumer
 from faust.types import TP
 
-from streams.faust.app import LaneApp, LaneConsumer
+from streams.faust.app import LaneApp
+from streams.faust.consumer import LaneConsumer
 from streams.faust.worker import build
 from topology.settings.installation import Settings
 from topology.stages.build import worker_of

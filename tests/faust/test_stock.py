@@ -24,7 +24,9 @@ from schemas.secrets import Secret
 from streams.client.brokers import aiokafka_config
 from streams.control.settings_log import SettingsLog
 from streams.faust import source_hashes
-from streams.faust.app import LaneApp, LaneConsumer, LaneTables
+from streams.faust.app import LaneApp
+from streams.faust.consumer import LaneConsumer
+from streams.faust.recovery import LaneTables
 from streams.faust.worker import Worker, build
 from streams.settings import Broker, Lanes
 from streams.state.position import Position, Refused

@@ -343,21 +343,21 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "commits do not pass events in flight",
-        "streams/faust/app.py",
+        "streams/faust/consumer.py",
         "    def _new_offset(self, tp: TP)",
         "    def _no_new_offset(self, tp: TP)",
         _STOCK,
     ),
     Mutation(
         "reading goes on where the state is",
-        "streams/faust/app.py",
+        "streams/faust/consumer.py",
         "    async def perform_seek(self)",
         "    async def perform_no_seek(self)",
         _STOCK,
     ),
     Mutation(
         "aborted records are not read",
-        "streams/faust/app.py",
+        "streams/faust/consumer.py",
         '            isolation_level="read_committed",\n',
         "",
         _STOCK,
@@ -372,8 +372,8 @@ MUTATIONS: Final = (
     Mutation(
         "an exception in a callback ends the process",
         "streams/exit_status.py",
-        "            end_process(error)\n            raise\n\n    return guarded",
-        "            raise\n\n    return guarded",
+        "                end_process(error)\n                raise\n\n        return guarded",
+        "                raise\n\n        return guarded",
         (_ENDINGS, "-k", "agent or stop or suspend"),
     ),
     Mutation(
@@ -457,9 +457,23 @@ MUTATIONS: Final = (
     Mutation(
         "looks at a client end before the client",
         "streams/faust/app.py",
-        "            watch.cancel()\n",
-        "            pass\n",
+        "        self._surroundings.end_rounds()\n",
+        "        pass\n",
         (_ENDINGS, "-k", "told_to_stop"),
+    ),
+    Mutation(
+        "a check of a client that hangs is seen as a loop that hangs",
+        "streams/process/runtime.py",
+        "            self._watchdog.beat()\n            await check()\n",
+        "            self._watchdog.beat()\n            asyncio.create_task(check())\n",
+        ("tests/streams/test_runtime.py",),
+    ),
+    Mutation(
+        "rounds end before what they look at goes away",
+        "streams/process/runtime.py",
+        "            task.cancel()\n",
+        "            pass\n",
+        ("tests/streams/test_runtime.py",),
     ),
     Mutation(
         "what stands still ends",
@@ -590,8 +604,8 @@ MUTATIONS: Final = (
     Mutation(
         "a message whose fate is unknown is begun again",
         "streams/lane/outbox.py",
-        "                        lanes.effects.put_nowait((partition, program, effect))\n",
-        "                        pass\n",
+        "                    lanes.effects.put_nowait((partition, program, effect))\n",
+        "                    pass\n",
         ("tests/streams/test_outbox.py", "tests/stages/test_messages.py"),
     ),
     Mutation(

@@ -24,7 +24,7 @@ async def test_pages_say_how_it_is(
     stalled: str | None, ready: bool, live: tuple[int, str], is_ready: tuple[int, str]
 ) -> None:
     """A status for machines, and a line for people."""
-    server = HealthServer("127.0.0.1", 0, lambda: stalled, lambda: ready)
+    server = HealthServer("test", "127.0.0.1", 0, lambda: stalled, lambda: ready)
     await server.start()
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as client:
@@ -36,3 +36,5 @@ async def test_pages_say_how_it_is(
                 assert 'sentinel_lane_lag{lane="3",stage="test"} 7.0' in await answer.text()
     finally:
         await server.stop()
+        metrics.LAG.remove("test", 3)
+        metrics.READY.remove("test")

@@ -1,6 +1,8 @@
 """Effects run beside their lanes until an outcome is known, and each outcome is noted once."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -123,6 +125,20 @@ async def test_a_lane_that_went_is_tried_no_further() -> None:
         lanes.lanes.clear()
         await asyncio.sleep(0.4)
     assert (lane.outcomes, calls.begun) == ([], ["e"])
+
+
+async def test_the_state_of_a_lane_that_was_revoked_is_freed() -> None:
+    """Its next owner may be another worker, so a later lane need not take its place here."""
+    lane = Program(0, decided={"e": effect("e")})
+    lanes, calls = Lanes(lane), Calls()
+    gone = weakref.ref(lane)
+    async with running(lanes, calls):
+        await until(lambda: bool(calls.begun) and lanes.effects.empty())
+        lanes.lanes.clear()
+        del lane
+        await asyncio.sleep(0)
+        gc.collect()
+        assert gone() is None
 
 
 async def test_a_queue_that_hangs_holds_up_no_other() -> None:

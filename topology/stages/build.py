@@ -69,7 +69,6 @@ def worker_of(stage: str, settings: Settings) -> Worker:
             packaged_versions(),
         )
         made, companion = _stage(stage, settings, names, log), None
-    logger = log_for("sentinel.worker")
     return Worker(
         stage=made,
         broker=broker,
@@ -79,9 +78,6 @@ def worker_of(stage: str, settings: Settings) -> Worker:
         health_host=settings.worker.health_host,
         health_port=settings.worker.health_port,
         companion=companion,
-        announce=lambda port: logger.info(
-            "worker.started", stage=stage, health_port=port, pid=os.getpid()
-        ),
         closed=lambda: end_within(ENDS_WITHIN_S),
     )
 

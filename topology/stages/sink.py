@@ -1,52 +1,33 @@
-"""The process of the stage `sink`: Kafka on one side, the store on the other, health and retention
-beside them.
+"""From settings to the running process of the stage `sink`: Kafka on one side, the store on the
+other.
 """
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
 
-import uvloop
 from aiokafka.errors import KafkaError, RequestTimedOutError
 
-from agents.sinking.batches import Batch
 from agents.sinking.sampling import LoggedEvent
 from agents.stages.sink import NAME, Sink, kinds_of, report_lag
 from connectors.store.opening import store_of
-from connectors.store.port import DocumentRetention, DocumentWriter, Store
-from connectors.store.settings import Retention
-from schemas.documents import Kind, StoreUnavailable
+from connectors.store.port import Store
 from streams import metrics
 from streams.admin.topic_ids import TopicIds
 from streams.client.brokers import aiokafka_config
 from streams.client.committing import Committer
 from streams.client.pipeline import Pipeline
-from streams.exit_status import ENDS_WITHIN_S, end_within, ends_process
 from streams.lane.producing import KafkaSender
-from streams.process.allocation import settle
-from streams.process.health import HealthServer
-from streams.process.watchdog import Watchdog
+from streams.process.pipeline_service import PipelineService
+from streams.process.serving import execute, serve
 from streams.settings import Broker
 from streams.state.position import Refused
 from streams.topic_names import TopicNames
 from topology.control.reading import span
-from topology.logs import configure, log_for
+from topology.logs import configure
 from topology.settings.installation import Settings
 from topology.stages.build import check_topics
-
-_BEAT_S: Final = 0.5
-_LAG_EVERY_S: Final = 5.0
-_TOPICS_EVERY_S: Final = 3.0
-_PURGE_EVERY_S: Final = 3600.0
-_TEND_EVERY_S: Final = 10.0
-_MOST_LOG_BYTES: Final = 64_000_000
-"""Of a write-ahead log, from which on it is told of."""
-_DAY_US: Final = 86_400_000_000
-
-Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+from topology.stages.retention import oldest_kept, retain, tend
 
 
 class TelemetryLog:
@@ -86,185 +67,36 @@ def run_sink(settings: Settings) -> int:
             "the sink has no store to write to: set store.kind to embedded or elasticsearch"
         )
     check_topics(settings)
-    settle()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(ends_process(_run)(settings, store))
-    return 0
+    worker = settings.worker
+    return execute(
+        lambda: serve(NAME, worker.health_host, worker.health_port, service_of(settings, store))
+    )
 
 
-def _built(
-    settings: Settings, store: DocumentWriter, sender: KafkaSender
-) -> tuple[Pipeline[Batch], Committer]:
-    names = TopicNames(settings.broker.topic_prefix)
-    topics = sorted(kinds_of(names, settings.sink))
+def service_of(settings: Settings, store: Store) -> PipelineService:
+    """The sink's pipeline with all that it needs, not yet connected to anything. To be called in
+    the event loop in which it is to run.
+    """
+    names, broker = TopicNames(settings.broker.topic_prefix), settings.broker
+    client, retention = aiokafka_config(broker), settings.store.retention
+    sender = KafkaSender(client, NAME)
     sink = Sink(
         names,
         settings.sink,
         store,
         sender,
-        TelemetryLog(settings.broker),
+        TelemetryLog(broker),
         settings.lanes.max_ahead_s,
-        lambda kind: _forgotten_before(settings.store.retention, kind, time.time_ns() // 1000),
+        lambda kind: oldest_kept(retention, kind, time.time_ns() // 1000),
     )
-    committer = Committer(NAME, TopicIds(settings.broker, topics), metrics.forget_sink_lag)
-    client = aiokafka_config(settings.broker)
-    batch_bytes = settings.lanes.max_batch_bytes
-    pipeline = Pipeline(NAME, topics, sink, committer, client, settings.broker, batch_bytes)
-    return pipeline, committer
-
-
-async def _run(settings: Settings, store: Store) -> None:
-    sender = KafkaSender(aiokafka_config(settings.broker), NAME)
-    pipeline, committer = _built(settings, store, sender)
-    started = asyncio.Event()
-    watchdog = Watchdog(pipeline, lambda: pipeline.ready or not started.is_set())
-    health = HealthServer(
-        settings.worker.health_host,
-        settings.worker.health_port,
-        watchdog.stalled,
-        lambda: pipeline.ready,
+    topics = sorted(kinds_of(names, settings.sink))
+    committer = Committer(NAME, TopicIds(broker, topics), metrics.forget_sink_lag)
+    max_bytes = settings.lanes.max_batch_bytes
+    return PipelineService(
+        Pipeline(NAME, topics, sink, committer, client, broker, max_bytes),
+        committer,
+        opens=(store.start, sender.start),
+        closes=(store.close, sender.stop),
+        report_lag=report_lag,
+        rounds=(lambda: retain(store, retention), lambda: tend(store)),
     )
-    stop = _stopped_by_signals()
-    await health.start()
-    watchdog.start()
-    log_for("sentinel.worker").info(
-        "worker.started", stage=NAME, health_port=health.port, pid=os.getpid()
-    )
-    rounds = (
-        _watch(pipeline, watchdog),
-        _report_lag(pipeline),
-        _check_topics(committer),
-        _retain(settings, store, started),
-        _tend(store, started),
-    )
-    beside = [asyncio.create_task(ends_process(each)()) for each in rounds]
-    working = asyncio.create_task(_work(pipeline, store, sender, started, stop))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if not working.done():
-        end_within(ENDS_WITHIN_S)
-    if not started.is_set():
-        # Told to end while it still waits for the store.
-        working.cancel()
-    await asyncio.wait({working})
-    if not working.cancelled():
-        # What ended it ends the process at once: whatever else would be closed before could only
-        # hold it up.
-        working.result()
-    for task in (*beside, stopping):
-        task.cancel()
-    watchdog.stop()
-    await store.close()
-    await sender.stop()
-    await health.stop()
-
-
-async def _work(
-    pipeline: Pipeline[Batch],
-    store: Store,
-    sender: KafkaSender,
-    started: asyncio.Event,
-    stop: asyncio.Event,
-) -> None:
-    await store.start()
-    await sender.start()
-    started.set()
-    await pipeline.run(stop)
-
-
-def _stopped_by_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(each, stop.set)
-    return stop
-
-
-def _watch(pipeline: Pipeline[Batch], watchdog: Watchdog) -> Work:
-    async def watch() -> None:
-        while True:
-            watchdog.beat()
-            metrics.READY.labels(NAME).set(pipeline.ready)
-            pipeline.check()
-            await asyncio.sleep(_BEAT_S)
-
-    return watch
-
-
-def _report_lag(pipeline: Pipeline[Batch]) -> Work:
-    async def report() -> None:
-        while True:
-            lags = await pipeline.lags()
-            if lags is not None:
-                report_lag(lags)
-            await asyncio.sleep(_LAG_EVERY_S)
-
-    return report
-
-
-def _check_topics(committer: Committer) -> Work:
-    async def check() -> None:
-        while True:
-            await asyncio.sleep(_TOPICS_EVERY_S)
-            await committer.check_topics()
-
-    return check
-
-
-def _retain(settings: Settings, store: DocumentRetention, started: asyncio.Event) -> Work:
-    async def retain() -> None:
-        await started.wait()
-        while True:
-            await purge(store, settings.store.retention, time.time_ns() // 1000)
-            await asyncio.sleep(_PURGE_EVERY_S)
-
-    return retain
-
-
-def _tend(store: DocumentRetention, started: asyncio.Event) -> Work:
-    async def tend() -> None:
-        log, told = log_for("sentinel.sink"), 0
-        await started.wait()
-        while True:
-            try:
-                twice = await store.tend()
-            except StoreUnavailable:
-                # The writes say so.
-                twice = 0
-            metrics.STORE_LOG.set(twice)
-            # Again only when it has doubled.
-            if twice > max(_MOST_LOG_BYTES, 2 * told):
-                told = twice
-                log.warning(
-                    "sink.log_grows",
-                    bytes=twice,
-                    reason="a reader of the store's file does not end; end it",
-                )
-            elif twice <= _MOST_LOG_BYTES:
-                told = 0
-            await asyncio.sleep(_TEND_EVERY_S)
-
-    return tend
-
-
-async def purge(store: DocumentRetention, retention: Retention, now: int) -> None:
-    """Forgets what is older than its kind is kept; a store that is away is asked again the next
-    time.
-    """
-    log = log_for("sentinel.sink")
-    for kind in Kind:
-        before = _forgotten_before(retention, kind, now)
-        if before is None:
-            continue
-        try:
-            forgotten = await store.purge(kind, before)
-        except StoreUnavailable as fault:
-            log.warning("sink.not_purged", kind=kind, reason=str(fault))
-            continue
-        if forgotten:
-            log.info("sink.purged", kind=kind, documents=forgotten)
-
-
-def _forgotten_before(retention: Retention, kind: Kind, now: int) -> int | None:
-    """Time, µs, before which documents of a kind are too old to be kept; None when none is."""
-    days = retention.days(kind)
-    return None if days is None else now - days * _DAY_US
