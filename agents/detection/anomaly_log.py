@@ -4,7 +4,7 @@ watermark for the partitions that listen.
 
 from collections.abc import Callable, Iterable
 
-from agents.detection.failures import Failed
+from agents.detection.failed_calls import Failed
 from agents.detection.intake.reports import Report, intake_anomaly, intake_change
 from agents.detection.listeners import Listeners
 from agents.detection.verdicts import anomaly, signal_change

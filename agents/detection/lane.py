@@ -28,6 +28,7 @@ from streams.records.blocks import Block
 from streams.samples import Sample
 from streams.settings import Lanes
 from streams.state.position import Refused, reset_command
+from streams.state.rows import SingleRow
 from streams.state.watermark import Stamps
 from streams.topic_names import TopicNames
 
@@ -63,7 +64,7 @@ class DetectLane:
         self._closing = Closing(
             partition, names.aggregates, limits, self._state, self._watch, self._log
         )
-        self._meta_changed = False
+        self._own_row: Final = SingleRow(_META, lambda: self._row().to_bytes())
         self._adopt(policy_sets("0"))
 
     @property
@@ -116,16 +117,11 @@ class DetectLane:
             ),
             step,
         )
-        self._meta_changed = True
         return step
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Changed pages of every table, and the lane's own row."""
-        own: list[tuple[bytes, bytes | None]] = (
-            [(_META, self._own_row().to_bytes())] if self._meta_changed else []
-        )
-        self._meta_changed = False
-        return chain(own, self._state.changes())
+        return chain(self._own_row.changes(), self._state.changes())
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
         """Takes what `changes` gave. Raises NewerState, and Refused when buckets had another width
@@ -257,7 +253,6 @@ class DetectLane:
         self._policies = policies
         self._state.adopt(policies)
         self._log.settings_version = policies.version
-        self._meta_changed = True
 
     def _close_to(self, bucket: int, offset: int, step: Step) -> None:
         """Closes all buckets before `bucket`, at the record of that offset."""
@@ -266,7 +261,7 @@ class DetectLane:
         self._time.closed_to = bucket
         self._closing.passed(bucket, offset, self._policies, step)
 
-    def _own_row(self) -> LaneRow:
+    def _row(self) -> LaneRow:
         return LaneRow(
             bucket_us=self._time.bucket_us,
             lateness_us=self._time.lateness_us,

@@ -7,7 +7,8 @@ from itertools import chain
 
 import numpy as np
 
-from agents.detection.failures import TABLE, Failures, Read
+from agents.detection.failed_calls import Read
+from agents.detection.failures import TABLE, Failures
 from agents.detection.policy import PolicySet
 from agents.detection.population import SERIES_WINDOW, USER_WINDOW, Pages, Population
 from agents.detectors.contract import Finding, Int64s, Kind, Signal

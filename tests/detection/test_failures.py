@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.detection import failures as module
+from agents.detection import failed_calls, failures
 from agents.detectors.settings import DetectionSettings, Deviation, Profile
 from schemas.records.anomalies import Anomaly
 from schemas.records.telemetry import Status
@@ -54,7 +54,7 @@ def test_error_types_statuses_and_samples_are_those_of_the_bucket() -> None:
         for time in (first.window_start, first.window_end)
     )
     failed = [number for number in range(begin, end) if number >= 2000 and number % 3]
-    failed = failed[: module.MOST_LOOKED]
+    failed = failed[: failed_calls.MAX_LOOKED]
     limited = [number for number in failed if number % 4]
     assert {(one.name, one.value): one.count for one in first.breakdown} == {
         ("error_type", "rate_limited"): len(limited),
@@ -74,10 +74,10 @@ def test_nothing_is_kept_of_buckets_that_are_closed() -> None:
     lane = RunLane(EARLY)
     lane.takes(log(fault_from=1000.0))
     lane.flushes()
-    assert not [key for key in lane.state.rows if key.startswith(module.TABLE.encode())]
+    assert not [key for key in lane.state.rows if key.startswith(failures.TABLE.encode())]
     lane.takes([good(10_000, 300, status=Status.ERROR), good(10_001, 320)])
     lane.flushes()
-    assert not [key for key in lane.state.rows if key.startswith(module.TABLE.encode())]
+    assert not [key for key in lane.state.rows if key.startswith(failures.TABLE.encode())]
 
 
 def test_when_everything_fails_in_different_ways_memory_is_bounded() -> None:
@@ -100,7 +100,7 @@ def test_when_everything_fails_in_different_ways_memory_is_bounded() -> None:
         )
     lane.flushes()
     rows = [
-        value for key, value in lane.state.rows.items() if key.startswith(module.TABLE.encode())
+        value for key, value in lane.state.rows.items() if key.startswith(failures.TABLE.encode())
     ]
     assert 0 < sum(map(len, rows)) < 2_000_000
     assert lane.events == 24_000
@@ -111,8 +111,8 @@ def test_when_their_records_are_looked_at_changes_nothing(monkeypatch: pytest.Mo
     anomalies.
     """
     records, lanes = log(), [RunLane(EARLY), RunLane(EARLY)]
-    for lane, most in zip(lanes, (module._MOST_WAITING_BYTES, 0), strict=True):
-        monkeypatch.setattr(module, "_MOST_WAITING_BYTES", most)
+    for lane, most in zip(lanes, (failed_calls._MAX_WAITING_BYTES, 0), strict=True):
+        monkeypatch.setattr(failed_calls, "_MAX_WAITING_BYTES", most)
         for start in range(0, len(records), 35):
             lane.takes(records[start : start + 35])
             if start % 700 == 0:
@@ -130,7 +130,7 @@ def test_nobody_reads_failed_calls_of_a_bucket_that_is_closed_without_a_finding(
     """A backlog's buckets mostly are, before their state is written."""
     read: list[int] = []
     monkeypatch.setattr(
-        module.FailedCalls, "_sample", lambda self, rows, events: read.append(len(rows))
+        failed_calls.FailedCalls, "_sample", lambda self, rows, events: read.append(len(rows))
     )
     lane = RunLane(EARLY)
     lane.takes([good(number, number, status=Status.ERROR) for number in range(60)])

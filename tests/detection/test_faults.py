@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.detection.intake import faults as module
-from agents.detection.intake.faults import CROWD, NO_TIME, OTHER, Fault, Faults, FaultyRecords
+from agents.detection.intake.faults import CROWD, Fault, Faults
+from agents.detection.intake.faulty import NO_TIME, OTHER, FaultyRecords
 from agents.detection.policy import TenantPolicy
 from schemas.records.anomalies import SignalStatus
 from schemas.telemetry.events import FrameEvents
@@ -47,7 +48,7 @@ def take(
             "application": pl.Series([name[1] for _, name in right], dtype=pl.String),
         }
     )
-    return faults.take(
+    return faults.judge(
         wrong.all(), np.array([offset for offset, _ in right], np.int64), FrameEvents(frame)
     )
 
@@ -67,7 +68,7 @@ def test_where_blocks_are_cut_changes_nothing(
     kinds = "".join(kind * count for kind, count in runs)
     with pytest.MonkeyPatch.context() as patching:
         patching.setattr(module, "SWEEP_OFFSETS", sweep)
-        patching.setattr(module, "MOST", 2)
+        patching.setattr(module, "MAX_LEVELS", 2)
         patching.setattr(module, "_STRETCH", 7)
         whole, pieces = Faults(LEAST, seed=7), Faults(LEAST, seed=7)
         # Buckets close at these records.
@@ -131,7 +132,7 @@ def test_names_without_end_cost_bounded_memory_and_are_told_together(
 ) -> None:
     """Over when there is room again."""
     monkeypatch.setattr(module, "SWEEP_OFFSETS", 128)
-    monkeypatch.setattr(module, "MOST", 4)
+    monkeypatch.setattr(module, "MAX_LEVELS", 4)
     names = {chr(97 + number): (f"t{number}", "app") for number in range(26)}
     faults = Faults(LEAST, seed=7)
     found = take(faults, "ABCDEFGHIJKLMNOPQRSTUVWXYZ" * 4, 0, names)

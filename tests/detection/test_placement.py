@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.detection.intake.placement import MOST_APPLICATIONS, QUIET_BUCKETS
+from agents.detection.intake.placement import MAX_APPLICATIONS, QUIET_BUCKETS
 from agents.detection.verdicts import anomaly
 from agents.detectors.contract import Finding, Kind
 from agents.detectors.settings import DetectionSettings, Profile
@@ -143,13 +143,13 @@ def test_events_of_those_beyond_the_first_are_counted_and_one_that_is_over_makes
     lane.takes([one(turn, turn, strangers[turn % 100], None) for turn in range(1_000)])
     lane.takes([one(2_000, 1_020, strangers[0], None)])
     assert lane.facts == {Fact(FactKind.MISPLACED_EVENT): 1_000}
-    assert {each.application for each in misplaced(lane)} == set(strangers[:MOST_APPLICATIONS])
+    assert {each.application for each in misplaced(lane)} == set(strangers[:MAX_APPLICATIONS])
     lane.stops_and_goes_on()
     lane.takes(
         [one(3_000 + turn, 1_030 + turn, strangers[90 + turn % 10], None) for turn in range(900)]
     )
-    assert {each.application for each in misplaced(lane)[MOST_APPLICATIONS:]} == set(strangers[90:])
-    assert len(lane.lane._watch._placement) <= MOST_APPLICATIONS
+    assert {each.application for each in misplaced(lane)[MAX_APPLICATIONS:]} == set(strangers[90:])
+    assert len(lane.lane._watch._placement) <= MAX_APPLICATIONS
 
 
 def test_an_application_that_was_forgotten_and_is_over_is_looked_at_anew() -> None:

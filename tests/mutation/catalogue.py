@@ -804,14 +804,14 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "good records count against bad ones",
-        "agents/detection/intake/faults.py",
-        "        steps = np.where(is_faulty != level.told, 1, -1)\n",
-        "        steps = np.where(is_faulty != level.told, 1, 0)\n",
+        "agents/detection/intake/fault_level.py",
+        "        steps = np.where(is_faulty != self.reported, 1, -1)\n",
+        "        steps = np.where(is_faulty != self.reported, 1, 0)\n",
         _FAULTS,
     ),
     Mutation(
         "a level of faults does not fall below none",
-        "agents/detection/intake/faults.py",
+        "agents/detection/intake/fault_level.py",
         "        levels = sums - np.minimum(np.minimum.accumulate(sums), 0)\n",
         "        levels = sums\n",
         _FAULTS,
@@ -819,7 +819,7 @@ MUTATIONS: Final = (
     Mutation(
         "one tenant does not take the room for faults of all others",
         "agents/detection/intake/faults.py",
-        "self._of_tenant.get(tenant, 0) >= MOST_OF_TENANT:\n",
+        "self._of_tenant.get(tenant, 0) >= MAX_OF_TENANT:\n",
         "False:\n",
         _FAULTS,
     ),
@@ -855,15 +855,15 @@ MUTATIONS: Final = (
     Mutation(
         "a misplaced application is told once",
         "agents/detection/intake/placement.py",
-        "        if one.told != bool(count) and (",
+        "        if one.reported != bool(count) and (",
         "        if (",
         _PLACEMENT,
     ),
     Mutation(
         "a misplaced application that is over keeps what was seen of its key",
         "agents/detection/intake/placement.py",
-        "                row is None\n                and not self._found[name].told\n",
-        "                not self._found[name].told\n",
+        "                row is None\n                and not self._found[name].reported\n",
+        "                not self._found[name].reported\n",
         _PLACEMENT,
     ),
     Mutation(

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from agents.detection.intake.faults import NO_FAULTY, NO_TIME, Faulty, FaultyRecords
+from agents.detection.intake.faulty import NO_FAULTY, NO_TIME, Faulty, FaultyRecords
 from schemas.errors import BadRecord
 from schemas.telemetry.opening import opening_of
 from streams.lane.facts import Fact, FactKind

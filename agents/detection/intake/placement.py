@@ -22,7 +22,7 @@ Int64s = npt.NDArray[np.int64]
 Name = tuple[str, str]
 """Tenant and application."""
 
-MOST_APPLICATIONS: Final = 64
+MAX_APPLICATIONS: Final = 64
 """Misplaced applications of a lane that are told of, the first ones; a key is looked up for each.
 The events of any further are only counted, until there is room: one that is over makes it.
 """
@@ -61,13 +61,13 @@ class Misplaced:
     """The newest closed bucket that had an event of it; that of its first event until then."""
     events: int = 0
     """In closed buckets."""
-    told: bool = False
+    reported: bool = False
     """And not over."""
 
     @property
     def is_over(self) -> bool:
         """Whether its end was told."""
-        return self.events > 0 and not self.told
+        return self.events > 0 and not self.reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +103,9 @@ class Placement:
     def __len__(self) -> int:
         return len(self._found)
 
-    def told_tenants(self) -> Iterator[str]:
+    def reported_tenants(self) -> Iterator[str]:
         """Tenants of the applications that were told of."""
-        return (one.tenant for one in self._found.values() if one.told)
+        return (one.tenant for one in self._found.values() if one.reported)
 
     def strangers(self, names: Sequence[tuple[str, ...]]) -> list[int]:
         """Which of these new subjects (tenant, application, ...) are of applications that do not
@@ -134,9 +134,9 @@ class Placement:
     def _make_room(self, wanted: int) -> int:
         """How many may be added. What is over goes for it, what was seen last the last."""
         over = sorted((one.last_bucket, name) for name, one in self._found.items() if one.is_over)
-        for _, name in over[: max(wanted + len(self._found) - MOST_APPLICATIONS, 0)]:
+        for _, name in over[: max(wanted + len(self._found) - MAX_APPLICATIONS, 0)]:
             del self._found[name]
-        return max(MOST_APPLICATIONS - len(self._found), 0)
+        return max(MAX_APPLICATIONS - len(self._found), 0)
 
     def note(self, name: Name, key: bytes | None, bucket: int) -> None:
         """A stranger's first record here has this key; its event is of that bucket."""
@@ -169,7 +169,7 @@ class Placement:
             verdicts += self._pass(name, bucket, 0 if row is None else counts.get(row, 0))
             if (
                 row is None
-                and not self._found[name].told
+                and not self._found[name].reported
                 and bucket - self._found[name].last_bucket >= QUIET_BUCKETS
             ):
                 # It is new when it comes again.
@@ -212,15 +212,15 @@ class Placement:
         if count:
             one.events += count
             one.last_bucket = max(one.last_bucket, bucket)
-        if one.told != bool(count) and (count or bucket - one.last_bucket >= QUIET_BUCKETS):
-            one.told = not one.told
-            yield self._verdict(one, begins=one.told)
+        if one.reported != bool(count) and (count or bucket - one.last_bucket >= QUIET_BUCKETS):
+            one.reported = not one.reported
+            yield self._verdict(one, begins=one.reported)
 
     def _newcomers(self, subjects: Subjects, counts: Mapping[int, int]) -> list[tuple[Name, int]]:
         """Applications that had events and no place so far, with their rows: as many as there is
         room for. Nobody has looked at their keys.
         """
-        if sum(not one.is_over for one in self._found.values()) >= MOST_APPLICATIONS:
+        if sum(not one.is_over for one in self._found.values()) >= MAX_APPLICATIONS:
             return []
         names = [(subjects.name(row)[:2], row) for row in counts]
         new = sorted((name, row) for name, row in names if name not in self._found)

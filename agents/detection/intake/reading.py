@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from agents.detection.failures import COLUMNS as FAILURE_COLUMNS
+from agents.detection.failed_calls import COLUMNS as FAILURE_COLUMNS
 from agents.detection.intake.bad_records import (
     AHEAD,
     BEHIND,

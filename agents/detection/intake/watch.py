@@ -10,9 +10,12 @@ import numpy.typing as npt
 import orjson
 
 from agents.detection.intake import reports
-from agents.detection.intake.faults import NO_FAULTY, OTHER, Fault, Faults, Faulty, Level
+from agents.detection.intake.fault_level import Level
+from agents.detection.intake.faults import Fault, Faults
+from agents.detection.intake.faulty import NO_FAULTY, OTHER, Faulty
 from agents.detection.intake.placement import Placement
 from agents.detection.intake.reading import DecodedBlock
+from agents.detection.intake.report_reasons import AHEAD_EVENTS, BAD_RECORDS, FAULTS, LATE_EVENTS
 from agents.detection.intake.reports import Report
 from agents.detection.policy import PolicySet
 from streams.lane.facts import Fact, FactKind
@@ -34,34 +37,34 @@ class IntakeWatch:
     def __init__(self, partition: int, limits: Lanes, seed: int) -> None:
         """`seed` is that of the lane's names (`streams.state.subjects`)."""
         self._partition, self._limits, self._seed = partition, limits, seed
-        self._faults = {metric: Faults(limits.fault_records, seed) for metric in reports.FAULTS}
+        self._faults = {metric: Faults(limits.fault_records, seed) for metric in FAULTS}
         self._placement = Placement(partition, limits.partitions)
 
     def judged(
         self, taken: DecodedBlock, at: slice, within: tuple[int, int], on_time: Bools | None
     ) -> list[Report]:
-        """Records from one offset to before another (`within`), between which no bucket closes:
-        events at these places of the block, and bad ones. `on_time` says which of the events are,
-        None for all. Reports by offset.
+        """Judge records from one offset to before another (`within`), between which no bucket
+        closes: events at these indices of the block, and bad ones. `on_time` says which of the
+        events are on time, None that all are. Reports are in the order of offsets.
         """
         found = []
         for metric, faulty in (
-            (reports.BAD_RECORDS, taken.bad.refused),
-            (reports.AHEAD_EVENTS, taken.bad.ahead),
+            (BAD_RECORDS, taken.bad.refused),
+            (AHEAD_EVENTS, taken.bad.ahead),
         ):
             faults, wrong = self._faults[metric], faulty.between(*within)
             if faults or len(wrong.offsets):
                 found += self._reports(
-                    metric, faults.take(wrong, taken.offsets[at], taken.events[at])
+                    metric, faults.judge(wrong, taken.offsets[at], taken.events[at])
                 )
-        late = self._faults[reports.LATE_EVENTS]
+        late = self._faults[LATE_EVENTS]
         if late or not (on_time is None or on_time.all()):
-            found += self._reports(reports.LATE_EVENTS, self._judge_late(taken, at, on_time))
+            found += self._reports(LATE_EVENTS, self._judge_late(taken, at, on_time))
         return sorted(found, key=lambda report: report.offset)
 
     def passed(self, bucket: int, offset: int, policies: PolicySet) -> list[Report]:
-        """All buckets before this one are closed, by the record at this offset: what became of what
-        was told and has no records.
+        """Judge what became of what was reported and has no more records: all buckets before this
+        one are closed, by the record at this offset.
         """
         found: list[Report] = []
         for metric, faults in self._faults.items():
@@ -70,12 +73,12 @@ class IntakeWatch:
         return found
 
     def _judge_late(self, taken: DecodedBlock, at: slice, on_time: Bools | None) -> list[Fault]:
-        faults = self._faults[reports.LATE_EVENTS]
+        faults = self._faults[LATE_EVENTS]
         offsets, events = taken.offsets[at], taken.events[at]
         if on_time is None:
-            return faults.take(NO_FAULTY, offsets, events)
+            return faults.judge(NO_FAULTY, offsets, events)
         right = np.flatnonzero(on_time)
-        return faults.take(
+        return faults.judge(
             self._late(taken, at.start + np.flatnonzero(~on_time)), offsets[right], events[right]
         )
 
@@ -91,8 +94,8 @@ class IntakeWatch:
         at: slice | Int64s,
         buckets: Int64s,
     ) -> None:
-        """New series, in the order of their first events, are among the events at these places,
-        whose rows and buckets are given too.
+        """Look at new series, in the order of their first events. `at` are the indices of the
+        events among which they are, `series` and `buckets` the events' rows and buckets.
         """
         strangers = self._placement.strangers(names)
         applications = [(names[one][0], names[one][1]) for one in strangers]
@@ -102,11 +105,11 @@ class IntakeWatch:
         first = [int(np.argmax(series == rows[one])) for one in strangers]
         offsets = taken.offsets[at][first]
         indices = taken.block.places(offsets).tolist()
-        for one, place, record in zip(
+        for one, index, record in zip(
             strangers, first, taken.block.records_at(indices), strict=True
         ):
             tenant, application, *_ = names[one]
-            self._placement.note((tenant, application), record.key, int(buckets[place]))
+            self._placement.note((tenant, application), record.key, int(buckets[index]))
 
     def closed(
         self,
@@ -117,7 +120,9 @@ class IntakeWatch:
         requests: Int64s,
         step: Step,
     ) -> list[Report]:
-        """A bucket is closed by the record at this offset; see `Placement.closed`."""
+        """Judge placement when a bucket is closed by the record at this offset; see
+        `Placement.closed`.
+        """
         verdicts, counted = self._placement.closed(bucket, subjects, applications, requests)
         if counted:
             step.facts[Fact(FactKind.MISPLACED_EVENT)] += counted
@@ -127,20 +132,21 @@ class IntakeWatch:
         ]
 
     def forget_rows(self) -> None:
-        """Rows of applications may be others' from now on."""
+        """Rows of applications may be given to others from now on."""
         self._placement.forget_rows()
 
     def open_tenants(self) -> Iterator[str]:
         """Tenants of what was reported to begin and not to be over."""
         for faults in self._faults.values():
-            yield from faults.told_tenants()
-        yield from self._placement.told_tenants()
+            yield from faults.reported_tenants()
+        yield from self._placement.reported_tenants()
 
     def _late(self, taken: DecodedBlock, places: Int64s) -> Faulty:
-        """Each name looked up once."""
+        """Late events at these indices of the block, as faulty records."""
         events = taken.events[places]
         ones, _ = events.hashes(("tenant", "application"), self._seed)
         _, first, codes = np.unique(ones, return_index=True, return_inverse=True)
+        # Each name is looked up once, not for every event.
         names = events.names(("tenant", "application"), first) if len(places) else []
         none = np.zeros(len(places), np.int64)
         return Faulty(
@@ -154,19 +160,19 @@ class IntakeWatch:
         )
 
     def to_bytes(self) -> bytes:
-        """All of it, for the lane's own row."""
+        """The state, for the lane's own row."""
         kept = {metric: faults.state() for metric, faults in self._faults.items()}
         return orjson.dumps({"faults": kept, "placement": self._placement.state()})
 
     def restore(self, stored: bytes) -> None:
-        """Takes what `to_bytes` gave."""
+        """Restore what `to_bytes` returned."""
         kept = orjson.loads(stored)
         for metric, state in kept["faults"].items():
             self._faults[metric].restore(state)
         self._placement.restore(kept["placement"])
 
     def restore_shares(self, stored: bytes) -> None:
-        """Takes what version 1 of the lane's own row has in this place: good and bad records by
+        """Restore what version 1 of the lane's own row has instead: good and bad records by
         tenant.
         """
         shares: Mapping[str, Sequence[int]] = orjson.loads(stored)
@@ -183,11 +189,11 @@ class IntakeWatch:
             for tenant, (good, bad) in shares.items()
             if bad > good
         ]
-        self._faults[reports.BAD_RECORDS].restore_levels(levels)
+        self._faults[BAD_RECORDS].restore_levels(levels)
 
     def examine(self, names: Sequence[tuple[str, ...]], bucket: int) -> None:
-        """Series that a program which did not look at placement has left, by name; their keys are
-        not known any more.
+        """Look at series, by name, from the state of a release that did not look at placement; the
+        keys of their records are not known.
         """
         strangers = [names[one][:2] for one in self._placement.strangers(names)]
         for one in self._placement.room(strangers):  # type: ignore[arg-type]
