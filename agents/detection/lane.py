@@ -11,7 +11,7 @@ import numpy.typing as npt
 from agents.detection.anomaly_log import AnomalyLog
 from agents.detection.closing import Closing
 from agents.detection.counting import count_series, count_users
-from agents.detection.intake.reading import Intake, copies
+from agents.detection.intake.reading import EventIntake
 from agents.detection.intake.sorting import Interruption, SettingsSwitch, SortedBlock, Tick
 from agents.detection.intake.watch import IntakeWatch
 from agents.detection.lane_row import VERSION, LaneRow
@@ -47,7 +47,7 @@ class DetectLane:
         partition: int,
         limits: Lanes,
         names: TopicNames,
-        intake: Intake,
+        intake: EventIntake,
         policy_sets: Callable[[str], PolicySet],
         seed: int,
     ) -> None:
@@ -213,7 +213,7 @@ class DetectLane:
         )
         self._at_once(segment, step)
         count_series(self._state.series, segment)
-        self._state.failures.count(segment, partial(copies, taken.block))
+        self._state.failures.count(segment, partial(self._intake.copies, taken.block))
         if self._policies.profiles_users:
             count_users(self._state.users, segment, events)
         newest = int(segment.buckets.max())

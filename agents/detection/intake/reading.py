@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,36 @@ class DecodedBlock:
     """The raw records."""
     stamps: Stamps
     """What is known of the brokers' clocks after the block."""
+
+
+class EventIntake(Protocol):
+    """Where a lane has its events from: blocks of the topic (`Intake`), or rows of a file of
+    history (`topology.backtesting`).
+    """
+
+    def sort(self, block: Block, applied: Publication) -> SortedBlock:
+        """Tells the block's records apart; `applied` is in effect before it."""
+        ...
+
+    def decode(
+        self, sorted_out: SortedBlock, columns: tuple[str, ...], stamps: Stamps
+    ) -> DecodedBlock:
+        """The good events of a sorted block with these columns, and the bad records. `stamps` is
+        what was known of the brokers' clocks before the block.
+        """
+        ...
+
+    def copies(self, block: Block, offsets: Int64s) -> list[bytes | None]:
+        """The records at these offsets, ascending, which are few, for `read_failed`."""
+        ...
+
+    def read_failed(
+        self, partition: int, values: Sequence[bytes | None], start: int, end: int
+    ) -> tuple[Events, Int64s]:
+        """Columns of failed calls at offsets from `start` to before `end`, of `copies`: the events,
+        and of each the index of its record.
+        """
+        ...
 
 
 class Intake:
@@ -113,6 +144,15 @@ class Intake:
             stamps=stamps,
         )
 
+    def copies(self, block: Block, offsets: Int64s) -> list[bytes | None]:
+        """The values of the records at these offsets, ascending, which are few."""
+        values, places = block.values, block.places(offsets)
+        return (
+            list(values[places])
+            if isinstance(values, Packed)
+            else [values[place] for place in places.tolist()]
+        )
+
     def read_failed(
         self, partition: int, values: Sequence[bytes | None], start: int, end: int
     ) -> tuple[Events, Int64s]:
@@ -141,13 +181,3 @@ class Intake:
                 found.add(index)
                 bad.append((index, BadRecord(SKIPPED)))
         return found
-
-
-def copies(block: Block, offsets: Int64s) -> list[bytes | None]:
-    """The values of the records at these offsets, ascending, which are few."""
-    values, places = block.values, block.places(offsets)
-    return (
-        list(values[places])
-        if isinstance(values, Packed)
-        else [values[place] for place in places.tolist()]
-    )
