@@ -1,4 +1,4 @@
-"""How large the values of records may be."""
+"""Bounds of the values of records."""
 
 from typing import Final
 
@@ -12,12 +12,12 @@ MAX_DURATION_US: Final = 7 * 86_400 * 1_000_000
 """7 days, µs: the longest latency of any kind; 10 million of them still sum within 63 bits."""
 
 LATEST: Final = MAX_EVENT_TIME + MAX_DURATION_US
-"""Latest of all times that we make ourselves, µs: a bucket that an event is in ends later than it.
-The earliest is 1970, the time of a lane that has not seen an event.
+"""Latest time in Sentinel's own records, µs: a bucket ends later than the events in it. The
+earliest is 1970, the time of a lane that has not seen an event.
 """
 
 MAX_TOKENS: Final = 1_000_000_000
-"""The most tokens of a call, a thousand times what models take."""
+"""Maximum number of tokens of a call: a thousand times what models accept."""
 
 MAX_COST_NANO: Final = 10_000_000_000_000
 """The highest cost of a call, 1e-9 of a currency unit: ten thousand units; 900,000 of them still
@@ -25,7 +25,7 @@ sum within 63 bits.
 """
 
 MAX_RETRIES: Final = 1_000_000
-"""The most tries before a call."""
+"""Maximum number of attempts before a call."""
 
 MAX_ID_BYTES: Final = 256
 """The longest tenant, application, model, user or event id, bytes of UTF-8."""

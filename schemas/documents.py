@@ -1,6 +1,6 @@
-"""Records as documents of a store: of several kinds, each with one id, one time and one tenant.
+"""Records as documents of a store: of several kinds, each with an id, a time and a tenant.
 
-Both the sink, which writes documents, and the stores, which keep them, build on this.
+Both the sink, which writes documents, and the stores, which keep them, use this.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from schemas.ids import record_id
 from schemas.records.plausible import check_number, check_text
 
 NO_LANE: Final = -1
-"""Lane of an aggregate that was written before aggregates named theirs."""
+"""Lane of an aggregate that was written before aggregates had one."""
 
 
 class Kind(StrEnum):
@@ -35,8 +35,8 @@ class Kind(StrEnum):
 class Document:
     """One document.
 
-    Ids are unique among a tenant's documents of a kind. Of an incident there is one document, of
-    its newest state; of everything else a document never changes.
+    Ids are unique among a tenant's documents of a kind. An incident has one document, of its newest
+    state; other documents never change.
     """
 
     kind: Kind
@@ -46,19 +46,19 @@ class Document:
     """
     tenant: str
     time: int
-    """By which it is searched and kept, µs: anomalies and events their event time, incidents
-    `opened_at` (so that it never changes), notifications `at`, aggregates `window_start`.
+    """Time for searches and retention, µs: the event time of anomalies and events, `opened_at` of
+    incidents (so that it never changes), `at` of notifications, `window_start` of aggregates.
     """
     body: Mapping[str, object]
-    """The record's fields as Avro has them: times are µs, enums texts, records mappings. Numbers
-    that are not finite are None.
+    """The record's fields as Avro has them: times in µs, enums as texts, records as mappings.
+    Numbers that are not finite are None.
     """
     revision: int = 0
     """The highest wins; 0 for what never changes."""
 
     @property
     def key(self) -> str:
-        """Its place in a store, made of tenant and id: nobody can write over another tenant's
+        """Its key in a store, made of tenant and id, so that no tenant can overwrite another's
         document.
         """
         return document_key(self.tenant, self.id)
@@ -66,30 +66,30 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A document that the store will never take."""
+    """A document that the store will never accept."""
 
     index: int
-    """Which of the documents that were given."""
+    """Position among the given documents."""
     reason: str
     """Why, in one line."""
 
 
 class StoreUnavailable(Exception):
-    """The store did not take or answer something within the deadline; it may later. One line."""
+    """The store did not write or answer within the deadline, but may later. One line of text."""
 
 
 class TooSlow(StoreUnavailable):
-    """A question took longer than one may. Asked again it would take as long: it is not."""
+    """A query exceeded its time limit. It would do so again, so it is not repeated."""
 
 
 class StoreRefused(Exception):
-    """The store must not be used as things are: wrong credentials, another version. One line that
-    says what to do.
+    """The store must not be used as it is: wrong credentials, another version. The text is one line
+    that says what to do.
     """
 
 
 class Rotation(Enum):
-    """How much time one index of a store covers, where it keeps documents in several."""
+    """Time that one index of a store covers, if it keeps documents in several."""
 
     MONTH = auto()
     DAY = auto()
@@ -98,31 +98,31 @@ class Rotation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DocumentSpec:
-    """All that a kind differs in. Topics, tables, templates and searches are derived from it.
+    """The properties of a kind. Topics, tables, templates and searches are derived from it.
 
     To add a kind: a member of `Kind`, its spec in `SPECS`, and `Retention.<kind>_days`.
     """
 
     record: str
-    """Name of the Avro record that it is made of."""
+    """Name of its Avro record."""
     topic: str
     """Name of the topic without the prefix; also of its listing in the API, where it has one."""
     time: str
-    """Field by which it is searched and kept."""
+    """Field with the time for searches and retention."""
     id_parts: tuple[str, ...] = ("id",)
-    """Fields that its id is made of: one field is the id itself; several are hashed."""
+    """Fields that form its id: one field is the id itself, several are hashed."""
     revision: str | None = None
-    """Field of which the highest value wins; None for what never changes."""
+    """Field whose highest value wins; None for documents that never change."""
     rotation: Rotation = Rotation.MONTH
     texts: frozenset[str] = frozenset()
     """Fields with sentences: searched by word, not by value."""
     unsearched: frozenset[str] = frozenset()
-    """Fields that are kept and never searched."""
+    """Fields that are stored and never searched."""
     indexed: tuple[str, ...] = ()
-    """Fields by which it is often looked for, beside tenant, time, application and model."""
+    """Further fields with an index, besides tenant, time, application and model."""
     names_tenants: bool = False
-    """Whether its tenants are listed. Not of what exists only beside another kind that lists them,
-    nor of events, which are too many.
+    """Whether its tenants are listed. False for kinds whose tenants another kind lists, and for
+    events, of which there are too many.
     """
     is_live: bool = False
     """Whether open pages are notified of new ones."""
@@ -178,16 +178,16 @@ SPECS: Final = MappingProxyType(
         ),
     }
 )
-"""Every kind has one, in the order in which kinds are shown."""
+"""The spec of every kind, in display order."""
 
 
 def document_key(tenant: str, id: str) -> str:
-    """Place of a tenant's document in a store: 32 hexadecimal digits."""
+    """Key of a tenant's document in a store: 32 hexadecimal digits."""
     return record_id(tenant, id)
 
 
 def schema_of(kind: Kind) -> Record:
-    """The newest schema of what a kind is made of."""
+    """The newest schema of a kind's record."""
     return packaged.schema(packaged.newest(SPECS[kind].record))
 
 
@@ -195,16 +195,15 @@ def document(kind: Kind, value: bytes) -> Document:
     """The document of one framed record.
 
     Raises:
-        BadRecord: it does not decode, a time is not within the years 2000 to 2099, or tenant or id
-        are empty or too long, or a
-            revision is negative.
+        BadRecord: it does not decode, its time is not within the years 2000 to 2099, its tenant or
+            id is empty or too long, or its revision is negative.
     """
     spec = SPECS[kind]
     body = coding.read(spec.record, value)
     time = body[spec.time]
     assert isinstance(time, int)
     check_number(spec.time, time, MIN_EVENT_TIME, MAX_EVENT_TIME)
-    # Records of before there were lanes in them keep the id that they were stored by.
+    # Records from before there was a lane in them keep the id under which they were stored.
     parts = [_part(body, name) for name in spec.id_parts if name != "lane" or body[name] != NO_LANE]
     own_id = parts[0] if len(parts) == 1 else record_id(*parts)
     revision = body[spec.revision] if spec.revision else 0
@@ -226,10 +225,10 @@ def _part(body: Mapping[str, object], name: str) -> str | int:
 
 
 def _finite(body: dict[str, object]) -> dict[str, object]:
-    """No store and no JSON holds infinities; NaN means not known on the wire too."""
+    """The body, changed in place: stores and JSON have no infinities, and NaN means unknown."""
     for name, value in body.items():
         if type(value) is float:
-            # Neither an infinity nor NaN gives 0; this is asked of every number that is stored.
+            # Not 0 for infinities and NaN. Inline, since it runs for every stored number.
             if value - value != 0.0:
                 body[name] = None
         elif type(value) is list and value and type(value[0]) is dict:
@@ -239,8 +238,8 @@ def _finite(body: dict[str, object]) -> dict[str, object]:
 
 
 def misfit(given: Document) -> str | None:
-    """What of a body is not as its schema says, in a few words; None when all is. For stores that
-    do not look themselves.
+    """What in a body contradicts its schema, in a few words; None if nothing does. For stores that
+    do not check it themselves.
     """
     fields = {field.name: field.type for field in schema_of(given.kind).fields}
     for name, value in given.body.items():

@@ -1,4 +1,4 @@
-"""Errors of every layer: one for bad records, one whose text a person reads."""
+"""Errors of all layers: one for bad records, one whose text is for people."""
 
 from enum import StrEnum
 from typing import ClassVar
@@ -15,8 +15,8 @@ class UserError(Exception):
 
 
 class Reason(StrEnum):
-    """Why a record is bad. The texts go to headers of dead letters and to labels of metrics: they
-    stay.
+    """Why a record is bad. The texts are in headers of dead letters and labels of metrics, so they
+    must not change.
     """
 
     MISSING = "no value"
@@ -41,8 +41,7 @@ class BadRecord(ValueError):
 
     `reason` says what is wrong, mostly a `Reason`; `field` is the schema's name of the field that
     is wrong, None when no single one is known; `schema_id` the writer's id as far as it could be
-    read; `detail` says more of the reason, as in "negative", where there are few things that it can
-    be.
+    read; `detail` refines the reason, as in "negative", from a small set of texts.
     """
 
     def __init__(

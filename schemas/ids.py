@@ -1,4 +1,4 @@
-"""Ids made from what a record says, so that the same record made twice has the same id."""
+"""Ids computed from content, so that the same record made twice has the same id."""
 
 from hashlib import blake2b
 
@@ -12,6 +12,7 @@ def record_id(*parts: str | int) -> str:
     >>> record_id("acme", "latency", 3)
     '8190efcaed8bd64775b49197f2cdeaf2'
     """
+    # The format must never change: ids in topics and stores are compared with new ones.
     digest = blake2b(digest_size=16)
     for part in parts:
         raw = part.encode() if isinstance(part, str) else b"%d" % part

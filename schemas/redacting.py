@@ -8,9 +8,10 @@ HIDDEN: Final = "***"
 _CREDENTIALS: Final = re.compile(
     r"(?<=//)[^\s/'\"]*@|(?<![\w/])[^\s/'\"@:,=\[]+:[^\s/'\"@,]+@(?=[\w\[])"
 )
-"""`user:password@`, behind `//` or where somebody left the scheme out."""
+"""`user:password@`, after `//` or where the scheme was left out."""
 
 _QUERY: Final = re.compile(r"([?&#][\w.~-]+=)[^\s&#'\"]+")
+# Sixteen characters or more with a digit: names of paths are shorter, or have none.
 _TOKEN: Final = re.compile(r"(?<=/)(?=[\w.~-]*\d)[\w.~-]{16,}")
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"]+", re.IGNORECASE)
 
@@ -23,6 +24,7 @@ def redacted(text: str) -> str:
     >>> redacted("'u:geheim@x.example:9200' is no URL"), redacted("at 10:30 mail a@b.example")
     ("'***@x.example:9200' is no URL", 'at 10:30 mail a@b.example')
     """
+    # Cheap tests first: every log line passes through here.
     if "@" in text:
         text = _CREDENTIALS.sub(f"{HIDDEN}@", text)
     if "://" in text and "=" in text:
@@ -31,8 +33,8 @@ def redacted(text: str) -> str:
 
 
 def redacted_address(text: str) -> str:
-    """A setting that may be an address; also without what looks like a token in its path, which
-    many services take for a password.
+    """A setting that may be an address, also without what looks like a token in its path: many
+    services use such an address as the password.
 
     >>> redacted_address("https://hooks.example/services/T0AB12/B0CD34/XXXXabcd1234efgh5678")
     'https://hooks.example/services/T0AB12/B0CD34/***'

@@ -4,8 +4,8 @@ from typing import Final
 
 
 class Secret:
-    """Text that logs, tracebacks and `repr` show as `***`; `reveal()` gives it to the one place
-    that needs it.
+    """Text that logs, tracebacks and `repr` show as `***`; `reveal()` returns it to the code that
+    sends it.
     """
 
     __slots__ = ("_text",)

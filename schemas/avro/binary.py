@@ -1,4 +1,4 @@
-"""Avro's binary form of the few types that we write without fastavro."""
+"""Avro's binary encoding of the few types that are written without fastavro."""
 
 
 def long_bytes(number: int) -> bytes:
@@ -7,6 +7,7 @@ def long_bytes(number: int) -> bytes:
     >>> long_bytes(-3), long_bytes(64)
     (b'\\x05', b'\\x80\\x01')
     """
+    # Zigzag maps small negative numbers to small positive ones, which take few bytes.
     number = (number << 1) ^ (number >> 63)
     out = bytearray()
     while number > 0x7F:

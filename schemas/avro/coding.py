@@ -32,20 +32,17 @@ UNREADABLE: Final = (
 
 @cache
 def _fastavro() -> ModuleType:
-    """Imported with the first record, since those who only want to know the records' types need not
-    wait for it.
-    """
+    """Imported with the first record: code that only needs the types of records does not wait."""
     import fastavro
 
     return fastavro
 
 
 def framed(name: str, fields: Mapping[str, object]) -> bytes:
-    """A record of the newest version of the named schema, framed: for values that are made as
-    mappings.
+    """A framed record of the newest version of the named schema, from a mapping.
 
-    Fields that are left out take the schema's default. Raises ValueError for a name that the
-    package does not have, and ValueError or TypeError for values that the schema does not hold.
+    Omitted fields have the schema's default. Raises ValueError for a name that the package does not
+    have, and ValueError or TypeError for values that do not fit the schema.
     """
     schema_id = packaged.newest(name)
     stream = BytesIO()
@@ -69,6 +66,7 @@ def read(name: str, value: bytes) -> dict[str, object]:
             schema_id,
         )
     newest = packaged.newest(name)
+    # Without a reader's schema, fastavro skips schema resolution.
     reader = None if schema_id == newest else packaged.for_fastavro(newest)
     return read_body(value, schema_id, packaged.for_fastavro(schema_id), reader)
 
@@ -88,6 +86,7 @@ def read_body(
         record = _fastavro().schemaless_reader(stream, writer, reader)
     except UNREADABLE as error:
         raise BadRecord(Reason.UNDECODABLE, None, schema_id) from error
+    # fastavro stops at the end of the record; bytes after it mean that another schema wrote them.
     if stream.tell() != len(value):
         raise BadRecord(Reason.TRAILING, None, schema_id)
     if not isinstance(record, dict):
@@ -96,7 +95,7 @@ def read_body(
 
 
 class Record:
-    """What a record on the wire can do. Each is a frozen dataclass with the names, order and types
+    """Base of the records on the wire. Each is a frozen dataclass with the names, order and types
     of its schema.
     """
 
@@ -129,7 +128,7 @@ def _built(kind: type[_R], values: dict[str, object]) -> _R:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """How values of one record type become what fastavro writes, and back."""
+    """How values of one record type are converted for fastavro, and back."""
 
     names: tuple[str, ...]
     """All fields, in order."""
@@ -138,7 +137,7 @@ class _Shape:
     """Fields that hold records, each with the fields of those."""
 
     converts: dict[str, Callable[[object], object]]
-    """Fields whose Avro value is not yet the Python value, each with what makes it so."""
+    """Fields whose Avro value is not the Python value, each with its conversion."""
 
 
 _SHAPES: Final[dict[type, _Shape]] = {}

@@ -17,18 +17,19 @@ _PROMOTIONS: Final = {
 
 
 def problems(writer: Type, reader: Type, where: str = "") -> list[str]:
-    """Why records of `writer` cannot all be read as `reader`; nothing when they can. Each names its
-    field, as `a.b`.
+    """Why records of `writer` cannot all be read as `reader`; empty if they can. Each problem names
+    its field, as `a.b`.
 
-    Stricter than Avro's rules in what these leave to luck: every symbol and every branch that a
-    writer may write must be readable, not only those it happens to write, and a logical type (the
-    unit of a time) must stay the same.
+    Stricter than Avro's rules, by which some records are readable and others are not: every symbol
+    and every branch that a writer may write must be readable, and a logical type (the unit of a
+    time) must stay the same.
     """
     return list(_problems(writer, reader, where))
 
 
 def _problems(writer: Type, reader: Type, where: str) -> Iterator[str]:
     match writer, reader:
+        # The writer's union comes first: each of its branches must be readable on its own.
         case Union(branches), _:
             for branch in branches:
                 yield from _problems(branch, reader, where)
@@ -62,6 +63,7 @@ def _problems(writer: Type, reader: Type, where: str) -> Iterator[str]:
 
 
 def _record_problems(writer: Record, reader: Record, where: str) -> Iterator[str]:
+    # Avro compares names without their namespace.
     if _short(writer.name) != _short(reader.name):
         yield f"{_at(where)}: record {writer.name} is not {reader.name}"
     written = {field.name: field for field in writer.fields}

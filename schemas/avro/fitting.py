@@ -1,4 +1,4 @@
-"""Whether a value is as an Avro type says, for stores that do not check it themselves."""
+"""Whether a value has an Avro type, for stores that do not check it themselves."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -46,7 +46,7 @@ def schema_id_of(value: bytes) -> int:
 def with_prefix(
     value: bytes, headers: Iterable[tuple[str, bytes | None]], ids: Mapping[UUID, int]
 ) -> bytes:
-    """The record in prefix framing, whichever of the two it came in, so that what follows knows one
+    """The record in prefix framing, whichever of the two it came in, so that later code handles one
     framing only.
 
     `ids` gives the schema id of each known GUID. Raises BadRecord when the header is malformed or

@@ -1,6 +1,4 @@
-"""What is refused of a record before it is decoded. (What is refused of a schema:
-`schemas.avro.schema.parse`.)
-"""
+"""Checks of a record before it is decoded. (Checks of a schema: `schemas.avro.schema.parse`.)"""
 
 from collections.abc import Container
 from typing import Final
@@ -9,7 +7,7 @@ from schemas.avro.framing import schema_id_of
 from schemas.errors import BadRecord, Reason
 
 MAX_RECORD_BYTES: Final = 262_144
-"""Largest framed record, bytes, unless told otherwise."""
+"""Largest framed record, bytes, by default."""
 
 
 def check_value(
@@ -18,7 +16,7 @@ def check_value(
     """The schema id of a framed record that may be decoded; looks at its size and its first five
     bytes only.
 
-    `allowed` holds the schema ids that its topic takes. Raises BadRecord when there is no value,
+    `allowed` holds the schema ids that its topic accepts. Raises BadRecord when there is no value,
     when it is empty, too large or wrongly framed, and when its schema id is not allowed.
     """
     if value is None:

@@ -1,4 +1,4 @@
-"""The schemas in the package, under fixed ids: what stands in where there is no registry."""
+"""The schemas of the package, under fixed ids, which replace a registry."""
 
 import json
 from dataclasses import dataclass
@@ -35,15 +35,14 @@ IDS: Final = MappingProxyType(
         13: Known("Command", 2),
     }
 )
-"""Schema id to what it stands for. An id is never given twice: a new version of any schema gets the
-next free one.
+"""Schemas by id. An id is never assigned twice: a new version of any schema gets the next free one.
 """
 
 
 @cache
 def newest(name: str) -> int:
-    """Id of the newest version of the named record: what we write, and what every older version is
-    resolved to.
+    """Id of the newest version of the named record: the one that is written, and to which all older
+    versions are resolved.
     """
     return max(
         (known.version, schema_id) for schema_id, known in IDS.items() if known.name == name
@@ -79,8 +78,7 @@ def schema(schema_id: int) -> Record:
 
 @cache
 def for_fastavro(schema_id: int) -> dict[str, Json]:
-    """The schema as fastavro has parsed it, without logical types: times are plain µs, not
-    datetimes.
+    """The schema as parsed by fastavro, without logical types: times are plain µs, not datetimes.
 
     Raises KeyError for an id that is not in `IDS`.
     """
@@ -104,6 +102,8 @@ def _plain(schema: Json) -> Json:
         return [_plain(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
+    # fastavro would make a datetime of each time, which is slow and has no place for years past
+    # 9999.
     kept = {key: value for key, value in schema.items() if key not in ("doc", "logicalType")}
     return kept | {
         key: _plain(kept[key]) for key in ("type", "items", "values", "fields") if key in kept

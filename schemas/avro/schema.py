@@ -1,4 +1,4 @@
-"""An Avro schema as values: parsed once, names resolved, what decoders die of refused."""
+"""An Avro schema as values, with names resolved. Schemas that crash decoders are rejected."""
 
 import re
 from dataclasses import dataclass
@@ -13,19 +13,17 @@ PRIMITIVES: Final = frozenset(
 )
 
 MAX_FIELDS: Final = 500
-"""Most fields of a schema, those of nested records counted wherever these are used."""
+"""Maximum number of fields; those of a nested record count each time that it is used."""
 
 MAX_LEVELS: Final = 32
-"""Most levels of nesting of a schema, its record counted as the first."""
+"""Maximum number of levels of nesting; the record itself is the first."""
 
 _MAX_JSON_LEVELS: Final = 4 * MAX_LEVELS
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class RefusedSchema(ValueError):
-    """A schema that must not be decoded with; the text says why, in words for the person who
-    registered it.
-    """
+    """A schema that is unsafe to decode with. The text tells the person who registered it why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,8 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Enum:
-    """One of some symbols, written as its index; `default` stands for symbols that a reader does
-    not know.
+    """One of several symbols, written as its index; a reader uses `default` for a symbol that it
+    does not know.
     """
 
     name: str
@@ -79,9 +77,7 @@ class Union:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a record. `default` is the JSON of its default; only when `has_default` does it
-    mean anything.
-    """
+    """A field of a record. `default` is the JSON of its default, valid only if `has_default`."""
 
     name: str
     type: "Type"
@@ -102,11 +98,11 @@ Type: TypeAlias = Primitive | Fixed | Enum | Array | Map | Union | Record
 
 
 def parse(schema: Json) -> Type:
-    """The schema that this JSON says. Raises RefusedSchema for what no decoder here may be given.
+    """The schema that this JSON describes. Raises RefusedSchema if no decoder here may use it.
 
-    Refused are: recursion, arrays whose items take no bytes (a few bytes then make billions of
-    items), more than 500 fields or 32 levels, names that are not defined before they are used, and
-    what is no schema at all.
+    Rejected are recursion, arrays whose items have no bytes (a few bytes then make billions of
+    items), more than 500 fields or 32 levels, names that are used before they are defined, and
+    anything that is not a schema.
     """
     _check_json_depth(schema)
     parser = _Parser()
@@ -116,7 +112,7 @@ def parse(schema: Json) -> Type:
 
 
 def min_bytes(kind: Type) -> int:
-    """The fewest bytes that a value of this type takes."""
+    """Minimum size of a value of this type, bytes."""
     match kind:
         case Primitive(name):
             return {"null": 0, "float": 4, "double": 8}.get(name, 1)
@@ -130,7 +126,8 @@ def min_bytes(kind: Type) -> int:
 
 
 def _check_json_depth(schema: Json) -> None:
-    """Keeps what is nested absurdly deep away from code that recurses."""
+    """Rejects absurdly deep nesting before recursive code sees it."""
+    # Level by level, without recursion: Python's stack would overflow in a deep one.
     level = [schema]
     for _ in range(_MAX_JSON_LEVELS):
         level = [
@@ -150,8 +147,8 @@ def _check_json_depth(schema: Json) -> None:
 
 
 def _extent(kind: Type, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
-    """Levels and fields below a type. A type that is used often is measured once: names may
-    multiply without end.
+    """Levels and fields below a type. A type that is used often is measured once: references to
+    names can multiply exponentially.
     """
     found = known.get(id(kind))
     if found is None:
@@ -173,7 +170,7 @@ def _extent(kind: Type, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
 
 
 class _Parser:
-    """Resolves names while it reads; a name that is met inside its own definition is recursion."""
+    """Resolves names while it parses; a name inside its own definition is recursion."""
 
     def __init__(self) -> None:
         self._named: dict[str, Type | None] = {}
@@ -229,9 +226,10 @@ class _Parser:
             name = f"{space}.{name}" if space else name
         if name in self._named:
             raise RefusedSchema(f"type {name} is defined twice")
+        # None while the definition is open: a reference to it is then recursion.
         self._named[name] = None
         parsed = self._named[name] = self._body(schema, kind, name)
-        self.check_extent(parsed)  # before it is used: names within names multiply without end
+        self.check_extent(parsed)  # before use: references can multiply exponentially
         return parsed
 
     def _body(self, schema: dict[str, Json], kind: str, name: str) -> Type:

@@ -1,8 +1,8 @@
-"""Where a record ends, by its schema: what keeps bytes that lie away from decoders that believe
+"""Where a record ends, by its schema. This keeps malicious bytes away from decoders that trust
 counts.
 
-A walk takes time by the bytes that are there. A count of items for which there is no room is wrong
-at once; polars and fastavro would go on until the bytes end, or make room for them first.
+The time of a walk depends on the bytes that are there. A count of items that do not fit is an error
+at once; polars and fastavro would continue to the end of the bytes, or allocate memory for them.
 """
 
 from typing import Final
@@ -27,15 +27,14 @@ _WORD: Final = 64
 
 
 class _Cut(Exception):
-    """The bytes end, or say that they should have."""
+    """The bytes end early, or claim a size that they do not have."""
 
 
 def check_extent(writer: Record, value: bytes, schema_id: int) -> None:
-    """Raises BadRecord when a framed record is not as long as its schema says, from its first byte
-    to its last.
+    """Raises BadRecord if a framed record is not exactly as long as its schema says.
 
-    What lies between is not looked at; in particular a branch of a nullable field that is neither
-    is taken for the one that is not 0, as by polars.
+    Values are not checked; in particular an unknown branch of a nullable field counts as branch 1,
+    as in polars.
     """
     try:
         end = _fields(writer.fields, value, PREFIX_BYTES)
@@ -74,15 +73,16 @@ def _walk(kind: Type, value: bytes, at: int) -> int:
 
 
 def _items(key: Type, kind: Type, value: bytes, at: int) -> int:
-    least = min_bytes(key) + min_bytes(kind)
+    # Above 0: `parse` rejects arrays of items without bytes.
+    min_size = min_bytes(key) + min_bytes(kind)
     while True:
         count, at = _number(value, at)
         if count == 0:
             return at
         if count < 0:
-            # The size of the items is beside it, which only says how to skip them.
+            # A negative count is followed by the size of the items in bytes, for skipping them.
             count, at = -count, _number(value, at)[1]
-        if count * least > len(value) - at:
+        if count * min_size > len(value) - at:
             raise _Cut
         for _ in range(count):
             at = _walk(kind, value, _walk(key, value, at))
@@ -114,6 +114,7 @@ def _number(value: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             break
         shift += 7
+    # Ten bytes can hold 70 bits.
     if read >> _WORD:
         raise _Cut
     return (read >> 1) ^ -(read & 1), at

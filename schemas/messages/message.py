@@ -8,9 +8,9 @@
      "version": 2,
      "data": {"incident": {…}}}                      see `IncidentMessage`, `SummaryMessage`
 
-Fields are added, never renamed: a message of any version is read by all later programs. Words that
-come from elsewhere, such as severities and states, are kept as they are, so that a new one is shown
-and not refused.
+Fields are added, never renamed: all later programs read a message of any version. Words with a
+fixed meaning, such as severities and states, are kept as text, so that a new one is shown and not
+rejected.
 """
 
 from dataclasses import dataclass, field, replace
@@ -21,15 +21,15 @@ import orjson
 from schemas.messages.parts import OMITTED, BadMessage, read, read_object, read_text, written
 
 VERSION: Final = 2
-"""1, which has no `version`, ends with `settings_version`, `link` and `acknowledged_by`. 2 added
-what follows these in `IncidentPart`.
+"""Version 1, which has no `version`, ends with `settings_version`, `link` and `acknowledged_by`;
+version 2 added the fields after these in `IncidentPart`.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidencePart:
-    """The four numbers that a person looks for first, of the metric that the title is about, as
-    people read them, with units.
+    """The four values that a person looks for first, of the metric in the title, formatted with
+    units.
     """
 
     metric: str
@@ -47,7 +47,7 @@ class EvidencePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentPart:
-    """An incident as a message tells of it. Times ISO 8601, UTC."""
+    """An incident in a message. Times are ISO 8601, UTC."""
 
     id: str
     tenant: str
@@ -75,10 +75,10 @@ class IncidentPart:
     acknowledged_comment: str | None = field(default=None, metadata=OMITTED)
     """That person's comment; None, and left out, without one."""
     no_data_since: str | None = None
-    """Since when no data has come of anything that is still wrong; None while data comes."""
+    """Since when there is no data about anything that is still wrong; None while data comes."""
     new_level_since: str | None = None
-    """Since when all that is still wrong counts as the new level; None while anything is wrong that
-    does not.
+    """Since when everything that is still wrong counts as the new level; None while something does
+    not.
     """
     evidence: EvidencePart | None = field(default=None, metadata=OMITTED)
     """Its numbers; None, and left out, in incidents of earlier releases."""
@@ -96,7 +96,7 @@ class IncidentPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentMessage:
-    """News of one incident."""
+    """A change of one incident."""
 
     type: str
     timestamp: str
@@ -126,14 +126,14 @@ class SummaryMessage:
     timestamp: str
     tenant: str
     count: int = 0
-    """Of all incidents that it is about."""
+    """Number of all incidents in it."""
     open: int = 0
-    """Of those listed."""
+    """Number of listed incidents that are open."""
     resolved: int = 0
     unlisted: int = 0
-    """Incidents that are counted, not listed."""
+    """Number of incidents that are counted and not listed."""
     incidents: tuple[ListedPart, ...]
-    """In the order in which they came."""
+    """In order of arrival."""
 
 
 Message = IncidentMessage | SummaryMessage

@@ -39,7 +39,8 @@ def _written(value: object) -> object:
 
 
 def read(kind: type[T], value: object, path: str, **given: object) -> T:
-    """The part of a JSON object at `path` of a message; `given` has the fields that are not in it.
+    """The part that a JSON object at `path` of a message describes; `given` has the fields that are
+    not in it.
 
     Types of fields are str, int, another part, tuples of str or of parts, and each of these or
     None. Raises BadMessage for a field that is missing or of another type.
@@ -50,7 +51,7 @@ def read(kind: type[T], value: object, path: str, **given: object) -> T:
     for name, (hint, is_required) in _fields(declared).items():
         if name in given:
             continue
-        # Null is as good as absent: releases differ in which of the two they write.
+        # Null means the same as absent: releases differ in which of the two they write.
         if found.get(name) is not None:
             given[name] = _value(hint, found[name], at(path, name))
         elif is_required:
@@ -103,7 +104,7 @@ def _value(hint: Any, value: Any, path: str) -> object:
         return read(typing.cast("type", hint), value, path)
     if arguments:
         return _items(arguments[0], value, path)
-    # To Python, true is the number 1.
+    # In Python, True is an int.
     if not isinstance(value, hint) or isinstance(value, bool):
         raise BadMessage("not text" if hint is str else "not a whole number", path)
     return value

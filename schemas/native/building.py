@@ -1,6 +1,6 @@
-"""`python schemas/native/building.py`: compiles native.c beside itself; the wheel's build does the
-same (hatch_build.py). It needs a C compiler, `cc` or what `CC` names, and nothing else, not even
-Python's own headers. What comes of it fits every Python on this kind of machine.
+"""`python schemas/native/building.py` compiles native.c in its own folder, as the wheel's build
+does (hatch_build.py). It needs a C compiler, `cc` or the one that `CC` names, and nothing else, not
+even Python's headers. The result works with every Python on this kind of machine.
 """
 
 import os
@@ -15,12 +15,11 @@ _FLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-Wall", "-Wextra")
 
 
 class CannotCompile(Exception):
-    """No compiler, or one that does not take the source; the text says which."""
+    """There is no compiler, or it rejects the source; the text says which."""
 
 
 def build(target: Path = LIBRARY, *more_flags: str) -> None:
-    """Compiles, and puts the whole file in place of the one that may be there: a process that has
-    loaded that one keeps it.
+    """Compiles, and replaces an existing file atomically: a process that has loaded it keeps it.
 
     Raises:
         CannotCompile: see there.

@@ -1,5 +1,5 @@
-"""The functions of native.c, if they were compiled when this was installed (hatch_build.py).
-Without them all is the same, but slower.
+"""The functions of native.c, if they were compiled at installation (hatch_build.py). Without them
+the results are the same, more slowly.
 """
 
 import ctypes
@@ -17,13 +17,13 @@ Bools = npt.NDArray[np.bool_]
 Verdicts = npt.NDArray[np.uint8]
 
 ABI: Final = 5
-"""What the library must answer: one that was compiled from an older source takes other arguments,
-or other records.
+"""Version that the library must report: one compiled from older source has other arguments, or
+accepts other records.
 """
 
 UNSURE, GOOD, UNDECODABLE, TRAILING = range(4)
-"""What the native code says of a record: only the slow way knows; it is good; it is not of
-its schema; it is longer.
+"""Verdicts of the native code on a record: undecided (polars or fastavro decide); good; not of its
+schema; longer than its schema says.
 """
 
 _FILE: Final = Path(__file__).with_name("native.so")
@@ -33,15 +33,15 @@ _AT: Final = ctypes.c_void_p
 
 @dataclass(frozen=True, slots=True)
 class Schemas:
-    """What `decode` is to read: ids, where each one's program starts and the last one ends, and the
-    programs (schemas.telemetry.programs).
+    """The schemas that `decode` reads: their ids (shape (k,)), the start of each one's program and
+    the end of the last (shape (k + 1,)), and the programs (schemas.telemetry.programs).
     """
 
     ids: Int64s
     starts: Int64s
     programs: Int64s
     fill: Sequence[tuple[int, int]] = ()
-    """Columns by place that some schema does not have, with what stands there then."""
+    """Columns, by row, that some schema does not have, each with its default."""
 
     arguments: tuple[int, ...] = field(init=False)
     """Of the native code."""
@@ -69,9 +69,9 @@ class Layout:
 
 
 class Native:
-    """The compiled functions. Arrays are contiguous, but for the columns of `count`. Arrays of
-    addresses say where bytes lie; whoever asks holds what lies there. Python's lock is kept
-    meanwhile: a call takes milliseconds at most.
+    """The compiled functions. Arrays are contiguous, except the columns of `count`. Arrays of
+    addresses point into memory that the caller keeps alive. The GIL is held: a call takes
+    milliseconds at most.
     """
 
     def __init__(self, library: ctypes.PyDLL) -> None:
@@ -94,12 +94,12 @@ class Native:
         )
 
     def split(self, records: bytes, count: int, last: int) -> Int64s | None:
-        """The records of a Kafka batch, decompressed: address and size of each value, and how far
-        its offset and its time (ms) are from the batch's first; shape (4, count). `last` is how far
-        the batch's last offset is from its first; where there are as many records as offsets, they
-        are numbered in order, whatever they say. None when any is not plain: it has no value, or
-        headers that say something to us or are too many, offsets do not rise or are not the
-        batch's, or bytes are missing or left.
+        """The records of a decompressed Kafka batch: address and size of each value, and the
+        differences of its offset and time (ms) from the batch's first; shape (4, count). `last` is
+        the difference of the batch's last offset from its first. If there are as many records as
+        offsets, they are numbered in order, whatever offsets they claim. None if any record is not
+        plain: it has no value, has headers for Sentinel or too many headers, its offset does not
+        ascend or is not in the batch, or bytes are missing or left over.
         """
         found = np.empty((4, count), np.int64)
         return found if self._split(records, len(records), count, last, _at(found)) else None
@@ -108,28 +108,29 @@ class Native:
         self,
         addresses: Int64s,
         sizes: Int64s,
-        most_bytes: int,
+        max_bytes: int,
         schemas: Schemas,
         numbers: int,
         texts: int,
     ) -> tuple[Int64s, Verdicts, int]:
-        """Columns from framed records, given by address and size, what each record is (shape (n,)),
-        and how many are good.
+        """Columns from framed records, given by address and size, the verdict on each (shape (n,)),
+        and the number of good ones.
 
         The columns have shape (numbers + 2 * texts, n): whole numbers, addresses of texts, sizes of
-        texts. What stands in rows that are not good means nothing, and where a schema does not have
-        a column, `schemas.fill` stands.
+        texts. Records that are not good leave their cells undefined; a column that a schema does
+        not have holds the value of `schemas.fill`.
         """
         count = len(addresses)
         columns, verdicts = (
             np.empty((numbers + 2 * texts, count), np.int64),
             np.empty(count, np.uint8),
         )
-        for place, content in schemas.fill:
-            columns[place] = content
+        # Before decoding: a schema that has the column writes over its default.
+        for row, content in schemas.fill:
+            columns[row] = content
         at = _at(columns)
         good = self._decode(
-            *(count, _at(addresses), _at(sizes), most_bytes),
+            *(count, _at(addresses), _at(sizes), max_bytes),
             *schemas.arguments,
             *(at, at + 8 * count * numbers, at + 8 * count * (numbers + texts), _at(verdicts)),
         )
@@ -138,9 +139,9 @@ class Native:
     def hashes(
         self, texts: Int64s, sizes: Int64s, places: Int64s, seed: int
     ) -> tuple[UInt64s, UInt64s]:
-        """Two hashes of each name, whose parts are the texts in some places; `texts` (addresses)
-        and `sizes` have shape (texts, n) and the same strides. Equal for equal names, whatever else
-        is asked.
+        """Two hashes of each name, whose parts are the texts in the rows `places`; `texts`
+        (addresses) and `sizes` have shape (texts, n) and the same strides. Equal names have equal
+        hashes in every call.
         """
         count = texts.shape[1]
         both = np.empty((2, count), np.uint64)
@@ -151,9 +152,9 @@ class Native:
         return both[0], both[1]
 
     def find(self, first: UInt64s, second: UInt64s, known: UInt64s, slots: Int64s) -> Int64s:
-        """The row of each pair of hashes, -1 where there is none; shape (n,). `known` has the pairs
-        by row, shape (2, capacity); `slots` a power of two of rows, at least one of which is -1:
-        open addressing by the first hash.
+        """The row of each pair of hashes, -1 if it is unknown; shape (n,). `known` has the pairs by
+        row, shape (2, capacity); `slots`, a table with open addressing by the first hash, has a
+        power of two of rows, at least one of which is -1.
         """
         rows = np.empty(len(first), np.int64)
         pairs = map(_at, (first, second, known))
@@ -168,8 +169,8 @@ class Native:
         columns: Sequence[Int64s | np.int64],
         layout: Layout,
     ) -> None:
-        """Counts events into rows of a table of so many words each; a column is of shape (n,), or
-        one number for all events.
+        """Counts events into rows of a table of `words` 64-bit words each; a column has shape (n,),
+        or is one number for all events.
         """
         arrays = [np.asarray(column, np.int64) for column in columns]
         ats = np.array([_at(array) for array in arrays], np.int64)
@@ -183,13 +184,13 @@ class Native:
 
 
 def address_of(content: bytes | memoryview) -> int:
-    """Where it lies."""
+    """The address of its first byte."""
     return _at(np.frombuffer(content, np.uint8))
 
 
 def _at(array: Any) -> int:
-    """Where its first element lies. A small step asks for some fifty arrays; numpy's own answer
-    takes most of a microsecond.
+    """Address of its first element. A small step needs it for some fifty arrays, and numpy's own
+    attribute takes most of a microsecond each.
     """
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))
@@ -206,10 +207,10 @@ def _loaded() -> Native | None:
     try:
         library = ctypes.PyDLL(str(_FILE))
         answer = _function(library.sentinel_abi, _INT)()
-    except (OSError, AttributeError):  # none, or another library
+    except (OSError, AttributeError):  # not compiled, or another library
         return None
     return Native(library) if answer == ABI else None
 
 
 NATIVE: Final = _loaded()
-"""None where there is none."""
+"""None if it was not compiled."""

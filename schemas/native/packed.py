@@ -1,4 +1,4 @@
-"""Bytes where they lie in what was received: no object for each."""
+"""Byte strings that stay in the memory of what was received, without an object for each."""
 
 import ctypes
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,12 +12,12 @@ from schemas.native.library import address_of
 Int64s = npt.NDArray[np.int64]
 
 NOTHING: Final = -1
-"""Size of what is not there."""
+"""Size of a null value."""
 
 
 class Packed(Sequence[bytes | None]):
-    """Values, or texts, by address and size, both of shape (n,); a size of -1 says that one is not
-    there. `holders` are the objects in whose memory they lie, which live as long as this does.
+    """Values or texts, by address and size, both of shape (n,); size -1 means null. `holders` are
+    the objects that own the memory; they are kept alive.
     """
 
     __slots__ = ("addresses", "holders", "sizes")
@@ -56,7 +56,7 @@ class Packed(Sequence[bytes | None]):
 
     def __getitem__(self, at: "int | slice | Int64s") -> "bytes | Packed | None":
         if isinstance(at, slice | np.ndarray):
-            # Contiguous, as the native code takes them, also with a step.
+            # The native code needs contiguous arrays; a slice with a step is not.
             return Packed(
                 np.ascontiguousarray(self.addresses[at]),
                 np.ascontiguousarray(self.sizes[at]),
@@ -71,5 +71,5 @@ class Packed(Sequence[bytes | None]):
 
 
 def packed(values: Sequence[bytes | None]) -> Packed:
-    """These values, if they are not packed yet."""
+    """The values as Packed; unchanged if they are already."""
     return values if isinstance(values, Packed) else Packed.of(values)

@@ -1,5 +1,5 @@
-"""Many Aggregate records at once. Their doubles have a fixed width, so a row of an array is the end
-of a record as it is.
+"""Many Aggregate records at once. Avro's doubles are 8 bytes, little-endian, so a row of an array
+is the end of a record as it is.
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ def double_names() -> tuple[str, ...]:
 
 
 def subject_prefix(tenant: str, application: str, model: str) -> bytes:
-    """What every record of a subject begins with, framing included; worth keeping for as long as
-    the subject lives.
+    """The beginning of every record of a subject, including the framing; worth caching while the
+    subject lives.
     """
     return prefix(packaged.newest(NAME)) + b"".join(map(string_bytes, (tenant, application, model)))
 
 
 def bucket_part(window_start: int, window_end: int, settings_version: str, lane: int) -> bytes:
-    """What all records of a lane's bucket have after the subject; times in µs."""
+    """The part after the subject, the same for all records of a lane's bucket; times in µs."""
     return (
         long_bytes(window_start)
         + long_bytes(window_end)
@@ -48,10 +48,11 @@ def aggregate_bodies(
     subject's row of `doubles`.
 
     `doubles` has a row for each prefix and a column for each of `double_names()`. Raises ValueError
-    when it has not.
+    for any other shape.
     """
     rows = np.ascontiguousarray(doubles, "<f8")
     if rows.shape != (len(prefixes), len(double_names())):
         raise ValueError(f"doubles are {rows.shape}, not {(len(prefixes), len(double_names()))}")
+    # A view with one void item per row: numpy cuts the bytes of all rows at once.
     ends: list[bytes] = rows.view(f"V{rows.shape[1] * 8}").ravel().tolist()
     return [first + common + end for first, end in zip(prefixes, ends, strict=True)]

@@ -7,13 +7,13 @@ from typing import Final
 from schemas.avro.coding import Record
 
 INTAKE: Final = "intake"
-"""Detector of anomalies that are not about an application's calls, but about records of it that do
-not count as they should.
+"""Detector of anomalies about an application's records that do not count as they should, and not
+about its calls.
 """
 
 
 class Severity(StrEnum):
-    """Severities from the least to the gravest."""
+    """Severities, ascending."""
 
     INFO = "info"
     LOW = "low"
@@ -23,14 +23,14 @@ class Severity(StrEnum):
 
 
 class Direction(StrEnum):
-    """Sides of what was expected."""
+    """On which side of the expected value the observed one is."""
 
     ABOVE = "above"
     BELOW = "below"
 
 
 class SignalStatus(StrEnum):
-    """What can become of a signal."""
+    """Later states of a signal."""
 
     NORMAL = "normal"
     NEW_LEVEL = "new_level"
@@ -97,7 +97,7 @@ class Anomaly(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalChange(Record):
-    """What became of a signal: of one metric of one subject that a detector or rule has found
+    """A change of a signal, which is one metric of one subject that a detector or rule has found
     anomalous.
     """
 

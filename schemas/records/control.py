@@ -1,4 +1,4 @@
-"""Control records: settings, the commands of people, and the audit of what came of them."""
+"""Control records: settings, commands of people, and the audit of their results."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from schemas.avro.coding import Record
 
 
 class CommandKind(StrEnum):
-    """What can be asked for."""
+    """Kinds of command."""
 
     SILENCE = "silence"
     EXPIRE = "expire"
@@ -16,7 +16,7 @@ class CommandKind(StrEnum):
 
 
 class AuditOutcome(StrEnum):
-    """What came of a command."""
+    """Results of a command."""
 
     APPLIED = "applied"
     REPEATED = "repeated"
@@ -36,8 +36,8 @@ class Settings(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Record):
-    """What a person, or a program for one, asks for. It counts with our signature only, and for its
-    own tenant only.
+    """A request by a person, or by a program for one. It is valid only with Sentinel's signature,
+    and only for its own tenant.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Command(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit(Record):
-    """Who did what, when, and what came of it."""
+    """Who did what, when, and the result."""
 
     id: str
     tenant: str

@@ -14,22 +14,22 @@ class IncidentState(StrEnum):
     RESOLVED = "resolved"
     """Data came and was normal again."""
     GIVEN_UP = "given_up"
-    """No data came for so long that nobody waits for it any more."""
+    """No data has come for too long to wait for more."""
     CLOSED = "closed"
     """A person, or a change of settings, ended it."""
 
 
 class IncidentChange(StrEnum):
-    """What makes a new state."""
+    """Why there is a new state."""
 
     OPENED = "opened"
     ESCALATED = "escalated"
     UPDATED = "updated"
     RESOLVED = "resolved"
     NO_DATA = "no_data"
-    """No data comes of what is wrong."""
+    """There is no data about what is wrong."""
     NEW_LEVEL = "new_level"
-    """Something is still so, and is taken as the new level."""
+    """Something has been so for long, and counts as the new level."""
     GIVEN_UP = "given_up"
     CLOSED = "closed"
 

@@ -7,7 +7,7 @@ from schemas.avro.coding import Record
 
 
 class NotificationOutcome(StrEnum):
-    """What became of a message."""
+    """Results of a decision or a delivery."""
 
     DECIDED = "decided"
     DELIVERED = "delivered"

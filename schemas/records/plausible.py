@@ -1,7 +1,6 @@
-"""Whether our own records make sense: who may write to a topic may write them too, and then they
-say what we would not.
+"""Plausibility of Sentinel's own records: any client that may write to a topic can write them too.
 
-What a schema cannot say is checked here, once, before a stage computes with it.
+What a schema cannot express is checked here, once, before a stage computes with it.
 """
 
 from collections.abc import Mapping
@@ -15,15 +14,15 @@ from schemas.records.anomalies import Anomaly, SignalChange
 from schemas.records.incidents import Incident
 
 MAX_BYTES: Final = 1_048_576
-"""Largest of our records, framed: a hundred times what one takes with all its lists full."""
+"""Largest of these records, framed, bytes: a hundred times one with all its lists full."""
 
 MAX_NAME_BYTES: Final = 4 * MAX_ID_BYTES
-"""Longest id or name of one: a name that was no UTF-8 is told with up to four bytes for each of its
-own.
+"""Longest id or name, bytes: a name that was not UTF-8 is written with up to four bytes for each of
+its own.
 """
 
 MAX_TEXT_BYTES: Final = 16_384
-"""Longest of all other texts: reasons, titles, names of rules and metrics."""
+"""Longest other text, bytes: reasons, titles, names of rules and metrics."""
 
 MAX_LANE: Final = 2**31 - 1
 _MAX_LONG: Final = 2**63 - 1
@@ -68,11 +67,11 @@ _TEXTS: Final[Mapping[type[Record], tuple[str, ...]]] = MappingProxyType(
 
 
 def plausible(kind: type[_R], value: bytes) -> _R:
-    """The record, of a kind that is listed above.
+    """The record, of one of the kinds listed above.
 
-    Raises BadRecord, with the field where there is one: it is too large, does not decode, a time is
-    before 1970 or after 2099, a place or a count is negative, a text is too long, or its tenant or
-    id is empty.
+    Raises BadRecord, with the field if there is one: the record is too large or does not decode, a
+    time is before 1970 or after 2099, an offset or a count is negative, a text is too long, or its
+    tenant or id is empty.
     """
     if len(value) > MAX_BYTES:
         raise BadRecord(Reason.TOO_LARGE)
@@ -91,13 +90,14 @@ def plausible(kind: type[_R], value: bytes) -> _R:
     return record
 
 
-def check_number(name: str, number: int | None, least: int, most: int) -> None:
-    """Raises BadRecord where a number that is there is not between these."""
-    if number is not None and not least <= number <= most:
+def check_number(name: str, number: int | None, minimum: int, maximum: int) -> None:
+    """Raises BadRecord for a number out of these inclusive bounds; None is within any."""
+    if number is not None and not minimum <= number <= maximum:
         raise BadRecord(Reason.OUT_OF_RANGE, name)
 
 
-def check_text(name: str, text: str | None, most_bytes: int) -> None:
-    """Raises BadRecord where a text that is there is longer."""
-    if text and len(text) > most_bytes // 4 and len(text.encode()) > most_bytes:
+def check_text(name: str, text: str | None, max_bytes: int) -> None:
+    """Raises BadRecord for a text of more bytes of UTF-8; None is never too long."""
+    # A character has at most four bytes, so most texts need not be encoded to be measured.
+    if text and len(text) > max_bytes // 4 and len(text.encode()) > max_bytes:
         raise BadRecord(Reason.TOO_LONG, name)

@@ -60,9 +60,9 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryEvent(Record):
-    """One call of a model: what was asked for, how it went, what it cost.
+    """One call of a model: the request, its outcome, its cost.
 
-    What is not known is None where the field allows it.
+    Unknown values are None where the field allows it.
     """
 
     event_id: str

@@ -1,11 +1,11 @@
-"""Many records of one schema as one in-memory Avro block, which polars reads to columns: what reads
-all that the native code (schemas.native) does not.
+"""Reads many records of one schema as one in-memory Avro block, which polars decodes to columns. It
+reads everything that the native code (schemas.native) does not.
 
-A block has no boundaries between records, so it gets some. Its schema is the records' own with a
-`double` before and after: the one before covers the five bytes of framing (and three of padding),
-the one after eight bytes that we put there, counting up from a start that nobody can guess. Both
-must come back as they went in. Then, by induction, every record was read from its first byte to its
-last and from its own message alone.
+A block has no boundaries between records, so some are inserted. The schema of the block is that of
+the records with a `double` before and after: the first covers the five bytes of framing (and three
+of padding), the second is a guard of eight bytes, which counts up from a start that cannot be
+guessed. Both must come back unchanged. Then, by induction, every record was decoded from its first
+byte to its last, and from its own message alone.
 """
 
 import io
@@ -33,24 +33,21 @@ UNREADABLE: Final = (
     OSError,
     OverflowError,
 )
-"""What polars raises on bytes that make no sense; PanicException is no Exception but a
-BaseException.
-"""
+"""What polars raises on malformed bytes; PanicException derives from BaseException only."""
 
 
 class NotReadable(ValueError):
-    """A schema that polars cannot read in blocks, or not as the newest schema wants it: decode one
-    by one instead.
+    """A schema that polars cannot read in blocks, or not as the newest schema needs it: its records
+    are decoded one by one.
     """
 
 
 class BlockReader:
-    """Reads records that were written with one schema, as columns of another (the newest, which may
-    be the same).
+    """Reads records written with one schema as columns of another (the newest, possibly the same).
 
-    Raises NotReadable for schemas with maps or with unions of more than a type and null, and where
-    a column would have to be converted by more than its default or by becoming nullable. `defaults`
-    are what columns hold that the writer does not have.
+    Raises NotReadable for schemas with maps or with unions of more than one type and null, and
+    where a column would need a conversion beyond its default or becoming nullable. `defaults` are
+    the values of columns that the writer does not have.
     """
 
     def __init__(self, schema_id: int, writer: Record, reader: Record) -> None:
@@ -66,8 +63,8 @@ class BlockReader:
         """The named columns of framed records, in the order given, which is the schema's; dtypes
         are those of `dtypes`.
 
-        `values_bytes` is their length in all. None when any of the values is not exactly one record
-        of this schema: which one is not known then.
+        `values_bytes` is their total length. None if any of the values is not exactly one record of
+        this schema; which one is not known then.
         """
         wanted = [name for name in names if name in self._present]
         frame = self._read(values, values_bytes, wanted)
@@ -115,10 +112,10 @@ class BlockReader:
 
 
 class _Marks:
-    """What stands between the records of a block: its guard, then the padding before the next
-    record's framing.
+    """The bytes between the records of a block: a guard, then the padding before the next record's
+    framing.
 
-    The guards count up from a number that is chosen once per process and leaves it nowhere; so they
+    The guards count up from a number that is chosen once per process and never leaves it, so they
     serve every block.
     """
 
@@ -128,7 +125,7 @@ class _Marks:
         self.guards = np.empty(0, np.int64)
 
     def first(self, count: int) -> list[bytes]:
-        """The first so many marks."""
+        """The first `count` marks."""
         if count > len(self._marks):
             self.guards = np.arange(self._start, self._start + count, dtype=np.int64)
             marks = np.zeros(count, _MARK)
@@ -169,7 +166,7 @@ def _dtype(kind: Type) -> pl.DataType:
 
 
 def nullable_part(kind: Type) -> Type:
-    """The type that a union makes nullable. Raises NotReadable for what is no such union."""
+    """The type that a union makes nullable. Raises NotReadable for any other type."""
     if isinstance(kind, Union) and len(kind.branches) == 2:
         parts = [branch for branch in kind.branches if branch != Primitive("null")]
         if len(parts) == 1:
@@ -178,7 +175,7 @@ def nullable_part(kind: Type) -> Type:
 
 
 def _plan(writer: Record, reader: Record) -> tuple[frozenset[str], dict[str, Json]]:
-    """Columns that the writer's records have as the reader wants them, and defaults of those that
+    """Columns that the writer's records have as the reader needs them, and defaults of those that
     they lack.
     """
     written = {field.name: field.type for field in writer.fields}
@@ -201,7 +198,7 @@ def _default(field: Field) -> Json:
 
 
 def _same(written: Type, wanted: Type) -> bool:
-    """Whether a column of one type is a column of the other as it stands."""
+    """Whether a column of one type can be used unchanged as a column of the other."""
     match written, wanted:
         case Union(), Union():
             return _same(nullable_part(written), nullable_part(wanted))
@@ -209,6 +206,7 @@ def _same(written: Type, wanted: Type) -> bool:
             return _same(written, nullable_part(wanted))
         case Primitive("int" | "long"), Primitive("int" | "long"):
             return True
+        # Columns hold the index of a symbol, so the reader may only have added symbols at the end.
         case Enum(), Enum():
             return written.symbols == wanted.symbols[: len(written.symbols)]
         case Array(), Array():
@@ -229,6 +227,8 @@ def _head(fields: list[dict[str, object]]) -> bytes:
     schema = json.dumps(
         {"type": "record", "name": "Block", "fields": guarded}, separators=(",", ":")
     ).encode()
+    # The container's metadata: a map of two entries, with their sizes as zigzag numbers (Avro 1.12,
+    # object container files).
     meta = b"\4\26avro.schema" + long_bytes(len(schema)) + schema + b"\24avro.codec\10null\0"
     return b"Obj\1" + meta + _SYNC
 

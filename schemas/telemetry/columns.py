@@ -25,26 +25,26 @@ from schemas.telemetry.native_reading import NativeReader
 Positions: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 _BROKEN: Final = ((UNDECODABLE, Reason.UNDECODABLE), (TRAILING, Reason.TRAILING))
-"""What the native code knows to be bad."""
+"""Verdicts of the native code that are final, each with the reason."""
 
 _PIECES: Final = 8
-"""Into how many pieces a block that holds a bad record is cut, again and again, until the bad one
-is alone.
+"""Number of pieces into which a block with a bad record is cut, repeatedly, until the bad one is
+alone.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a batch of values holds."""
+    """The content of a batch of values."""
 
     events: Events
-    """The asked columns of the good records, in the order of the values."""
+    """The requested columns of the good records, in the order of the values."""
 
     index: Positions
-    """For each of the events, the position of its value, from 0; rising."""
+    """For each event the position of its value, from 0, ascending; shape (n,)."""
 
     bad: list[tuple[int, BadRecord]]
-    """The other positions, rising, each with what is wrong."""
+    """The other positions, ascending, each with its error."""
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -56,10 +56,10 @@ class Decoded:
 
 
 class Decoder:
-    """Reads telemetry that was written with any of some schemas, as columns of the newest.
+    """Reads telemetry that was written with any of several schemas, as columns of the newest.
 
-    `writers` maps the schema ids that the topic takes to their schemas. One that must not be
-    decoded with, or cannot be read as the newest, is not an error here: it is in `refused`, and its
+    `writers` maps the schema ids that the topic accepts to their schemas. One that is unsafe to
+    decode, or cannot be read as the newest, is not an error here: it is in `refused`, and its
     records are bad.
     """
 
@@ -79,17 +79,17 @@ class Decoder:
         self.refused: dict[int, str] = {}
         """Schema ids that are refused, each with the reason."""
         for schema_id, schema in writers.items():
-            self._take(schema_id, schema)
+            self._add(schema_id, schema)
         self._fast = NativeReader(self._blocks, self._reader, max_record_bytes)
 
     def decode(self, values: Sequence[bytes | None], columns: Sequence[str]) -> Decoded:
-        """The asked columns of the good values, and what is wrong with the others.
+        """The requested columns of the good values, and the errors of the others.
 
-        A value is good when it is a record of an allowed schema from its first byte to its last,
-        and when `schemas.telemetry.validity` finds nothing wrong with it. Which values are good,
-        and their columns, does not depend on what other values stand beside them, nor on the
-        columns asked for (but that bytes which are no UTF-8 are found only in texts that are asked
-        for, or are ids). Raises KeyError for a column that there is not.
+        A value is good if it is exactly one record of an allowed schema, and
+        `schemas.telemetry.validity` finds nothing wrong with it. Neither the verdict nor the
+        columns of a value depend on the other values, nor on the requested columns (except that
+        invalid UTF-8 is found only in requested texts and in ids). Raises KeyError for an unknown
+        column.
 
         Processes that decode are started with POLARS_MAX_THREADS=1.
         """
@@ -106,14 +106,14 @@ class Decoder:
             places = np.flatnonzero(verdicts == verdict).tolist()
             bad += [_at(place, values, BadRecord(reason)) for place in places]
         bad.sort(key=lambda entry: entry[0])
-        told = Decoded(events[index], index, bad)
+        known = Decoded(events[index], index, bad)
         if not len(rest.index):
-            return told
-        # Those that are good in a way that the native code does not know.
-        return _merged(told, replace(rest, index=unsure[rest.index]))
+            return known
+        # Records of schemas, or with values, that only polars or fastavro can judge.
+        return _merged(known, replace(rest, index=unsure[rest.index]))
 
     def _slowly(self, values: list[bytes | None], columns: Sequence[str]) -> Decoded:
-        """The same by polars: what the native code leaves, or all where there is none."""
+        """The same by polars: for what the native code leaves, or for all values without it."""
         names = self._names_for(tuple(columns))
         frame = self._whole(values, names)
         if frame is not None:
@@ -130,7 +130,7 @@ class Decoder:
             frame, index = frame.filter(pl.Series(keep)), index[keep]
         return Decoded(FrameEvents(frame.select(columns)), index, bad)
 
-    def _take(self, schema_id: int, schema: dict[str, Json]) -> None:
+    def _add(self, schema_id: int, schema: dict[str, Json]) -> None:
         try:
             writer = parse(schema)
         except RefusedSchema as refusal:
@@ -148,11 +148,11 @@ class Decoder:
             )
 
     def _names_for(self, columns: tuple[str, ...]) -> list[str]:
-        """The columns to read: those asked for and those that tell good from bad, in the order of
-        the schema.
+        """The columns to read: those requested and those that are checked, in the order of the
+        schema.
 
-        Lists are always read: a block of items may tell its size in bytes, which is believed only
-        where it is skipped.
+        Lists are always read: polars skips a list by the size in bytes that it claims, and would
+        believe a wrong one.
         """
         names = self._names.get(columns)
         if names is None:
@@ -174,7 +174,7 @@ class Decoder:
         present = cast("Sequence[bytes]", values)
         try:
             sizes = np.fromiter(map(len, present), np.int64, len(present))
-        except TypeError:  # a value that is not there has no length
+        except TypeError:  # a null value has no length
             return None
         reader = self._by_prefix.get(present[0][:PREFIX_BYTES])
         if reader is None or sizes.max() > self._max_record_bytes:
@@ -184,7 +184,7 @@ class Decoder:
     def _in_pieces(
         self, values: Sequence[bytes | None], names: list[str]
     ) -> tuple[pl.DataFrame, Positions, list[tuple[int, BadRecord]]]:
-        """The columns of what is decodable, where not all is, or not with one schema."""
+        """The columns of all decodable values, if some are not, or there are several schemas."""
         gathered = _Gathered([self._empty(names)], [], [])
         for schema_id, places in self._sorted(values, gathered).items():
             places = self._whole_ones(schema_id, places, gathered)
@@ -224,8 +224,8 @@ class Decoder:
     def _whole_ones(
         self, schema_id: int, places: "list[_Place]", gathered: "_Gathered"
     ) -> "list[_Place]":
-        """Those that are as long as their schema says. Decoders are given no others: what these do
-        with counts that lie takes minutes.
+        """Those whose length fits their schema. Decoders get no others: a wrong count can keep them
+        busy for minutes.
         """
         found = []
         for position, value in places:
@@ -240,12 +240,12 @@ class Decoder:
     def _divide(
         self, schema_id: int, places: "list[_Place]", names: list[str], gathered: "_Gathered"
     ) -> None:
-        """Cuts a block that does not decode as a whole into pieces, until those that do not decode
-        are single records.
+        """Cuts a block that does not decode as a whole into pieces, until the undecodable ones are
+        single records.
 
-        That keeps one bad record in thousands from costing more than a few more reads, and makes
-        the reader of blocks alone the judge of a record: fastavro, which takes some records that
-        are not quite right, only says why.
+        So one bad record in thousands costs only a few more reads, and only the block reader
+        decides whether a record is good: fastavro, which accepts some malformed records, only gives
+        the reason.
         """
         values = [value for _, value in places]
         frame = self._blocks[schema_id].read(values, sum(map(len, values)), names)
@@ -308,7 +308,7 @@ _Place: TypeAlias = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class _Gathered:
-    """What has been decoded so far: frames, the positions of their rows, and what is bad."""
+    """The results so far: frames, the positions of their rows, and the bad values."""
 
     frames: list[pl.DataFrame]
     places: list[int]
@@ -316,7 +316,7 @@ class _Gathered:
 
 
 def _merged(one: Decoded, other: Decoded) -> Decoded:
-    """The good ones of both, each at its place among the same values."""
+    """The good values of both, in the order of their positions."""
     index = np.concatenate([one.index, other.index])
     order = np.argsort(index)
     return Decoded(FrameEvents(pl.concat([one.frame, other.frame])[order]), index[order], one.bad)
@@ -330,9 +330,7 @@ def _at(position: int, values: Sequence[bytes | None], error: BadRecord) -> tupl
 
 @cache
 def packaged_decoder(max_record_bytes: int = MAX_RECORD_BYTES) -> Decoder:
-    """The decoder of the packaged schemas: what a topic of telemetry takes where there is no
-    registry.
-    """
+    """The decoder of the packaged schemas, which are those of a topic without a registry."""
     ids = packaged.ids_of("TelemetryEvent")
     return Decoder(
         {schema_id: packaged.schema_json(schema_id) for schema_id in ids}, max_record_bytes

@@ -17,7 +17,7 @@ Bools = npt.NDArray[np.bool_]
 Name: TypeAlias = tuple[str, ...]
 
 NONE: Final = -1
-"""In a column of whole numbers: the event has no such number. None of ours is negative
+"""Null in a column of whole numbers. Valid numbers are never negative
 (`schemas.telemetry.validity`).
 """
 
@@ -27,28 +27,26 @@ _ODD: Final = np.array(
 
 
 class Events(Protocol):
-    """Good events in the order of their records, with the columns that were asked for. Each raises
-    KeyError for another.
+    """Good events in the order of their records, with the requested columns. Methods raise KeyError
+    for any other column.
     """
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, at: slice | Int64s) -> Self:
-        """Some of the events, in the order of their places."""
+        """The events at these positions, in this order."""
         ...
 
     def integers(self, column: str) -> Int64s:
-        """Whole numbers, times (µs) and symbols (their index); `NONE` where there is none. Shape
-        (n,).
-        """
+        """Whole numbers, times (µs) and symbols (their index); `NONE` for null. Shape (n,)."""
         ...
 
     def has(self, column: str) -> Bools:
-        """Which events have a text there."""
+        """Which events have a text in this column. Shape (n,)."""
         ...
 
     def names(self, columns: Sequence[str], at: Int64s) -> list[Name]:
-        """The texts of a few events; all of them must have one."""
+        """The texts of a few events, all of which must have one, as a tuple for each event."""
         ...
 
     def hashes(self, columns: Sequence[str], seed: int) -> tuple[UInt64s, UInt64s]:
@@ -81,8 +79,8 @@ class FrameEvents:
         """See `Events`."""
         values = self._series(column).to_numpy()
         if values.dtype.kind == "f":
-            # As polars gives integers with nulls: as floats with NaN, exact below 2^53, where all
-            # of ours lie.
+            # polars gives integers with nulls as floats with NaN: exact below 2^53, and valid
+            # numbers are below (`schemas.bounds`).
             values = np.where(np.isnan(values), NONE, values)
         return np.ascontiguousarray(values.astype(np.int64, copy=False))
 

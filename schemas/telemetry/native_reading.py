@@ -1,4 +1,4 @@
-"""Framed records to columns by native code: each judged on its own, whatever its schema is."""
+"""Framed records to columns by native code, which judges each record on its own."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from schemas.native.library import Native, Schemas, Verdicts, address_of
 from schemas.native.packed import NOTHING, packed
 from schemas.telemetry.avro_blocks import BlockReader
 from schemas.telemetry.events import NONE, NativeEvents
-from schemas.telemetry.programs import BETWEEN, NotCompiled, Slots, compiled
+from schemas.telemetry.programs import BOUNDS, NotCompiled, Slots, compiled
 from schemas.telemetry.validity import CHECKED
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What the native code is given for some columns."""
+    """Arguments of the native code for one set of columns."""
 
     slots: Slots
     schemas: Schemas
     defaults: tuple[bytes, ...]
-    """Texts that stand where a record has none."""
+    """Defaults of texts that a schema does not have; kept, since columns point into them."""
 
 
 class NativeReader:
@@ -30,16 +30,16 @@ class NativeReader:
     def __init__(
         self, schemas: Mapping[int, BlockReader], reader: Record, max_record_bytes: int
     ) -> None:
-        self._schemas, self._most = schemas, max_record_bytes
+        self._schemas, self._max_record_bytes = schemas, max_record_bytes
         self._types = {field.name: field.type for field in reader.fields}
         self._plans: dict[tuple[str, ...], _Plan | None] = {}
 
     def read(
         self, native: Native, values: Sequence[bytes | None], columns: tuple[str, ...]
     ) -> tuple[NativeEvents, Verdicts, int] | None:
-        """The columns of all values, what each of these is, and how many are good; where one is
-        not, its row means nothing. None when not all of these columns are the native code's. Raises
-        KeyError for a column that there is not.
+        """The columns of all values, the verdict on each (shape (n,)), and the number of good ones;
+        the rows of others are undefined. None if the native code does not support all of these
+        columns. Raises KeyError for an unknown column.
         """
         if columns not in self._plans:
             self._plans[columns] = self._planned(columns)
@@ -50,7 +50,7 @@ class NativeReader:
         columns_read, verdicts, good = native.decode(
             given.addresses,
             given.sizes,
-            self._most,
+            self._max_record_bytes,
             plan.schemas,
             len(slots.numbers),
             len(slots.texts),
@@ -88,7 +88,7 @@ class NativeReader:
 
 
 def _fill(texts: Mapping[str, bytes | None], slots: Slots) -> Iterator[tuple[int, int]]:
-    """Address and size of these texts, each with its place."""
+    """Address and size of these texts, each with the row of the column that it fills."""
     for name, text in texts.items():
         place = len(slots.numbers) + slots.texts[name]
         yield place, 0 if text is None else address_of(text)
@@ -96,11 +96,13 @@ def _fill(texts: Mapping[str, bytes | None], slots: Slots) -> Iterator[tuple[int
 
 
 def _check(defaults: Mapping[str, Json]) -> None:
-    """Raises NotCompiled where a column that a record lacks would have to be judged."""
+    """Raises NotCompiled for a default that `validity` would have to judge: the native code checks
+    only what a record holds.
+    """
     for name, value in defaults.items():
-        if name in BETWEEN and value is not None:
-            least, most = BETWEEN[name]
-            good = isinstance(value, int) and least <= value <= most
+        if name in BOUNDS and value is not None:
+            minimum, maximum = BOUNDS[name]
+            good = isinstance(value, int) and minimum <= value <= maximum
         else:
             good = value in (None, []) or name not in CHECKED
         if not good:

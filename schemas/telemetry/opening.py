@@ -1,4 +1,4 @@
-"""What a record of telemetry says of itself in its first bytes, also when the rest of it is bad."""
+"""The first fields of a telemetry record, which are readable even if the rest of it is bad."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -20,14 +20,14 @@ class Opening:
     """The first fields of a record that may be bad."""
 
     event_time: int
-    """µs, as the record says; any number."""
+    """µs, as in the record, unchecked."""
     tenant: str
     application: str
 
 
 def opening_of(value: bytes | None) -> Opening | None:
-    """What can be read of a bad record; None when it is not framed as one of ours, is cut, or names
-    what cannot be a name.
+    """The first fields of a bad record; None if it has unknown framing, is truncated, or has an
+    impossible name.
     """
     if value is None or value[:PREFIX_BYTES] not in _READABLE:
         return None

@@ -11,22 +11,24 @@ from schemas.telemetry.validity import NUMBERS, RANGES, TEXTS
 
 _LONG, _TEXT, _DOUBLE, _FIXED, _BOOLEAN, _NULLABLE, _ARRAY = range(1, 8)
 _NOWHERE: Final = -1
-_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+_MIN, _MAX = -(1 << 63), (1 << 63) - 1
 
-BETWEEN: Final = {name: (least, most) for name, least, most in RANGES}
-"""Least and most of columns of whole numbers, by name."""
+BOUNDS: Final = {name: (minimum, maximum) for name, minimum, maximum in RANGES}
+"""Inclusive bounds of columns of whole numbers, by name."""
 
-_FEWEST: Final = dict(TEXTS)
+_MIN_BYTES: Final = dict(TEXTS)
 _FINITE: Final = dict(NUMBERS)
 
 
 class NotCompiled(ValueError):
-    """What the native code leaves to the slow way."""
+    """A schema or column that the native code leaves to polars and fastavro."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Where columns go: names of whole numbers and of texts, each with its row in the arrays."""
+    """Where columns are stored: names of whole numbers and of texts, each with its row in the
+    arrays.
+    """
 
     columns: tuple[str, ...]
     numbers: Mapping[str, int]
@@ -53,8 +55,9 @@ class Slots:
 
 
 def compiled(writer: Record, slots: Slots) -> list[int]:
-    """The program for records of a schema that `schemas.telemetry.avro_blocks` reads, into these
-    slots. Beside the schema it holds them to `schemas.telemetry.validity`.
+    """The program that decodes records of a schema into these slots;
+    `schemas.telemetry.avro_blocks` must be able to read it. It checks records against
+    `schemas.telemetry.validity` too.
     """
     words: list[int] = []
     for field in writer.fields:
@@ -66,26 +69,16 @@ def _operation(kind: Type, name: str, part: str, slots: Slots) -> list[int]:
     """`name` is the column, `part` the field of a list's items within it."""
     match kind:
         case Primitive("int" | "long") | Enum():
-            least, most = (_LEAST, _MOST) if part else BETWEEN.get(name, (_LEAST, _MOST))
-            return [_LONG, _NOWHERE if part else slots.numbers.get(name, _NOWHERE), least, most]
+            # Bounds are of columns, not of numbers in lists.
+            bounds = (_MIN, _MAX) if part else BOUNDS.get(name, (_MIN, _MAX))
+            return [_LONG, _slot(slots.numbers, name, part), *bounds]
         case Primitive("string"):
-            slot = _NOWHERE if part else slots.texts.get(name, _NOWHERE)
-            fewest, most = (
-                (_FEWEST[name], MAX_ID_BYTES) if name in _FEWEST and not part else (0, _MOST)
-            )
-            # Of texts that nobody asks for, only ids and what stands in lists must be UTF-8
-            # (schemas.telemetry.columns).
-            return [
-                _TEXT,
-                slot,
-                fewest,
-                most,
-                int(bool(part) or slot != _NOWHERE or name in _FEWEST),
-            ]
+            return _text_operation(name, part, slots)
         case Primitive("bytes"):
-            return [_TEXT, _NOWHERE, 0, _MOST, 0]
+            return [_TEXT, _NOWHERE, 0, _MAX, 0]
         case Primitive("double"):
             return [_DOUBLE, int(bool(part) and _FINITE.get(name) == part)]
+        # The native code does not check floats, so one that must be finite is not compiled.
         case Primitive("float") if not (part and _FINITE.get(name) == part):
             return [_FIXED, 4]
         case Primitive("boolean"):
@@ -96,21 +89,31 @@ def _operation(kind: Type, name: str, part: str, slots: Slots) -> list[int]:
             inner = _operation(items, name, part or "items", slots)
             return [_ARRAY, min_bytes(items), len(inner), *inner]
         case Record(_, fields):
-            return [
-                word for field in fields for word in _operation(field.type, name, field.name, slots)
-            ]
+            parts = [_operation(field.type, name, field.name, slots) for field in fields]
+            return [word for words in parts for word in words]
         case Union(branches):
             inner = _operation(_within(kind), name, part, slots)
-            number, text = (
-                _NOWHERE if part else places.get(name, _NOWHERE)
-                for places in (slots.numbers, slots.texts)
-            )
+            number, text = (_slot(each, name, part) for each in (slots.numbers, slots.texts))
             return [_NULLABLE, branches.index(Primitive("null")), number, text, len(inner), *inner]
     raise NotCompiled(f"a {kind} in {name}")
 
 
+def _text_operation(name: str, part: str, slots: Slots) -> list[int]:
+    is_id = name in _MIN_BYTES and not part
+    min_size, max_size = (_MIN_BYTES[name], MAX_ID_BYTES) if is_id else (0, _MAX)
+    slot = _slot(slots.texts, name, part)
+    # Of texts that are not asked for, only ids and texts in lists must be UTF-8
+    # (schemas.telemetry.columns).
+    must_be_utf8 = bool(part) or slot != _NOWHERE or name in _MIN_BYTES
+    return [_TEXT, slot, min_size, max_size, int(must_be_utf8)]
+
+
+def _slot(slots: Mapping[str, int], name: str, part: str) -> int:
+    return _NOWHERE if part else slots.get(name, _NOWHERE)
+
+
 def _within(kind: Type) -> Type:
-    """The type that a union makes nullable, and any other as it is."""
+    """The type that a union makes nullable; any other type unchanged."""
     return nullable_part(kind) if isinstance(kind, Union) else kind
 
 

@@ -1,10 +1,10 @@
-"""Standard error without what a library prints there by itself.
+"""Standard error without the output of a library.
 
-polars reads Avro in Rust, where a record that is not as its schema says is a panic. It becomes an
-exception that we take, but Rust's hook has printed it to the process's standard error by then, and
-nothing in Python can set another. So that file descriptor leads nowhere meanwhile. Who has
-something to say in those microseconds (another thread that logs, the watchdog) writes to `STDERR`,
-which still leads where it did.
+polars reads Avro in Rust, where a malformed record is a panic. It becomes an exception, which is
+caught, but by then Rust's panic hook has printed it to standard error, and Python cannot replace
+the hook. So the file descriptor leads to /dev/null meanwhile. Code that writes in those
+microseconds (another thread that logs, the watchdog) uses `STDERR`, which keeps the original
+descriptor.
 """
 
 import os
@@ -28,7 +28,7 @@ class Stderr:
         self._saved = -1
 
     def write(self, text: str) -> int:
-        """Writes to where standard error leads for everybody else."""
+        """Writes to the original standard error."""
         with self._lock:
             if not self._depth:
                 return sys.stderr.write(text)
@@ -38,7 +38,7 @@ class Stderr:
             return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back here; the stream's own buffer is written out."""
+        """Flushes the stream's own buffer; there is none here."""
         with self._lock:
             if not self._depth:
                 sys.stderr.flush()
@@ -50,8 +50,8 @@ class Stderr:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """While the block runs, what is written to descriptor 2 goes nowhere. May be entered by
-        several threads.
+        """While the block runs, output to descriptor 2 is discarded. Several threads may enter it
+        at once: the last one to leave restores the descriptor.
         """
         self._enter()
         try:

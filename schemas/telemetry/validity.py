@@ -1,4 +1,4 @@
-"""Whether decoded telemetry makes sense: what an Avro schema cannot say."""
+"""Validity of decoded telemetry: what an Avro schema cannot express."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -36,35 +36,31 @@ RANGES: Final = (
     ("http_status", 0, 999),
     ("retries", 0, MAX_RETRIES),
 )
-"""Columns of whole numbers with the least and the most that each may hold."""
+"""Columns of whole numbers with their inclusive bounds."""
 
 TEXTS: Final = (("event_id", 1), ("tenant", 1), ("application", 1), ("model", 1), ("user", 0))
-"""Columns of ids with the fewest bytes that each may have."""
+"""Columns of ids with their minimum size, bytes."""
 
 NUMBERS: Final = (("quality", "value"), ("security", "score"), ("features", "value"))
-"""Columns of lists, each with the part of its items that must be a finite number."""
+"""Columns of lists, each with the field of its items that must be finite."""
 
 _SIZES: Final = {
     **{name: pl.col(name).str.len_bytes() for name, _ in TEXTS},
     **{name: pl.col(name).list.len() for name, _ in NUMBERS},
 }
-"""Asked for at once: each question to polars costs tens of microseconds, however few rows there
-are.
-"""
+"""Computed in one query: each query of polars costs tens of microseconds, even for a few rows."""
 
 CHECKED: Final = frozenset(column for column, *_ in (*RANGES, *TEXTS, *NUMBERS))
-"""The columns that are looked at. A record is judged by all of them, whichever of them its reader
-wants.
+"""The columns that are checked. A record is judged by all of them, whichever its reader requests.
 """
 
 
 def check(frame: pl.DataFrame) -> list[tuple[int, BadRecord]]:
-    """The rows that make no sense, in order, each with one thing that is wrong with it: texts
-    before whole numbers before lists, and among them in the order of the tables above.
+    """The invalid rows, in order, each with one error: of texts before whole numbers before lists,
+    and among them in the order of the tables above.
 
     `frame` has the columns `CHECKED`, in the dtypes of `schemas.telemetry.avro_blocks.dtypes`. Null
-    is never wrong. Costs a look at each column's least and largest value as long as these are as
-    they should be.
+    is always valid. If all rows are valid, this costs the minimum and maximum of each column.
     """
     bad: dict[int, BadRecord] = {}
     for rows, error in _suspects(frame):
@@ -74,35 +70,36 @@ def check(frame: pl.DataFrame) -> list[tuple[int, BadRecord]]:
 
 
 def _suspects(frame: pl.DataFrame) -> Iterator[tuple[pl.Series, BadRecord]]:
-    """Masks of bad rows, each with what is wrong with these."""
-    # Asked for once: each look for a column by its name costs a microsecond or two.
+    """Masks of bad rows, each with their error."""
+    # Looked up once: finding a column by its name costs a microsecond or two.
     columns = {column.name: column for column in frame.get_columns()}
     sizes = {column.name: column for column in frame.select_seq(_SIZES.values()).get_columns()}
-    for name, fewest in TEXTS:
+    for name, min_size in TEXTS:
         size = sizes[name]
-        if _outside(size, fewest, MAX_ID_BYTES):
-            yield size < fewest, BadRecord(Reason.BLANK, name)
+        if _outside(size, min_size, MAX_ID_BYTES):
+            yield size < min_size, BadRecord(Reason.BLANK, name)
             yield size > MAX_ID_BYTES, BadRecord(Reason.TOO_LONG, name)
-    for name, least, most in RANGES:
+    for name, minimum, maximum in RANGES:
         column = columns[name]
-        if _outside(column, least, most):
+        if _outside(column, minimum, maximum):
             below, above = (
                 ("negative", "too large") if name != "event_time" else (_TOO_EARLY, _TOO_LATE)
             )
-            yield column < least, BadRecord(Reason.OUT_OF_RANGE, name, detail=below)
-            yield column > most, BadRecord(Reason.OUT_OF_RANGE, name, detail=above)
+            yield column < minimum, BadRecord(Reason.OUT_OF_RANGE, name, detail=below)
+            yield column > maximum, BadRecord(Reason.OUT_OF_RANGE, name, detail=above)
     for name, part in NUMBERS:
         if sizes[name].max():
             yield _infinite(columns[name], part), BadRecord(Reason.NOT_FINITE, f"{name}.{part}")
 
 
-def _outside(column: pl.Series, least: int, most: int) -> bool:
-    """Whether any number is not between these; nulls are between any."""
+def _outside(column: pl.Series, minimum: int, maximum: int) -> bool:
+    """Whether any number is out of these inclusive bounds; nulls are within any."""
+    # None for a column of nulls only.
     smallest, largest = column.min(), column.max()
     return (
         isinstance(smallest, int)
         and isinstance(largest, int)
-        and (smallest < least or largest > most)
+        and (smallest < minimum or largest > maximum)
     )
 
 

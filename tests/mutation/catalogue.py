@@ -692,8 +692,8 @@ MUTATIONS: Final = (
     Mutation(
         "what the native code leaves is judged by the slow way",
         "schemas/telemetry/columns.py",
-        "        if not len(rest.index):\n            return told\n",
-        "        if len(told.index) >= 0:\n            return told\n",
+        "        if not len(rest.index):\n            return known\n",
+        "        if len(known.index) >= 0:\n            return known\n",
         _NATIVE,
     ),
     Mutation(
