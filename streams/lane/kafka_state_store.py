@@ -1,7 +1,8 @@
 """The state store of a worker: a compacted Kafka topic, one transactional producer per lane."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from itertools import chain
 from typing import Any
 
@@ -37,7 +38,9 @@ class KafkaStateStore:
             partition: Changelog(self._client, f"{self._prefix}{partition}", self._topic, partition)
             for partition in partitions
         }
-        try:
+        async with AsyncExitStack() as unless_done:
+            # The next rebalance may cancel this one: nothing stays open half-way.
+            unless_done.push_async_callback(_close, opening.values())
             # Opened first, which fences; read afterwards, so that nothing can be added to what was
             # read.
             await asyncio.gather(*[changelog.open() for changelog in opening.values()])
@@ -45,12 +48,7 @@ class KafkaStateStore:
                 self._client, self._topic, partitions, on_progress, self._check_crcs
             )
             lanes = {partition: _stored(rows) for partition, rows in tables.items()}
-        except BaseException:
-            # Another rebalance cancels this one: what was opened is not ours to keep.
-            await asyncio.gather(
-                *[changelog.close() for changelog in opening.values()], return_exceptions=True
-            )
-            raise
+            unless_done.pop_all()
         self._changelogs.update(opening)
         return lanes
 
@@ -70,6 +68,11 @@ class KafkaStateStore:
     async def close(self, partition: int) -> None:
         """See `StateStore.close`."""
         await self._changelogs.pop(partition).close()
+
+
+async def _close(changelogs: Iterable[Changelog]) -> None:
+    # Each is closed, whatever the others raise.
+    await asyncio.gather(*[changelog.close() for changelog in changelogs], return_exceptions=True)
 
 
 def _stored(rows: dict[bytes, bytes]) -> StoredLane:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 
 import structlog
 
@@ -44,7 +45,10 @@ class Restorer:
         logs = await self._logs.describe(partitions)
         stored = await self._store.open(partitions, self._on_progress)
         lanes = {}
-        try:
+        async with AsyncExitStack() as unless_done:
+            # A bug, a refusal, or the next rebalance, which cancels this one: in no case may the
+            # lanes stay open here.
+            unless_done.push_async_callback(self._close, partitions)
             # The lanes' last owner may have known settings that this worker has not read yet.
             await self._followed.catch_up()
             for partition in partitions:
@@ -52,14 +56,14 @@ class Restorer:
                 lanes[partition] = await self._started(
                     partition, stored.pop(partition), logs[partition]
                 )
-        except BaseException:
-            # A bug, a refusal, or the next rebalance, which cancels this one: in no case may the
-            # lanes stay open here.
-            await asyncio.gather(
-                *[self._store.close(partition) for partition in partitions], return_exceptions=True
-            )
-            raise
+            unless_done.pop_all()
         return lanes
+
+    async def _close(self, partitions: Sequence[int]) -> None:
+        # Each is closed, whatever the others raise.
+        await asyncio.gather(
+            *[self._store.close(partition) for partition in partitions], return_exceptions=True
+        )
 
     async def _started(self, partition: int, stored: StoredLane, log: Log) -> Lane:
         stage = self._stage.name

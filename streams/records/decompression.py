@@ -56,11 +56,17 @@ def unpacked(codec: int, packed: memoryview, max_bytes: int) -> bytes:
         OverflowError,
     ) as fault:
         raise CannotUnpack(str(fault)) from fault
-    except BaseException as fault:
-        # A panic of Rust's is not an Exception, and its type cannot be imported.
-        if type(fault).__name__ != "PanicException":
-            raise
+    except _panics() as fault:
         raise CannotUnpack(str(fault)) from fault
+
+
+def _panics() -> tuple[type[BaseException], ...]:
+    """What a panic in Rust is raised as. No such type can be imported, and none exists before the
+    first panic of its library; each is a direct subclass of BaseException.
+    """
+    return tuple(
+        each for each in BaseException.__subclasses__() if each.__name__ == "PanicException"
+    )
 
 
 def _gunzipped(packed: memoryview, max_bytes: int) -> bytes:

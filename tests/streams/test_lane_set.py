@@ -496,6 +496,7 @@ async def test_a_refused_start_lets_go_of_all_lanes(machine: Machine) -> None:
     with pytest.raises(Refused):
         await other.assign([3, 4])
     assert other.lanes == {}
+    assert machine.memory.owner[3]._open == set()
 
 
 async def test_a_lane_acts_besides_its_records_only_while_it_is_ours(machine: Machine) -> None:
