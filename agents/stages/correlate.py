@@ -26,7 +26,7 @@ from streams.topic_names import TopicNames
 NO_KEY: Final = Secret("")
 _OTHERS = "(others)"
 _NO_WATERMARK = "watermark is not three whole numbers"
-_MOST_DIGITS = 18
+_MAX_DIGITS = 18
 """Of a number within 63 bits."""
 
 
@@ -159,7 +159,7 @@ def correlate_stage(
 
 def _numbers(mark: bytes) -> tuple[int, int, int]:
     parts = mark.split()
-    if len(parts) != 3 or not all(part.isdigit() and len(part) <= _MOST_DIGITS for part in parts):
+    if len(parts) != 3 or not all(part.isdigit() and len(part) <= _MAX_DIGITS for part in parts):
         raise BadRecord(_NO_WATERMARK, WATERMARK)
     lane, offset, time = map(int, parts)
     if lane > MAX_LANE or time > LATEST:

@@ -163,7 +163,7 @@ def refuse_untrusted(broker: Broker) -> None:
             continue
 
 
-def told(broker: Broker, fault: KafkaError) -> str:
+def fault_text(broker: Broker, fault: KafkaError) -> str:
     """Text of a fault that occurred after a cluster was reached: the cluster may be gone again."""
     return _why(broker, [fault]) if fault.code() in FAULTS_THAT_PASS else fault.str()
 

@@ -22,7 +22,7 @@ from streams.client.transaction_requests import (
     ListTransactions,
 )
 
-TOLD_AFTER_S: Final = 10.0
+REPORTED_AFTER_S: Final = 10.0
 """Transactions that are open for a shorter time are nothing to tell of: each flush of a worker
 makes one.
 """
@@ -56,12 +56,12 @@ class Ends:
 class _Hold:
     offset: int
     since: float
-    told: bool = False
+    reported: bool = False
 
 
 class OpenTransactions:
     """Watches the partitions that one client reads, tells metrics and log of each that is held for
-    `TOLD_AFTER_S`, and of the end of it.
+    `REPORTED_AFTER_S`, and of the end of it.
 
     A worker cannot end somebody else's transaction, and ending itself would not help: it says who
     can.
@@ -90,24 +90,24 @@ class OpenTransactions:
         here.
         """
         for tp in self._holds.keys() - ends.keys():
-            self._end(tp, told=False)
+            self._end(tp, released=False)
         now = self._wall()
         for tp, end in ends.items():
             hold = self._holds.get(tp)
             if hold is not None and (end.stable != hold.offset or end.log <= end.stable):
-                self._end(tp, told=True)
+                self._end(tp, released=True)
                 hold = None
             if end.log <= end.stable:
                 continue
             if hold is None:
                 hold = self._holds[tp] = _Hold(end.stable, now)
-            if not hold.told and now - hold.since >= TOLD_AFTER_S:
-                self._tell(tp, hold, end, await whose(tp, hold.offset))
-            if hold.told:
+            if not hold.reported and now - hold.since >= REPORTED_AFTER_S:
+                self._report(tp, hold, end, await whose(tp, hold.offset))
+            if hold.reported:
                 metrics.HELD_RECORDS.labels(tp.topic, tp.partition).set(end.log - end.stable)
 
-    def _tell(self, tp: TopicPartition, hold: _Hold, end: Ends, found: Transaction) -> None:
-        hold.told = True
+    def _report(self, tp: TopicPartition, hold: _Hold, end: Ends, found: Transaction) -> None:
+        hold.reported = True
         if found.started_at is not None:
             # It may have been open before this worker saw it.
             hold.since = min(hold.since, found.started_at)
@@ -124,12 +124,12 @@ class OpenTransactions:
             transaction_timeout_s=found.timeout_s,
         )
 
-    def _end(self, tp: TopicPartition, *, told: bool) -> None:
+    def _end(self, tp: TopicPartition, *, released: bool) -> None:
         hold = self._holds.pop(tp)
-        if not hold.told:
+        if not hold.reported:
             return
         metrics.forget_hold(tp.topic, tp.partition)
-        if told:
+        if released:
             held_s = round(self._wall() - hold.since, 1)
             _log.info("partition.released", topic=tp.topic, partition=tp.partition, held_s=held_s)
 

@@ -14,13 +14,13 @@ from streams.control.records import COMMAND, SIGNATURE, Headers, header, is_sign
 from streams.lane.outgoing import KEY_SIZE, SIZE, Outgoing
 from streams.topic_names import TopicNames
 
-_MOST_COMMANDS: Final = 33_554_432
+_MAX_COMMANDS: Final = 33_554_432
 """Bytes of the commands of one partition that are kept at least: the newest. A lane that never took
 any (a new installation's) would miss older ones; twenty thousand fit, which are a year of commands,
 one each half hour.
 """
 
-_MOST_FAULTY: Final = 4_194_304
+_MAX_FAULTY: Final = 4_194_304
 """Bytes of records that are none, of one partition, that are kept at least: a lane that is that far
 behind makes no dead letters of older ones. Anybody who may write here can write any number; they
 never displace a command.
@@ -32,11 +32,11 @@ _EACH: Final = 1_024
 MAX_COMMAND_BYTES: Final = 65_536
 """The largest command; what a person writes takes some hundred bytes."""
 
-_MOST_VALUE: Final = 4_096
-_MOST_KEY: Final = 1_024
+_MAX_VALUE: Final = 4_096
+_MAX_KEY: Final = 1_024
 """What is kept for the dead letter of a record that is none."""
 
-_MOST: Final = {True: _MOST_COMMANDS, False: _MOST_FAULTY}
+_MAX: Final = {True: _MAX_COMMANDS, False: _MAX_FAULTY}
 
 UNSIGNED: Final = "command without our signature"
 OTHER_TENANT: Final = "command of another tenant than its key"
@@ -155,15 +155,15 @@ def arrived(topic: str, signing_key: Secret, partition: int, record: Readable) -
 
     def bad(fault: BadRecord) -> Arrived:
         marks = record.marks
-        if value is not None and len(value) > _MOST_VALUE:
+        if value is not None and len(value) > _MAX_VALUE:
             marks = (*marks, (SIZE, b"%d" % len(value)))
-        if key is not None and len(key) > _MOST_KEY:
+        if key is not None and len(key) > _MAX_KEY:
             marks = (*marks, (KEY_SIZE, b"%d" % len(key)))
         return Arrived(
             partition,
             record.offset,
-            key and key[:_MOST_KEY],
-            value and value[:_MOST_VALUE],
+            key and key[:_MAX_KEY],
+            value and value[:_MAX_VALUE],
             None,
             fault,
             marks,
@@ -213,12 +213,12 @@ class CommandLog(FollowedTopic):
         # Each lane asks before each of its steps, and nearly always for none.
         return iter(kept[bisect_left(kept, offset, key=lambda record: record.offset) :])
 
-    def _take_record(self, partition: int, record: Any) -> None:
+    def _on_record(self, partition: int, record: Any) -> None:
         one = arrived(self._topic, self._key, partition, record)
         self._kept.setdefault(partition, []).append(one)
         which = (partition, one.command is not None)
         self._sizes[which] += one.size
-        if self._sizes[which] > _MOST[which[1]] * 5 // 4:
+        if self._sizes[which] > _MAX[which[1]] * 5 // 4:
             self._forget(partition)
 
     def _forget(self, partition: int) -> None:
@@ -230,7 +230,7 @@ class CommandLog(FollowedTopic):
         newest: list[Arrived] = []
         for one in reversed(self._kept[partition]):
             is_command = one.command is not None
-            if sizes[is_command] + one.size > _MOST[is_command]:
+            if sizes[is_command] + one.size > _MAX[is_command]:
                 full.add(is_command)
             if is_command not in full:
                 sizes[is_command] += one.size

@@ -27,7 +27,7 @@ class FollowedTopic(ABC):
         self._transactions = OpenTransactions()
 
     @abstractmethod
-    def _take_record(self, partition: int, record: Any) -> None:
+    def _on_record(self, partition: int, record: Any) -> None:
         """One record came."""
 
     async def start(self) -> None:
@@ -80,7 +80,7 @@ class FollowedTopic(ABC):
             for tp, blocks in (await consumer.getmany(timeout_ms=1000)).items():
                 for block in blocks:
                     for record in block.records():
-                        self._take_record(tp.partition, record)
+                        self._on_record(tp.partition, record)
             # Also for a block without records: the position has moved.
             self._arrived.set()
             # A lane would wait for ever for settings that such a transaction hides.

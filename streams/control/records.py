@@ -51,7 +51,7 @@ SIGNATURE: Final = "sentinel-signature"
 
 Headers = Iterable[tuple[str, bytes | None]]
 
-_MOST_DIGITS: Final = 18
+_MAX_DIGITS: Final = 18
 """Of a number that fits 64 bits."""
 
 
@@ -119,7 +119,7 @@ def tick(topic: str, partition: int, passed_us: int) -> Outgoing:
 def passed(headers: Headers) -> int | None:
     """The time that a tick reports, µs; None when it reports none, or an impossible one."""
     said = header(headers, PASSED)
-    return int(said) if said is not None and len(said) <= _MOST_DIGITS and said.isdigit() else None
+    return int(said) if said is not None and len(said) <= _MAX_DIGITS and said.isdigit() else None
 
 
 def settings_control(topic: str, partition: int, made: Publication, key: Secret) -> Outgoing:

@@ -106,7 +106,7 @@ class SettingsLog(FollowedTopic):
             self._arrived.clear()
             await self._arrived.wait()
 
-    def _take_record(self, partition: int, record: Any) -> None:
+    def _on_record(self, partition: int, record: Any) -> None:
         if record.fault is not None:
             _log.error(
                 "settings.broken",
@@ -115,9 +115,9 @@ class SettingsLog(FollowedTopic):
                 reason=str(record.fault),
             )
             return
-        self._take(record.key or b"", record.value, record.headers)
+        self._read(record.key or b"", record.value, record.headers)
 
-    def _take(self, key: bytes, value: bytes | None, headers: Headers) -> None:
+    def _read(self, key: bytes, value: bytes | None, headers: Headers) -> None:
         if value is None:
             return
         skip = _SKIP_KEY.fullmatch(key)

@@ -109,11 +109,11 @@ def build(worker: Worker) -> LaneApp:
     )
 
     @ends_process
-    async def take(stream: Any) -> None:
+    async def feed(stream: Any) -> None:
         async for event in stream.events():
             await feeder.put(event.message.value)
 
-    app.agent(topic, name=f"sentinel-{stage.name}")(take)
+    app.agent(topic, name=f"sentinel-{stage.name}")(feed)
     for name, work in _rounds(worker, app, sender).items():
         app.task(_named(f"sentinel-{stage.name}-{name}", ends_process(work)))
     return app

@@ -16,8 +16,8 @@ SIZE: Final = "sentinel-size"
 KEY_SIZE: Final = "sentinel-key-size"
 """The same of its key."""
 
-_MOST_VALUE: Final = 3_500_000
-_MOST_KEY: Final = 65_536
+_MAX_VALUE: Final = 3_500_000
+_MAX_KEY: Final = 65_536
 """Together less than what the sender takes. A record may be larger that came compressed."""
 
 
@@ -84,12 +84,12 @@ def dead_letter(
         headers.append(("sentinel-field", field_name.encode()))
     if schema_id is not None:
         headers.append(("sentinel-schema-id", b"%d" % schema_id))
-    if value is not None and len(value) > _MOST_VALUE:
+    if value is not None and len(value) > _MAX_VALUE:
         headers.append((SIZE, b"%d" % len(value)))
-        value = value[:_MOST_VALUE]
-    if record_key is not None and len(record_key) > _MOST_KEY:
+        value = value[:_MAX_VALUE]
+    if record_key is not None and len(record_key) > _MAX_KEY:
         headers.append((KEY_SIZE, b"%d" % len(record_key)))
-        record_key = record_key[:_MOST_KEY]
+        record_key = record_key[:_MAX_KEY]
     return Outgoing(
         topic,
         record_key if value is not None or record_key is not None else b"",

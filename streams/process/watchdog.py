@@ -85,20 +85,20 @@ class Watchdog:
 
     def stalled(self) -> str | None:
         """What stands still, and for how long, if it is too long."""
-        return self._told(1)
+        return self._complaint(1)
 
     def look(self) -> None:
         """Counts; ends the process when something stood for twice as long as in a live worker."""
         seen = self._seen()
         self._stands = {what: (at, self._looks(what, at)) for what, at in seen.items()}
         self._seen_beats = self._beats
-        if (told := self._told(2)) is not None:
+        if (complaint := self._complaint(2)) is not None:
             # Whatever comes of saying it, it ends: a pipe that nobody reads blocks whoever writes
             # to it.
             saying = threading.Thread(target=self._say, name="sentinel-watchdog-says", daemon=True)
             saying.start()
             saying.join(SAID_WITHIN_S)
-            self._end(Stalled(f"{told}; ending, to be started again"))
+            self._end(Stalled(f"{complaint}; ending, to be started again"))
 
     def _seen(self) -> dict[str | int, int]:
         if not self._is_ready():
@@ -113,7 +113,7 @@ class Watchdog:
         before, looks = self._stands.get(what, (None, 0))
         return looks + 1 if before == at else 0
 
-    def _told(self, times: int) -> str | None:
+    def _complaint(self, times: int) -> str | None:
         standing = {
             what: looks
             for what, (_, looks) in list(self._stands.items())

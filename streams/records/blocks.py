@@ -110,11 +110,11 @@ class Block:
         return self._contents().parts
 
     def _contents(self) -> Content:
-        self._content = content = self._taken()
+        self._content = content = self._peek()
         self._read = None
         return content
 
-    def _taken(self) -> Content:
+    def _peek(self) -> Content:
         """The content, which does not stay here if it has not been read before."""
         if self._content is not None:
             return self._content
@@ -173,7 +173,7 @@ class Block:
             return self
         place = (self.topic, self.partition)
         return Block.unread(
-            place, offset, self.next_offset, self.held, lambda: self._taken().from_offset(offset)
+            place, offset, self.next_offset, self.held, lambda: self._peek().from_offset(offset)
         )
 
     def in_steps(self) -> "Iterator[Block]":
@@ -184,7 +184,7 @@ class Block:
         waiting: list[Content] = []
         size, start, end = 0, self.start, self.start
         for block in self._several or [self]:
-            content = block._taken()
+            content = block._peek()
             if waiting and size + content.size > STEP_BYTES:
                 yield from self._piece(start, end, Content.joined(waiting))._cut_up()
                 waiting, size, start = [], 0, end
@@ -223,7 +223,7 @@ class Block:
             first.start,
             last.next_offset,
             sum(block.held for block in several),
-            lambda: Content.joined(block._taken() for block in several),
+            lambda: Content.joined(block._peek() for block in several),
         )
         joined._several = several
         return joined

@@ -72,7 +72,7 @@ class Source:
         """Those at offsets from `first` to `last`; a broken batch is one record, at its last
         offset.
         """
-        with self.told():
+        with self.noted():
             try:
                 # What cannot be cut says so before its first record.
                 header = check_header(self.batch)
@@ -82,7 +82,7 @@ class Source:
                 record = broken(self.batch, fault)
                 return [record] if first <= record.last_offset <= last else []
 
-    def told(self) -> AbstractContextManager[None]:
+    def noted(self) -> AbstractContextManager[None]:
         """To be entered while it is decompressed and cut: also what is made of its records may be
         more than there is memory for.
         """
@@ -254,7 +254,7 @@ def _in_a_row(values: Sequence[Sequence[bytes | None]]) -> Sequence[bytes | None
 def content_of(source: Source) -> Content:
     """What is in a batch; in a broken one, one broken record."""
     batch = source.batch
-    with source.told():
+    with source.noted():
         try:
             header = check_header(batch)
             records = source.unpacked(header)

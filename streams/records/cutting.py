@@ -21,17 +21,17 @@ from streams.records.record_batches import MAX_TIME_MS, NO_TIME, BatchHeader, Fe
 Int64s = npt.NDArray[np.int64]
 Headers = tuple[tuple[str, bytes | None], ...]
 
-MOST_RECORDS: Final = 500_000
+MAX_RECORDS: Final = 500_000
 """Records of a batch at most: telemetry takes 70 bytes and more, so that no batch of it within the
 bound of bytes has as many.
 """
 
-MOST_HEADERS: Final = 1_000
+MAX_HEADERS: Final = 1_000
 """Headers of a record at most, whatever they say: one takes two bytes in a batch, and a hundred
 times as many in Python. As in native.c.
 """
 
-MOST_BATCH_HEADERS: Final = 500_000
+MAX_BATCH_HEADERS: Final = 500_000
 """Headers of all records of a batch at most: it bounds the time that a batch takes, which may be
 small on the wire. As in native.c.
 """
@@ -112,9 +112,9 @@ def check_header(batch: FetchedBatch) -> BatchHeader:
         raise BrokenBatch(
             Broken.HEADER, f"{header.records} records for offsets up to {header.last_offset_delta}"
         )
-    if header.records > MOST_RECORDS:
+    if header.records > MAX_RECORDS:
         raise BrokenBatch(
-            Broken.TOO_MANY, f"{header.records} records; at most {MOST_RECORDS} are read"
+            Broken.TOO_MANY, f"{header.records} records; at most {MAX_RECORDS} are read"
         )
     if header.stamped_ms is not None and not NO_TIME <= header.stamped_ms <= MAX_TIME_MS:
         raise BrokenBatch(Broken.HEADER, f"append time {header.stamped_ms} ms")
@@ -196,12 +196,12 @@ def _check_headers(records: bytes, ends: Sequence[tuple[int, int]]) -> None:
     batch: nothing is made of any before.
     """
     # A header takes two bytes at least.
-    if len(records) <= 2 * MOST_BATCH_HEADERS or len(ends) * MOST_HEADERS <= MOST_BATCH_HEADERS:
+    if len(records) <= 2 * MAX_BATCH_HEADERS or len(ends) * MAX_HEADERS <= MAX_BATCH_HEADERS:
         return
     found = sum(_header_count(records, start, end) for start, end in ends)
-    if found > MOST_BATCH_HEADERS:
+    if found > MAX_BATCH_HEADERS:
         raise BrokenBatch(
-            Broken.MANY_HEADERS, f"{found} headers; at most {MOST_BATCH_HEADERS} are read"
+            Broken.MANY_HEADERS, f"{found} headers; at most {MAX_BATCH_HEADERS} are read"
         )
 
 
@@ -217,7 +217,7 @@ def _header_count(records: bytes, at: int, end: int) -> int:
         count, at = _number(records, at, end)
     except _Cut:
         return 0
-    return count if 0 <= count <= min(MOST_HEADERS, (end - at) // 2) else 0
+    return count if 0 <= count <= min(MAX_HEADERS, (end - at) // 2) else 0
 
 
 def _deltas(header: BatchHeader, records: bytes, ends: Sequence[tuple[int, int]]) -> list[int]:
@@ -266,8 +266,8 @@ def _parts(records: bytes, at: int, end: int) -> tuple[bytes | None, bytes | Non
     # A header takes two bytes at least.
     if not 0 <= 2 * count <= end - at:
         raise _Cut(f"{count} headers")
-    if count > MOST_HEADERS:
-        raise _TooManyHeaders(f"{count} headers; at most {MOST_HEADERS} are read")
+    if count > MAX_HEADERS:
+        raise _TooManyHeaders(f"{count} headers; at most {MAX_HEADERS} are read")
     headers = []
     for _ in range(count):
         name, at = _bytes(records, at, end)

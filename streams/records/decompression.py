@@ -13,7 +13,7 @@ import numpy as np
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 
 _FIRST_GUESS: Final = 24
-_LEAST_GUESS: Final = 262_144
+_MIN_GUESS: Final = 262_144
 _GROWTH: Final = 4
 _XERIAL: Final = b"\x82SNAPPY\0"
 _XERIAL_HEADER: Final = 16
@@ -139,7 +139,7 @@ def _into(
 ) -> bytes:
     """Into room that grows until it is enough. What decodes streams stops where the room ends."""
     size = min(
-        max(_FIRST_GUESS * len(packed), _LEAST_GUESS) if guess is None else guess + 1, max_bytes
+        max(_FIRST_GUESS * len(packed), _MIN_GUESS) if guess is None else guess + 1, max_bytes
     )
     while True:
         room = np.empty(size, np.uint8)

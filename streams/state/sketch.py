@@ -3,7 +3,7 @@ addition.
 
 The bin of a value comes from the leading bits of its float64 form (exponent and the first
 `SUB_BITS` bits of the fraction), which every processor computes alike, unlike a logarithm. Values
-are microseconds; those below `LEAST` share the first bin and those from `MOST` on the last.
+are microseconds; those below `MIN` share the first bin and those from `MAX` on the last.
 
 The layout is that of HdrHistogram and of DDSketch's cubically interpolated cousin (Masson et al.,
 VLDB 2019): log-linear.
@@ -18,27 +18,27 @@ Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 
 SUB_BITS: Final = 2
-_LEAST_EXPONENT: Final = 10
+_MIN_EXPONENT: Final = 10
 _OCTAVES: Final = 20
 
 BINS: Final = _OCTAVES << SUB_BITS
 """Bins of a sketch: 20 octaves of four."""
 
-LEAST: Final = 1 << _LEAST_EXPONENT
+MIN: Final = 1 << _MIN_EXPONENT
 """Smallest value told apart, µs (about a millisecond)."""
 
-MOST: Final = 1 << (_LEAST_EXPONENT + _OCTAVES)
+MAX: Final = 1 << (_MIN_EXPONENT + _OCTAVES)
 """Values from here on share the last bin, µs (about eighteen minutes)."""
 
 RELATIVE_ERROR: Final = 1 / (2 << SUB_BITS)
 """A quantile differs from the value at its rank by at most this share of it, for values between
-`LEAST` and `MOST`.
+`MIN` and `MAX`.
 """
 
 _FRACTION_BITS: Final = 52
 SHIFT: Final = _FRACTION_BITS - SUB_BITS
 """Of a float64's bits, how many do not matter."""
-OFFSET: Final = (1023 + _LEAST_EXPONENT) << SUB_BITS
+OFFSET: Final = (1023 + _MIN_EXPONENT) << SUB_BITS
 """What is left of the bits of the smallest value told apart."""
 
 
@@ -55,7 +55,7 @@ def bins_of(values: Int64s) -> Int64s:
 def _middles() -> Float64s:
     parts = 1 << SUB_BITS
     octaves = np.arange(BINS) // parts
-    width = np.exp2(octaves) * (LEAST / parts)
+    width = np.exp2(octaves) * (MIN / parts)
     return np.asarray((parts + np.arange(BINS) % parts + 0.5) * width, np.float64)
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-UNTOLD_US: Final = 2_000_000
+UNMEASURED_US: Final = 2_000_000
 """The most that a tick moves time which does not say how much has passed: those of older workers,
 which come every second or so.
 """
@@ -70,7 +70,7 @@ class Clock:
         """
         if self.time == 0:
             return self
-        counted = elapsed(self.append, append_time, UNTOLD_US if passed is None else passed)
+        counted = elapsed(self.append, append_time, UNMEASURED_US if passed is None else passed)
         return Clock(self.time + counted, min(self.append + counted, append_time))
 
     def at(self, append_time: int) -> int:
@@ -108,9 +108,9 @@ class Stamps:
     reached: int = 0
 
     def judged(
-        self, event_times: Int64s, append_times: Int64s, most_ahead: int
+        self, event_times: Int64s, append_times: Int64s, max_ahead: int
     ) -> tuple[Bools | None, Bools | None, "Stamps"]:
-        """Which events are more than `most_ahead` ahead of their append time, which of these for
+        """Which events are more than `max_ahead` ahead of their append time, which of these for
         the broker's clock, and what is known after them.
 
         None for the first two where no event is ahead.
@@ -124,17 +124,17 @@ class Stamps:
             reached = max(self.reached, newest)
             if reached - earliest <= WENT_BACK_US:
                 return None, None, Stamps(reached)
-        ahead = event_times - append_times > most_ahead
+        ahead = event_times - append_times > max_ahead
         if not ahead.any():
             reached = max(self.reached, int(np.minimum(event_times, append_times).max()))
             if reached - int(append_times.min()) <= WENT_BACK_US:
                 return None, None, Stamps(reached)
-            return None, None, self._one_by_one(event_times, append_times, most_ahead, ahead)[1]
-        behind, after = self._one_by_one(event_times, append_times, most_ahead, ahead)
+            return None, None, self._one_by_one(event_times, append_times, max_ahead, ahead)[1]
+        behind, after = self._one_by_one(event_times, append_times, max_ahead, ahead)
         return ahead, behind, after
 
     def _one_by_one(
-        self, event_times: Int64s, append_times: Int64s, most_ahead: int, ahead: Bools
+        self, event_times: Int64s, append_times: Int64s, max_ahead: int, ahead: Bools
     ) -> tuple[Bools, "Stamps"]:
         behind = np.zeros(len(ahead), bool)
         reached = self.reached
@@ -143,11 +143,11 @@ class Stamps:
             went_back = reached - append > WENT_BACK_US
             if is_ahead:
                 behind[index] = went_back
-                if went_back and event - reached <= most_ahead:
+                if went_back and event - reached <= max_ahead:
                     reached = max(reached, event)
             elif not went_back:
                 reached = max(reached, min(event, append))
-            elif append - event <= most_ahead:
+            elif append - event <= max_ahead:
                 # Producer and broker agree: what was reached before was the wrong time.
                 reached = min(event, append)
         return behind, Stamps(reached)

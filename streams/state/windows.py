@@ -113,26 +113,26 @@ class Windows:
     def _count(self, rows: Int64s, columns: Columns) -> None:
         numbers = self.table.rows.view(np.int64)
         base = rows * self._words + 2
-        for place, name in enumerate(self.spec.sums):
+        for number, name in enumerate(self.spec.sums):
             column = columns[name]
             if name in self.spec.sketches:
                 column = np.maximum(column, 0)
-            np.add.at(numbers, base + place, column)
-        for place, name in enumerate(self.spec.maxima, len(self.spec.sums)):
-            np.maximum.at(numbers, base + place, columns[name])
+            np.add.at(numbers, base + number, column)
+        for number, name in enumerate(self.spec.maxima, len(self.spec.sums)):
+            np.maximum.at(numbers, base + number, columns[name])
         counts = self.table.rows.view(np.uint32)
         offset = 2 * (2 + len(self.spec.sums) + len(self.spec.maxima))
         one = np.uint32(1)
-        for place, name in enumerate(self.spec.sketches):
+        for number, name in enumerate(self.spec.sketches):
             values = np.asarray(columns[name])
-            at = rows * self._halves + (offset + place * BINS) + bins_of(values)
+            at = rows * self._halves + (offset + number * BINS) + bins_of(values)
             if int(values.min()) < 0:
                 at = at[values >= 0]
             np.add.at(counts, at, one)
 
     def has(self, bucket: int, subjects: Int64s) -> npt.NDArray[np.bool_]:
         """Which of these had an event in the bucket."""
-        return np.asarray(self._places(bucket, subjects) != _NONE)
+        return np.asarray(self._rows_for(bucket, subjects) != _NONE)
 
     def close(self, bucket: int, subjects: Int64s | None = None) -> ClosedBucket:
         """Takes the bucket out, and tells of these subjects in this order, with zeros for who had
@@ -141,18 +141,21 @@ class Windows:
         pages, used = self._pages_of.pop(bucket, []), self._used.pop(bucket, 0)
         if subjects is None:
             subjects = self.table.rows["subject"][self._rows_in(pages, used)]
-        places = self._places(bucket, subjects)
+        places = self._rows_for(bucket, subjects)
         absent = places == _NONE
         some = bool(absent.any())
 
-        def told(column: str) -> npt.NDArray[Any]:
+        def values_of(column: str) -> npt.NDArray[Any]:
             taken = self.table.rows[column][places]
             if some:
                 taken[absent] = 0
             return taken
 
         closed = ClosedBucket(
-            bucket, subjects, told("numbers"), {name: told(name) for name in self.spec.sketches}
+            bucket,
+            subjects,
+            values_of("numbers"),
+            {name: values_of(name) for name in self.spec.sketches},
         )
         self._row_of.pop(bucket, None)
         self.table.clear_pages(pages)
@@ -185,7 +188,7 @@ class Windows:
             (page for page in range(self._next_page) if page not in taken), reverse=True
         )
 
-    def _places(self, bucket: int, subjects: Int64s) -> Int64s:
+    def _rows_for(self, bucket: int, subjects: Int64s) -> Int64s:
         """The row of each subject in the table; _NONE where it has none in this bucket."""
         row_of = self._row_of.get(bucket, _EMPTY)
         places = np.full(len(subjects), _NONE, np.int64)
@@ -202,7 +205,7 @@ class Windows:
             bucket: events[self._new(bucket, subjects[events], capacity)]
             for bucket, events in here.items()
         }
-        self._take_pages(fresh)
+        self._assign_pages(fresh)
         rows = np.empty(len(subjects), np.int64)
         for bucket, events in here.items():
             if len(fresh[bucket]):
@@ -213,7 +216,7 @@ class Windows:
     def _rows_of_bucket(self, bucket: int, subjects: Int64s, capacity: int) -> Int64s:
         new = self._new(bucket, subjects, capacity)
         if len(new):
-            self._take_pages({bucket: new})
+            self._assign_pages({bucket: new})
             self._allocate(bucket, subjects[new])
         return self._row_of[bucket][subjects]
 
@@ -228,7 +231,7 @@ class Windows:
         row_of[subjects[missing[::-1]]] = missing[::-1]
         return np.asarray(missing[row_of[subjects[missing]] == missing])
 
-    def _take_pages(self, fresh: Mapping[int, Int64s]) -> None:
+    def _assign_pages(self, fresh: Mapping[int, Int64s]) -> None:
         """Gives buckets the pages for their new subjects, in the order of the events that fill the
         ones before.
         """

@@ -135,7 +135,7 @@ def test_a_lane_that_has_obeyed_every_command_asks_for_nothing() -> None:
         log = CommandLog({}, "commands", Secret("k"))
         record = command_record("commands", silence("s", ends=9), Secret("k"))
         for number in range(count):
-            log._take_record(0, _Record(2 * number, record.key, record.value, record.headers))
+            log._on_record(0, _Record(2 * number, record.key, record.value, record.headers))
         logs.append(log)
     few, many = logs
     assert (

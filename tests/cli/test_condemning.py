@@ -76,7 +76,7 @@ class Installation:
         """
         log = SettingsLog(aiokafka_config(self.broker), self.names.settings, KEY, {})
         for record in whole(self.broker, [self.names.settings]):
-            log._take(record.key or b"", record.value, record.headers)
+            log._read(record.key or b"", record.value, record.headers)
         return log.skipped(self.names.telemetry, 1)
 
 
@@ -184,7 +184,7 @@ def _is_deadly(installation: Installation, offset: int) -> bool:
     """What a worker that starts now would think of the batch."""
     log = SettingsLog(aiokafka_config(installation.broker), installation.names.settings, KEY, {})
     for record in whole(installation.broker, [installation.names.settings]):
-        log._take(record.key or b"", record.value, record.headers)
+        log._read(record.key or b"", record.value, record.headers)
     return log.is_deadly(installation.names.telemetry, 1, offset)
 
 

@@ -68,7 +68,7 @@ def log_of(*versions: DetectionSettings) -> SettingsLog:
             body=to_json(settings),
         )
         record = version_record(NAMES.settings, described, KEY)
-        log._take(record.key or b"", record.value, record.headers)
+        log._read(record.key or b"", record.value, record.headers)
     return log
 
 

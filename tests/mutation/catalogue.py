@@ -53,7 +53,7 @@ MUTATIONS: Final = (
     Mutation(
         "of what is no command little is kept",
         "streams/control/command_log.py",
-        "            value and value[:_MOST_VALUE],\n",
+        "            value and value[:_MAX_VALUE],\n",
         "            value,\n",
         ("tests/streams/test_command_log.py",),
     ),
@@ -67,14 +67,14 @@ MUTATIONS: Final = (
     Mutation(
         "headers of a record are bounded",
         "streams/records/cutting.py",
-        "    if count > MOST_HEADERS:\n",
+        "    if count > MAX_HEADERS:\n",
         "    if False:\n",
         _BROKEN_BATCHES,
     ),
     Mutation(
         "headers of a batch are bounded before anything is made of them",
         "streams/records/cutting.py",
-        "    if found > MOST_BATCH_HEADERS:\n",
+        "    if found > MAX_BATCH_HEADERS:\n",
         "    if False:\n",
         _BROKEN_BATCHES,
     ),
@@ -478,7 +478,7 @@ MUTATIONS: Final = (
     Mutation(
         "what stands still ends",
         "streams/process/watchdog.py",
-        '            self._end(Stalled(f"{told}; ending, to be started again"))\n',
+        '            self._end(Stalled(f"{complaint}; ending, to be started again"))\n',
         "            pass\n",
         _WATCHDOG,
     ),

@@ -14,9 +14,9 @@ from streams.records.blocks import STEP_RECORDS, Block
 from streams.records.contents import Reading
 from streams.records.cutting import (
     LAST_OFFSET,
-    MOST_BATCH_HEADERS,
-    MOST_HEADERS,
-    MOST_RECORDS,
+    MAX_BATCH_HEADERS,
+    MAX_HEADERS,
+    MAX_RECORDS,
     Broken,
     Record,
 )
@@ -88,8 +88,8 @@ def test_what_need_not_be_understood_breaks_nothing(record: Rec, codec: str) -> 
         (replace(GOOD, headers_count=-1), Broken.RECORD),
         (replace(GOOD, headers_count=2**40), Broken.RECORD),
         (replace(GOOD, headers_count=1), Broken.RECORD),
-        (replace(GOOD, headers=[(b"", None)] * (MOST_HEADERS + 1)), Broken.HEADERS),
-        (replace(GOOD, headers=[(b"sentinel-x", None)] * (MOST_HEADERS + 1)), Broken.HEADERS),
+        (replace(GOOD, headers=[(b"", None)] * (MAX_HEADERS + 1)), Broken.HEADERS),
+        (replace(GOOD, headers=[(b"sentinel-x", None)] * (MAX_HEADERS + 1)), Broken.HEADERS),
         (replace(GOOD, tail=b"\0"), Broken.RECORD),
         (replace(GOOD, tail=b"\x80" * 12), Broken.RECORD),
         (replace(GOOD, time=MAX_TIME_MS), Broken.TIMESTAMP),
@@ -108,7 +108,7 @@ def test_a_record_that_makes_no_sense_inside_is_alone_with_it(record: Rec, reaso
     assert [record.offset for record in block.records_at([1])] == [1]
 
 
-_HEADED = replace(GOOD, headers=[(b"", None)] * MOST_HEADERS)
+_HEADED = replace(GOOD, headers=[(b"", None)] * MAX_HEADERS)
 BROKEN = {
     "length beyond": (batch([replace(GOOD, length=2**40)]), Broken.UNCUT),
     "length negative": (batch([replace(GOOD, length=-1)]), Broken.UNCUT),
@@ -118,7 +118,7 @@ BROKEN = {
     "count negative": (batch([GOOD], count=-1), Broken.HEADER),
     "count beyond offsets": (batch([GOOD, GOOD], last=0), Broken.HEADER),
     "last negative": (batch([GOOD], last=-5), Broken.HEADER),
-    "many": (batch([GOOD], last=MOST_RECORDS, count=MOST_RECORDS + 1), Broken.TOO_MANY),
+    "many": (batch([GOOD], last=MAX_RECORDS, count=MAX_RECORDS + 1), Broken.TOO_MANY),
     "append time": (batch([GOOD], attributes=8, max_time=2**62), Broken.HEADER),
     "old": (batch([GOOD], magic=1), Broken.FORMAT),
     "unknown": (batch([GOOD], magic=99), Broken.FORMAT),
@@ -133,7 +133,7 @@ BROKEN = {
         if codec != "none"
     },
     "headers": (
-        batch([_HEADED] * (MOST_BATCH_HEADERS // MOST_HEADERS + 1), codec="zstd"),
+        batch([_HEADED] * (MAX_BATCH_HEADERS // MAX_HEADERS + 1), codec="zstd"),
         Broken.MANY_HEADERS,
     ),
     "gap, beyond": (batch([replace(GOOD, delta=5)], last=4), Broken.UNCUT),
@@ -155,7 +155,7 @@ def test_a_batch_that_says_what_is_not_so_is_one_broken_record(name: str) -> Non
     assert record.fault is not None
     assert record.fault.reason == reason
     assert dict(record.marks)[LAST_OFFSET] == b"%d" % (block.next_offset - 1)
-    assert block.next_offset <= MOST_RECORDS + 1
+    assert block.next_offset <= MAX_RECORDS + 1
     assert list(block.values) == [None]
     assert block.from_offset(block.next_offset - 1).broken
 

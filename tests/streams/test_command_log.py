@@ -35,7 +35,7 @@ def log_of(*records: Read) -> CommandLog:
     """The log after these records of partition 0."""
     log = CommandLog({}, "commands", KEY)
     for one in records:
-        log._take_record(0, one)
+        log._on_record(0, one)
     return log
 
 
@@ -71,7 +71,7 @@ def test_whatever_others_write_displaces_no_command() -> None:
     """The newest of it are kept, up to a few megabytes, and the end is known."""
     log = log_of(signed(0, silence("s", ends=9)))
     for offset in range(1, 5_000):
-        log._take_record(0, Read(offset, bytes(10_000)))
+        log._on_record(0, Read(offset, bytes(10_000)))
     kept = list(log.since(0, 0))
     assert kept[0].command is not None
     assert [one.offset for one in kept[1:]] == list(range(5_000 - len(kept) + 1, 5_000))

@@ -101,7 +101,7 @@ def log_with(
     """A settings log after these records (key, value, headers)."""
     log = SettingsLog({}, "sentinel.settings", key, {"0": "packaged"})
     for name, value, headers in records:
-        log._take(name or b"", value, headers)
+        log._read(name or b"", value, headers)
     return log
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.state.sketch import BINS, LEAST, MIDDLES, MOST, RELATIVE_ERROR, bins_of, quantiles
+from streams.state.sketch import BINS, MAX, MIDDLES, MIN, RELATIVE_ERROR, bins_of, quantiles
 
-VALUES = st.integers(LEAST, MOST - 1)
+VALUES = st.integers(MIN, MAX - 1)
 
 
 def sketched(values: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint32]]:
@@ -52,5 +52,5 @@ def test_every_bin_stands_for_a_value_of_its_own() -> None:
 
 def test_an_empty_sketch_has_no_quantiles() -> None:
     """No measurement is invented where there was none."""
-    both = np.concatenate([sketched([]), sketched([LEAST])])
+    both = np.concatenate([sketched([]), sketched([MIN])])
     assert np.isnan(quantiles(both, (0.5, 0.99))).tolist() == [[True, True], [False, False]]

@@ -17,7 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 from streams import metrics
 from streams.client.brokers import aiokafka_config
 from streams.client.transactions import (
-    TOLD_AFTER_S,
+    REPORTED_AFTER_S,
     Ends,
     OpenTransactions,
     Transaction,
@@ -73,8 +73,8 @@ async def test_a_transaction_that_stays_open_is_told_with_its_producer() -> None
     with structlog.testing.capture_logs() as told:
         await watching.at(0, 100, 120)
         assert _since() is None
-        await watching.at(TOLD_AFTER_S, 100, 150)
-        await watching.at(TOLD_AFTER_S + 5, 100, 160)
+        await watching.at(REPORTED_AFTER_S, 100, 150)
+        await watching.at(REPORTED_AFTER_S + 5, 100, 160)
     assert (_since(), _held(), watching.asked) == (400.0, 60, 1)
     (line,) = told
     assert line["event"] == "partition.held_by_transaction"
@@ -97,9 +97,9 @@ async def test_the_end_of_a_hold_is_told(end: tuple[int | None, int]) -> None:
     """
     watching = Watching()
     await watching.at(0, 100, 120)
-    await watching.at(TOLD_AFTER_S, 100, 150)
+    await watching.at(REPORTED_AFTER_S, 100, 150)
     assert _since() is not None
-    await watching.at(TOLD_AFTER_S + 1, *end)
+    await watching.at(REPORTED_AFTER_S + 1, *end)
     assert (_since(), _held()) == (None, None)
 
 
@@ -107,7 +107,7 @@ async def test_what_a_broker_does_not_tell_is_counted_from_when_it_was_seen() ->
     """An older broker, or a user without the right."""
     watching = Watching(Transaction())
     await watching.at(0, 100, 120)
-    await watching.at(TOLD_AFTER_S, 100, 150)
+    await watching.at(REPORTED_AFTER_S, 100, 150)
     assert _since() == 1_000.0
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.state.watermark import UNTOLD_US, Clock, Stamps
+from streams.state.watermark import UNMEASURED_US, Clock, Stamps
 
 PAIRS = st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), min_size=1, max_size=40)
 
@@ -62,7 +62,7 @@ A, T = 1_760_000_000_000_000, 1_759_999_999_000_000
 HALF_AN_HOUR, SECOND = 1_800_000_000, 1_000_000
 
 
-@pytest.mark.parametrize(("passed", "moved"), [(SECOND, SECOND), (0, 0), (None, UNTOLD_US)])
+@pytest.mark.parametrize(("passed", "moved"), [(SECOND, SECOND), (0, 0), (None, UNMEASURED_US)])
 def test_a_broker_whose_clock_is_ahead_moves_time_no_further_than_what_passed(
     passed: int | None, moved: int
 ) -> None:

@@ -20,7 +20,7 @@ from agents.stages.heartbeat import Heartbeat
 from agents.stages.waking import Waker
 from schemas.native.library import NATIVE
 from streams.admin import topics
-from streams.client.brokers import CannotReachBroker, aiokafka_config, reach, told
+from streams.client.brokers import CannotReachBroker, aiokafka_config, fault_text, reach
 from streams.control.command_log import CommandLog
 from streams.control.settings_log import SettingsLog
 from streams.exit_status import ENDS_WITHIN_S, end_within
@@ -137,7 +137,7 @@ def check_topics(settings: Settings) -> None:
     except CannotReachBroker as fault:
         raise Refused(str(fault)) from fault
     except KafkaException as fault:
-        raise Refused(told(settings.broker, fault.args[0])) from fault
+        raise Refused(fault_text(settings.broker, fault.args[0])) from fault
     wrong = [f"{fact.name} {fact.outcome}: {fact.detail}" for fact in facts if not fact.good]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
