@@ -170,7 +170,8 @@ class Correlator:
         key, application = self._table.group(anomaly)
         incident = self._open.get(key)
         if incident is not None:
-            # Event time may have passed its end without a watermark to notice it.
+            # An anomaly after the end opens the next incident, also if no watermark has come yet
+            # that would have ended this one.
             quiet_at = self._deadlines.quiet_at(incident)
             if quiet_at is not None and anomaly.event_time >= quiet_at:
                 self._ageing.end(key, quiet_at, step)

@@ -51,8 +51,7 @@ class IncidentTable:
         key, others = _key_of(anomaly), _key(anomaly.tenant, OTHER_APPLICATIONS)
         if key in self.open:
             return key, anomaly.application
-        # A signal stays with the shared incident that it joined, also when there is room again:
-        # what becomes of it is looked for there.
+        # A signal stays with the shared incident that it joined, also when there is room again.
         shared = self.open.view().get(others)
         is_there = shared is not None and (
             signal_key(anomaly) in shared.signals or (shared.signals.unlisted and not anomaly.first)

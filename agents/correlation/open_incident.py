@@ -101,7 +101,6 @@ class OpenIncident:
         if is_worse:
             self.max_severity = anomaly.severity
         self.last_event = max(self.last_event, anomaly.event_time)
-        # A broker's clock may go back, the time since which nothing was heard must not.
         self.last_append = max(self.last_append, append_time)
         self.source_lane, self.settings_version = anomaly.lane, anomaly.settings_version
         self.anomaly_count += 1

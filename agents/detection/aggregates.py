@@ -17,7 +17,7 @@ _PLAIN: Final = 13
 """Numbers of an aggregate before the bands."""
 
 _AT_ONCE: Final = 2_048
-"""Series whose numbers are put together at once; nothing else depends on it."""
+"""Series whose numbers are encoded at once; nothing else depends on it."""
 
 
 def aggregate_records(
@@ -38,7 +38,7 @@ def aggregate_records(
         bodies += aggregate_bodies(
             prefixes, common, _doubles(closed, bands, present[first : first + _AT_ONCE])
         )
-    # The series of an application stand together, since names are sorted.
+    # The series of an application are neighbours, since names are sorted.
     starts = np.flatnonzero(np.diff(closed.applications[present], prepend=-1)).tolist()
     return [
         (topic, _key(subjects, int(rows[first])), bodies[first:end])
@@ -81,6 +81,6 @@ def _doubles(closed: Closed, bands: Bands | None, present: npt.NDArray[np.int64]
     if bands is not None:
         order = [bands.metrics.index(metric) for metric in BAND_METRICS]
         stacked = (bands.observed, bands.expected, bands.low, bands.high)
-        for place, values in enumerate(stacked):
-            out[:, _PLAIN + place :: 4] = values[present][:, order]
+        for column, values in enumerate(stacked):
+            out[:, _PLAIN + column :: 4] = values[present][:, order]
     return out

@@ -20,7 +20,7 @@ Position = tuple[int, int, int]
 
 
 class AnomalyLog:
-    """One lane's. Times are event time, µs.
+    """Writes the records of one lane. Times are event time, µs.
 
     Every record has a position of its own: the offset of the record of telemetry that made it, and
     an ordinal among those of that offset. Positions rise in the order of writing.
@@ -33,7 +33,7 @@ class AnomalyLog:
         limits: Lanes,
         name_of: Callable[[Finding | Signal], tuple[str, ...]],
     ) -> None:
-        """`name_of` gives the subject's name."""
+        """`name_of` returns the subject's name."""
         self.listeners = Listeners(limits.partitions, limits.bucket_s)
         self.settings_version = ""
         """The version in effect, which every record names."""
@@ -50,7 +50,7 @@ class AnomalyLog:
         sample: Callable[[int], str] = lambda position: "",
         failed: Failed | None = None,
     ) -> None:
-        """Writes the anomaly of a finding; `detector` is name and version, the rest as for
+        """Write the anomaly of a finding. `detector` is name and version, the rest as for
         `verdicts.anomaly`.
         """
         name, position = self._name_of(found), self._next(offset)
@@ -61,14 +61,14 @@ class AnomalyLog:
     def change(
         self, change: Change, detector: str, event_time: int, offset: int, step: Step
     ) -> None:
-        """Writes what became of a signal."""
+        """Write what became of a signal."""
         name, position = self._name_of(change.signal), self._next(offset)
         version = self.settings_version
         self._write(signal_change(change, name, detector, version, event_time, position), step)
 
     def report(self, report: Report, time: int, step: Step) -> None:
-        """Writes that something is wrong with what comes in, or is so no longer. `time` is the
-        lane's there.
+        """Write that something is wrong with the lane's records, or no longer is. `time` is the
+        lane's time at the record.
         """
         version, position = self.settings_version, self._next(report.offset)
         if report.begins:
@@ -79,30 +79,33 @@ class AnomalyLog:
     def closed(
         self, offset: int, mark: int, tenants: Callable[[], Iterable[str]], step: Step
     ) -> None:
-        """Writes that the record at this offset moved the watermark to `mark`; `tenants` are those
-        with an open signal.
+        """Write that the record at this offset moved the watermark to `mark`; `tenants` returns
+        those with an open signal.
         """
         step.now += [
             watermark(self._topic, partition, self._lane, offset, mark)
-            for partition in self.listeners.told(mark, tenants)
+            for partition in self.listeners.notified(mark, tenants)
         ]
 
     def _next(self, offset: int) -> Position:
-        """Of the next record that the record at this offset makes."""
+        """Position of the next record that the record at this offset makes."""
         last, count = self._last
         self._last = (offset, count + 1 if offset == last else 0)
         return self._lane, offset, self._last[1]
 
-    def _write(self, said: Anomaly | SignalChange, step: Step) -> None:
-        partition, mark = self.listeners.add(said.tenant, said.event_time), self.listeners.watermark
-        # A partition that does not listen yet hears first how far the lane is: by that correlate
-        # knows this lane's order again, should the log of telemetry have begun anew since the lane
-        # last wrote to it.
+    def _write(self, record: Anomaly | SignalChange, step: Step) -> None:
+        partition, mark = (
+            self.listeners.add(record.tenant, record.event_time),
+            self.listeners.watermark,
+        )
+        # A partition that did not listen gets the watermark before the record: if the log of
+        # telemetry was created again since the lane last wrote there, offsets began at 0, and by
+        # the watermark correlate notices it.
         if partition is not None and mark is not None:
-            step.now.append(watermark(self._topic, partition, self._lane, said.offset, mark))
-        if isinstance(said, Anomaly):
-            step.now.append(Outgoing(self._topic, said.tenant.encode(), said.to_bytes()))
+            step.now.append(watermark(self._topic, partition, self._lane, record.offset, mark))
+        if isinstance(record, Anomaly):
+            step.now.append(Outgoing(self._topic, record.tenant.encode(), record.to_bytes()))
             return
-        step.now.append(change_record(self._topic, said))
-        if said.status.is_end:
-            self.listeners.ends(said.event_time)
+        step.now.append(change_record(self._topic, record))
+        if record.status.is_end:
+            self.listeners.ends(record.event_time)

@@ -57,7 +57,7 @@ class DetectLane:
         self._stamps = Stamps()
         self._applied = Publication()
         self._sorted: SortedBlock | None = None
-        """The block that `settings_named` was asked about, for the step that follows."""
+        """The block of the last `settings_named`, for the step that follows."""
         self._state = LaneState(limits, seed, partial(intake.read_failed, partition))
         self._watch = IntakeWatch(partition, limits, seed)
         self._log = AnomalyLog(partition, names.anomalies, limits, self._state.name)
@@ -69,8 +69,8 @@ class DetectLane:
 
     @property
     def wants_ticks(self) -> bool:
-        """While a bucket is open, silence could still be noticed, or an incident waits for the
-        watermark to be over.
+        """While a bucket is open, silence could still be noticed, or an incident needs the
+        watermark to end.
         """
         if not self._time.has_events:
             return False
@@ -89,31 +89,33 @@ class DetectLane:
         return self._policies.version
 
     def settings_named(self, block: Block) -> set[str]:
-        """Versions that take effect within the block; none that is superseded already, which nobody
-        need have any more.
+        """Versions that take effect within the block, without those that are superseded within
+        it: they need not be known.
         """
         self._sorted = self._sorting(block)
         return self._sorted.versions
 
     def step(self, block: Block) -> Step:
-        """Takes the block's records: windows, verdicts, dead letters, closed buckets."""
+        """Process the block's records: windows, verdicts, dead letters, closed buckets."""
         sorted_out, self._sorted = self._sorting(block), None
-        taken = self._intake.decode(sorted_out, self._columns_for(sorted_out), self._stamps)
-        self._stamps, self._applied = taken.stamps, sorted_out.applied
+        decoded = self._intake.decode(sorted_out, self._columns_for(sorted_out), self._stamps)
+        self._stamps, self._applied = decoded.stamps, sorted_out.applied
         step = Step(
-            now=taken.bad.dead_letters, bad=len(taken.bad.dead_letters), facts=taken.bad.facts
+            now=decoded.bad.dead_letters, bad=len(decoded.bad.dead_letters), facts=decoded.bad.facts
         )
-        columns = Columns(taken.events)
+        columns = Columns(decoded.events)
         first, start = 0, block.start
-        for interruption in taken.interruptions:
-            index = int(np.searchsorted(taken.offsets, interruption.offset))
+        # A tick or a settings switch takes effect between the events before and after it, wherever
+        # the block was cut.
+        for interruption in decoded.interruptions:
+            index = int(np.searchsorted(decoded.offsets, interruption.offset))
             within = (start, interruption.offset)
-            self._records(self._time.advanced(taken, columns, (first, index), within), step)
+            self._records(self._time.advanced(decoded, columns, (first, index), within), step)
             self._interrupt(interruption, step)
             first, start = index, interruption.offset
         self._records(
             self._time.advanced(
-                taken, columns, (first, len(taken.offsets)), (start, block.next_offset)
+                decoded, columns, (first, len(decoded.offsets)), (start, block.next_offset)
             ),
             step,
         )
@@ -124,10 +126,11 @@ class DetectLane:
         return chain(self._own_row.changes(), self._state.changes())
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
-        """Takes what `changes` gave. Raises NewerState, and Refused when buckets had another width
-        or lateness.
+        """Restore the rows of `changes`. Raises NewerState, and Refused when buckets had another
+        width or lateness.
         """
         version = self._restore_own(rows[_META]) if _META in rows else VERSION
+        # After the own row, which says the settings: they decide which tables there are.
         self._state.restore(pages_of({key: value for key, value in rows.items() if key != _META}))
         if version == 1:
             subjects = self._state.series.subjects
@@ -143,20 +146,20 @@ class DetectLane:
         return chain(self._closing.levels.samples(), seen)
 
     def _sorting(self, block: Block) -> SortedBlock:
-        """The block's records told apart, once for `settings_named` and `step`."""
+        """The block, sorted once for `settings_named` and `step`."""
         known = self._sorted
         if known is not None and known.block is block:
             return known
         return self._intake.sort(block, self._applied)
 
     def _columns_for(self, sorted_out: SortedBlock) -> tuple[str, ...]:
-        """What the settings in effect need, and those that come into effect within the block."""
+        """Columns that the settings in effect need, and those that take effect within the block."""
         policies = [self._policies, *map(self._policy_sets, sorted(sorted_out.versions))]
         return tuple(dict.fromkeys(column for policy in policies for column in policy.columns))
 
     def _records(self, stretch: Stretch, step: Step) -> None:
-        """Records between two interruptions, cut again where buckets close: there a close comes
-        before what is said of the event that makes it.
+        """Process the records between two interruptions, cut again where buckets close: a close
+        comes before the verdicts on the event that causes it.
         """
         start, offset = 0, stretch.start
         for index, bucket in stretch.closes:
@@ -169,11 +172,13 @@ class DetectLane:
     def _part(
         self, stretch: Stretch, events: tuple[int, int], offsets: tuple[int, int], step: Step
     ) -> None:
-        """Between two closes, cut once more where something is said of what comes in."""
+        """Process the records between two closes, cut once more at reports of the intake: positions
+        in `anomalies` rise with the offsets.
+        """
         start, end = events
         at = slice(stretch.first + start, stretch.first + end)
         for report in self._watch.judged(
-            stretch.taken, at, offsets, stretch.on_time_in(start, end)
+            stretch.decoded, at, offsets, stretch.on_time_in(start, end)
         ):
             index = int(np.searchsorted(stretch.offsets, report.offset))
             self._segment(stretch, start, index, step)
@@ -183,12 +188,12 @@ class DetectLane:
 
     def _segment(self, stretch: Stretch, start: int, end: int, step: Step) -> None:
         on_time, base = stretch.on_time_in(start, end), stretch.first
-        places = np.arange(start, end) if on_time is None else start + np.flatnonzero(on_time)
-        step.late += end - start - len(places)
-        if not len(places):
+        kept = np.arange(start, end) if on_time is None else start + np.flatnonzero(on_time)
+        step.late += end - start - len(kept)
+        if not len(kept):
             return
-        taken, columns, buckets = stretch.taken, stretch.columns, stretch.buckets
-        at: slice | Int64s = slice(base + start, base + end) if on_time is None else places + base
+        decoded, columns, buckets = stretch.decoded, stretch.columns, stretch.buckets
+        at: slice | Int64s = slice(base + start, base + end) if on_time is None else kept + base
         events = columns.events[at]
         series = self._state.series.rows_of(events)
         if self._state.series.fresh:
@@ -197,28 +202,28 @@ class DetectLane:
                 [self._state.series.subjects.name(row) for row in fresh],
                 fresh,
                 series,
-                taken,
+                decoded,
                 at,
-                buckets[places],
+                buckets[kept],
             )
         segment = Segment(
             columns=columns,
             at=at,
             names=self._state.series.subjects,
-            offsets=taken.offsets[at],
-            times=taken.times[at],
-            buckets=buckets[places],
+            offsets=decoded.offsets[at],
+            times=decoded.times[at],
+            buckets=buckets[kept],
             series=series,
             bucket_us=self._time.bucket_us,
         )
         self._at_once(segment, step)
         count_series(self._state.series, segment)
-        self._state.failures.count(segment, partial(self._intake.copies, taken.block))
+        self._state.failures.count(segment, partial(self._intake.copies, decoded.block))
         if self._policies.profiles_users:
             count_users(self._state.users, segment, events)
         newest = int(segment.buckets.max())
         self._time.last_event_bucket = max(self._time.last_event_bucket, newest)
-        step.events += len(places)
+        step.events += len(kept)
 
     def _at_once(self, segment: Segment, step: Step) -> None:
         found = [
@@ -243,19 +248,19 @@ class DetectLane:
                 self._switch(self._policy_sets(version), offset, step)
 
     def _switch(self, policies: PolicySet, offset: int, step: Step) -> None:
-        """Puts another version into effect; signals that it does not judge end, and say so."""
+        """Put another version into effect. Signals that it does not judge end, with a record."""
         for change, detector in retire(self._state, self._policies, policies):
             self._log.change(change, detector, self._time.clock.time, offset, step)
         self._adopt(policies)
 
     def _adopt(self, policies: PolicySet) -> None:
-        """Puts a settings version into effect."""
+        """Put a settings version into effect."""
         self._policies = policies
         self._state.adopt(policies)
         self._log.settings_version = policies.version
 
     def _close_to(self, bucket: int, offset: int, step: Step) -> None:
-        """Closes all buckets before `bucket`, at the record of that offset."""
+        """Close all buckets before `bucket`, at the record of that offset."""
         for closing in self._time.due(bucket, self._closing.still_open):
             self._closing.close(closing, offset, self._policies, step)
         self._time.closed_to = bucket
@@ -275,20 +280,21 @@ class DetectLane:
         )
 
     def _restore_own(self, value: bytes) -> int:
-        """The version that the row had."""
+        """Restore the lane's own row; returns its version."""
         row = LaneRow.from_bytes(value)
         if (row.bucket_us, row.lateness_us) != (self._time.bucket_us, self._time.lateness_us):
             # Bucket numbers would mean other times: every event would be late, or none for years.
             raise Refused(
                 f"lane detect/{self.partition}: its state was made with lanes.bucket_s"
                 f" {row.bucket_us / 1e6:g} and lanes.lateness_s {row.lateness_us / 1e6:g}; set them"
-                f" back, or let it learn anew: {reset_command('detect', self.partition)}"
+                f" back, or let it learn again: {reset_command('detect', self.partition)}"
             )
         self._time.clock, self._stamps, self._applied = row.clock, row.stamps, row.applied
         self._time.closed_to, self._time.last_event_bucket = row.closed_to, row.last_event_bucket
         self._adopt(self._policy_sets(row.applied.version))
         if row.listeners:
             self._log.listeners.restore(row.listeners)
+        # A row of an earlier release has no listeners: it sent watermarks to every partition.
         elif self._time.has_begun:
             self._log.listeners.begin(self._time.closed_to * self._time.bucket_us)
         restore = self._watch.restore_shares if row.version == 1 else self._watch.restore

@@ -20,7 +20,7 @@ _SIZE: Final = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class LaneRow:
-    """What is written of a lane beside its tables."""
+    """The state of a lane beside its tables."""
 
     bucket_us: int
     lateness_us: int
@@ -30,12 +30,12 @@ class LaneRow:
     stamps: Stamps
     applied: Publication
     listeners: bytes
-    """Partitions of `anomalies` that are told its watermark; empty before version 5."""
+    """Partitions of `anomalies` that get its watermark; empty before version 5."""
     watch: bytes
-    """What its watch over records that do not count keeps."""
+    """State of its watch over records that do not count."""
     version: int = VERSION
-    """That it was written in. What the watch keeps of a fault has had more parts since 6, and is
-    read without them.
+    """The version that it was written in. Since 6, faults in `watch` have more parts, without
+    which older rows are read.
     """
 
     def to_bytes(self) -> bytes:
@@ -59,7 +59,7 @@ class LaneRow:
 
     @classmethod
     def from_bytes(cls, value: bytes) -> Self:
-        """What `to_bytes` gave, here or in an older program. Raises NewerState."""
+        """Read what `to_bytes` returned, here or in an earlier release. Raises NewerState."""
         version, body = unseal(value, VERSION, "meta")
         bucket, lateness, time, append, closed_to, last_event = _NUMBERS.unpack_from(body)
         body, stamps, number = body[_NUMBERS.size :], Stamps(), 0

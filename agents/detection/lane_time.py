@@ -14,13 +14,13 @@ from streams.state.watermark import Clock
 NO_BUCKET: Final = -(1 << 62)
 
 SILENT_BUCKETS: Final = 60
-"""Buckets that are still closed after the last one that held an event, so that silence is noticed;
-after them an idle lane rests.
+"""Buckets that are still closed after the last one with an event, so that silence is noticed; after
+them an idle lane needs no more ticks.
 """
 
 
 class LaneTime:
-    """Moved by the lane's records only, in offset order."""
+    """A lane's time, moved by its records only, in offset order."""
 
     def __init__(self, limits: Lanes) -> None:
         self.bucket_us: Final = limits.bucket_s * 1_000_000
@@ -32,7 +32,7 @@ class LaneTime:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is a first open bucket, which the first event makes."""
+        """Whether there is a first open bucket: the first event makes it."""
         return self.closed_to != NO_BUCKET
 
     @property
@@ -42,20 +42,20 @@ class LaneTime:
 
     @property
     def may_notice_silence(self) -> bool:
-        """Whether buckets are still closed though no events come."""
+        """Whether buckets are still closed even though no events come."""
         return self.closed_to <= self.last_event_bucket + SILENT_BUCKETS
 
     def advanced(
         self,
-        taken: DecodedBlock,
+        decoded: DecodedBlock,
         columns: Columns,
         events: tuple[int, int],
         offsets: tuple[int, int],
     ) -> Stretch:
-        """Moves the clock by the events from one index to before another."""
+        """Move the clock by the events from one index to before another."""
         at, before = slice(*events), self.clock
-        times = taken.times[at]
-        moved, self.clock = before.advanced(times, taken.append_times[at])
+        times = decoded.times[at]
+        moved, self.clock = before.advanced(times, decoded.append_times[at])
         open_from = (moved - self.lateness_us) // self.bucket_us
         if not self.has_begun and len(open_from):
             # Nothing before the first event is closed: a lane begins where its records do.
@@ -63,20 +63,20 @@ class LaneTime:
         buckets = times // self.bucket_us
         on_time = buckets >= np.maximum(open_from, self.closed_to)
         return Stretch(
-            taken=taken,
+            decoded=decoded,
             columns=columns,
             first=at.start,
             start=offsets[0],
             end=offsets[1],
             before=before,
-            offsets=taken.offsets[at],
+            offsets=decoded.offsets[at],
             buckets=buckets,
             on_time=None if on_time.all() else on_time,
             closes=closes(open_from, self.closed_to),
         )
 
     def ticked(self, append_time: int, passed_us: int | None) -> int | None:
-        """Moves the clock by a tick. The first bucket that stays open, None if none closes."""
+        """Move the clock by a tick; returns the first bucket that stays open if one closes."""
         self.clock = self.clock.ticked(append_time, passed_us)
         bucket = (self.clock.time - self.lateness_us) // self.bucket_us
         return bucket if self.has_begun and bucket > self.closed_to else None

@@ -1,5 +1,5 @@
-"""Which partitions of `anomalies` a lane tells its watermark: those where something waits for it,
-so that traffic grows with what there is to say.
+"""Which partitions of `anomalies` get a lane's watermark: those with an incident that waits for it,
+so that traffic grows with the number of incidents and not with that of partitions.
 """
 
 import struct
@@ -17,10 +17,10 @@ _ENTRY: Final = struct.Struct("<Iq")
 class Listeners:
     """The partitions of one lane that listen; all times are event time, µs.
 
-    A partition listens from the first record that the lane writes to it (its tenant says to which)
-    until the watermark is `listening_s` past the last one; as long as a signal of one of its
-    tenants is open, it listens on. So none costs anything that nothing was ever written to, and
-    correlate hears of each incident's lane until the incident can be over.
+    A partition listens from the first record that the lane writes to it (the tenant decides which
+    one) until the watermark is `listening_s` past the last one; while a signal of one of its
+    tenants is open, it goes on. So a partition that nothing was written to costs nothing, and
+    correlate gets the watermark of each incident's lane until the incident can be over.
     """
 
     def __init__(self, partitions: int, bucket_s: int) -> None:
@@ -30,8 +30,8 @@ class Listeners:
         self._settled_at = self._watermark = _LONG_AGO
 
     def add(self, tenant: str, event_time: int) -> int | None:
-        """A record of this tenant and time is about to be written: the partition, if it did not
-        listen before.
+        """Note that a record of this tenant and time is about to be written; returns its partition
+        if it did not listen before.
         """
         partition = self._partition_of(tenant)
         known = self._until.get(partition)
@@ -41,24 +41,25 @@ class Listeners:
         return partition if known is None else None
 
     def ends(self, event_time: int) -> None:
-        """A signal ended at that time: even a lane without events must come to where its incident
-        is over.
+        """Note that a signal ended at that time: the watermark must reach the end of its incident,
+        even in a lane without events.
         """
         self._settled_at = max(self._settled_at, event_time + self._listening_us)
 
     @property
     def is_settled(self) -> bool:
-        """Whether the watermark is past all that ends could wait for."""
+        """Whether the watermark has reached the end of every incident whose signals ended."""
         return self._watermark >= self._settled_at
 
     @property
     def watermark(self) -> int | None:
-        """The last one; None before the first."""
+        """The last watermark; None before the first."""
         return None if self._watermark == _LONG_AGO else self._watermark
 
-    def told(self, watermark: int, tenants: Callable[[], Iterable[str]]) -> list[int]:
-        """The partitions to tell this watermark, ascending. Those that listened for long enough
-        hear it for the last time; `tenants`, those with an open signal, is asked for only then.
+    def notified(self, watermark: int, tenants: Callable[[], Iterable[str]]) -> list[int]:
+        """Partitions to write this watermark to, ascending. For those that listened for long enough
+        it is the last one. `tenants` returns those with an open signal; it is called only if there
+        are such partitions, since it looks at every signal.
         """
         self._watermark = watermark
         partitions = sorted(self._until)
@@ -76,17 +77,17 @@ class Listeners:
         return partitions
 
     def begin(self, watermark: int) -> None:
-        """For a lane of an earlier release, which told every partition: all listen on."""
+        """Let every partition listen: a lane of an earlier release wrote its watermark to all."""
         self._watermark = watermark
         self._until = dict.fromkeys(range(self._partitions), watermark + self._listening_us)
 
     def to_bytes(self) -> bytes:
-        """All of it, for the lane's own row."""
+        """The state, for the lane's own row."""
         entries = [_ENTRY.pack(*entry) for entry in sorted(self._until.items())]
         return _HEAD.pack(self._watermark, self._settled_at) + b"".join(entries)
 
     def restore(self, stored: bytes) -> None:
-        """Takes what `to_bytes` gave."""
+        """Restore what `to_bytes` returned."""
         self._watermark, self._settled_at = _HEAD.unpack_from(stored)
         self._until = dict(_ENTRY.iter_unpack(stored[_HEAD.size :]))
 

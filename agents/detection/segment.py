@@ -1,6 +1,4 @@
-"""The columns of a block's good events, and one stretch of them between two closes as the detectors
-see it.
-"""
+"""The columns of a block's good events, and those between two closes as the detectors see them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -39,7 +37,7 @@ def columns_of(metric: str) -> tuple[str, ...]:
 
 
 class Columns:
-    """Columns of decoded events as arrays, each made once, when first asked for; shape (n,)."""
+    """Columns of decoded events as arrays, shape (n,), each made once, when it is first used."""
 
     def __init__(self, events: Events) -> None:
         self.events = events
@@ -77,7 +75,7 @@ class Columns:
         return floats
 
     def _listed(self, kind: str, name: str) -> Float64s:
-        """The named entry of a list of records; the greatest, if an event has several."""
+        """The value of the named entry of a list of records; the highest if there are several."""
         label, number = _LISTS[kind]
         floats = np.full(len(self.events), np.nan)
         lists = self.events.frame.select(pl.col(_LIST_COLUMNS[kind]).alias("list")).with_row_index(
@@ -99,7 +97,7 @@ class Segment:
 
     columns: Columns
     at: slice | Int64s
-    """A stretch where no event between is left out, which copies nothing."""
+    """A slice if no event between is left out: it copies nothing."""
     names: Names
     offsets: Int64s
     times: Int64s
@@ -108,17 +106,17 @@ class Segment:
     bucket_us: int
 
     def integers(self, column: str) -> Int64s:
-        """Of the segment's events; see `Columns.integers`."""
+        """An integer column of the segment's events; see `Columns.integers`."""
         return self.columns.integers(column)[self.at]
 
     def numbers(self, metric: str) -> Float64s:
-        """Of the segment's events; see `Columns.numbers`."""
+        """A metric of the segment's events; see `Columns.numbers`."""
         return self.columns.numbers(metric)[self.at]
 
     def text(self, column: str, position: int) -> str:
-        """Of one of the segment's events, which has one."""
-        place = self.at.start + position if isinstance(self.at, slice) else int(self.at[position])
-        ((text,),) = self.columns.events.names((column,), np.array([place]))
+        """A text column of one of the segment's events, which must have it."""
+        index = self.at.start + position if isinstance(self.at, slice) else int(self.at[position])
+        ((text,),) = self.columns.events.names((column,), np.array([index]))
         return text
 
 

@@ -1,5 +1,5 @@
-"""Which detectors a lane can serve. A detector that asks for more is refused when its settings are
-read, never in a running lane.
+"""Which detectors a lane can serve. One that needs more is refused when its settings are read,
+never in a running lane.
 """
 
 from collections import Counter

@@ -1,5 +1,5 @@
-"""How the applications and models of a lane do, for metrics: from the last closed bucket, of the
-busiest series.
+"""Levels of service of a lane's applications and models, for metrics: those of the busiest series
+in the last closed bucket.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,24 +22,24 @@ _NUMBERS: Final = ("requests", "errors", "prompt_tokens", "completion_tokens", "
 
 
 class ServiceLevels:
-    """The levels of the bucket that was closed last; `most` is the number of series that are told
-    of, those with most requests.
+    """The levels of the bucket that was closed last, of at most `limit` series, those with the most
+    requests.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._last: _Levels | None = None
 
     def closed(self, closed: Closed, subjects: Subjects) -> None:
-        """Takes the levels of a bucket in place of those of the one before. What they come to is
-        reckoned when somebody asks.
-        """
-        if not self._most:
+        """Replace the levels by those of another bucket."""
+        # Only the numbers are kept here; they become samples when metrics are read, which is less
+        # often than buckets close.
+        if not self._limit:
             return
         requests = closed.numbers["requests"]
         busiest = np.flatnonzero(requests)
-        if len(busiest) > self._most:
-            busiest = busiest[np.argpartition(requests[busiest], -self._most)[-self._most :]]
+        if len(busiest) > self._limit:
+            busiest = busiest[np.argpartition(requests[busiest], -self._limit)[-self._limit :]]
         self._last = _Levels(
             seconds=(closed.end - closed.start) / 1e6,
             names=[subjects.name(row) for row in closed.rows[busiest].tolist()],
@@ -48,7 +48,7 @@ class ServiceLevels:
         )
 
     def samples(self) -> Iterator[Sample]:
-        """Of the last bucket; none when nothing came in it."""
+        """Samples of the last bucket; none if it had no event."""
         return iter(()) if self._last is None else self._last.samples()
 
 
@@ -63,25 +63,25 @@ class _Levels:
 
     def samples(self) -> Iterator[Sample]:
         seconds, latency = self.seconds, quantiles(self.latency, _QUANTILES) / 1e6
-        for place, name in enumerate(self.names):
-            requests, errors, *tokens, cost = (float(self.numbers[key][place]) for key in _NUMBERS)
+        for row, name in enumerate(self.names):
+            requests, errors, *tokens, cost = (float(self.numbers[key][row]) for key in _NUMBERS)
             yield Sample("sentinel_service_request_rate", name, requests / seconds)
             yield Sample("sentinel_service_error_ratio", name, errors / requests)
             yield Sample("sentinel_service_token_rate", name, sum(tokens) / seconds)
             yield Sample("sentinel_service_cost_rate", name, cost / 1e9 / seconds)
-            for share, value in zip(_QUANTILES, latency[place].tolist(), strict=True):
+            for share, value in zip(_QUANTILES, latency[row].tolist(), strict=True):
                 if value == value:
                     yield Sample("sentinel_service_latency_seconds", (*name, f"{share:g}"), value)
 
 
 def last_events(
-    series: Population, applications: Subjects, bucket_us: int, most: int
+    series: Population, applications: Subjects, bucket_us: int, limit: int
 ) -> Iterator[Sample]:
     """When each application was last seen, Unix seconds: the end of the last closed bucket that has
-    an event of it. Of more than `most`, those that were seen last.
+    an event of it. Of more than `limit`, those that were seen last.
     """
     ends = series.last_seen(applications.capacity)
-    newest = np.argsort(ends, kind="stable")[::-1][:most]
+    newest = np.argsort(ends, kind="stable")[::-1][:limit]
     for row in newest[ends[newest] > 0].tolist():
         yield Sample(
             "sentinel_last_event_timestamp_seconds",

@@ -19,7 +19,7 @@ from streams.state.tables import Table
 
 
 def pages_of(rows: Mapping[bytes, bytes]) -> dict[str, dict[int, bytes]]:
-    """Rows of a state topic by table and page."""
+    """Group rows of a state topic by table and page."""
     pages: dict[str, dict[int, bytes]] = {}
     for key, value in rows.items():
         table, page = split_key(key)
@@ -28,7 +28,7 @@ def pages_of(rows: Mapping[bytes, bytes]) -> dict[str, dict[int, bytes]]:
 
 
 class LaneState:
-    """All rows of one lane, and which of them changed."""
+    """The tables of one lane. Each knows which of its rows changed."""
 
     def __init__(self, limits: Lanes, seed: int, read_failed: Read) -> None:
         self.applications = Subjects("application-names", ("tenant", "application"), 1 << 40, seed)
@@ -54,7 +54,7 @@ class LaneState:
         self._of_applications: list[Table] = []
 
     def name(self, finding: Finding | Signal) -> tuple[str, ...]:
-        """Whom a finding or a signal is about."""
+        """Name of the subject of a finding or a signal."""
         of = {
             Kind.SERIES: self.series.subjects,
             Kind.USER: self.users.subjects,
@@ -63,8 +63,8 @@ class LaneState:
         return of[finding.kind].name(finding.row)
 
     def adopt(self, policies: PolicySet) -> None:
-        """Makes tables for the policies' detectors: what those had that it keeps stays, that of the
-        others is buried.
+        """Make tables for the policies' detectors. Detectors that stay keep theirs; the rows of the
+        others become tombstones.
         """
         for population in (self.series, self.users):
             population.attached = []
@@ -78,20 +78,20 @@ class LaneState:
             }
         for name, dropped in self.tables.items():
             if name not in tables:
-                # Kept, empty, until their pages are buried.
+                # Kept, empty: their next changes are the tombstones.
                 tables[name] = dropped
                 for table in dropped.values():
                     table.clear(np.arange(len(table)))
         self.tables = tables
 
     def reserve_applications(self) -> None:
-        """Makes room for applications that are new."""
+        """Make room for new applications."""
         for table in self._of_applications:
             table.reserve(self.applications.capacity)
 
     def expire(self, before: int, chosen: Callable[[Population, Int64s], Int64s]) -> None:
-        """Forgets subjects without an event since the bucket `before`, and applications that have
-        no subject left; `chosen` says which of the rows may go.
+        """Forget subjects without an event since the bucket `before`, and applications that have
+        no subject left; `chosen` returns those of the rows that may go.
         """
         for population in (self.series, self.users):
             population.forget(chosen(population, population.expired(before)))
@@ -114,7 +114,7 @@ class LaneState:
         )
 
     def restore(self, pages: Pages) -> None:
-        """Takes what `changes` gave; the policies in effect must be adopted before. Raises
+        """Restore the rows of `changes`; the policies in effect must be adopted before. Raises
         NewerState.
         """
         self.applications.restore(pages.get(self.applications.table, {}))
@@ -124,6 +124,7 @@ class LaneState:
         for owned in self.tables.values():
             for table in owned.values():
                 table.restore(pages.get(table.spec.name, {}))
+        # Rows that were not stored are empty, but must be there.
         self.reserve_applications()
 
     def _attached(self, kind: Kind, table: Table) -> Table:

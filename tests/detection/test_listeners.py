@@ -203,7 +203,7 @@ def test_what_is_kept_is_bounded_by_the_partitions() -> None:
     for number in range(1000):
         listeners.add(f"tenant {number}", number)
     assert len(listeners.to_bytes()) == 16 + 4 * 12
-    assert listeners.told(HOUR_S * SECOND + 999, lambda: ()) == [0, 1, 2, 3]
+    assert listeners.notified(HOUR_S * SECOND + 999, lambda: ()) == [0, 1, 2, 3]
     assert len(listeners.to_bytes()) < 16 + 4 * 12
 
 

@@ -848,7 +848,7 @@ MUTATIONS: Final = (
     Mutation(
         "an application on another lane than its own is found",
         "agents/detection/intake/placement.py",
-        "            if place != self._partition\n        ]\n\n    def room(",
+        "            if lane != self._partition\n        ]\n\n    def room(",
         "            if False\n        ]\n\n    def room(",
         _PLACEMENT,
     ),

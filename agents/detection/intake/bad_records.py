@@ -30,7 +30,7 @@ class BadRecords:
 
 
 def bad_records(topic: str, block: Block, bad: list[tuple[int, BadRecord]]) -> BadRecords:
-    """Dead letters for `topic`, and the faults; `bad` has the index in the block and the fault of
+    """Dead letters for `topic`, and the faults. `bad` has the index in the block and the fault of
     each record, in any order.
     """
     if not bad:

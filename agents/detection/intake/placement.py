@@ -1,9 +1,9 @@
-"""Applications whose events come to a lane that is not theirs: told once, over when none came for a
-while, told again when they come again.
+"""Applications whose events come to a lane that is not theirs: reported once, over when none came
+for a while, reported again when they come again.
 
 All events of an application belong on one lane, that of the partition which murmur2 gives the key
-`tenant/application`. A producer that sends no key, another key, or places keys otherwise makes
-several lanes count parts of the application, each for itself.
+`tenant/application`. If a producer sends no key or another key, or partitions differently, several
+lanes count parts of the application, each for itself.
 """
 
 from collections import Counter
@@ -23,13 +23,13 @@ Name = tuple[str, str]
 """Tenant and application."""
 
 MAX_APPLICATIONS: Final = 64
-"""Misplaced applications of a lane that are told of, the first ones; a key is looked up for each.
-The events of any further are only counted, until there is room: one that is over makes it.
+"""Misplaced applications of a lane that are reported, the first ones; a key is looked up for each.
+The events of any further ones are only counted, until one that is over makes room.
 """
 
 QUIET_BUCKETS: Final = 60
-"""Buckets without an event of the application in this lane, after which it is told to be over,
-though a night is as quiet.
+"""Buckets without an event of the application in this lane, after which it is reported to be over.
+A night may be as quiet: then it is reported again in the morning.
 """
 
 _UNKNOWN, _OWN, _STRANGER = range(3)
@@ -42,13 +42,13 @@ class Key(StrEnum):
     OWN = "tenant/application"
     OTHER = "another"
     UNSEEN = "unknown"
-    """Nobody looked at the record: there was no room, or an earlier release read it."""
+    """The record was not looked at: there was no room, or an earlier release read it."""
 
 
 @dataclass(slots=True)
 class Misplaced:
-    """One application whose events come to a lane that is not its own, until it is forgotten or its
-    place is needed.
+    """One application whose events come to a lane that is not its own, until it is forgotten or
+    makes room for another.
     """
 
     tenant: str
@@ -56,23 +56,23 @@ class Misplaced:
     key: str
     """Of its first record here: a `Key`."""
     partitioners: str
-    """Those that put the application's own key here, joined by commas."""
+    """Those that map the application's own key to this lane, joined by commas."""
     last_bucket: int
     """The newest closed bucket that had an event of it; that of its first event until then."""
     events: int = 0
     """In closed buckets."""
     reported: bool = False
-    """And not over."""
+    """Whether it is reported, and not over."""
 
     @property
     def is_over(self) -> bool:
-        """Whether its end was told."""
+        """Whether its end was reported."""
         return self.events > 0 and not self.reported
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An application is told of, or is well again."""
+    """An application is misplaced, or no longer."""
 
     tenant: str
     application: str
@@ -82,8 +82,8 @@ class Verdict:
     own_lane: int
     key: Key
     partitioner: Partitioner | None
-    """That the tenant's producers seem to use, by all its applications whose key is right; None
-    when none is known that fits.
+    """The one that the tenant's producers seem to use, by all its applications whose key is right;
+    None if no known one fits.
     """
 
 
@@ -96,15 +96,13 @@ class Placement:
         self._partition, self._partitions = partition, partitions
         self._found: dict[Name, Misplaced] = {}
         self._kinds = np.zeros(64, np.uint8)
-        """By row of application, whether it belongs here: what follows from its name, kept to spare
-        looking again.
-        """
+        """By row of application, whether it belongs here: a cache of what follows from its name."""
 
     def __len__(self) -> int:
         return len(self._found)
 
     def reported_tenants(self) -> Iterator[str]:
-        """Tenants of the applications that were told of."""
+        """Tenants of the applications that are reported."""
         return (one.tenant for one in self._found.values() if one.reported)
 
     def strangers(self, names: Sequence[tuple[str, ...]]) -> list[int]:
@@ -117,29 +115,29 @@ class Placement:
         for index, (tenant, application, *_) in enumerate(names):
             if application != OVERFLOW:
                 first.setdefault((tenant, application), index)
-        places = murmur2_partitions([own_key(name) for name in first], self._partitions)
+        lanes = murmur2_partitions([own_key(name) for name in first], self._partitions)
         return [
             index
-            for index, place in zip(first.values(), places.tolist(), strict=True)
-            if place != self._partition
+            for index, lane in zip(first.values(), lanes.tolist(), strict=True)
+            if lane != self._partition
         ]
 
     def room(self, names: Sequence[Name]) -> list[int]:
-        """Which of these strangers are to be looked at, in the order in which they came: as many as
-        there is room for.
+        """Indices of the strangers to look at, in the order in which they came, as far as there is
+        room.
         """
         new = [index for index, name in enumerate(names) if name not in self._found]
         return new[: self._make_room(len(new))]
 
     def _make_room(self, wanted: int) -> int:
-        """How many may be added. What is over goes for it, what was seen last the last."""
+        """Returns how many may be added. Those that are over go, the longest unseen first."""
         over = sorted((one.last_bucket, name) for name, one in self._found.items() if one.is_over)
         for _, name in over[: max(wanted + len(self._found) - MAX_APPLICATIONS, 0)]:
             del self._found[name]
         return max(MAX_APPLICATIONS - len(self._found), 0)
 
     def note(self, name: Name, key: bytes | None, bucket: int) -> None:
-        """A stranger's first record here has this key; its event is of that bucket."""
+        """Note the key of a stranger's first record here, and the bucket of its event."""
         own = own_key(name)
         kind = Key.NONE if key is None else Key.OWN if key == own else Key.OTHER
         fitting = (
@@ -150,15 +148,15 @@ class Placement:
         self._found[name] = Misplaced(*name, kind, ",".join(sorted(fitting)), bucket)
 
     def note_unseen(self, name: Name, bucket: int) -> None:
-        """A stranger whose first record nobody looked at."""
+        """Note a stranger whose first record was not looked at."""
         self._found[name] = Misplaced(*name, Key.UNSEEN, "", bucket)
 
     def closed(
         self, bucket: int, subjects: Subjects, applications: Int64s, requests: Int64s
     ) -> tuple[list[Verdict], int]:
-        """A bucket is closed: rows of `subjects` (applications) and requests of its series, shape
-        (n,). Verdicts in the order of names, and misplaced events, those of applications that are
-        not told of too.
+        """Judge a closed bucket, given rows of `subjects` (applications) and requests of its
+        series, shape (n,). Returns verdicts in the order of names, and the number of misplaced
+        events, also those of applications that are not reported.
         """
         counts = self._misplaced(subjects, applications, requests)
         if not counts and not self._found:
@@ -172,7 +170,7 @@ class Placement:
                 and not self._found[name].reported
                 and bucket - self._found[name].last_bucket >= QUIET_BUCKETS
             ):
-                # It is new when it comes again.
+                # If it comes again, it is a new one, whose key is looked up.
                 del self._found[name]
         for name, row in self._newcomers(subjects, counts):
             self.note_unseen(name, bucket)
@@ -181,7 +179,7 @@ class Placement:
         return verdicts, sum(counts.values())
 
     def forget_rows(self) -> None:
-        """Applications were forgotten: their rows may be others' from now on."""
+        """Forget what is known by row: rows of applications may be reused from now on."""
         self._kinds[:] = _UNKNOWN
 
     def _misplaced(
@@ -201,13 +199,13 @@ class Placement:
             )
             kinds = self._kinds[applications]
         at = np.flatnonzero((kinds == _STRANGER) & (requests > 0))
-        rows, places = np.unique(applications[at], return_inverse=True)
+        rows, codes = np.unique(applications[at], return_inverse=True)
         counts = np.zeros(len(rows), np.int64)
-        np.add.at(counts, places, requests[at])
+        np.add.at(counts, codes, requests[at])
         return dict(zip(rows.tolist(), counts.tolist(), strict=True))
 
     def _pass(self, name: Name, bucket: int, count: int) -> Iterator[Verdict]:
-        """A closed bucket has so many events of an application."""
+        """Count the events of an application in a closed bucket."""
         one = self._found[name]
         if count:
             one.events += count
@@ -217,8 +215,8 @@ class Placement:
             yield self._verdict(one, begins=one.reported)
 
     def _newcomers(self, subjects: Subjects, counts: Mapping[int, int]) -> list[tuple[Name, int]]:
-        """Applications that had events and no place so far, with their rows: as many as there is
-        room for. Nobody has looked at their keys.
+        """Applications that had events and were not found so far, with their rows, as far as there
+        is room. Their keys are not known.
         """
         if sum(not one.is_over for one in self._found.values()) >= MAX_APPLICATIONS:
             return []
@@ -232,8 +230,8 @@ class Placement:
         return Verdict(one.tenant, one.application, begins, one.events, own, Key(one.key), fits)
 
     def _partitioner(self, tenant: str) -> Partitioner | None:
-        """The one that puts all of a tenant's applications with the right key here; of several,
-        that which explains most in the lane.
+        """The partitioner that maps all of a tenant's applications with the right key here; of
+        several, the one that explains most in the lane.
         """
         right = [one for one in self._found.values() if one.key == Key.OWN]
         own = Counter(
@@ -249,7 +247,7 @@ class Placement:
         return [astuple(one) for one in self._found.values()]
 
     def restore(self, stored: Sequence[Sequence[object]]) -> None:
-        """Takes what `state` gave."""
+        """Restore what `state` returned."""
         for row in stored:
             one = Misplaced(*row)  # type: ignore[arg-type]  # as `state` wrote it
             self._found[one.tenant, one.application] = one

@@ -56,7 +56,7 @@ class EventIntake(Protocol):
     """
 
     def sort(self, block: Block, applied: Publication) -> SortedBlock:
-        """Tells the block's records apart; `applied` is in effect before it."""
+        """Sort the block's records; `applied` is in effect before it."""
         ...
 
     def decode(
@@ -81,8 +81,8 @@ class EventIntake(Protocol):
 
 
 class Intake:
-    """Reads telemetry in two steps: `sort` says which settings a block needs, `decode` reads it by
-    them.
+    """Reads telemetry in two steps: `sort` finds which settings a block needs, `decode` reads the
+    columns that these need.
 
     Frozen policy, except for the offsets to skip, which the settings log knows.
     """
@@ -101,14 +101,14 @@ class Intake:
         self._max_ahead_us = int(limits.max_ahead_s * 1_000_000)
 
     def sort(self, block: Block, applied: Publication) -> SortedBlock:
-        """Tells the block's records apart; `applied` is in effect before it."""
+        """Sort the block's records; `applied` is in effect before it."""
         return sorted_block(block, self._names.telemetry, self._key, applied)
 
     def decode(
         self, sorted_out: SortedBlock, columns: tuple[str, ...], stamps: Stamps
     ) -> DecodedBlock:
-        """Decodes the events; what is bad becomes a dead letter with its reason. `stamps` is what
-        was known of the brokers' clocks before the block.
+        """Decode the events; bad ones become dead letters with their reason. `stamps` is what was
+        known of the brokers' clocks before the block.
         """
         block, bad = sorted_out.block, list(sorted_out.bad)
         left_out = sorted_out.no_events | self._skips(block, bad)
@@ -126,7 +126,7 @@ class Intake:
         times = events.integers("event_time")
         ahead, behind, stamps = stamps.judged(times, append_times, self._max_ahead_us)
         if ahead is not None and behind is not None:
-            # Where the broker's clock is behind, the producer is not to blame.
+            # Where the broker's clock is behind, the producer's is not at fault.
             early, unjudged = records[ahead & ~behind], records[behind]
             bad += [(int(record), BadRecord(AHEAD, "event_time")) for record in early]
             bad += [(int(record), BadRecord(BEHIND)) for record in unjudged]
@@ -167,12 +167,12 @@ class Intake:
     ) -> Decoded:
         if self._note is None:
             return self._decoder.decode(values, columns)
-        # Should the decoder kill the process, the next one knows by the note where it was.
+        # If the decoder kills the process, the next one finds in the note where it was.
         with self._note.decoding(*span):
             return self._decoder.decode(values, columns)
 
     def _skips(self, block: Block, bad: list[tuple[int, BadRecord]]) -> set[int]:
-        """Indices of the records that operators skip, added to `bad`."""
+        """Indices of the records that operators want skipped, which are added to `bad`."""
         found: set[int] = set()
         offsets = block.offsets()
         for offset in self._skipped(self._names.telemetry, block.partition):

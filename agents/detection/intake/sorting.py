@@ -21,13 +21,13 @@ SUPERSEDED: Final = "control record not newer than the settings in effect"
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A worker's statement that time passed on a quiet partition."""
+    """A worker's record that time passed on an idle partition."""
 
     offset: int
     append_time: int
     """µs."""
     passed_us: int | None
-    """What passed as its worker measured it; None when the worker does not say."""
+    """What passed as its worker measured it; None if the record does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,18 @@ class SettingsSwitch:
 
 
 Interruption = Tick | SettingsSwitch
-"""What comes between a block's events and changes the lane."""
+"""A record between a block's events that changes the lane."""
 
 
 @dataclass(slots=True)
 class SortedBlock:
-    """A block whose records are told apart, but not decoded."""
+    """A block whose records are sorted, but not decoded."""
 
     block: Block
     applied: Publication
     """The settings in effect after the block."""
     values: Sequence[bytes | None]
-    """Of each record; those that name their schema in a header have it as a prefix here."""
+    """The value of each record; a schema that a header names is a prefix here."""
     no_events: set[int] = field(default_factory=set)
     """Indices of the records that are not to be decoded."""
     interruptions: list[Interruption] = field(default_factory=list)
@@ -65,7 +65,7 @@ class SortedBlock:
 
 
 def sorted_block(block: Block, topic: str, key: Secret, applied: Publication) -> SortedBlock:
-    """Sorts a block of `topic`; `applied` is in effect before it, `key` signs control records."""
+    """Sort a block of `topic`; `applied` is in effect before it, `key` signs control records."""
     # A copy only where a value may change; plain blocks stay packed.
     values = list(block.values) if block.headed else block.values
     found = SortedBlock(block, applied, values)
@@ -89,7 +89,7 @@ def sorted_block(block: Block, topic: str, key: Secret, applied: Publication) ->
 
 
 def _control(found: SortedBlock, index: int, record: Record, made: Publication | None) -> None:
-    """Applies a control record only if it is newer than the one in effect: anyone who may write
+    """Apply a control record only if it is newer than the one in effect: anyone who may write
     telemetry can append a copy of an old one.
     """
     if made is None:
@@ -102,7 +102,7 @@ def _control(found: SortedBlock, index: int, record: Record, made: Publication |
 
 
 def _framed(found: SortedBlock, index: int, record: Record) -> None:
-    """Turns a schema that a header names into the prefix that the decoder reads."""
+    """Turn a schema that a header names into the prefix that the decoder reads."""
     assert isinstance(found.values, list)
     assert record.value is not None
     try:

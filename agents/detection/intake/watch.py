@@ -41,7 +41,7 @@ class IntakeWatch:
         self._placement = Placement(partition, limits.partitions)
 
     def judged(
-        self, taken: DecodedBlock, at: slice, within: tuple[int, int], on_time: Bools | None
+        self, decoded: DecodedBlock, at: slice, within: tuple[int, int], on_time: Bools | None
     ) -> list[Report]:
         """Judge records from one offset to before another (`within`), between which no bucket
         closes: events at these indices of the block, and bad ones. `on_time` says which of the
@@ -49,17 +49,17 @@ class IntakeWatch:
         """
         found = []
         for metric, faulty in (
-            (BAD_RECORDS, taken.bad.refused),
-            (AHEAD_EVENTS, taken.bad.ahead),
+            (BAD_RECORDS, decoded.bad.refused),
+            (AHEAD_EVENTS, decoded.bad.ahead),
         ):
             faults, wrong = self._faults[metric], faulty.between(*within)
             if faults or len(wrong.offsets):
                 found += self._reports(
-                    metric, faults.judge(wrong, taken.offsets[at], taken.events[at])
+                    metric, faults.judge(wrong, decoded.offsets[at], decoded.events[at])
                 )
         late = self._faults[LATE_EVENTS]
         if late or not (on_time is None or on_time.all()):
-            found += self._reports(LATE_EVENTS, self._judge_late(taken, at, on_time))
+            found += self._reports(LATE_EVENTS, self._judge_late(decoded, at, on_time))
         return sorted(found, key=lambda report: report.offset)
 
     def passed(self, bucket: int, offset: int, policies: PolicySet) -> list[Report]:
@@ -72,14 +72,14 @@ class IntakeWatch:
                 found += self._reports(metric, faults.passed(bucket, offset, policies.of))
         return found
 
-    def _judge_late(self, taken: DecodedBlock, at: slice, on_time: Bools | None) -> list[Fault]:
+    def _judge_late(self, decoded: DecodedBlock, at: slice, on_time: Bools | None) -> list[Fault]:
         faults = self._faults[LATE_EVENTS]
-        offsets, events = taken.offsets[at], taken.events[at]
+        offsets, events = decoded.offsets[at], decoded.events[at]
         if on_time is None:
             return faults.judge(NO_FAULTY, offsets, events)
         right = np.flatnonzero(on_time)
         return faults.judge(
-            self._late(taken, at.start + np.flatnonzero(~on_time)), offsets[right], events[right]
+            self._late(decoded, at.start + np.flatnonzero(~on_time)), offsets[right], events[right]
         )
 
     def _reports(self, metric: str, found: Iterable[Fault]) -> list[Report]:
@@ -90,7 +90,7 @@ class IntakeWatch:
         names: Sequence[tuple[str, ...]],
         rows: Sequence[int],
         series: Int64s,
-        taken: DecodedBlock,
+        decoded: DecodedBlock,
         at: slice | Int64s,
         buckets: Int64s,
     ) -> None:
@@ -103,10 +103,10 @@ class IntakeWatch:
         if not strangers:
             return
         first = [int(np.argmax(series == rows[one])) for one in strangers]
-        offsets = taken.offsets[at][first]
-        indices = taken.block.places(offsets).tolist()
+        offsets = decoded.offsets[at][first]
+        indices = decoded.block.places(offsets).tolist()
         for one, index, record in zip(
-            strangers, first, taken.block.records_at(indices), strict=True
+            strangers, first, decoded.block.records_at(indices), strict=True
         ):
             tenant, application, *_ = names[one]
             self._placement.note((tenant, application), record.key, int(buckets[index]))
@@ -141,22 +141,22 @@ class IntakeWatch:
             yield from faults.reported_tenants()
         yield from self._placement.reported_tenants()
 
-    def _late(self, taken: DecodedBlock, places: Int64s) -> Faulty:
+    def _late(self, decoded: DecodedBlock, places: Int64s) -> Faulty:
         """Late events at these indices of the block, as faulty records."""
-        events = taken.events[places]
+        events = decoded.events[places]
         ones, _ = events.hashes(("tenant", "application"), self._seed)
         _, first, codes = np.unique(ones, return_index=True, return_inverse=True)
         # Each name is looked up once, not for every event.
         names = events.names(("tenant", "application"), first) if len(places) else []
         none = np.zeros(len(places), np.int64)
         return Faulty(
-            taken.offsets[places],
+            decoded.offsets[places],
             names,
             codes,
             (_LATE,),
             none,
-            taken.append_times[places],
-            taken.times[places],
+            decoded.append_times[places],
+            decoded.times[places],
         )
 
     def to_bytes(self) -> bytes:
