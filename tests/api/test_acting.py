@@ -243,13 +243,13 @@ async def test_the_topic_is_read_once_for_all_who_ask_at_a_time(
 ) -> None:
     """Each sees its own; what is said here is seen at once."""
     reads: list[object] = []
-    read = commanding.said
+    read = commanding.requests
 
     def counted(*given: Any) -> Any:
         reads.append(given)
         return read(*given)
 
-    monkeypatch.setattr(commanding, "said", counted)
+    monkeypatch.setattr(commanding, "requests", counted)
     monkeypatch.setattr(api_commands, "KEPT_S", 3600.0)
     ask = await served(**TOKENS)
     await asyncio.gather(

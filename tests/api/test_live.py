@@ -21,7 +21,7 @@ from streams.settings import Broker
 from streams.topic_names import TopicNames
 from tests.harness.store_documents import anomaly, incident
 from topology.api import live
-from topology.api.live import MOST_CHANGES, MOST_WAITING, Change, Live
+from topology.api.live import MAX_CHANGES, MAX_WAITING, Change, Live
 from topology.api.serving import allow_files
 from topology.api.settings import TenantToken
 
@@ -168,7 +168,7 @@ async def test_a_thousand_pages_are_told_while_some_are_stuck(
         assert hub.clients == 1000
         for number in range(3):
             hub.note(Change(Kind.ANOMALY, "acme", str(number), 0))
-            hub.tell()
+            hub.notify()
             async with asyncio.timeout(PATIENCE_S):
                 told = await asyncio.gather(*[changes(socket) for socket in sockets])
             change = {"kind": "anomaly", "tenant": "acme", "id": str(number), "revision": 0}
@@ -193,10 +193,10 @@ async def test_a_page_that_takes_nothing_is_cut_off_and_others_are_told(
             number = 0
             # Until what the system keeps for the stuck one is full too.
             while hub.clients > 1:
-                for _ in range(MOST_CHANGES):
+                for _ in range(MAX_CHANGES):
                     number += 1
                     hub.note(Change(Kind.ANOMALY, "acme", f"{number:0200x}", 0))
-                hub.tell()
+                hub.notify()
                 assert (await changes(socket))["changes"]
         assert hub.clients == 1
     stuck.close()
@@ -227,7 +227,7 @@ def test_each_page_is_told_of_its_own_tenant() -> None:
         hub._clients.update(clients)
         for tenant, revision in (("acme", 1), ("other", 1), ("acme", 2)):
             hub.note(Change(Kind.INCIDENT, tenant, "i", revision))
-        hub.tell()
+        hub.notify()
         return [[one.waiting.get_nowait() for _ in range(one.waiting.qsize())] for one in clients]
 
     def message(**revisions: int) -> str:
@@ -255,7 +255,7 @@ def test_a_page_that_is_told_nothing_hears_that_it_is_still_told() -> None:
         clients = [live._Client("acme", None), live._Client("other", None)]
         hub._clients.update(clients)
         hub.note(Change(Kind.INCIDENT, "acme", "i", 1))
-        hub.tell()
+        hub.notify()
         hub.still_here()
         return [[one.waiting.get_nowait() for _ in range(one.waiting.qsize())] for one in clients]
 
@@ -271,13 +271,13 @@ def test_a_slow_page_is_told_to_look_at_everything_again() -> None:
         hub = Live(10, 10)
         client = live._Client("acme", None)
         hub._clients.add(client)
-        for number in range(MOST_WAITING + 1):
+        for number in range(MAX_WAITING + 1):
             hub.note(Change(Kind.ANOMALY, "acme", str(number), 0))
-            hub.tell()
+            hub.notify()
         waiting = [client.waiting.get_nowait() for _ in range(client.waiting.qsize())]
-        for number in range(MOST_CHANGES + 1):
+        for number in range(MAX_CHANGES + 1):
             hub.note(Change(Kind.ANOMALY, "acme", str(number), 0))
-        hub.tell()
+        hub.notify()
         return [*waiting, client.waiting.get_nowait()]
 
     assert asyncio.run(slow()) == ['{"resync":true}', '{"resync":true}']

@@ -81,7 +81,7 @@ async def test_pressure_rises_with_the_backlog_and_falls_with_commits(
     """A producer is held while a group has more than the limit before it, and let go when the group
     has caught up.
     """
-    monkeypatch.setattr(pressure, "MOST_BEHIND", 50)
+    monkeypatch.setattr(pressure, "MAX_BEHIND", 50)
     monkeypatch.setattr(pressure, "_LOOK_EVERY_S", 0.0)
     with EmbeddedBroker() as embedded:
         broker = Broker(bootstrap_servers=embedded.address, embedded=True)

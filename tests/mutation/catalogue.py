@@ -123,7 +123,7 @@ MUTATIONS: Final = (
     Mutation(
         "a worker's number that cannot be costs that worker alone",
         "topology/api/pipeline.py",
-        "    if not abs(value) <= _MOST:\n",
+        "    if not abs(value) <= _MAX:\n",
         "    if value != value:\n",
         ("tests/api/test_pipeline.py", "-k", "nonsense"),
     ),

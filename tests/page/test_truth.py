@@ -253,7 +253,7 @@ async def test_the_chart_of_a_silence_shows_it(watched: tuple[Site, Workers], op
     )
     await site.store.write([of(Kind.INCIDENT, done)])
     await ask_again(page)
-    await expect(page.get_by_text("Nothing burns.")).to_be_visible()
+    await expect(page.get_by_text("No application is affected.")).to_be_visible()
 
 
 async def test_which_errors_stand_on_the_incident_and_on_its_anomaly(

@@ -38,7 +38,7 @@ async def test_filters_show_what_they_say_and_stand_in_the_address(
     address = page.url
     await page.get_by_role("button", name="low", exact=True).click()
     await page.get_by_role("button", name="critical").click()
-    await expect(page.get_by_text("No incident fits the filter.")).to_be_visible()
+    await expect(page.get_by_text("No incident matches the filter.")).to_be_visible()
     await window.show(address)
     await expect(lines).to_have_count(1)
     assert await page.get_by_role("button", name="critical").get_attribute("aria-pressed") == "true"
@@ -181,7 +181,7 @@ async def test_a_wrong_token_does_not_shut_out_where_none_is_needed(
     await window.page.goto("/#token=mistyped-mistyped")
     await expect(window.page.get_by_role("dialog")).to_be_visible()
     await window.page.keyboard.press("Escape")
-    await window.page.get_by_role("button", name="Ask again").click()
+    await window.page.get_by_role("button", name="Retry").click()
     await expect(window.page.locator(".incidents .line")).to_have_count(4)
     window.forgive("401")
 
@@ -241,7 +241,7 @@ async def test_a_burst_of_changes_is_asked_for_once_a_second(own: Site, opened: 
     for revision in range(2, 22):
         await own.store.write([of(Kind.INCIDENT, incident(1, revision, title=f"grows {revision}"))])
         await _told(own, Kind.INCIDENT, 1)
-        own.live.tell()
+        own.live.notify()
     await expect(page.locator(".line-head a")).to_have_text("grows 21")
     await page.wait_for_timeout(3000)
     looks = asked[:1] + [after for before, after in pairwise(asked) if after - before > 0.2]

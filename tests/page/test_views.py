@@ -112,7 +112,7 @@ async def test_any_metric_of_any_subject_can_be_looked_at(site: Site, opened: Op
     )
     await expect(page.locator(".line")).to_have_count(4)
     await page.get_by_role("button", name="15 min").click()
-    await expect(page.get_by_text("No anomaly of this metric in this time.")).to_be_visible()
+    await expect(page.get_by_text("No anomaly of this metric in this range.")).to_be_visible()
     assert "range=15+min" in page.url
     await page.go_back()
     await expect(page.locator(".line")).to_have_count(4)
@@ -150,7 +150,7 @@ async def test_nothing_stored_is_said_in_words(own: Site, opened: Open) -> None:
     assert await browser.violations(page) == []
     await own.store.write([of(Kind.AGGREGATE, aggregate(1))])
     await expect(page.get_by_text("No incident is open, as far as is known.")).to_be_visible()
-    await expect(page.get_by_text("Nothing burns.")).to_be_visible()
+    await expect(page.get_by_text("No application is affected.")).to_be_visible()
     await expect(page.get_by_text("good news")).to_have_count(0)
 
 

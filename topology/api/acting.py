@@ -22,7 +22,7 @@ from topology.api.shapes import Accepted, Acknowledgement, Me, NewSilence, Sayin
 from topology.control import commanding
 
 TRACE_URL: Final = web.AppKey[str | None]("trace_url")
-"""Where traces are looked at, with {trace_id}; None when the settings do not say."""
+"""Address of traces, with {trace_id}; None if the settings have none."""
 _LISTED: Final = 1000
 
 
@@ -34,8 +34,8 @@ async def me(request: web.Request, query: queries.Query) -> Me:
 
 async def silences(request: web.Request, query: queries.OfTenants) -> Mapping[str, object]:
     """Silences whose end is not past, in the order in which they end."""
-    standing = (await request.app[COMMANDS].said()).silences
-    own = [one for one in standing if query.tenant in (None, one.command.tenant)]
+    current = (await request.app[COMMANDS].requests()).silences
+    own = [one for one in current if query.tenant in (None, one.command.tenant)]
     return {"items": [_shown(one) for one in own], "next": None}
 
 
@@ -43,21 +43,21 @@ async def acknowledgements(request: web.Request, query: queries.OfTenants) -> Ma
     """The last acknowledgement of each incident, newest first; at most 1,000."""
     own = [
         one
-        for one in (await request.app[COMMANDS].said()).acknowledgements
+        for one in (await request.app[COMMANDS].requests()).acknowledgements
         if query.tenant in (None, one.tenant)
     ]
-    told = [
+    items = [
         Acknowledgement(one.tenant, one.target, one.author, one.comment, one.at)
         for one in own[:_LISTED]
     ]
-    return {"items": told, "next": None}
+    return {"items": items, "next": None}
 
 
 async def audit(request: web.Request, query: queries.Audits) -> Mapping[str, object]:
     """Outcomes of commands, newest first: applied, repeated, or refused with the reason; at most
     1,000. A command that its stage has not processed yet has no record here.
     """
-    found = (await request.app[COMMANDS].said()).audits
+    found = (await request.app[COMMANDS].requests()).audits
     own = [
         one
         for one in found
@@ -86,16 +86,16 @@ async def add_silence(request: web.Request, query: queries.Query, given: NewSile
         ends_at=now + round(given.for_s * 1e6),
     )
     await request.app[COMMANDS].publish(command, request[ASKER].tenant)
-    return _shown(commanding.Standing(command))
+    return _shown(commanding.CurrentSilence(command))
 
 
 async def end_silence(request: web.Request, query: queries.OfTenant, given: Saying) -> Accepted:
     """End a silence before its time."""
     named = request.match_info["id"]
-    standing = (await request.app[COMMANDS].said()).silences
+    current = (await request.app[COMMANDS].requests()).silences
     if not any(
         one.command.tenant == query.tenant and one.command.id == named and one.can_be_ended
-        for one in standing
+        for one in current
     ):
         raise Problem(404, f"tenant {query.tenant} has no silence {named[:100]} that has not ended")
     return await _accepted(
@@ -126,13 +126,13 @@ async def _about_incident(
 
 
 async def _accepted(request: web.Request, command: Command) -> Accepted:
-    """Publishes it, and says how to find what came of it."""
+    """Publish it; the response says how to find its outcome."""
     await request.app[COMMANDS].publish(command, request[ASKER].tenant)
     return Accepted(command.id, command.at)
 
 
 def _author(given: Saying, asker: Asker) -> str:
-    """Whose token it was is always told: the name is only what somebody wrote."""
+    """Names the token too: the name alone could be anybody's."""
     credential = f"api:{asker.tenant or 'operator'}"
     return f"{given.author.strip()} ({credential})" if given.author.strip() else credential
 
@@ -143,7 +143,7 @@ def _about(kind: CommandKind, tenant: str, target: str, given: Saying, asker: As
     )
 
 
-def _shown(one: commanding.Standing) -> Silence:
+def _shown(one: commanding.CurrentSilence) -> Silence:
     command = one.command
     return Silence(
         command.id,

@@ -1,5 +1,5 @@
-"""The topic of commands, as the API writes and reads it: nobody waits for a thread that another
-holds.
+"""The topic of commands, as the API writes and reads it: no request waits for a thread that another
+one holds.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from topology.api.problems import Problem
 from topology.control import commanding
 
 KEPT_S: Final = 2.0
-"""For so long the same silences are told to everybody: to read them is to read the topic, and each
-open page asks.
+"""Seconds for which one reading of the topic answers all requests: every open page asks for
+silences.
 """
-TAKEN_S: Final = 10.0
-"""For the broker to take a command; after that it is given up and never sent."""
+ACCEPT_S: Final = 10.0
+"""Seconds for the broker to accept a command; after that it is given up and never sent."""
 READ_S: Final = 5.0
-"""For the list of silences. The reading goes on, and who asks again may find it done."""
+"""Seconds for the list of silences. The reading continues, so a later request may find it done."""
 _POLL_S: Final = 0.1
 _GRACE_S: Final = 5.0
 _AGAIN: Final = {"Retry-After": "5"}
@@ -41,11 +41,11 @@ class Commands:
 
     def __init__(self, broker: Broker, key: Secret, waiting: int = 16) -> None:
         self.broker, self.key = broker, key
-        self._most_waiting = waiting
+        self._max_waiting = waiting
         self._waiting: Counter[str | None] = Counter()
         self._sender: _Sender | None = None
         self._writes = 0
-        self._known: tuple[float, int, commanding.Said | Problem] | None = None
+        self._known: tuple[float, int, commanding.Requests | Problem] | None = None
         self._reading: asyncio.Task[None] | None = None
 
     async def opened(self, app: web.Application) -> AsyncIterator[None]:
@@ -62,9 +62,9 @@ class Commands:
         """Returns when it is durable. `asker`: the tenant whose token it came with; None for
         operators. Raises Problem.
         """
-        if self._waiting[asker] >= self._most_waiting:
+        if self._waiting[asker] >= self._max_waiting:
             why = (
-                f"{self._most_waiting} commands wait for Kafka already (api.commands_waiting); try"
+                f"{self._max_waiting} commands wait for Kafka already (api.commands_waiting); try"
                 " again"
             )
             raise Problem(503, why, headers=_AGAIN)
@@ -75,17 +75,19 @@ class Commands:
             await self._sender.send(command)
         finally:
             self._waiting[asker] -= 1
-            # Whoever reads them just now may not have seen it.
+            # A reading that is under way may have missed it, so its result is stale at once.
             self._writes += 1
 
-    async def said(self) -> commanding.Said:
-        """What people have asked for, of all tenants. Raises Problem."""
+    async def requests(self) -> commanding.Requests:
+        """Commands of people of all tenants, with their results. Raises Problem."""
         known = self._fresh()
         try:
             async with asyncio.timeout(READ_S):
+                # Again and again: a command may have been written during the reading.
                 while known is None:
                     if self._reading is None or self._reading.done():
                         self._reading = asyncio.create_task(self._read())
+                    # Shielded: other requests wait for the same reading.
                     await asyncio.shield(self._reading)
                     known = self._fresh()
         except TimeoutError:
@@ -96,7 +98,7 @@ class Commands:
             raise known
         return known
 
-    def _fresh(self) -> commanding.Said | Problem | None:
+    def _fresh(self) -> commanding.Requests | Problem | None:
         if self._known is None:
             return None
         at, writes, found = self._known
@@ -104,14 +106,14 @@ class Commands:
 
     async def _read(self) -> None:
         writes = self._writes
-        found: commanding.Said | Problem
+        found: commanding.Requests | Problem
         try:
             now = time.time_ns() // 1000
             found = await apart(
-                lambda: commanding.said(self.broker, self.key, now), "sentinel-silences"
+                lambda: commanding.requests(self.broker, self.key, now), "sentinel-silences"
             )
         except KafkaException as fault:
-            # Told to all who wait, or each would wait for the broker in turn.
+            # Kept for all waiting requests, or each would wait for the broker in turn.
             found = Problem(503, f"Kafka does not answer: {fault.args[0]}", headers=_AGAIN)
         self._known = time.monotonic(), writes, found
 
@@ -120,14 +122,14 @@ COMMANDS: Final = web.AppKey("commands", Commands)
 
 
 class _Sender:
-    """One producer for all commands; who waits holds no thread."""
+    """One producer for all commands; a waiting request holds no thread."""
 
     def __init__(self, broker: Broker, key: Secret) -> None:
         self._names, self._key = TopicNames(broker.topic_prefix), key
         self._producer = Producer(
             {
                 **producer_config(broker),
-                "delivery.timeout.ms": round(TAKEN_S * 1000),
+                "delivery.timeout.ms": round(ACCEPT_S * 1000),
                 "log_level": 0,
             }
         )
@@ -156,8 +158,8 @@ class _Sender:
                 503, f"the command was not accepted: {fault}; try again", headers=_AGAIN
             ) from fault
         try:
-            # The producer itself gives up before.
-            async with asyncio.timeout(TAKEN_S + _GRACE_S):
+            # The producer's own timeout ends first; this is for a broken callback.
+            async with asyncio.timeout(ACCEPT_S + _GRACE_S):
                 error = await outcome
         except TimeoutError:
             raise Problem(
@@ -171,7 +173,7 @@ class _Sender:
             )
 
     def stop(self) -> None:
-        """Polls no more."""
+        """Stop polling."""
         self._stop.set()
 
     def _poll(self) -> None:

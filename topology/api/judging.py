@@ -1,7 +1,7 @@
-"""Whether the stages work and the data are fresh: what may be said of an installation in which
-nothing seems wrong.
+"""Whether the stages work and the data are current, so that the absence of incidents means
+something.
 
-Every age is taken by one clock: a lane's by its worker's, the data's by the API's.
+Each age is measured by one clock: a lane's by its worker's, the data's by the API's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ ORDER: Final = (*STAGES, SINK)
 """Stages in the order in which data flows."""
 
 TICKING: Final = "detect"
-"""The stage whose lanes always move: quiet partitions of telemetry get ticks."""
+"""The stage whose lanes always move: idle partitions of telemetry get ticks."""
 
 
 def stages_of(
@@ -23,8 +23,8 @@ def stages_of(
 ) -> tuple[Stage, ...]:
     """All stages, in the order in which data flows, each judged by its workers.
 
-    Without `ticks`, which come too rarely to tell, lanes may rest while nothing waits for them, as
-    after a recorded hour that was played.
+    Without `ticks`, or if they come too rarely, lanes may rest while no records wait for them, as
+    after recorded traffic.
     """
     named = {worker.stage for worker in workers if worker.stage}
     return tuple(
@@ -54,7 +54,7 @@ def together(stages: Sequence[Stage], workers: Sequence[Worker]) -> tuple[StageS
 
 
 def for_tenants(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """The same without addresses and lanes, which are the operators'."""
+    """The same without addresses and lanes, which only operators may see."""
     why = "an operator's token shows why"
     return tuple(
         one if one.state is StageState.MOVING else Stage(one.stage, one.state, why)
@@ -69,11 +69,12 @@ def judged(
     waiting: int,
     stale_after_s: float,
 ) -> tuple[DataState, str]:
-    """The state of what is shown, and why it is not live.
+    """The state of the shown data, and why it is not live.
 
-    `kafka_silent_s`: for how long Kafka has not answered the API itself; None when it never has.
-    `data_age_s`: None when there are none. `waiting`: records that no stage has processed yet.
+    `kafka_silent_s`: seconds since Kafka last answered the API itself; None if it never has.
+    `data_age_s`: None if there are no data. `waiting`: records that no stage has processed yet.
     """
+    # The worst state comes first: each later one is true only if no earlier one is.
     state, why = pipeline
     if kafka_silent_s is None or kafka_silent_s > stale_after_s:
         silence = (
@@ -105,13 +106,13 @@ def judged(
 
 
 def lasting(seconds: float) -> str:
-    """A length of time as one says it.
+    """A duration in words.
 
     >>> lasting(42.3), lasting(600), lasting(7200), lasting(864_000)
     ('42 s', '10 min', '2 h', '10 days')
     """
-    for unit, size, least in (("days", 86_400, 172_800), ("h", 3600, 7200), ("min", 60, 120)):
-        if seconds >= least:
+    for unit, size, minimum in (("days", 86_400, 172_800), ("h", 3600, 7200), ("min", 60, 120)):
+        if seconds >= minimum:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
 
@@ -131,15 +132,14 @@ def _stage(name: str, workers: Sequence[Worker], stale_after_s: float, ticks: bo
         return Stage(name, StageState.STALLED, "no worker has a lane")
     still = [lane for lane in lanes if lane.age_s is None or lane.age_s > stale_after_s]
     if (not ticks and name != SINK) or (name != TICKING and len(still) < len(lanes)):
-        # A lane may have nothing to do while others have: it stands still only when something waits
-        # for it.
+        # A lane may have nothing to do while others have: it is stalled only if records wait.
         still = [lane for lane in still if lane.lag > 0 or lane.held_since is not None]
     if still:
-        return Stage(name, StageState.STALLED, _told(still, len(lanes)))
+        return Stage(name, StageState.STALLED, _reason(still, len(lanes)))
     return Stage(name, StageState.MOVING, "")
 
 
-def _told(still: Sequence[Lane], count: int) -> str:
+def _reason(still: Sequence[Lane], count: int) -> str:
     worst = max(still, key=lambda lane: float("inf") if lane.age_s is None else lane.age_s)
     since = "since its worker started" if worst.age_s is None else f"for {lasting(worst.age_s)}"
     held = "" if worst.held_since is None else ", held by an open transaction of a producer"

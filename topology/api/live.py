@@ -24,23 +24,23 @@ from topology.api.problems import Problem
 from topology.control.reading import follow
 
 GATHER_S: Final = 0.25
-"""Changes of so long are told at once."""
-MOST_CHANGES: Final = 500
-"""Changes of one message; of more a page is told to look at everything again."""
-MOST_WAITING: Final = 8
-"""Messages that wait for one slow page; then they are dropped, and it is told to look at everything
-again.
+"""Changes of this span are sent in one message."""
+MAX_CHANGES: Final = 500
+"""Changes in one message; for more, a page is asked to request everything again."""
+MAX_WAITING: Final = 8
+"""Messages queued for one slow page; beyond that they are dropped, and the page is asked to request
+everything again.
 """
 SEND_S: Final = 10.0
-"""A page that takes nothing for so long is cut off."""
+"""Seconds after which a page that receives nothing is disconnected."""
 HEARTBEAT_S: Final = 30.0
 _ANSWER_S: Final = 2.0
-"""For the broker to name partitions; short, since the process does not end meanwhile."""
+"""Timeout for the broker to list partitions; short, since the process cannot end meanwhile."""
 _AGAIN_S: Final = 5.0
 _RESYNC: Final = '{"resync":true}'
 _STILL_HERE: Final = "{}"
-"""Told every HEARTBEAT_S: of a connection that is gone, a browser may hear nothing, and it answers
-pings without telling the page.
+"""Sent every HEARTBEAT_S: a browser may not notice a lost connection, and it answers WebSocket
+pings without informing the page.
 """
 
 _log = structlog.get_logger("sentinel.api")
@@ -59,10 +59,10 @@ class Change:
 @dataclass(eq=False, slots=True)
 class _Client:
     tenant: str | None
-    """Whose changes it is told; None for everybody's."""
+    """The tenant whose changes it gets; None for all tenants."""
     asker: str | None
     """The tenant whose token it came with; None for operators."""
-    waiting: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
+    waiting: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
 
     def give(self, message: str) -> None:
         if self.waiting.full():
@@ -73,10 +73,10 @@ class _Client:
 
 
 class Live:
-    """Everybody who is told of changes."""
+    """The open pages, which are notified of changes."""
 
-    def __init__(self, most_clients: int, most_of_tenant: int) -> None:
-        self._most, self._most_of_tenant = most_clients, most_of_tenant
+    def __init__(self, max_clients: int, max_of_tenant: int) -> None:
+        self._max, self._max_of_tenant = max_clients, max_of_tenant
         self._clients: set[_Client] = set()
         self._sockets: set[web.WebSocketResponse] = set()
         # Filled by the thread that reads the topics, emptied by the loop.
@@ -84,22 +84,26 @@ class Live:
 
     @property
     def clients(self) -> int:
-        """How many are told."""
+        """Number of open pages."""
         return len(self._clients)
 
     def note(self, change: Change) -> None:
-        """Something changed; may be called by any thread."""
+        """Queue a change; any thread may call this."""
+        # Without pages nothing empties the queue soon, so nothing is put into it.
         if self._clients:
             self._changes.append(change)
 
     def resync(self) -> None:
-        """Something may have been missed: all look at everything again."""
+        """Ask all pages to request everything again, since changes may have been missed."""
         for client in self._clients:
             client.give(_RESYNC)
 
-    def tell(self) -> None:
-        """Tells what changed since the last call."""
+    def notify(self) -> None:
+        """Send the changes since the last call."""
+        # Each change is for the pages of its tenant and for those of all tenants (None); of several
+        # changes of a document the last one counts.
         by_tenant: dict[str | None, dict[tuple[Kind, str, str], int]] = {}
+        # As many as there are now: the other thread may add more meanwhile.
         for _ in range(len(self._changes)):
             change = self._changes.popleft()
             for tenant in (change.tenant, None):
@@ -112,30 +116,30 @@ class Live:
                 client.give(messages[client.tenant])
 
     def still_here(self) -> None:
-        """Says to all whom nothing waits for that they are told."""
+        """Send a heartbeat to all pages that have no message queued."""
         for client in self._clients:
             if client.waiting.empty():
                 client.give(_STILL_HERE)
 
-    async def told(self, app: web.Application) -> AsyncIterator[None]:
-        """While the app runs, pages are told every GATHER_S."""
+    async def notified(self, app: web.Application) -> AsyncIterator[None]:
+        """While the app runs, notify pages every GATHER_S."""
 
-        async def tell_always() -> None:
+        async def notify_always() -> None:
             rounds = 0
             while True:
                 await asyncio.sleep(GATHER_S)
-                self.tell()
+                self.notify()
                 rounds += 1
                 if rounds % round(HEARTBEAT_S / GATHER_S) == 0:
                     self.still_here()
 
-        task = asyncio.create_task(tell_always())
+        task = asyncio.create_task(notify_always())
         yield
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     async def close(self, app: web.Application) -> None:
-        """Says good-bye to all; they come back by themselves."""
+        """Disconnect all pages; they reconnect by themselves."""
         closing = [
             socket.close(code=WSCloseCode.GOING_AWAY, message=b"restart")
             for socket in list(self._sockets)
@@ -143,7 +147,7 @@ class Live:
         await asyncio.gather(*closing, return_exceptions=True)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """One page, until it leaves."""
+        """Serve one page until it disconnects."""
         query = queries.asked(request, queries.OfTenants)
         client = _Client(query.tenant, request[ASKER].tenant)
         self._refuse_too_many(client.asker)
@@ -154,8 +158,7 @@ class Live:
             timeout=SEND_S,
             compress=False,
         )
-        # Before the answer, so that nothing is missed that happens once the page knows that it is
-        # told.
+        # Before the handshake is answered: from then on the page relies on being notified.
         self._clients.add(client)
         self._sockets.add(socket)
         sending: asyncio.Task[None] | None = None
@@ -163,7 +166,7 @@ class Live:
             await _greet(socket, request)
             sending = asyncio.create_task(_send(socket, client, request))
             async for _ in socket:
-                pass  # Pages have nothing to say.
+                pass  # Messages of pages have no meaning.
         finally:
             self._clients.discard(client)
             self._sockets.discard(socket)
@@ -173,14 +176,14 @@ class Live:
         return socket
 
     def _refuse_too_many(self, asker: str | None) -> None:
-        """Raises Problem. What a tenant's token holds open leaves room for others."""
+        """Raises Problem. The pages of one tenant's token must leave room for others."""
         wait = {"Retry-After": "30"}
-        if len(self._clients) >= self._most:
+        if len(self._clients) >= self._max:
             raise Problem(
-                503, f"{self._most} pages follow changes already (api.live_clients)", headers=wait
+                503, f"{self._max} pages follow changes already (api.live_clients)", headers=wait
             )
         own = sum(asker is not None and one.asker == asker for one in self._clients)
-        if own >= self._most_of_tenant:
+        if own >= self._max_of_tenant:
             raise Problem(
                 429,
                 f"{own} pages of this tenant follow changes already (api.live_clients_per_tenant)",
@@ -192,26 +195,26 @@ LIVE: Final = web.AppKey("live", Live)
 
 
 async def live(request: web.Request) -> web.WebSocketResponse:
-    """Tells which documents of a tenant changed."""
+    """Sends the ids of documents of a tenant as they change."""
     return await request.app[LIVE].serve(request)
 
 
 def _message(changes: dict[tuple[Kind, str, str], int]) -> str:
-    if len(changes) > MOST_CHANGES:
+    if len(changes) > MAX_CHANGES:
         return _RESYNC
-    told: Iterable[dict[str, object]] = (
+    listed: Iterable[dict[str, object]] = (
         {"kind": kind, "tenant": tenant, "id": id, "revision": revision}
         for (kind, tenant, id), revision in changes.items()
     )
-    return orjson.dumps({"changes": list(told)}).decode()
+    return orjson.dumps({"changes": list(listed)}).decode()
 
 
 async def _greet(socket: web.WebSocketResponse, request: web.Request) -> None:
-    """Raises Problem for what is no request for a WebSocket."""
+    """Answer the handshake. Raises Problem for a request that is not one."""
     try:
         await socket.prepare(request)
     except ValueError:
-        # aiohttp answers a key that is no base64, but not one that is no ASCII.
+        # aiohttp rejects a key that is not base64, but raises for one that is not ASCII.
         raise Problem(400, "Sec-WebSocket-Key is not 16 bytes in base64") from None
 
 
@@ -222,14 +225,14 @@ async def _send(socket: web.WebSocketResponse, client: _Client, request: web.Req
             async with asyncio.timeout(SEND_S):
                 await socket.send_str(message)
         except (TimeoutError, ConnectionError):
-            # It takes nothing, not even a good-bye.
+            # It receives nothing, so it would not receive a close frame either.
             if request.transport is not None:
                 request.transport.abort()
             return
 
 
 class Following:
-    """Reads what the stages say, from now on, in a thread, and notes it for the open pages."""
+    """Reads the topics of the stages from now on, in a thread, and notes changes for open pages."""
 
     def __init__(self, broker: Broker, live: Live) -> None:
         self._broker, self._live = broker, live
@@ -241,7 +244,7 @@ class Following:
         self._heard: float | None = None
 
     def silent_s(self) -> float | None:
-        """For how long the broker has not answered, seconds; None when it never has."""
+        """Seconds since the broker's last answer; None if it has never answered."""
         return None if self._heard is None else time.monotonic() - self._heard
 
     async def followed(self, app: web.Application) -> AsyncIterator[None]:
@@ -258,7 +261,7 @@ class Following:
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.is_set():
             try:
-                # What came before it read, nobody was told.
+                # Pages were not notified of changes before the reading starts.
                 ready = partial(loop.call_soon_threadsafe, self._live.resync)
                 following = follow(
                     self._broker,
@@ -282,7 +285,7 @@ class Following:
         try:
             found = document(kind, value)
         except BadRecord:
-            return  # The sink has put it on dead-letters.
+            return  # The sink writes it to dead-letters.
         self._live.note(Change(kind, found.tenant, found.id, found.revision))
 
 

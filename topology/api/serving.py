@@ -67,11 +67,13 @@ def application(
     app[STORE], app[COMMANDS], app[BODY_S] = store, commands, settings.request_s
     app[TRACE_URL] = trace_url
     app[WORKERS] = workers_of(settings, tick_after_s)
-    app[LIVE] = told = Live(settings.live_clients, settings.live_clients_per_tenant)
-    app[FOLLOWING] = following = Following(commands.broker, told)
+    app[LIVE] = pages = Live(settings.live_clients, settings.live_clients_per_tenant)
+    app[FOLLOWING] = following = Following(commands.broker, pages)
     app[OVERVIEWS] = Overviews(store, app[WORKERS], following, settings.stale_after_s)
-    app.cleanup_ctx.extend([app[WORKERS].opened, told.told, following.followed, commands.opened])
-    app.on_shutdown.append(told.close)
+    app.cleanup_ctx.extend(
+        [app[WORKERS].opened, pages.notified, following.followed, commands.opened]
+    )
+    app.on_shutdown.append(pages.close)
     for route in ROUTES:
         serve_at(app, route.access, route.method, route.path, route.handler)
     serve_at(app, Access.READ, "GET", LIVE_PATH, live)
@@ -114,7 +116,7 @@ async def serving(
 ) -> AsyncIterator[int]:
     """Serve while the context is open; give the port. Raises OSError when the port is in use."""
     logger = logging.getLogger("sentinel.api.server")
-    logger.addFilter(_is_told)
+    logger.addFilter(_is_logged)
     app = application(store, settings, commands, trace_url, tick_after_s)
     runner = web.AppRunner(app, access_log=None, logger=logger)
     await runner.setup()
@@ -129,7 +131,7 @@ async def serving(
         await runner.cleanup()
 
 
-def _is_told(record: logging.LogRecord) -> bool:
+def _is_logged(record: logging.LogRecord) -> bool:
     """What aiohttp refuses of what is no HTTP is the client's fault, answered with 400, and no
     error of ours that fills the log.
     """

@@ -1,4 +1,4 @@
-"""Where the API listens, and who may ask it."""
+"""Where the API listens, and who may use it."""
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -9,8 +9,8 @@ from schemas.secrets import Secret
 
 @dataclass(frozen=True, slots=True)
 class TenantToken:
-    """A token with which one tenant's documents are seen and its incidents silenced and
-    acknowledged, and no other's.
+    """A token that gives access to one tenant: to read its documents, and to silence and
+    acknowledge its incidents.
     """
 
     tenant: str
@@ -28,16 +28,16 @@ class ApiSettings:
     """The JSON API over the store, and the page."""
 
     host: str = "127.0.0.1"
-    """Address on which it listens. Another than loopback needs a token; put a proxy that speaks TLS
-    before it.
+    """Address on which it listens. Any other than loopback needs a token; put a TLS proxy before
+    it.
     """
 
     port: int = 8088
-    """Port; 0 takes a free one, which the command prints."""
+    """Port; 0 chooses a free one, which the command prints."""
 
     token: Secret = field(default_factory=lambda: Secret(""))
-    """Bearer token of the operators, who see every tenant, 16 characters or more. Without one,
-    whoever is on this machine may read on loopback, and nobody may silence or acknowledge.
+    """Bearer token of the operators, who see all tenants, 16 characters or more. Without one, every
+    user of this machine may read on loopback, and nobody may silence or acknowledge.
     """
 
     tenant_tokens: tuple[TenantToken, ...] = ()
@@ -45,55 +45,56 @@ class ApiSettings:
 
     allowed_hosts: tuple[str, ...] = ()
     """Names under which browsers and clients reach the API besides localhost: a request with
-    another `Host` or `Origin` is refused, so that no web page reaches it through a name of its own.
+    another `Host` or `Origin` is rejected, so that no web page reaches it through a name of its
+    own.
     """
 
     workers: tuple[str, ...] = ()
     """Where workers serve `/metrics`, such as `http://detect:8080`, for the page's view of the
-    pipeline. Every address of a name is asked: one entry is enough for all replicas of a service.
-    `sentinel standalone` fills it in.
+    pipeline. All addresses of a name are used: one entry is enough for all replicas of a service.
+    `sentinel standalone` sets it.
     """
 
     live_clients: int = 1000
-    """Most pages that are told of changes at once (WebSockets); the next one is refused with 503
-    and asks again later.
+    """Maximum number of open pages that follow changes (WebSockets); the next one is rejected with
+    503 and retries later.
     """
 
     live_clients_per_tenant: int = 200
-    """Most pages opened with one tenant's token that are told of changes at once; the next one is
-    refused with 429. Operators have no such bound besides `live_clients`.
+    """Maximum number of open pages that follow changes with one tenant's token; the next one is
+    rejected with 429. For operators only `live_clients` applies.
     """
 
     connections: int = 1500
-    """Most connections at once; the next one is refused with 429. More than `live_clients`, each of
-    which holds one.
+    """Maximum number of connections; the next one is rejected with 429. More than `live_clients`,
+    each of which holds one.
     """
 
     connections_per_address: int = 500
-    """Most connections at once from one address (IPv6: from one network of 64 bits), so that one
-    client cannot take all; the next one is refused with 429. 0 means no bound besides
-    `connections`: set it behind a proxy, from whose address all connections come.
+    """Maximum number of connections from one address (IPv6: from one /64 network), so that one
+    client cannot use all; the next one is rejected with 429. 0 means that only `connections`
+    applies: set it behind a proxy, from whose address all connections come.
     """
 
     request_s: float = 10.0
-    """Seconds for a request's head, from its first byte or a new connection, and as many for its
-    body; then the connection is closed, or the request refused with 408.
+    """Seconds for a request's head, from its first byte or a new connection, and the same for its
+    body; then the connection is closed, or the request rejected with 408.
     """
 
     answer_s: float = 60.0
-    """Seconds in which a client must have taken an answer; then the connection is closed."""
+    """Seconds in which a client must have received a response; then the connection is closed."""
 
     commands_waiting: int = 16
     """Commands (silences, acknowledgements, closing an incident) of one tenant's token, or of the
-    operators', that may wait for Kafka at once; the next one is refused with 503. Kafka has 10 s to
-    take one.
+    operators', that may wait for Kafka at once; the next one is rejected with 503. Kafka has 10 s
+    to accept one.
     """
 
     stale_after_s: float = 60.0
     """Seconds after which the page and `/api/v1/overview` no longer call something live: the newest
-    data, a lane that has not moved, a broker that has not answered. In good order data are stored
-    within `bucket_s` and `lateness_s` and a few seconds more. Where `lanes.tick_after_s` is not
-    less than half of it, lanes that stand still count only while records wait for them.
+    data, a lane that has not moved, a broker that has not answered. Normally data are stored within
+    `bucket_s` and `lateness_s` and a few seconds more. If `lanes.tick_after_s` is not less than
+    half of it, lanes that do not move count only while records wait for them.
     """
 
     def __post_init__(self) -> None:
@@ -119,7 +120,7 @@ class ApiSettings:
         elif self.tenant_tokens or self.allowed_hosts:
             raise ValueError(
                 "tenant_tokens and allowed_hosts are for others than this machine's users; give"
-                " token_file too, or whoever gives no token is taken for an operator"
+                " token_file too, or requests without a token count as an operator's"
             )
         elif not is_loopback(self.host):
             raise ValueError(
@@ -128,8 +129,8 @@ class ApiSettings:
             )
 
     def _check_owners(self) -> None:
-        """Raises ValueError where one token would be two askers': the first that is found would see
-        what is another's.
+        """Raises ValueError if two owners have the same token: one of them would see the data of
+        the other.
         """
         owners: dict[str, str] = {}
         for one in self.tenant_tokens:
@@ -148,7 +149,7 @@ class ApiSettings:
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        # A port beyond range is found when it is asked for.
+        # Reading the port raises ValueError if it is out of range.
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False

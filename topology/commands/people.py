@@ -11,7 +11,7 @@ from topology.commands.options import Config, settings_from, show_table
 
 if TYPE_CHECKING:
     from schemas.records.control import Command
-    from topology.control.commanding import Standing
+    from topology.control.commanding import CurrentSilence
     from topology.settings.installation import Settings
 
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
@@ -231,7 +231,7 @@ def _carried_out(settings: "Settings", command: "Command") -> str:
     )
 
 
-def _state(silence: "Standing") -> str:
+def _state(silence: "CurrentSilence") -> str:
     from topology.control.commanding import SilenceState
 
     match silence.state:

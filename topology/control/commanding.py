@@ -1,4 +1,4 @@
-"""Commands of people: brought to the topic, and read from it."""
+"""Commands of people: written to the topic, and read from it."""
 
 import time
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ def silence(
     ends_at: int,
     starts_at: int | None = None,
 ) -> Command:
-    """A new silence; its id is made from all that it says."""
+    """A new silence; its id is computed from its content."""
     start = starts_at or now
     name = record_id("silence", tenant, *matchers, author, comment, start, ends_at)
     return Command(
@@ -50,8 +50,8 @@ def silence(
 def about(
     kind: CommandKind, tenant: str, target: str, *, author: str, comment: str, now: int
 ) -> Command:
-    """A command about one thing: an incident to acknowledge, a silence to expire. Sent twice by
-    anybody it is the same.
+    """A command about one thing: an incident to acknowledge, a silence to expire. Commands of
+    different people about the same thing have the same id.
     """
     return Command(
         id=record_id(kind, tenant, target),
@@ -66,11 +66,11 @@ def about(
 
 
 def publish(broker: Broker, command: Command, key: Secret) -> None:
-    """Puts it on `commands`, or to close an incident on `anomalies`, signed; returns when it is
-    durable.
+    """Write it to `commands`, or to `anomalies` if it closes an incident, signed; returns when it
+    is durable.
 
     Raises:
-        Refused: there is no key to sign with, or the broker did not take it.
+        Refused: there is no key to sign with, or the broker did not accept it.
     """
     if not key:
         raise Refused(
@@ -96,13 +96,12 @@ def publish(broker: Broker, command: Command, key: Secret) -> None:
         faults.append("the broker did not answer in time")
     if faults:
         raise Refused(
-            f"the command was not taken: {faults[0]}; try again, the same command counts once"
+            f"the command was not accepted: {faults[0]}; try again, the same command counts once"
         )
 
 
 def carried_out(broker: Broker, command: Command, key: Secret, wait_s: float) -> Audit | None:
-    """Publishes a command and waits for what `alert` says came of it; None when it says nothing
-    within the wait, seconds.
+    """Publishes a command and waits for its result; None if there is none within `wait_s`.
 
     Raises Refused as `publish` does, and KafkaException.
     """
@@ -111,9 +110,11 @@ def carried_out(broker: Broker, command: Command, key: Secret, wait_s: float) ->
     def published() -> None:
         nonlocal deadline
         publish(broker, command, key)
+        # Publishing takes time of its own; the wait begins after it.
         deadline = time.monotonic() + wait_s
 
     topic = TopicNames(broker.topic_prefix).audit
+    # Published when the reader is at the end of the topic, so that no result is missed.
     for record in follow(broker, [topic], lambda: time.monotonic() > deadline, from_now=published):
         audit = _audit(record)
         if audit is not None and (audit.tenant, audit.command_id) == (command.tenant, command.id):
@@ -122,7 +123,7 @@ def carried_out(broker: Broker, command: Command, key: Secret, wait_s: float) ->
 
 
 class SilenceState(StrEnum):
-    """What became of a silence, by the records of `alert` alone."""
+    """State of a silence, according to the records of `alert` alone."""
 
     WAITING = "waiting"
     """`alert` has not processed it yet: nothing is held back."""
@@ -131,7 +132,7 @@ class SilenceState(StrEnum):
     """It holds messages back until its end."""
 
     REFUSED = "refused"
-    """`alert` did not take it; `detail` says why."""
+    """`alert` rejected it; `detail` says why."""
 
     ENDING = "ending"
     """A person asked to end it before its time, and `alert` has not processed that yet."""
@@ -141,45 +142,45 @@ class SilenceState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CurrentSilence:
     """A silence that is not past its end."""
 
     command: Command
     state: SilenceState = SilenceState.WAITING
     detail: str = ""
-    """What `alert` says of it."""
+    """The reason that `alert` gives."""
     expired_by: str = ""
-    """Who asked to end it before its time; empty while nobody has, or where that was refused."""
+    """Who asked to end it early; empty if nobody has, or that was refused."""
 
     @property
     def can_be_ended(self) -> bool:
-        """Whether there is something to end: what was refused holds nothing back."""
+        """Whether there is something to end: a refused silence holds nothing back."""
         return self.state in (SilenceState.WAITING, SilenceState.APPLIED)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What people have asked for, and what still matters of it."""
+class Requests:
+    """The requests of people that still matter, and the results of all."""
 
-    silences: list[Standing]
+    silences: list[CurrentSilence]
     """Those that are not past their end, in the order in which they end."""
     acknowledgements: list[Command]
     """The newest of each incident that `alert` has not refused, newest first."""
     audits: list[Audit]
-    """What came of all commands, newest first."""
+    """Results of all commands, newest first."""
 
 
-def said(broker: Broker, key: Secret, now: int) -> Said:
-    """From the whole topics, at `now` (µs).
+def requests(broker: Broker, key: Secret, now: int) -> Requests:
+    """Reads both topics completely; `now` in µs.
 
-    What became of each command is read from `audit`, where `alert` has the one implementation of
-    the rules. Raises KafkaException.
+    The result of each command is read from `audit`, so that the rules are implemented once, in
+    `alert`. Raises KafkaException.
     """
     asked, audits = _asked(broker, key)
     answered: dict[tuple[str, str], Audit] = {}
     for audit in audits:
         _note(answered, audit)
-    known: dict[tuple[str, str], Standing] = {}
+    known: dict[tuple[str, str], CurrentSilence] = {}
     acknowledged: dict[tuple[str, str], Command] = {}
     for command in asked:
         place, answer = (
@@ -194,18 +195,22 @@ def said(broker: Broker, key: Secret, now: int) -> Said:
             answer is None or answer.outcome is not AuditOutcome.REFUSED
         ):
             acknowledged[place] = command
-    return Said(
+    return Requests(
         sorted(known.values(), key=lambda one: (one.command.ends_at or 0, one.command.id)),
         sorted(acknowledged.values(), key=lambda one: (-one.at, one.id)),
         sorted(audits, key=_age, reverse=True),
     )
 
 
-def silences(broker: Broker, key: Secret, now: int, tenant: str | None = None) -> list[Standing]:
+def silences(
+    broker: Broker, key: Secret, now: int, tenant: str | None = None
+) -> list[CurrentSilence]:
     """The silences that are not past their end at `now` (µs), in the order in which they end.
     Raises KafkaException.
     """
-    return [one for one in said(broker, key, now).silences if tenant in (None, one.command.tenant)]
+    return [
+        one for one in requests(broker, key, now).silences if tenant in (None, one.command.tenant)
+    ]
 
 
 def _asked(broker: Broker, key: Secret) -> tuple[list[Command], list[Audit]]:
@@ -224,16 +229,16 @@ def _asked(broker: Broker, key: Secret) -> tuple[list[Command], list[Audit]]:
     return asked, audits
 
 
-def _standing(command: Command, answer: Audit | None) -> Standing:
+def _standing(command: Command, answer: Audit | None) -> CurrentSilence:
     if answer is None:
-        return Standing(command)
+        return CurrentSilence(command)
     is_refused = answer.outcome is AuditOutcome.REFUSED
-    return Standing(
+    return CurrentSilence(
         command, SilenceState.REFUSED if is_refused else SilenceState.APPLIED, answer.detail
     )
 
 
-def _ending(silence: Standing, command: Command, answer: Audit | None) -> Standing:
+def _ending(silence: CurrentSilence, command: Command, answer: Audit | None) -> CurrentSilence:
     if silence.state in (SilenceState.REFUSED, SilenceState.ENDED):
         return silence
     if answer is None:
@@ -244,7 +249,7 @@ def _ending(silence: Standing, command: Command, answer: Audit | None) -> Standi
 
 
 def audits(broker: Broker, tenant: str | None = None, since: int | None = None) -> list[Audit]:
-    """What came of people's commands, the newest first; `since` is µs. Raises KafkaException."""
+    """Results of commands, newest first; `since` in µs. Raises KafkaException."""
     found = (_audit(record) for record in whole(broker, [TopicNames(broker.topic_prefix).audit]))
     kept = [
         one
@@ -259,8 +264,8 @@ def _age(audit: Audit) -> tuple[int, str]:
 
 
 def _note(answered: dict[tuple[str, str], Audit], audit: Audit) -> None:
-    """Of the answers to one command, sent more than once, the one that counts: that it was applied,
-    or the newest.
+    """Keeps the relevant result of a command that was sent more than once: applied, or else the
+    newest.
     """
     place = (audit.tenant, audit.command_id)
     if place not in answered or answered[place].outcome is not AuditOutcome.APPLIED:
@@ -268,7 +273,7 @@ def _note(answered: dict[tuple[str, str], Audit], audit: Audit) -> None:
 
 
 def _audit(record: Read) -> Audit | None:
-    """None for what is no record of `alert`: it must not keep a person from the rest."""
+    """None for a record that does not decode: it must not hide the others."""
     try:
         return Audit.from_bytes(record.value or b"")
     except BadRecord:

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from streams.client.brokers import librdkafka_config
 from streams.settings import Broker
 
-MOST_BEHIND: Final = 4000
+MAX_BEHIND: Final = 4000
 """Records a partition of the embedded broker may be ahead of its reader: it keeps 5 MB, and an
 event takes some 600 bytes.
 """
@@ -19,7 +19,7 @@ _LOOK_EVERY_S: Final = 0.2
 
 
 class Pressure:
-    """Looks now and then how many records of a topic a group has not worked off. Usable while
+    """Checks now and then how many records of a topic a group has not processed yet. Usable while
     entered.
     """
 
@@ -41,16 +41,16 @@ class Pressure:
         self._consumer.close()
 
     def too_high(self, sent: int) -> bool:
-        """Whether some partition is more than MOST_BEHIND records ahead of what the group has
-        committed; as `hold` of the players. What cannot be told just now counts as it was.
+        """Whether some partition is more than MAX_BEHIND records ahead of what the group has
+        committed; the `hold` of the players. Without an answer the last result counts.
         """
         if time.monotonic() - self._looked_at > _LOOK_EVERY_S:
             with contextlib.suppress(KafkaException):
-                self._high = self._most_behind() > MOST_BEHIND
+                self._high = self._lag() > MAX_BEHIND
             self._looked_at = time.monotonic()
         return self._high
 
-    def _most_behind(self) -> int:
+    def _lag(self) -> int:
         partitions = (
             self._consumer.list_topics(self._topic, timeout=2).topics[self._topic].partitions
         )

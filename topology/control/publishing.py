@@ -1,10 +1,10 @@
-"""Bringing detection settings to the lanes: an immutable version on `settings`, then a signed
-control record in every lane.
+"""Publishes detection settings: an immutable version on `settings`, then a signed control record in
+every lane.
 
-Each publication has a number above those of all before it. A lane takes no control record that is
-not newer than the last, so whoever may write telemetry cannot bring old settings back with a copy,
-and of two people who publish at once one wins in every lane, in whatever order their records come
-there.
+Each publication has a higher number than all before it. A lane accepts only control records that
+are newer than its last, so a client that may write telemetry cannot restore old settings with a
+copy. If two people publish at the same time, the same one wins in every lane, whatever the order of
+their records.
 """
 
 import time
@@ -43,7 +43,7 @@ def records(
     that of the publication.
     """
     made = Publication(number, version_of(settings))
-    # Also a version that every program knows: the number stands in it, for who publishes next.
+    # Written even if the version exists already: the next publication needs its number.
     described = Version(
         version=made.version, tenant=None, author=author, created_at=number, body=to_json(settings)
     )
@@ -53,8 +53,8 @@ def records(
 
 
 def next_number(known: Iterable[Read], key: Secret, now_us: int) -> int:
-    """The number of a publication that is made now: the time, µs, or what is above all that were
-    published, if some clock was ahead.
+    """The number of a publication made now: the time, µs, or one above all published numbers, if
+    some clock was ahead.
 
     >>> next_number([], Secret("k"), 1_790_000_000_000_000)
     1790000000000000
@@ -68,14 +68,12 @@ def next_number(known: Iterable[Read], key: Secret, now_us: int) -> int:
 def publish(
     broker: Broker, lanes: Lanes, settings: DetectionSettings, key: Secret, author: str
 ) -> str:
-    """Lets these settings take effect in every lane, where its log ends now; returns the version's
-    id.
-
-    Publishing what is in effect already changes nothing.
+    """Puts these settings into effect in every lane, at the current end of its log; returns the
+    version's id. Publishing the settings that are in effect changes nothing.
 
     Raises:
         Refused: there is no key to sign with, a lane cannot serve a detector, or the broker did not
-        take everything.
+            accept everything.
     """
     detectors_of(settings)
     if not key:
@@ -95,8 +93,8 @@ def publish(
 
 
 def _known(broker: Broker, topic: str) -> list[Read]:
-    """What stands on the topic. Nothing if there is no such topic: the broker may make it, or
-    refuse what is written to it.
+    """The records of the topic. None if there is no such topic: the broker may create it, or reject
+    the records that are written to it.
     """
     try:
         return list(whole(broker, [topic], _TIMEOUT_S))
@@ -110,8 +108,8 @@ def _known(broker: Broker, topic: str) -> list[Read]:
 
 
 def _written(producer: Producer, sent: Iterable[Outgoing]) -> list[str]:
-    """Writes these records; what went wrong. Lanes get none before the version is durable: they
-    would wait for it, for ever if it never comes.
+    """Writes these records; returns errors. Lanes get theirs only when the version is durable:
+    otherwise they would wait for it, possibly for ever.
     """
     faults: list[str] = []
     for record in sent:

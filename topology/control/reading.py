@@ -1,4 +1,4 @@
-"""Reading our own topics from outside the stages: whole, or whole and then on."""
+"""Reading Sentinel's topics from outside the stages: to the end, or continuously."""
 
 import asyncio
 import time
@@ -24,15 +24,15 @@ _WAIT_S = 0.2
 _ASK_EVERY_S = 5.0
 _AGAIN_S = 0.2
 _PASSING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
-"""What a broker answers for a moment after it or its topics came up."""
+"""Errors of a broker shortly after it or its topics were started."""
 
 Ranges = Mapping[tuple[str, int], tuple[int, int]]
-"""First offset, and next to be written, of each topic and partition."""
+"""First offset, and the next one to be written, of each topic and partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One record as it stands in its topic; transactions that were aborted are left out."""
+    """One committed record of a topic."""
 
     topic: str
     partition: int
@@ -41,7 +41,7 @@ class Read:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     fault: BadRecord | None = None
-    """None: librdkafka hands out no record that is broken."""
+    """Always None: librdkafka returns no broken records."""
     marks: tuple[tuple[str, bytes], ...] = ()
 
 
@@ -59,9 +59,9 @@ def whole(broker: Broker, topics: Sequence[str], timeout_s: float = 10.0) -> Ite
 def span(
     broker: Broker, topic: str, partition: int, start: int, end: int, timeout_s: float = 10.0
 ) -> Iterator[Read]:
-    """The records of one partition from `start` to before `end`, as far as the log has them and
-    they can be read; of a log that others write, so not by a client that decompresses without a
-    bound. Raises aiokafka's KafkaError. Not to be called where an event loop runs.
+    """The readable records of one partition from `start` to before `end`, as far as the log has
+    them. Other clients write this log, so it is not read by a client that decompresses without a
+    bound. Raises aiokafka's KafkaError. Must not be called in an event loop.
     """
     for record in asyncio.run(records_between(broker, topic, partition, start, end, timeout_s)):
         if record.fault is None:
@@ -72,13 +72,14 @@ def span(
 
 
 def newest_append_time(broker: Broker, topic: str, timeout_s: float = 10.0) -> int | None:
-    """When the newest record of a topic was appended, µs by the broker's clock; None where there is
-    none that says. Raises KafkaException.
+    """Append time of the newest record of a topic, µs by the broker's clock; None if it has none.
+    Raises KafkaException.
     """
     consumer = _consumer(broker)
     try:
         ranges = _ranges(consumer, [topic], timeout_s)
-        # Behind the last record of a transaction lies its mark, which no reader is given.
+        # The last record of a transaction is followed by its control marker, which readers never
+        # see: two offsets back there is a record.
         starts = {
             place: max(end - 2, begin) for place, (begin, end) in ranges.items() if end > begin
         }
@@ -98,7 +99,7 @@ def newest_append_time(broker: Broker, topic: str, timeout_s: float = 10.0) -> i
 
 
 def _until_ends(consumer: Consumer, ranges: Ranges, silence_s: float) -> Iterator[Read]:
-    """Raises KafkaException when the broker says nothing for so long."""
+    """Raises KafkaException after `silence_s` without progress."""
     ends = {place: end for place, (start, end) in ranges.items() if start < end}
     consumer.assign([TopicPartition(*place, ranges[place][0]) for place in ends])
     before: dict[tuple[str, int], int] = {}
@@ -107,7 +108,8 @@ def _until_ends(consumer: Consumer, ranges: Ranges, silence_s: float) -> Iterato
         for message in consumer.consume(500, _WAIT_S):
             if read := _read(message):
                 yield read
-        # Control records and aborted ones are never handed out, but the position moves past them.
+        # Control records and aborted ones are never returned, but the position moves past them, so
+        # only the position shows that the end is reached.
         positions = {}
         for at in consumer.position([TopicPartition(*place) for place in ends]):
             positions[at.topic, at.partition] = at.offset
@@ -131,12 +133,11 @@ def follow(
     from_now: Callable[[], object] | None = None,
     heard: Callable[[], object] = lambda: None,
 ) -> Iterator[Read]:
-    """Every record of the topics as they come, until `stop()` says so: from the first, or from
-    those that come after `from_now` was called.
+    """The records of the topics as they come, until `stop()` returns True: all of them, or only
+    those after the call of `from_now`.
 
-    `heard` is called whenever the broker has answered, every few seconds: no record for a while may
-    also mean that it is frozen. Raises KafkaException, also when it does not answer within
-    `timeout_s`.
+    `heard` is called every few seconds, when the broker has answered: the absence of records may
+    also mean that it hangs. Raises KafkaException, also if it does not answer within `timeout_s`.
     """
     consumer = _consumer(broker)
     try:
@@ -149,8 +150,8 @@ def follow(
         asked = -_ASK_EVERY_S
         while not stop():
             if time.monotonic() - asked > _ASK_EVERY_S:
-                # Not from what the client remembers: a consumer that waits for records hears
-                # nothing of a broker that stands still.
+                # A request of its own: a consumer that waits for records does not notice a broker
+                # that hangs.
                 consumer.list_topics(topics[0], timeout=timeout_s)
                 asked = time.monotonic()
                 heard()
@@ -165,7 +166,7 @@ def _consumer(broker: Broker) -> Consumer:
     return Consumer(
         {
             **librdkafka_config(broker),
-            # No group is joined and nothing committed; librdkafka asks for a name all the same.
+            # librdkafka requires a group id, although no group is joined and nothing committed.
             "group.id": f"{broker.topic_prefix}reader",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
@@ -176,7 +177,7 @@ def _consumer(broker: Broker) -> Consumer:
 
 
 def _ranges(consumer: Consumer, topics: Sequence[str], timeout_s: float) -> Ranges:
-    """Of every partition of the topics. A broker that elects leaders is asked again. Raises
+    """The ranges of all partitions of the topics. Retried while the broker elects leaders. Raises
     KafkaException.
     """
     deadline = time.monotonic() + timeout_s
@@ -218,7 +219,7 @@ def _read(message: Message) -> Read | None:
         # The client's type hint also allows what only producers give.
         headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
     except UnicodeDecodeError:
-        # A name that is no text: none of ours, which are written by our own processes.
+        # A name that is not UTF-8; Sentinel never writes such a header.
         headers = []
     return Read(
         topic,

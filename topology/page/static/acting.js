@@ -1,5 +1,5 @@
-// What a person does: silence, end a silence, acknowledge, close. The API asks for a token, so that
-// it is known who may.
+// Actions of a person: silence, end a silence, acknowledge, close. The API requires a token for
+// them.
 
 import { Problem } from "./api.js";
 import { h } from "./dom.js";
@@ -8,8 +8,7 @@ import { clock } from "./units.js";
 
 const NAME = "sentinel.name";
 /**
- * For so long the dialog waits for the stage's answer, which comes within a second or two while the
- * stage runs.
+ * How long the dialog waits for the stage's answer, which normally comes within a second or two.
  */
 const ANSWER_MS = 10_000;
 const AGAIN_MS = 500;
@@ -32,8 +31,8 @@ function author() {
 }
 
 /**
- * Opens a form that sends; `send(waiting)` does it and answers with what to say. What fails after
- * the form was left is said beside it.
+ * Opens a form; `send(waiting)` submits it and returns the text to show. An error after the form
+ * was closed is shown on the page.
  */
 async function act(page, title, submitLabel, fields, name, send) {
   if (!(await page.mayAct())) return;
@@ -60,20 +59,20 @@ async function act(page, title, submitLabel, fields, name, send) {
 }
 
 /**
- * What the stage made of an accepted command: its record on the topic `audit`; null when there is
- * none in time, or none can be read.
+ * The result of an accepted command, its record on the topic `audit`; null if there is none in
+ * time, or it cannot be read.
  */
 async function answerTo(page, tenant, target, accepted) {
   const deadline = AbortSignal.timeout(ANSWER_MS);
   while (!deadline.aborted) {
     try {
-      const told = await page.ask("/audit", { tenant, target }, deadline);
-      const own = told?.items.find(
+      const found = await page.ask("/audit", { tenant, target }, deadline);
+      const own = found?.items.find(
         (one) => one.command_id === accepted.command_id && one.asked_at === accepted.asked_at,
       );
       if (own) return own;
     } catch (problem) {
-      // The command is on its topic whatever becomes of this question.
+      // The command is on its topic even if this request fails.
       if (!(problem instanceof Problem)) throw problem;
     }
     await new Promise((done) => setTimeout(done, AGAIN_MS));
@@ -82,8 +81,8 @@ async function answerTo(page, tenant, target, accepted) {
 }
 
 /**
- * Asks for a comment and a name, sends a command about one thing (`target` of `tenant`), and says
- * what `stage`, which carries it out, answers.
+ * Asks for a comment and a name, sends a command about `target` of `tenant`, and shows the answer
+ * of `stage`, which carries it out.
  */
 function command(
   page,
@@ -171,8 +170,8 @@ export function acknowledge(page, incident) {
     title: "Acknowledge",
     submitLabel: "Acknowledge",
     meaning: [
-      "Receivers that were notified of this incident are told that you have it, and it is not " +
-        "repeated.",
+      "Receivers that were notified of this incident are informed that you have it, and it is " +
+        "not repeated.",
       "A rise in severity and the end of the incident are still sent.",
     ],
     placeholder: "what you are doing about it",
@@ -190,7 +189,7 @@ export function closeIncident(page, incident) {
     submitLabel: "Close incident",
     meaning: [
       "The incident ends now, whatever the data say. Receivers that were notified of it are " +
-        "told that it was closed.",
+        "informed that it was closed.",
       "What is still abnormal opens no new incident until it has been normal once. Anything " +
         "else that becomes abnormal does.",
       "A closed incident cannot be opened again. To stop its messages for a while, silence it; " +

@@ -1,9 +1,10 @@
-// One *anomaly*: its series with the band and its mark, why it was told, and the numbers to compute
+// One *anomaly*: its series with the band and its mark, why it was reported, and the numbers to
+// compute
 // it again.
 
 import { address } from "./api.js";
 import { cut, h, Region } from "./dom.js";
-import { empty, facts, idList, link, loading, section, severity, told } from "./parts.js";
+import { empty, facts, idList, link, loading, section, severity, observedText } from "./parts.js";
 import { errorsOf } from "./errors.js";
 import { numbersOf } from "./numbers.js";
 import { SeriesFigure } from "./series.js";
@@ -16,7 +17,7 @@ const AFTER_US = 600e6;
 const MEANINGS = {
   value: "the bucket's value as it is judged: logarithm of a size, share, or calls",
   requests: "calls in the bucket",
-  learnt: "buckets behind the estimates",
+  learnt: "buckets that the estimates are based on",
   centre: "what is usual, on the same scale as value",
   spread: "its noise",
   fast: "fast chart, before this bucket",
@@ -25,8 +26,8 @@ const MEANINGS = {
   slow_variance: "variance of the slow chart",
   residual: "how far this bucket is off, in standard deviations",
   effect: "size of the change",
-  least_effect: "least size that is told",
-  drifting: "1 when the slow chart told it, 0 when the fast one did",
+  least_effect: "minimum size that is reported",
+  drifting: "1 when the slow chart reported it, 0 when the fast one did",
 };
 
 export class AnomalyView {
@@ -119,7 +120,7 @@ function headOf(one) {
     { class: `head edge-${one.severity}` },
     h("p", { class: "crumbs" }, link("/", "Now"), " › anomaly"),
     h("h1", {}, metricName(one.metric), " of ", cut(subject, 120)),
-    h("p", { class: "marks" }, severity(one.severity), h("span", {}, told(one))),
+    h("p", { class: "marks" }, severity(one.severity), h("span", {}, observedText(one))),
     facts([
       ["Tenant", cut(one.tenant, 80)],
       ["Window", [time(one.window_start), " to ", time(one.window_end)]],
@@ -204,8 +205,8 @@ function evidenceOf(evidence, ids) {
     table,
   );
   return [
-    evidence.length ? machinery : empty("It came with no numbers."),
+    evidence.length ? machinery : empty("There are no numbers."),
     h("h3", {}, "Some of the events"),
-    ids.length ? idList(ids) : empty("None is named."),
+    ids.length ? idList(ids) : empty("No event is named."),
   ];
 }

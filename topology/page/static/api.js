@@ -1,8 +1,8 @@
-// Questions to the API. The token is kept for this tab only, and never in an address.
+// Requests to the API. The token is kept for this tab only, and never in an address.
 
 const TOKEN = "sentinel.token";
 
-/** What went wrong: `status` 0 when nobody answered. `detail` is for people. */
+/** An error of a request: `status` is 0 without an answer. `detail` is for people. */
 export class Problem extends Error {
   constructor(status, title, detail) {
     super(detail);
@@ -13,8 +13,8 @@ export class Problem extends Error {
 }
 
 /**
- * Takes the token out of the address (#token=…), where messages and the terminal put it; whether
- * there was one.
+ * Moves the token out of the address (#token=…), where messages and the terminal put it, so that it
+ * is not shared with the address. Returns whether there was one.
  */
 export function takeToken() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -34,7 +34,7 @@ export function setToken(given) {
 }
 
 /**
- * Path with a query; what is null, empty or an empty list is left out, lists are given several
+ * A path with a query. Null, empty texts and empty lists are omitted; a list gives its name several
  * times.
  */
 export function address(path, query = {}) {
@@ -47,7 +47,7 @@ export function address(path, query = {}) {
   return text ? `${path}?${text}` : path;
 }
 
-/** A part of a path as it was meant; one that is no percent-encoded UTF-8 as it stands. */
+/** A decoded part of a path; unchanged if it is not percent-encoded UTF-8. */
 export function decoded(text) {
   try {
     return decodeURIComponent(text);
@@ -77,7 +77,7 @@ export async function ask(path, query, signal, options = {}) {
       throw new Problem(
         0,
         "No answer in time",
-        "Sentinel's API takes too long. The page asks again by itself.",
+        "Sentinel's API takes too long. The page retries by itself.",
       );
     throw new Problem(
       0,

@@ -1,4 +1,4 @@
-// What burns: applications by the anomalies of the newest hour.
+// Affected applications, with their anomalies of the newest hour.
 
 import { cut, h, svg } from "./dom.js";
 import { empty, link, severity } from "./parts.js";
@@ -8,18 +8,18 @@ import { address } from "./api.js";
 const HOUR_US = 3_600_000_000;
 const MINUTES = 60;
 
-/** Most anomalies that are looked at. */
+/** Maximum number of anomalies that are read. */
 export const LOOKED_AT = 300;
 
 /**
- * From open incidents: by application how grave they are, with the anomalies of the newest hour,
- * the gravest first. What is over does not burn.
+ * The applications with open incidents, the most severe first, each with its anomalies of the
+ * newest hour by minute.
  */
 export function burning(open, anomalies) {
   const found = new Map();
-  const place = (one) => JSON.stringify([one.tenant, one.application]);
+  const keyOf = (one) => JSON.stringify([one.tenant, one.application]);
   for (const one of open) {
-    const entry = found.get(place(one)) ?? {
+    const entry = found.get(keyOf(one)) ?? {
       tenant: one.tenant,
       application: one.application,
       incidents: 0,
@@ -29,12 +29,12 @@ export function burning(open, anomalies) {
     };
     entry.incidents += 1;
     entry.rank = Math.min(entry.rank, SEVERITIES.indexOf(one.severity));
-    found.set(place(one), entry);
+    found.set(keyOf(one), entry);
   }
   const end = endOf(anomalies);
   const within = anomalies.filter((one) => one.event_time > end - HOUR_US);
   for (const one of within) {
-    const entry = found.get(place(one));
+    const entry = found.get(keyOf(one));
     if (!entry) continue;
     const minute = Math.max(0, MINUTES - 1 - Math.floor(Math.max(0, end - one.event_time) / 60e6));
     entry.count += 1;
@@ -54,8 +54,8 @@ export function burning(open, anomalies) {
 }
 
 /**
- * Where the newest hour ends: now, unless the newest anomaly is older than an hour, as in a
- * recorded one.
+ * The end of the newest hour: now, unless the newest anomaly is older than an hour, as in recorded
+ * traffic.
  */
 function endOf(anomalies) {
   const now = Date.now() * 1000;
@@ -64,10 +64,10 @@ function endOf(anomalies) {
 }
 
 /**
- * The series that the gravest anomaly of the newest hour is about, the newest of these, with all
- * its anomalies; null when none has a series.
+ * The series of the most severe anomaly of the newest hour, the newest of several, with all its
+ * anomalies; null if none has a series.
  */
-export function gravest(anomalies) {
+export function mostSevere(anomalies) {
   const end = endOf(anomalies);
   const within = anomalies.filter((one) => one.event_time > end - HOUR_US);
   const about = (one) => JSON.stringify([one.tenant, one.application, one.model, one.metric]);
@@ -88,14 +88,14 @@ export function gravest(anomalies) {
   return { subject: { tenant, application, model, metric }, marks, until, since: until - HOUR_US };
 }
 
-/** The list of it. */
-export function burningList(told, isAll) {
-  if (!told.applications.length) {
+/** The list of affected applications. */
+export function burningList(data, isAll) {
+  if (!data.applications.length) {
     return empty(
-      "Nothing burns.",
-      told.newest === null
+      "No application is affected.",
+      data.newest === null
         ? "No incident is open, and no anomaly is stored."
-        : `No incident is open. The last anomaly was ${ago(told.newest)}.`,
+        : `No incident is open. The last anomaly was ${ago(data.newest)}.`,
     );
   }
   return [
@@ -103,12 +103,12 @@ export function burningList(told, isAll) {
       "p",
       { class: "hint" },
       "Applications with open incidents, and their anomalies in the newest hour",
-      told.cut ? `, of its newest ${LOOKED_AT}.` : ".",
+      data.cut ? `, of its newest ${LOOKED_AT}.` : ".",
     ),
     h(
       "ul",
       { class: "burning" },
-      told.applications.map((one) =>
+      data.applications.map((one) =>
         h(
           "li",
           {},
@@ -121,20 +121,20 @@ export function burningList(told, isAll) {
             "span",
             { class: "count" },
             `${one.count} `,
-            h("span", { class: "unseen" }, "anomalies, the gravest incident"),
+            h("span", { class: "unseen" }, "anomalies, the most severe incident"),
           ),
           severity(SEVERITIES[one.rank]),
         ),
       ),
     ),
-    told.more ? h("p", { class: "hint" }, `and ${told.more} more applications`) : null,
+    data.more ? h("p", { class: "hint" }, `and ${data.more} more applications`) : null,
   ];
 }
 
 function spark(minutes) {
-  const most = Math.max(1, ...Object.values(minutes).map(([count]) => count));
+  const highest = Math.max(1, ...Object.values(minutes).map(([count]) => count));
   const bars = Object.entries(minutes).map(([minute, [count, rank]]) => {
-    const height = 4 + (12 * count) / most;
+    const height = 4 + (12 * count) / highest;
     return svg("rect", {
       x: minute * 2,
       y: 16 - height,

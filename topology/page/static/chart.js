@@ -43,13 +43,13 @@ export function columns(points) {
 }
 
 /**
- * Draws into `place`; `marks` are {from, to, severity}, µs; `zoomed(from, to)` hears of a chosen
- * span, µs.
+ * Draws into `container`; `marks` are {from, to, severity}, µs; `zoomed(from, to)` is called with a
+ * selected range, µs.
  */
 export class Chart {
-  constructor(library, place, metric, zoomed) {
+  constructor(library, container, metric, zoomed) {
     this.library = library;
-    this.place = place;
+    this.container = container;
     this.metric = metric;
     this.zoomed = zoomed;
     this.marks = [];
@@ -57,7 +57,7 @@ export class Chart {
     this.plot = null;
     this.read = () => {};
     this.resized = new ResizeObserver(() => this.#fit());
-    this.resized.observe(place);
+    this.resized.observe(container);
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
     this.recoloured = () => this.show(this.points, this.marks, this.span);
     this.scheme.addEventListener("change", this.recoloured);
@@ -70,7 +70,7 @@ export class Chart {
     this.span = span;
     this.plot?.destroy();
     this.plot = points.length
-      ? new this.library(this.#options(), columns(points), this.place)
+      ? new this.library(this.#options(), columns(points), this.container)
       : null;
   }
 
@@ -83,13 +83,13 @@ export class Chart {
   }
 
   #fit() {
-    const width = this.place.clientWidth;
+    const width = this.container.clientWidth;
     if (this.plot && width && Math.abs(width - this.plot.width) > 1)
       this.plot.setSize({ width, height: this.plot.height });
   }
 
   #options() {
-    const ink = colours(this.place);
+    const ink = colours(this.container);
     const axis = {
       stroke: ink.muted,
       grid: { stroke: ink.grid, width: 1 },
@@ -98,7 +98,7 @@ export class Chart {
     };
     const metric = this.metric;
     return {
-      width: Math.max(280, this.place.clientWidth),
+      width: Math.max(280, this.container.clientWidth),
       height: innerWidth < 600 ? 220 : 300,
       legend: { show: false },
       cursor: {
@@ -151,8 +151,8 @@ export class Chart {
       seen = Math.max(seen, one.observed ?? 0, one.expected ?? 0);
       band = Math.max(band, one.high ?? 0);
     }
-    // A band that is very wide, as at first and in buckets of few calls, would press everything
-    // else flat.
+    // A very wide band, as at the start and in buckets with few calls, would flatten everything
+    // else.
     return [0, Math.max(seen, Math.min(band, 1.5 * seen)) * 1.08 || 1];
   }
 
@@ -192,9 +192,9 @@ function moment(at, step) {
 }
 
 /** Colours of the style sheet as they are now. */
-function colours(place) {
+function colours(container) {
   const probe = h("span", { class: "probe" });
-  place.append(probe);
+  container.append(probe);
   const made = {};
   for (const name of [
     "muted",

@@ -6,7 +6,8 @@ import { DESCRIBED } from "./keys.js";
 let number = 0;
 
 /**
- * Opens a dialog of a title and a body; answers when it is closed. `body(close)` gives its content.
+ * Opens a dialog of a title and a body; resolves when it is closed. `body(close)` returns its
+ * content.
  */
 export function dialog(title, body) {
   return new Promise((done) => {
@@ -36,8 +37,8 @@ export function dialog(title, body) {
 }
 
 /**
- * The browser gives focus back to what opened the dialog. Where that was made anew meanwhile, its
- * successor gets it, and where it is gone, the content.
+ * The browser returns focus to the element that opened the dialog. If that was replaced meanwhile,
+ * its successor gets it; if it is gone, the content does.
  */
 function refocus(key) {
   if (document.activeElement && document.activeElement !== document.body) return;
@@ -85,8 +86,8 @@ export function field(label, control, hint) {
 }
 
 /**
- * A form whose submission is ours: `submit(failed, waiting)` does it; `failed(text)` says why it
- * cannot be, `waiting(text)` for what it waits.
+ * A form that `submit(failed, waiting)` submits; `failed(text)` shows an error, `waiting(text)`
+ * what it waits for.
  */
 export function form(submitLabel, fields, submit, close) {
   const why = h("p", { class: "wrong", role: "alert", hidden: true });
@@ -97,7 +98,7 @@ export function form(submitLabel, fields, submit, close) {
   };
   const progress = h("p", { class: "hint", role: "status" });
   const waiting = (text) => progress.replaceChildren(text);
-  // Not disabled while it submits: that would take focus away from who pressed it.
+  // Not disabled while it submits: a disabled button would lose the focus.
   const button = h("button", { type: "submit", class: "primary" }, submitLabel);
   let busy = false;
   const made = h(

@@ -1,11 +1,11 @@
-// Elements from values. All text goes through here: it stays text, and signs that nobody sees
-// become visible.
+// Elements from values. All text goes through here: it stays text, and invisible characters become
+// visible.
 
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
 
 /**
- * The text with control, formatting (which turn the direction of what follows) and unassigned signs
- * as escapes: "a\u{202e}b".
+ * The text with control, formatting (which can reverse the text that follows) and unassigned
+ * characters as escapes: "a\u{202e}b".
  */
 export function visible(text) {
   return String(text).replace(UNSEEN, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
@@ -49,17 +49,17 @@ export function svg(tag, given = {}, ...children) {
   return made;
 }
 
-/** Text of at most so many signs, the whole of it as its title. */
-export function cut(text, most = 160) {
+/** Text of at most `limit` characters; a longer one is cut, with the whole as its title. */
+export function cut(text, limit = 160) {
   const signs = [...visible(text)];
-  return signs.length <= most
+  return signs.length <= limit
     ? String(text)
-    : h("span", { title: signs.slice(0, 2000).join("") }, `${signs.slice(0, most - 1).join("")}…`);
+    : h("span", { title: signs.slice(0, 2000).join("") }, `${signs.slice(0, limit - 1).join("")}…`);
 }
 
 /**
- * A place whose content follows data: made anew when the data differ, with focus and open details
- * as they were.
+ * An element whose content follows data: it is rendered again when the data have changed, and keeps
+ * focus and open details.
  */
 export class Region {
   constructor(element, render) {
@@ -69,8 +69,8 @@ export class Region {
   }
 
   show(...data) {
-    const told = JSON.stringify(data);
-    if (told === this.shown) return;
+    const key = JSON.stringify(data);
+    if (key === this.shown) return;
     const focused = this.element.contains(document.activeElement)
       ? document.activeElement.dataset.key
       : undefined;
@@ -84,8 +84,9 @@ export class Region {
     const successor =
       focused &&
       [...this.element.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused);
-    // What had focus may be gone: the content has it then, so that the tab key goes on from there.
+    // If the focused element is gone, the content gets the focus, so that the tab key continues
+    // there.
     if (held) (successor ?? document.getElementById("main")).focus({ preventScroll: !successor });
-    this.shown = told;
+    this.shown = key;
   }
 }

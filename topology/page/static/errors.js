@@ -1,15 +1,14 @@
-// Which errors: how the failed calls of an anomaly failed, and some of them to look at, with their
-// traces.
+// The errors of an anomaly's failed calls, and traces of some of them.
 
 import { cut, h } from "./dom.js";
 import { idList, section } from "./parts.js";
 import { metricName } from "./units.js";
 
-const MOST = 8;
+const MAX_ROWS = 8;
 
 /**
  * `record`: an anomaly or an incident with a breakdown; `traceUrl`: an address with {trace_id}, or
- * null. Null where nothing is known.
+ * null. Returns null if nothing is known.
  */
 export function errorsOf(record, traceUrl) {
   const found = new Map();
@@ -19,7 +18,7 @@ export function errorsOf(record, traceUrl) {
   if (!found.size && !traces.length) return null;
   const rows = [...found].flatMap(([name, own]) =>
     own
-      .slice(0, MOST)
+      .slice(0, MAX_ROWS)
       .map((one, index) =>
         h(
           "tr",
@@ -55,7 +54,7 @@ export function errorsOf(record, traceUrl) {
       traces.length
         ? [
             h("h3", {}, "Traces of some of these calls"),
-            idList(traces, (id) => traceOf(id, traceUrl), MOST),
+            idList(traces, (id) => traceOf(id, traceUrl), MAX_ROWS),
           ]
         : null,
     ]
@@ -65,8 +64,7 @@ export function errorsOf(record, traceUrl) {
 }
 
 /**
- * A link where the settings say where traces are looked at (alerting.trace_url); it leaves this
- * page.
+ * A link to the trace, if the settings have an address for traces (alerting.trace_url).
  */
 function traceOf(id, traceUrl) {
   const shown = h("code", {}, cut(id, 64));

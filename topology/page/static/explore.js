@@ -42,7 +42,7 @@ export class ExploreView {
     this.list = new Region(list, (items) =>
       items.length
         ? h("ul", { class: "lines" }, items.map(anomalyLine))
-        : empty("No anomaly of this metric in this time."),
+        : empty("No anomaly of this metric in this range."),
     );
     const label = (text, control) => h("label", {}, h("span", {}, text), control);
     this.body = h(
@@ -113,8 +113,8 @@ export class ExploreView {
   }
 
   /**
-   * What the address names; what it leaves open is what has the newest data. Null, with words, when
-   * there is no such series.
+   * The subject that the address names; what it leaves open is chosen by the newest data. Null, and
+   * a note on the page, if there is no such series.
    */
   #choose(subjects, query) {
     const newestFirst = subjects.toSorted((a, b) => b.newest - a.newest);
@@ -168,8 +168,8 @@ export class ExploreView {
     const length = fixed
       ? until - since
       : (RANGES.find(([name]) => name === query.get("range"))?.[1] ?? DEFAULT_US);
-    // To now while the newest data are within the range, so that what is missing is seen to be
-    // missing; a recorded hour ends with its data.
+    // The range ends now if it contains the newest data, so that missing data are visible; a
+    // recorded hour ends with its data.
     const now = Math.ceil(Date.now() / 60e3) * 60e6;
     const end = fixed ? until : now - subject.newest < length ? now : subject.newest + 10e6;
     const span = { since: end - length, until: end };
@@ -212,11 +212,11 @@ export class ExploreView {
   }
 }
 
-/** Fills a list; what is chosen and not in it stands first, as not stored. */
+/** Fills a list; a chosen value that is not in it comes first, as not stored. */
 function offer(select, values, chosen, name = (one) => one) {
   const missing = values.includes(chosen) ? [] : [chosen];
-  const told = JSON.stringify([missing, values]);
-  if (select.dataset.told !== told) {
+  const key = JSON.stringify([missing, values]);
+  if (select.dataset.shown !== key) {
     const label = (one) =>
       missing.includes(one) ? `${name(one) || "any"} (not stored)` : name(one);
     select.replaceChildren(
@@ -228,15 +228,15 @@ function offer(select, values, chosen, name = (one) => one) {
         ),
       ),
     );
-    select.dataset.told = told;
+    select.dataset.shown = key;
   }
   select.value = chosen;
 }
 
-/** New children, with focus where it was; none when what they tell is the same. */
-function swap(element, children, told) {
-  if (element.dataset.told === told) return;
-  element.dataset.told = told;
+/** Replaces the children if `key` has changed, and keeps the focus. */
+function swap(element, children, key) {
+  if (element.dataset.shown === key) return;
+  element.dataset.shown = key;
   const held = element.contains(document.activeElement)
     ? [...element.children].indexOf(document.activeElement)
     : -1;

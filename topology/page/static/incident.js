@@ -1,4 +1,5 @@
-// One *incident*: what is wrong, how it went, its anomalies, who was told and who was not, and why.
+// One *incident*: what is wrong, how it went, its anomalies, who was notified and who was not, and
+// why.
 
 import { acknowledge, closeIncident, silence } from "./acting.js";
 import { Problem } from "./api.js";
@@ -26,7 +27,7 @@ import { duration, metricName, METRICS, SEVERITIES, since as sinceThen, time } f
 const MESSAGES = 100;
 const BEFORE_US = 600e6;
 const AFTER_US = 300e6;
-const MOST_US = 24 * 3600e6;
+const MAX_US = 24 * 3600e6;
 
 export class IncidentView {
   title = "Incident";
@@ -77,7 +78,7 @@ export class IncidentView {
       ask(path, { tenant }),
       ask(`${path}/anomalies`, { tenant }),
       ask("/notifications", { tenant, incident_id: id, limit: MESSAGES }),
-      // Kafka tells who has it; what the store has is shown all the same.
+      // Acknowledgements come from Kafka; without it, the rest is shown all the same.
       ask("/acknowledgements", { tenant }).catch((problem) => {
         if (!(problem instanceof Problem) || problem.status === 401) throw problem;
         return { items: [] };
@@ -101,9 +102,9 @@ export class IncidentView {
    */
   async #showSeries(incident, lead, anomalies, ask) {
     const own = Map.groupBy(anomalies.filter(hasSeries), seriesOf);
-    const [gravest] =
+    const [mostSevere] =
       [...own].sort((a, b) => rank(a[1]) - rank(b[1]) || b[1].length - a[1].length)[0] ?? [];
-    const name = lead && hasSeries(lead) ? seriesOf(lead) : gravest;
+    const name = lead && hasSeries(lead) ? seriesOf(lead) : mostSevere;
     this.picture.hidden = !name;
     if (!name) return;
     const [application, model, metric] = JSON.parse(name);
@@ -112,8 +113,8 @@ export class IncidentView {
     const end = isOpen(incident)
       ? Math.ceil(Date.now() / 60e3) * 60e6
       : (incident.resolved_at ?? incident.updated_at) + AFTER_US;
-    const until = Math.min(end, since + MOST_US);
-    const told = await ask("/series", {
+    const until = Math.min(end, since + MAX_US);
+    const stored = await ask("/series", {
       tenant: incident.tenant,
       application,
       model,
@@ -129,7 +130,7 @@ export class IncidentView {
     await this.figure.show(
       `${application}/${model}`,
       metric,
-      told.items,
+      stored.items,
       marks,
       [since, until],
       this.page.truth,
@@ -301,7 +302,7 @@ function timeLine(incident, anomalies, messages) {
     ...runs(anomalies),
     ...messagesOf(messages).map((one) => ({
       at: one.at,
-      kind: one.outcome === "failed" ? "failed" : "told",
+      kind: one.outcome === "failed" ? "failed" : "sent",
       what: [
         h("b", {}, cut(one.receiver, 30)),
         " ",

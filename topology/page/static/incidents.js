@@ -1,4 +1,4 @@
-// Incidents as a list: which come first, who has them, and what is said where there is none.
+// Incidents as a list: their order, who has acknowledged them, and the text of an empty list.
 
 import { cut, h } from "./dom.js";
 import { badge, empty, incidentHref, link, names, pager, severity } from "./parts.js";
@@ -14,8 +14,8 @@ export const isOpen = (one) => one.state === "open";
 /** States that a filter can ask for. */
 export const STATES = ["open", "resolved", "given_up", "closed", "all"];
 
-/** What is open first, the gravest of it before all others; then what is over, the newest first. */
-export function gravestFirst(items) {
+/** Open incidents first, by severity; then those that are over, the newest first. */
+export function mostSevereFirst(items) {
   const rank = (one) => (isOpen(one) ? SEVERITIES.indexOf(one.severity) : SEVERITIES.length);
   return items.toSorted(
     (a, b) => rank(a) - rank(b) || (isOpen(a) ? b.opened_at - a.opened_at : over(b) - over(a)),
@@ -34,17 +34,17 @@ export async function askIncidents(ask, tenant, query) {
     application: query.get("application"),
     cursor: query.get("cursor"),
   };
-  const told = await ask("/incidents", { ...filter, limit: LISTED });
-  let items = told.items;
-  if (told.next && state === "open" && !filter.cursor && !filter.severity.length) {
-    // Grave ones that opened before all these must not be left for a later page.
-    const grave = await ask("/incidents", {
+  const data = await ask("/incidents", { ...filter, limit: LISTED });
+  let items = data.items;
+  if (data.next && state === "open" && !filter.cursor && !filter.severity.length) {
+    // Severe ones that opened before all of these must not be on a later page.
+    const severe = await ask("/incidents", {
       ...filter,
       severity: SEVERITIES.slice(0, 2),
       limit: LISTED,
     });
     const known = new Set(items.map((one) => `${one.tenant} ${one.id}`));
-    items = [...items, ...grave.items.filter((one) => !known.has(`${one.tenant} ${one.id}`))];
+    items = [...items, ...severe.items.filter((one) => !known.has(`${one.tenant} ${one.id}`))];
   }
   const filtered =
     filter.severity.length > 0 || Boolean(filter.application) || Boolean(filter.cursor);
@@ -53,8 +53,8 @@ export async function askIncidents(ask, tenant, query) {
       ? (await ask("/incidents", { tenant, limit: LAST })).items
       : [];
   return {
-    items: gravestFirst(items),
-    next: told.next,
+    items: mostSevereFirst(items),
+    next: data.next,
     last,
     state,
     filtered,
@@ -64,26 +64,26 @@ export async function askIncidents(ask, tenant, query) {
 }
 
 /**
- * `told` as `askIncidents` has it, `acknowledged` by tenant and id, `truth` how far it can be
+ * `data` as `askIncidents` has it, `acknowledged` by tenant and id, `truth` how far it can be
  * believed.
  */
-export function incidentList(told, acknowledged, truth) {
-  const place = { path: "/", query: new URLSearchParams(told.query) };
-  const line = (one) => incidentLine(one, acknowledged[`${one.tenant} ${one.id}`], told.isAll);
-  if (told.items.length)
+export function incidentList(data, acknowledged, truth) {
+  const place = { path: "/", query: new URLSearchParams(data.query) };
+  const line = (one) => incidentLine(one, acknowledged[`${one.tenant} ${one.id}`], data.isAll);
+  if (data.items.length)
     return [
-      h("ul", { class: "lines" }, told.items.map(line)),
-      pager(place, told.next, "incidents"),
+      h("ul", { class: "lines" }, data.items.map(line)),
+      pager(place, data.next, "incidents"),
     ];
-  if (told.filtered)
-    return [empty("No incident fits the filter."), pager(place, null, "incidents")];
-  if (told.state !== "open") return empty("There is no such incident.");
+  if (data.filtered)
+    return [empty("No incident matches the filter."), pager(place, null, "incidents")];
+  if (data.state !== "open") return empty("There is no such incident.");
   return [
     empty(...truth),
-    told.last.length
+    data.last.length
       ? [
           h("h3", { class: "last" }, "The last incidents"),
-          h("ul", { class: "lines" }, told.last.map(line)),
+          h("ul", { class: "lines" }, data.last.map(line)),
         ]
       : null,
   ];
@@ -123,7 +123,7 @@ function incidentLine(one, acknowledgement, isAll) {
   );
 }
 
-/** Who takes care of it, what they wrote, since when. */
+/** Who acknowledged it, when, and with which comment. */
 export function ownerOf(one) {
   return [
     badge("acknowledged", "good"),

@@ -4,7 +4,7 @@
 import { address, token } from "./api.js";
 
 const FIRST_MS = 500;
-const MOST_MS = 30_000;
+const MAX_MS = 30_000;
 /**
  * The server says something at least every 30 s; of a connection that is gone a browser may hear
  * nothing.
@@ -12,7 +12,7 @@ const MOST_MS = 30_000;
 const SILENCE_MS = 75_000;
 
 export class Live {
-  /** `state(name)` is told "live" and "reconnecting". */
+  /** `state(name)` is called with "live" and "reconnecting". */
   constructor(changed, state) {
     this.changed = changed;
     this.state = state;
@@ -63,7 +63,7 @@ export class Live {
     this.socket = socket;
     const mine = (what) => (event) => this.socket === socket && what(event);
     socket.onopen = mine(() => {
-      // What came while nobody listened is not told again.
+      // Changes during a lost connection are not sent again.
       const missed = this.failures > 0;
       this.failures = 0;
       this.#heard();
@@ -72,9 +72,9 @@ export class Live {
     });
     socket.onmessage = mine((event) => {
       this.#heard();
-      const told = read(event.data);
-      if (told?.resync) this.changed(null);
-      else if (told?.changes) this.changed(told.changes);
+      const message = read(event.data);
+      if (message?.resync) this.changed(null);
+      else if (message?.changes) this.changed(message.changes);
     });
     socket.onclose = mine(() => {
       this.stop();
@@ -84,9 +84,9 @@ export class Live {
 
   #later() {
     this.state("reconnecting");
-    const most = Math.min(MOST_MS, FIRST_MS * 2 ** this.failures);
+    const delay = Math.min(MAX_MS, FIRST_MS * 2 ** this.failures);
     this.failures = Math.min(this.failures + 1, 16);
-    this.timer = setTimeout(() => this.#connect(), most / 2 + (Math.random() * most) / 2);
+    this.timer = setTimeout(() => this.#connect(), delay / 2 + (Math.random() * delay) / 2);
   }
 }
 

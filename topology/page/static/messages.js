@@ -7,8 +7,8 @@ const OUTCOMES = { delivered: "good", failed: "bad" };
 export const outcome = (name) => badge(name, OUTCOMES[name] ?? "");
 
 /**
- * One entry a message, newest first: why it was decided, what became of it last, how often it was
- * tried, and all its records. `records` come newest first.
+ * One entry per message, newest first: why it was decided, its last outcome, the number of
+ * attempts, and all its records. `records` are newest first.
  */
 export function messagesOf(records) {
   const found = new Map();
@@ -25,14 +25,14 @@ export function messagesOf(records) {
   const titles = new Map(
     [...found.values()].filter((one) => one.title).map((one) => [one.incident_id, one.title]),
   );
-  // What was held back has no body; another message about the same incident tells its title.
+  // What was held back has no body; another message about the same incident has its title.
   for (const one of found.values()) one.title ??= titles.get(one.incident_id) ?? null;
   return [...found.values()];
 }
 
 /**
- * The title of the incident that a message tells; its body is JSON of ours, with texts from
- * telemetry in it.
+ * The title of the incident in a message. The body is Sentinel's JSON, but with texts from
+ * telemetry.
  */
 function titleOf(record) {
   try {

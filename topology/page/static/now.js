@@ -1,8 +1,8 @@
-// *Now*: open incidents, what burns, how the stages are, what was told last.
+// *Now*: open incidents, affected applications, the stages, the last messages.
 
 import { address, Problem } from "./api.js";
 import { endSilence } from "./acting.js";
-import { burning, burningList, gravest, LOOKED_AT } from "./burning.js";
+import { burning, burningList, mostSevere, LOOKED_AT } from "./burning.js";
 import { cut, h, Region } from "./dom.js";
 import { askIncidents, byIncident, incidentList, LISTED, newsOf, STATES } from "./incidents.js";
 import { messagesOf, outcome } from "./messages.js";
@@ -27,17 +27,17 @@ export class NowView {
       page.go(address("/", { tenant: page.place?.tenant, ...query })),
     );
     const list = h("div", {}, loading("incidents"));
-    const side = ["what burns", "stages", "messages", "applications"].map((what) =>
+    const side = ["affected applications", "stages", "messages", "applications"].map((what) =>
       h("div", {}, loading(what)),
     );
     const silences = h("div");
     this.figure = new SeriesFigure();
     this.around = h("span");
-    this.gravest = section("The gravest of the hour", this.figure.element, this.around);
-    this.gravest.hidden = true;
+    this.severest = section("Most severe of the hour", this.figure.element, this.around);
+    this.severest.hidden = true;
     const beat = h("div", { class: "across" });
     this.pulse = new Region(beat, pulseCard);
-    this.told = null;
+    this.data = null;
     this.acknowledged = {};
     this.anomalies = null;
     this.open = null;
@@ -46,8 +46,8 @@ export class NowView {
     this.burning = new Region(side[0], burningList);
     this.stages = new Region(
       side[1],
-      orWhyNot((told) =>
-        told.workers ? stagesInShort(told.workers, told.stages) : stagesJudged(told.stages),
+      orWhyNot((data) =>
+        data.workers ? stagesInShort(data.workers, data.stages) : stagesJudged(data.stages),
       ),
     );
     this.messages = new Region(side[2], messageList);
@@ -64,12 +64,12 @@ export class NowView {
         "div",
         { class: "wide" },
         section("Incidents", [this.filters.element, list], this.count, "incidents"),
-        this.gravest,
+        this.severest,
       ),
       h(
         "div",
         { class: "side" },
-        section("What burns", side[0]),
+        section("Affected applications", side[0]),
         section("Stages", side[1], link("/pipeline", "Pipeline")),
         section("Last events", side[3]),
         section("Last messages", side[2]),
@@ -95,15 +95,15 @@ export class NowView {
     ) {
       this.burningAt = performance.now();
       parts.push(
-        ask("/anomalies", { tenant, limit: LOOKED_AT }).then((told) =>
-          this.#showAnomalies(told.items, ask),
+        ask("/anomalies", { tenant, limit: LOOKED_AT }).then((data) =>
+          this.#showAnomalies(data.items, ask),
         ),
       );
     }
     if (changed("notification", "slow")) {
       parts.push(
-        ask("/notifications", { tenant, limit: 3 * MESSAGES }).then((told) =>
-          this.messages.show(told.items),
+        ask("/notifications", { tenant, limit: 3 * MESSAGES }).then((data) =>
+          this.messages.show(data.items),
         ),
       );
     }
@@ -120,13 +120,13 @@ export class NowView {
       parts.push(
         aside(
           this.silences,
-          ask("/silences", { tenant }).then((told) => told.items.filter((one) => isShown(one))),
+          ask("/silences", { tenant }).then((data) => data.items.filter((one) => isShown(one))),
         ),
       );
     }
     if (kinds === null && tenant)
       parts.push(this.page.subjects(tenant).then((subjects) => this.filters.offer(subjects)));
-    // What does come is shown, whatever else fails.
+    // Each part is shown as it comes, even if others fail.
     const failed = (await Promise.allSettled(parts)).find((part) => part.status === "rejected");
     if (failed) throw failed.reason;
   }
@@ -136,7 +136,7 @@ export class NowView {
     this.#list();
     if (!truth.overview) return;
     this.lastEvents.show({ applications: truth.overview.applications }, !this.page.place?.tenant);
-    if (this.page.me?.tenant) this.stages.show({ told: { stages: truth.overview.stages } });
+    if (this.page.me?.tenant) this.stages.show({ data: { stages: truth.overview.stages } });
     if (!this.page.place?.tenant) this.filters.offer(truth.overview.applications);
   }
 
@@ -144,16 +144,16 @@ export class NowView {
     this.anomalies = items;
     this.pulse.show(pulse(items, LOOKED_AT));
     this.#burn();
-    const worst = gravest(items);
-    this.gravest.hidden = !worst;
+    const worst = mostSevere(items);
+    this.severest.hidden = !worst;
     if (!worst) return;
     const { subject, since, until, marks } = worst;
-    const told = await ask("/series", { ...subject, since, until });
+    const data = await ask("/series", { ...subject, since, until });
     this.around.replaceChildren(link(address("/explore", subject), "Explore"));
     await this.figure.show(
       `${subject.application}/${subject.model}`,
       subject.metric,
-      told.items,
+      data.items,
       marks,
       [since, until],
       this.page.truth,
@@ -161,22 +161,22 @@ export class NowView {
   }
 
   async #showIncidents({ tenant, query }, ask) {
-    this.told = await askIncidents(ask, tenant, query);
-    const { items, next, state } = this.told;
+    this.data = await askIncidents(ask, tenant, query);
+    const { items, next, state } = this.data;
     const what = state === "all" ? "" : ` ${state}`;
     const count =
       next || query.get("cursor") ? `${items.length} of more` : `${items.length}${what}`;
     if (this.count.textContent !== count) this.count.textContent = count;
     this.#list();
-    // What burns is open, whatever the filter shows.
+    // Affected applications have open incidents, whatever the filter shows.
     this.open =
-      state === "open" && !this.told.filtered
+      state === "open" && !this.data.filtered
         ? items
         : (await ask("/incidents", { tenant, state: "open", limit: LISTED })).items;
     this.#burn();
   }
 
-  /** Who takes care of what; while Kafka does not tell, what was known stays. */
+  /** Acknowledgements; while Kafka does not answer, the last known ones stay. */
   async #askOwners({ tenant }, ask) {
     try {
       this.acknowledged = byIncident((await ask("/acknowledgements", { tenant })).items);
@@ -187,7 +187,7 @@ export class NowView {
   }
 
   #list() {
-    if (this.told) this.incidents.show(this.told, this.acknowledged, newsOf(this.page.truth));
+    if (this.data) this.incidents.show(this.data, this.acknowledged, newsOf(this.page.truth));
   }
 
   #burn() {
@@ -200,10 +200,10 @@ export class NowView {
   }
 }
 
-/** Shows what comes, or why it does not: what stands aside hides nothing else. */
+/** Shows the data of a side region, or why there are none: its failure hides nothing else. */
 async function aside(region, coming) {
   try {
-    region.show({ told: await coming });
+    region.show({ data: await coming });
   } catch (problem) {
     if (!(problem instanceof Problem) || problem.status === 401) throw problem;
     region.show({ why: problem.detail });
@@ -211,9 +211,9 @@ async function aside(region, coming) {
 }
 
 const orWhyNot = (render) => (shown) =>
-  "why" in shown ? h("p", { class: "hint" }, cut(shown.why, 200)) : render(shown.told);
+  "why" in shown ? h("p", { class: "hint" }, cut(shown.why, 200)) : render(shown.data);
 
-/** What was refused is shown too: whoever asked for it must not believe that it holds. */
+/** Refused silences are shown too: their authors must not believe that they are in effect. */
 const isShown = (silence) => !silence.expired_by && silence.ends_at > Date.now() * 1000;
 
 function filters(changed) {
@@ -246,7 +246,7 @@ function filters(changed) {
       one,
     ),
   );
-  const tell = () => {
+  const notify = () => {
     changed({
       application: application.value.trim(),
       state: state.value === "open" ? null : state.value,
@@ -255,10 +255,10 @@ function filters(changed) {
   };
   const toggle = (button) => {
     button.setAttribute("aria-pressed", String(!isPressed(button)));
-    tell();
+    notify();
   };
-  application.addEventListener("change", tell);
-  state.addEventListener("change", tell);
+  application.addEventListener("change", notify);
+  state.addEventListener("change", notify);
   return {
     element: h(
       "div",
@@ -294,7 +294,7 @@ function filters(changed) {
 const isPressed = (button) => button.getAttribute("aria-pressed") === "true";
 
 function messageList(items) {
-  if (!items.length) return empty("Nothing was told yet.");
+  if (!items.length) return empty("No messages yet.");
   return h(
     "ul",
     { class: "messages" },

@@ -10,7 +10,7 @@ import { measured, metricName, plain, SEVERITIES, since, time } from "./units.js
  * last of the most severe of its anomalies. Null where there is neither.
  */
 export function leadOf(incident, anomalies) {
-  const newest = newestOfGravest(anomalies);
+  const newest = newestOfMostSevere(anomalies);
   if (!incident.evidence_metric)
     return newest && { ...newest, since: incident.opened_at, at: newest.window_end };
   const {
@@ -40,16 +40,22 @@ export function leadOf(incident, anomalies) {
   };
 }
 
-function newestOfGravest(anomalies) {
+function newestOfMostSevere(anomalies) {
   const rank = (one) => SEVERITIES.indexOf(one.severity);
-  const [gravest] = anomalies.toSorted((a, b) => rank(a) - rank(b) || b.event_time - a.event_time);
+  const [mostSevere] = anomalies.toSorted(
+    (a, b) => rank(a) - rank(b) || b.event_time - a.event_time,
+  );
   const like = (one) =>
-    one.metric === gravest.metric && one.model === gravest.model && one.user === gravest.user;
-  return gravest ? anomalies.filter(like).toSorted((a, b) => b.event_time - a.event_time)[0] : null;
+    one.metric === mostSevere.metric &&
+    one.model === mostSevere.model &&
+    one.user === mostSevere.user;
+  return mostSevere
+    ? anomalies.filter(like).toSorted((a, b) => b.event_time - a.event_time)[0]
+    : null;
 }
 
 /**
- * `one`: an anomaly, or what `leadOf` answers, with `since` and, where it is known, `at`, the end
+ * `one`: an anomaly, or what `leadOf` returns, with `since` and, where it is known, `at`, the end
  * of what was measured; `isOpen`: whether it goes on.
  */
 export function numbersOf(one, isOpen) {

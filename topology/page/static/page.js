@@ -1,4 +1,4 @@
-// The page: which view an address names, when it asks again, and what stands around it.
+// The page: the view of an address, when its data are requested again, and the frame around it.
 
 import { AnomalyView } from "./anomaly.js";
 import { ask, address, decoded, Problem, setToken, takeToken, token } from "./api.js";
@@ -23,14 +23,14 @@ const VIEWS = [
   ["incident", /^\/incidents\/([^/]+)\/([^/]+)$/, IncidentView],
   ["anomaly", /^\/anomalies\/([^/]+)\/([^/]+)$/, AnomalyView],
 ];
-const LEAST_MS = 1000;
-/** The store may lag behind the topic that the change was told from. */
+const MIN_INTERVAL_MS = 1000;
+/** The store may lag behind the topic that reported the change. */
 const ONCE_MORE_MS = 1500;
 const ANSWER_MS = 20_000;
 const SLOW_MS = 15_000;
 /** How often an empty store is asked whether it still is. */
 const WAIT_MS = 2000;
-/** New tenants are offered after so many slow rounds. */
+/** New tenants are listed after this number of slow rounds. */
 const TENANTS_EVERY = 4;
 const TICK_MS = 10_000;
 const SUBJECTS_MS = 10_000;
@@ -49,7 +49,7 @@ class Page {
     this.busy = null;
     this.pending = undefined;
     this.late = undefined;
-    this.toldAt = 0;
+    this.changedAt = 0;
     this.failed = false;
     this.timer = 0;
     this.again = 0;
@@ -76,8 +76,8 @@ class Page {
   async subjects(tenant, fresh = false) {
     const old = performance.now() - this.known.at > (fresh ? 1000 : SUBJECTS_MS);
     if (this.known.tenant !== tenant || old) {
-      const told = await ask("/subjects", { tenant }, this.busy?.signal);
-      this.known = { tenant, at: performance.now(), items: told.items };
+      const found = await ask("/subjects", { tenant }, this.busy?.signal);
+      this.known = { tenant, at: performance.now(), items: found.items };
     }
     return this.known.items;
   }
@@ -121,7 +121,7 @@ class Page {
     if (!this.view) await this.arrive();
   }
 
-  /** Nothing is stored yet, or it cannot be asked whether: looks again until it is. */
+  /** Nothing is stored yet, or the API does not answer: retries until there are data. */
   #wait() {
     this.view?.close();
     this.view = null;
@@ -152,7 +152,7 @@ class Page {
     const { place, view } = this;
     try {
       if (!view) throw new Problem(404, "No such view", `Nothing is at ${location.pathname}.`);
-      // After something failed, everything is asked for until all of it came.
+      // After an error, everything is requested until all of it has come.
       const asked = this.failed ? null : kinds;
       if (asked === null || asked.has("slow") || asked.has("incident"))
         this.#look(place, mine.signal);
@@ -175,20 +175,20 @@ class Page {
     } finally {
       if (this.busy === mine) {
         this.busy = null;
-        if (this.pending !== undefined) this.#schedule(LEAST_MS);
+        if (this.pending !== undefined) this.#schedule(MIN_INTERVAL_MS);
       }
     }
   }
 
-  /** Asks how far what is shown can be believed; what the view asks goes on meanwhile. */
+  /** Requests the overview, which says how current the data are; the view's requests continue. */
   async #look(place, signal) {
     try {
-      const told = await ask(
+      const overview = await ask(
         "/overview",
         { tenant: place.tenant },
         AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
       );
-      if (!signal.aborted) this.truth.told(told);
+      if (!signal.aborted) this.truth.answered(overview);
     } catch (problem) {
       if (!signal.aborted && problem.name !== "AbortError") this.truth.failed(problem);
     }
@@ -207,8 +207,7 @@ class Page {
   }
 
   /**
-   * Whether silences and acknowledgements are taken; asks for a token where that is what is
-   * missing.
+   * Whether this user may silence and acknowledge; asks for a token if only that is missing.
    */
   async mayAct() {
     this.me = await ask("/me").catch(() => this.me);
@@ -235,7 +234,7 @@ class Page {
 
   async start() {
     takeToken();
-    // Before anything is waited for: an address with a token may come while one is asked for.
+    // Before the first request: an address with a token may arrive while the page asks for one.
     addEventListener("popstate", () => this.#moved());
     await this.#meet();
     document.addEventListener("click", (event) => {
@@ -278,17 +277,17 @@ class Page {
 
   async #meet() {
     try {
-      const [me, told] = await Promise.all([ask("/me"), ask("/tenants")]);
+      const [me, listed] = await Promise.all([ask("/me"), ask("/tenants")]);
       this.me = me;
       this.unmet = null;
-      this.tenants.told(
+      this.tenants.known(
         me,
-        told.items.map((one) => one.tenant),
+        listed.items.map((one) => one.tenant),
       );
     } catch (problem) {
       this.unmet = problem;
       if (problem.status === 401 && !this.declined) await this.#giveToken(problem.detail);
-      // What else is wrong the view's own questions meet too.
+      // Other errors are reported by the view's own requests.
     }
     this.tenants.offer(this.place?.tenant);
   }
@@ -373,7 +372,7 @@ class Page {
       // refused.
       if (token() !== refused) return;
       this.declined = true;
-      // One that is not taken would shut out also where none is needed.
+      // A wrong token would be rejected even where none is needed.
       setToken(null);
       this.#wrong(new Problem(401, refused ? "This token is wrong" : "A token is needed", why));
       document.body.dataset.ready = "problem";
@@ -394,19 +393,19 @@ class Page {
     const kinds = changes === null ? null : new Set(changes.map((one) => one.kind));
     this.pending =
       this.pending === null || kinds === null ? null : new Set([...(this.pending ?? []), ...kinds]);
-    this.#schedule(Math.max(50, LEAST_MS - (performance.now() - this.lastShow)));
+    this.#schedule(Math.max(50, MIN_INTERVAL_MS - (performance.now() - this.lastShow)));
     if (!more) return;
-    // The store may lag behind what was told: all that changed is asked for once more.
+    // The store may lag behind the reported change: everything that changed is requested once more.
     this.late =
       this.late === null || kinds === null ? null : new Set([...(this.late ?? []), ...kinds]);
-    this.toldAt = performance.now();
+    this.changedAt = performance.now();
     this.again ||= setTimeout(() => this.#onceMore(), ONCE_MORE_MS);
   }
 
   #onceMore() {
     const { late } = this;
-    const since = performance.now() - this.toldAt;
-    // What came last was told a moment ago: it has a turn of its own.
+    const since = performance.now() - this.changedAt;
+    // A change that was reported a moment ago gets a turn of its own.
     const isLast = since > ONCE_MORE_MS - 50;
     this.again = isLast ? 0 : setTimeout(() => this.#onceMore(), ONCE_MORE_MS - since);
     if (isLast) this.late = undefined;
@@ -426,7 +425,7 @@ class Page {
   #state(state) {
     this.truth.link = state;
     this.truth.judge();
-    // Nobody tells what changes: the slow rhythm asks for everything.
+    // Nothing reports changes now, so the slow rounds request everything.
     if (state !== "live") this.#changed(null, false);
   }
 

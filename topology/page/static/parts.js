@@ -1,4 +1,4 @@
-// Small pieces that several views show.
+// Small elements that several views share.
 
 import { cut, h } from "./dom.js";
 import { measured, metricName, SEVERITIES, time } from "./units.js";
@@ -13,7 +13,9 @@ export function link(href, ...text) {
   return h("a", { href, "data-go": true, "data-key": href }, ...text);
 }
 
-/** A severity: its word beside as many filled steps as it is grave, so that colour is not all. */
+/**
+ * A severity: its name and as many filled steps as its rank, so that it does not rely on colour.
+ */
 export function severity(name) {
   const rank = SEVERITIES.length - SEVERITIES.indexOf(name);
   const steps = [1, 2, 3, 4, 5].map((step) => h("i", { class: step <= rank ? "on" : null }));
@@ -25,7 +27,7 @@ export function severity(name) {
   );
 }
 
-/** A state or outcome as a small word in a frame. */
+/** A state or outcome as a small framed word. */
 export function badge(word, kind = "") {
   return h("span", { class: `badge ${kind}` }, word);
 }
@@ -39,10 +41,10 @@ export function empty(text, more) {
 }
 
 const HINTS = {
-  0: "The page asks again by itself.",
+  0: "The page retries by itself.",
   403: "Choose another tenant, or give another token.",
-  404: "It may have been forgotten (retention), or it belongs to another tenant.",
-  503: "The page asks again by itself; the API's log says more.",
+  404: "It may have been deleted (retention), or it belongs to another tenant.",
+  503: "The page retries by itself; the API's log says more.",
 };
 
 /** What went wrong, what to do, and a button to ask again. */
@@ -54,20 +56,23 @@ export function trouble(problem, again) {
     h("strong", {}, problem.title ?? "Something is wrong"),
     h("p", {}, cut(problem.detail ?? problem.message, 400)),
     hint ? h("p", {}, hint) : null,
-    again ? h("button", { type: "button", click: again }, "Ask again") : null,
+    again ? h("button", { type: "button", click: again }, "Retry") : null,
   );
 }
 
 /** Names, a few of them. */
-export function names(list, most = 3) {
+export function names(list, limit = 3) {
   if (!list.length) return "—";
-  const shown = list.slice(0, most).map((one, index) => [index ? ", " : "", cut(one, 40)]);
-  return list.length > most
-    ? [shown, h("span", { title: list.slice(0, 50).join(", ") }, ` and ${list.length - most} more`)]
+  const shown = list.slice(0, limit).map((one, index) => [index ? ", " : "", cut(one, 40)]);
+  return list.length > limit
+    ? [
+        shown,
+        h("span", { title: list.slice(0, 50).join(", ") }, ` and ${list.length - limit} more`),
+      ]
     : shown;
 }
 
-/** Links to what is older, and back to the newest. */
+/** Links to older entries, and back to the newest. */
 export function pager(place, next, what) {
   const at = (cursor) => {
     const query = new URLSearchParams(place.query);
@@ -103,7 +108,7 @@ export function anomalyLine(one) {
     h(
       "div",
       { class: "line-foot" },
-      told(one),
+      observedText(one),
       one.user ? [" · user ", cut(one.user, 30)] : null,
       " · ",
       one.detector,
@@ -114,7 +119,7 @@ export function anomalyLine(one) {
 }
 
 /** Observed against expected. */
-export function told(one) {
+export function observedText(one) {
   const seen = measured(one.metric, one.observed);
   return one.expected === null || one.expected === undefined
     ? seen
@@ -122,15 +127,15 @@ export function told(one) {
 }
 
 /** Ids of events or traces; `show` makes an element of one. */
-export function idList(ids, show = (id) => h("code", {}, cut(id, 80)), most = 50) {
+export function idList(ids, show = (id) => h("code", {}, cut(id, 80)), limit = 50) {
   return h(
     "ul",
     { class: "ids" },
-    ids.slice(0, most).map((id) => h("li", {}, show(id))),
+    ids.slice(0, limit).map((id) => h("li", {}, show(id))),
   );
 }
 
-/** Terms with what they say. */
+/** Terms with their values. */
 export function facts(pairs) {
   return h(
     "dl",
@@ -141,7 +146,7 @@ export function facts(pairs) {
   );
 }
 
-/** A section with a heading; `more` stands at the heading's end. */
+/** A section with a heading; `more` is at the end of the heading. */
 export function section(title, body, more = null, kind = "") {
   return h("section", { class: `card ${kind}` }, h("header", {}, h("h2", {}, title), more), body);
 }

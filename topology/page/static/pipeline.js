@@ -1,13 +1,13 @@
-// *Pipeline*: stages, workers, lanes; what came late, what was bad, what was told.
+// *Pipeline*: stages, workers, lanes; late, bad and delivered records.
 
 import { cut, h, Region } from "./dom.js";
 import { badge, empty, loading, section } from "./parts.js";
 import { plain, time } from "./units.js";
 
 const ORDER = ["normalise", "detect", "correlate", "alert", "sink"];
-const MOST_LANES = 64;
+const MAX_LANES = 64;
 const COUNTED = [
-  ["records", "Records taken"],
+  ["records", "Records processed"],
   ["events", "Events"],
   ["late", "Late, left out of windows"],
   ["bad", "Bad, in dead letters"],
@@ -36,12 +36,12 @@ export class PipelineView {
 
   async show(place, ask, kinds) {
     if (kinds !== null && !kinds.has("slow")) return;
-    const told = await ask("/pipeline", {});
-    this.workers.show(told.workers, told.stages, told.state, told.why);
+    const data = await ask("/pipeline", {});
+    this.workers.show(data.workers, data.stages, data.state, data.why);
     this.at.replaceChildren(
-      "What the workers said of themselves at ",
-      time(told.at),
-      ". Counts are since a worker started.",
+      "As reported by the workers at ",
+      time(data.at),
+      ". Counts start when a worker starts.",
     );
   }
 
@@ -111,7 +111,7 @@ export function stagesJudged(stages) {
 export function stagesInShort(workers, stages) {
   if (!workers.length)
     return empty(
-      "No worker is named.",
+      "No workers are configured.",
       "api.workers in the settings lists where workers serve their metrics.",
     );
   return h(
@@ -149,7 +149,7 @@ export function stagesInShort(workers, stages) {
 function whole(workers, stages, state, why) {
   if (!workers.length)
     return empty(
-      "No worker is named.",
+      "No workers are configured.",
       "api.workers in the settings lists where workers serve their metrics, " +
         "such as http://detect:9100.",
     );
@@ -167,7 +167,7 @@ function workerOf(one) {
   const counts = COUNTED.filter(
     ([name]) => one.totals[name] > 0 || (one.up && ALWAYS[name]?.includes(one.stage)),
   );
-  const shown = one.lanes.slice(0, MOST_LANES);
+  const shown = one.lanes.slice(0, MAX_LANES);
   const rows = shown.map((lane) =>
     h(
       "tr",

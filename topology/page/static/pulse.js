@@ -1,4 +1,4 @@
-// The *pulse*: anomalies a minute over the newest hour, of all applications, the gravest at the
+// The *pulse*: anomalies a minute over the newest hour, of all applications, the most severe at the
 // bottom.
 
 import { h, svg } from "./dom.js";
@@ -7,14 +7,14 @@ import { clock, SEVERITIES, time } from "./units.js";
 const MINUTES = 60;
 const MINUTE_US = 60e6;
 const HEIGHT = 52;
-/** Least height of a full column, in anomalies: one of them alone is no alarm. */
-const LEAST = 4;
+/** Anomalies of a full column, at least: a single anomaly must not fill one. */
+const MIN_SCALE = 4;
 
 /**
- * From anomalies, newest first, of which there may be more than `most`: counts by minute and
+ * From anomalies, newest first, of which there may be more than `limit`: counts by minute and
  * severity up to the newest.
  */
-export function pulse(anomalies, most) {
+export function pulse(anomalies, limit) {
   if (!anomalies.length) return null;
   const newest = anomalies[0].event_time;
   const within = anomalies.filter((one) => one.event_time > newest - MINUTES * MINUTE_US);
@@ -28,7 +28,7 @@ export function pulse(anomalies, most) {
   );
   return {
     newest,
-    cut: within.length === most,
+    cut: within.length === limit,
     count: within.length,
     applications: new Set(within.map((one) => one.application)).size,
     minutes,
@@ -37,16 +37,16 @@ export function pulse(anomalies, most) {
 }
 
 /** The picture of it, with the same in words. */
-export function pulseCard(told) {
-  if (!told) return null;
-  const start = told.newest - MINUTES * MINUTE_US;
-  const graded = SEVERITIES.map((name, rank) => [name, told.totals[rank]]).filter(
+export function pulseCard(data) {
+  if (!data) return null;
+  const start = data.newest - MINUTES * MINUTE_US;
+  const graded = SEVERITIES.map((name, rank) => [name, data.totals[rank]]).filter(
     ([, count]) => count,
   );
-  const number = (count) => `${count.toLocaleString("en")}${told.cut ? "+" : ""}`;
-  const which = told.cut ? `The newest ${told.count} anomalies` : "Anomalies";
+  const number = (count) => `${count.toLocaleString("en")}${data.cut ? "+" : ""}`;
+  const which = data.cut ? `The newest ${data.count} anomalies` : "Anomalies";
   const counts = graded.map(([name, count]) => `${count} ${name}`).join(", ");
-  const words = `${which} a minute from ${clock(start)} to ${clock(told.newest)}: ${counts}.`;
+  const words = `${which} a minute from ${clock(start)} to ${clock(data.newest)}: ${counts}.`;
   return h(
     "section",
     { class: "card pulse", "aria-label": "The newest hour" },
@@ -54,29 +54,29 @@ export function pulseCard(told) {
       "dl",
       { class: "counts" },
       [
-        ["Anomalies in the hour", number(told.count)],
-        ["Critical or high", number(told.totals[0] + told.totals[1])],
-        ["Applications", number(told.applications)],
-        ["Newest", time(told.newest, true)],
+        ["Anomalies in the hour", number(data.count)],
+        ["Critical or high", number(data.totals[0] + data.totals[1])],
+        ["Applications", number(data.applications)],
+        ["Newest", time(data.newest, true)],
       ].map(([term, what]) => h("div", {}, h("dt", {}, term), h("dd", {}, what))),
     ),
     h(
       "div",
       { class: "beat", role: "img", "aria-label": words },
-      bars(told.minutes),
+      bars(data.minutes),
       h(
         "div",
         { class: "ends", "aria-hidden": "true" },
         h("span", {}, clock(start)),
-        h("span", {}, clock(told.newest)),
+        h("span", {}, clock(data.newest)),
       ),
     ),
   );
 }
 
 function bars(minutes) {
-  const most = Math.max(
-    LEAST,
+  const highest = Math.max(
+    MIN_SCALE,
     ...minutes.map((counts) => counts.reduce((sum, count) => sum + count, 0)),
   );
   const made = svg("svg", {
@@ -89,7 +89,7 @@ function bars(minutes) {
       svg("rect", { x: minute * 10 + 1, y: HEIGHT - 2, width: 8, height: 2, class: "ground" }),
     );
     counts.forEach((count, rank) => {
-      const height = (count * HEIGHT) / most;
+      const height = (count * HEIGHT) / highest;
       floor -= height;
       if (count)
         made.append(

@@ -5,8 +5,8 @@ import { cut, h, Region } from "./dom.js";
 import { badge } from "./parts.js";
 import { clock, measured, metricName, metricUnit, time } from "./units.js";
 
-const MOST_ROWS = 360;
-const MOST_POINTS = 10_000;
+const MAX_ROWS = 360;
+const MAX_POINTS = 10_000;
 /** A bucket is closed, stored and found after less than this. */
 const CLOSING_US = 60e6;
 
@@ -16,11 +16,11 @@ export class SeriesFigure {
     this.zoomed = zoomed;
     this.chart = null;
     this.closed = false;
-    this.told = "";
+    this.shownKey = "";
     this.caption = h("figcaption");
     this.split = h("div");
     this.lanes = new Region(this.split, lanesNote);
-    this.place = h("div", { class: "plot", role: "img" });
+    this.plot = h("div", { class: "plot", role: "img" });
     this.reading = h("p", { class: "reading" });
     this.note = h(
       "p",
@@ -44,7 +44,7 @@ export class SeriesFigure {
       { class: "series" },
       this.caption,
       this.split,
-      this.place,
+      this.plot,
       this.reading,
       key(),
       this.note,
@@ -60,7 +60,7 @@ export class SeriesFigure {
     const points =
       metric === "request_rate" ? withZeros(stored, Math.min(span[1], closedUntil(truth))) : stored;
     const lanes = Math.max(1, ...points.map((one) => one.lanes ?? 1));
-    const told = JSON.stringify([
+    const shown = JSON.stringify([
       subject,
       metric,
       lanes,
@@ -70,8 +70,8 @@ export class SeriesFigure {
       marks,
       span,
     ]);
-    if (told === this.told) return;
-    this.told = told;
+    if (shown === this.shownKey) return;
+    this.shownKey = shown;
     this.points = points;
     this.marks = marks;
     this.metric = metric;
@@ -81,7 +81,7 @@ export class SeriesFigure {
       h("span", {}, " of ", cut(subject, 120)),
       unit ? h("small", {}, unit) : "",
     );
-    this.place.setAttribute(
+    this.plot.setAttribute(
       "aria-label",
       `Chart of ${metricName(metric)}: ${points.length} buckets, ${marks.length} marked. ` +
         "The table below has the numbers.",
@@ -94,8 +94,8 @@ export class SeriesFigure {
       return;
     }
     const library = await uPlot();
-    if (this.closed || this.told !== told) return;
-    this.place.hidden = !library;
+    if (this.closed || this.shownKey !== shown) return;
+    this.plot.hidden = !library;
     this.note.hidden = Boolean(library);
     if (!library) {
       this.details.open = true;
@@ -103,7 +103,7 @@ export class SeriesFigure {
     }
     if (this.chart?.metric !== metric) {
       this.chart?.destroy();
-      this.chart = new Chart(library, this.place, metric, this.zoomed);
+      this.chart = new Chart(library, this.plot, metric, this.zoomed);
       this.chart.read = (at) => this.#read(at);
     }
     this.chart.show(points, marks, span);
@@ -141,7 +141,7 @@ export class SeriesFigure {
       this.table.replaceChildren();
       return;
     }
-    const shown = this.points.slice(-MOST_ROWS).reverse();
+    const shown = this.points.slice(-MAX_ROWS).reverse();
     const marked = (one) =>
       this.marks.some((mark) => mark.from < one.window_end && mark.to > one.window_start);
     const rows = shown.map((one) =>
@@ -156,8 +156,8 @@ export class SeriesFigure {
       ),
     );
     const cut =
-      this.points.length > MOST_ROWS
-        ? h("caption", {}, `The newest ${MOST_ROWS} of ${this.points.length} buckets.`)
+      this.points.length > MAX_ROWS
+        ? h("caption", {}, `The newest ${MAX_ROWS} of ${this.points.length} buckets.`)
         : null;
     const head = ["Bucket from", "Observed", "Expected", "Band from", "Band to", "Mark"].map(
       (name) => h("th", { scope: "col" }, name),
@@ -200,7 +200,7 @@ export function withZeros(points, until) {
   const width = Math.min(...points.map((one) => one.window_end - one.window_start));
   const made = [];
   const fill = (from, to) => {
-    for (let at = from; at + width <= to && made.length < MOST_POINTS; at += width)
+    for (let at = from; at + width <= to && made.length < MAX_POINTS; at += width)
       made.push({
         window_start: at,
         window_end: at + width,

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 
 const CHOSEN = "sentinel.tenant";
-const MOST = 1000;
+const MAX_LISTED = 1000;
 
 export class Tenants {
   constructor(select) {
@@ -14,7 +14,7 @@ export class Tenants {
   }
 
   /** What the API knows: `me`, and the names of all tenants that the token may see. */
-  told(me, names) {
+  known(me, names) {
     this.own = me.tenant;
     this.names = me.tenant && !names.includes(me.tenant) ? [me.tenant, ...names] : names;
   }
@@ -52,7 +52,7 @@ export class Tenants {
     this.select.replaceChildren(
       ...all,
       ...names
-        .slice(0, MOST)
+        .slice(0, MAX_LISTED)
         .map((one) => h("option", { value: one }, one.length > 40 ? `${one.slice(0, 39)}…` : one)),
     );
     this.select.value = shown ?? "";

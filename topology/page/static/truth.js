@@ -13,8 +13,8 @@ const LOOK_MS = 1000;
 
 const WORDS = {
   live: () => "live",
-  quiet: (told) => `no new data for ${lasting(told.age_s)}`,
-  behind: (told) => `${lasting(told.age_s)} behind`,
+  quiet: (overview) => `no new data for ${lasting(overview.age_s)}`,
+  behind: (overview) => `${lasting(overview.age_s)} behind`,
   stalled: () => "not watching",
   unknown: () => "not known to watch",
   empty: () => "no data yet",
@@ -42,7 +42,7 @@ export class Truth {
     this.judge();
   }
 
-  told(overview) {
+  answered(overview) {
     this.overview = overview;
     this.at = Date.now();
     this.problem = null;
@@ -70,7 +70,7 @@ export class Truth {
     if (!this.overview) return "Sentinel has not answered yet.";
     if (!this.isFresh) return `The last answer is of ${clock(this.at * 1000)}.`;
     if (this.overview.why) return sentence(this.overview.why);
-    return this.link === "live" ? "" : "The connection that tells of changes is cut.";
+    return this.link === "live" ? "" : "The connection for live changes is lost.";
   }
 
   judge() {
@@ -117,10 +117,10 @@ const sentence = (text) => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}.`;
 
 /** Until when each application sent something, the longest silent first. */
 export function lastEvents(overview, isAll) {
-  const most = 8;
+  const limit = 8;
   const shown = overview.applications
     .toSorted((a, b) => a.last_event - b.last_event)
-    .slice(0, most);
+    .slice(0, limit);
   return [
     h(
       "ul",
@@ -134,11 +134,11 @@ export function lastEvents(overview, isAll) {
         ),
       ),
     ),
-    overview.applications.length > most
+    overview.applications.length > limit
       ? h(
           "p",
           { class: "hint" },
-          `and ${overview.applications.length - most} more applications, all with later events`,
+          `and ${overview.applications.length - limit} more applications, all with later events`,
         )
       : null,
   ];
@@ -149,7 +149,7 @@ export function goodNews(truth) {
   if (!truth.allClear)
     return [
       "No incident is open, as far as is known.",
-      truth.why || "Whether all is well is not known.",
+      truth.why || "Whether everything works is not known.",
     ];
   return [
     "No incident is open.",

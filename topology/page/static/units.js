@@ -18,7 +18,7 @@ const number = (value, digits = 3) =>
     notation: Math.abs(value) >= 1e6 ? "compact" : "standard",
   });
 
-/** Whole numbers in full, others with so many significant digits. */
+/** Whole numbers in full, others with `digits` significant digits. */
 export function plain(value, digits = 6) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "not known";
   return value.toLocaleString(
@@ -131,11 +131,11 @@ const sinceText = (us) => lasting(Math.max(0, (Date.now() * 1000 - us) / 1e6));
 /** Brings relative times and durations up to date. */
 export function tick() {
   for (const one of document.querySelectorAll("[data-since]")) {
-    const told = sinceText(Number(one.dataset.since));
-    if (one.textContent !== told) one.textContent = told;
+    const text = sinceText(Number(one.dataset.since));
+    if (one.textContent !== text) one.textContent = text;
   }
   for (const one of document.querySelectorAll("time[data-at]")) {
-    const told = ago(Number(one.dataset.at));
-    if (one.textContent !== told) one.textContent = told;
+    const text = ago(Number(one.dataset.at));
+    if (one.textContent !== text) one.textContent = text;
   }
 }
