@@ -1,5 +1,5 @@
-"""From the broker's settings to what the two Kafka clients take, and the first contact that tells
-what is wrong.
+"""From the broker's settings to the configuration of both Kafka clients, and a first contact that
+says what is wrong.
 
 Credentials never travel in plain text: settings that would do so are refused before a connection is
 tried.
@@ -30,7 +30,7 @@ LINGER_MS: Final = 5
 
 _SLICE_S: Final = 2.0
 _FINAL: Final = (KafkaError._AUTHENTICATION, KafkaError._SSL)
-"""Faults that waiting does not heal."""
+"""Faults for which a retry cannot help."""
 
 
 class CannotReachBroker(UserError):
@@ -72,8 +72,8 @@ def librdkafka_config(broker: Broker) -> dict[str, str | int | float | bool]:
 
 
 def producer_config(broker: Broker) -> dict[str, str | int | float | bool]:
-    """`librdkafka_config` for a producer outside Faust: durable, in order, and murmur2, so that a
-    key lies on the partition where every other client of ours looks for it.
+    """`librdkafka_config` for a producer outside Faust: durable, in order, and with murmur2, so
+    that a key goes to the same partition as from Sentinel's other clients.
     """
     return {
         **librdkafka_config(broker),
@@ -136,11 +136,11 @@ def reach(broker: Broker) -> tuple[AdminClient, ClusterMetadata]:
 
 def refuse_untrusted(broker: Broker) -> None:
     """Shakes hands with the brokers to start from by the rules of the client that workers use:
-    Python's TLS, whose rules are stricter than librdkafka's from Python 3.13 on. That client tells
-    nothing of a refused certificate but that nobody answered.
+    Python's TLS, whose rules are stricter than librdkafka's from Python 3.13 on. aiokafka reports
+    a refused certificate only as a broker that does not answer.
 
     Raises:
-        CannotReachBroker: the TLS reason. A broker that is not there at all is not told of here.
+        CannotReachBroker: the TLS reason. A broker that does not answer at all raises nothing here.
     """
     context = _ssl_context(broker)
     for server in bootstrap_servers(broker):
@@ -154,7 +154,7 @@ def refuse_untrusted(broker: Broker) -> None:
             ):
                 pass
         except ssl.SSLEOFError:
-            # It went away in the middle of it.
+            # The broker closed the connection during the handshake.
             continue
         except ssl.SSLError as fault:
             reason = getattr(fault, "verify_message", "") or fault.reason or str(fault)
@@ -164,7 +164,7 @@ def refuse_untrusted(broker: Broker) -> None:
 
 
 def fault_text(broker: Broker, fault: KafkaError) -> str:
-    """Text of a fault that occurred after a cluster was reached: the cluster may be gone again."""
+    """Text of a fault that occurred after a cluster was reached; the cluster may be away again."""
     return _why(broker, [fault]) if fault.code() in FAULTS_THAT_PASS else fault.str()
 
 

@@ -1,18 +1,17 @@
 """aiokafka's connections, hardened and made cheaper.
 
-On uvloop a write to a connection that has ended raises a RuntimeError, which aiokafka does not take
-for a broken connection (upstream #1038, open since 2024). Between a connection's end and the moment
-at which aiokafka hears of it lies a turn of the loop. Whatever writes in it dies: the task that
-refreshes metadata, the one that fetches, the group's, a transaction's; and nobody hears of some of
-these.
+On uvloop a write to a connection that has ended raises a RuntimeError, which aiokafka does not
+treat as a broken connection (upstream #1038, open since 2024). aiokafka learns of a connection's
+end one turn of the loop late. A task that writes in that turn dies: the one that refreshes
+metadata, the one that fetches, the group's, a transaction's. The death of some of these is
+reported nowhere.
 
 Brokers' names are looked up in threads of their own before the loop connects: the loop's own
 look-ups share two threads of the process, and a name that is never answered would keep them from
 the other brokers'.
 
-And a fetch of megabytes comes through a `StreamReader`: a buffer that is moved to a larger place
-some ten times while it grows, and copied once more at the end. Here what is received is put where
-it stays.
+Stock receives a fetch of megabytes through a `StreamReader`: its buffer is moved some ten times
+while it grows, and copied once more at the end. Here bytes are received where they stay.
 """
 
 import asyncio
@@ -34,19 +33,19 @@ _NAMES: Final = NameLookups()
 
 
 class Connection(AIOKafkaConnection):  # type: ignore[misc]
-    """Stock, but what has ended is not written to: that is the `KafkaConnectionError` which every
-    user of a connection knows how to repeat after. And answers come through `_Frames`.
+    """Stock, except that a write to a connection that has ended raises `KafkaConnectionError`,
+    after which every caller retries; and answers come through `_Frames`.
     """
 
     async def connect(self) -> Any:
         """Raises what stock raises."""
-        # A name that was answered is answered again at once, from the system's cache or the same
-        # server; one that is not never reaches the loop's.
+        # The loop looks the name up again below, and then gets the answer at once, from the
+        # system's cache or the same server. A name without an answer never gets there.
         async with asyncio.timeout(self._request_timeout):
             await _NAMES.addresses(self.host, self.port)
         streams = await super().connect()
         if self._writer is not None:
-            # Nothing was asked that is not answered: the reader has nothing.
+            # No request is in flight here, so the reader holds no bytes that would be lost.
             transport = self._writer.transport
             transport.pause_reading()
             transport.set_protocol(_Frames(self, self._protocol))
@@ -68,21 +67,21 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]
             raise KafkaConnectionError(f"Connection at {self.host}:{self.port} has ended")
 
     def take(self, answer: bytes | bytearray) -> None:
-        """One answer, without its size. What one raises that makes no sense ends the transport, and
-        with it the reader and the connection.
+        """Handles one answer, without its size prefix. What a malformed one raises ends the
+        transport, and with it the reader and the connection.
         """
         if self._reader is not None:
             self._handle_frame(answer)
 
 
 class _Frames(asyncio.BufferedProtocol):
-    """Cuts what comes into answers: small ones out of one buffer, each large one received into its
-    own. `streams` hears of everything but bytes.
+    """Cuts received bytes into answers: small ones out of one shared buffer, while each large one
+    is received into a buffer of its own. `streams` gets every event except the bytes.
     """
 
     def __init__(self, connection: Connection, streams: asyncio.StreamReaderProtocol) -> None:
-        # Whoever forgets to close a connection is told so when it is collected: it must not be held
-        # from here.
+        # Weak: aiokafka warns of a connection that was not closed when it is collected, and a
+        # reference from here would keep it alive.
         self._connection = weakref.ref(connection)
         self._streams = streams
         self._small = memoryview(bytearray(_SMALL))
@@ -91,11 +90,11 @@ class _Frames(asyncio.BufferedProtocol):
         """Bytes in the large answer that is being received, or in the buffer of small ones."""
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes belong."""
+        """Where the next bytes are to be put."""
         return (self._small if self._large is None else memoryview(self._large))[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes are there."""
+        """`nbytes` were put into the buffer."""
         self._filled += nbytes
         if self._large is None:
             self._cut()
@@ -104,6 +103,7 @@ class _Frames(asyncio.BufferedProtocol):
             self._hand_on(whole)
 
     def _cut(self) -> None:
+        # Kafka's framing: four bytes of size, big-endian, then that many bytes of answer.
         start = 0
         while self._filled - start >= _SIZE_BYTES:
             begin = start + _SIZE_BYTES
@@ -112,6 +112,7 @@ class _Frames(asyncio.BufferedProtocol):
                 start = begin + size
                 self._hand_on(bytes(self._small[begin:start]))
             elif size > _SMALL - _SIZE_BYTES:
+                # It does not fit the shared buffer: the rest is received where it stays.
                 self._large = bytearray(size)
                 self._filled -= begin
                 self._large[: self._filled] = self._small[begin : begin + self._filled]
@@ -135,14 +136,14 @@ class _Frames(asyncio.BufferedProtocol):
         self._streams.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The other side takes nothing."""
+        """The other side reads too slowly."""
         self._streams.pause_writing()
 
     def resume_writing(self) -> None:
-        """It takes something again."""
+        """The other side reads again."""
         self._streams.resume_writing()
 
 
 def install() -> None:
-    """Makes every aiokafka client of this process connect so."""
+    """Makes every aiokafka client of this process use these connections."""
     aiokafka.conn.AIOKafkaConnection = Connection

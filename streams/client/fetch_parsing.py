@@ -1,9 +1,9 @@
-"""aiokafka's way from fetched bytes to records, replaced in a whole process: a batch is handed over
-as one `Block`.
+"""From fetched bytes to blocks, for all of aiokafka's consumers in a process: a batch is handed
+over as one `Block`, and not as a record at a time.
 
 The bookkeeping of aborted transactions is aiokafka's own. A batch without records (a transaction's
-marker) is an empty block, since it moves the position. What is wrong with a batch costs that batch:
-it is a block of one broken record (streams.records.cutting).
+marker) is an empty block, since it moves the position. A batch that cannot be read is a block of
+one broken record (streams.records.cutting), and affects no other batch.
 """
 
 import struct
@@ -20,8 +20,8 @@ from streams.records.cutting import Broken, BrokenBatch, cut
 from streams.records.record_batches import FetchedBatch, FetchedBytes
 
 _TRIES: Final = 3
-"""Times that a batch is fetched whose checksum is not that of its bytes: what broke on the way
-comes right the next time.
+"""How often a batch with a wrong checksum is fetched: damage in transit is gone the next time,
+damage in the log is not.
 """
 
 _ABORT: Final = 0
@@ -55,8 +55,8 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if fault is None and batch.header is not None and self._is_no_data(batch):
                 yield Block.empty(place, start, next_offset)
                 continue
-            # A fetch from the middle of a batch brings all of it; one from within a gap brings what
-            # lies behind the gap.
+            # A fetch from the middle of a batch returns the whole batch; one from within a gap
+            # returns the batch after the gap. So the block is cut to `start`, and begins there.
             held = 1 if fault is not None or batch.header is None else max(batch.header.records, 0)
             read = partial(content_of, Source(place, batch, self.reading, fault))
             block = Block.unread(place, batch.base_offset, next_offset, held, read).from_offset(
@@ -66,7 +66,7 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             yield block
 
     def _tries_of(self, where: tuple[str, int, int]) -> int:
-        """How often this batch was wrong, this time included; starts over after its last try."""
+        """How often this batch was wrong, including this time; counts again after the last try."""
         tries = self.unsound.pop(where, 0) + 1
         _log.warning(
             "fetched.checksum", topic=where[0], partition=where[1], offset=where[2], tries=tries
@@ -76,8 +76,8 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         return tries
 
     def _is_no_data(self, batch: FetchedBatch) -> bool:
-        """Whether it is a transaction's marker, or of one that was aborted: aiokafka's bookkeeping,
-        to be called once for each batch, in order.
+        """Whether it is a transaction's marker, or part of a transaction that was aborted. Keeps
+        aiokafka's bookkeeping, so it is to be called once for each batch, in order.
         """
         header = batch.header
         assert header is not None
@@ -91,8 +91,8 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         )
 
     def _ends_aborted(self, batch: FetchedBatch) -> bool:
-        """Whether a marker says so. One that cannot be read does: whatever else it says, what its
-        producer writes next is another transaction.
+        """Whether the marker ends an aborted transaction. One that cannot be read counts as if it
+        did: what its producer writes next belongs to another transaction in either case.
         """
         assert batch.header is not None
         try:
@@ -110,7 +110,8 @@ class ColumnRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 def install(reading: Reading) -> None:
-    """Makes every aiokafka consumer of this process hand over blocks, which are read so."""
+    """Makes every aiokafka consumer of this process hand over blocks, read by `reading`."""
+    # A class for each call, since aiokafka makes the instances and passes no settings on.
     fetcher.PartitionRecords = type(
         "ColumnRecords", (ColumnRecords,), {"reading": reading, "unsound": {}}
     )

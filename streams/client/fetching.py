@@ -1,5 +1,5 @@
-"""The client of a worker's lanes: it fetches with a short rest after each few records, and never
-silently not at all; what it commits is marked.
+"""The client of a worker's lanes. It pauses briefly after each small fetch, raises when it has
+stopped fetching, and marks what it commits.
 """
 
 import asyncio
@@ -13,18 +13,18 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from streams.state.position import OURS, Displaced
 
 _MANY_BYTES: Final = 262_144
-"""An answer of so many, or of half of what may be fetched, is worth its cost; there is more behind
-it, most likely.
+"""After an answer of this many bytes, or of half of what may be fetched, the next fetch is sent at
+once: there probably is more.
 """
 
 
 class LaneClient(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
-    """Fetches with rests, and marks what it commits as ours (`streams.state.position`).
+    """Fetches with pauses, and marks its commits as Sentinel's (`streams.state.position`).
 
     Stock: at a steady rate, a fetch is answered as soon as a single record is there, and each costs
     the client and its lanes a millisecond or two, however few records it brings. Here a broker that
-    has just given a few records is left alone for `linger_s`; a record that comes while nothing has
-    come for so long is fetched at once, since a fetch waits for it at the broker.
+    has just returned a few records is not asked again for `linger_s`. A record after a longer pause
+    is fetched at once, since by then a fetch waits for it at the broker.
     """
 
     def __init__(self, *, linger_s: float, **settings: Any) -> None:
@@ -46,8 +46,8 @@ class LaneClient(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
 
 
 class _Lingering:
-    """In the place of a fetcher's `_proc_fetch_request`: sends a request to one broker, and keeps
-    what it answers.
+    """Stands in for a fetcher's `_proc_fetch_request`: sends a request to one broker, and keeps
+    the answer.
     """
 
     def __init__(self, fetcher: Any, linger_s: float, many_bytes: int) -> None:
@@ -60,7 +60,7 @@ class _Lingering:
         try:
             await asyncio.sleep(self._rests_until[node_id] - clock())
         except asyncio.CancelledError:
-            # As stock says of a request that nobody waits for any more.
+            # False is stock's answer for a request that was given up.
             return False
         came: bool = await self._stock(assignment, node_id, request)
         if came and self._bytes_of(request) < self._many_bytes:
@@ -68,7 +68,7 @@ class _Lingering:
         return came
 
     def _bytes_of(self, request: Any) -> int:
-        """That wait to be read, of the partitions asked for."""
+        """Bytes of the request's partitions that are fetched and not read yet."""
         asked = (
             TopicPartition(topic, place[0]) for topic, places in request.topics for place in places
         )
@@ -81,8 +81,8 @@ class _Lingering:
 
 
 def check_fetching(consumer: aiokafka.AIOKafkaConsumer) -> None:
-    """Raises what the client's own tasks failed with, the coordinator's and the fetcher's: with a
-    dead one it would wait for ever, alive.
+    """Raises what one of the client's own tasks failed with, the coordinator's or the fetcher's.
+    A client with a dead task waits for ever, and raises nothing by itself.
 
     Raises:
         Displaced: its fetcher has just ended; a new client fetches again.

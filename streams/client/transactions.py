@@ -1,8 +1,8 @@
 """Open transactions that hold back records: where, since when, and whose they are.
 
-Whoever reads committed records alone gets none behind the first record of an open transaction, of
-whichever producer they are: a partition seems to have ended there. A fetch tells both ends, the one
-that may be read (the last stable offset) and the log's own (the high watermark).
+A consumer of committed records gets none that lies after the first record of an open transaction,
+not even those of other producers: the partition seems to end there. A fetch returns both ends, that
+of what may be read (the last stable offset) and that of the log (the high watermark).
 """
 
 import time
@@ -23,17 +23,15 @@ from streams.client.transaction_requests import (
 )
 
 REPORTED_AFTER_S: Final = 10.0
-"""Transactions that are open for a shorter time are nothing to tell of: each flush of a worker
-makes one.
-"""
+"""Transactions that are open for a shorter time are normal: each flush of a worker makes one."""
 
 _log = structlog.get_logger("sentinel.transactions")
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """An open transaction as far as the broker tells of it; None is what this user may not know, or
-    the broker is too old to be asked.
+    """An open transaction as the broker describes it. A field is None where this user has no right
+    to know it, or the broker is too old to be asked.
     """
 
     producer_id: int | None = None
@@ -60,11 +58,11 @@ class _Hold:
 
 
 class OpenTransactions:
-    """Watches the partitions that one client reads, tells metrics and log of each that is held for
-    `REPORTED_AFTER_S`, and of the end of it.
+    """Watches the partitions that one client reads, and reports in metrics and log each one that
+    has been held back for `REPORTED_AFTER_S`, and its release.
 
-    A worker cannot end somebody else's transaction, and ending itself would not help: it says who
-    can.
+    A worker cannot end the transaction of another producer, and a restart would not help, so it
+    names the producer.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
@@ -72,8 +70,8 @@ class OpenTransactions:
         self._holds: dict[TopicPartition, _Hold] = {}
 
     async def look(self, consumer: AIOKafkaConsumer) -> None:
-        """To be called every few seconds, in the client's loop. What the broker cannot tell now is
-        not waited for; raises nothing of it.
+        """To be called every few seconds, in the client's loop. A question that the broker does not
+        answer is not repeated, and raises nothing.
         """
 
         async def whose(tp: TopicPartition, offset: int) -> Transaction:
@@ -86,9 +84,7 @@ class OpenTransactions:
         ends: Mapping[TopicPartition, Ends],
         whose: Callable[[TopicPartition, int], Awaitable[Transaction]],
     ) -> None:
-        """The same for ends that are known; partitions that are not among them are no longer read
-        here.
-        """
+        """The same for known ends; partitions that are not among them are no longer read here."""
         for tp in self._holds.keys() - ends.keys():
             self._end(tp, released=False)
         now = self._wall()
@@ -135,8 +131,8 @@ class OpenTransactions:
 
 
 def ends_of(consumer: AIOKafkaConsumer) -> dict[TopicPartition, Ends]:
-    """As the last fetches told them; partitions that were not fetched yet are left out, and those
-    of which a broker tells no stable end.
+    """The ends by the last fetches. Partitions that were not fetched yet are left out, and those
+    for which the broker gave no stable offset.
     """
     ends = {}
     for tp in consumer.assignment():
@@ -149,8 +145,8 @@ def ends_of(consumer: AIOKafkaConsumer) -> dict[TopicPartition, Ends]:
 async def transaction_at(
     consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int
 ) -> Transaction:
-    """Whose transaction has its first record of the partition there. Asks three questions; what is
-    not answered is None.
+    """The transaction whose first record in the partition is at this offset. Asks three questions;
+    what is not answered is None.
     """
     client = consumer._client
     try:
@@ -160,6 +156,8 @@ async def transaction_at(
         producer_id = next((each[0] for each in producers or () if each[5] == offset), None)
         if producer_id is None:
             return Transaction()
+        # Only a transaction's own coordinator lists it, and which broker that is follows from the
+        # transactional id, which is not known yet.
         for node in [broker.nodeId for broker in client.cluster.brokers()]:
             answer = await client.send(node, ListTransactions([producer_id]))
             for transactional_id, _, _, _ in answer.transactions or ():

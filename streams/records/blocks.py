@@ -26,11 +26,11 @@ time of a step.
 class Block:
     """Neighbouring records of one partition. `start` is the offset that their fetch asked for,
     `next_offset` the one to ask for next: logs have gaps, so neither need be a record's. `held` is
-    how many records there are, as far as is known before they are read: where a log was compacted,
-    some less. They are read when first looked at, a step's at a time: what waits takes the memory
-    of its compressed bytes.
+    the number of records as the batch headers give it; a compacted log may have fewer. Records are
+    decompressed when they are first needed, a step's at a time, so a block that waits costs only
+    the memory of its compressed bytes.
 
-    The other attributes are the least that Faust reads of a consumed record.
+    The other attributes are those that Faust reads of a consumed record.
     """
 
     __slots__ = (
@@ -88,13 +88,15 @@ class Block:
 
     @property
     def values(self) -> Sequence[bytes | None]:
-        """Of each record; where all are plain, packed: whoever goes through them makes them."""
+        """The value of each record. Where all are plain they are packed, and each is made when it
+        is iterated over.
+        """
         return self._contents().values
 
     @property
     def headed(self) -> dict[int, Record]:
-        """The records with headers that say something to us, by index: ticks and control records,
-        and those that tell their schema there.
+        """The records whose headers matter here, by index: ticks, control records, and those that
+        name their schema in a header.
         """
         return self._contents().headed
 
@@ -115,7 +117,7 @@ class Block:
         return content
 
     def _peek(self) -> Content:
-        """The content, which does not stay here if it has not been read before."""
+        """The content, without keeping it here if it has not been read before."""
         if self._content is not None:
             return self._content
         assert self._read is not None
@@ -140,8 +142,8 @@ class Block:
         return self._contents().places(offsets)
 
     def append_times(self) -> Int64s:
-        """When the broker took each record, µs; a broker that does not stamp it gives the
-        producer's time. Shape (n,).
+        """Append time of each record, µs; where the broker does not stamp it, the producer's time.
+        Shape (n,).
         """
         return self._contents().append_times()
 

@@ -35,19 +35,22 @@ OURS: Final = "sentinel-"
 _MS: Final = 1000
 
 _HEADER_BYTES: Final = 150
-"""What a header takes beside the batch, about: steps are cut by it, so that few bytes that are many
-headers are not one step.
+"""Approximate memory of one header besides its bytes. Steps are cut by it, so that a small batch
+of very many headers is not one step.
 """
 
 MAX_BATCH_BYTES: Final = 33_554_432
-"""Most bytes that a batch is decompressed to, unless told otherwise."""
+"""Default bound of what one batch is decompressed to, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How batches are read: the bound of what one is decompressed to; what is told while one is,
-    and is cut (topic, partition, first and next offset), should the process die of it; and which
-    batches it died of before, by topic, partition and first offset.
+    """How batches are read.
+
+    `max_batch_bytes` bounds what one is decompressed to. `telling(topic, partition, first offset,
+    next offset)` is entered while a batch is decompressed and cut, so that a process that dies of
+    it leaves a note. `is_deadly(topic, partition, first offset)` says whether one died of it
+    before.
     """
 
     max_batch_bytes: int = MAX_BATCH_BYTES
@@ -83,8 +86,8 @@ class Source:
                 return [record] if first <= record.last_offset <= last else []
 
     def noted(self) -> AbstractContextManager[None]:
-        """To be entered while it is decompressed and cut: also what is made of its records may be
-        more than there is memory for.
+        """Leaves a note while the batch is decompressed and cut: that, or the objects made of its
+        records, may need more memory than there is.
         """
         return self.reading.telling(*self.place, self.batch.base_offset, self.batch.next_offset)
 
@@ -112,7 +115,7 @@ class Source:
 
 @dataclass(slots=True)
 class Part:
-    """What one record batch gave to a block. A broken batch stands at its last offset."""
+    """The part of a block that comes from one record batch. A broken batch has its last offset."""
 
     count: int
     offsets: range | list[int] | Int64s
@@ -120,7 +123,7 @@ class Part:
     """Append time of all; None where each record has its own."""
     times_ms: list[int] | Int64s
     source: Source | list[Record]
-    """The batch as it was fetched; or the records themselves, of who has no batch."""
+    """The batch as it was fetched, or the records themselves where there is no batch."""
 
     def cut(self, start: int, end: int) -> "Part":
         """The records from index `start` to before `end`."""
@@ -147,7 +150,7 @@ class Content:
     """Those that cannot be read, by index; their value among `values` is None."""
     parts: list[Part]
     size: int = 0
-    """Bytes of memory that the values take, about."""
+    """Approximate memory of the values, bytes."""
 
     @staticmethod
     def joined(contents: "Iterable[Content]") -> "Content":

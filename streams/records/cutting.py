@@ -1,7 +1,7 @@
 """Unpacked batches, cut into records; and what becomes of those that cannot be.
 
-A batch whose records do not fill it to its last byte, or that says what cannot be, is one broken
-record: nobody knows what else in it is right. Where only the inside of a record makes no sense,
+A batch whose records do not fill it to its last byte, or whose header is impossible, becomes one
+broken record: nothing else in it can be trusted. Where only the inside of a record is impossible,
 that record is broken, and its neighbours are not.
 """
 
@@ -22,18 +22,18 @@ Int64s = npt.NDArray[np.int64]
 Headers = tuple[tuple[str, bytes | None], ...]
 
 MAX_RECORDS: Final = 500_000
-"""Records of a batch at most: telemetry takes 70 bytes and more, so that no batch of it within the
-bound of bytes has as many.
+"""Maximum number of records of a batch. A record of telemetry has 70 bytes or more, so no batch of
+telemetry within the bound of bytes reaches it.
 """
 
 MAX_HEADERS: Final = 1_000
-"""Headers of a record at most, whatever they say: one takes two bytes in a batch, and a hundred
-times as many in Python. As in native.c.
+"""Maximum number of headers of a record. A header can be two bytes in a batch, and is a hundred
+times that in Python. The same as in native.c.
 """
 
 MAX_BATCH_HEADERS: Final = 500_000
-"""Headers of all records of a batch at most: it bounds the time that a batch takes, which may be
-small on the wire. As in native.c.
+"""Maximum number of headers of all records of a batch: bounds the time for a batch that is small on
+the wire. The same as in native.c.
 """
 
 LAST_OFFSET: Final = "sentinel-last-offset"
@@ -64,7 +64,7 @@ class Broken(StrEnum):
 
 
 class BrokenBatch(BadRecord):
-    """A batch of which no record can be had; `found` says more than the reason."""
+    """A batch of which no record can be read; `found` gives the details."""
 
     def __init__(self, reason: Broken, found: str) -> None:
         super().__init__(reason)
@@ -73,8 +73,8 @@ class BrokenBatch(BadRecord):
 
 @dataclass(slots=True)
 class Record:
-    """One record. Where it, or its batch, is broken (`fault`), the value is the bytes as they came:
-    those of the record, or of the whole batch as it was fetched, up to `last_offset`.
+    """One record. Where it, or its batch, is broken (`fault`), the value is the bytes as fetched:
+    those of the record, or of the whole batch with its offsets up to `last_offset`.
     """
 
     offset: int
@@ -94,7 +94,7 @@ class Record:
 
 @dataclass(slots=True)
 class PlainRecords:
-    """Records that have a value and no headers that say something to us, all of a batch."""
+    """All records of a batch in which each has a value and none has a header that matters here."""
 
     values: Packed
     offsets: range | Int64s
@@ -129,8 +129,8 @@ def broken(batch: FetchedBatch, fault: BrokenBatch) -> Record:
 
 
 def plain_records(header: BatchHeader, records: bytes) -> PlainRecords | None:
-    """What the native code finds in one batch; None when not all of it is plain, or without it:
-    then each record must be looked at.
+    """The records as the native code splits them; None when not all are plain, or without native
+    code: then each record has to be cut in Python.
     """
     count = header.records
     if NATIVE is None or not 0 < count <= len(records):
@@ -192,10 +192,10 @@ def _ends(records: bytes, count: int) -> list[tuple[int, int]]:
 
 
 def _check_headers(records: bytes, ends: Sequence[tuple[int, int]]) -> None:
-    """Raises BrokenBatch where the records that will be cut have more headers than are read of a
-    batch: nothing is made of any before.
+    """Raises BrokenBatch where the records together have more than `MAX_BATCH_HEADERS` headers,
+    before an object is made of any.
     """
-    # A header takes two bytes at least.
+    # A header has two bytes at least, so most batches cannot have too many.
     if len(records) <= 2 * MAX_BATCH_HEADERS or len(ends) * MAX_HEADERS <= MAX_BATCH_HEADERS:
         return
     found = sum(_header_count(records, start, end) for start, end in ends)
@@ -221,9 +221,7 @@ def _header_count(records: bytes, at: int, end: int) -> int:
 
 
 def _deltas(header: BatchHeader, records: bytes, ends: Sequence[tuple[int, int]]) -> list[int]:
-    """How far each record's offset is from the batch's first, as it says itself: a log that was
-    compacted has gaps.
-    """
+    """The offset delta of each record from the batch's first offset. A compacted log has gaps."""
     found: list[int] = []
     for start, end in ends:
         at = _number(records, _attributes(start, end), end)[1]
@@ -257,13 +255,14 @@ def _broken_record(reason: Broken, detail: str, content: bytes, offset: int) -> 
 
 
 def _parts(records: bytes, at: int, end: int) -> tuple[bytes | None, bytes | None, Headers, int]:
-    """Key, value, headers, and how far its time is from the batch's first, ms."""
+    """Key, value, headers, and the timestamp delta from the batch's first timestamp, ms."""
+    # Kafka's order: attributes, timestamp delta, offset delta, key, value, headers.
     time, at = _number(records, _attributes(at, end), end)
     _, at = _number(records, at, end)
     key, at = _bytes(records, at, end)
     value, at = _bytes(records, at, end)
     count, at = _number(records, at, end)
-    # A header takes two bytes at least.
+    # A header has two bytes at least: the size of its name, and of its value.
     if not 0 <= 2 * count <= end - at:
         raise _Cut(f"{count} headers")
     if count > MAX_HEADERS:
@@ -274,7 +273,7 @@ def _parts(records: bytes, at: int, end: int) -> tuple[bytes | None, bytes | Non
         if name is None:
             raise _Cut("a header without a name")
         content, at = _bytes(records, at, end)
-        # Clients in some languages put no UTF-8 there.
+        # The protocol asks for UTF-8, but clients in some languages write any bytes.
         headers.append((name.decode(errors="backslashreplace"), content))
     if at != end:
         raise _Cut(f"{end - at} bytes lie behind its headers")
@@ -282,7 +281,7 @@ def _parts(records: bytes, at: int, end: int) -> tuple[bytes | None, bytes | Non
 
 
 def _attributes(at: int, end: int) -> int:
-    """Behind them: one byte, which means nothing."""
+    """Where the attributes end: one byte, which Kafka does not use yet."""
     if at == end:
         raise _Cut("it is empty")
     return at + 1
@@ -298,7 +297,8 @@ def _bytes(records: bytes, at: int, end: int) -> tuple[bytes | None, int]:
 
 
 def _number(records: bytes, at: int, end: int) -> tuple[int, int]:
-    """A zigzag number, and where it ends."""
+    """A signed integer in zigzag encoding, and where it ends."""
+    # Seven bits a byte, the lowest first; the high bit is set in all but the last byte.
     read = shift = 0
     while at < end and shift < _WORD:
         byte = records[at]

@@ -23,8 +23,8 @@ _CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 
 
 class BatchHeader(NamedTuple):
-    """As it is on the wire. Nothing of it is believed but what a broker wrote itself: base offset
-    and length.
+    """As it is on the wire. Only base offset and length are written by the broker; every other
+    field comes from the producer, and may be wrong.
     """
 
     base_offset: int
@@ -48,8 +48,8 @@ class BatchHeader(NamedTuple):
 
     @property
     def stamped_ms(self) -> int | None:
-        """When the broker took the records, where it stamps them; else each has its producer's
-        time.
+        """Append time of all records, where the topic has the broker stamp them; else None, and
+        each record has its producer's time.
         """
         return self.max_time if self.attributes & _APPEND_TIME else None
 
@@ -60,20 +60,20 @@ class BatchHeader(NamedTuple):
 
     @property
     def is_control(self) -> bool:
-        """Whether it ends a transaction; brokers let no producer write such."""
+        """Whether it is a transaction's marker. Only brokers write these."""
         return bool(self.attributes & _CONTROL)
 
     @property
     def is_numbered(self) -> bool:
-        """Whether there are as many records as offsets: then records are numbered in order,
-        whatever they say themselves.
+        """Whether there are as many records as offsets: then the n-th record has the n-th offset,
+        even if its own offset delta says otherwise.
         """
         return self.records == self.last_offset_delta + 1
 
 
 class FetchedBatch:
-    """One batch as it was fetched. `header` is None when it is of another format, or too short for
-    one.
+    """One batch as it was fetched. `header` is None for another format, and for a batch that is
+    shorter than its header.
     """
 
     __slots__ = ("base_offset", "data", "header")
@@ -91,7 +91,7 @@ class FetchedBatch:
 
     @property
     def next_offset(self) -> int:
-        """The offset behind it, as far as its header tells; always behind its first."""
+        """The offset after it by its header; always greater than its first offset."""
         return (
             self.base_offset
             + 1
@@ -104,17 +104,19 @@ class FetchedBatch:
         return self.data[HEADER_BYTES:]
 
     def is_sound(self) -> bool:
-        """Whether its checksum is that of its bytes; older formats have other ones, which nobody
-        asks for.
+        """Whether its checksum is that of its bytes. Older formats have other checksums, and are
+        refused for their format.
         """
+        # The checksum covers everything from the attributes on: the broker may change offset and
+        # leader epoch without computing it again.
         return self.header is None or self.header.checksum == calc_crc32c(
             self.data[_AFTER_CHECKSUM:]
         )
 
 
 class FetchedBytes:
-    """In the place of aiokafka's `MemoryRecords`: the batches of an answer. The last one is left
-    out where the answer ends within it.
+    """Stands in for aiokafka's `MemoryRecords`: the batches of one partition in an answer. A broker
+    cuts the answer at a number of bytes, so the last batch may be incomplete; it is left out.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -143,7 +145,7 @@ class FetchedBytes:
             return None
         (length,) = _LENGTH.unpack_from(self._data, self._at + _LENGTH_AT)
         if length <= _MAGIC_AT - _AFTER_LENGTH:
-            # It says that it ends before its header does: nobody knows where the next one begins.
+            # The length is less than the header's: where the next batch begins is unknown.
             return len(self._data)
         end: int = self._at + _AFTER_LENGTH + length
         return end if end <= len(self._data) else None
