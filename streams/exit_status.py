@@ -94,9 +94,9 @@ _debug = os.environ.get("SENTINEL_DEBUG") == "1"
 
 
 def end_process(error: BaseException) -> None:
-    """Says in one line why, and ends the process now: no handler runs, nothing is flushed or
-    committed. Does not return, whatever the error is and even if nobody reads the log: after
-    SAID_WITHIN_S the process ends without a line.
+    """Logs the reason in one line, and ends the process now: no handler runs, nothing is flushed or
+    committed. Never returns, not even if the log's pipe has no reader: after SAID_WITHIN_S the
+    process ends without a line.
     """
     status = BUG
     _from_now(SAID_WITHIN_S, lambda: os._exit(status))
@@ -112,9 +112,9 @@ def end_process(error: BaseException) -> None:
 
 
 def end_within(seconds: float, status: int = AGAIN) -> None:
-    """From now on the process ends by itself, or is ended after so long with this status, saying
-    where it hung. For an orderly end: threads that wait for a disk, clients that wait for a broker
-    and Python's own exit, which joins all threads, cannot hold it up.
+    """Ends the process with this status when it has not ended by itself after `seconds`, and logs
+    where it hung. For an orderly end: threads that wait for a disk, clients that wait for a broker,
+    and Python's own exit, which joins all threads, cannot delay it further.
     """
 
     def hung() -> None:
@@ -131,8 +131,8 @@ def end_within(seconds: float, status: int = AGAIN) -> None:
 
 
 async def bounded(work: Coroutine[Any, Any, None], seconds: float) -> None:
-    """Awaits the work, but no longer than this: what is not done then is cancelled and left alone.
-    Raises what the work raised.
+    """Awaits the work for at most `seconds`; then cancels it, without waiting for that. Raises what
+    the work raised.
     """
     task = asyncio.create_task(work)
     done, _ = await asyncio.wait({task}, timeout=seconds)
@@ -143,28 +143,28 @@ async def bounded(work: Coroutine[Any, Any, None], seconds: float) -> None:
 
 
 def _from_now(seconds: float, act: Callable[[], None]) -> None:
-    """Acts after so long in a thread that holds up nothing itself."""
+    """Calls `act` after `seconds`, in a daemon thread, which does not delay the end itself."""
 
     def later() -> None:
         time.sleep(seconds)
         act()
 
-    # Without memory for one more thread, what was to be said is said without a limit.
+    # When no thread can be started, for want of memory, the end has no time limit.
     with contextlib.suppress(RuntimeError):
         threading.Thread(target=later, name="sentinel-ending", daemon=True).start()
 
 
 def is_temporary(error: KafkaError) -> bool:
-    """Whether it passes by itself: the broker is away, or did not answer in time, which the client
-    does not count among the retriable.
+    """Whether the fault passes by itself: the broker is away, or did not answer in time, which
+    aiokafka does not count as retriable.
     """
     return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
 
 
 def fate_of(error: BaseException) -> tuple[int, str]:
-    """Exit status and the line that says why. What a broker may well answer is no bug, whatever the
-    client wraps it in, and whichever tasks it ends together: the most severe error decides.
-    Groups and causes may hold each other in a circle.
+    """Exit status and the line that gives the reason. An answer of the broker is never a bug, even
+    where a client wraps it in another exception. Of a group of exceptions, the most severe decides.
+    Groups and causes may refer to each other in a circle.
     """
     fates = [_fate_of_one(each) for each in _ungrouped(error)]
     return min(fates, key=lambda fate: _MOST_SEVERE_FIRST.index(fate[0]), default=_bug(error))

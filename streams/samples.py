@@ -21,5 +21,5 @@ class Observed(Protocol):
     """A lane program that has something to say of what it watches."""
 
     def samples(self, most: int) -> Iterable[Sample]:
-        """What is so now, of at most so many series, applications or groups each."""
+        """The present values, of at most `most` series, applications and groups each."""
         ...

@@ -51,7 +51,7 @@ class TopicNames:
 
     @property
     def dead_letters(self) -> str:
-        """Records that could not be taken, as they came."""
+        """Records that could not be processed, byte for byte."""
         return f"{self.prefix}dead-letters"
 
     def state(self, stage: str) -> str:

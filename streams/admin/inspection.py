@@ -1,6 +1,4 @@
-"""Looking at lanes from outside, and letting them start anew: for people, with the stage's workers
-stopped.
-"""
+"""Inspecting and resetting lanes from outside: for people, with the stage's workers stopped."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,8 +23,8 @@ INPUTS: Final = {"detect": "telemetry", "correlate": "anomalies", "alert": "inci
 """The topic that the lanes of a stage read, without its prefix."""
 _TIMEOUT_S: Final = 10.0
 _LOOKS: Final = 20
-"""The client reads what was noted beside an offset beyond its end, and at times it finds no text
-there; what stands there changes.
+"""Attempts to read committed metadata. librdkafka reads it past its end, and the bytes there, which
+differ from call to call, are not always UTF-8.
 """
 
 
@@ -72,10 +70,11 @@ def lanes(broker: Broker, stage: str) -> list[LaneReport]:
 def reset(
     broker: Broker, stage: str, only: Sequence[int] | None, *, dry_run: bool
 ) -> Iterator[str]:
-    """Buries the state of lanes, and says for each what it did, or with `dry_run` would do.
+    """Writes tombstones for the state of lanes; yields a line for each lane with what was done, or
+    with `dry_run` would be.
 
-    A lane without state starts at its group's committed offset, or at the log's begin. The offset
-    loses the mark by which a worker would take the missing state for an accident.
+    A lane without state starts at its group's committed offset, or at the log's begin. The metadata
+    of that offset is removed: with it, a worker would regard the missing state as lost, and refuse.
 
     Raises:
         Refused: workers of the stage are running.
@@ -113,16 +112,14 @@ def reset(
 
 
 def _committed(admin: AdminClient, group: str) -> dict[int, TopicPartition]:
-    """What the group committed, by partition of its one topic; nothing for a group that there is
-    not.
-    """
+    """What the group committed, by partition of its one topic; empty for an unknown group."""
     for _ in range(_LOOKS):
         answer = admin.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group)], request_timeout=_TIMEOUT_S
         )
         try:
             found = [tp for tp in answer[group].result().topic_partitions or [] if tp.offset >= 0]
-            # Read here, where it can be asked for again.
+            # Decoded here, within the `try`: accessing it is what raises.
             noted = [tp.metadata for tp in found]
         except UnicodeDecodeError:
             continue
@@ -149,7 +146,7 @@ def _unmark(admin: AdminClient, group: str, committed: Sequence[TopicPartition])
             try:
                 changed[group].result()
             except UnicodeDecodeError:
-                # Written again, it is the same.
+                # Only the answer cannot be read; the same change can be made again.
                 continue
             return
         raise Refused(f"what group {group} committed cannot be changed; run it again")
@@ -161,7 +158,7 @@ def _refuse_if_running(admin: AdminClient, group: str, stage: str) -> None:
             group
         ].result()
     except KafkaException:
-        # The broker does not know the group: nobody ever ran.
+        # The broker does not know the group: no worker of the stage ever ran.
         return
     if described.members:
         raise Refused(

@@ -1,5 +1,5 @@
-"""Whether topics are still the ones that they were: at the same offsets, one that was deleted and
-made again has other records.
+"""Whether topics are still the same ones: a topic that was deleted and created again has other
+records at the same offsets.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ class TopicIds:
         self._admin: AdminClient | None = None
 
     async def look(self) -> Mapping[str, str | None]:
-        """Of each topic its id, None when there is no such topic; nothing where the broker gives no
-        ids, or does not answer now.
+        """The id of each topic; None when there is no such topic. Topics are left out where the
+        broker has no ids, or does not answer.
         """
         return {} if self._broker.embedded else await asyncio.to_thread(self._look)
 
@@ -46,7 +46,7 @@ class TopicIds:
 
 
 class TopicWatch:
-    """What a stage's worker sees of its topics from look to look."""
+    """Compares the topics of a stage's worker with what it saw before."""
 
     def __init__(self, stage: Stage, broker: Broker) -> None:
         names = TopicNames(broker.topic_prefix)
@@ -61,12 +61,12 @@ class TopicWatch:
 
     def check(self, ids: Mapping[str, str | None], lanes: Mapping[int, str | None]) -> None:
         """Compares with what was seen first, and the input topic with the ids that the lanes'
-        positions count in, by partition. A topic must be missing in two looks, since brokers hear
-        of a topic one after another.
+        positions count in, by partition. A topic must be missing twice in a row, since brokers
+        learn of a new topic one after another.
 
         Raises:
-            Refused: input or state are other topics now, or there is none.
-            Displaced: settings or commands are; a fresh start reads them.
+            Refused: the input or the state topic is another one now, or is missing.
+            Displaced: the same of settings or commands; the next start reads them.
         """
         missing = {topic for topic, id in ids.items() if id is None}
         for topic in sorted(missing & self._missed):

@@ -26,7 +26,7 @@ STAGES: Final = ("detect", "correlate", "alert")
 """Stages that keep state in lanes."""
 
 EMBEDDED_PARTITIONS: Final = 4
-"""Partitions of every topic on the embedded broker, which takes no other number."""
+"""Partitions of every topic on the embedded broker, which has no other number."""
 
 _DAY_MS: Final = 86_400_000
 _MEGABYTE: Final = 1_048_576
@@ -47,7 +47,7 @@ class TopicSpec:
 
 
 class Outcome(StrEnum):
-    """What became, or would become, of one topic."""
+    """The result of checking or creating one topic."""
 
     CREATED = "created"
     WOULD_CREATE = "would create"
@@ -61,7 +61,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TopicFact:
-    """One topic, what became of it, and why in words (empty when all is well)."""
+    """One topic, its outcome, and the reason in words (empty for a good one)."""
 
     name: str
     partitions: int
@@ -111,7 +111,7 @@ def specs(names: TopicNames, lanes: Lanes) -> tuple[TopicSpec, ...]:
         topic(names.commands, "delete", 365),
         topic(names.settings, "compact", None),
         topic(names.audit, "delete", 365),
-        # A record at the broker's limit comes here with headers of ours around it.
+        # A dead letter has headers in addition to a record that may be at the broker's limit.
         topic(names.dead_letters, "delete", 30, max_message_bytes=str(8 * _MEGABYTE)),
         *(state(stage) for stage in STAGES),
     )

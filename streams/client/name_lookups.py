@@ -1,9 +1,9 @@
-"""Look-ups of host names that hold up nobody else.
+"""Look-ups of host names that delay no other look-up.
 
 A loop's own `getaddrinfo` runs in threads that the whole process shares: six of Python's default
-executor on two cores, two of libuv's pool under uvloop. A name server that does not answer keeps
-such a thread for ten to thirty seconds, whatever the caller's timeout, and a few names take them
-all.
+executor on two cores, two of libuv's pool under uvloop. A name server that does not answer blocks
+such a thread for ten to thirty seconds, regardless of the caller's timeout, and a few such names
+block all of them.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ AddressInfo = tuple[
 
 
 class NameLookups:
-    """Look-ups of one owner: at most one thread for each of its names, which nobody else waits for.
+    """Look-ups of one owner: at most one thread for each of its names, shared with no other owner.
 
     A caller that asks for a name that is being looked up already gets that answer too. The threads
     are daemons: a look-up without an answer does not hold up the end of the process either. Not for
@@ -52,7 +52,7 @@ class NameLookups:
 
 def _begun(host: str, family: int) -> "Future[list[AddressInfo]]":
     found: Future[list[AddressInfo]] = Future()
-    # Under way: a caller that is cancelled cannot take it back.
+    # Marked as running: otherwise a caller that is cancelled would cancel it for all callers.
     found.set_running_or_notify_cancel()
 
     def look_up() -> None:

@@ -1,6 +1,4 @@
-"""Records of a partition, read again: as far as they can be read, and within the bounds that lanes
-keep to.
-"""
+"""Reading records of a partition again, within the same bounds as lanes do."""
 
 import asyncio
 from typing import Final
@@ -21,12 +19,12 @@ _POLL_MS: Final = 200
 async def records_between(
     broker: Broker, topic: str, partition: int, start: int, end: int, silence_s: float
 ) -> list[Record]:
-    """The records from `start` to before `end`, as far as the log has them; broken ones too. None
-    of a partition that there is not.
+    """The records from `start` to before `end` that the log still has, broken ones too; an empty
+    list for a partition that does not exist.
 
     Raises:
-        KafkaError: what aiokafka raises, and KafkaTimeoutError when the broker says nothing for so
-        long.
+        KafkaError: what aiokafka raises, and KafkaTimeoutError when nothing arrives for
+        `silence_s`.
     """
     fetch_parsing.install(fetch_parsing.reading_in_use())
     connections.install()

@@ -1,5 +1,5 @@
-"""Kafka's questions about transactions (protocol keys 61, 65 and 66, brokers since 3.0), which
-aiokafka does not have.
+"""Kafka's requests about transactions (API keys 61, 65 and 66, brokers since 3.0), which aiokafka
+does not have.
 """
 
 from collections.abc import Iterable
@@ -21,12 +21,14 @@ _TAGS = ("tags", TaggedFields)
 _TEXT = CompactString("utf-8")
 
 
-class _Told(Response):  # type: ignore[misc]
+class _Answer(Response):  # type: ignore[misc]
     API_VERSION = 0
 
 
-class ProducersResponse(_Told):
-    """Who writes to partitions, and where each one's open transaction begins (-1: none is open)."""
+class ProducersResponse(_Answer):
+    """The producers of partitions, with the offset at which the open transaction of each begins (-1
+    when none is open).
+    """
 
     API_KEY = 61
     SCHEMA = Schema(
@@ -63,7 +65,7 @@ class ProducersResponse(_Told):
     )
 
 
-class TransactionalIdsResponse(_Told):
+class TransactionalIdsResponse(_Answer):
     """Transactional ids that one broker coordinates."""
 
     API_KEY = 66
@@ -81,7 +83,7 @@ class TransactionalIdsResponse(_Told):
     )
 
 
-class TransactionsResponse(_Told):
+class TransactionsResponse(_Answer):
     """Transactions, each with its begin and its time limit."""
 
     API_KEY = 65

@@ -15,26 +15,25 @@ from streams.lane.outgoing import KEY_SIZE, SIZE, Outgoing
 from streams.topic_names import TopicNames
 
 _MAX_COMMANDS: Final = 33_554_432
-"""Bytes of the commands of one partition that are kept at least: the newest. A lane that never took
-any (a new installation's) would miss older ones; twenty thousand fit, which are a year of commands,
-one each half hour.
+"""Bytes of the newest commands that are kept of one partition, at least. Only a lane without state
+needs older ones, and misses them. Twenty thousand commands fit: one each half hour for a year.
 """
 
 _MAX_FAULTY: Final = 4_194_304
-"""Bytes of records that are none, of one partition, that are kept at least: a lane that is that far
-behind makes no dead letters of older ones. Anybody who may write here can write any number; they
-never displace a command.
+"""The same for records that are no valid commands. A lane that is further behind writes no dead
+letters for older ones. They have a bound of their own because any client with the right to write
+here can send any number of them, and they must not displace commands.
 """
 
 _EACH: Final = 1_024
-"""Bytes that a record takes beside its own, about."""
+"""Approximate memory of a record besides its own bytes."""
 
 MAX_COMMAND_BYTES: Final = 65_536
-"""The largest command; what a person writes takes some hundred bytes."""
+"""Maximum size of a command; what a person writes has some hundred bytes."""
 
 _MAX_VALUE: Final = 4_096
 _MAX_KEY: Final = 1_024
-"""What is kept for the dead letter of a record that is none."""
+"""How much is kept of a record that is no valid command, for its dead letter, bytes."""
 
 _MAX: Final = {True: _MAX_COMMANDS, False: _MAX_FAULTY}
 
@@ -43,7 +42,7 @@ OTHER_TENANT: Final = "command of another tenant than its key"
 
 
 def command_record(topic: str, command: Command, key: Secret) -> Outgoing:
-    """A command, signed, as it stands on the topic under its tenant.
+    """The signed record of a command, keyed by its tenant.
 
     The signature holds on this topic and for this tenant, and a copy there is harmless by what
     commands say: a silence is known by its id until its end, also when it was ended before, and
@@ -60,7 +59,7 @@ def command_record(topic: str, command: Command, key: Secret) -> Outgoing:
 
 
 def lane_command_record(topic: str, command: Command, key: Secret) -> Outgoing:
-    """A command that stands in a lane itself, signed, so that it counts at its place among the
+    """A signed command within a lane itself, so that it takes effect at its offset among the
     lane's records: in a header, the value is null.
 
     A copy, there or in another lane, is refused: it names one incident, which is over or is not
@@ -112,7 +111,7 @@ class Arrived:
 
     @property
     def size(self) -> int:
-        """Bytes of memory that it takes, about."""
+        """Approximate memory of it, bytes."""
         said = self.command
         own = (
             0
@@ -123,7 +122,7 @@ class Arrived:
 
 
 class Readable(Protocol):
-    """A record of the topic, read in whatever way."""
+    """A record of the topic as either Kafka client returns it."""
 
     @property
     def offset(self) -> int: ...
@@ -147,9 +146,7 @@ class Readable(Protocol):
 
 
 def arrived(topic: str, signing_key: Secret, partition: int, record: Readable) -> Arrived:
-    """The record as it counts: only with our signature, and only for the tenant that it is keyed
-    by.
-    """
+    """The record, checked: a command must have a valid signature, and the tenant of its key."""
     headers: Headers = record.headers
     key, value = record.key, record.value
 
@@ -187,7 +184,7 @@ def arrived(topic: str, signing_key: Secret, partition: int, record: Readable) -
 
 
 class CommandLog(FollowedTopic):
-    """Reads the topic whole at the start, and follows it; lanes ask what is new to them."""
+    """Reads all of the topic at the start, and follows it; each lane asks for what is new to it."""
 
     def __init__(self, client: Mapping[str, Any], topic: str, key: Secret) -> None:
         super().__init__(client, topic)
@@ -218,6 +215,7 @@ class CommandLog(FollowedTopic):
         self._kept.setdefault(partition, []).append(one)
         which = (partition, one.command is not None)
         self._sizes[which] += one.size
+        # A quarter above the bound, so that not every record makes the whole list be searched.
         if self._sizes[which] > _MAX[which[1]] * 5 // 4:
             self._forget(partition)
 
@@ -232,6 +230,7 @@ class CommandLog(FollowedTopic):
             is_command = one.command is not None
             if sizes[is_command] + one.size > _MAX[is_command]:
                 full.add(is_command)
+            # Once one did not fit, no older one of its kind is kept: a gap would hide a command.
             if is_command not in full:
                 sizes[is_command] += one.size
                 newest.append(one)

@@ -1,4 +1,4 @@
-"""A small topic that a worker reads whole at its start, and follows from then on."""
+"""A small topic that a worker reads completely at its start, and follows from then on."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -14,8 +14,8 @@ from streams.exit_status import ends_process
 
 
 class FollowedTopic(ABC):
-    """Takes every record of a topic, partition by partition in order of offset, from the first one
-    that the topic still has.
+    """Reads every record of a topic from the first one that is left, in each partition in order of
+    offset.
     """
 
     def __init__(self, client: Mapping[str, Any], topic: str) -> None:
@@ -28,7 +28,7 @@ class FollowedTopic(ABC):
 
     @abstractmethod
     def _on_record(self, partition: int, record: Any) -> None:
-        """One record came."""
+        """Handles one record, which may be broken."""
 
     async def start(self) -> None:
         """Connects, reads what is there, and follows from then on."""
@@ -53,13 +53,14 @@ class FollowedTopic(ABC):
         await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Returns when everything is known that the topic holds now. A lane that comes from another
-        worker may have taken a record that this worker, which follows, has not read yet.
+        """Returns when everything has been read that is on the topic now. The previous worker of a
+        lane may have acted on a record that this worker has not read yet.
         """
         consumer = self._consumer
         if consumer is None:
             raise RuntimeError(f"{self._topic} is not followed yet")
         ends = await consumer.end_offsets(self._partitions)
+        # By position, not by record: the last offset may be a transaction's marker.
         while any([await consumer.position(tp) < ends[tp] for tp in self._partitions]):
             self._arrived.clear()
             await self._arrived.wait()
@@ -83,5 +84,5 @@ class FollowedTopic(ABC):
                         self._on_record(tp.partition, record)
             # Also for a block without records: the position has moved.
             self._arrived.set()
-            # A lane would wait for ever for settings that such a transaction hides.
+            # An open transaction hides the records after it, and a lane may wait for one of them.
             await self._transactions.look(consumer)

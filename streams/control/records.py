@@ -16,8 +16,8 @@ TICK: Final = "sentinel-tick"
 """Header of a tick: a null value, appended to a quiet partition by the worker that owns it."""
 
 PASSED: Final = "sentinel-passed"
-"""Header of a tick: µs (ASCII digits) that its worker measured since it took the lane's record
-before. Older workers give none.
+"""Header of a tick: µs (ASCII digits) that its worker measured since it processed the lane's
+previous record. Missing in ticks of older workers.
 """
 
 SETTINGS: Final = "sentinel-settings"
@@ -26,8 +26,8 @@ version's id.
 """
 
 NUMBER: Final = "sentinel-number"
-"""Header of a control record: the number of its publication, ASCII digits. Older programs gave
-none.
+"""Header of a control record: the number of its publication, ASCII digits. Missing in records of
+older programs.
 """
 
 WATERMARK: Final = "sentinel-watermark"
@@ -47,7 +47,9 @@ COMMAND: Final = "sentinel-command"
 """Header of a record on `commands`: what a person asks for. The record's key is the tenant."""
 
 SIGNATURE: Final = "sentinel-signature"
-"""Header with the HMAC-SHA256 over what the record says, by a key that only our processes hold."""
+"""Header with the HMAC-SHA256 over the content of the record, by a key that only Sentinel's
+processes know.
+"""
 
 Headers = Iterable[tuple[str, bytes | None]]
 
@@ -57,8 +59,8 @@ _MAX_DIGITS: Final = 18
 
 @dataclass(frozen=True, slots=True, order=True)
 class Publication:
-    """Settings as a lane has them from somebody who published them; ordered by number, and by
-    version where two have the same.
+    """One publication of detection settings; ordered by number, and by version where two have the
+    same number.
     """
 
     number: int = 0
@@ -68,11 +70,11 @@ class Publication:
     version: str = "0"
 
     def supersedes(self, applied: "Publication") -> bool:
-        """Whether it takes effect in a lane where `applied` did last: a copy of a control record
-        does not.
+        """Whether it takes effect in a lane in which `applied` was the last to do so. A copy of a
+        control record does not.
 
-        Without a number it does so only until the first with one, since what an older program
-        published has no order.
+        Publications of older programs have no number, so no order: they take effect only in lanes
+        that have had none with a number.
 
         >>> sixth = Publication(6, "a")
         >>> Publication(7, "b").supersedes(sixth), sixth.supersedes(sixth)
@@ -85,7 +87,7 @@ class Publication:
 
 
 class Controlling(Protocol):
-    """A control record, read in whatever way."""
+    """A control record as either Kafka client returns it."""
 
     @property
     def value(self) -> bytes | None: ...
@@ -101,7 +103,7 @@ def sign(key: Secret, kind: str, *parts: bytes) -> bytes:
 
 
 def is_signed(key: Secret, headers: Headers, kind: str, *parts: bytes) -> bool:
-    """Whether the record carries our signature; a missing key signs nothing."""
+    """Whether the record has a valid signature. Without a key none is valid."""
     given = header(headers, SIGNATURE)
     return bool(key) and given is not None and hmac.compare_digest(given, sign(key, kind, *parts))
 
@@ -112,7 +114,7 @@ def header(headers: Headers, name: str) -> bytes | None:
 
 
 def tick(topic: str, partition: int, passed_us: int) -> Outgoing:
-    """A tick for a partition, so long after the lane's record before."""
+    """A tick for a partition, `passed_us` after the lane's previous record."""
     return Outgoing(topic, None, None, ((TICK, b"1"), (PASSED, b"%d" % passed_us)), partition)
 
 
@@ -123,8 +125,8 @@ def passed(headers: Headers) -> int | None:
 
 
 def settings_control(topic: str, partition: int, made: Publication, key: Secret) -> Outgoing:
-    """A control record that lets a version take effect in one lane. Its signature holds for this
-    lane and this number.
+    """A control record that puts a version into effect in one lane. Its signature is valid for this
+    lane and this number only.
     """
     value, number = made.version.encode(), b"%d" % made.number
     signature = sign(key, SETTINGS, topic.encode(), b"%d" % partition, value, number)

@@ -1,5 +1,5 @@
-"""The `settings` topic as a worker knows it: immutable configuration versions, and offsets that no
-decoder may see.
+"""The `settings` topic as a worker has read it: immutable configuration versions, and offsets that
+are never decoded.
 """
 
 import re
@@ -23,8 +23,8 @@ _SKIP_KEY: Final = re.compile(
 
 
 def version_record(topic: str, settings: Settings, key: Secret) -> Outgoing:
-    """A configuration version, signed, as it stands on the topic under `tenant/version`. It makes a
-    version known and puts none into effect, so that a copy changes nothing.
+    """The signed record of a configuration version, keyed by `tenant/version`. It makes the version
+    known without putting it into effect, so a copy of it changes nothing.
     """
     value = settings.to_bytes()
     name = f"{settings.tenant or '*'}/{settings.version}".encode()
@@ -36,9 +36,9 @@ def version_record(topic: str, settings: Settings, key: Secret) -> Outgoing:
 def skip_record(
     topic: str, origin: str, partition: int, offset: int, reason: str, key: Secret
 ) -> Outgoing:
-    """A verdict that the record at `offset` kills the decoder. It stands here and not in its lane,
-    since a worker must know it before it comes to the offset, on every replay. A copy says the same
-    again of the same offset: the place is in the name, which is signed.
+    """A verdict that the record at `offset` kills the decoder. It is on this topic and not in the
+    lane, since on every replay a worker must know it before it reaches the offset. A copy of it
+    changes nothing: the key, which is signed, names topic, partition and offset.
     """
     name = f"skip/{origin}/{partition}/{offset}".encode()
     value = reason.encode()
@@ -48,8 +48,8 @@ def skip_record(
 def skip_batch_record(
     topic: str, origin: str, partition: int, offset: int, reason: str, key: Secret
 ) -> Outgoing:
-    """A verdict that workers die while they decompress the batch whose first offset is this one.
-    Bound to its place as `skip_record` is.
+    """A verdict that workers die while they decompress the batch whose first offset is `offset`.
+    Bound to the offset as in `skip_record`.
     """
     name = f"skip-batch/{origin}/{partition}/{offset}".encode()
     value = reason.encode()
@@ -75,7 +75,7 @@ def signed_settings(
 
 
 class SettingsLog(FollowedTopic):
-    """Reads the topic whole at the start, and follows it."""
+    """Reads all of the topic at the start, and follows it."""
 
     def __init__(
         self, client: Mapping[str, Any], topic: str, key: Secret, packaged: Mapping[str, str]
@@ -124,9 +124,9 @@ class SettingsLog(FollowedTopic):
         if not is_signed(self._key, headers, SKIP if skip else SETTINGS, key, value):
             _log.error("settings.unsigned", key=key.decode(errors="replace")[:200])
         elif skip:
-            place = (skip["topic"].decode(), int(skip["partition"]))
+            partition = (skip["topic"].decode(), int(skip["partition"]))
             skips = self._deadly if skip["batch"] else self._skips
-            skips.setdefault(place, set()).add(int(skip["offset"]))
+            skips.setdefault(partition, set()).add(int(skip["offset"]))
         else:
             self._learn(value)
 
@@ -136,5 +136,5 @@ class SettingsLog(FollowedTopic):
         except BadRecord as fault:
             _log.error("settings.bad", reason=str(fault))
             return
-        # Immutable: the first that was read under an id stands.
+        # Versions are immutable: a second record with the same id changes nothing.
         self._bodies.setdefault(settings.version, settings.body)

@@ -73,10 +73,10 @@ class LaneApp(faust.App):
         self.broker, self.limits = broker, limits
         self.lanes_ready = False
         self.ends: Mapping[int, int] = {}
-        """Ends of the lanes' logs as the broker last told them, by partition."""
+        """Ends of the lanes' logs by the broker's last answer, by partition."""
         self._transactions = OpenTransactions()
         self.ends_doubted = asyncio.Event()
-        """Set by whoever needs to know the ends sooner than they are looked at by themselves."""
+        """Set to have the ends asked for at once, and not only at the next interval."""
         super().__init__(
             lane_set.stage.group,
             broker=[f"kafka://{server}" for server in broker.bootstrap_servers.split(",")],
@@ -118,7 +118,7 @@ class LaneApp(faust.App):
 
     def _crash(self, reason: BaseException) -> None:
         """A service of Faust's has crashed, in whichever thread. Stock ends in order then, commits
-        on its way out, and tells status 1.
+        on its way out, and exits with status 1.
         """
         if not self.should_stop:
             end_process(reason)
@@ -155,24 +155,24 @@ class LaneApp(faust.App):
         await self._in_thread(_check_errors)
 
     async def look_at_ends(self) -> None:
-        """Asks the broker where the lanes' logs end, without what open transactions hold back: a
-        fetch tells it too, but a lane that is no longer fetched, or no longer the client's, would
-        seem to have nothing before it.
+        """Asks the broker for the ends of the lanes' logs, without records that open transactions
+        hold back. A fetch returns them too, but a lane that is not fetched any more, or not
+        assigned to the client, would seem to have no lag.
 
         Raises:
-            Displaced: a log ends before where its lane stands.
-            KafkaError: what aiokafka raises and what does not pass by itself.
+            Displaced: a log ends before the position of its lane.
+            KafkaError: what aiokafka raises, if it does not pass by itself.
         """
         self.ends_doubted.clear()
-        # As it was before the question: the answer may be older than what a lane takes meanwhile.
+        # The positions before the question: the answer may be older than what lanes process until
+        # it arrives.
         stands = {
             partition: lane.position.offset for partition, lane in self.lane_set.lanes.items()
         }
         try:
             ends = await self._in_thread(partial(_ends, self.lane_topic, list(stands)))
         except KafkaError as fault:
-            # The broker is away for a while; what that means for the lanes, their own requests
-            # tell.
+            # The broker is away for now; the lanes' own requests fail if it stays away.
             if not is_temporary(fault):
                 raise
             return
@@ -187,8 +187,8 @@ class LaneApp(faust.App):
                 )
 
     async def look_at_transactions(self) -> None:
-        """Tells of open transactions that hold back the lanes' topics. Nothing lies before such a
-        lane, so nobody else would.
+        """Reports open transactions that hold back the lanes' topics. Such a lane has no lag, so
+        nothing else shows it.
         """
         await self._in_thread(self._transactions.look)
 
@@ -208,9 +208,9 @@ class LaneApp(faust.App):
         )
 
     def log_end(self, partition: int) -> int | None:
-        """End of a lane's log as the last fetch told it, without what open transactions hold back;
-        None before the first. What the broker reads for a fetch may reach a little beyond the end
-        that it looked up for it before.
+        """End of a lane's log by the last fetch, without records that open transactions hold back;
+        None before the first fetch. The fetched records may reach a little beyond it, since the
+        broker determines the end before it reads them.
         """
         consumer = cast(LaneConsumer, self.consumer)._thread._consumer
         tp = TopicPartition(self.lane_topic, partition)
@@ -230,7 +230,7 @@ async def _ends(
 ) -> dict[int, int]:
     """In the consumer's thread."""
     if consumer._fetcher is None:
-        # It still starts, which takes as long as a broker lets it wait.
+        # It has not started yet: its start waits for a broker's answer.
         return {}
     ends = await consumer.end_offsets(
         [TopicPartition(topic, partition) for partition in partitions]

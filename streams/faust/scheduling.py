@@ -15,9 +15,9 @@ class Coalesce(DefaultSchedulingStrategy):
     """
 
     def iterate(self, records: Mapping[TP, list[Block]]) -> Iterator[tuple[TP, Any]]:
-        """Blocks of a size that a step is cheapest at, round robin over topics and partitions. The
-        lists are emptied on the way: whoever fetched them holds them until the last is handed on,
-        with whatever of them has been read meanwhile.
+        """Blocks joined to the size at which a step is cheapest, round robin over topics and
+        partitions. The lists are emptied on the way: their owner keeps them until the last block is
+        handed on, and with them everything that was decompressed meanwhile.
         """
         steps = {tp: _joined_in_steps(blocks) for tp, blocks in records.items() if blocks}
         return super().iterate(cast("Mapping[TP, list[Block]]", steps))
@@ -25,6 +25,7 @@ class Coalesce(DefaultSchedulingStrategy):
 
 def _joined_in_steps(blocks: list[Block]) -> Iterator[Block]:
     """Neighbouring blocks joined up to about `STEP_RECORDS`; never cut."""
+    # Taken from the end, which removes each block from the caller's list at no cost.
     blocks.reverse()
     while blocks:
         step = [blocks.pop()]

@@ -10,7 +10,9 @@ from streams.exit_status import ends_process
 from streams.records.blocks import STEP_RECORDS, Block
 
 _WAITING: Final = 8
-"""Blocks of a partition that wait at most; then the stream waits, and with it the fetcher."""
+"""Maximum number of waiting blocks of a partition; then the stream waits, and with it the
+fetcher.
+"""
 
 _STOP_S: Final = 5.0
 """How long a stopped feeder waits for what is handed on. A worker's lanes are suspended before,
@@ -19,9 +21,9 @@ which waits for their steps.
 
 
 class Feeder:
-    """A queue and a task for each partition that was ever fed. What it hands on is in order;
-    neighbours that wait together become one step, since a step costs most of a millisecond, however
-    few records it has.
+    """A queue and a task for each partition that was ever fed. Blocks are handed on in order;
+    neighbouring blocks that wait together become one step, since a step costs most of a
+    millisecond even with few records.
     """
 
     def __init__(self, process: Callable[[Block], Awaitable[None]]) -> None:
@@ -39,9 +41,8 @@ class Feeder:
         await queue.put(block)
 
     async def stop(self) -> None:
-        """Hands nothing on any more; what waits is dropped. No step is broken off: a lane carries
-        out its outputs to the end, and this returns afterwards. What is no nearer its end after
-        `_STOP_S` is given up.
+        """Hands on nothing more; waiting blocks are dropped. A step in progress is not interrupted:
+        this returns when it is carried out, or cancels it after `_STOP_S`.
         """
         tasks, queues, self._tasks, self._queues = self._tasks, self._queues, [], {}
         for queue in queues.values():
@@ -73,6 +74,6 @@ class Feeder:
                 else:
                     kept = block
             await self._process(Block.joined(blocks))
-            # Not kept while it waits for the next: it has been read.
+            # Released before the wait for the next block, which may be long.
             blocks.clear()
             del first

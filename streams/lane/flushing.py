@@ -21,7 +21,7 @@ are in progress at once.
 class CpuTime:
     """CPU seconds of this thread, and those spent in steps.
 
-    While a flush waits for the broker, other lanes step; that is no cost of the flush.
+    While a flush waits for the broker, other lanes step; that time is not part of the flush's cost.
     """
 
     now: Callable[[], float] = time.thread_time
@@ -53,7 +53,8 @@ class Flusher:
         """Commit a lane's changes; its lock is held by the caller. Raises what the store raises."""
         wall, cpu = self._monotonic(), self._cpu.outside_steps_s()
         others, lane.with_state, lane.pending = lane.with_state, [], 0
-        # If this raises, the process ends: the changes and records that were handed over are gone.
+        # If this raises, the process must end: `changes` has marked the rows as unchanged, and the
+        # records are in no list any more.
         count = await self._store.commit(
             lane.partition, lane.position, lane.program.changes(), others
         )
@@ -80,8 +81,8 @@ class Flusher:
         this call or since the last.
         """
         for lane in list(self._lanes.values()):
-            # Before the next begins: a lane whose flush failed must not be flushed again without
-            # what was in it.
+            # Before each flush: a lane whose flush failed must not be flushed again without the
+            # changes that were in it.
             self._raise_failed()
             if self._is_due(lane):
                 lane.flushing = asyncio.create_task(
@@ -116,6 +117,6 @@ class Flusher:
 
     async def _flush_owned(self, lane: Lane) -> None:
         async with lane.lock:
-            # While it waited for the lock, the lane may have been flushed, or have gone.
+            # While this waited for the lock, the lane may have been flushed or released.
             if self._lanes.get(lane.partition) is lane and lane.unflushed:
                 await self.flush(lane)

@@ -1,4 +1,4 @@
-"""The lanes of one stage in one worker: who owns them, and what may be done with them when."""
+"""The lanes of one stage in one worker: which are owned, and what may be done with them when."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from streams.settings import Lanes as Limits
 from streams.state.position import Displaced
 
 _REBALANCE_LOOK_S: Final = 0.1
-"""How often work that waits for the end of a rebalance looks, seconds."""
+"""Interval at which work that waits for the end of a rebalance checks for it, seconds."""
 _STRAY_S: Final = 5.0
 """For how long all blocks may begin after a lane's position, seconds: a rebalance leaves a few."""
 
@@ -82,6 +82,7 @@ class LaneSet:
 
     async def suspend(self) -> None:
         """Stop stepping before a rebalance, and make all lanes durable."""
+        # Set first: a step that waits for its lane's lock then drops its block.
         self._suspended.set()
         await self.flush()
 
@@ -97,14 +98,14 @@ class LaneSet:
             await self._release(partition)
             metrics.forget_lane(self.stage.name, partition)
         if not partitions:
-            # More workers than lanes, or a topic that was deleted: then this raises.
+            # Either there are more workers than lanes, or the topic was deleted: then this raises.
             await self._logs.describe([])
         new = sorted(set(partitions) - set(self._lanes))
         if new:
             started = self._monotonic()
             self._lanes.update(await self._restorer.restore(new))
             metrics.RECOVERY_SECONDS.labels(self.stage.name).set(self._monotonic() - started)
-        # The memory of lanes that went, and of the rows that new ones were restored from.
+        # The memory of released lanes, and of the rows that new ones were restored from.
         give_back()
         self._suspended.clear()
         self._moved()
@@ -140,8 +141,8 @@ class LaneSet:
         async with lane.lock:
             offset = lane.position.offset
             if block.start > offset or self._suspended.is_set():
-                # Of an earlier assignment: the records between have not been processed, and this
-                # block comes again after them.
+                # It belongs to an earlier assignment: records before it have not been processed,
+                # and it is fetched again after them.
                 self._drop(block)
                 self._check_stray(lane)
                 return
@@ -184,8 +185,8 @@ class LaneSet:
         return {
             partition: lane.position.offset + lane.flushes
             for partition, lane in lanes
-            # The second: a lane that has processed its last record and waits for an acknowledgement
-            # that never comes has no record before it.
+            # The second condition: a lane that has processed its last record, and waits for an
+            # acknowledgement that never comes, has no lag.
             if lane.lag > 0 or (lane.unflushed and lane.flushed_at < due)
         }
 
@@ -205,13 +206,14 @@ class LaneSet:
         }
 
     async def _release(self, partition: int) -> None:
+        # Removed before the first await: nothing may step it while its store closes.
         del self._lanes[partition]
         await self._store.close(partition)
 
     async def _wait_for_settings(self, block: Block) -> None:
         """Wait until the settings versions that the block names are known.
 
-        Without the lane's lock: it may take long, and what the lane has processed is flushed
+        Without the lane's lock, since the wait may be long, and the lane's state is flushed
         meanwhile.
         """
         lane = self._lanes.get(block.partition)
@@ -226,8 +228,8 @@ class LaneSet:
                 await self._unless_suspended(self._settings.wait_for(version))
 
     async def _unless_suspended(self, waiting: Coroutine[Any, Any, None]) -> None:
-        """Wait, but no longer than lanes may step: what is waited for may never come, and the block
-        comes again.
+        """Wait until lanes are suspended at the latest: what is waited for may never come, and the
+        block is fetched again after the rebalance.
         """
         tasks = [asyncio.create_task(waiting), asyncio.create_task(self._suspended.wait())]
         try:

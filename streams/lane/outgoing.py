@@ -12,13 +12,15 @@ Headers = tuple[tuple[str, bytes], ...]
 REASON: Final = "sentinel-reason"
 """Header of a dead letter: why."""
 SIZE: Final = "sentinel-size"
-"""Header of a dead letter whose value was cut: how many bytes it had."""
+"""Header of a dead letter whose value was cut: its size before, bytes."""
 KEY_SIZE: Final = "sentinel-key-size"
 """The same of its key."""
 
 _MAX_VALUE: Final = 3_500_000
 _MAX_KEY: Final = 65_536
-"""Together less than what the sender takes. A record may be larger that came compressed."""
+"""Maximum sizes of a dead letter's value and key, bytes: together less than the sender's limit. A
+record that was fetched compressed may be larger.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,10 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Step:
-    """What came of a block."""
+    """The result of processing a block."""
 
     now: list[Outgoing] = field(default_factory=list)
-    """Produced and awaited before the lane takes its next block: verdicts, dead letters,
-    watermarks.
-    """
+    """Produced and acknowledged before the lane continues: verdicts, dead letters, watermarks."""
     with_state: list[tuple[str, bytes, list[bytes]]] = field(default_factory=list)
     """Topic, key and values that the next flush's transaction carries, to the partition of the
     lane's own number.
@@ -67,8 +67,7 @@ def dead_letter(
     schema_id: int | None = None,
     marks: Headers = (),
 ) -> Outgoing:
-    """The raw bytes as they came, with reason and origin in headers. A null value stays null:
-    the key says what it was.
+    """The raw bytes as they were read, with reason and origin in headers. A null value stays null.
 
     What is too large to be sent is cut; then a header has its size. `marks` are headers that it has
     beside these.

@@ -1,4 +1,4 @@
-"""Producing what must be durable before a lane goes on."""
+"""Producing what must be durable before a lane continues."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -27,8 +27,8 @@ class KafkaSender:
 
     async def start(self) -> None:
         """Connects."""
-        # No linger: a lone verdict is not held back; what one step sends goes out together all the
-        # same.
+        # No linger: a single verdict is not delayed, and the records of one step are sent together
+        # anyway.
         producer = AIOKafkaProducer(
             **self._client,
             acks="all",
@@ -55,8 +55,8 @@ class KafkaSender:
             await producer.send(
                 record.topic,
                 value=record.value,
-                # The client refuses a record of nothing but headers; an empty key is the least
-                # there is.
+                # The client refuses a record with neither key nor value, so one that has only
+                # headers gets an empty key.
                 key=record.key if record.key is not None or record.value is not None else b"",
                 partition=record.partition,
                 headers=list(record.headers),
@@ -69,7 +69,7 @@ class KafkaSender:
 
 
 class KafkaLogs:
-    """What the broker says of a stage's input topic."""
+    """What the broker reports about a stage's input topic."""
 
     def __init__(self, broker: Broker, client: Mapping[str, Any], topic: str, group: str) -> None:
         self._broker, self._client, self._topic, self._group = broker, client, topic, group
@@ -94,7 +94,7 @@ class KafkaLogs:
         tp = TopicPartition(self._topic, partition)
         await consumer.start()
         try:
-            # Its own `committed` keeps the offset alone.
+            # The consumer's own `committed` drops the metadata.
             found = (await consumer._coordinator.fetch_committed_offsets([tp])).get(tp)
             return (
                 None

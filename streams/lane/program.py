@@ -17,7 +17,7 @@ class LaneProgram(Protocol):
     """
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
-        """Takes the rows that `changes` gave, once, before the first step.
+        """Restores the rows that `changes` returned; called once, before the first step.
 
         Raises:
             NewerState: a newer program wrote them.
@@ -25,11 +25,11 @@ class LaneProgram(Protocol):
         ...
 
     def step(self, block: Block) -> Step:
-        """Takes records; what it answers is carried out before the next call."""
+        """Processes a block; its result is carried out before the next call."""
         ...
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Rows changed since the last call; None buries a row."""
+        """Rows changed since the last call; None is a tombstone."""
         ...
 
     def settings_named(self, block: Block) -> set[str]:
@@ -40,13 +40,13 @@ class LaneProgram(Protocol):
 
     @property
     def wants_ticks(self) -> bool:
-        """Whether a quiet partition must be told that time passes."""
+        """Whether a partition without records needs ticks, which move its time."""
         ...
 
     @property
     def last_append(self) -> int | None:
-        """Append time of the last record that moved the lane's time, µs, so that the first tick
-        after a restart says what passed meanwhile; None when there was none, or no time to move.
+        """Append time of the last record that moved the lane's time, µs; None when there was none,
+        or the program has no event time. The first tick after a restart counts from it.
         """
         ...
 
@@ -59,7 +59,7 @@ class LaneFactory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One station of the way: a name, the topic it reads, and its lanes."""
+    """One stage: its name, the topics that it reads and keeps state in, and its lanes."""
 
     name: str
     topic: str

@@ -18,16 +18,16 @@ _KEPT: Final = 128 * 1024 * 1024
 def settle() -> None:
     """To be called once, when everything is imported.
 
-    Without it glibc maps each block above 128 kB anew and the kernel fills it page by page, a third
-    of the cost of a fetch; and Python's collector walks again and again over modules that stay.
+    Without it glibc maps each block above 128 kB separately, and the kernel fills it page by page:
+    a third of the cost of a fetch. And Python's collector traverses all modules in each collection.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(_MMAP_THRESHOLD, _LARGE)
         libc.mallopt(_TRIM_THRESHOLD, _KEPT)
         libc.mallopt(_TOP_PAD, 4 * 1024 * 1024)
-        # Heaps of other threads know no threshold: what they free goes back at once, and the
-        # consumer's thread is where fetches are received.
+        # One arena for all threads: other arenas have no trim threshold, so memory that the
+        # consumer's thread frees, which receives the fetches, would be returned each time.
         libc.mallopt(_ARENA_MAX, 1)
     gc.collect()
     gc.freeze()
@@ -35,9 +35,9 @@ def settle() -> None:
 
 
 def give_back() -> None:
-    """Gives what is free in the heap back to the kernel: after work that took far more than what
-    comes next, as a recovery does. The heap would keep it, and grow by a little with each, since
-    what stays lies in between. Takes milliseconds; after a gigabyte a third of a second.
+    """Returns the free memory of the heap to the kernel. For the end of work that needed far more
+    memory than what follows, such as a recovery: the heap would keep it, and grow with each, since
+    it is fragmented. Takes milliseconds; after a gigabyte a third of a second.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):

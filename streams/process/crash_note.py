@@ -77,7 +77,7 @@ class _Doing(AbstractContextManager[None]):
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        # An exception is not a death, but the process may end with the note as it was.
+        # After an exception the note stays: the process may end because of it.
         if kind is None:
             _ROW.pack_into(self._map, 0, 0, 0, 0, 0)
 

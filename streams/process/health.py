@@ -11,7 +11,7 @@ from streams.state.position import Refused
 
 
 class HealthServer:
-    """Answers on loopback unless told otherwise. Port 0 takes a free one; `port` is known after
+    """Serves the three pages. Port 0 means any free port; `port` is known after
     `start`.
     """
 

@@ -1,8 +1,7 @@
 """Liveness is progress, not a process: what `/live` says, and when a worker without it ends.
 
-It looks from a thread of its own, so that a blocked event loop is seen too, and it counts looks,
-not time: a machine that was asleep, or a process that was stopped and goes on, is no worker that
-hangs.
+It looks from a thread of its own, so that a blocked event loop is seen too. It counts looks and not
+time: after a machine was suspended, or a process was stopped and continued, no worker hangs.
 """
 
 import asyncio
@@ -19,14 +18,14 @@ from streams.state.position import Displaced
 LOOK_S: Final = 1.0
 
 MOVING: Final = 15
-"""Looks at a lane that has something to do, and neither steps nor flushes, until the worker is not
-live. As many again, and it ends. Of a lane with a million series on a busy machine a flush takes
-ten seconds.
+"""Number of looks at a lane that has something to do, and neither steps nor flushes, after which
+the worker is not live; after twice as many it ends. The flush of a lane with a million series
+takes ten seconds on a busy machine.
 """
 
 READY: Final = 30
-"""The same for a worker that is not assigned and recovered and does not restore: a group waits up
-to 20 s for a member that is stuck.
+"""The same for a worker that is not assigned and recovered and does not restore. Longer, since a
+group waits up to 20 s for a member that does not answer.
 """
 
 _LOOP: Final = "the event loop does not run"
@@ -34,11 +33,11 @@ _NOT_READY: Final = "the worker is not assigned and recovered"
 
 
 class Stalled(Displaced):
-    """The worker stands still, and is started again."""
+    """The worker makes no progress, and is to be started again."""
 
 
 class Watched(Protocol):
-    """What a watchdog looks at; read from another thread."""
+    """What a watchdog looks at. Called from another thread than the event loop's."""
 
     @property
     def moves(self) -> int:
@@ -53,8 +52,8 @@ class Watched(Protocol):
 
 
 class Watchdog:
-    """Counts how long a worker, or a single lane of it, stands still. The event loop is to call
-    `beat` more often than once a second; `loops` are those whose tasks it tells of at the end.
+    """Counts for how long a worker, or a single lane of it, makes no progress. The event loop is to
+    call `beat` more often than once a second; `loops` are those whose tasks it lists at the end.
     """
 
     def __init__(
@@ -67,34 +66,38 @@ class Watchdog:
         self._watched, self._is_ready, self._loops, self._end = watched, is_ready, loops, end
         self._beats = self._seen_beats = 0
         self._stands: dict[str | int, tuple[int, int]] = {}
-        """What does not move, a lane or a whole worker: where it stood, and for how many looks."""
+        """By lane, or by what is wrong with the whole worker: its last progress value, and for how
+        many looks it has been the same.
+        """
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sentinel-watchdog", daemon=True)
 
     def start(self) -> None:
-        """Looks from now on."""
+        """Begin to look."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Looks no more."""
+        """Stop looking."""
         self._stopped.set()
 
     def beat(self) -> None:
-        """The event loop runs."""
+        """To be called by the event loop, as a sign that it runs."""
         self._beats += 1
 
     def stalled(self) -> str | None:
-        """What stands still, and for how long, if it is too long."""
+        """What makes no progress, and for how long; None while the worker is live."""
         return self._complaint(1)
 
     def look(self) -> None:
-        """Counts; ends the process when something stood for twice as long as in a live worker."""
+        """Count once, and end the process when something has made no progress for twice as long as
+        a live worker may.
+        """
         seen = self._seen()
         self._stands = {what: (at, self._looks(what, at)) for what, at in seen.items()}
         self._seen_beats = self._beats
         if (complaint := self._complaint(2)) is not None:
-            # Whatever comes of saying it, it ends: a pipe that nobody reads blocks whoever writes
-            # to it.
+            # In a thread of its own, for a limited time: the process must end even when the report
+            # blocks, as a write to a pipe without a reader does.
             saying = threading.Thread(target=self._say, name="sentinel-watchdog-says", daemon=True)
             saying.start()
             saying.join(SAID_WITHIN_S)
@@ -103,7 +106,8 @@ class Watchdog:
     def _seen(self) -> dict[str | int, int]:
         if not self._is_ready():
             return {_NOT_READY: self._watched.moves}
-        # Lanes are counted on in a look at which the loop is busy.
+        # Lanes are counted even when the loop is busy: a loop that is busy now and then would
+        # otherwise hide a lane that makes no progress.
         seen: dict[str | int, int] = dict(self._watched.lanes_with_work().items())
         if self._beats == self._seen_beats:
             seen[_LOOP] = self._beats
@@ -137,7 +141,7 @@ class Watchdog:
             traceback.print_exc(file=STDERR)
 
     def _say_where(self) -> None:
-        """On standard error, where each thread and task waits: nobody could tell afterwards."""
+        """Write to standard error where each thread and task waits: it is not known later."""
         faulthandler.dump_traceback(STDERR.fileno())
         for task in [task for loop in self._loops() for task in asyncio.all_tasks(loop)]:
             STDERR.write(f"Task {task.get_name()}:\n")

@@ -1,6 +1,4 @@
-"""Compressed records, made whole up to a bound: a few thousand bytes may say that they are
-gigabytes, or be them.
-"""
+"""Decompression up to a bound: a few thousand bytes may claim to be gigabytes, or really be."""
 
 import struct
 import zlib
@@ -20,26 +18,27 @@ _XERIAL_HEADER: Final = 16
 _GZIP_WINDOW: Final = 31
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _IS_FULL: Final = "whole buffer"
-"""In what cramjam says when there is more than was made room for."""
+"""Part of cramjam's message when the output does not fit its buffer."""
 
 
 class CannotUnpack(Exception):
-    """The bytes are not of their codec."""
+    """The bytes cannot be decompressed by their codec."""
 
 
 class TooLarge(Exception):
-    """They would be larger than the bound; the text says how large, as far as is known."""
+    """The output would exceed the bound; the text gives its size as far as known."""
 
 
 def unpacked(codec: int, packed: memoryview, max_bytes: int) -> bytes:
-    """The bytes that were compressed. What was not compressed is given as it is, of whatever size:
-    it is here already.
+    """The decompressed bytes. Without a codec they are returned as they are, of any size: they are
+    in memory already.
 
-    No more than about `max_bytes` are ever made, whatever the bytes say of themselves.
+    Never allocates much more than `max_bytes`, regardless of the size that the bytes claim.
 
     Raises:
-        TooLarge, CannotUnpack: see there.
-        MemoryError: there is no room for what is within the bound.
+        TooLarge: the output would exceed `max_bytes`.
+        CannotUnpack: the codec is unknown, or the bytes are not valid for it.
+        MemoryError: there is no memory for an output within the bound.
     """
     if codec == NONE:
         return bytes(packed)
@@ -72,8 +71,10 @@ def _panics() -> tuple[type[BaseException], ...]:
 def _gunzipped(packed: memoryview, max_bytes: int) -> bytes:
     parts: list[bytes] = []
     room, left = max_bytes, bytes(packed)
+    # A gzip stream may have several members, one after the other, and zeros as padding after each.
     while left:
         member = zlib.decompressobj(_GZIP_WINDOW)
+        # One byte more than is allowed, to see that there is more.
         parts.append(member.decompress(left, room + 1))
         room -= len(parts[-1])
         if room < 0:
@@ -93,7 +94,9 @@ def _unsnapped(packed: memoryview, max_bytes: int) -> bytes:
 
 
 def _snappy_blocks(packed: memoryview) -> Iterator[memoryview]:
-    """One, or those that Java's client makes of it, each behind its size."""
+    """The raw snappy blocks: one, or those of the framing that Java's client uses (xerial), each
+    after its size.
+    """
     if len(packed) <= _XERIAL_HEADER or bytes(packed[: len(_XERIAL)]) != _XERIAL:
         yield packed
         return

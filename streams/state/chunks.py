@@ -9,7 +9,7 @@ import struct
 from typing import Final
 
 PAGE_BYTES: Final = 8192
-"""Aim for the size of a page, bytes; also the most that one changed row makes a flush write."""
+"""Target size of a page, bytes; also the maximum that a flush writes for one changed row."""
 
 _HEAD: Final = struct.Struct("<HH")
 

@@ -1,5 +1,5 @@
-"""Where a lane stands in its log: the truth from which it goes on, stored with the state that it
-belongs to.
+"""The position of a lane in its log: where it continues, stored with the state that belongs to
+it.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,7 @@ from streams.state.chunks import NewerState
 KEY: Final = b"position"
 _VERSION: Final = 1
 OURS: Final = "sentinel"
-"""What our workers write beside each offset that they commit: it says that there is, or was, state
-to it.
-"""
+"""Metadata of each offset that a worker commits: it says that there is state for it, or was."""
 
 
 class Refused(UserError):
@@ -23,22 +21,22 @@ class Refused(UserError):
 
 
 class Displaced(Exception):
-    """The records that a lane waits for are gone while it runs: a fresh start finds where the log
-    begins now.
+    """What a running lane relied on has changed under it, such as the begin of its log: a new start
+    reads how things are now.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """`offset` is the next to be taken; `topic_id` names the topic that it counts in (None where
-    the broker gives no ids).
+    """`offset` is that of the next record to process; `topic_id` identifies the topic that it
+    counts in (None where the broker has no ids).
     """
 
     offset: int
     topic_id: str | None
 
     def to_bytes(self) -> bytes:
-        """As it stands under `KEY`."""
+        """The value that is stored under `KEY`."""
         return orjson.dumps({"version": _VERSION, "offset": self.offset, "topic_id": self.topic_id})
 
     @staticmethod
@@ -54,7 +52,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a group committed for a partition, and what it wrote beside it."""
+    """The offset that a group committed for a partition, with its metadata."""
 
     offset: int
     metadata: str
@@ -73,7 +71,9 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a lane goes on, and how many records retention took away before it could."""
+    """Where a lane continues. `jumped` is the number of offsets that retention deleted before the
+    lane read them; `first` says that the lane had no stored position.
+    """
 
     position: Position
     jumped: int
@@ -84,12 +84,11 @@ def start_of(lane: str, stored: Position | None, committed: Committed | None, lo
     """Where a lane begins.
 
     The stored position; without one the group's committed offset, if a person set it, else the
-    log's begin. A log that begins after the position is a jump: it goes on at the begin, and says
-    how many offsets are gone.
+    log's begin. Where the log begins after the position, the lane jumps to its begin.
 
     Raises:
-        Refused: the topic is another one than the position counts in, or the log ends before it, or
-        the state that was there is gone.
+        Refused: the topic is not the one that the position counts in, or the log ends before the
+        position, or the state of the lane was lost.
 
     >>> start_of("detect/0", None, None, Log("a", 5, 9)).position.offset
     5
@@ -98,6 +97,8 @@ def start_of(lane: str, stored: Position | None, committed: Committed | None, lo
     """
     stage, _, number = lane.partition("/")
     if stored is None:
+        # A worker's commit without state means that the state topic was lost. A person's commit,
+        # which has no such metadata, says where to begin.
         if committed is not None and committed.metadata == OURS and log.topic_id is not None:
             raise Refused(
                 f"lane {lane}: its state is gone: a worker committed offset {committed.offset}, and"
@@ -127,5 +128,5 @@ def made_again(stage: str, number: int | str) -> str:
 
 
 def reset_command(stage: str, number: int | str) -> str:
-    """The command that lets a lane start anew."""
+    """The command that resets a lane, so that it starts without state."""
     return f"sentinel lanes reset {stage} --lane {number} --yes"

@@ -43,7 +43,7 @@ def by_row_key(
 
 
 class Rows(MutableMapping[K, V]):
-    """A dictionary that knows which of its entries changed, also when a value changes in place.
+    """A dictionary that knows which of its entries changed, including values changed in place.
 
     Every value that was handed out may have been changed: the next flush encodes it and compares it
     with what was written last. So no caller has to report a change, and an unchanged row is not

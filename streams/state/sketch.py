@@ -25,7 +25,7 @@ BINS: Final = _OCTAVES << SUB_BITS
 """Bins of a sketch: 20 octaves of four."""
 
 MIN: Final = 1 << _MIN_EXPONENT
-"""Smallest value told apart, µs (about a millisecond)."""
+"""Values below this share the first bin with it, µs (about a millisecond)."""
 
 MAX: Final = 1 << (_MIN_EXPONENT + _OCTAVES)
 """Values from here on share the last bin, µs (about eighteen minutes)."""
@@ -37,9 +37,9 @@ RELATIVE_ERROR: Final = 1 / (2 << SUB_BITS)
 
 _FRACTION_BITS: Final = 52
 SHIFT: Final = _FRACTION_BITS - SUB_BITS
-"""Of a float64's bits, how many do not matter."""
+"""Number of low bits of a float64 that do not select the bin."""
 OFFSET: Final = (1023 + _MIN_EXPONENT) << SUB_BITS
-"""What is left of the bits of the smallest value told apart."""
+"""The remaining bits of `MIN` as a float64: subtracting them numbers the bins from 0."""
 
 
 def bins_of(values: Int64s) -> Int64s:
@@ -64,8 +64,8 @@ MIDDLES: Final = _middles()
 
 
 _ROWS: Final = 512
-"""Sketches counted through at a time: their sums stay in the processor's cache. Nothing else
-depends on it.
+"""Number of sketches that are processed at a time, so that their sums stay in the processor's
+cache. No result depends on it.
 """
 
 
@@ -85,8 +85,8 @@ def quantiles(bins: npt.NDArray[np.uint32], shares: tuple[float, ...]) -> Float6
         total = summed[:, -1]
         for column, share in enumerate(shares):
             rank = np.maximum(np.ceil(share * total), 1).astype(np.uint32)
-            # The first bin at which the running count reaches the rank. Of an empty sketch there is
-            # none.
+            # The first bin at which the running count reaches the rank. An empty sketch has none,
+            # so argmax returns 0 for it, and NaN replaces that below.
             found[start : start + _ROWS, column] = MIDDLES[
                 np.argmax(summed >= rank[:, None], axis=1)
             ]

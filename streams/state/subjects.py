@@ -18,7 +18,7 @@ UInt64s = npt.NDArray[np.uint64]
 
 NAMES_PER_PAGE: Final = 64
 OVERFLOW: Final = "(overflow)"
-"""What stands for the last parts of a name when a tenant's budget is spent."""
+"""Replaces the last parts of a name when a tenant's budget is spent."""
 
 _LENGTH: Final = struct.Struct("<H")
 _VERSION: Final = 1
@@ -26,7 +26,7 @@ _FREE: Final = -1
 
 
 class Subjects:
-    """Rows of subjects, given in the order of their first event; the first column of a name is the
+    """Rows of subjects, assigned in the order of their first event; the first part of a name is the
     tenant.
 
     Names are found by two independent 64-bit hashes (`schemas.telemetry.events`, the seed chosen by
@@ -55,7 +55,7 @@ class Subjects:
         self._sorted: Int64s | None = None
         """Rows in the order of their names; None when all are to be sorted."""
         self._unsorted: list[int] = []
-        """Rows given since."""
+        """Rows assigned since `_sorted` was made."""
         self._hashes = np.zeros((2, 1024), np.uint64)
         self._slots = np.full(4096, _FREE, np.int64)
 
@@ -64,7 +64,7 @@ class Subjects:
 
     @property
     def capacity(self) -> int:
-        """One more than the highest row number ever given."""
+        """One more than the highest row number ever assigned."""
         return len(self.names)
 
     def sorted_rows(self) -> Int64s:
@@ -72,7 +72,7 @@ class Subjects:
         if self._sorted is None:
             self._sorted = np.array([row for _, row in sorted(self._by_name.items())], np.int64)
         elif self._unsorted:
-            # Found by halving: a new name costs its own place, not the order of all.
+            # A binary search for each new name, instead of sorting all names again.
             names = _Names(self.names, self._sorted)
             rows = sorted(self._unsorted, key=self.name)
             at = [bisect.bisect_left(names, self.name(row)) for row in rows]
@@ -98,7 +98,7 @@ class Subjects:
         return self._by_name.get(name)
 
     def take_fresh(self) -> list[int]:
-        """Rows given since the last call."""
+        """Rows assigned since the last call."""
         fresh, self._fresh = self._fresh, []
         return fresh
 
@@ -110,7 +110,7 @@ class Subjects:
         return name
 
     def forget(self, rows: Int64s) -> None:
-        """Frees rows; their numbers are given again, the lowest first."""
+        """Frees rows; their numbers are assigned again, the lowest first."""
         for row in rows.tolist():
             name = self.name(row)
             del self._by_name[name]
@@ -134,8 +134,8 @@ class Subjects:
         for page in sorted(self._dirty):
             names = self.names[page * NAMES_PER_PAGE : (page + 1) * NAMES_PER_PAGE]
             while names and names[-1] is None:
-                # As a process sees them that restores the names: it does not know of free rows
-                # after the last name.
+                # Free rows after the last name are left out: a process that restores the names
+                # cannot know of them, and must assign the same rows as this one.
                 names.pop()
             if names:
                 yield page_key(self.table, page), seal(_VERSION, b"".join(map(_encoded, names)))
@@ -146,7 +146,7 @@ class Subjects:
         self._dirty.clear()
 
     def restore(self, pages: Mapping[int, bytes]) -> None:
-        """Takes names read from the topic in place of what is known."""
+        """Replaces all names by those that were read from the state topic."""
         if not pages:
             return
         self.names = [None] * ((max(pages) + 1) * NAMES_PER_PAGE)
@@ -252,8 +252,8 @@ class Subjects:
             self._place(rows)
 
     def _place(self, rows: Int64s) -> None:
-        """Puts rows into slots: who finds one taken, also by another of the same round, tries the
-        next.
+        """Puts rows into slots of the hash table by linear probing: a row whose slot is used, also
+        by another row of this call, tries the next.
         """
         mask = len(self._slots) - 1
         at = (self._hashes[0, rows] & np.uint64(mask)).astype(np.int64)

@@ -17,9 +17,9 @@ Row = npt.NDArray[np.void]
 Migrate = Callable[[Row], Row]
 
 _LARGE: Final = 1 << 20
-"""Bytes from which rows are mapped by themselves: those that nothing was written to take no memory,
-and a table that has grown gives the old ones back at once, which the allocator
-(streams.process.allocation) would keep.
+"""Size from which rows get a memory mapping of their own, bytes. Rows that were never written then
+use no memory, and a table that grows returns the old ones to the kernel at once, where the
+allocator (streams.process.allocation) would keep them.
 """
 
 
@@ -40,8 +40,8 @@ class TableSpec:
 class Table:
     """Rows that grow by doubling; new rows are zero bytes.
 
-    `rows` may be replaced when the table grows: take it anew after `reserve`. Who changes rows says
-    so with `touch`.
+    `rows` may be another array after `reserve`, so it is not to be kept across it. Whatever changes
+    rows has to call `touch`.
     """
 
     def __init__(self, spec: TableSpec, capacity: int = 64) -> None:
@@ -68,7 +68,7 @@ class Table:
         self._written = np.concatenate([self._written, np.zeros(pages - len(self._written), bool)])
 
     def touch(self, rows: Int64s) -> None:
-        """Says that these rows changed."""
+        """Marks rows as changed."""
         self._dirty[rows // self.per_page] = True
 
     def clear(self, rows: Int64s) -> None:
@@ -77,7 +77,7 @@ class Table:
         self.touch(rows)
 
     def clear_pages(self, pages: Sequence[int]) -> None:
-        """The same with all rows of some pages."""
+        """Sets all rows of some pages to zero bytes."""
         self.rows.view(np.uint8).reshape(-1, len(self._zeros))[pages] = 0
         self._dirty[pages] = True
 
@@ -89,8 +89,8 @@ class Table:
         """Key and value of every changed page, a tombstone (None) where only zeros are left; then
         nothing counts as changed.
 
-        A page that was never written and holds only zeros is not written at all. Whoever takes the
-        changes must make them durable or end: they are not told again.
+        A page that was never written and holds only zeros is not written at all. The caller must
+        make the changes durable or end the process: they are not returned again.
         """
         size, version = self.per_page, self.spec.version
         for page in np.flatnonzero(self._dirty).tolist():
@@ -105,7 +105,7 @@ class Table:
         self._dirty[:] = False
 
     def restore(self, pages: Mapping[int, bytes]) -> None:
-        """Puts pages read from the topic in place.
+        """Restores pages that were read from the state topic.
 
         Raises:
             NewerState: a page has a newer version than the table's.
@@ -120,8 +120,8 @@ class Table:
             self.rows[first : first + len(rows)] = rows
             self._written[page] = True
             if version < self.spec.version:
-                # Rows of another size stood on other pages: everything is written anew, and pages
-                # left without rows are buried.
+                # Rows of another size were on other pages: everything is written again, with a
+                # tombstone for each page that has no rows left.
                 self._dirty[:] = True
 
     def _read(self, version: int, body: memoryview, page: int) -> tuple[Row, int]:

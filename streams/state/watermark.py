@@ -1,9 +1,9 @@
-"""The event time up to which a lane takes its records as complete: moved by records only, computed
-per record.
+"""The event time up to which a lane regards its records as complete: moved by records only, and
+computed per record.
 
-Append times come from the clocks of several brokers, and any of these may be wrong, for a while or
-for long. So none of them is believed alone: an event moves time no further than its own time, and a
-tick no further than what its worker says has passed.
+Append times come from the clocks of several brokers, any of which may be wrong, briefly or for
+long. So none of them is trusted alone: an event moves time no further than its own time, and a tick
+no further than the time that its worker measured.
 """
 
 from dataclasses import dataclass
@@ -16,32 +16,31 @@ Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 UNMEASURED_US: Final = 2_000_000
-"""The most that a tick moves time which does not say how much has passed: those of older workers,
-which come every second or so.
+"""How far a tick without a measured time moves event time at most, µs. Only older workers send such
+ticks, about one a second.
 """
 
 WENT_BACK_US: Final = 60_000_000
-"""So far behind a time that an earlier event and its append time had both reached is an append time
-of a broker whose clock is wrong.
+"""An append time this far behind a time that an earlier event and its append time had both reached
+comes from a broker whose clock is wrong, µs.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where a lane's event time stands. All in µs; `time` is the watermark plus the lateness,
-    `append` the append time up to which it has been moved: that of the last event which moved it,
-    and what ticks have counted since. Late and bad records are no sign that time passes, nor that
-    it does not.
+    """The event time of a lane, all in µs. `time` is the watermark plus the allowed lateness.
+    `append` is the append time up to which it was moved: that of the last event which moved it,
+    plus what ticks have counted since. Late and bad records say nothing about time.
 
-    An event moves `time` to min(event time, append time), if that is later: a producer whose clock
-    is ahead closes nobody's buckets. A tick moves it by what passed since `append`, so that a lane
-    whose events lie behind the wall clock (a producer's lag, a replay) is not pushed past them.
-    What one tick does not count is left for the next: one that is forged, and says that nothing
-    passed, takes nothing away.
+    An event moves `time` to min(event time, append time), if that is later, so a producer whose
+    clock is ahead closes no bucket of another. A tick moves it by what passed since `append`, so
+    that a lane whose events are behind the wall clock (a slow producer, a replay) is not pushed
+    past them. What one tick does not count is left for the next, so a forged tick that reports no
+    time holds nothing back.
 
-    What passed is the less of what the tick's worker measured and of the difference between both
-    append times: neither a forged tick nor a broker's clock that jumps moves time alone. A clock
-    that went back is followed: the next tick counts from there.
+    What passed is the lesser of what the tick's worker measured and the difference of both append
+    times: neither a forged tick nor a jump of a broker's clock moves time alone. When the broker's
+    clock is set back, the next tick counts from the earlier time.
     """
 
     time: int = 0
@@ -56,12 +55,12 @@ class Clock:
         time = int(times[-1])
         if time == self.time:
             return times, self
-        # They never fall: the first that is there moved it there.
+        # `times` never decreases, so the first event with the final time is the one that moved it.
         return times, Clock(time, int(append_times[np.searchsorted(times, time)]))
 
     def ticked(self, append_time: int, passed: int | None = None) -> "Clock":
-        """After a tick whose worker says that so much passed (None: it does not say); before the
-        first event there is no time that it could move.
+        """The clock after a tick whose worker measured `passed` µs (None: not given). Before the
+        first event there is no time that a tick could move.
 
         >>> Clock(time=100, append=5_000).ticked(5_030, 30)
         Clock(time=130, append=5030)
@@ -74,9 +73,8 @@ class Clock:
         return Clock(self.time + counted, min(self.append + counted, append_time))
 
     def at(self, append_time: int) -> int:
-        """The time of a record that moves none, such as one that is refused: so long after `time`
-        as it came after what moved that. Before the first event its append time is all that is
-        known.
+        """The event time to give a record that moves none, such as a refused one: `time` plus what
+        has passed since `append`. Before the first event, its append time.
 
         >>> clock = Clock(time=100, append=5_000)
         >>> clock.at(9_000), clock.at(3_000), Clock().at(9_000)
@@ -88,9 +86,7 @@ class Clock:
 
 
 def elapsed(before: int, after: int, most: int | None) -> int:
-    """What passed between two append times, µs; `most` is what is known to have passed at the most.
-    Nothing, when the clock went back.
-    """
+    """Time between two append times, µs, limited to `most`; 0 when the clock was set back."""
     passed = max(after - before, 0)
     return passed if most is None else min(passed, most)
 
@@ -100,9 +96,9 @@ class Stamps:
     """Which clock is wrong when an event is ahead of its append time: the producer's, or the
     broker's.
 
-    `reached` is the time, µs, that an event and its append time last agreed on, and that events
-    which go on from there have reached since. A pure function of a lane's events in order; it
-    decides over words alone.
+    `reached` is the time, µs, that an event and its append time last agreed on, or that later
+    events have continued to from there. A pure function of a lane's events in order; only the
+    reason that is reported depends on it.
     """
 
     reached: int = 0
@@ -110,17 +106,16 @@ class Stamps:
     def judged(
         self, event_times: Int64s, append_times: Int64s, max_ahead: int
     ) -> tuple[Bools | None, Bools | None, "Stamps"]:
-        """Which events are more than `max_ahead` ahead of their append time, which of these for
-        the broker's clock, and what is known after them.
-
-        None for the first two where no event is ahead.
+        """Which events are more than `max_ahead` µs ahead of their append time; for which of these
+        the broker's clock is at fault; and the stamps after them. Both masks have shape (n,), and
+        are None where no event is ahead.
         """
         if not len(event_times):
             return None, None, self
         newest, earliest = int(event_times.max()), int(append_times.min())
         if newest <= earliest:
-            # As in all that is read later than it happened: nothing of it is ahead, and each
-            # event's own time is the lesser.
+            # The usual case: all events are older than all append times, so none is ahead, and
+            # each event's own time is the lesser of both.
             reached = max(self.reached, newest)
             if reached - earliest <= WENT_BACK_US:
                 return None, None, Stamps(reached)

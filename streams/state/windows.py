@@ -57,8 +57,8 @@ class ClosedBucket:
 class Windows:
     """The open buckets of one lane over one kind of subject.
 
-    A bucket owns whole pages of the table, so that closing it frees (and on the topic buries) whole
-    pages, and pages that open and close between two flushes are never written.
+    A bucket owns whole pages of the table. So closing it frees whole pages, each with one tombstone
+    on the topic, and pages that open and close between two flushes are never written.
     """
 
     def __init__(self, spec: WindowSpec) -> None:
@@ -93,8 +93,7 @@ class Windows:
         return np.unique(rows["subject"][rows["bucket"] != 0])
 
     def add(self, subjects: Int64s, buckets: Int64s, columns: Columns, capacity: int) -> Int64s:
-        """Counts events in; all arrays have shape (n,). The answer is each event's row in the
-        table.
+        """Adds events; all arrays have shape (n,). Returns each event's row in the table.
 
         `capacity` is one more than the highest subject row. A negative value means that the event
         has none: it adds nothing. Nothing depends on how events are spread over calls.
@@ -135,8 +134,8 @@ class Windows:
         return np.asarray(self._rows_for(bucket, subjects) != _NONE)
 
     def close(self, bucket: int, subjects: Int64s | None = None) -> ClosedBucket:
-        """Takes the bucket out, and tells of these subjects in this order, with zeros for who had
-        no event in it. By default of all who had one, in no particular order.
+        """Removes the bucket, and returns its rows for these subjects in this order, with zeros for
+        one that had no event in it. By default for all that had one, in no particular order.
         """
         pages, used = self._pages_of.pop(bucket, []), self._used.pop(bucket, 0)
         if subjects is None:
@@ -164,7 +163,7 @@ class Windows:
         return closed
 
     def restore(self, pages: Mapping[int, bytes]) -> None:
-        """Takes the table's pages read from the topic."""
+        """Restores the table's pages that were read from the state topic."""
         self.table.restore(pages)
         size = self.table.per_page
         used = self.table.rows["bucket"].reshape(-1, size)
@@ -226,14 +225,14 @@ class Windows:
         if row_of is None or len(row_of) < capacity:
             row_of = self._row_of[bucket] = _grown(_EMPTY if row_of is None else row_of, capacity)
         missing = np.flatnonzero(row_of[subjects] == _NONE)
-        # Of the events of one new subject the first leaves its number, as it would if they came one
-        # by one.
+        # Written in reverse, so that of several events of one new subject the first one's index
+        # remains: the result is the same as with one event at a time.
         row_of[subjects[missing[::-1]]] = missing[::-1]
         return np.asarray(missing[row_of[subjects[missing]] == missing])
 
     def _assign_pages(self, fresh: Mapping[int, Int64s]) -> None:
-        """Gives buckets the pages for their new subjects, in the order of the events that fill the
-        ones before.
+        """Assigns buckets the pages for their new subjects, in the order of the events that fill
+        the pages before: it must not depend on how events are cut into batches.
         """
         size = self.table.per_page
         full = [
