@@ -71,6 +71,7 @@ class Alerter:
         if not self._sources.is_new(incident, self._tracked.view().get(incident.id), now):
             return [Decision(Reason.DUPLICATE)]
         self._journal.turn(offset)
+        # Before routing: an end leaves its acknowledgement in `_over` for the message about it.
         self._track(incident)
         routes = self._router.routes(incident)
         if self._is_unrouted(incident, routes):
@@ -131,7 +132,7 @@ class Alerter:
             decisions += self._release(now)
         decisions += self._repeat(now)
         decisions += [
-            self._journal.begun(delivery, now) for delivery in self._summaries.take_due(now)
+            self._journal.begun(delivery, now) for delivery in self._summaries.begin_due(now)
         ]
         return decisions
 
@@ -263,7 +264,7 @@ class Alerter:
     def _repeat(self, now: int) -> list[Decision]:
         """Send again what is still open."""
         decisions: list[Decision] = []
-        for thread in self._reminders.take_repeats(now):
+        for thread in self._reminders.pop_repeats(now):
             incident = self._tracked.view()[thread.incident_id].incident
             # Counted also if a silence then holds it back: the next one is due an interval later.
             thread.said_at, thread.repeats = now, thread.repeats + 1

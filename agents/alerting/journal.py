@@ -45,10 +45,12 @@ class NotificationJournal:
         self, delivery: Delivery, outcome: Outcome, *, status: int | None, attempt: int, now: int
     ) -> Decision:
         """Record the outcome of a delivery; the reason is that of the last attempt."""
-        is_taken = isinstance(outcome, Delivered)
-        kind = NotificationOutcome.DELIVERED if is_taken else NotificationOutcome.FAILED
+        is_delivered = isinstance(outcome, Delivered)
+        kind = NotificationOutcome.DELIVERED if is_delivered else NotificationOutcome.FAILED
         record = self._write(delivery, kind, outcome.reason, now, attempt, status, outcome.detail)
-        return Decision(Reason.DELIVERED if is_taken else Reason.FAILED, delivery.receiver, record)
+        return Decision(
+            Reason.DELIVERED if is_delivered else Reason.FAILED, delivery.receiver, record
+        )
 
     def dropped(
         self,

@@ -134,7 +134,7 @@ class Queues:
         not_before = (
             self._cap_summary_from(incident, receiver, now) if reason is Reason.LISTED_CAP else 0
         )
-        # A thread that only holds a message back has told its receiver nothing yet.
+        # A thread that only holds a message back has sent its receiver nothing yet.
         is_first = thread is None or bool(thread.held and not thread.told and not thread.singly)
         listed_in = self._summaries.add(
             incident, receiver, is_first=is_first, now=now, not_before=not_before
@@ -168,6 +168,7 @@ class Queues:
                 else self._after_summary(summary, outcome, status, attempt, now)
             )
         thread = self._threads[key]
+        # Only the first of a queue is ever in delivery.
         delivery = thread.queue.pop(0)
         self._waiting[thread.receiver] -= 1
         thread.sending = False
@@ -200,6 +201,7 @@ class Queues:
             if thread.receiver in self._gone:
                 given_up += thread.queue
                 del self._threads[key]
+        # Summaries that still collect go with their rows: no message was begun.
         given_up += self._summaries.drop(self._gone)
         self._paging.drop(self._gone)
         self._gone = frozenset()

@@ -9,7 +9,9 @@ from agents.alerting.thread import Thread
 
 
 class Reminders:
-    """An index over a lane's threads. To ask it costs what changed, not what there is."""
+    """An index over a lane's threads. A call costs what changed since the last one, not what there
+    is.
+    """
 
     def __init__(self, settings: AlertSettings, state: LaneState) -> None:
         self._receivers: Final = frozenset(receiver.name for receiver in settings.receivers)
@@ -26,10 +28,11 @@ class Reminders:
         self._catch_up()
         return self._repeats.next()
 
-    def take_repeats(self, now: int) -> list[Thread]:
-        """The threads in which a repeat is due, to be changed; it is due no more."""
+    def pop_repeats(self, now: int) -> list[Thread]:
+        """Remove the repeats that are due; returns their threads, to be changed."""
         self._catch_up()
-        return [self._threads[key] for key in self._repeats.take_due(now)]
+        # Handed out by the rows: the caller changes them, and the index sees them again.
+        return [self._threads[key] for key in self._repeats.pop_due(now)]
 
     def held(self) -> list[Thread]:
         """The threads in which a silence holds a message back, to be read."""

@@ -11,7 +11,7 @@ class Schedule(Generic[K]):
 
     >>> schedule: Schedule[str] = Schedule()
     >>> schedule.put("b", 5); schedule.put("a", 3); schedule.put("a", 9)
-    >>> schedule.next(), schedule.take_due(4), schedule.take_due(5), schedule.next()
+    >>> schedule.next(), schedule.pop_due(4), schedule.pop_due(5), schedule.next()
     (5, [], ['b'], 9)
     """
 
@@ -39,8 +39,8 @@ class Schedule(Generic[K]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def take_due(self, now: int) -> list[K]:
-        """The keys whose time has come, sorted; they are due no more."""
+    def pop_due(self, now: int) -> list[K]:
+        """Remove and return the keys whose time has come, sorted."""
         due = []
         while (at := self.next()) is not None and at <= now:
             key = heapq.heappop(self._heap)[1]

@@ -113,7 +113,7 @@ class Silences:
 
     def forget_ended(self, now: int) -> bool:
         """Drop the silences that have ended; whether there were any."""
-        ended = self._ends.take_due(now)
+        ended = self._ends.pop_due(now)
         for key in ended:
             silence = self._silences.pop(key)
             del self._matchers[silence.id]

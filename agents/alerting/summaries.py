@@ -136,10 +136,10 @@ class Summaries:
         """When the next summary is due; None while time alone makes none due."""
         return self._due.next()
 
-    def take_due(self, now: int) -> list[Delivery]:
-        """The due summaries, as deliveries; their delivery has begun."""
-        taken = []
-        for key in self._due.take_due(now):
+    def begin_due(self, now: int) -> list[Delivery]:
+        """Begin the delivery of the summaries that are due; returns their deliveries."""
+        begun = []
+        for key in self._due.pop_due(now):
             row = self._rows[key]
             collected = row.collected
             assert collected is not None
@@ -156,9 +156,10 @@ class Summaries:
                 decided_at=now,
             )
             row.collected = None
+            # It is scheduled again when this one has its outcome, with what joined until then.
             self._sending[collected.id] = key
-            taken.append(row.sending)
-        return taken
+            begun.append(row.sending)
+        return begun
 
     def sending(self) -> list[Delivery]:
         """The summaries in delivery."""

@@ -59,6 +59,7 @@ class Ageing:
         for key, one in sorted(self._closed.view().items(), key=lambda pair: pair[0]):
             if self._sources.append > self._deadlines.given_up_at(one.last_append):
                 del self._closed[key]
+        # From all that is left: deadlines that have passed must not come up again.
         self._find_due()
 
     def end(self, key: bytes, at: int, step: Step) -> None:
@@ -99,6 +100,7 @@ class Ageing:
         """
         since = incident.signals.no_data_since
         if since is None:
+            # Data came again: the time until it is given up starts again with the next silence.
             incident.no_data_append = NEVER
         elif incident.no_data_append == NEVER:
             incident.no_data_append = step.append_time

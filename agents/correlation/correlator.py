@@ -57,6 +57,7 @@ class Correlator:
         before: only its append time counts.
         """
         step = self._begin(offset, append_time)
+        # The order matters: a repeated anomaly must not count as heard of a closed signal.
         if self._sources.is_new(
             anomaly.lane, anomaly.offset, anomaly.ordinal
         ) and not self._table.is_closed(anomaly, append_time=step.append_time):

@@ -45,6 +45,7 @@ class Deadlines:
             return self.given_up_at(incident.no_data_append)
         given_up_at = self.given_up_at(incident.last_append)
         if not incident.signals:
+            # Its end waits for event time, which its own lane decides once no lane is active.
             return min(self._sources.still_at, given_up_at)
         heard = [
             self._heard_at(incident, lane) + self._silence_us for lane in incident.signals.lanes

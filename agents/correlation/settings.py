@@ -12,31 +12,31 @@ class CorrelationSettings:
     """
 
     quiet_s: float = 180.0
-    """An incident is resolved when everything that was wrong has been normal again, on data, for so
-    long; an anomaly that comes sooner belongs to it. Shorter tells sooner that it is over; longer
-    makes one incident of a fault that flickers. The default is 18 buckets of 10 s. At most an hour,
-    or 360 buckets if these are longer: for so long detect tells how far it is where it found
-    something.
+    """An incident is resolved when everything that was wrong has been normal again, on data, for
+    this long; an anomaly that comes sooner belongs to it. A shorter time reports the end sooner; a
+    longer one makes one incident of a fault that flickers. The default is 18 buckets of 10 s. At
+    most an hour, or 360 buckets if these are longer: detect writes its watermark for that long
+    after it found something.
     """
 
     update_every_s: float = 30.0
-    """Least time between an incident's last record and the next one that only adds a metric, a
-    model, a user or a detector. Rises of severity and the end are told at once.
+    """Minimum time between an incident's last record and the next one that only adds a metric, a
+    model, a user or a detector. A rise of severity and the end are reported at once.
     """
 
     active_lane_s: float = 60.0
     """Seconds of append time for which a source lane counts after its watermark last moved. A lane
-    that moves no more is idle or dead, and must not hold the time of the others back.
+    that no longer moves is idle or dead, and must not hold back the time of the others.
     """
 
     silence_s: float = 60.0
-    """Seconds of append time beyond `quiet_s` after which an incident is told to be without data,
-    because the lane that it came from stands still.
+    """Seconds of append time beyond `quiet_s` after which an incident is reported to have no data,
+    because the lane that it came from makes no progress.
     """
 
     give_up_s: float = 259_200.0
-    """Seconds of append time (three days) after which an incident is given up of which no data
-    comes. It ends as `given_up`, never as resolved.
+    """Seconds of append time (three days) after which an incident without data is given up. It ends
+    as `given_up`, never as resolved.
     """
 
     max_signals: int = 250
@@ -56,8 +56,8 @@ class CorrelationSettings:
 
     large_from: int = 30
     """Anomalies from which on an incident counts as large. One that is two of large, long and wide
-    is a step graver than its gravest anomaly. A fault of one series makes up to six anomalies a
-    minute.
+    is a step more severe than its most severe anomaly. A fault of one series makes up to six
+    anomalies a minute.
     """
 
     long_from_s: float = 900.0

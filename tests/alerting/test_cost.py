@@ -36,8 +36,8 @@ def test_a_schedule_is_its_newest_times(puts: list[tuple[str, int | None]], now:
             times[key] = at
         assert schedule.next() == min(times.values(), default=None)
     due = sorted(key for key, at in times.items() if at <= now)
-    assert schedule.take_due(now) == due
-    assert schedule.take_due(now) == []
+    assert schedule.pop_due(now) == due
+    assert schedule.pop_due(now) == []
     assert schedule.next() == min((at for at in times.values() if at > now), default=None)
 
 

@@ -142,7 +142,7 @@ def test_each_summary_has_an_id_of_its_own() -> None:
     ids = []
     for hour in (1, 2):
         summaries.add(opened, PAGER.name, is_first=True, now=micros(hour * HOUR))
-        [summary] = summaries.take_due(micros(hour * HOUR + 1000))
+        [summary] = summaries.begin_due(micros(hour * HOUR + 1000))
         assert summaries.settle(summary.notification_id) == summary
         ids.append(summary.notification_id)
     assert ids[0] != ids[1]
