@@ -29,7 +29,7 @@ class Retention:
     """
 
     notification_days: int | None = 365
-    """As long as the incidents that they tell of."""
+    """As long as the incidents that they are about."""
 
     aggregate_days: int | None = 90
     """Most of what is stored: one document for each series and bucket."""
@@ -64,7 +64,7 @@ class StoreSettings:
     """
 
     username: str | None = None
-    """User name at Elasticsearch. None means no user; an API key may stand in."""
+    """User name at Elasticsearch. None means no user; an API key may replace it."""
 
     password: Secret = field(default_factory=lambda: Secret(""))
     """Password of that user."""
@@ -92,8 +92,8 @@ class StoreSettings:
 
     deadline_s: float = 60.0
     """Seconds for which what failed for now is tried again, ever more slowly, before the worker
-    ends and is started again. Nothing is lost meanwhile: the sink reads on only when the store has
-    taken what it read.
+    ends and is started again. Nothing is lost meanwhile: the sink continues only when the store has
+    accepted what it read.
     """
 
     retention: Retention = field(default_factory=Retention)

@@ -83,7 +83,7 @@ class Credentials:
 
 
 def _refused(given: str | None) -> Problem:
-    """In words that tell a token that is missing from one that is wrong."""
+    """The problem for a missing, malformed or wrong token."""
     realm = 'Bearer realm="sentinel"'
     if given is None:
         return Problem(
@@ -125,6 +125,6 @@ def _same(token: str, secret: Secret) -> bool:
 
 
 def _owner(token: str, tenants: Iterable[tuple[str, Secret]]) -> str | None:
-    # All are compared, so that the time taken does not tell which came close.
+    # All are compared, so that the time does not depend on which one matches.
     owners = [tenant for tenant, secret in tenants if _same(token, secret)]
     return owners[0] if owners else None

@@ -82,13 +82,13 @@ async def overview(request: web.Request, query: queries.OfTenants) -> Overview:
     """Whether the data are fresh, every stage works, and no incident is open. An empty list of
     incidents alone does not show that all is clear.
     """
-    told = await request.app[OVERVIEWS].ask(query.tenant)
-    if request[ASKER].tenant is None or told.state is DataState.LIVE:
-        return told
+    found = await request.app[OVERVIEWS].ask(query.tenant)
+    if request[ASKER].tenant is None or found.state is DataState.LIVE:
+        return found
     # Addresses and lanes are the operators'.
-    stalled = told.state in (DataState.STALLED, DataState.UNKNOWN)
-    why = "Sentinel is not known to work; an operator's token shows why" if stalled else told.why
-    return replace(told, why=why, stages=judging.for_tenants(told.stages))
+    stalled = found.state in (DataState.STALLED, DataState.UNKNOWN)
+    why = "Sentinel is not known to work; an operator's token shows why" if stalled else found.why
+    return replace(found, why=why, stages=judging.for_tenants(found.stages))
 
 
 async def _newest(store: DocumentQueries, tenant: str | None) -> dict[tuple[str, str], int]:

@@ -50,7 +50,7 @@ class Gate:
         """
         self._credentials.check_names(request)
         if request.match_info.http_exception is not None:
-            # There is no such route, which a stranger is not told of the API.
+            # Unknown routes of the API require a token too, so that strangers cannot explore it.
             if request.path.startswith("/api/"):
                 request[ASKER] = self._credentials.asker(request)
             return

@@ -64,7 +64,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def add_page(app: web.Application) -> None:
     """Adds the page's paths. The files are read once, now; raises OSError when they cannot be read.
 
-    Call it after the app's other `on_response_prepare` signals: on the page its headers stand.
+    Call it after the app's other `on_response_prepare` signals: on the page its headers win.
     """
     app.on_response_prepare.append(_add_headers)
     for path, answer in _answers():

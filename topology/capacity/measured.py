@@ -1,7 +1,7 @@
 """What `sentinel capacity` rests on: every constant with its unit, the command that measured it,
 and the machine.
 
-Measure anew and put the numbers in here; nothing else knows them.
+After a new measurement change the numbers here; they are nowhere else.
 """
 
 from bisect import bisect_left

@@ -1,8 +1,7 @@
-"""What was found and told, for the command line: from the store itself, or from an API that reads
-it.
+"""Documents for the command line: from the store itself, or from an API that reads it.
 
-The store is asked directly unless an API is named, so that the commands work while the API does
-not. Both give the records' fields; times are RFC 3339 here, whatever they are there.
+The store is read directly unless an API is given, so that the commands work while the API is down.
+Both return the fields of records, with times as RFC 3339.
 """
 
 import asyncio
@@ -47,11 +46,11 @@ TIMES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is looked for. Everything that is given must hold; the newest come first."""
+    """A search. All given conditions must hold; the newest documents come first."""
 
     kind: Kind
     tenant: str | None = None
-    """None for every tenant that may be seen."""
+    """None for all tenants that may be seen."""
     since: int | None = None
     """µs; None for all."""
     application: str | None = None
@@ -67,7 +66,7 @@ class Question:
 
 
 class Source(Protocol):
-    """Who answers."""
+    """A source of documents."""
 
     def ask(self, question: Question) -> list[Item]:
         """The newest documents. Raises UserError."""
@@ -138,7 +137,7 @@ class FromApi:
         if not self.url.startswith(("https://", "http://")):
             raise UserError(f"--api must begin with https:// or http://, unlike {self.url}")
         if not all("!" <= character <= "~" for character in self.token.reveal()):
-            # Said here: what refuses such a header shows it.
+            # Checked here: the error of the HTTP client would show the token.
             raise UserError(
                 "the token for --api must be one word of ASCII, with neither spaces nor a second"
                 " line"
@@ -157,7 +156,8 @@ class FromApi:
         return _newest(question, items)
 
     def _items(self, path: str, parameters: Sequence[tuple[str, str]]) -> list[Item]:
-        # Not for the store, which needs none of them.
+        # Imported here: reading the store needs none of them, and imports are most of a command's
+        # time.
         import http.client
         import ssl
         import urllib.error
@@ -175,7 +175,7 @@ class FromApi:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as answer:
                 items: list[Item] = json.load(answer)["items"]
             if not all(isinstance(item, dict) for item in items):
-                raise TypeError("what it lists are no records")
+                raise TypeError("its items are not records")
         except urllib.error.HTTPError as refused:
             raise UserError(
                 f"the API at {self.url} answers {refused.code}: {_detail(refused)}"
@@ -234,8 +234,8 @@ def with_iso_times(item: Mapping[str, Any]) -> Item:
 
 
 def iso(at: int) -> str:
-    """A moment in µs since 1970 as RFC 3339; the number itself where no calendar has it: records on
-    the topics may say anything.
+    """A moment in µs since 1970 as RFC 3339; the number itself if it is out of range, since records
+    on the topics may have any value.
 
     >>> iso(10**18)
     '1000000000000000000'

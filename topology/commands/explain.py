@@ -1,4 +1,4 @@
-"""`sentinel explain`: why an anomaly was raised, with the evidence it rests on."""
+"""`sentinel explain`: why an anomaly was raised, with its evidence."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -47,7 +47,7 @@ def explain(
         except BadRecord:
             continue
         if anomaly.id == anomaly_id:
-            typer.echo("\n".join(plain(line) for line in told(anomaly)))
+            typer.echo("\n".join(plain(line) for line in lines_of(anomaly)))
             return
     raise UserError(
         f"no anomaly {anomaly_id} in {topic}; they are kept for 90 days unless the topic says"
@@ -55,7 +55,7 @@ def explain(
     )
 
 
-def told(anomaly: "Anomaly") -> "Iterator[str]":
+def lines_of(anomaly: "Anomaly") -> "Iterator[str]":
     """An anomaly for a person to read, line by line."""
     subject = [
         anomaly.tenant,
@@ -105,6 +105,6 @@ def _at(microseconds: int) -> str:
     try:
         moment = datetime.fromtimestamp(microseconds / 1e6, UTC)
     except (ValueError, OverflowError, OSError):
-        # No calendar has it.
+        # Out of the range of datetime.
         return f"{microseconds} µs"
     return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"

@@ -25,8 +25,8 @@ Config = Annotated[
 ]
 
 
-_LEAST_WIDTH: Final = 12
-"""Characters down to which a column of a table is folded."""
+_MIN_WIDTH: Final = 12
+"""Width of a column, in characters, below which it is not folded further."""
 
 
 def loaded_from(config: Path | None) -> "Loaded":
@@ -45,8 +45,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on standard output: folded to a terminal's width, or in whole aligned lines where
     another program reads it.
 
-    What would move the cursor or colour the text is left out of the cells: they come from whoever
-    writes telemetry.
+    Characters that would move the cursor or colour the text are replaced: cells may hold text from
+    telemetry.
     """
     cells = [tuple(plain(cell) for cell in row) for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -58,14 +58,14 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def plain(text: str) -> str:
-    """The text without what would move the cursor or colour a terminal."""
+    """The text without characters that would move a terminal's cursor or change its colours."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def _folded(widths: Sequence[int], width: int) -> list[int]:
-    """Widths that fit: the widest columns give way, down to what still can be read."""
+    """Widths that fit: the widest columns shrink first, down to `_MIN_WIDTH`."""
     fitted = list(widths)
-    while sum(fitted) + 2 * (len(fitted) - 1) > width and max(fitted) > _LEAST_WIDTH:
+    while sum(fitted) + 2 * (len(fitted) - 1) > width and max(fitted) > _MIN_WIDTH:
         fitted[fitted.index(max(fitted))] -= 1
     return fitted
 

@@ -55,7 +55,7 @@ _WORDS: Final = (
 
 
 def family(metric: str) -> Family:
-    """The family of a metric by the first telling word in its name.
+    """The family of a metric by the first known word in its name.
 
     >>> metrics = ("time_to_first_token_us", "user_tokens", "http_status", "request_rate")
     >>> [str(family(metric)) for metric in metrics]
@@ -86,7 +86,7 @@ class Label:
         return self.start <= at <= self.end + grace
 
     def is_about(self, application: str, model: str | None, user: str | None) -> bool:
-        """Whether a subject is the fault's. A subject that names no model (or user) stands for all
+        """Whether a subject is the fault's. A subject that names no model (or user) means all
         of its application's.
         """
         return (
@@ -117,7 +117,7 @@ class Score:
     found_by: Anomaly | None
     """The first anomaly, in event time, that finds it; None when none does."""
     incidents: tuple[str, ...]
-    """Ids of the incidents that tell of it, in any of their states, in order of opening."""
+    """Ids of the incidents about it, in any of their states, in order of opening."""
     messages: tuple[Notification, ...]
     """Messages about these incidents that reached a receiver, one per message and receiver."""
 
@@ -156,11 +156,9 @@ def score(
     notifications: Iterable[Notification],
     grace_s: float = GRACE_S,
 ) -> Scores:
-    """Holds what was found and told against the labels. The records may come in any order and more
-    than once.
+    """Compares the records with the labels. They may come in any order and more than once.
 
-    An incident counts by the state in which it was first told: later states add to it, they do not
-    excuse it.
+    An incident counts by its first state: later states add to it, they do not excuse it.
     """
     grace = round(grace_s * 1e6)
     # Topics may hold a record twice, and partitions are read in any order.
@@ -195,7 +193,7 @@ def report(scores: Scores, events: int) -> dict[str, Json]:
     """
     return {
         "events": events,
-        "faults": [_told(fault) for fault in scores.faults],
+        "faults": [_fault_report(fault) for fault in scores.faults],
         "found": sum(fault.found_by is not None for fault in scores.faults),
         "false_alarms": len(scores.false_alarms),
         "false_alarm_titles": [incident.title for incident in scores.false_alarms],
@@ -204,7 +202,7 @@ def report(scores: Scores, events: int) -> dict[str, Json]:
     }
 
 
-def _told(fault: Score) -> dict[str, Json]:
+def _fault_report(fault: Score) -> dict[str, Json]:
     by = fault.found_by
     return {
         "name": fault.label.name,

@@ -92,14 +92,14 @@ class EmbeddedBroker:
 def serve() -> None:
     """Start the broker, print its address, and stay until SIGTERM or SIGINT."""
     end_with_parent()
-    told = threading.Event()
+    stopping = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: told.set())
+        signal.signal(each, lambda *_: stopping.set())
     broker = Producer({"bootstrap.servers": "embedded", "test.mock.num.brokers": 1, "log_level": 0})
     (member,) = broker.list_topics(timeout=START_S).brokers.values()
     sys.stdout.write(f"{member.host}:{member.port}\n")
     sys.stdout.flush()
-    while not told.wait(0.5):
+    while not stopping.wait(0.5):
         # Serves librdkafka's callbacks, which would pile up otherwise.
         broker.poll(0)
 

@@ -73,7 +73,7 @@ def cause(status: int) -> str:
 
 
 class Supervisor:
-    """Runs children until told to stop.
+    """Runs children until it is asked to stop.
 
     Args:
         children: what to keep running.

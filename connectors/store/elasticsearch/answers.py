@@ -50,7 +50,7 @@ _PASSING: Final = frozenset(
         "validation_exception",
     }
 )
-"""What time, or whoever looks after the cluster, heals while we wait, whatever the status is. A
+"""Errors that pass with time, or when the cluster's operator acts, whatever the status is. A
 `validation_exception` says that the cluster has as many shards as it may have; a block may be a
 disk that is nearly full.
 """
@@ -63,12 +63,12 @@ _LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def is_poison(kind: str, reason: str) -> bool:
-    """Whether it is the document that will never be taken."""
+    """Whether the document itself is at fault, so that it will never be accepted."""
     return kind in _POISON or _IMMENSE in reason
 
 
 def is_for_a_person(status: int, kind: str, reason: str) -> bool:
-    """Whether waiting helps nothing."""
+    """Whether waiting does not help."""
     if kind in _PASSING:
         return False
     if kind == _DELETED:
@@ -110,7 +110,7 @@ def meaning(settings: StoreSettings, fault: Exception) -> Exception:
 
 
 def _type(body: object) -> str:
-    """Of an error as Elasticsearch tells it; empty when something before it answered."""
+    """The type of Elasticsearch's error; empty if a proxy before it answered."""
     match body:
         case {"error": {"type": str(kind)}}:
             return kind

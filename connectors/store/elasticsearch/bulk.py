@@ -39,12 +39,12 @@ async def bulk(client: AsyncElasticsearch, lines: dict[int, bytes], refused: lis
     again: set[int] = set()
     why = ""
     for index, item in zip(lines, answer["items"], strict=True):
-        (told,) = item.values()
-        status = told["status"]
+        (result,) = item.values()
+        status = result["status"]
         # 409: it is there already, or a newer revision of it.
         if status < 300 or status == 409:
             continue
-        kind, reason = told["error"]["type"], reason_of(told["error"])
+        kind, reason = result["error"]["type"], reason_of(result["error"])
         if is_poison(kind, reason):
             refused.append(Refused(index, reason))
         elif is_for_a_person(status, kind, reason):

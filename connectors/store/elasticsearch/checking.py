@@ -39,8 +39,8 @@ async def check_indices(client: AsyncElasticsearch, kind: Kind, index: str) -> f
     """
     found = (await client.options(ignore_status=404).indices.get_mapping(index=index)).body
     wanted = properties(kind)
-    for name, told in sorted(found.items() if "error" not in found else ()):
-        there = told["mappings"].get("properties", {})
+    for name, found_index in sorted(found.items() if "error" not in found else ()):
+        there = found_index["mappings"].get("properties", {})
         if (why := wrong(wanted, there)) is not None:
             raise StoreRefused(
                 f"the index {name} is not as Sentinel makes it: {why}. Something wrote to it"

@@ -200,11 +200,11 @@ class ElasticStore:
             )
         )
         forgotten = 0
-        for index, told in answer["indices"].items():
+        for index, stats in answer["indices"].items():
             ends = index_ends(self._prefix, kind, index)
             if ends is not None and ends <= before:
                 await self._do(partial(_delete, index=index))
-                forgotten += told["primaries"]["docs"]["count"]
+                forgotten += stats["primaries"]["docs"]["count"]
         return forgotten
 
     async def tend(self) -> int:

@@ -10,7 +10,7 @@ from schemas.avro.schema import Array, Enum, Json, Primitive, Record, Type, Unio
 from schemas.documents import SPECS, DocumentSpec, Kind, Rotation, schema_of
 
 ID: Final = "document_id"
-"""Field beside the schema's own: the document's id, as told to people."""
+"""Field beside the schema's own: the document's id, as people see it."""
 KEY: Final = "document_key"
 """Its key, by which documents of one time are sorted."""
 TIME: Final = "document_time"

@@ -166,13 +166,13 @@ class EmbeddedStore:
                     self._connection = self._open()
                 done = work(self._connection)
             except (sqlite3.Error, UnicodeDecodeError, Damaged) as fault:
-                told = meaning(self._path, fault)
-                if isinstance(told, StoreRefused):
+                translated = meaning(self._path, fault)
+                if isinstance(translated, StoreRefused):
                     # Whatever is put in its place is opened by the next call.
                     self._let_go()
-                if told is fault:
+                if translated is fault:
                     raise
-                raise told from fault
+                raise translated from fault
             self._check_place()
             return done
 

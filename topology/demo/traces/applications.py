@@ -1,6 +1,6 @@
 """The stated model of what the traces lack: applications, models with prices and speed, users.
 
-All of it is invented, and every number of it stands here or in `faults.py`. The traces give
+All of it is invented, and all its numbers are here or in `faults.py`. The traces give
 arrival, prompt tokens and completion tokens of each request; this gives to each its application and
 model, its user, its time and its cost.
 """

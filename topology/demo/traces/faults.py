@@ -1,7 +1,7 @@
 """The faults of the demo hour: what happens, to whom, when, how strongly, and where it must show.
 
-They are known to whoever makes the traffic and to whoever scores it, and to nobody between: no
-event carries a trace of them. The first 13 minutes are clean, for learning; faults of one
+They are known to the code that makes the traffic and to the code that scores it, and to no other:
+no event carries a trace of them. The first 13 minutes are clean, for learning; faults of one
 application have at least seven minutes between them; the last nine minutes are clean again.
 """
 

@@ -18,7 +18,7 @@ from topology.demo.traces.outbox import Outbox
 from topology.demo.traces.templates import RUN_LENGTH, Templates
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Told now and then how many events were sent, and the event time (µs) of the last."""
+"""Called now and then with the number of events sent, and the event time (µs) of the last."""
 
 BURST: Final = 500
 """Most records that `play` sends before it looks around."""
