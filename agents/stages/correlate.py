@@ -58,7 +58,7 @@ class CorrelateLane:
         return set()
 
     def restore(self, rows: Mapping[bytes, bytes]) -> None:
-        """Takes the rows of `changes`. Raises NewerState."""
+        """Restores the rows of `changes`. Raises NewerState."""
         self._correlator.restore(rows)
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:

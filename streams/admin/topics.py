@@ -158,6 +158,7 @@ def create(
     """
     facts = check(admin, wanted, timeout_s)
     refused = [f"{fact.name} {fact.detail}" for fact in facts if fact.outcome is Outcome.REFUSED]
+    # Before any is created: half an installation with two partition counts would not run.
     if refused:
         raise TopicsRefused("; ".join(refused))
     missing = {fact.name for fact in facts if fact.outcome is Outcome.MISSING}

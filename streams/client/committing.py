@@ -88,6 +88,7 @@ class Committer(ConsumerRebalanceListener):  # type: ignore[misc]
             committed = await consumer._coordinator.fetch_committed_offsets(list(assigned))
             for tp, found in committed.items():
                 if found.metadata and found.metadata != (self._ids.get(tp.topic) or found.metadata):
+                    # Within the assignment, so before the first fetch of the partition.
                     await consumer.seek_to_beginning(tp)
                     metrics.TOPICS_MADE_AGAIN.labels(self._name, tp.topic).inc()
                     self._log.error(
@@ -142,6 +143,7 @@ class Committer(ConsumerRebalanceListener):  # type: ignore[misc]
         }
 
     async def _commit_settled(self) -> None:
+        # Only the newest position of each partition is left to commit after each round.
         while self._settled:
             positions, self._settled = self._settled, {}
             await self._commit(positions)
@@ -151,7 +153,8 @@ class Committer(ConsumerRebalanceListener):  # type: ignore[misc]
         if consumer is None:
             return
         owned = consumer.assignment()
-        offsets = {TopicPartition(*place): offset for place, offset in positions.items()}
+        # A partition that was revoked meanwhile is the new owner's to commit.
+        offsets = {TopicPartition(*tp): offset for tp, offset in positions.items()}
         offsets = {tp: offset for tp, offset in offsets.items() if tp in owned}
         marked = {
             tp: OffsetAndMetadata(offset, self._ids.get(tp.topic) or "")

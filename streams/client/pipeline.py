@@ -113,6 +113,7 @@ class Pipeline(Generic[B]):
         """
         fetch_parsing.install(Reading(self._max_batch_bytes))
         connections.install()
+        # Before the consumer starts: an assignment compares committed offsets with these ids.
         await self._committer.prepare()
         consumer = self._consumer = AIOKafkaConsumer(**self._settings())
         self._committer.attach(consumer)
@@ -171,11 +172,13 @@ class Pipeline(Generic[B]):
                 fetched = await consumer.getmany(
                     timeout_ms=_FETCH_WAIT_MS if writing is None else _BUSY_WAIT_MS
                 )
+                # Also without records: a fetch that returns shows that the loop goes on.
                 self.moves += 1
                 for block in (block for each in fetched.values() for block in each):
                     for _ in self._work.prepare(batch, block):
                         # Let the write under way go on.
                         await asyncio.sleep(0)
+                    # Back-pressure: nothing is prepared beyond one full batch.
                     if batch.is_full and writing is not None and not await _over(writing, stopping):
                         return
                     await asyncio.sleep(0)

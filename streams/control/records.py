@@ -98,6 +98,8 @@ class Controlling(Protocol):
 
 def sign(key: Secret, kind: str, *parts: bytes) -> bytes:
     """HMAC over the kind and its length-prefixed parts; hexadecimal."""
+    # With its length before each part: otherwise bytes could move between neighbouring parts under
+    # the same signature.
     message = b"".join(len(part).to_bytes(4, "big") + part for part in (kind.encode(), *parts))
     return hmac.new(key.reveal().encode(), message, hashlib.sha256).hexdigest().encode()
 

@@ -101,6 +101,7 @@ class LaneApp(faust.App):
     @ends_process
     async def on_start(self) -> None:
         """Faust's hook, before its consumer starts."""
+        # First, so that health is served and the watchdog looks while the group is joined.
         await self._surroundings.open()
         await super().on_start()
         self._surroundings.begin_rounds()
@@ -111,6 +112,8 @@ class LaneApp(faust.App):
         are let go.
         """
         self._surroundings.end_rounds()
+        # Flushed before Faust commits, since a committed offset must not exceed the state; released
+        # afterwards, since the commit asks the lanes for their durable positions.
         await self.lane_set.suspend()
         await super().on_stop()
         await self.lane_set.close()

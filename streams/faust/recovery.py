@@ -40,6 +40,7 @@ class LaneRecovery(Recovery):
         if app.consumer_generation_id != generation_id:
             # Another rebalance began meanwhile, and its recovery follows this one.
             return
+        # Only after the restore: blocks that are fetched before it would be dropped.
         consumer.resume_partitions(assignment)
         await self._wait(consumer.perform_seek(), timeout=app.conf.broker_request_timeout)
         self.completed.set()

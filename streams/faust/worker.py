@@ -150,6 +150,8 @@ class _Surroundings:
         self.runtime.end_rounds()
 
     async def close(self) -> None:
+        # In reverse: the feeder steps lanes, lanes wait for settings and send. Health is last, so
+        # that an end that hangs is still seen.
         await self.feeder.stop()
         await self.worker.followed.stop()
         await self.sender.stop()

@@ -51,6 +51,8 @@ class KafkaSender:
         producer = self._producer
         if producer is None:
             raise RuntimeError("the sender is not started")
+        # Sent one after the other, which fixes their order within a partition, and acknowledged
+        # together.
         sent = [
             await producer.send(
                 record.topic,
@@ -76,6 +78,7 @@ class KafkaLogs:
 
     async def describe(self, partitions: Collection[int]) -> dict[int, Log]:
         """Id of the topic, begin and end of each partition."""
+        # The embedded broker has no ids of topics.
         topic_id = None if self._broker.embedded else await asyncio.to_thread(self._topic_id)
         tps = [TopicPartition(self._topic, partition) for partition in partitions]
         consumer = AIOKafkaConsumer(**self._client, enable_auto_commit=False)

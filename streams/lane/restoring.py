@@ -79,6 +79,7 @@ class Restorer:
                 begin=log.begin,
             )
         metrics.begin_lane(stage, partition, start.position.offset)
+        # A new program for each owner: nothing of an earlier assignment is carried over.
         program = self._stage.new_lane(partition)
         program.restore(stored.rows)
         lane = Lane(

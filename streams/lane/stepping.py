@@ -50,6 +50,7 @@ class Stepper:
         if len(block):
             lane.idle.on_record(lane.program.last_append, self._monotonic())
         await self.carry_out(lane, step)
+        # Metrics of position and progress show only what is carried out.
         self._count(lane, block, step)
 
     async def carry_out(self, lane: Lane, step: Step) -> None:
@@ -57,6 +58,7 @@ class Stepper:
         lane.with_state.extend(step.with_state)
         lane.pending += sum(len(values) for _, _, values in step.with_state)
         lane.unflushed = True
+        # Outputs first: a state that is durable without them would never send them again.
         if step.now:
             await self._sender.send(step.now)
         # A side effect of a decision that is not durable would be decided, and run, once more.

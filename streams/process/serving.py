@@ -74,6 +74,8 @@ async def serve(stage: str, host: str, port: int, service: Service) -> None:
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not working.done():
+        # From the signal on, since another process repeats what is not committed. Faust's workers
+        # begin to count only after their lanes are flushed.
         end_within(ENDS_WITHIN_S)
     if not opened.is_set():
         # It is to end while it still waits for what it needs.
@@ -82,6 +84,7 @@ async def serve(stage: str, host: str, port: int, service: Service) -> None:
     if not working.cancelled():
         working.result()
     stopping.cancel()
+    # Before the service closes: rounds use what it opened, and would raise.
     runtime.end_rounds()
     await service.close()
     await runtime.close()

@@ -126,6 +126,8 @@ class Subjects:
             self._sorted = self._sorted[~np.isin(self._sorted, rows)]
         gone = set(rows.tolist())
         self._unsorted = [row for row in self._unsorted if row not in gone]
+        # Linear probing cannot free single slots: a search would end at the gap. So the slots are
+        # filled again.
         self._hashes[:, rows[rows < self._hashes.shape[1]]] = 0
         self._rebuild(len(self._slots))
 

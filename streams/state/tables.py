@@ -60,6 +60,7 @@ class Table:
         """Makes room for `count` rows."""
         if count <= len(self.rows):
             return
+        # Doubled, so that adding rows one at a time copies each a constant number of times.
         pages = max(-(-count // self.per_page), 2 * len(self._dirty))
         grown = _zeros(pages * self.per_page, self.spec.dtype)
         grown[: len(self.rows)] = self.rows

@@ -159,6 +159,8 @@ class Windows:
         self._row_of.pop(bucket, None)
         self.table.clear_pages(pages)
         self._free_pages.extend(pages)
+        # The lowest page is assigned next, in each run and after each restore: pages are part of
+        # the durable state, which a replay has to reproduce.
         self._free_pages.sort(reverse=True)
         return closed
 

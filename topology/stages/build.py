@@ -44,6 +44,7 @@ def run_worker(stage: str, settings: Settings) -> int:
     """
     configure(settings.worker.log_level)
     check_topics(settings)
+    # The policy too: the consumer's thread makes a loop of its own.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -129,6 +130,7 @@ def check_topics(settings: Settings) -> None:
     """
     try:
         admin, _ = reach(settings.broker)
+        # It creates a topic when it is asked for it, and has no settings to compare.
         if settings.broker.embedded:
             return
         facts = topics.check(

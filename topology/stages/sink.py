@@ -95,6 +95,7 @@ def service_of(settings: Settings, store: Store) -> PipelineService:
     return PipelineService(
         Pipeline(NAME, topics, sink, committer, client, broker, max_bytes),
         committer,
+        # The store first: without it there is no use in a connection to the broker.
         opens=(store.start, sender.start),
         closes=(store.close, sender.stop),
         report_lag=report_lag,
