@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     screen = Screen(options.json)
     described = machine()
     try:
-        with closing(KafkaServer()) as server:
+        with closing(KafkaServer(is_measured=True)) as server:
             server.start()
             plan = Plan(
                 server.address,

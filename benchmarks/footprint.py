@@ -59,7 +59,7 @@ def measured(store: str, screen: Screen) -> tuple[Sizes, Sizes]:
             Path(running.enter_context(tempfile.TemporaryDirectory())) / "sentinel.db",
         )
         if store == "elasticsearch":
-            server = running.enter_context(ElasticServer())
+            server = running.enter_context(ElasticServer(is_measured=True))
             client = running.enter_context(Elasticsearch(server.url, request_timeout=120))
             sections["store"] = {
                 "kind": store,

@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise BenchmarkFailed(why)
         with (
             tempfile.TemporaryDirectory(prefix="sentinel-foreign-") as folder,
-            closing(KafkaServer()) as server,
+            closing(KafkaServer(is_measured=True)) as server,
         ):
             server.start()
             store = Path(folder) / "sentinel.db"

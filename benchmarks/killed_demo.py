@@ -118,7 +118,7 @@ def _kafka(given: str | None) -> Iterator[str]:
     if given is not None:
         yield given
         return
-    with closing(KafkaServer()) as server:
+    with closing(KafkaServer(is_measured=True)) as server:
         server.start()
         yield server.address
 
@@ -128,7 +128,7 @@ def _elastic(store: str) -> Iterator[ElasticServer | None]:
     if store != ELASTICSEARCH:
         yield None
         return
-    with ElasticServer() as server:
+    with ElasticServer(is_measured=True) as server:
         yield server
 
 

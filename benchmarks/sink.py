@@ -130,7 +130,7 @@ def run(documents: int, rounds: int, screen: Screen) -> tuple[list[Half], list[H
 
 
 def _server() -> ElasticServer:
-    return ElasticServer(heap_mb=HEAP_MB)
+    return ElasticServer(heap_mb=HEAP_MB, is_measured=True)
 
 
 def _helper(

@@ -21,8 +21,7 @@ from tests.faults.catalogue import ALONE, FAULTS, Alone, Fault
 from tests.faults.running import Place, place, suffer
 from tests.harness.exactness.disturbing import Say
 from tests.harness.machine import machine
-from tests.harness.servers.elasticsearch import CannotStartElasticsearch
-from tests.harness.servers.kafka import CannotStartKafka
+from tests.harness.servers.process import CannotStart
 from tests.harness.showing import BenchmarkFailed, Json, Screen, Sheet, end_in_order
 
 _SHOWN = (
@@ -63,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     told[fault.name] = {"broken": [str(why)]}
                     continue
                 screen.say(f"{fault.name}: {line}")
-    except (CannotStartKafka, CannotStartElasticsearch) as why:
+    except CannotStart as why:
         sys.stderr.write(f"faults: {why}\n")
         return 2
     broken = [

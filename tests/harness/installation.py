@@ -136,7 +136,7 @@ def installed(
 @contextlib.contextmanager
 def _kafka(overrides: Mapping[str, str] | None) -> Iterator[KafkaServer]:
     try:
-        server = KafkaServer(overrides)
+        server = KafkaServer(overrides, is_measured=True)
         server.start()
     except CannotStartKafka as why:
         raise BenchmarkFailed(str(why)) from why

@@ -9,22 +9,16 @@ one server.
         server.url              # "http://127.0.0.1:40123"
 """
 
-import contextlib
 import os
 import pwd
 import re
 import shutil
-import signal
-import subprocess
-import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from tests.harness.servers.process import SHORT_LIVED, CannotStart, Server, killed_with_parent
 from topology.supervision.ports import free_port
 
 VERSION = "9.5.3"
@@ -45,8 +39,8 @@ SMALL_NODE: Mapping[str, str] = {
 }
 
 
-class CannotStartElasticsearch(Exception):
-    """The server did not come up; says what is missing or what its log said last."""
+class CannotStartElasticsearch(CannotStart):
+    """Elasticsearch did not come up; says what is missing or what its log said last."""
 
 
 def java_home() -> Path | None:
@@ -81,121 +75,49 @@ def missing() -> str | None:
     return None
 
 
-class ElasticServer:
+class ElasticServer(Server):
     """One Elasticsearch. `start` and `stop` may alternate on the same port and the same data;
-    `close` removes both.
+    `close` removes both. Its process is the launcher; the server is that one's child.
 
     Args:
         overrides: settings of `elasticsearch.yml` that take precedence over `SMALL_NODE`.
         heap_mb: heap of the Java process, megabytes.
+        is_measured: whether its speed matters: Java then optimizes what runs often.
     """
 
-    def __init__(self, overrides: Mapping[str, str] | None = None, heap_mb: int = 320) -> None:
+    def __init__(
+        self,
+        overrides: Mapping[str, str] | None = None,
+        heap_mb: int = 320,
+        *,
+        is_measured: bool = False,
+    ) -> None:
+        super().__init__("elasticsearch", CannotStartElasticsearch)
         self._overrides = dict(overrides or {})
         self._heap_mb = heap_mb
-        self._folder: Path | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._java_options = () if is_measured else SHORT_LIVED
         self._ports = (0, 0)
 
     @property
     def url(self) -> str:
         """Where it answers; the same over stops and starts."""
-        if self._folder is None:
-            raise CannotStartElasticsearch("not started")
+        return self.where
+
+    def _missing(self) -> str | None:
+        return missing()
+
+    def _where(self) -> str:
         return f"http://127.0.0.1:{self._ports[0]}"
 
-    @property
-    def pid(self) -> int:
-        """Process id of the launcher; the server is its child."""
-        return self._running().pid
+    def _answers(self) -> bool:
+        return answers(self.url)
 
-    def start(self, timeout_s: float = 120.0) -> str:
-        """Start, wait until it answers, and return the URL. Raises CannotStartElasticsearch with
-        the log's end.
-        """
-        self.launch()
-        try:
-            self._wait_until_ready(timeout_s)
-        except CannotStartElasticsearch:
-            self.close()
-            raise
-        return self.url
-
-    def launch(self) -> None:
-        """Start, and return at once. Raises CannotStartElasticsearch."""
-        if why := missing():
-            raise CannotStartElasticsearch(why)
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="sentinel-elasticsearch-"))
-            self._ports = (free_port(), free_port())
-            self._configure(self._folder)
-        with (self._folder / "server.log").open("ab") as log:
-            # The server goes when its launcher goes: it watches the pipe between them.
-            self._process = subprocess.Popen(
-                [*_as_other_user(), str(HOME / "bin" / "elasticsearch")],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment(self._folder),
-                cwd=self._folder,
-                start_new_session=True,
-            )
-
-    def stop(self) -> None:
-        """Shut down in order; the data stay for the next `start`."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End at once, as a machine that loses power; the data stay for the next `start`."""
-        self._end(signal.SIGKILL)
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open and nothing answers."""
-        os.killpg(self._running().pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let a paused server go on."""
-        os.killpg(self._running().pid, signal.SIGCONT)
-
-    def close(self) -> None:
-        """End at once and remove the data. Closing twice is fine."""
-        self.kill()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise CannotStartElasticsearch("not running")
-        return self._process
-
-    def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            # In order, it is the launcher that is told; at once, it is the whole group.
-            process.send_signal(how) if how is signal.SIGTERM else os.killpg(process.pid, how)
-        try:
-            process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        _wait_until_gone(process.pid)
+    def _command(self, folder: Path) -> Sequence[str]:
+        # The server goes when its launcher goes: it watches the pipe between them.
+        return [*_as_other_user(), str(HOME / "bin" / "elasticsearch")]
 
     def _configure(self, folder: Path) -> None:
+        self._ports = (free_port(), free_port())
         shutil.copytree(HOME / "config", folder / "config")
         for name in ("data", "logs", "tmp"):
             (folder / name).mkdir()
@@ -221,37 +143,24 @@ class ElasticServer:
             for name, value in os.environ.items()
             if not name.startswith(("ES_", "JAVA_"))
         }
+        heap = (f"-Xms{self._heap_mb}m", f"-Xmx{self._heap_mb}m")
         return {
             **kept,
             "ES_JAVA_HOME": str(java_home()),
             "ES_PATH_CONF": str(folder / "config"),
-            "ES_JAVA_OPTS": f"-Xms{self._heap_mb}m -Xmx{self._heap_mb}m",
+            "ES_JAVA_OPTS": " ".join((*heap, *self._java_options)),
             "ES_TMPDIR": str(folder / "tmp"),
-            "CLI_JAVA_OPTS": "-Xmx64m",
+            "CLI_JAVA_OPTS": " ".join(("-Xmx64m", *SHORT_LIVED)),
             "HOME": str(folder),
         }
-
-    def _wait_until_ready(self, timeout_s: float) -> None:
-        assert self._folder is not None
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and self._running().poll() is None:
-            if answers(self.url):
-                return
-            time.sleep(0.1)
-        log = (self._folder / "server.log").read_text(errors="replace")
-        lines = [line for line in log.splitlines() if line.strip() and not line.startswith("\tat ")]
-        said = " | ".join(lines[-5:]) or "it said nothing"
-        raise CannotStartElasticsearch(f"no answer from {self.url} within {timeout_s:g} s: {said}")
 
 
 def _as_other_user() -> list[str]:
     """What goes before the command: it must not run as root, and it goes when the test run is
     killed.
     """
-    if shutil.which("setpriv") is None:
-        return []
-    guard = ["setpriv", "--pdeathsig", "KILL"]
-    if os.geteuid() != 0:
+    guard = killed_with_parent()
+    if not guard or os.geteuid() != 0:
         return guard
     user = pwd.getpwnam("nobody")
     return [*guard, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
@@ -274,14 +183,3 @@ def _java_version(home: Path) -> int:
     except OSError:
         return 0
     return int(found[1]) if found else 0
-
-
-def _wait_until_gone(group: int) -> None:
-    """Until no process of the group is left, so that its files and ports are free."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.02)

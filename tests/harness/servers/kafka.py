@@ -14,10 +14,8 @@ import contextlib
 import glob
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -29,9 +27,17 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.harness.servers.process import (
+    SHORT_LIVED,
+    CannotStart,
+    Server,
+    killed_with_parent,
+    last_lines,
+)
 from topology.supervision.ports import free_port
 
 LIBS = Path(__file__).parents[3] / ".servers" / "kafka" / "libs"
+_PROPERTIES = "server.properties"
 
 SMALL_BROKER: Mapping[str, str] = {
     "process.roles": "broker,controller",
@@ -73,8 +79,8 @@ acknowledged it.
 """
 
 
-class CannotStartKafka(Exception):
-    """The server did not come up; says what is missing or what its log said last."""
+class CannotStartKafka(CannotStart):
+    """Kafka did not come up; says what is missing or what its log said last."""
 
 
 def missing() -> str | None:
@@ -110,7 +116,7 @@ class Seat:
         return [Seat(node, each, voters, cluster) for node, each in enumerate(ports, 1)]
 
 
-class KafkaServer:
+class KafkaServer(Server):
     """One Kafka process. `start` and `stop` may alternate on the same address and the same log;
     `close` removes both.
 
@@ -121,6 +127,7 @@ class KafkaServer:
         advertised: by listener's name the `host:port` that clients are told, where it is another
         one: of a proxy before it.
         seat: among other nodes; by default it is alone.
+        is_measured: whether its speed matters: Java then optimizes what runs often.
     """
 
     def __init__(
@@ -130,26 +137,24 @@ class KafkaServer:
         extra_listeners: Sequence[str] = (),
         advertised: Mapping[str, str] | None = None,
         seat: Seat | None = None,
+        *,
+        is_measured: bool = False,
     ) -> None:
+        super().__init__("kafka", CannotStartKafka)
         self._seat = seat if seat is not None else Seat.of(1)[0]
         self._advertised = dict(advertised or {})
         self._overrides = dict(overrides or {})
         self._extra_listeners = tuple(extra_listeners)
-        self._heap_mb = heap_mb
-        self._folder: Path | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._java_options = (
+            f"-Xmx{heap_mb}m",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            *(() if is_measured else SHORT_LIVED),
+        )
 
     @property
     def address(self) -> str:
         """`host:port` for `bootstrap_servers`; the same over stops and starts."""
-        if self._folder is None:
-            raise CannotStartKafka("not started")
-        return f"127.0.0.1:{self._seat.ports[0]}"
-
-    @property
-    def pid(self) -> int:
-        """Process id of the running server, for measuring its CPU and memory."""
-        return self._running().pid
+        return self.where
 
     def log_bytes(self, topic: str) -> int:
         """What the records of a topic take on disk now, all partitions, without indexes."""
@@ -160,120 +165,27 @@ class KafkaServer:
             path.stat().st_size for path in segments if path.parent.name.rpartition("-")[0] == topic
         )
 
-    def start(self, timeout_s: float = 60.0) -> str:
-        """Start, wait until it answers, and return the address. Raises CannotStartKafka with the
-        log's end.
-        """
-        self.launch()
-        self.wait_until_ready(timeout_s)
-        return self.address
+    def _missing(self) -> str | None:
+        return missing()
 
-    def launch(self) -> None:
-        """Start, and return at once: a node of several answers only when most of them run. Raises
-        CannotStartKafka.
-        """
-        if why := missing():
-            raise CannotStartKafka(why)
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="sentinel-kafka-"))
-            self._format(self._folder)
-        # setpriv: when the test run is killed, the server goes too.
-        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*guard, *self._java("kafka.Kafka", str(self._folder / "server.properties"))],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+    def _where(self) -> str:
+        return f"127.0.0.1:{self._seat.ports[0]}"
 
-    def wait_until_ready(self, timeout_s: float = 60.0) -> None:
-        """Return when it answers. Raises CannotStartKafka with the log's end, and ends it."""
-        try:
-            self._wait_until_ready(timeout_s)
-        except CannotStartKafka:
-            self.close()
-            raise
+    def _answers(self) -> bool:
+        return answers(self.address)
 
-    def stop(self) -> None:
-        """Shut down in order; the log stays for the next `start`."""
-        self._end(signal.SIGTERM)
+    def _command(self, folder: Path) -> Sequence[str]:
+        return [*killed_with_parent(), *self._java("kafka.Kafka", str(folder / _PROPERTIES))]
 
-    def kill(self) -> None:
-        """End at once, as a machine that loses power; the log stays for the next `start`."""
-        self._end(signal.SIGKILL)
-
-    def pause(self) -> None:
-        """Freeze the process: connections stay open and nothing answers, as with a broker behind a
-        broken network.
-        """
-        self._running().send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let a paused process go on."""
-        self._running().send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """End at once and remove the log. Closing twice is fine."""
-        self.kill()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise CannotStartKafka("not running")
-        return self._process
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(how)
-            self._process.send_signal(signal.SIGCONT)
-        try:
-            self._process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+    def _environment(self, folder: Path) -> dict[str, str]:
+        return dict(os.environ)
 
     def _java(self, *command: str) -> list[str]:
-        options = [f"-Xmx{self._heap_mb}m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-        return ["java", *options, "-cp", f"{LIBS}{os.sep}*", *command]
+        return ["java", *self._java_options, "-cp", f"{LIBS}{os.sep}*", *command]
 
-    def _format(self, folder: Path) -> None:
-        broker, controller = self._seat.ports
-        listeners = (f"PLAINTEXT://127.0.0.1:{broker}", *self._extra_listeners)
-        told = [
-            each
-            if (name := each.partition(":")[0]) not in self._advertised
-            else f"{name}://{self._advertised[name]}"
-            for each in listeners
-        ]
-        settings = {
-            **SMALL_BROKER,
-            "node.id": str(self._seat.node),
-            "listeners": ",".join((*listeners, f"CONTROLLER://127.0.0.1:{controller}")),
-            "advertised.listeners": ",".join(told),
-            "controller.quorum.voters": self._seat.voters,
-            "log.dirs": str(folder / "log"),
-            **self._overrides,
-        }
-        properties = folder / "server.properties"
+    def _configure(self, folder: Path) -> None:
+        properties = folder / _PROPERTIES
+        settings = self._settings(folder)
         properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         done = subprocess.run(
             self._java(
@@ -284,25 +196,28 @@ class KafkaServer:
             check=False,
         )
         if done.returncode != 0:
-            shutil.rmtree(folder, ignore_errors=True)
-            self._folder = None
             raise CannotStartKafka(
-                f"formatting the log failed: {_last_lines(done.stdout + done.stderr)}"
+                f"formatting the log failed: {last_lines(done.stdout + done.stderr)}"
             )
 
-    def _wait_until_ready(self, timeout_s: float) -> None:
-        assert self._folder is not None
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if self._running().poll() is not None:
-                break
-            if answers(self.address):
-                return
-            time.sleep(0.1)
-        log = (self._folder / "server.log").read_text(errors="replace")
-        raise CannotStartKafka(
-            f"no answer from {self.address} within {timeout_s:g} s: {_last_lines(log)}"
-        )
+    def _settings(self, folder: Path) -> Mapping[str, str]:
+        broker, controller = self._seat.ports
+        listeners = (f"PLAINTEXT://127.0.0.1:{broker}", *self._extra_listeners)
+        told = [
+            each
+            if (name := each.partition(":")[0]) not in self._advertised
+            else f"{name}://{self._advertised[name]}"
+            for each in listeners
+        ]
+        return {
+            **SMALL_BROKER,
+            "node.id": str(self._seat.node),
+            "listeners": ",".join((*listeners, f"CONTROLLER://127.0.0.1:{controller}")),
+            "advertised.listeners": ",".join(told),
+            "controller.quorum.voters": self._seat.voters,
+            "log.dirs": str(folder / "log"),
+            **self._overrides,
+        }
 
 
 class KafkaCluster:
@@ -395,10 +310,3 @@ def answers(address: str) -> bool:
         return bool(admin.list_topics(timeout=2).brokers)
     except KafkaException:
         return False
-
-
-def _last_lines(text: str) -> str:
-    lines: Sequence[str] = [
-        line for line in text.splitlines() if line.strip() and not line.startswith("\tat ")
-    ]
-    return " | ".join(lines[-5:]) or "it said nothing"
