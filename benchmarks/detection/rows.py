@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from benchmarks.detection.playing import Played
 from tests.harness.showing import Json
@@ -14,6 +15,8 @@ class Plan:
     seed: int = 1
     scale: float = 1.0
     """Days and repetitions, relative to the default."""
+    nab: Path | None = None
+    """Folder of the Numenta Anomaly Benchmark's files; None if they are not here."""
 
     def days(self, full: float) -> float:
         """Days at this scale, an hour at least."""

@@ -49,7 +49,7 @@ def backtest(
         bool,
         typer.Option(
             "--progress",
-            help="With --trace: show progress on standard error, though it is no terminal.",
+            help="Show progress on standard error, though it is no terminal.",
         ),
     ] = False,
     series: Annotated[
@@ -73,10 +73,10 @@ def backtest(
     its end. An incident is matched when it was opened in that time about that application (model,
     user). Incidents that match no label are false. Bad rows are left out and reported.
 
-    With --csv: a single series of values.
-
-    --out gets one row for each row read, with timestamp, value, anomaly_score (0 to 1) and label
-    (that of the input's column `label`, else empty).
+    With --csv: each value of a single series is scored by what came before it, and nothing else.
+    --out gets a row for each row read: timestamp, value, anomaly_score (0 to 1; 0.67 and higher is
+    an alarm) and label (that of the input's column `label`, else empty). A value that is not a
+    finite number is reported and scored 0.
 
     Examples: sentinel backtest --trace week.parquet --labels faults.jsonl --json
     sentinel backtest --csv cpu.csv --out scores.csv        sentinel backtest --csv
@@ -93,9 +93,6 @@ def backtest(
         raise UserError("name what to score: --trace TRACE, or --csv FILE")
     if out is None:
         raise UserError("--out FILE: name the file for the scores")
-    from topology.backtesting.series_file import MAX_NOTED, score_file, warn
+    from topology.commands.backtest_series import score
 
-    summary = score_file(series, out, time, value, warn, lambda _: None)
-    if summary.unreadable > MAX_NOTED:
-        warn(f"{summary.unreadable - MAX_NOTED:,} more rows like these")
-    typer.echo(f"{summary.rows:,} rows scored into {out}")
+    score(series, out, time, value, progress=progress)

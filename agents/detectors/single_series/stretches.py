@@ -4,10 +4,13 @@ from math import sqrt
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from agents.detectors.single_series.moments import Moments
 
 _LEAST_REMEMBERED: Final = 11
+
+Floats = npt.NDArray[np.float64]
 
 
 class Stretches:
@@ -16,7 +19,7 @@ class Stretches:
 
     A stretch is `points` means of `rows` consecutive values each. One stretch in `every` rows is
     remembered, `remembered` of them at most; the oldest is dropped for the next. A stretch is
-    remembered when it no longer overlaps the latest one. The distance is the mean absolute
+    remembered when it no longer overlaps the latest one. The distance is the root mean square
     difference of the means (the nearest neighbour that a matrix profile would give, computed as the
     values come).
     """
@@ -28,47 +31,45 @@ class Stretches:
         self._rows = rows
         self._every = every
         self._span = points * rows
-        self._store = np.zeros((points, remembered), dtype=np.float32)
-        self._differences = np.zeros((points, remembered), dtype=np.float32)
-        self._sums = np.zeros(remembered, dtype=np.float32)
+        self._store = np.zeros((remembered, points))
+        self._squares = np.zeros(remembered)
         self._stored = 0
         self._oldest = 0
         self._seen = 0
         self._last = [0.0] * rows
-        self._means = [0.0] * (2 * self._span)
+        # For each phase, the means that end at rows of this phase, the newest first.
+        self._means = np.zeros((rows, 2 * points))
         self._level = Moments(level_memory)
 
     def update(self, value: float) -> float:
         """The distance of the stretch that ends with `value`, 0 while too little is remembered;
         then learn it.
         """
-        row = self._seen
+        phase = self._seen % self._rows
         self._seen += 1
-        self._last[row % self._rows] = value
-        self._means[row % len(self._means)] = sum(self._last) / self._rows
+        self._last[phase] = value
+        means = self._means[phase]
+        means[1:] = means[:-1]
+        means[0] = sum(self._last) / self._rows
         distance = 0.0
         level = self._level
         if self._stored >= _LEAST_REMEMBERED and level.variance > 0.0:
-            distance = self._nearest(row) / sqrt(level.variance)
+            distance = self._nearest(means[: self._points]) / sqrt(level.variance)
         if self._seen >= 2 * self._span and self._seen % self._every == 0:
-            self._remember(row - self._span)
+            self._remember(means[self._points :])
         level.add(value)
         return distance
 
-    def _stretch(self, row: int) -> list[list[float]]:
-        means, size, rows = self._means, len(self._means), self._rows
-        return [[means[(row - point * rows) % size]] for point in range(self._points)]
-
-    def _nearest(self, row: int) -> float:
+    def _nearest(self, stretch: Floats) -> float:
         count = self._stored
-        differences, sums = self._differences[:, :count], self._sums[:count]
-        stretch = np.array(self._stretch(row), dtype=np.float32)
-        np.subtract(self._store[:, :count], stretch, out=differences)
-        np.abs(differences, out=differences)
-        np.add.reduce(differences, axis=0, out=sums)
-        return float(sums.min()) / self._points
+        products = self._store[:count] @ stretch
+        products *= -2.0
+        products += self._squares[:count]
+        square = float(products.min()) + float(stretch @ stretch)
+        return sqrt(max(0.0, square) / self._points)
 
-    def _remember(self, row: int) -> None:
-        self._store[:, self._oldest] = np.array(self._stretch(row), dtype=np.float32)[:, 0]
-        self._oldest = (self._oldest + 1) % self._store.shape[1]
-        self._stored = min(self._stored + 1, self._store.shape[1])
+    def _remember(self, stretch: Floats) -> None:
+        self._store[self._oldest] = stretch
+        self._squares[self._oldest] = stretch @ stretch
+        self._oldest = (self._oldest + 1) % len(self._squares)
+        self._stored = min(self._stored + 1, len(self._squares))
