@@ -236,10 +236,18 @@ def test_events_later_than_the_lateness_are_counted_as_late(tmp_path: Path) -> N
     assert (said["late_events"], said["events"]) == (5, len(rows) - 5)
 
 
-def test_time_passes_in_gaps_as_in_an_idle_lane(tmp_path: Path) -> None:
-    """An application that falls silent for an hour is reported within minutes, not when it is
-    back; the end of the trace itself is no silence.
-    """
+def test_one_clock_that_is_ahead_makes_nothing_late(tmp_path: Path) -> None:
+    """The row is set apart, as a worker sets apart what is ahead of its append time."""
+    rows = calls(10)
+    rows[500] = {**rows[500], "event_time": START + 365 * 1440 * MINUTE}
+    said = played(as_json_lines(tmp_path / "ahead", rows))
+    assert bad_of(said) == [(501, "event_time", "event time ahead of the clock")]
+    assert (said["events"], said["late_events"]) == (len(rows) - 1, 0)
+    assert said["application_days"] < 1  # type: ignore[operator]
+
+
+def test_a_gap_is_silence_and_the_end_of_the_trace_is_none(tmp_path: Path) -> None:
+    """An application that falls silent for an hour is reported within minutes."""
     begin, end = START + 40 * MINUTE, START + 100 * MINUTE
     rows = [
         row
@@ -252,6 +260,22 @@ def test_time_passes_in_gaps_as_in_an_idle_lane(tmp_path: Path) -> None:
     assert (label["found"], label["metric"]) == (True, "request_rate")  # type: ignore
     assert label["delay_s"] <= 120  # type: ignore
     assert not [one for one in said["incidents"] if one["opened"] > START + 120 * MINUTE]  # type: ignore
+
+
+def test_time_passes_in_gaps_as_in_an_idle_lane(tmp_path: Path) -> None:
+    """An incident of which no data comes is given up after three days, not resolved when data comes
+    again after four.
+    """
+    days = 1440 * MINUTE
+    before = slowed(calls(45), FAULT[0], FAULT[1], 4)
+    after = [
+        {**row, "event_time": row["event_time"] + 4 * days}  # type: ignore[operator]
+        for row in calls(10)
+    ]
+    said = played(as_json_lines(tmp_path / "days", [*before, *after]))
+    first = said["incidents"][0]  # type: ignore
+    last_event = START + 45 * MINUTE
+    assert 3 * days <= first["resolved"] - last_event < 3 * days + 30 * MINUTE  # type: ignore
 
 
 def test_an_incident_that_is_open_at_the_end_has_no_end(tmp_path: Path) -> None:

@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import polars as pl
+
+from agents.detection.intake.bad_records import AHEAD
 from schemas.errors import BadRecord
+from topology.backtesting.clocks import ahead_of_the_rest
 from topology.backtesting.labels import Label
 from topology.backtesting.matching import Matches, match
 from topology.backtesting.replay import Installation, Replay
@@ -75,13 +79,22 @@ def backtest(
     raises nothing.
     """
     replay, bad, read = Replay(installation), BadRows(), 0
+    max_ahead_us = round(installation.lanes.max_ahead_s * 1e6)
     for rows in read_trace(path, replay.reader.plain_dtypes):
         good = replay.reader.read(rows.table, rows.first)
         places = range(rows.table.height) if rows.places is None else rows.places
+        frame = good.frame
         wrong = [*rows.bad, *((places[place], error) for place, error in good.bad)]
+        ahead = ahead_of_the_rest(frame["event_time"].to_numpy(), max_ahead_us)
+        if ahead is not None:
+            frame = frame.filter(pl.Series(~ahead))
+            wrong += [
+                (places[place], BadRecord(AHEAD, "event_time"))
+                for place in good.index[ahead].tolist()
+            ]
         for place, error in sorted(wrong, key=lambda one: one[0]):
             bad.add(rows.first + place, error)
-        replay.feed(good.frame)
+        replay.feed(frame)
         read += rows.count
         progress(read)
     replay.finish()
