@@ -1,5 +1,5 @@
-"""Everything of ours that Faust calls ends the process on an exception that nobody foresaw: a test
-raises in each, in real workers.
+"""An exception that nobody foresaw ends a worker's process: a test raises in real workers, where
+the app alone (`test_callbacks`) does not show it.
 """
 
 import signal
@@ -14,8 +14,12 @@ import pytest
 from streams.admin.topics import create, specs
 from streams.exit_status import BUG
 from tests.faust.raising import WHERE
+from tests.faust.test_callbacks import CALLBACKS
 from tests.harness.telemetry_log import good
 from tests.harness.worker import Installation, Worker
+
+REAL = [where for where in WHERE if where not in CALLBACKS]
+"""What only a running client, or the end of a process, can show."""
 
 
 class Workers:
@@ -27,7 +31,7 @@ class Workers:
         token = uuid.uuid4().hex[:8]
         self._installations = {
             where: Installation(kafka, f"{where}{token}.", folders.mktemp(where), partitions=1)
-            for where in WHERE
+            for where in REAL
         }
         wanted = [
             spec for each in self._installations.values() for spec in specs(each.names, each.lanes)
@@ -39,13 +43,11 @@ class Workers:
         self._stack = stack
 
     def __getitem__(self, where: str) -> Worker:
-        places = list(WHERE)
-        for place in places[places.index(where) :][:2]:
+        for place in REAL[REAL.index(where) :][:2]:
             if place not in self._started:
-                stage = "alert" if place == "companion" else "detect"
                 command = (sys.executable, "-m", "tests.faust.raising", place)
                 self._started[place] = self._stack.enter_context(
-                    self._installations[place].worker(stage, *command)
+                    self._installations[place].worker("detect", *command)
                 )
         return self._started[where]
 
@@ -57,7 +59,7 @@ def workers(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
         yield Workers(kafka, tmp_path_factory, stack)
 
 
-@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("where", REAL)
 def test_an_exception_ends_the_process_with_status_70(workers: Workers, where: str) -> None:
     """It is not gathered, swallowed or waited for; the traceback is there for who repairs it."""
     worker = workers[where]

@@ -215,12 +215,12 @@ def stock_worker(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Stoc
     )
     topics = [f"{topic_prefix}{name}" for name in ("raising", "reading")]
     for made in admin.create_topics([NewTopic(topic, 1) for topic in topics]).values():
-        made.result(30)
+        made.result(120)
     for value in (b"one", b"two", b"three"):
         producer.produce(topics[0], value)
     for value in (b'{"good": 1}', b"garbage", b'{"good": 2}'):
         producer.produce(topics[1], value)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     worker = StockWorker(kafka, topic_prefix, tmp_path)
     try:
         yield worker
