@@ -147,7 +147,7 @@ async def test_what_came_of_a_command_is_told_to_who_may_see_it(
         asked = Asked(replace(closing, tenant=tenant), 0, number, is_answered_here=True)
         record = audit(asked, outcome, f"because {number}", closing.at + number)
         producer.produce(TopicNames(broker.topic_prefix).audit, record.to_bytes(), tenant.encode())
-    assert producer.flush(10) == 0
+    assert producer.flush(120) == 0
     await asyncio.sleep(api_commands.KEPT_S)
     (own,) = (await ask(f"/api/v1/audit?target={INCIDENT}", **AS_ACME))[1]["items"]
     assert accepted == {"command_id": own["command_id"], "asked_at": own["asked_at"]}

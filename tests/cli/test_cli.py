@@ -373,7 +373,7 @@ def test_explain_finds_one_anomaly_among_others(kafka: str, topic_prefix: str) -
     """The evidence of exactly this anomaly is printed; an id that is not there is one line."""
     topic = f"{topic_prefix}anomalies"
     admin = AdminClient({"bootstrap.servers": kafka})
-    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(10)
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(120)
     while topic not in admin.list_topics(timeout=120).topics:
         time.sleep(0.02)
     producer = Producer(producer_config(Broker(bootstrap_servers=kafka)))
@@ -381,7 +381,7 @@ def test_explain_finds_one_anomaly_among_others(kafka: str, topic_prefix: str) -
         producer.produce(topic, _anomaly(name).to_bytes(), b"acme")
     producer.produce(topic, b"garbage " + b"b" * 32, b"other")
     producer.produce(topic, None, b"other", headers=[("sentinel-watermark", b"0 1 2")])
-    assert producer.flush(10) == 0
+    assert producer.flush(120) == 0
     done = _sentinel("explain", "b" * 32, **_on(kafka, topic_prefix))
     assert done.returncode == 0, done.stderr
     assert "b" * 32 in done.stdout

@@ -57,7 +57,7 @@ class Installation:
         producer = Producer(producer_config(self.broker))
         for value in values:
             producer.produce(self.names.telemetry, value, partition=1)
-        assert producer.flush(10) == 0
+        assert producer.flush(120) == 0
 
     def was_decoding(self, start: int, end: int) -> None:
         """The note as a worker leaves it that dies in its decoder."""

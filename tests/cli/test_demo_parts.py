@@ -90,7 +90,7 @@ async def test_pressure_rises_with_the_backlog_and_falls_with_commits(
             producer = Producer(producer_config(broker))
             for _ in range(100):
                 producer.produce("t", b"x", b"same")
-            assert producer.flush(10) == 0
+            assert producer.flush(120) == 0
             assert held.too_high(100)
             reader = Consumer({"bootstrap.servers": embedded.address, "group.id": "g"})
             reader.commit(

@@ -94,7 +94,7 @@ def test_with_a_broker_every_part_of_kafka_is_looked_at(
     subprocess.run(create, check=True, capture_output=True)
     producer = Producer(producer_config(Broker(bootstrap_servers=kafka)))
     producer.produce(f"{topic_prefix}telemetry", b"x", b"y")
-    assert producer.flush(10) == 0
+    assert producer.flush(120) == 0
     status, checks = _doctor(tmp_path, given)
     assert [
         check["health"] for what in ("broker", "topics", "clocks") for check in checks[what]

@@ -24,7 +24,7 @@ def test_other_processes_reach_it_and_read_what_was_written() -> None:
         producer = Producer({**producer_config(broker)})
         for number in range(1000):
             producer.produce("t", str(number).encode(), b"one-key")
-        assert producer.flush(10) == 0
+        assert producer.flush(120) == 0
         read = list(whole(broker, ["t"]))
         assert [record.value for record in read] == [str(number).encode() for number in range(1000)]
         pid = embedded.pid
@@ -62,7 +62,7 @@ def test_command_prints_its_address_and_ends_when_told() -> None:
         assert host == "127.0.0.1"
         assert int(port) > 0
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(300) == 0
 
 
 def _exists(pid: int) -> bool:

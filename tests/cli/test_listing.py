@@ -201,7 +201,7 @@ def test_audit_lists_what_people_asked_for() -> None:
             )
             producer.produce("sentinel.audit", one.to_bytes(), one.tenant)
         producer.produce("sentinel.audit", b"garbage", b"x")
-        assert producer.flush(10) == 0
+        assert producer.flush(120) == 0
         done = _sentinel("audit", "--json", **embedded.environment)
         assert done.returncode == 0, done.stderr
         assert [int(one["id"], 16) for one in json.loads(done.stdout)["items"]] == [2, 1, 0]

@@ -31,7 +31,7 @@ def test_last_record_is_read_however_fetches_fall(kafka: str, topic: str) -> Non
     producer = Producer(producer_config(broker))
     for number in range(1001):
         producer.produce(topic, b"%d" % number)
-    assert producer.flush(10) == 0
+    assert producer.flush(120) == 0
     assert _values(whole(broker, [topic])) == [b"%d" % number for number in range(1001)]
     assert _values(span(broker, topic, 0, 998, 5000)) == [b"998", b"999", b"1000"]
     assert _values(span(broker, topic, 0, 0, 2)) == [b"0", b"1"]
@@ -49,7 +49,7 @@ def test_aborted_records_are_left_out_and_markers_do_not_stop_it(kafka: str, top
     ):
         producer.begin_transaction()
         producer.produce(topic, value)
-        producer.flush(10)
+        producer.flush(120)
         end(10)
     assert _values(whole(Broker(bootstrap_servers=kafka), [topic])) == [b"kept"]
 

@@ -138,7 +138,7 @@ def _damage_topics(plan: Plan, reader: Reader) -> None:
         row = _first(reader, names.state(stage))
         assert row.value is not None
         write(names.state(stage), replace(row, key=key), row.value)
-    assert producer.flush(30.0) == 0
+    assert producer.flush(120) == 0
 
 
 def _first(reader: Reader, topic: str, under: bytes = b"") -> Stored:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import yaml
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -111,7 +112,7 @@ class Installation:
         """Produces to one partition; returns when all are acknowledged."""
         for value in values:
             self.producer.produce(topic, value, key, partition=lane, headers=list(headers))
-        assert self.producer.flush(30) == 0
+        assert self.producer.flush(120) == 0
 
     def read(self, topic: str, lane: int | None = None) -> list["Kept"]:
         """All committed records of a topic, or of one of its partitions."""
@@ -213,6 +214,13 @@ class Worker:
         """Sum of the samples of a metric that have these labels."""
         found = scrape(self.port())
         return 0.0 if found is None else found.total(name, **labels)
+
+    def cpu_s(self) -> float:
+        """CPU time that it has taken so far, seconds: what others do on the machine is not in
+        it.
+        """
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal."""

@@ -28,7 +28,7 @@ def test_session_broker_takes_and_keeps_a_record(kafka: str, topic_prefix: str) 
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(timeout=120)
     producer = Producer({"bootstrap.servers": kafka, "acks": "all"})
     producer.produce(topic, b"x")
-    assert producer.flush(10) == 0
+    assert producer.flush(120) == 0
     assert _end_offset(kafka, topic) == 1
 
 
@@ -38,7 +38,7 @@ def test_killed_server_comes_back_with_its_log(own_kafka: KafkaServer) -> None:
     admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(timeout=120)
     producer = Producer({"bootstrap.servers": own_kafka.address, "acks": "all"})
     producer.produce("kept", b"x")
-    assert producer.flush(10) == 0
+    assert producer.flush(120) == 0
     before = own_kafka.address
     own_kafka.kill()
     assert own_kafka.start() == before
@@ -55,7 +55,7 @@ def test_cluster_keeps_what_it_took_when_a_node_dies() -> None:
         cluster.nodes[0].kill()
         for partition in range(3):
             producer.produce("kept", b"x", partition=partition)
-        assert producer.flush(30) == 0
+        assert producer.flush(120) == 0
         cluster.nodes[0].start()
         cluster.wait_until_whole()
         assert _end_offset(cluster.nodes[0].address, "kept") == 1

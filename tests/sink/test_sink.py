@@ -429,7 +429,7 @@ def test_a_topic_that_is_made_again_under_a_running_sink_is_read_from_its_begin(
             lambda: worker.metric("sentinel_sink_lag", topic=topic) == 0, "committed", worker=worker
         )
         until(lambda: len(stored(store, Kind.ANOMALY)) == 5, "stored", worker=worker)
-        installation.admin.delete_topics([topic])[topic].result(10)
+        installation.admin.delete_topics([topic])[topic].result(120)
         until(
             lambda: topic not in installation.admin.list_topics(timeout=120).topics,
             "the topic is gone",

@@ -268,7 +268,7 @@ def test_the_list_shows_what_alert_made_of_each_silence(
             record.topic, value=record.value, key=record.key, headers=list(record.headers)
         )
         producer.poll(0)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
     def states() -> Counter[str]:
         return Counter(one.state for one in silences(broker, key, now, "many"))

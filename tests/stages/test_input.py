@@ -40,7 +40,7 @@ def big(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Installation:
             ),
         ],
     )
-    installation.admin.incremental_alter_configs([resource])[resource].result(10)
+    installation.admin.incremental_alter_configs([resource])[resource].result(120)
     return installation
 
 
@@ -88,7 +88,7 @@ def test_every_codec_arrives(big: Installation, worker: Worker, codec: str) -> N
     )
     for number in range(200):
         producer.produce(big.names.telemetry, now_event(number), b"k", partition=lane)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     until(lambda: counted(worker, lane) == before + 200, f"{codec} arrives", worker=worker)
 
 
@@ -118,7 +118,7 @@ def test_a_record_of_megabytes_is_a_dead_letter(
     large = now_event(0) + b"x" * (2 << 20)
     producer = Producer({"bootstrap.servers": big.address, "message.max.bytes": 10_000_000})
     producer.produce(big.names.telemetry, large, b"k", partition=lane)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     big.send(big.names.telemetry, lane, [now_event(1)])
     until(lambda: counted(worker, lane) == 1, "the good neighbour is counted", worker=worker)
     (letter,) = dead(big, lane)
@@ -140,7 +140,7 @@ def test_a_record_that_is_larger_than_what_we_can_send_is_a_cut_dead_letter(
         }
     )
     producer.produce(big.names.telemetry, b"x" * (24 << 20), b"key" * 1_000_000, partition=lane)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     big.send(big.names.telemetry, lane, [now_event(1)])
     until(lambda: counted(worker, lane) == 1, "the good neighbour is counted", worker=worker)
     (letter,) = dead(big, lane)
@@ -196,7 +196,7 @@ def test_aborted_records_never_count_and_markers_are_passed(
     for number, commit in enumerate((True, False, True, False, False)):
         producer.begin_transaction()
         producer.produce(big.names.telemetry, now_event(number), b"k", partition=lane)
-        producer.flush(20)
+        producer.flush(120)
         (producer.commit_transaction if commit else producer.abort_transaction)(20)
     # Five records and their five markers.
     until(
@@ -221,7 +221,7 @@ def test_an_open_transaction_holds_back_what_stands_behind_it_and_then_goes_on(
     producer = transactional(big, "open")
     producer.begin_transaction()
     producer.produce(big.names.telemetry, now_event(0), b"k", partition=lane)
-    producer.flush(20)
+    producer.flush(120)
     big.send(big.names.telemetry, lane, [now_event(1), now_event(2)])
     other = next(_free_lanes)
     big.send(big.names.telemetry, other, [now_event(3)])
@@ -246,7 +246,7 @@ def committed(big: Installation, lane: int) -> int:
     """The group's committed offset of a lane."""
     place = TopicPartition(big.names.telemetry, lane)
     asked = ConsumerGroupTopicPartitions(f"{big.prefix}detect", [place])
-    answer = next(iter(big.admin.list_consumer_group_offsets([asked]).values())).result(10)
+    answer = next(iter(big.admin.list_consumer_group_offsets([asked]).values())).result(120)
     return int(answer.topic_partitions[0].offset)
 
 
@@ -276,16 +276,19 @@ def test_a_producers_open_transaction_is_told_and_ends_nothing(
         {**producer_config(big.broker), "transactional.id": f"{big.prefix}orders", "log_level": 0}
     )
     foreign.init_transactions(30)
+    began = time.time()
     foreign.begin_transaction()
     foreign.produce(big.names.telemetry, now_event(1), partition=lane)
-    assert foreign.flush(30) == 0
+    assert foreign.flush(120) == 0
+    opened = time.time()
     big.send(big.names.telemetry, lane, [now_event(2), now_event(3)])
     at = {"topic": big.names.telemetry, "partition": lane}
     until(
         lambda: worker.metric("sentinel_held_records", **at) >= 3, "the hold is told", worker=worker
     )
     since = worker.metric("sentinel_held_since_timestamp_seconds", **at)
-    assert 9 < time.time() - since < 60
+    assert began - 1 < since < opened + 1
+    assert time.time() - since > 9
     status, text = worker.get("/live")
     assert (
         status,

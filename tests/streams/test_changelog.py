@@ -58,7 +58,7 @@ def state(broker: Broker) -> str:
     for made in admin.create_topics(
         [NewTopic(topic, 3, config={"cleanup.policy": "compact"}), NewTopic(f"{topic}-out", 3)]
     ).values():
-        made.result(10)
+        made.result(120)
     return topic
 
 
@@ -131,7 +131,7 @@ async def test_the_sender_keeps_order_and_takes_records_of_headers_alone(
     producer.produce(
         state, b"x", b"k", on_delivery=lambda error, message: placed.append(message.partition())
     )
-    producer.flush(10)
+    producer.flush(120)
     assert {record.partition for record in records if record.value is not None} == set(placed)
     (marked,) = [record for record in records if record.value is None]
     assert marked.headers == (("sentinel-watermark", b"1 2 3"),)
@@ -147,7 +147,7 @@ async def test_logs_are_described_with_the_topics_id(
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
     for _ in range(3):
         producer.produce(state, b"x", b"k", partition=2)
-    producer.flush(10)
+    producer.flush(120)
     described = await logs.describe([0, 2])
     assert {partition: (log.begin, log.end) for partition, log in described.items()} == {
         0: (0, 0),
@@ -171,7 +171,7 @@ async def test_the_settings_topic_is_read_whole_and_then_followed(
 
     def write(record: Outgoing) -> None:
         producer.produce(state, record.value, record.key, headers=list(record.headers))
-        assert producer.flush(10) == 0
+        assert producer.flush(120) == 0
 
     def version(name: str) -> Outgoing:
         return version_record(

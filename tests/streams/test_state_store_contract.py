@@ -89,7 +89,7 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wo
         [NewTopic(state, LANES, config={"cleanup.policy": "compact"}), NewTopic(output, LANES)]
     )
     for each in made.values():
-        each.result(10)
+        each.result(120)
     return OnKafka(aiokafka_config(broker), state, output)
 
 

@@ -29,6 +29,7 @@ from streams.client.brokers import (
 )
 from streams.settings import Broker
 from tests.harness.servers.tls import SecuredKafka, secured_kafka
+from tests.harness.worker import PATIENCE_S
 from topology.supervision.ports import free_port
 
 USER = Broker(username="sentinel", password=Secret("geheim"), tls=True)
@@ -92,7 +93,8 @@ def test_unreachable_broker_is_one_line_in_time() -> None:
     began = time.monotonic()
     with pytest.raises(CannotReachBroker, match=address) as why:
         reach(Broker(bootstrap_servers=address, connect_timeout_s=1.5))
-    assert time.monotonic() - began < 5
+    # Longer than a busy machine needs, and shorter than one request of a client by default.
+    assert time.monotonic() - began < 60
     assert "\n" not in str(why.value)
     assert "broker.bootstrap_servers" in str(why.value)
 
@@ -136,8 +138,8 @@ def test_wrong_password_is_one_line_that_names_it(secured: SecuredKafka) -> None
     with pytest.raises(
         CannotReachBroker, match=r"refused the user 'sentinel'.*broker\.password"
     ) as why:
-        reach(_broker(secured, "falsch"))
-    assert time.monotonic() - began < 6, "it should not wait for the connect timeout of 8 s"
+        reach(replace(_broker(secured, "falsch"), connect_timeout_s=2 * PATIENCE_S))
+    assert time.monotonic() - began < PATIENCE_S, "it should not wait for the connect timeout"
     assert "falsch" not in str(why.value)
 
 

@@ -51,7 +51,7 @@ def names(topic_prefix: str) -> TopicNames:
 
 def _config(admin: AdminClient, topic: str) -> dict[str, str]:
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    answer = admin.describe_configs([resource], request_timeout=120)[resource].result(10)
+    answer = admin.describe_configs([resource], request_timeout=120)[resource].result(120)
     return {key: entry.value for key, entry in answer.items()}
 
 
@@ -61,7 +61,7 @@ def _partitions(admin: AdminClient, topic: str) -> int:
 
 def _make_by_hand(admin: AdminClient, *topics: NewTopic) -> None:
     for made in admin.create_topics(list(topics)).values():
-        made.result(10)
+        made.result(120)
     while not {topic.topic for topic in topics} <= admin.list_topics(timeout=120).topics.keys():
         time.sleep(0.02)
 
