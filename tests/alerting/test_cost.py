@@ -52,7 +52,9 @@ def _fastest_s(work: Callable[[], object]) -> float:
 
 
 def _busy(incidents: int) -> Desk:
-    """A lane with so many open incidents, all told, a silence for each, and repeats to come."""
+    """A lane with this number of open incidents, all notified, a silence for each, and repeats to
+    come.
+    """
     desk = Desk(
         AlertSettings(
             receivers=(

@@ -73,7 +73,7 @@ async def test_a_silence_is_made_listed_and_ended(served: Any, broker: Broker) -
 async def test_an_incident_is_acknowledged_as_long_as_it_is_open(
     served: Any, broker: Broker, store: EmbeddedStore
 ) -> None:
-    """By whoever the token is, unless a name is given."""
+    """In the name of the token, unless another name is given."""
     ask = await served(**TOKENS)
     path = f"/api/v1/incidents/{INCIDENT}/acknowledge"
     status, accepted = await ask(f"{path}?times=us", "POST", {"comment": "looking"}, **AS_ACME)

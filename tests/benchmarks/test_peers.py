@@ -39,7 +39,7 @@ def right(work: Work) -> Int64s:
 
 
 def closed(work: Work, right: Int64s, windows: int) -> Int64s:
-    """Rows as an engine that is right would write them of the first so many windows."""
+    """Rows that a correct engine would write for this number of windows."""
     rows = [
         [place, work.start + window * WINDOW_S * 1_000_000, *right[window, place]]
         for window in range(windows)

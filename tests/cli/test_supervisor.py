@@ -90,7 +90,7 @@ async def test_child_that_ends_by_itself_is_started_again_with_its_status_told()
 
 
 async def test_after_death_runs_between_death_and_next_start() -> None:
-    """Whoever looks at what a crash left behind is done before the next process begins."""
+    """Examining what a crash left behind ends before the next process starts."""
     order: list[str] = []
     supervisor: Supervisor
 

@@ -45,7 +45,7 @@ NEWS = [
 
 @pytest.mark.system
 def test_in_a_terminal_every_line_is_whole_and_the_bar_below_goes() -> None:
-    """A bar that is drawn anew must not write over half of what is printed meanwhile."""
+    """A bar that is drawn again must not write over half of what is printed meanwhile."""
     environment = {**os.environ, "COLUMNS": "160"}
     with terminal([sys.executable, "-c", SHOWS], environment) as opened:
         written = opened.until(lambda written: "the end" in written, 30)

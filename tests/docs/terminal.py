@@ -69,8 +69,8 @@ class Terminal:
             time.sleep(0.3)
 
     def hang_up(self) -> None:
-        """What becomes of it when whoever types dies: there is nothing more to read. Returns when
-        it has ended.
+        """What becomes of it when the typing process dies: there is nothing more to read. Returns
+        when it has ended.
         """
         assert self._process.stdin is not None
         self._process.stdin.close()

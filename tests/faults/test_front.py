@@ -1,4 +1,4 @@
-"""The front spoils what it is said to, and whoever compares a store with the topics sees what
+"""The front spoils the documents that it should, and comparing a store with the topics shows what
 differs.
 """
 

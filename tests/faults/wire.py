@@ -99,7 +99,7 @@ class Wire:
             self._pumps.difference_update(pumps)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Whoever went away, the other side is told by the end of its connection.
+        # Whichever side went away, the other sees its connection end.
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
                 await self.passes.wait()

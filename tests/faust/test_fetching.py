@@ -39,7 +39,7 @@ class Fetching:
         return await self._send(node, request, **more)
 
     async def send(self, size: int) -> None:
-        """A record of so many bytes that cannot be packed."""
+        """A record of this many bytes that cannot be compressed."""
         await self.producer.send_and_wait(self.topic, os.urandom(size), partition=0)
 
     async def comes(self) -> int:

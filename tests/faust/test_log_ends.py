@@ -71,7 +71,7 @@ async def test_an_end_that_a_fetch_told_is_asked_for_again() -> None:
 
 
 async def test_a_log_that_ends_before_the_lane_ends_the_worker() -> None:
-    """It was cut, or made anew: a fresh start finds out which."""
+    """It was cut, or created again: a fresh start finds out which."""
     with pytest.raises(Displaced, match="detect/0: its log ends before its position"):
         await Told.made(fetched_end=99, answer={0: 99}).look_at_ends()
 

@@ -54,7 +54,7 @@ class Standing:
         return self.lag
 
     def looks(self, count: int, beats: bool = True) -> str | None:
-        """What `/live` says after so many looks."""
+        """What `/live` says after this many checks."""
         for _ in range(count):
             if beats:
                 self.dog.beat()
@@ -110,7 +110,7 @@ def test_it_ends_even_when_it_cannot_say_where_it_stood(
 
 
 def test_it_ends_even_when_nobody_reads_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full pipe blocks whoever writes to it."""
+    """A full pipe blocks its writer."""
     blocked = threading.Event()
     monkeypatch.setattr(Watchdog, "_say_where", lambda _: blocked.wait(30))
     monkeypatch.setattr(watchdog, "SAID_WITHIN_S", 0.05)

@@ -161,7 +161,7 @@ def _decoded(decoded: Decoded) -> object:
 
 
 def run(seed: int, runs: int) -> int:
-    """The corpus, and so many random batches. The answer is how many in all."""
+    """The corpus, and this number of random batches. Returns how many in all."""
     rng = random.Random(seed)
     for data in CORPUS.values():
         check(data)

@@ -46,7 +46,7 @@ def compiled(folder: Path) -> Path:
 
 
 def run(program: Path, seed: int, runs: int) -> Ran:
-    """So many programs and batches. Raises AssertionError with what the sanitizers say."""
+    """Runs programs and batches. Raises AssertionError with what the sanitizers say."""
     done = subprocess.run(
         [str(program), str(seed), str(runs)], capture_output=True, text=True, check=False
     )

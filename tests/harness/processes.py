@@ -191,6 +191,6 @@ def wait_until(
 
 
 def last_words(log: Path, most: int = _LOG_LINES) -> str:
-    """The end of a log, at most so many of its lines, on one line."""
+    """The end of a log, at most this number of its lines, on one line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return " | ".join(lines[-most:]) or "it said nothing"

@@ -64,7 +64,7 @@ def raw(
     *headers: tuple[str, bytes],
     key: bytes | None = b"k",
 ) -> Rec:
-    """Any record, appended so many seconds after the start."""
+    """Any record, appended this many seconds after the start."""
     return Rec(offset, START_MS + int(at_s * 1000), value, headers, key)
 
 

@@ -27,7 +27,7 @@ def body(
 
 
 def summary(count: int = 60, about: Incident = NASTY) -> bytes:
-    """A summary that lists so many."""
+    """A summary that lists this many incidents."""
     return summary_message(
         about.tenant, [Listing.of(replace(about, id=str(n))) for n in range(count)], 5
     ).encode()

@@ -41,7 +41,7 @@ class Listener:
 
 
 async def beats(lanes: Lanes, rounds: int, *, is_moving: bool = False) -> int:
-    """How many beats come in so many rounds of virtual time."""
+    """How many pings are sent in this many rounds of virtual time."""
     listener, left = Listener(), rounds
 
     async def sleep(seconds: float) -> None:

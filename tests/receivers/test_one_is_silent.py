@@ -166,7 +166,7 @@ def test_a_silent_receiver_holds_up_no_other(
 async def test_a_name_that_is_never_answered_takes_one_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However many ask for it, and whoever gives up; other names are answered meanwhile."""
+    """However many ask for it, and whichever gives up; other names are answered meanwhile."""
     names = NameLookups()
     async with no_name(monkeypatch):
         silent = [

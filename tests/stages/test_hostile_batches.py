@@ -56,7 +56,7 @@ def dead(hostile: Installation, lane: int) -> list[Kept]:
 
 
 def goes_on(hostile: Installation, worker: Worker, lane: int, data: bytes, events: int = 0) -> None:
-    """The broker takes the batch; so many of its events, and the event behind it, are counted."""
+    """The broker accepts the batch; `events` of it, and the event behind it, are counted."""
     assert produce(hostile.address, hostile.names.telemetry, lane, data) == 0
     hostile.send(hostile.names.telemetry, lane, [good(1).value])
     until(

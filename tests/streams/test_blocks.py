@@ -206,6 +206,6 @@ def test_what_waits_is_not_read_and_what_was_read_is_kept_by_nobody_else() -> No
 
 
 def test_a_blocks_records_are_read_once() -> None:
-    """Whoever looks at it again sees the same list."""
+    """A second look finds the same list."""
     (block,) = blocks(batch(0, range(500), CODECS["zstd"]), 0)
     assert block.values is block.values

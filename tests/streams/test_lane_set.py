@@ -147,7 +147,7 @@ async def test_blocks_between_suspension_and_assignment_are_dropped(machine: Mac
 
 
 async def test_before_a_rebalance_everything_is_made_durable(machine: Machine) -> None:
-    """Or whoever gets the lane would do it all again."""
+    """Otherwise the lane's next worker would do all of it again."""
     lanes = await assigned(machine, 3, 4)
     await lanes.process(block(0, 10))
     await lanes.suspend()

@@ -78,7 +78,7 @@ def test_a_broker_whose_clock_is_ahead_moves_time_no_further_than_what_passed(
 
 @pytest.mark.parametrize("said", [0, 1, 300_000])
 def test_what_a_forged_tick_does_not_count_is_left_for_the_next(said: int) -> None:
-    """Whoever writes ticks by which nothing passed would otherwise stop a lane's time."""
+    """A producer of ticks that pass no time would otherwise stop a lane's time."""
     clock = Clock(T, A).ticked(A + SECOND, said).ticked(A + 2 * SECOND, said)
     assert clock.ticked(A + 3 * SECOND, 3 * SECOND).time == T + 3 * SECOND
 
@@ -98,7 +98,7 @@ def test_an_event_that_moves_no_time_is_no_sign_that_none_passed() -> None:
 
 @pytest.mark.parametrize("passed", [HALF_AN_HOUR, 10**17])
 def test_a_forged_tick_moves_time_no_further_than_append_times(passed: int) -> None:
-    """Whoever may write telemetry may say what they like."""
+    """A producer of telemetry may write anything."""
     assert Clock(T, A).ticked(A + 300, passed).time == T + 300
 
 

@@ -26,7 +26,7 @@ SMALL_CONV = (
 
 
 def test_the_shipped_file_is_what_the_script_makes_of_the_public_traces(tmp_path: Path) -> None:
-    """Whoever has the CSV files gets the same table; without them this is skipped, since they are
+    """From the CSV files comes the same table; without them this is skipped, since they are
     not ours to ship.
     """
     if not CODE.is_file():

@@ -20,7 +20,7 @@ _TAKES_S: Final = 0.15
 """Time between a message's arrival and the answer, seconds: long enough that kills fall into it."""
 
 _REFUSED_AT_FIRST: Final = 8
-"""One in so many messages is answered 503 the first time it comes."""
+"""One in this number of messages is answered 503 the first time it comes."""
 
 Mood = Callable[[web.Request], Awaitable[web.Response | None]]
 

@@ -105,7 +105,8 @@ class Reader:
         following = OFFSET_BEGINNING
         self._consumer.assign([TopicPartition(topic, partition, following)])
         while True:
-            # Waits for so many, or for so long: the end of the partition does not cut it short.
+            # Waits for all of these messages, or this long: the end of the partition does not end
+            # the wait.
             messages = self._consumer.consume(_AT_ONCE, _WAIT_S)
             now = time.monotonic()
             if messages:

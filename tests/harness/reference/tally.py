@@ -20,7 +20,7 @@ class Tally:
     missing: int = 0
     """The reference has it, and nobody else."""
     duplicates: int = 0
-    """Counted twice by whoever reads as readers are told to."""
+    """Counted twice by a reader that follows the documented rule."""
     unequal: int = 0
     """Both have it, with other bytes."""
     unexpected: int = 0
