@@ -11,7 +11,6 @@ it. All requests of an API meet the errors loaded for it, whoever makes them, in
 import contextlib
 import ctypes
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +20,8 @@ from typing import Any, Final, Self
 from confluent_kafka import cimpl
 
 from tests.harness.showing import BenchmarkFailed
-from topology.supervision.orphans import PARENT, end_with_parent
+from topology.supervision.announcing import end_at_once, start_announcing
+from topology.supervision.orphans import end_with_parent
 
 _PRODUCER: Final = 0
 
@@ -70,16 +70,9 @@ class MockCluster:
         return int(answer)
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.mock_cluster"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, PARENT: str(os.getpid())},
-            text=True,
-            process_group=0,
+        self._process, self.address = start_announcing(
+            "tests.faults.mock_cluster", stdin=subprocess.PIPE
         )
-        assert self._process.stdout is not None
-        self.address = self._process.stdout.readline().strip()
         if not self.address:
             self.__exit__(None, None, None)
             raise BenchmarkFailed(
@@ -96,9 +89,7 @@ class MockCluster:
     ) -> None:
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            with contextlib.suppress(BrokenPipeError):
-                process.communicate()
+            end_at_once(process)
 
 
 class _Library:

@@ -7,7 +7,6 @@ Its limits: a topic is created when a client asks for its metadata, always with 
 partition keeps its last 5 MB; there is no compaction, no append time and no fencing.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,8 @@ from confluent_kafka import Producer
 
 from schemas.errors import UserError
 from streams.admin.topics import EMBEDDED_PARTITIONS
-from topology.supervision.orphans import PARENT, end_with_parent
+from topology.supervision.announcing import end_at_once, start_announcing
+from topology.supervision.orphans import end_with_parent
 
 START_S: Final = 30.0
 
@@ -54,18 +54,9 @@ class EmbeddedBroker:
         }
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "topology.supervision.embedded"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, PARENT: str(os.getpid())},
-            text=True,
-            # Ctrl-C at the terminal is for the demo, which stops the broker last.
-            process_group=0,
+        self._process, self.address = start_announcing(
+            "topology.supervision.embedded", stderr=subprocess.DEVNULL
         )
-        assert self._process.stdout is not None
-        self.address = self._process.stdout.readline().strip()
         if not self.address:
             self.__exit__(None, None, None)
             raise EmbeddedFailed(
@@ -80,13 +71,10 @@ class EmbeddedBroker:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        if self._process is not None:
+        process, self._process = self._process, None
+        if process is not None:
             # It keeps nothing, so there is nothing to save.
-            self._process.kill()
-            self._process.wait()
-            if self._process.stdout is not None:
-                self._process.stdout.close()
-            self._process = None
+            end_at_once(process)
 
 
 def serve() -> None:
