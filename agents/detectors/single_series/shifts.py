@@ -10,7 +10,7 @@ from collections import deque
 from math import sqrt
 from typing import Final
 
-_DRIFTS: Final = ((0.25, 16.5), (0.5, 8.8))
+_DRIFTS: Final = ((0.25, 16.5), (0.5, 8.3))
 """Drift k and threshold h of the CUSUMs run side by side: they are the fastest for shifts by 2k,
 0.5 and 1 standard deviation. h keeps both together, in both directions, well below one false alarm
 in 10,000 independent values (measured by `python -m benchmarks.detection --only level_shift`).

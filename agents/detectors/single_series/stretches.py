@@ -31,8 +31,10 @@ class Stretches:
         self._rows = rows
         self._every = every
         self._span = points * rows
-        self._store = np.zeros((remembered, points))
-        self._squares = np.zeros(remembered)
+        # A column for each stretch: -2 times its means, below them the sum of their squares. Its
+        # product with (means of another, 1) is the square of their distance, less the other's own.
+        self._store = np.zeros((points + 1, remembered))
+        self._query = np.ones(points + 1)
         self._stored = 0
         self._oldest = 0
         self._seen = 0
@@ -61,15 +63,14 @@ class Stretches:
         return distance
 
     def _nearest(self, stretch: Floats) -> float:
-        count = self._stored
-        products = self._store[:count] @ stretch
-        products *= -2.0
-        products += self._squares[:count]
+        self._query[:-1] = stretch
+        products = self._query @ self._store[:, : self._stored]
         square = float(products.min()) + float(stretch @ stretch)
         return sqrt(max(0.0, square) / self._points)
 
     def _remember(self, stretch: Floats) -> None:
-        self._store[self._oldest] = stretch
-        self._squares[self._oldest] = stretch @ stretch
-        self._oldest = (self._oldest + 1) % len(self._squares)
-        self._stored = min(self._stored + 1, len(self._squares))
+        remembered = self._store.shape[1]
+        self._store[:-1, self._oldest] = -2.0 * stretch
+        self._store[-1, self._oldest] = stretch @ stretch
+        self._oldest = (self._oldest + 1) % remembered
+        self._stored = min(self._stored + 1, remembered)
