@@ -64,7 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--scale", type=float, default=1.0, help="days and repetitions relative to all (1)"
     )
     parser.add_argument(
-        "--nab", type=Path, default=os.environ.get("SENTINEL_NAB"), help="folder of the nab row"
+        "--nab",
+        type=Path,
+        metavar="FOLDER",
+        default=os.environ.get("SENTINEL_NAB"),
+        help="files of the nab row",
     )
     options = parser.parse_args(arguments)
     wanted = list(GROUPS) if options.only is None else options.only.split(",")
