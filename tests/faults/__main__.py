@@ -38,6 +38,7 @@ _SHOWN = (
     "most_memory_mb",
 )
 
+_SUBJECTS: Final = 24
 _KNOWN: Final[Mapping[str, Fault | Alone]] = {**FAULTS, **ALONE}
 
 
@@ -88,7 +89,13 @@ def _suffered(
         return found.numbers, _state(found.broken)
     assert at is not None
     figures = suffer(
-        [fault], at, events=options.events, seed=options.seed, long=options.long, say=say
+        [fault],
+        at,
+        events=options.events,
+        subjects=_SUBJECTS,
+        seed=options.seed,
+        long=options.long,
+        say=say,
     )
     wrong = [
         f"{tally.what}: {example}"

@@ -36,9 +36,11 @@ class Fault:
         return (self.does.__doc__ or "").splitlines()[0]
 
     @property
-    def needs(self) -> tuple[object, ...]:
-        """Of the installation: faults that need the same may share one."""
-        return self.through_wire, self.on_three, self.store
+    def way(self) -> tuple[bool, bool]:
+        """How workers reach which broker: faults of the same way may share an installation, and
+        those that need no store any one.
+        """
+        return self.through_wire, self.on_three
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ import pytest
 from tests.faults.catalogue import FAULTS
 from tests.faults.running import Place, place, suffer
 
-_EVENTS = 6_000
-"""For each fault."""
+EVENTS, SUBJECTS, SEED = 3_000, 18, 3
+"""Events for each fault, and subjects in all. A reference takes each event singly, and closes each
+subject's buckets.
+"""
 
 Holds = Callable[[Sequence[str]], None]
 
@@ -30,7 +32,9 @@ def holds(at: Place) -> Holds:
         said: list[str] = []
         faults = [FAULTS[name] for name in names]
         assert not any(fault.is_last for fault in faults[:-1])
-        figures = suffer(faults, at, events=_EVENTS, seed=3, long=False, say=said.append)
+        figures = suffer(
+            faults, at, events=EVENTS, subjects=SUBJECTS, seed=SEED, long=False, say=said.append
+        )
         words = [
             *said,
             str(figures.numbers),

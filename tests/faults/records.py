@@ -24,7 +24,7 @@ _LARGE: Final = (64_000, 300_000, 900_000)
 """Characters of text: some that a record may have, more than it may, and almost more than a
 producer sends.
 """
-_DEATHS_S: Final = 180.0
+_DEATHS_S: Final = 480.0
 """Three records of a chunk, each with a death, a few tries of single records, and a start: 25 s on
 a machine that does nothing else.
 """

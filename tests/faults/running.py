@@ -37,6 +37,8 @@ MOST_MEMORY_MB: Final = 512.0
 MOST_FILES: Final = 256
 _BEFORE_S: Final = 2.0
 """All goes well, before."""
+_QUICK_LOOK_S: Final = 2.0
+"""Between two looks at the lanes in the quick form: each reads all their state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +148,25 @@ class Figures:
 
 
 def suffer(
-    faults: Sequence[Fault], at: Place, *, events: int, seed: int, long: bool, say: Say
+    faults: Sequence[Fault],
+    at: Place,
+    *,
+    events: int,
+    subjects: int,
+    seed: int,
+    long: bool,
+    say: Say,
 ) -> Figures:
     """Runs faults one after the other over one installation, with `events` for each, and compares
-    what is left. Faults of one run need the same broker, network and store; after each, the
-    workers are usual ones again.
+    what is left. Faults of one run need the same broker and network, and no two different stores;
+    after each, the workers are usual ones again.
 
     Raises BenchmarkFailed when a stage does not come back, CannotStartKafka and
     CannotStartElasticsearch; ValueError when the faults do not fit together.
     """
     first = faults[0]
-    if len({fault.needs for fault in faults}) > 1:
+    stores = {fault.store for fault in faults} - {StoreKind.NONE}
+    if len({fault.way for fault in faults}) > 1 or len(stores) > 1:
         raise ValueError(f"not one installation for {', '.join(one.name for one in faults)}")
     pace_s = 90.0 if long else 15.0
     plan = Plan(
@@ -165,7 +175,7 @@ def suffer(
         events=events * len(faults),
         copies=3 if first.on_three else 1,
         kills=10 if long else 3,
-        subjects=24,
+        subjects=subjects,
         seed=seed,
         freezes=False,
         # Kills have a pace of their own.
@@ -196,7 +206,7 @@ class _Run:
     drain_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.plan)
+        self.watch = Watch(self.plan) if self.long else Watch(self.plan, look_s=_QUICK_LOOK_S)
 
     async def suffered(self) -> tuple[Ran, list[Tally]]:
         """What is left when everything was worked off, the store compared."""
@@ -252,7 +262,10 @@ class _Run:
 
     @property
     def _store_kind(self) -> StoreKind:
-        return self.faults[0].store
+        return next(
+            (fault.store for fault in self.faults if fault.store is not StoreKind.NONE),
+            StoreKind.NONE,
+        )
 
     def _store(self, url: str) -> StoreSettings | None:
         if self._store_kind is StoreKind.NONE:

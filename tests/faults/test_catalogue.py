@@ -1,6 +1,7 @@
 """The catalogue of faults and its tests."""
 
 import pytest
+from aiokafka.partitioner import murmur2
 
 from tests.faults import (
     test_broker_faults,
@@ -12,7 +13,10 @@ from tests.faults import (
     test_store_faults,
 )
 from tests.faults.catalogue import ALONE, FAULTS
+from tests.faults.conftest import EVENTS, SEED, SUBJECTS
 from tests.faults.running import suffer
+from tests.harness.exactness.plan import PARTITIONS, SPAN_US
+from tests.harness.exactness.traffic import Traffic
 
 
 def test_every_fault_has_its_test() -> None:
@@ -25,15 +29,25 @@ def test_every_fault_has_its_test() -> None:
         *test_process_faults.CHANGES,
         *test_receiver_faults.NAMES,
         *test_record_faults.NAMES,
-        *test_store_faults.EMBEDDED,
-        *test_store_faults.ELASTICSEARCH,
+        *test_store_faults.NAMES,
     ]
     assert sorted(tested) == sorted(FAULTS)
     assert {*test_protocol_faults.NAMES} == {*ALONE}
 
 
-def test_faults_that_need_different_installations_are_not_run_together() -> None:
+def test_every_lane_has_traffic() -> None:
+    """Of the subjects of a quick run, though these are few."""
+    traffic = Traffic(EVENTS, SUBJECTS, SEED, 1_700_000_000_000_000, SPAN_US)
+    keys = {key for chunk in traffic.chunks() for key in chunk.keys}
+    assert {(murmur2(key) & 0x7FFFFFFF) % PARTITIONS for key in keys} == {*range(PARTITIONS)}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["kills", "network-reset"], ["kills", "node-killed"], ["store-disk-full", "store-slow"]],
+)
+def test_faults_that_need_different_installations_are_not_run_together(names: list[str]) -> None:
     """They would be run over that of the first."""
-    pair = [FAULTS["kills"], FAULTS["network-reset"]]
-    with pytest.raises(ValueError, match="kills, network-reset"):
-        suffer(pair, None, events=1, seed=1, long=False, say=print)  # type: ignore[arg-type]
+    faults = [FAULTS[name] for name in names]
+    with pytest.raises(ValueError, match=", ".join(names)):
+        suffer(faults, None, events=1, subjects=1, seed=1, long=False, say=print)  # type: ignore[arg-type]

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import psutil
 from confluent_kafka import KafkaException
@@ -17,8 +16,6 @@ from tests.harness.exactness.disturbing import Group
 from tests.harness.exactness.plan import PARTITIONS, Plan
 from tests.harness.exactness.settling import positions
 from tests.harness.reference.reading import Reader
-
-_LOOK_S: Final = 0.5
 
 
 def unstarved() -> float:
@@ -42,6 +39,8 @@ class Watch:
     plan: Plan
     clock: Callable[[], float] = unstarved
     """Of gaps."""
+    look_s: float = 0.5
+    """Between two looks."""
     longest_gap_s: float = 0.0
     """Longest time for which a lane had records before it and did not move, while nothing harmed
     it and the machine had time for it.
@@ -78,7 +77,7 @@ class Watch:
                     # What the broker does not tell now it tells at the next look.
                     with contextlib.suppress(KafkaException):
                         await asyncio.to_thread(self._look, reader)
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(self.look_s)
 
     def _look(self, reader: Reader) -> None:
         names = self.plan.names
