@@ -19,7 +19,7 @@ Int64s = npt.NDArray[np.int64]
 Pages = Mapping[str, Mapping[int, bytes]]
 """Pages read from the state topic, by table and number."""
 
-SERIES_WINDOW: Final = WindowSpec(
+_FORMER_SERIES_WINDOW: Final = WindowSpec(
     "series-window",
     sums=(
         "requests",
@@ -33,6 +33,22 @@ SERIES_WINDOW: Final = WindowSpec(
     ),
     maxima=("latency_max_us",),
     sketches=("latency_us", "time_to_first_token_us"),
+)
+
+SERIES_WINDOW: Final = WindowSpec(
+    "series-buckets",
+    sums=_FORMER_SERIES_WINDOW.sums,
+    maxima=_FORMER_SERIES_WINDOW.maxima,
+    logs=(
+        "success_latency_us",
+        "success_first_token_us",
+        "success_tokens",
+        "success_cost_nano",
+        "success_pace",
+        "success_price",
+    ),
+    sketches=_FORMER_SERIES_WINDOW.sketches,
+    former=_FORMER_SERIES_WINDOW,
 )
 """What a bucket keeps of a series; the names are the contract's (`Closed.numbers`)."""
 
@@ -106,9 +122,7 @@ class Population:
             start=bucket * bucket_us,
             end=(bucket + 1) * bucket_us,
             rows=rows,
-            numbers={
-                name: taken.numbers[:, index] for index, name in enumerate(spec.sums + spec.maxima)
-            },
+            numbers={name: taken.numbers[:, index] for index, name in enumerate(spec.numbers)},
             sketches=taken.sketches,
             applications=self._application_of[rows],
             application_count=self._applications.capacity,
@@ -145,12 +159,15 @@ class Population:
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Changed pages of all tables but the detectors'."""
-        return chain(self.subjects.changes(), self.windows.table.changes(), self.seen.changes())
+        windows = chain.from_iterable(table.changes() for table in self.windows.tables)
+        return chain(self.subjects.changes(), windows, self.seen.changes())
 
     def restore(self, pages: Pages) -> None:
         """Takes what `changes` gave, once; the applications must have been restored before."""
         self.subjects.restore(pages.get(self.subjects.table, {}))
-        self.windows.restore(pages.get(self.windows.spec.table, {}))
+        spec = self.windows.spec
+        former = None if spec.former is None else pages.get(spec.former.table)
+        self.windows.restore(pages.get(spec.table, {}), former)
         self.seen.restore(pages.get(self.seen.spec.name, {}))
         self._reserve()
         for row in self.subjects.sorted_rows().tolist():

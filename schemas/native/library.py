@@ -16,7 +16,7 @@ UInt64s = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 Verdicts = npt.NDArray[np.uint8]
 
-ABI: Final = 5
+ABI: Final = 6
 """Version that the library must report: one compiled from older source has other arguments, or
 accepts other records.
 """
@@ -54,15 +54,19 @@ class Schemas:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What `count` finds in a row: numbers that are added and numbers that are raised, then
-    sketches of `bins` 32-bit words. A value's bin is its float64's bits, shifted right by `shift`,
-    less `offset`. `clamped` says of each sum whether it adds nothing below zero.
+    """What `count` finds in a row: numbers that are added and numbers that are raised; for each
+    column that is summed by its logarithm three numbers; then sketches of `bins` 32-bit words. A
+    value's bin is its float64's bits, shifted right by `shift`, less `offset`. `clamped` says of
+    each sum whether it adds nothing below zero; `mantissas` has the logarithms of mantissas by
+    their first ten bits, shape (1024,).
     """
 
     sums: int
     maxima: int
+    logs: int
     sketches: int
     clamped: Int64s
+    mantissas: Int64s
     bins: int
     shift: int
     offset: int
@@ -90,7 +94,7 @@ class Native:
             library.sentinel_find, None, _INT, _AT, _AT, _AT, _INT, _AT, _INT, _AT
         )
         self._count = _function(
-            library.sentinel_count, None, _INT, _AT, _AT, *[_INT] * 4, *[_AT] * 3, *[_INT] * 3
+            library.sentinel_count, None, _INT, _AT, _AT, *[_INT] * 5, *[_AT] * 4, *[_INT] * 3
         )
 
     def split(self, records: bytes, count: int, last: int) -> Int64s | None:
@@ -177,8 +181,8 @@ class Native:
         steps = np.array([array.strides[0] // 8 if array.ndim else 0 for array in arrays], np.int64)
         self._count(
             *(len(rows), _at(rows), _at(table), words),
-            *(layout.sums, layout.maxima, layout.sketches),
-            *map(_at, (ats, steps, layout.clamped)),
+            *(layout.sums, layout.maxima, layout.logs, layout.sketches),
+            *map(_at, (ats, steps, layout.clamped, layout.mantissas)),
             *(layout.bins, layout.shift, layout.offset),
         )
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ABI 5
+#define ABI 6
 
 #define PREFIX_BYTES 5
 #define MAX_LEVELS 64
@@ -395,17 +395,19 @@ void sentinel_find(int64_t count, const uint64_t *first, const uint64_t *second,
  *
  * Column c starts at columns[c]; steps[c] words later is the next event's value, 0 for a column
  * that is the same for all events. The first `sums` columns are added, the next `maxima` keep the
- * highest value, and each of the last `sketches` increments the bin of its value. A negative value
- * means that the event has none: it is in no bin, and is not added to a sum that is `clamped`. The
- * `bins` 32-bit bins of each sketch follow all numbers.
+ * highest value; of the next `logs` positive values are counted, and their logarithms and the
+ * squares of these added (streams/state/logarithms.py): three numbers each. Each of the last
+ * `sketches` increments the bin of its value. A negative value means that the event has none: it is
+ * in no bin, and is not added to a sum that is `clamped`. The `bins` 32-bit bins of each sketch
+ * follow all numbers.
  */
 void sentinel_count(int64_t count, const int64_t *rows, int64_t *table, int64_t words, int64_t sums,
-                    int64_t maxima, int64_t sketches, const int64_t *const *columns,
-                    const int64_t *steps, const int64_t *clamped, int64_t bins, int64_t shift,
-                    int64_t offset) {
+                    int64_t maxima, int64_t logs, int64_t sketches, const int64_t *const *columns,
+                    const int64_t *steps, const int64_t *clamped, const int64_t *mantissas,
+                    int64_t bins, int64_t shift, int64_t offset) {
     for (int64_t event = 0; event < count; event++) {
-        int64_t *numbers = table + rows[event] * words + 2;
-        uint32_t *counts = (uint32_t *)(numbers + sums + maxima);
+        int64_t *numbers = table + rows[event] * words + 2, *log = numbers + sums + maxima;
+        uint32_t *counts = (uint32_t *)(log + 3 * logs);
         int64_t column = 0;
         for (; column < sums; column++) {
             int64_t value = columns[column][event * steps[column]];
@@ -417,7 +419,19 @@ void sentinel_count(int64_t count, const int64_t *rows, int64_t *table, int64_t 
             int64_t value = columns[column][event * steps[column]];
             if (value > numbers[column]) numbers[column] = value;
         }
-        for (; column < sums + maxima + sketches; column++, counts += bins) {
+        for (; column < sums + maxima + logs; column++, log += 3) {
+            int64_t value = columns[column][event * steps[column]], bits;
+            double number = (double)value;
+            if (value <= 0) continue;
+            /* log2 in 1/1024: the exponent, and the first ten bits of the mantissa by a table. */
+            memcpy(&bits, &number, sizeof bits);
+            bits >>= 42;
+            bits = ((bits >> 10) - 1023) * 1024 + mantissas[bits & 1023];
+            log[0]++;
+            log[1] += bits;
+            log[2] += bits * bits;
+        }
+        for (; column < sums + maxima + logs + sketches; column++, counts += bins) {
             int64_t value = columns[column][event * steps[column]], bin;
             double number = (double)value;
             if (value < 0) continue;

@@ -1,5 +1,5 @@
-"""Open buckets of a lane: integer sums, extremes and sketches per subject, filled a batch at a
-time, read once when the bucket closes.
+"""Open buckets of a lane: integer sums, extremes, sums of logarithms and sketches per subject,
+filled a batch at a time, read once when the bucket closes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.native.library import NATIVE, Layout
+from streams.state.logarithms import MANTISSAS, logarithms_of
 from streams.state.sketch import BINS, OFFSET, SHIFT, bins_of
 from streams.state.tables import Table, TableSpec
 
@@ -22,21 +23,33 @@ _NONE: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """What a bucket's row holds: int64 `sums` and `maxima` by name, and sketches by name. Names are
-    those of the columns they are made of.
+    """What a bucket's row holds: int64 `sums` and `maxima` by name, `logs` by name, and sketches by
+    name. Names are those of the columns they are made of.
     """
 
     table: str
     sums: tuple[str, ...]
     maxima: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+    """Columns whose positive values are counted, and their logarithms (`logarithms_of`) and the
+    squares of these summed: three numbers each.
+    """
     sketches: tuple[str, ...] = ()
+    former: "WindowSpec | None" = None
+    """What the table held before, under another name: it is read, and written as this one."""
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Names of a row's numbers, in order."""
+        logs = [f"{name}.{part}" for name in self.logs for part in ("n", "log", "log2")]
+        return (*self.sums, *self.maxima, *logs)
 
     def table_spec(self) -> TableSpec:
         """A row: its bucket plus one (zero means free), its subject, the numbers, the bins."""
         fields: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
             ("bucket", "<i8"),
             ("subject", "<i8"),
-            ("numbers", "<i8", (len(self.sums) + len(self.maxima),)),
+            ("numbers", "<i8", (len(self.numbers),)),
         ]
         fields += [(name, "<u4", (BINS,)) for name in self.sketches]
         return TableSpec(self.table, np.dtype(fields))
@@ -49,7 +62,7 @@ class ClosedBucket:
     bucket: int
     subjects: Int64s
     numbers: Int64s
-    """Shape (n, sums + maxima), in the order of the spec."""
+    """Shape (n, numbers), in the order of `WindowSpec.numbers`."""
     sketches: Mapping[str, npt.NDArray[np.uint32]]
     """Name to bins of shape (n, BINS)."""
 
@@ -64,14 +77,18 @@ class Windows:
     def __init__(self, spec: WindowSpec) -> None:
         self.spec = spec
         self.table = Table(spec.table_spec())
+        self.tables = [self.table]
+        """With that of the former spec, once it was read."""
         self._words = self.table.spec.dtype.itemsize // 8
         self._halves = self._words * 2
         clamped = np.array([name in spec.sketches for name in spec.sums], np.int64)
         self._layout = Layout(
             len(spec.sums),
             len(spec.maxima),
+            len(spec.logs),
             len(spec.sketches),
             clamped,
+            MANTISSAS,
             BINS,
             shift=SHIFT,
             offset=OFFSET,
@@ -100,9 +117,9 @@ class Windows:
         """
         rows = self._rows(subjects, buckets, capacity)
         if NATIVE is not None:
-            each = [
-                columns[name] for name in (*self.spec.sums, *self.spec.maxima, *self.spec.sketches)
-            ]
+            spec = self.spec
+            names = (*spec.sums, *spec.maxima, *spec.logs, *spec.sketches)
+            each = [columns[name] for name in names]
             NATIVE.count(rows, self.table.rows.view(np.int64), self._words, each, self._layout)
         else:
             self._count(rows, columns)
@@ -119,8 +136,15 @@ class Windows:
             np.add.at(numbers, base + number, column)
         for number, name in enumerate(self.spec.maxima, len(self.spec.sums)):
             np.maximum.at(numbers, base + number, columns[name])
+        first = len(self.spec.sums) + len(self.spec.maxima)
+        for number, name in enumerate(self.spec.logs):
+            values = np.broadcast_to(columns[name], rows.shape)
+            some = values > 0
+            logs, at = logarithms_of(values[some]), base[some] + first + 3 * number
+            for part, added in enumerate((np.ones_like(logs), logs, logs * logs)):
+                np.add.at(numbers, at + part, added)
         counts = self.table.rows.view(np.uint32)
-        offset = 2 * (2 + len(self.spec.sums) + len(self.spec.maxima))
+        offset = 2 * (2 + len(self.spec.numbers))
         one = np.uint32(1)
         for number, name in enumerate(self.spec.sketches):
             values = np.asarray(columns[name])
@@ -164,8 +188,35 @@ class Windows:
         self._free_pages.sort(reverse=True)
         return closed
 
-    def restore(self, pages: Mapping[int, bytes]) -> None:
-        """Restores the table's pages that were read from the state topic."""
+    def restore(
+        self, pages: Mapping[int, bytes], former: Mapping[int, bytes] | None = None
+    ) -> None:
+        """Restores the pages that were read from the state topic: the table's, and those of the
+        former spec's.
+        """
+        self._restore(pages)
+        if former and self.spec.former is not None:
+            self._convert(self.spec.former, former)
+
+    def _convert(self, spec: "WindowSpec", pages: Mapping[int, bytes]) -> None:
+        """Reads open buckets that were written under a former spec; it leaves
+        tombstones."""
+        table = Table(spec.table_spec())
+        table.restore(pages)
+        used = np.flatnonzero(table.rows["bucket"])
+        old, known = table.rows[used], {name: at for at, name in enumerate(self.spec.numbers)}
+        if len(used):
+            subjects = np.asarray(old["subject"], np.int64)
+            rows = self._rows(subjects, old["bucket"] - 1, int(subjects.max()) + 1)
+            for at, name in enumerate(spec.numbers):
+                self.table.rows["numbers"][rows, known[name]] = old["numbers"][:, at]
+            for name in spec.sketches:
+                self.table.rows[name][rows] = old[name]
+            self.table.touch(rows)
+            table.clear(used)
+        self.tables.append(table)
+
+    def _restore(self, pages: Mapping[int, bytes]) -> None:
         self.table.restore(pages)
         size = self.table.per_page
         used = self.table.rows["bucket"].reshape(-1, size)

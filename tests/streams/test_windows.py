@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.state.chunks import split_key
+from streams.state.logarithms import PER_OCTAVE, logarithms_of
 from streams.state.sketch import BINS, bins_of
 from streams.state.windows import ClosedBucket, Windows, WindowSpec
 from tests.harness.compacted_topic import CompactedTopic
@@ -17,7 +19,11 @@ from tests.harness.compacted_topic import CompactedTopic
 pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
 SPEC = WindowSpec(
-    "window", sums=("requests", "latency_us"), maxima=("cost",), sketches=("latency_us",)
+    "window",
+    sums=("requests", "latency_us"),
+    maxima=("cost",),
+    logs=("cost",),
+    sketches=("latency_us",),
 )
 SUBJECTS = 150
 
@@ -67,10 +73,13 @@ def reference(events: Sequence[Event], bucket: int) -> dict[int, tuple[list[int]
     sketches: dict[int, npt.NDArray[np.uint32]] = {}
     for subject, at, latency, cost in events:
         if at == bucket:
-            row = numbers.setdefault(subject, [0, 0, 0])
+            row = numbers.setdefault(subject, [0] * 6)
             bins = sketches.setdefault(subject, np.zeros(BINS, np.uint32))
             row[0] += 1
             row[2] = max(row[2], cost)
+            if cost > 0:
+                log = int(logarithms_of(np.array([cost]))[0])
+                row[3:] = [row[3] + 1, row[4] + log, row[5] + log * log]
             if latency >= 0:
                 row[1] += latency
                 bins[bins_of(np.array([latency]))] += 1
@@ -209,6 +218,50 @@ def test_closing_a_bucket_that_holds_nothing_gives_nothing() -> None:
     closed = Windows(SPEC).close(100)
     assert (len(closed.subjects), closed.numbers.shape, closed.sketches["latency_us"].shape) == (
         0,
-        (0, 3),
+        (0, 6),
         (0, BINS),
     )
+
+
+@given(st.lists(st.integers(1, 2**53), min_size=1, max_size=50))
+def test_logarithms_are_whole_and_close(values: list[int]) -> None:
+    """Within a unit of the logarithm, and never falling as values rise."""
+    made = logarithms_of(np.array(sorted(values), np.int64))
+    exact = PER_OCTAVE * np.log2(np.array(sorted(values), np.float64))
+    assert np.abs(made - exact).max() <= 1.3
+    assert (np.diff(made) >= 0).all()
+
+
+def test_open_buckets_of_a_former_layout_are_read_and_its_pages_left_as_tombstones() -> None:
+    """Sums and sketches are kept, what was not counted then is zero, and counting goes on."""
+    former = WindowSpec("old", sums=("requests", "latency_us"), sketches=("latency_us",))
+    layout = WindowSpec(
+        "new",
+        sums=("requests", "latency_us"),
+        logs=("latency_us",),
+        sketches=("latency_us",),
+        former=former,
+    )
+    subjects, buckets = np.array([3, 5, 3, 3]), np.array([7, 7, 8, 7])
+    columns = {"requests": np.int64(1), "latency_us": np.array([1000, 2000, 3000, 4000])}
+    old = Windows(former)
+    old.add(subjects, buckets, columns, 6)
+    pages = {page(key): value for key, value in old.table.changes() if value is not None}
+    windows = Windows(layout)
+    windows.restore({}, pages)
+    windows.add(np.array([5]), np.array([7]), {**columns, "latency_us": np.array([8000])}, 6)
+    closed = windows.close(7, np.array([3, 5]))
+    log = int(logarithms_of(np.array([8000]))[0])
+    assert closed.numbers.tolist() == [
+        [2, 5000, 0, 0, 0],
+        [2, 10_000, 1, log, log * log],
+    ]
+    assert closed.sketches["latency_us"].sum(axis=1).tolist() == [2, 2]
+    assert windows.open_buckets == [8]
+    changes = [list(table.changes()) for table in windows.tables]
+    assert [value for _, value in changes[1]] == [None] * len(pages)
+
+
+def page(key: bytes) -> int:
+    """The number of the page with this key."""
+    return split_key(key)[1]
