@@ -56,13 +56,16 @@ setup: .venv/.synced schemas/native/native.so topology/page/static/vendor/.fetch
 	@$(BIN)/python -m compileall -q schemas streams agents connectors topology
 	@touch $@
 
-# The native decoder. uv's build compiles it too, but not again when only the source has changed.
-# Without a C compiler everything works, more slowly.
-schemas/native/native.so: schemas/native/native.c schemas/native/building.py | .venv/.synced
-	@echo "sentinel: compiles the native decoder"
+# The native code. uv's build compiles it too, but not again when only the source has changed.
+# Without a C compiler records are decoded more slowly, and series are not judged.
+NATIVE := schemas/native/native.so
+JUDGE := agents/detectors/deviation/judge
+$(NATIVE): schemas/native/native.c $(JUDGE).c schemas/native/building.py | .venv/.synced
+	@echo "sentinel: compiles the native code"
 	@$(BIN)/python schemas/native/building.py || \
-	  echo "sentinel: records are decoded without it, at a fraction of the speed;" \
-	    "on Debian: apt install gcc libc6-dev, then run make setup again"
+	  echo "sentinel: records are decoded without it, at a fraction of the speed," \
+	    "and series are not judged;" \
+	    "install a C compiler (on Debian and Ubuntu: apt install gcc libc6-dev)"
 
 # The page's charts. Without npm everything else works, and the page shows tables instead of charts.
 topology/page/static/vendor/.fetched: topology/page/package.json topology/page/package-lock.json
@@ -273,5 +276,6 @@ picture: setup servers
 	SENTINEL_PICTURE=1 $(BIN)/pytest -q tests/page/test_picture.py
 
 clean:
-	rm -rf topology/page/node_modules topology/page/static/vendor schemas/native/native.so
+	rm -rf topology/page/node_modules topology/page/static/vendor \
+	  $(NATIVE) $(JUDGE).so
 	rm -rf .venv .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,5 +1,5 @@
-"""The wheel's native code (schemas/native), compiled where the wheel is built. Without a C compiler
-the wheel has none, and what it installs is slower.
+"""The wheel's native code (schemas/native and agents/detectors/deviation), compiled where the wheel
+is built. Without a C compiler the wheel has none: what it installs is slower, and judges no series.
 """
 
 import sysconfig
@@ -23,12 +23,14 @@ class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         building = module_from_spec(spec)
         spec.loader.exec_module(building)
         try:
-            building.build()
+            building.build_all()
         except building.CannotCompile as why:
             # One of an older source would be packed.
             building.LIBRARY.unlink(missing_ok=True)
+            building.JUDGE.with_suffix(".so").unlink(missing_ok=True)
             self.app.display_warning(
-                f"sentinel: {why}; records will be decoded without it, at a fraction of the speed"
+                f"sentinel: {why}; records will be decoded without it, at a fraction of the speed,"
+                " and series are not judged"
             )
             return
         build_data["pure_python"] = False

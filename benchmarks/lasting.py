@@ -83,7 +83,8 @@ class Outage:
     """From the end of the outage to the last incident's; None when one is still open half an hour
     later.
     """
-    new_level_told: int = 0
+    accepted: int = 0
+    """Incidents that were closed since a level that lasted became what is usual."""
     no_data_told: int = 0
     records: int = 0
     """Of incidents."""
@@ -196,13 +197,14 @@ def _judged(
         told.found |= begin <= at <= end and incident.change is IncidentChange.OPENED
         # A false alarm about what goes on as ever may come and go within a day.
         is_hit = incident.application == APPLICATIONS[0] or KINDS[told.kind].silent == "everything"
-        told.resolved_early |= is_over and is_hit and begin <= at <= end
+        is_resolved = incident.state is IncidentState.RESOLVED
+        told.resolved_early |= is_resolved and is_hit and begin <= at <= end
         told.opened_on_recovery += incident.change is IncidentChange.OPENED and at > end
-        told.new_level_told += incident.change is IncidentChange.NEW_LEVEL
+        told.accepted += incident.change is IncidentChange.CLOSED
         told.no_data_told += incident.change is IncidentChange.NO_DATA
         last = max(last, at) if is_over else last
     told.records = len(incidents)
-    if states and all(state is IncidentState.RESOLVED for state in states.values()):
+    if states and not told.accepted and set(states.values()) == {IncidentState.RESOLVED}:
         told.resolved_after_s = last - end
     return told
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from agents.detectors.contract import BAND_METRICS, AtCloseDetector, AtOnceDetector, Detector, Kind
 from agents.detectors.deviation.detector import DeviationDetector
+from agents.detectors.deviation.native import CannotJudge
 from agents.detectors.profile.detector import ProfileDetector
 from agents.detectors.settings import DetectionSettings
 from agents.detectors.threshold.detector import ThresholdDetector
@@ -19,7 +20,7 @@ _CLOSED_OF: Final = (Kind.SERIES, Kind.USER)
 
 _OWN_TABLES: Final = frozenset(
     {"application-names"}
-    | {f"{kind}-{table}" for kind in _CLOSED_OF for table in ("names", "seen", "window")}
+    | {f"{kind}-{table}" for kind in _CLOSED_OF for table in ("names", "seen", "window", "buckets")}
 )
 """Tables of the lane itself."""
 
@@ -74,7 +75,10 @@ def detectors_of(settings: DetectionSettings) -> Detectors:
     )
     at_close: list[AtCloseDetector] = []
     if settings.deviation.enabled:
-        at_close.append(DeviationDetector(settings.deviation, settings.no_data_buckets))
+        try:
+            at_close.append(DeviationDetector(settings.deviation, settings.no_data_buckets))
+        except CannotJudge as why:
+            raise Refused(f"detector deviation: {why}") from None
     if settings.profile.enabled:
         at_close.append(ProfileDetector(settings.profile, settings.no_data_buckets))
     return Detectors(at_once, at_close)

@@ -42,6 +42,11 @@ def significant(values: Float64s) -> Float64s:
     return out
 
 
+def significant_number(value: float) -> float:
+    """One number, as `significant` rounds."""
+    return float(f"{value:.6g}")
+
+
 def confidence(score: float) -> float:
     """Least probability that a value so many standard deviations out is not chance, whatever the
     noise, if it has one mode.

@@ -11,6 +11,9 @@ from schemas.records.anomalies import Severity
 MOST_RULES: Final = 32
 """Rules in one version of the settings; a series keeps eight bytes for each."""
 
+LEARNING_BUCKETS: Final = 30
+"""Buckets for which a series is only learnt from at first."""
+
 RULE_METRICS: Final = {
     "latency_us": "latency, µs",
     "time_to_first_token_us": "time to the first token, µs",
@@ -111,31 +114,25 @@ class Rule:
 class LeastChange:
     """The smallest change of a series that is worth reporting, however sure it is. None means that
     the metric is not judged.
-
-    Ratios are symmetrical: 1.5 means half as much again, or two thirds.
     """
 
-    latency: float | None = 1.4
-    """Ratio. Below this people do not notice, and models of one name differ that much from hour to
-    hour.
-    """
+    latency: float | None = 1.1
+    """Ratio by which calls are slower. Faster calls are no anomaly."""
 
-    time_to_first_token: float | None = 1.4
+    time_to_first_token: float | None = 1.1
     """Ratio, as for latency."""
 
-    tokens: float | None = 2.0
-    """Ratio of tokens per request. What people ask changes by tens of percent all day."""
+    tokens: float | None = 1.15
+    """Ratio by which a call has more tokens."""
 
-    cost: float | None = 2.0
-    """Ratio of cost per request, as for tokens."""
+    cost: float | None = 1.1
+    """Ratio by which a call, or a token, costs more."""
 
-    error_rate: float | None = 0.05
-    """Difference of shares: 0.05 is five more failures in a hundred calls. Only more failures are
-    reported.
-    """
+    error_rate: float | None = 0.005
+    """Difference of shares: 0.005 is one more failure in two hundred calls."""
 
-    request_rate: float | None = 2.5
-    """Ratio. Traffic doubles and halves by itself; silence is any ratio."""
+    request_rate: float | None = 1.25
+    """Ratio, symmetrical: 1.25 means a quarter more, or a fifth less; silence is any ratio."""
 
     def __post_init__(self) -> None:
         for name in ("latency", "time_to_first_token", "tokens", "cost", "request_rate"):
@@ -157,20 +154,9 @@ class Deviation:
     enabled: bool = True
     """False: no findings and no bands, and nothing is learnt."""
 
-    threshold: float = 4.0
-    """Score from which a series counts as anomalous: standard deviations of the chart it is read
-    from. Between 3 and 8; half a unit lower finds small faults about a bucket sooner and raises
-    about five times as many false alarms (tests/detectors/ test_false_alarms.py).
-    """
-
-    least_buckets: int = 30
-    """Buckets with data that a metric of a series is learnt from before it is judged (five minutes
-    of 10 s). The slow chart, which finds drifts, waits for three times as many.
-    """
-
-    memory_buckets: int = 180
-    """Time constant of what is normal, buckets (half an hour of 10 s). Longer finds slower drifts
-    and takes longer to follow the day.
+    false_alarms_per_week: float = 1.0
+    """False alarms that an application may raise in a week, over all its series and metrics. Fewer
+    means that faults are found later, and small ones not at all. Between 0.01 and 100.
     """
 
     repeat_buckets: int = 12
@@ -178,35 +164,20 @@ class Deviation:
     new extent.
     """
 
-    give_in_buckets: int | None = 360
-    """Buckets with data (an hour of 10 s) after which a changed level of latency, time to first
-    token, tokens, cost or request rate becomes the new normal: that is reported once, and learning
-    starts over from it. Its signal stays open until the old level returns. An error rate never
-    becomes normal, nor does a request rate below five times `least_rate`. None means that no level
-    does.
+    give_in_buckets: int | None = 4320
+    """Buckets with data (twelve hours of 10 s) after which a changed level of latency, time to
+    first token, tokens, cost or request rate becomes the new normal, which ends its signal. An
+    error rate never becomes normal, nor does silence. None means that no level does.
     """
-
-    level_memory_buckets: int = 60_480
-    """Buckets for which the old level is remembered after a new one became normal (a week of 10 s).
-    A return to it within them ends the signal and is not a finding; after them the new level alone
-    is normal, which ends the signal too.
-    """
-
-    least_rate: float = 1.0
-    """Expected requests per bucket below which the request rate, and silence, are not judged."""
 
     least_change: LeastChange = field(default_factory=LeastChange)
     """The smallest change of each metric that is worth reporting."""
 
     def __post_init__(self) -> None:
-        _between("threshold", self.threshold, 3.0, 8.0)
-        _between("least_buckets", self.least_buckets, 10, 10_000)
-        _between("memory_buckets", self.memory_buckets, 10, 100_000)
+        _between("false_alarms_per_week", self.false_alarms_per_week, 0.01, 100.0)
         _between("repeat_buckets", self.repeat_buckets, 1, 100_000)
-        _between("least_rate", self.least_rate, 0.1, 1e6)
         if self.give_in_buckets is not None:
             _between("give_in_buckets", self.give_in_buckets, 10, 10_000_000)
-        _between("level_memory_buckets", self.level_memory_buckets, 10, 10_000_000)
 
 
 @dataclass(frozen=True, slots=True)

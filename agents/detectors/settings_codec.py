@@ -3,15 +3,25 @@
 import json
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Final, TypeVar
 
-from agents.detectors.settings import DetectionSettings, SettingsError
+from agents.detectors.settings import DetectionSettings, Deviation, SettingsError
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 _Made = TypeVar("_Made")
+
+RETIRED: Final[Mapping[type, frozenset[str]]] = {
+    Deviation: frozenset(
+        ("threshold", "least_buckets", "memory_buckets", "level_memory_buckets", "least_rate")
+    )
+}
+"""Fields of former versions, which are in settings that were published then; they say nothing any
+more.
+"""
 
 PACKAGED: Final = "0"
 """The version that is in the package: all defaults, no rules."""
@@ -80,6 +90,7 @@ def _record(kind: type[_Made], value: Json, path: str) -> _Made:
     assert is_dataclass(kind)
     hints = typing.get_type_hints(kind)
     known = {field.name: field for field in fields(kind)}
+    value = {name: given for name, given in value.items() if name not in RETIRED.get(kind, ())}
     for name in value:
         if name not in known:
             raise SettingsError(

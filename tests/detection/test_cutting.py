@@ -26,7 +26,7 @@ TOXIC = Rule("toxic", "quality.toxicity", Comparison.ABOVE, 0.5)
 
 # Versions that need other columns and other detectors than the one before; detectors that judge
 # early.
-EARLY = Deviation(least_buckets=10)
+EARLY = Deviation()
 PEOPLE = Profile(least_buckets=5)
 VERSIONS = {
     "0": DetectionSettings(rules=(SLOW,), deviation=EARLY, profile=Profile(enabled=False)),

@@ -11,12 +11,10 @@ from tests.harness.telemetry_log import Rec, good
 
 pytestmark = pytest.mark.usefixtures("with_and_without_native_code")
 
-EARLY = {
-    "0": DetectionSettings(deviation=Deviation(least_buckets=10), profile=Profile(enabled=False))
-}
+EARLY = {"0": DetectionSettings(deviation=Deviation(), profile=Profile(enabled=False))}
 
 
-def log(fault_from: float = 200.0, until: float = 300.0) -> list[Rec]:
+def log(fault_from: float = 400.0, until: float = 500.0) -> list[Rec]:
     """Ten calls a second; from then on two of three fail, of those three of four for the rate
     limit.
     """
@@ -53,7 +51,7 @@ def test_error_types_statuses_and_samples_are_those_of_the_bucket() -> None:
         round((time - records[0].append_ms * 1000) / 1e5)
         for time in (first.window_start, first.window_end)
     )
-    failed = [number for number in range(begin, end) if number >= 2000 and number % 3]
+    failed = [number for number in range(begin, end) if number >= 4000 and number % 3]
     failed = failed[: failed_calls.MAX_LOOKED]
     limited = [number for number in failed if number % 4]
     assert {(one.name, one.value): one.count for one in first.breakdown} == {
@@ -72,7 +70,7 @@ def test_error_types_statuses_and_samples_are_those_of_the_bucket() -> None:
 def test_nothing_is_kept_of_buckets_that_are_closed() -> None:
     """Nor of calls that did not fail."""
     lane = RunLane(EARLY)
-    lane.takes(log(fault_from=1000.0))
+    lane.takes(log(fault_from=1000.0, until=300.0))
     lane.flushes()
     assert not [key for key in lane.state.rows if key.startswith(failures.TABLE.encode())]
     lane.takes([good(10_000, 300, status=Status.ERROR), good(10_001, 320)])

@@ -78,17 +78,14 @@ def deviation_case() -> Case:
     change = LeastChange(1.1, 1.1, 1.1, 1.1, 0.01, 1.1)
     detector = DeviationDetector(
         Deviation(
-            threshold=3.0,
-            least_buckets=10,
-            memory_buckets=20,
-            repeat_buckets=2,
-            give_in_buckets=10,
-            least_change=change,
+            false_alarms_per_week=100.0, repeat_buckets=2, give_in_buckets=10, least_change=change
         )
     )
-    fault = Fault(at=25, until=50, rate=3, latency=4, first_token=2, tokens=5, error_rate=0.5)
+    fault = Fault(at=45, until=60, rate=3, latency=4, first_token=2, tokens=5, error_rate=0.5)
     world = World(rate=0.5, burstiness=0.2, error_rate=0.05)
-    return Case(detector, at_close(detector), list(closes(world, 40, 70, 3, fault)))
+    apart = {"applications": np.arange(40), "application_count": 40}
+    steps = [replace(closed, **apart) for closed in closes(world, 40, 80, 3, fault)]
+    return Case(detector, at_close(detector), steps)
 
 
 def profile_case() -> Case:

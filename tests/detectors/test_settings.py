@@ -39,7 +39,9 @@ SETTINGS = st.builds(
     DetectionSettings,
     rules=st.lists(RULES, max_size=4, unique_by=lambda rule: rule.name).map(tuple),
     deviation=st.builds(
-        Deviation, threshold=st.floats(3, 8), give_in_buckets=st.none() | st.integers(10, 99)
+        Deviation,
+        false_alarms_per_week=st.floats(0.01, 100),
+        give_in_buckets=st.none() | st.integers(10, 99),
     ),
 )
 
@@ -57,10 +59,10 @@ def test_settings_read_back_the_same_under_the_same_version(settings: DetectionS
 def test_the_packaged_defaults_are_version_0() -> None:
     """And any change has another name, also when it is only in type or order."""
     assert version_of(DetectionSettings()) == version_of(from_json("{}")) == "0"
-    one = from_json('{"deviation": {"threshold": 4.5, "enabled": true}}')
+    one = from_json('{"deviation": {"false_alarms_per_week": 4.5, "enabled": true}}')
     assert version_of(one) != "0"
     assert version_of(one) == version_of(
-        from_json('{"deviation":{"enabled":true,"threshold":4.5}}')
+        from_json('{"deviation":{"enabled":true,"false_alarms_per_week":4.5}}')
     )
     whole, real = (Rule("r", "tokens", Comparison.ABOVE, number) for number in (3, 3.0))
     assert version_of(DetectionSettings((whole,))) == version_of(DetectionSettings((real,)))
@@ -110,8 +112,8 @@ def test_the_packaged_defaults_are_version_0() -> None:
             "rules[0].name",
         ),
         ('{"deviation":{"enabled":1}}', "deviation.enabled"),
-        ('{"deviation":{"threshold":2}}', "deviation.threshold"),
-        ('{"deviation":{"least_buckets":30.5}}', "deviation.least_buckets"),
+        ('{"deviation":{"false_alarms_per_week":0}}', "deviation.false_alarms_per_week"),
+        ('{"deviation":{"repeat_buckets":30.5}}', "deviation.repeat_buckets"),
         ('{"deviation":{"least_change":{"cost":1}}}', "deviation.least_change.cost"),
         ('{"deviation":{"least_change":{"error_rate":1.5}}}', "deviation.least_change.error_rate"),
         ('{"profile":{"window_buckets":0}}', "profile.window_buckets"),
@@ -124,6 +126,13 @@ def test_what_is_wrong_is_named_by_its_field(text: str, field: str) -> None:
         from_json(text)
     assert caught.value.field == field
     assert caught.value.why
+
+
+def test_settings_published_by_former_versions_are_read() -> None:
+    """Their fields that are gone say nothing; those that are still there do."""
+    former = '{"deviation":{"threshold":4.0,"least_buckets":30,"memory_buckets":180,'
+    former += '"level_memory_buckets":60480,"least_rate":1.0,"give_in_buckets":360}}'
+    assert from_json(former).deviation == Deviation(give_in_buckets=360)
 
 
 def test_two_rules_of_one_name_are_refused() -> None:

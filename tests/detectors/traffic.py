@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.detectors.contract import Closed, Kind
+from streams.state.logarithms import logarithms_of
 from streams.state.sketch import BINS, bins_of
 
 BUCKET_US = 10_000_000
@@ -142,6 +143,21 @@ def closed_of(
         return out
 
     latency_us, first_us = (latency * 1e6).astype(np.int64), (first * 1e6).astype(np.int64)
+    answered = tokens // 3
+    sizes = {
+        "success_latency_us": latency_us,
+        "success_first_token_us": first_us,
+        "success_tokens": tokens + answered,
+        "success_cost_nano": cost,
+        "success_pace": (latency_us - first_us) * 1000 // np.maximum(answered - 1, 1),
+        "success_price": cost * 1000 // np.maximum(tokens + answered, 1),
+    }
+    logs: dict[str, npt.NDArray[np.int64]] = {}
+    for name, values in sizes.items():
+        counted = ~failed & (values > 0)
+        log = np.where(counted, logarithms_of(np.maximum(values, 1)), 0)
+        for part, of in (("n", counted.astype(np.int64)), ("log", log), ("log2", log * log)):
+            logs[f"{name}.{part}"] = total(of)
     most = np.zeros(series, np.int64)
     np.maximum.at(most, owner, latency_us)
     ones = np.ones(len(owner), np.int64)
@@ -160,8 +176,9 @@ def closed_of(
             "first_tokens": total(ones),
             "time_to_first_token_us": total(first_us),
             "prompt_tokens": total(tokens),
-            "completion_tokens": total(tokens // 3),
+            "completion_tokens": total(answered),
             "cost_nano": total(cost),
+            **logs,
         },
         sketches={"latency_us": sketch(latency_us), "time_to_first_token_us": sketch(first_us)},
         applications=np.zeros(series, np.int64),

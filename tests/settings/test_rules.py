@@ -122,20 +122,12 @@ def test_receivers_that_alert_refuses_are_refused_here(
         ("lanes: {bucket_s: 60}", "correlation.quiet_s: is not above the 720 s"),
         ("detection: {profile: {repeat_buckets: 20}}", "(detection.profile.repeat_buckets)"),
         ("correlation: {give_up_s: 100}", "correlation.give_up_s: is not above quiet_s (180)"),
-        (
-            "detection: {deviation: {level_memory_buckets: 100}}",
-            "detection.deviation.level_memory_buckets: is below",
-        ),
         ("lanes: {lateness_s: 11}", "lanes.lateness_s: is above lanes.bucket_s (10)"),
         ("lanes: {max_ahead_s: 5}", "lanes.max_ahead_s: is below lanes.bucket_s"),
         ("lanes: {tick_after_s: 30}", "lanes.tick_after_s: is above lanes.bucket_s"),
         (
             "lanes: {subject_expiry_s: 60}",
             "lanes.subject_expiry_s: is shorter than learning a series takes",
-        ),
-        (
-            "detection: {deviation: {memory_buckets: 20}}",
-            "detection.deviation.memory_buckets: is below least_buckets",
         ),
         (
             "correlation: {active_lane_s: 0.5}",
@@ -159,7 +151,7 @@ def test_receivers_that_alert_refuses_are_refused_here(
         ("broker: {session_timeout_s: 5}", "broker.session_timeout_s: is below 6 s"),
         ("broker: {group_instance_id: a}", "broker.group_instance_id: is set in the file"),
         (
-            "detection: {deviation: {threshold: 5}}",
+            "detection: {deviation: {false_alarms_per_week: 5}}",
             "worker.control_key: is not set: the detection settings",
         ),
         ("sink: {events: all}", "sink.events: has no effect"),

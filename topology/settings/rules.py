@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agents.detectors.settings import DetectionSettings
+from agents.detectors.settings import LEARNING_BUCKETS, DetectionSettings
 from agents.sinking.settings import EventsKept
 from connectors.store.settings import StoreKind
 from streams.client.broker_safety import RefusedBroker, refuse_unsafe
@@ -126,7 +126,7 @@ def hints(settings: Settings, origins: Mapping[str, str]) -> Iterator[Fault]:
 
 
 def _time(settings: Settings, places: _Places) -> Iterator[Fault]:
-    lanes, deviation = settings.lanes, settings.detection.deviation
+    lanes = settings.lanes
     if lanes.lateness_s > lanes.bucket_s:
         yield places.fault(
             "lanes",
@@ -147,17 +147,10 @@ def _time(settings: Settings, places: _Places) -> Iterator[Fault]:
             "tick_after_s",
             f"is above lanes.bucket_s ({lanes.bucket_s}): silence is noticed a bucket late",
         )
-    if lanes.subject_expiry_s < deviation.least_buckets * lanes.bucket_s:
-        learnt = f"{deviation.least_buckets * lanes.bucket_s} s, detection.deviation.least_buckets"
+    if lanes.subject_expiry_s < LEARNING_BUCKETS * lanes.bucket_s:
+        learning = f"{LEARNING_BUCKETS * lanes.bucket_s} s"
         yield places.fault(
-            "lanes", "subject_expiry_s", f"is shorter than learning a series takes ({learnt})"
-        )
-    if deviation.memory_buckets < deviation.least_buckets:
-        yield places.fault(
-            "detection",
-            "deviation.memory_buckets",
-            f"is below least_buckets ({deviation.least_buckets}): a series is forgotten while it is"
-            " being learned",
+            "lanes", "subject_expiry_s", f"is shorter than learning a series takes ({learning})"
         )
 
 
@@ -183,14 +176,6 @@ def _incidents(settings: Settings, places: _Places) -> Iterator[Fault]:
             "give_up_s",
             f"is not above quiet_s ({correlation.quiet_s:g}): an incident is given up before it can"
             " be resolved",
-        )
-    give_in = detection.deviation.give_in_buckets
-    if give_in is not None and detection.deviation.level_memory_buckets < give_in:
-        yield places.fault(
-            "detection",
-            "deviation.level_memory_buckets",
-            f"is below give_in_buckets ({give_in}): an old level is forgotten before a new one is"
-            " accepted",
         )
     if correlation.active_lane_s < settings.lanes.tick_after_s:
         yield places.fault(

@@ -1,136 +1,117 @@
-"""A robust deviation score at close: each series against its own past, steps within two or three
-buckets and drifts within minutes.
+"""Each series against its own past: from one bucket to hours, steps and drifts, at a rate of false
+alarms that is a setting.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from agents.detectors.contract import (
     Bands,
     Change,
     Closed,
     Finding,
+    Float64s,
     Int64s,
     Kind,
     Signal,
     Tables,
     Verdicts,
 )
-from agents.detectors.deviation.changes import changes, no_data
+from agents.detectors.deviation.changes import ended, no_data
 from agents.detectors.deviation.findings import finding, recomputed
-from agents.detectors.deviation.judging import Judged, judged
-from agents.detectors.deviation.learning import learning
-from agents.detectors.deviation.levels import gates
-from agents.detectors.deviation.state import (
-    COUNT,
+from agents.detectors.deviation.law import rarity
+from agents.detectors.deviation.measures import (
+    LOG_UNIT,
+    METRIC_OF,
     METRICS,
-    SHARE,
-    SIZES,
-    TABLE,
-    Bucket,
-    SeriesState,
-    asleep,
-    bucket_of,
     in_units,
-    opened,
-    read,
-    write,
+    measures_of,
 )
-from agents.detectors.settings import Deviation
-from streams.state.tables import TableSpec
+from agents.detectors.deviation.native import ACCEPTED, BEGUN, ENDED, INPUT, Judge
+from agents.detectors.deviation.state import FORMER, SPECS, TABLES, is_used, opened, retire
+from agents.detectors.settings import Deviation, LeastChange
+from schemas.records.anomalies import SignalStatus
+from streams.state.tables import Table, TableSpec
 
-_SUBJECTS: Final = 2048
-"""Subjects judged together: an array of six metrics stays under the 128 kB from which the allocator
-asks the system for fresh pages, which at twice the size cost three times the rest. No result
-depends on it.
-"""
+Bools = npt.NDArray[np.bool_]
 
-_SLEEP_RATE: Final = 0.02
-"""Requests per bucket under which a silent series is left alone."""
+_COUNTED: Final = (
+    "success_latency_us",
+    "success_first_token_us",
+    "success_tokens",
+    "success_cost_nano",
+    "success_pace",
+    "success_price",
+)
+"""The closed bucket's names of the sizes, in the order of `SIZES`."""
+
+
+_REPLACED: Final = "judged by version 1 of the detector; version 2 learns what is usual from now on"
 
 
 class DeviationDetector:
-    """Latency, time to first token, tokens, cost (each per request), error rate and request rate of
-    every series.
+    """Latency, time to first token, tokens and cost of the successful calls, error rate and request
+    rate of every series; `judge.c` has the method.
 
-    A metric is anomalous from the bucket in which one of its two control charts (`charts`) reaches
-    the threshold and the change itself is worth telling: that of the bucket for the fast chart, its
-    mean over about ten buckets for the slow one. It stays so until both are under half of that, and
-    is told at the start and then every `repeat_buckets`. Meanwhile nothing is learnt, so that the
-    anomaly stays one; its end is a change. A level that stays is taken as the new one, and its
-    signal ends when the old one is back (`series_levels`).
+    Only slower, dearer, more tokens and more failures are anomalies; of the request rate both sides
+    are. An anomaly is reported when it begins and then every `repeat_buckets` for as long as it
+    lasts; meanwhile nothing is learnt of it, so that it stays one. It ends when all windows up to
+    the one that found it are ordinary again, or when it has lasted for `give_in_buckets` and
+    becomes what is usual. A bucket without calls says nothing about metrics other than the request
+    rate: they stay as they were.
 
-    A bucket without requests says nothing about metrics other than the request rate: they stay as
-    they were. There is no score before `least_buckets` buckets with data. The score is that of the
-    chart that speaks, in its standard deviations. The confidence is 1 - 4/(9 score²): whatever the
-    noise, if it has one mode, no more than the rest is chance (`scores.confidence`).
-
-    The verdict on a series depends on its own buckets alone.
+    The verdict on a series depends on its own buckets alone, and on how many series its application
+    has, which share the false alarms that are acceptable.
     """
 
     name = "deviation"
-    version = 1
+    version = 2
     kind = Kind.SERIES
     bands: tuple[str, ...] = METRICS
-    tables: Sequence[tuple[Kind, TableSpec]] = ((Kind.SERIES, TABLE),)
+    tables: Sequence[tuple[Kind, TableSpec]] = TABLES
 
     def __init__(self, settings: Deviation, no_data_buckets: int = 18) -> None:
+        """Raises CannotJudge where the installation has no compiled judge."""
         self._settings, self._no_data_buckets = settings, no_data_buckets
-        self._gates = gates(settings.least_change)[:, 0].tolist()
+        self._judge = Judge(settings)
 
     def at_close(self, tables: Tables, closed: Closed) -> Verdicts:
         """Findings in the order of rows, then of metrics."""
         if not self._settings.enabled or not len(closed.rows):
             return Verdicts(())
-        table = tables["deviation"]
-        table.reserve(int(closed.rows.max()) + 1)
-        awake = np.flatnonzero(~asleep(table, closed.rows, closed.numbers["requests"], _SLEEP_RATE))
-        observed, expected, low, high = (
-            np.full((len(closed.rows), len(METRICS)), np.nan) for _ in range(4)
-        )
-        bands = Bands(METRICS, observed, expected, low, high)
+        for table in tables.values():
+            table.reserve(int(closed.rows.max()) + 1)
+        own = [tables[spec.name] for spec in SPECS]
+        series = np.bincount(closed.applications)[closed.applications]
+        rare = rarity(series, self._settings.false_alarms_per_week)
+        out = self._judge.close(own, closed.rows, closed.bucket, inputs_of(closed), rare)
+        bucket_s = (closed.end - closed.start) / 1e6
+        drawn = in_units(out["bands"], bucket_s)
+        _put_means(drawn, closed)
+        bands = Bands(METRICS, *(drawn[:, :, place] for place in range(4)))
+        changed = out["became"].any(axis=1) | out["open"].any(axis=1)
         findings: list[Finding] = []
-        told: list[Change] = []
-        for start in range(0, len(awake), _SUBJECTS):
-            stop = min(start + _SUBJECTS, len(awake))
-            part = slice(start, stop) if len(awake) == len(closed.rows) else awake[start:stop]
-            rows = closed.rows[part]
-            before = read(table, rows)
-            bucket = bucket_of(closed, part)
-            verdict = judged(
-                before, bucket, closed.bucket + 1, closed.seen_before[part], self._settings
-            )
-            self._draw(bands, part, before, bucket, verdict, (closed.end - closed.start) / 1e6)
-            for subject, metric in np.argwhere(verdict.telling.T).tolist():
-                at, gate = (metric, subject), self._gates[metric]
-                findings.append(
-                    finding(closed, int(rows[subject]), at, before, bucket, verdict, gate)
-                )
-            told += changes(closed, rows, before, bucket, verdict)
-            memory = self._settings.memory_buckets
-            write(
-                table,
-                rows,
-                learning(
-                    verdict.state,
-                    bucket,
-                    verdict.residual,
-                    verdict.variance,
-                    verdict.lesson,
-                    memory,
-                ),
-            )
-        return Verdicts(findings, bands, told + no_data(table, closed, self._no_data_buckets))
+        ends = [Change(one, SignalStatus.RETIRED, _REPLACED) for one in self._former(tables)]
+        for place in np.flatnonzero(changed).tolist():
+            for metric in range(len(METRICS)):
+                found, end = self._signal(own, closed, out[place], rare, (place, metric), drawn)
+                findings += found
+                ends += end
+        is_open = np.flatnonzero(out["open"].any(axis=1))
+        states = own[0].rows[closed.rows[is_open]]
+        ends += no_data(closed, is_open, states, self._no_data_buckets)
+        return Verdicts(findings, bands, ends)
 
     def watched(self, tables: Tables) -> Int64s:
         """Rows with an open signal."""
-        return np.flatnonzero(opened(tables["deviation"].rows).any(axis=1))
+        return np.flatnonzero(opened(tables[SPECS[0].name].rows).any(axis=1))
 
     def open_signals(self, tables: Tables, rows: Int64s | None = None) -> Sequence[Signal]:
-        """Anomalies that last, and new levels while the old one is remembered."""
-        table = tables["deviation"].rows
+        """Anomalies that last."""
+        table = tables[SPECS[0].name].rows
         chosen = np.arange(len(table)) if rows is None else rows[rows < len(table)]
         return [
             Signal(Kind.SERIES, int(chosen[place]), METRICS[metric])
@@ -139,48 +120,81 @@ class DeviationDetector:
 
     def judges(self, signal: Signal, name: tuple[str, ...]) -> bool:
         """Whether the metric is judged at all."""
-        return self._settings.enabled and bool(
-            np.isfinite(self._gates[METRICS.index(signal.metric)])
-        )
+        change: LeastChange = self._settings.least_change
+        return self._settings.enabled and getattr(change, signal.metric) is not None
 
     def forget(self, tables: Tables, signals: Sequence[Signal]) -> None:
         """What is learnt stays; that the signals are open does not."""
-        table = tables["deviation"]
+        table = tables[SPECS[0].name]
         for signal in signals:
-            for name in ("since", "told", "taken", "usual"):
-                table.rows[name][signal.row, METRICS.index(signal.metric)] = 0
+            for measure in measures_of(signal.metric):
+                table.rows["since"][signal.row, measure] = 0
             table.touch(np.array([signal.row]))
 
     def recompute(self, metric: str, evidence: Mapping[str, float]) -> float:
-        """The score from the bucket's value and what was usual before it."""
+        """The score from what the window held and what was usual before it."""
         return recomputed(metric, evidence)
 
-    def _draw(
+    def _former(self, tables: Tables) -> list[Signal]:
+        """Signals of version 1 that end now."""
+        former = tables[FORMER.name]
+        return retire(former) if is_used(former).any() else []
+
+    def _signal(
         self,
-        bands: Bands,
-        part: Int64s | slice,
-        before: SeriesState,
-        bucket: Bucket,
-        verdict: Judged,
-        bucket_s: float,
-    ) -> None:
-        """Fills in the bands: between `low` and `high` a bucket of so many requests is within the
-        threshold.
-        """
-        wide = self._settings.threshold
-        centre = np.where(before.learnt >= self._settings.least_buckets, before.centre, np.nan)
-        share, rate = np.clip(before.centre[SHARE], 0.0, 1.0), before.centre[COUNT]
-        variance = np.empty_like(centre)
-        variance[SIZES] = verdict.variance
-        variance[SHARE] = (
-            share * (1 - share) * np.maximum(before.spread[SHARE], 1.0) / bucket.requests[SHARE]
-        )
-        variance[COUNT] = rate + np.maximum(before.spread[COUNT], 0.0) * rate * rate
-        reach = np.where(bucket.known, wide * np.sqrt(variance), np.nan)
-        low, high = centre - reach, centre + reach
-        low[SHARE:] = np.maximum(low[SHARE:], 0.0)
-        high[SHARE] = np.minimum(high[SHARE], 1.0)
-        bands.observed[part] = in_units(bucket.values, bucket_s).T
-        bands.expected[part] = in_units(centre, bucket_s).T
-        bands.low[part] = in_units(low, bucket_s).T
-        bands.high[part] = in_units(high, bucket_s).T
+        tables: Sequence[Table],
+        closed: Closed,
+        out: npt.NDArray[np.void],
+        rare: Float64s,
+        at: tuple[int, int],
+        drawn: Float64s,
+    ) -> tuple[list[Finding], list[Change]]:
+        """What the bucket says of one signal: of the metric at[1] of the row at place at[0]."""
+        place, metric = at
+        mine = np.flatnonzero(metric == METRIC_OF)
+        became, is_open = out["became"][mine], out["open"][mine] > 0
+        was_open = (is_open & (became != BEGUN)) | (became == ENDED) | (became == ACCEPTED)
+        row = int(closed.rows[place])
+        if not is_open.any():
+            if not was_open.any():
+                return [], []
+            seen, usual = drawn[place, metric, :2].tolist()
+            adopted = bool((became == ACCEPTED).any())
+            return [], [ended(closed, row, metric, seen, usual, adopted=adopted)]
+        first = not was_open.any()
+        if not first and not self._is_due(tables[0], closed, place, mine[is_open]):
+            return [], []
+        over = out["score"][mine] - out["threshold"][mine]
+        measure = int(mine[np.argmax(np.where(is_open, over, -np.inf))])
+        numbers = self._judge.numbers(tables, row, closed.bucket, measure, float(rare[place]))
+        return [finding(closed, row, measure, numbers, first=first)], []
+
+    def _is_due(self, now: Table, closed: Closed, place: int, measures: Int64s) -> bool:
+        """Whether an anomaly that lasts is reported again: now and then, of buckets with data."""
+        since = int(now.rows["since"][closed.rows[place], measures].min())
+        is_traffic = METRIC_OF[measures[0]] == METRICS.index("request_rate")
+        if not is_traffic and int(closed.numbers["requests"][place]) == 0:
+            return False
+        return (closed.bucket + 1 - since) % self._settings.repeat_buckets == 0
+
+
+def _put_means(drawn: Float64s, closed: Closed) -> None:
+    """What was observed of tokens and cost, in bands of shape (n, metrics, 4): per call, whatever
+    became of it, so that it times the calls is what aggregates sum up. None at all counts as not
+    measured.
+    """
+    requests, numbers = np.maximum(closed.numbers["requests"], 1), closed.numbers
+    tokens = numbers["prompt_tokens"] + numbers["completion_tokens"]
+    for metric, total in (("tokens", tokens), ("cost", numbers["cost_nano"])):
+        drawn[:, METRICS.index(metric), 0] = np.where(total > 0, total / requests, np.nan)
+
+
+def inputs_of(closed: Closed) -> npt.NDArray[np.void]:
+    """The bucket as the judge reads it."""
+    inputs = np.zeros(len(closed.rows), INPUT)
+    for place, name in enumerate(_COUNTED):
+        inputs["n"][:, place] = closed.numbers[f"{name}.n"]
+        inputs["x"][:, place] = closed.numbers[f"{name}.log"] * LOG_UNIT
+        inputs["xx"][:, place] = closed.numbers[f"{name}.log2"] * LOG_UNIT**2
+    inputs["calls"], inputs["failures"] = closed.numbers["requests"], closed.numbers["errors"]
+    return inputs

@@ -39,6 +39,17 @@ def middle_of(place: int) -> float:
     return (4 + quarter + 0.5) * (1 << octave) * 256.0
 
 
+def log_of(value: int) -> int:
+    """Logarithm to base 2 in 1/1024, by the first ten bits after the leading one.
+
+    >>> [log_of(value) for value in (1, 3, 1_000_000)]
+    [1, 1623, 20410]
+    """
+    octave = value.bit_length() - 1
+    first = (value << 10 >> octave) & 1023
+    return 1024 * octave + round(1024 * math.log2(1 + (first + 0.5) / 1024))
+
+
 def quantile(bins: Counter[int], share: float) -> float:
     """The middle of the bin that holds the value at rank ceil(share · n), at least the first; NaN
     when there is none.
@@ -66,6 +77,10 @@ class Sums:
     cost_nano: int = 0
     latencies: Counter[int] = field(default_factory=Counter)
     first_token_times: Counter[int] = field(default_factory=Counter)
+    sizes: list[list[int]] = field(default_factory=lambda: [[0, 0, 0] for _ in range(6)])
+    """Of successful calls: latency, time to first token, tokens, cost, pace and price; each how
+    many have it, sum of logarithms and of their squares.
+    """
 
     def count(self, event: TelemetryEvent) -> None:
         """One more event."""
@@ -81,6 +96,11 @@ class Sums:
         self.prompt_tokens += event.prompt_tokens
         self.completion_tokens += event.completion_tokens
         self.cost_nano += event.cost_nano
+        if event.status is Status.SUCCESS:
+            for sums, value in zip(self.sizes, _sizes(event), strict=True):
+                if value > 0:
+                    log = log_of(value)
+                    sums[:] = [sums[0] + 1, sums[1] + log, sums[2] + log * log]
 
     def numbers(self) -> list[int]:
         """As a row of the window table keeps them (`agents.detection.population.SERIES_WINDOW`)."""
@@ -94,6 +114,7 @@ class Sums:
             self.completion_tokens,
             self.cost_nano,
             self.latency_max_us,
+            *(number for sums in self.sizes for number in sums),
         ]
 
     def aggregate(
@@ -124,6 +145,21 @@ class Sums:
             cost_nano=float(self.cost_nano),
             **_NO_BANDS,
         )
+
+
+def _sizes(event: TelemetryEvent) -> tuple[int, ...]:
+    """Of one call; 0 for what it does not have."""
+    first, answered = event.time_to_first_token_us, event.completion_tokens
+    tokens = event.prompt_tokens + answered
+    has_pace = first is not None and answered > 1
+    return (
+        event.latency_us,
+        first or 0,
+        tokens,
+        event.cost_nano,
+        (event.latency_us - (first or 0)) * 1000 // (answered - 1) if has_pace else 0,
+        event.cost_nano * 1000 // tokens if tokens > 0 else 0,
+    )
 
 
 def without_bands(aggregate: Aggregate) -> Aggregate:
