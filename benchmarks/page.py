@@ -28,6 +28,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from connectors.store.sqlite.store import EmbeddedStore
 from schemas.documents import Document, Kind
+from schemas.measures import METRICS
 from schemas.records.anomalies import Severity
 from schemas.records.incidents import IncidentState
 from schemas.secrets import Secret
@@ -51,7 +52,6 @@ _DAY: Final = 86_400 * SECOND
 _BATCH: Final = 2_000
 _APPLICATIONS: Final = 8
 _MODELS: Final = 3
-_METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate")
 
 _NOTE_READY: Final = """
 new MutationObserver(() => {
@@ -123,7 +123,7 @@ def documents(anomalies: int, end: int) -> Iterator[Document]:
                     tenant,
                     application=f"application-{chance.randrange(_APPLICATIONS)}",
                     model=f"model-{chance.randrange(_MODELS)}",
-                    metric=chance.choice(_METRICS),
+                    metric=chance.choice(METRICS),
                     severity=chance.choice(list(Severity)),
                     window_start=at - 10 * SECOND,
                     window_end=at,

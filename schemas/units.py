@@ -6,6 +6,8 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from schemas.measures import Unit, unit_of
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST: Final = -62_135_596_800_000_000
 _LATEST: Final = 253_402_300_799_999_999
@@ -28,13 +30,17 @@ def quantity(metric: str, value: float, digits: int = 3) -> str:
     >>> quantity("tokens", 12_345.0), quantity("quality.groundedness", 0.25)
     ('12,300', '0.25')
     """
-    if metric.endswith("_us") or metric in ("latency", "time_to_first_token"):
-        return _length(value, digits)
-    if metric in ("cost", "cost_nano"):
-        return f"{number(value / 1e9, digits)} currency units"
-    if metric == "error_rate":
-        return f"{number(value * 100, digits)} %"
-    return f"{number(value, digits)}/s" if metric == "request_rate" else number(value, digits)
+    match unit_of(metric):
+        case Unit.DURATION:
+            return _length(value, digits)
+        case Unit.MONEY:
+            return f"{number(value / 1e9, digits)} currency units"
+        case Unit.SHARE:
+            return f"{number(value * 100, digits)} %"
+        case Unit.RATE:
+            return f"{number(value, digits)}/s"
+        case Unit.TOKENS | None:
+            return number(value, digits)
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agents.correlation.intake_titles import intake_sentence
+from schemas.measures import label
 from schemas.records.anomalies import INTAKE, Anomaly
 from schemas.units import moment, quantity
 
@@ -33,7 +34,7 @@ def sentence(anomaly: Anomaly, since: int | None = None) -> str:
         return f"{seen} of calls of {subject} fail{_beside(anomaly, seen)}"
     if anomaly.metric == "request_rate" and anomaly.rule is None:
         return f"calls of {subject} at {seen}{_beside(anomaly, seen)}"
-    return f"{_words(anomaly.metric)} of {subject} {seen}{_beside(anomaly, seen)}"
+    return f"{label(anomaly.metric)} of {subject} {seen}{_beside(anomaly, seen)}"
 
 
 def title(lead: str, others: Sequence[str]) -> str:
@@ -44,15 +45,11 @@ def title(lead: str, others: Sequence[str]) -> str:
     >>> title("cost of a 2 currency units", ["m1", "m2", "m3", "m4", "m5"])
     'cost of a 2 currency units; also m1, m2, m3 and 2 more'
     """
-    also = ", ".join(_words(metric) for metric in others[:_NAMED])
+    also = ", ".join(label(metric) for metric in others[:_NAMED])
     if len(others) > _NAMED:
         also += f" and {len(others) - _NAMED} more"
     whole = f"{lead}; also {also}" if also else lead
     return whole if len(whole) <= MAX_TITLE else whole[: MAX_TITLE - 1] + "…"
-
-
-def _words(metric: str) -> str:
-    return metric.replace("_", " ")
 
 
 def _subject(anomaly: Anomaly) -> str:

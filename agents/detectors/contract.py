@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from schemas.measures import METRICS
 from schemas.records.anomalies import Direction, Severity, SignalStatus
 from streams.state.tables import Table, TableSpec
 
@@ -27,14 +28,7 @@ subject that the table is about.
 """
 
 
-BAND_METRICS: Final = (
-    "latency",
-    "time_to_first_token",
-    "tokens",
-    "cost",
-    "error_rate",
-    "request_rate",
-)
+BAND_METRICS: Final = METRICS
 """Metrics for which an aggregate has room for a band, in the order of its schema."""
 
 WATCHED_EVERY: Final = 6

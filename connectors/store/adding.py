@@ -16,18 +16,13 @@ from itertools import groupby
 from typing import Final
 
 from connectors.store.port import Point
+from schemas.measures import MEASURES, Merge
 
-_COUNTS: Final = {"time_to_first_token": "first_token_count"}
-"""Number of an aggregate that says over how many events a metric is a mean, where it is not
-`requests`.
-"""
-
-_SUMMED: Final = frozenset({"request_rate"})
-_GEOMETRIC: Final = frozenset({"latency", "time_to_first_token"})
-_NONE_IS_NOUGHT: Final = frozenset({"tokens", "cost"})
-"""Metrics of which a lane says nothing where its events had none of it at all: it takes that for
-not measured. Another lane's events had some.
-"""
+_COUNTS: Final = {measure.name: measure.counted_by for measure in MEASURES}
+_SUMMED: Final = frozenset(one.name for one in MEASURES if one.merge is Merge.SUM)
+_GEOMETRIC: Final = frozenset(one.name for one in MEASURES if one.merge is Merge.GEOMETRIC_MEAN)
+_ZERO_IS_UNKNOWN: Final = frozenset(one.name for one in MEASURES if one.zero_is_unknown)
+"""Metrics of which a lane may say nothing though another lane's events had some: it adds zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,7 @@ def part_fields(metric: str) -> tuple[str, ...]:
     ('window_end', 'lane', 'requests')
     """
     bands = (f"{metric}_{part}" for part in ("observed", "expected", "low", "high"))
-    return ("window_end", "lane", _COUNTS.get(metric, "requests"), *bands)
+    return ("window_end", "lane", _COUNTS[metric], *bands)
 
 
 def points(metric: str, parts: Iterable[Part]) -> Iterator[Point]:
@@ -76,7 +71,7 @@ def _together(metric: str, parts: Sequence[Part]) -> Point:
     heard = [part for part in parts if metric in _SUMMED or part.events is None or part.events > 0]
     weights = [part.events for part in heard]
     observed = [part.observed for part in heard]
-    if metric in _NONE_IS_NOUGHT and any(value is not None for value in observed):
+    if metric in _ZERO_IS_UNKNOWN and any(value is not None for value in observed):
         observed = [value or 0.0 for value in observed]
     expected, low, high = (
         _added(metric, [getattr(part, name) for part in heard], weights)

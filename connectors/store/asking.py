@@ -6,10 +6,11 @@ from typing import Final
 
 import orjson
 
-from connectors.store.port import MAX_PAGE, METRICS, BadSearch, Search
+from connectors.store.port import MAX_PAGE, BadSearch, Search
 from schemas.avro.schema import Enum, Primitive, Type, Union
 from schemas.bounds import MAX_EVENT_TIME
 from schemas.documents import schema_of
+from schemas.measures import METRICS
 
 _CURSOR_BYTES: Final = 200
 _KEY_CHARS: Final = 64

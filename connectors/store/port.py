@@ -22,9 +22,6 @@ MAX_PAGE: Final = 1_000
 MAX_SUBJECTS: Final = 1_000
 """Tenants, and subjects of a tenant, that are listed to choose from."""
 
-METRICS: Final = ("latency", "time_to_first_token", "tokens", "cost", "error_rate", "request_rate")
-"""Metrics that have series."""
-
 
 class BadSearch(ValueError):
     """A search that is wrong itself, whatever the store; the text says how to correct it."""

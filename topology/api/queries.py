@@ -20,7 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from connectors.store.port import MAX_PAGE, METRICS
+from connectors.store.port import MAX_PAGE
+from schemas.measures import METRICS
 from schemas.records.anomalies import Severity
 from schemas.records.incidents import IncidentState
 from schemas.records.notifications import NotificationOutcome

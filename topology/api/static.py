@@ -3,12 +3,14 @@ whoever is at the right Host, without a token.
 """
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from schemas.measures import MEASURES, label
 from topology.api.documentation import documentation
 from topology.api.permissions import Access, serve_at
 
@@ -85,8 +87,25 @@ def _answers() -> Iterator[tuple[str, Answer]]:
                 yield from ((view, answer) for view in VIEWS)
             else:
                 yield f"/static/{file.relative_to(FILES).as_posix()}", answer
+    yield "/static/measures.js", _answer(_measures(), "text/javascript")
     for path, body in documentation():
         yield path, _answer(body, "text/html")
+
+
+def _measures() -> bytes:
+    """The module of the page that has the declarations of metrics: a script like the others, so
+    that the page imports it and every rule for its files holds for it too.
+    """
+    declared = [
+        {
+            "name": one.name,
+            "label": label(one.name),
+            "unit": one.unit,
+            "chart_unit": one.chart_unit,
+        }
+        for one in MEASURES
+    ]
+    return f"export const MEASURES = {json.dumps(declared)};\n".encode()
 
 
 def _answer(body: bytes, content_type: str) -> Answer:

@@ -1,15 +1,12 @@
 // Numbers and times as people read them. Times in the API are µs since 1970-01-01 UTC.
 
 import { h } from "./dom.js";
+// Made by the server (topology/api/static.py) from its declarations of metrics.
+import { MEASURES } from "./measures.js";
 
-export const METRICS = [
-  "latency",
-  "time_to_first_token",
-  "tokens",
-  "cost",
-  "error_rate",
-  "request_rate",
-];
+const DECLARED = new Map(MEASURES.map((one) => [one.name, one]));
+
+export const METRICS = [...DECLARED.keys()];
 export const SEVERITIES = ["critical", "high", "medium", "low", "info"];
 
 const number = (value, digits = 3) =>
@@ -46,7 +43,12 @@ export function lasting(s) {
   return s < 129600 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86400)} days`;
 }
 
-const TIMES = new Set(["latency", "time_to_first_token"]);
+/** The kind of unit of a metric, or of a field of an event whose name implies one. */
+function unitOf(metric) {
+  if (metric.endsWith("_us")) return "duration";
+  if (metric === "cost_nano") return "money";
+  return DECLARED.get(metric)?.unit ?? (metric.endsWith("tokens") ? "tokens" : undefined);
+}
 
 /**
  * A value of a metric with its unit. Costs are in currency units (the API has 1e-9 of one), error
@@ -54,29 +56,28 @@ const TIMES = new Set(["latency", "time_to_first_token"]);
  */
 export function measured(metric, value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "not known";
-  if (TIMES.has(metric) || metric.endsWith("_us")) return duration(value);
-  if (metric === "cost" || metric === "cost_nano") return `${number(value / 1e9)} cu`;
-  if (metric === "error_rate") return `${number(value * 100)} %`;
-  if (metric === "request_rate") return `${number(value)} /s`;
-  if (metric.endsWith("tokens")) return `${number(value, 4)} tokens`;
-  if (metric === "requests") return `${number(value, 4)} calls`;
-  return plain(value);
+  switch (unitOf(metric)) {
+    case "duration":
+      return duration(value);
+    case "money":
+      return `${number(value / 1e9)} cu`;
+    case "share":
+      return `${number(value * 100)} %`;
+    case "rate":
+      return `${number(value)} /s`;
+    case "tokens":
+      return `${number(value, 4)} tokens`;
+  }
+  return metric === "requests" ? `${number(value, 4)} calls` : plain(value);
 }
 
 /** What a metric is called, and in which unit a chart has it. */
 export function metricName(metric) {
-  return metric.replaceAll("_", " ");
+  return DECLARED.get(metric)?.label ?? metric.replaceAll("_", " ");
 }
 
 export function metricUnit(metric) {
-  return (
-    {
-      tokens: "tokens of a call",
-      cost: "cu = currency units of a call",
-      error_rate: "% of calls",
-      request_rate: "calls per second",
-    }[metric] ?? ""
-  );
+  return DECLARED.get(metric)?.chart_unit ?? "";
 }
 
 const CLOCK = new Intl.DateTimeFormat(undefined, {
