@@ -286,7 +286,7 @@ def test_an_address_that_others_reach_needs_a_token() -> None:
         {"tenant_tokens": (TenantToken("acme", Secret(ACME)),)},
         {"allowed_hosts": ("sentinel.example",)},
     ):
-        with pytest.raises(ValueError, match="taken for an operator"):
+        with pytest.raises(ValueError, match="count as an operator"):
             ApiSettings(**others)
     with pytest.raises(ValueError, match="shorter than 16"):
         ApiSettings(token=Secret("short"))
