@@ -17,7 +17,7 @@ RUN mkdir vendor \
  && cp node_modules/uplot/LICENSE vendor/uPlot.LICENSE.txt
 
 FROM python:${PYTHON} AS build
-# Compiles schemas/native; the image itself has no compiler.
+# Compiles the native decoder and the judge; the image itself has no compiler.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/*

@@ -44,17 +44,19 @@ _USUAL: Final = {
     "request_rate": 3.2,
 }
 _EVIDENCE: Final = (
-    "value",
-    "requests",
-    "learnt",
-    "centre",
+    "window",
+    "looks",
+    "exposure",
+    "seen",
+    "usual",
     "spread",
-    "fast",
-    "slow",
-    "residual",
+    "freedom",
     "effect",
+    "deviation",
     "least_effect",
-    "drifting",
+    "threshold",
+    "scale",
+    "measure",
 )
 
 
@@ -135,6 +137,7 @@ def _found(number: int, start: int, bucket: int, **fields: object) -> Anomaly:
         window_start=end - BUCKET,
         window_end=end,
         event_time=end,
+        detector_version=2,
         evidence=tuple(
             Evidence(name, round(1.37 * (index + 1) / 3, 4)) for index, name in enumerate(_EVIDENCE)
         ),

@@ -3,7 +3,7 @@ nothing.
 """
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from schemas.documents import Kind
 from tests.harness import browser
@@ -96,7 +96,7 @@ async def test_an_anomaly_shows_its_series_its_evidence_and_why(site: Site, open
     await expect(page.get_by_text("2.91 times what was expected")).to_be_visible()
     await expect(page.get_by_text("lane 0, offset 81100, ordinal 0")).to_be_visible()
     await page.get_by_text("How it was computed").click()
-    await expect(page.get_by_role("row", name="residual")).to_contain_text("in standard deviations")
+    await expect(page.get_by_role("row", name="exposure")).to_contain_text("successful calls")
     await page.get_by_text("The numbers as a table").click()
     await expect(page.locator("tr.marked")).to_have_count(1)
     await expect(page.locator("tr.marked")).to_contain_text("anomaly")
@@ -121,6 +121,24 @@ async def test_any_metric_of_any_subject_can_be_looked_at(site: Site, opened: Op
     await expect(page.locator(".explore .pager time").last).not_to_have_text(end)
     await page.get_by_role("link", name="Earlier").click()
     await expect(page.get_by_text("No bucket in this time.")).to_be_visible()
+
+
+async def test_labels_and_units_are_those_that_the_server_declares(
+    site: Site, opened: Open
+) -> None:
+    """A label and a unit that the server has changed are what the page shows."""
+    window = await opened(site)
+
+    async def changed(route: Route) -> None:
+        text = await (await route.fetch()).text()
+        for old, new in {'"error rate"': '"failing calls"', "% of calls": "% of all"}.items():
+            text = text.replace(old, new)
+        await route.fulfill(body=text, content_type="text/javascript")
+
+    await window.page.route("**/static/measures.js", changed)
+    page = await window.show("/explore?application=code-completion&metric=error_rate")
+    await expect(page.locator("figcaption")).to_contain_text("failing calls of code-completion")
+    await expect(page.locator("figcaption")).to_contain_text("% of all")
 
 
 async def test_the_pipeline_shows_each_stage_with_its_lanes(site: Site, opened: Open) -> None:

@@ -13,22 +13,28 @@ import { clock, measured, metricName, METRICS, plain, time } from "./units.js";
 const BEFORE_US = 1800e6;
 const AFTER_US = 600e6;
 
-/** What the numbers of the deviation detector mean (of its state before the bucket). */
+/** What the numbers of the deviation detector mean, since its version 2. */
 const MEANINGS = {
-  value: "the bucket's value as it is judged: logarithm of a size, share, or calls",
-  requests: "calls in the bucket",
-  learnt: "buckets that the estimates are based on",
-  centre: "what is usual, on the same scale as value",
-  spread: "its noise",
-  fast: "fast chart, before this bucket",
-  slow: "slow chart, before this bucket",
-  fast_variance: "variance of the fast chart",
-  slow_variance: "variance of the slow chart",
-  residual: "how far this bucket is off, in standard deviations",
-  effect: "size of the change",
-  least_effect: "minimum size that is reported",
-  drifting: "1 when the slow chart reported it, 0 when the fast one did",
+  window: "buckets of the window that shows it",
+  looks: "logarithm of the number of looks an hour that this window gets",
+  exposure: "in the window: successful calls that have the size, all calls, or buckets",
+  seen: "in the window: sum of logarithms of the size, failed calls, or calls",
+  usual: "mean logarithm, share of failures, or calls in a bucket",
+  spread: "variance of the window's mean logarithm, or relative excess variance of the count",
+  freedom: "degrees of freedom of Student's distribution; 0 for counts",
+  effect: "the change: difference of logarithms or of shares",
+  deviation: "standard deviation of the change, in the same unit",
+  least_effect: "minimum change that is reported, in the same unit",
+  threshold: "threshold of the score",
+  scale: "scale of the Gumbel distribution that the threshold comes from",
+  whole: "mean logarithm of the latency, or cost, of whole calls in the window",
+  measure:
+    "0 latency, 1 time to first token, 2 tokens, 3 cost, 4 time per token, 5 cost per token," +
+    " 6 failures, 7 calls above, 8 calls below",
 };
+
+const meaningsOf = (one) =>
+  one.detector === "deviation" && one.detector_version >= 2 ? MEANINGS : {};
 
 export class AnomalyView {
   title = "Anomaly";
@@ -75,7 +81,7 @@ export class AnomalyView {
     this.numbers.show({ ...one, since: one.window_start, at: one.window_end }, false);
     this.errors.show(one, this.page.me?.trace_url ?? null);
     this.why.show(one);
-    this.evidence.show(one.evidence, one.sample_event_ids);
+    this.evidence.show(one.evidence, one.sample_event_ids, meaningsOf(one));
     const has = one.model !== null && METRICS.includes(one.metric);
     this.figure.element.hidden = !has;
     this.noSeries.hidden = has;
@@ -174,7 +180,7 @@ function whyOf(one) {
 
 const cap = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
-function evidenceOf(evidence, ids) {
+function evidenceOf(evidence, ids, meanings) {
   const rows = evidence
     .slice(0, 100)
     .map((one) =>
@@ -183,7 +189,7 @@ function evidenceOf(evidence, ids) {
         {},
         h("th", { scope: "row" }, cut(one.name, 60)),
         h("td", { class: "number" }, plain(one.value)),
-        h("td", { class: "hint" }, MEANINGS[one.name] ?? ""),
+        h("td", { class: "hint" }, meanings[one.name] ?? ""),
       ),
     );
   const head = h(
