@@ -82,6 +82,11 @@ class Table:
         self.rows.view(np.uint8).reshape(-1, len(self._zeros))[pages] = 0
         self._dirty[pages] = True
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no page was restored, written or changed, or all that were are tombstones now."""
+        return not (self._written.any() or self._dirty.any())
+
     def dirty_bytes(self) -> int:
         """Bytes that a flush would write now."""
         return int(np.count_nonzero(self._dirty)) * self.per_page * self.spec.dtype.itemsize

@@ -113,12 +113,16 @@ def test_all_that_was_found_and_told_is_in_the_store(
 def test_real_and_embedded_broker_give_the_same_result(
     on_kafka: dict[str, Any], on_embedded: dict[str, Any]
 ) -> None:
-    """What is found depends on the events, not on broker, batches or speed."""
-    same = ("events", "found", "false_alarms", "anomalies", "notifications", "received")
+    """What is found depends on the events, not on broker, batches or speed. Long windows begin at
+    multiples of their length, so that an hour which begins some minutes later may be found a few
+    buckets sooner or later; that equal records give equal anomalies is for `tests/exactness`.
+    """
+    same = ("events", "found", "false_alarms")
     assert {name: on_embedded[name] for name in same} == {name: on_kafka[name] for name in same}
-    assert [(fault["name"], fault["delay_s"]) for fault in on_embedded["faults"]] == [
-        (fault["name"], fault["delay_s"]) for fault in on_kafka["faults"]
-    ]
+    for one, other in zip(on_embedded["faults"], on_kafka["faults"], strict=True):
+        assert one["name"] == other["name"]
+        apart = LATER_S.get(one["name"], THREE_BUCKETS_S)
+        assert abs(one["delay_s"] - other["delay_s"]) <= apart
 
 
 def test_it_fits_a_small_machine(on_embedded: dict[str, Any]) -> None:

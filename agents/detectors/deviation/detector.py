@@ -31,7 +31,7 @@ from agents.detectors.deviation.measures import (
     measures_of,
 )
 from agents.detectors.deviation.native import ACCEPTED, BEGUN, ENDED, INPUT, Judge
-from agents.detectors.deviation.state import FORMER, SPECS, TABLES, is_used, opened, retire
+from agents.detectors.deviation.state import FORMER, SPECS, TABLES, opened, retire
 from agents.detectors.settings import Deviation, LeastChange
 from schemas.records.anomalies import SignalStatus
 from streams.state.tables import Table, TableSpec
@@ -138,7 +138,7 @@ class DeviationDetector:
     def _former(self, tables: Tables) -> list[Signal]:
         """Signals of version 1 that end now."""
         former = tables[FORMER.name]
-        return retire(former) if is_used(former).any() else []
+        return [] if former.is_empty else retire(former)
 
     def _signal(
         self,

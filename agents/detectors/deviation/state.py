@@ -128,10 +128,6 @@ def retire(former: Table) -> list[Signal]:
     signals = [
         Signal(Kind.SERIES, row, METRICS[metric]) for row, metric in np.argwhere(is_open).tolist()
     ]
-    former.clear(np.flatnonzero(is_used(former)))
+    used = rows.view(np.uint8).reshape(len(rows), -1).any(axis=1)
+    former.clear(np.flatnonzero(used))
     return signals
-
-
-def is_used(former: Table) -> npt.NDArray[np.bool_]:
-    """Which rows hold something, shape (rows,)."""
-    return np.asarray(former.rows.view(np.uint8).reshape(len(former), -1).any(axis=1))
