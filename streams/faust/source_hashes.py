@@ -4,6 +4,7 @@ Both are pinned exactly; this is the second lock: another version, or a changed 
 refused at the start instead of misbehaving.
 """
 
+import gc
 import hashlib
 import inspect
 from collections.abc import Callable
@@ -94,7 +95,16 @@ HASHES: Final[dict[str, str]] = {
 
 def source_hash(patched: Callable[..., Any] | type) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of its source."""
-    return hashlib.sha256(inspect.getsource(patched).encode()).hexdigest()[:16]
+    was_enabled = gc.isenabled()
+    # A collection in the middle of parsing may run code that upsets the parser of CPython 3.11:
+    # "AST constructor recursion depth mismatch" (python/cpython#106905).
+    gc.disable()
+    try:
+        source = inspect.getsource(patched)
+    finally:
+        if was_enabled:
+            gc.enable()
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 def check_sources() -> None:
