@@ -167,7 +167,7 @@ class OpenIncident:
         offset: int,
         ordinal: int,
     ) -> Incident:
-        """The incident's next revision, to be written; what joined is no news from now on."""
+        """The incident's next revision, to be written; what joined counts as reported."""
         self.revision += 1
         self.recorded_at = self.last_event
         self.has_news = False

@@ -43,7 +43,7 @@ class Stretch:
     def time_of(self, report: Report) -> int:
         """The lane's time at the record of this report, µs.
 
-        If that is no good event, its append time gives it: a lane of which all records are refused
+        If that event is bad, its append time gives it: a lane of which all records are refused
         would otherwise report with the time of its last good event.
         """
         # The clock before the stretch, moved by the events up to the record.

@@ -25,7 +25,7 @@ _GAP: Final = (60, 85)
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """One fault: what it does to an array of a series, for so many minutes."""
+    """One fault: what it does to an array of a series, for this many minutes."""
 
     array: str
     minutes: float

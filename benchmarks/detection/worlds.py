@@ -61,7 +61,7 @@ def steady(hours: Floats, _: np.random.Generator) -> Floats:
 
 
 def wandering(random: np.random.Generator, count: int, sd: float, memory: float) -> Floats:
-    """A stationary first-order process of this deviation whose memory is so many buckets; between
+    """A stationary first-order process of this deviation with a memory in buckets; between
     knots a fifth of the memory apart it is straight.
     """
     step = max(int(memory / 5), 1)
@@ -108,7 +108,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Calls of one user beside the others': so many a second for a while, with larger prompts."""
+    """Calls of one user beside the others': some a second for a while, with larger prompts."""
 
     series: int
     user: str

@@ -9,6 +9,7 @@ from typing import Final
 
 import orjson
 
+from agents.detectors.deviation.native import NUMBERS
 from schemas.documents import Document, Kind
 from schemas.records.aggregates import Aggregate
 from schemas.records.anomalies import Anomaly, Breakdown, Direction, Evidence, Severity
@@ -43,21 +44,8 @@ _USUAL: Final = {
     "error_rate": 0.004,
     "request_rate": 3.2,
 }
-_EVIDENCE: Final = (
-    "window",
-    "looks",
-    "exposure",
-    "seen",
-    "usual",
-    "spread",
-    "freedom",
-    "effect",
-    "deviation",
-    "least_effect",
-    "threshold",
-    "scale",
-    "measure",
-)
+_EVIDENCE: Final = (*(name for name in NUMBERS if name != "whole"), "measure")
+"""Of a size that is no part of a larger one."""
 
 
 def hour(end: int) -> list[Document]:

@@ -33,10 +33,10 @@ def ended(
 
 
 def no_data(closed: Closed, places: Int64s, states: Row, buckets: int) -> list[Change]:
-    """Open signals of which nothing was known for so many buckets, since the series had no event or
-    its events no such metric, and those that began after as many: each is reported once. `places`
-    are those of the bucket's rows that have an open signal, `states` their rows of `state.NOW`,
-    after the bucket.
+    """Open signals of which nothing was known for `buckets`, since the series had no event or its
+    events no such metric, and those that began after as many: each is reported once. `places` are
+    those of the bucket's rows that have an open signal, `states` their rows of `state.NOW`, after
+    the bucket.
     """
     stamp, width = closed.bucket + 1, closed.end - closed.start
     seen = closed.seen_before[places]
@@ -65,5 +65,5 @@ def _unknown(states: Row, gap: Int64s) -> Int64s:
 def _begun(states: Row, stamp: int) -> Bools:
     """Signals that began in this bucket; only those of traffic can without data."""
     out = np.zeros((len(states), len(METRICS)), bool)
-    out[:, -1] = (states["since"][:, ABOVE:] == stamp).any(axis=1)
+    out[:, METRICS.index("request_rate")] = (states["since"][:, ABOVE:] == stamp).any(axis=1)
     return out

@@ -36,8 +36,6 @@ from agents.detectors.settings import Deviation, LeastChange
 from schemas.records.anomalies import SignalStatus
 from streams.state.tables import Table, TableSpec
 
-Bools = npt.NDArray[np.bool_]
-
 _COUNTED: Final = (
     "success_latency_us",
     "success_first_token_us",
@@ -92,7 +90,8 @@ class DeviationDetector:
         drawn = in_units(out["bands"], bucket_s)
         _put_means(drawn, closed)
         bands = Bands(METRICS, *(drawn[:, :, place] for place in range(4)))
-        changed = out["became"].any(axis=1) | out["open"].any(axis=1)
+        is_open = out["open"].any(axis=1)
+        changed = out["became"].any(axis=1) | is_open
         findings: list[Finding] = []
         ends = [Change(one, SignalStatus.RETIRED, _REPLACED) for one in self._former(tables)]
         for place in np.flatnonzero(changed).tolist():
@@ -100,9 +99,9 @@ class DeviationDetector:
                 found, end = self._signal(own, closed, out[place], rare, (place, metric), drawn)
                 findings += found
                 ends += end
-        is_open = np.flatnonzero(out["open"].any(axis=1))
-        states = own[0].rows[closed.rows[is_open]]
-        ends += no_data(closed, is_open, states, self._no_data_buckets)
+        lasting = np.flatnonzero(is_open)
+        states = own[0].rows[closed.rows[lasting]]
+        ends += no_data(closed, lasting, states, self._no_data_buckets)
         return Verdicts(findings, bands, ends)
 
     def watched(self, tables: Tables) -> Int64s:
